@@ -1,0 +1,46 @@
+# Everything runs in .venv, which is rebuilt only when requirements.txt or a pyproject.toml changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+
+# One thread: on models this small more of them only wait for each other, and runs repeat exactly.
+export OMP_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test test-slow lint bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.txt $(PROJECTS)
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements.txt
+	touch $@
+
+install: $(STAMP) ## Create .venv with every package of the repository, editable
+
+demo: $(STAMP) ## Train the digits model, calibrate it, verify it, report
+	$(BIN)/hgq2 demo
+
+test: $(STAMP) ## Run the fast tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: $(STAMP) ## Run the slow tests
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: $(STAMP) ## Check style, types and the dependency rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## Time a training step against plain Keras (BENCH="--hgq2-python PATH": also hgq2 0.2.0)
+	$(BIN)/python benchmarks/step.py $(BENCH)
+
+clean: ## Remove .venv, caches and build output
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist plugins/*/dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,131 @@
+"""Quantization-aware training for real-time hardware: an open core, and plugins that bring quantizers and layers.
+
+Importing this package imports no backend. `KERAS_BACKEND` unset means the first installed of torch, jax, tensorflow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+
+from hgq2_core.errors import (
+    CalibrationError,
+    ConfigError,
+    DataError,
+    ExactnessError,
+    HGQ2Error,
+    KindError,
+    ModelFileError,
+    PluginError,
+)
+
+if TYPE_CHECKING:
+    from hgq2_core.adapters import KerasAdapter
+    from hgq2_core.calibration import calibrate
+    from hgq2_core.config.model import ModelConfig, load_config
+    from hgq2_core.config.quantizer import QuantizerConfig
+    from hgq2_core.config.roles import defaults
+    from hgq2_core.config.schema import json_schema
+    from hgq2_core.cost import ebops, summary
+    from hgq2_core.data import Split, Splits
+    from hgq2_core.freezing import freeze
+    from hgq2_core.graph import layers_of
+    from hgq2_core.kinds import Registry, plugins
+    from hgq2_core.layer import QLayer
+    from hgq2_core.quantizer import Quantizer
+    from hgq2_core.verification import verify
+
+    registry: Registry
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "KerasAdapter": "adapters",
+    "ModelConfig": "config.model",
+    "QLayer": "layer",
+    "Quantizer": "quantizer",
+    "QuantizerConfig": "config.quantizer",
+    "Split": "data",
+    "Splits": "data",
+    "calibrate": "calibration",
+    "defaults": "config.roles",
+    "ebops": "cost",
+    "freeze": "freezing",
+    "json_schema": "config.schema",
+    "layers_of": "graph",
+    "load_config": "config.model",
+    "plugins": "kinds",
+    "summary": "cost",
+    "verify": "verification",
+}
+"""Public names, and the modules that define them."""
+
+__all__ = [
+    "CalibrationError",
+    "ConfigError",
+    "DataError",
+    "ExactnessError",
+    "HGQ2Error",
+    "KerasAdapter",
+    "KindError",
+    "ModelConfig",
+    "ModelFileError",
+    "PluginError",
+    "QLayer",
+    "Quantizer",
+    "QuantizerConfig",
+    "Split",
+    "Splits",
+    "calibrate",
+    "defaults",
+    "ebops",
+    "freeze",
+    "json_schema",
+    "layers_of",
+    "load_config",
+    "plugins",
+    "registry",
+    "summary",
+    "verify",
+]
+
+BACKENDS = ("torch", "jax", "tensorflow")
+
+
+def _choose_backend() -> None:
+    # Keras' own default is tensorflow, also where only torch is installed.
+    if not os.environ.get("KERAS_BACKEND"):
+        installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
+        if installed:
+            os.environ["KERAS_BACKEND"] = installed[0]
+
+
+_choose_backend()
+
+
+@wrapt.when_imported("keras")
+def _register_keras_names(keras: Any) -> None:
+    # So that plain keras.saving.load_model finds our layers whatever was imported first.
+    importlib.import_module("hgq2_core.layer")
+    importlib.import_module("hgq2_core.optimizer")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "registry":
+        return importlib.import_module("hgq2_core.kinds").registry()
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if not os.environ.get("KERAS_BACKEND") and name not in ("plugins", "Split", "Splits"):
+        raise PluginError(
+            f"hgq2_core.{name} needs a Keras backend, and none of {', '.join(BACKENDS)} is installed: "
+            "pip install 'hgq2-core[torch]'"
+        )
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,40 @@
+"""The private Keras API that has no public counterpart: everything else here uses the public one. Pinned by a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+
+def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Give the layer itself and every layer inside it, at any depth, each once."""
+    return list(layer._flatten_layers())
+
+
+def nodes(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, list[Any], list[Any]]]:
+    """Give each application of a layer in a functional graph, in order: the layer, its input and output tensors."""
+    depths = model._nodes_by_depth
+    for depth in sorted(depths, reverse=True):
+        for node in depths[depth]:
+            if node.operation is not None and not node.is_input:
+                yield node.operation, node.input_tensors, node.output_tensors
+
+
+def run_graph(model: keras.Model, inputs: list[Any], apply: Callable[..., Any]) -> Any:
+    """Run a functional graph with other operations than the layers' own.
+
+    Args:
+        model: a functional model.
+        inputs: one value per input tensor, of any type.
+        apply: called as `apply(layer, *args, **kwargs)` for each application.
+    """
+    return model._run_through_graph(inputs, call_fn=apply)
+
+
+def functional(model: keras.Model) -> keras.Model | None:
+    """Give the functional model behind a functional or built sequential one; None for a subclassed model."""
+    if isinstance(model, keras.Sequential):
+        return model._functional if model.built else None
+    return model if hasattr(model, "_nodes_by_depth") else None

@@ -1,0 +1,179 @@
+"""Annotations for constructor arguments: each validates, goes to and comes from a config, and has a JSON schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
+
+import keras
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig
+from hgq2_core.config.strict import FromList, refuse
+from hgq2_core.quantizer import Quantizer
+
+EXACT_DTYPES = ("float32", "float64")
+EXACT_ACTIVATIONS = ("linear", "relu")
+
+
+@dataclass(frozen=True)
+class KerasObject:
+    """An argument that Keras resolves: a name, `{kind: name, ...}`, Keras' own serialized form, or the object.
+
+    Args:
+        sort: the Keras module that resolves it, such as `initializers`.
+        optional: whether None is allowed.
+    """
+
+    sort: str
+    optional: bool = False
+
+    def resolve(self, value: Any) -> Any:
+        """Make the Keras object.
+
+        Args:
+            value: what the user wrote; None stays None.
+        """
+        if isinstance(value, Mapping) and "kind" in value:
+            fields = {name: field for name, field in value.items() if name != "kind"}
+            value = {"class_name": value["kind"], "config": fields}
+        return self._module.get(value)
+
+    def validate(self, value: Any) -> Any:
+        """Refuse what Keras cannot resolve; the value itself goes on unchanged."""
+        if value is None and self.optional:
+            return value
+        if isinstance(value, str | Mapping):
+            try:
+                self.resolve(value)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                raise refuse(f"not one of Keras' {self.sort}: {first_line} Received: {value!r}.") from None
+        elif not callable(value):
+            raise refuse(f"one of Keras' {self.sort}: a name, a mapping with `kind`, or the object. Received: {value!r}.")
+        return value
+
+    def to_config(self, value: Any) -> Any:
+        """Serialize as Keras does."""
+        return None if value is None else self._module.serialize(value)
+
+    @property
+    def _module(self) -> Any:
+        return getattr(keras, self.sort)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        nothing = [{"type": "null"}] if self.optional else []
+        named = {"type": "object", "properties": {"kind": {"type": "string"}}, "required": ["kind"]}
+        return {"anyOf": [{"type": "string"}, named, *nothing], "description": f"One of Keras' {self.sort}."}
+
+
+@dataclass(frozen=True)
+class ExactActivation(KerasObject):
+    """The activation inside a layer: only those whose arithmetic is exact without a table."""
+
+    sort: str = "activations"
+    optional: bool = True
+
+    def validate(self, value: Any) -> Any:
+        """Take `linear` (None) and `relu`, by name or as Keras' functions."""
+        if value is None:
+            return value
+        name = value if isinstance(value, str) else getattr(value, "__name__", value)
+        if name not in EXACT_ACTIVATIONS:
+            raise refuse(
+                f"the activation inside a quantized layer is {' or '.join(EXACT_ACTIVATIONS)}, which need no table. "
+                f"Received: {name!r}. Keep the layer linear and put a unary function layer after it."
+            )
+        return value
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"enum": [*EXACT_ACTIVATIONS, None]}
+
+
+class QuantizerSlot:
+    """Marks a quantizer argument, so that a layer knows its slots."""
+
+    def to_config(self, value: Quantizer | None) -> Any:
+        """Give the complete config of the quantizer that the layer made."""
+        return None if value is None else value.config.to_dict()
+
+
+class VariableValue:
+    """Marks a number that the layer keeps as a variable."""
+
+    def to_config(self, value: Any) -> float:
+        """Give the variable's present value."""
+        return float(keras.ops.convert_to_numpy(value))
+
+
+class Policy:
+    """Marks Keras' dtype argument: a name, or a policy."""
+
+    def validate(self, value: Any) -> Any:
+        """Refuse what Keras knows no policy for, and policies that compute in fewer bits than exact sums need."""
+        if value is None:
+            return value
+        try:
+            policy = keras.dtype_policies.get(value)
+        except (ValueError, TypeError) as error:
+            raise refuse(f"not a dtype or policy: {error}") from None
+        if policy.compute_dtype not in EXACT_DTYPES or policy.variable_dtype != policy.compute_dtype:
+            raise refuse(f"quantized layers compute in {' or '.join(EXACT_DTYPES)}. Received: dtype={policy.name!r}.")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": ["string", "null"]}
+
+
+INITIALIZERS = KerasObject("initializers")
+REGULARIZERS = KerasObject("regularizers", optional=True)
+CONSTRAINTS = KerasObject("constraints", optional=True)
+ACTIVATIONS = ExactActivation()
+
+InitializerArg = Annotated[Any, INITIALIZERS]
+RegularizerArg = Annotated[Any, REGULARIZERS]
+ConstraintArg = Annotated[Any, CONSTRAINTS]
+ActivationArg = Annotated[Any, ACTIVATIONS]
+QuantizerArg = Annotated[AnyQuantizer | None, QuantizerSlot()]
+BetaArg = Annotated[Annotated[float, Field(ge=0)] | None, VariableValue()]
+DTypeArg = Annotated[Any, Policy()]
+PositiveInt = Annotated[int, Field(gt=0, le=1 << 24)]
+Shape = Annotated[tuple[Annotated[int, Field(gt=0, le=1 << 24)] | None, ...], FromList]
+
+class LayerKwargs(TypedDict, total=False):
+    """Keras' own constructor words, which every layer takes."""
+
+    name: str | None
+    dtype: DTypeArg
+    trainable: bool | None
+    activity_regularizer: RegularizerArg
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "CONSTRAINTS",
+    "INITIALIZERS",
+    "REGULARIZERS",
+    "ActivationArg",
+    "BetaArg",
+    "ConstraintArg",
+    "InitializerArg",
+    "KerasObject",
+    "LayerKwargs",
+    "PositiveInt",
+    "QuantizerArg",
+    "QuantizerConfig",
+    "QuantizerSlot",
+    "RegularizerArg",
+    "Shape",
+    "VariableValue",
+]

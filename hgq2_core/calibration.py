@@ -1,0 +1,169 @@
+"""Fixing the integer bits of activations that wrap, and the record that says for which model that was done."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from hgq2_core.errors import CalibrationError, ConfigError, DataError
+from hgq2_core.graph import layers_of
+from hgq2_core.mode import calibrating
+from hgq2_core.quantizer import RECORD, RECORD_WORDS, Quantizer
+
+NOT_DIGESTED = (RECORD, "ebops_beta")
+REMEDY = "Run hgq2_core.calibrate(model, data) on training data (`hgq2 calibrate DIR`) first."
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """What a calibration did: samples seen, margin added, and the quantizers it reached."""
+
+    samples: int
+    margin: int
+    quantizers: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"calibrated {len(self.quantizers)} quantizers on {self.samples} samples, margin {self.margin} bits"
+
+
+def tracked(model: keras.layers.Layer) -> list[Quantizer[Any]]:
+    """Give the quantizers whose range is fixed by calibration, untrainable ones and those of nested models too."""
+    return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.tracks_range and layer.built]
+
+
+def calibrate(model: keras.Model, data: Any, margin: int = 0, batch_size: int = 1024) -> CalibrationReport:
+    """Set the range of every activation that wraps to what the data need, and record it with the model.
+
+    Args:
+        model: a built Keras model; called eagerly, without training.
+        data: the model's inputs: an array, or a list or dict of arrays (as `fit` takes them), samples first.
+        margin: integer bits added on top.
+        batch_size: samples per call.
+
+    Raises:
+        ConfigError: a margin that is no number of bits.
+        DataError: no samples, or NaN or infinite values.
+    """
+    if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
+        raise ConfigError(f"calibrate: margin is a number of bits, 0 or more. Received: margin={margin!r}.")
+    quantizers = tracked(model)
+    samples = _check(data)
+    before = _state(quantizers)
+    try:
+        for quantizer in quantizers:
+            quantizer.reset_range()
+        _settle(model, data, quantizers, batch_size)
+    except BaseException:
+        _restore(quantizers, before)
+        raise
+    for quantizer in quantizers:
+        quantizer.widen_range(margin)
+    write_records(model, samples, margin)
+    return CalibrationReport(samples, margin, tuple(str(quantizer.slot) for quantizer in quantizers))
+
+
+def _settle(model: keras.Model, data: Any, quantizers: list[Quantizer[Any]], batch_size: int) -> None:
+    # Where the step follows the range, a wider range upstream changes the values downstream: pass again until it holds.
+    for _ in range(len(quantizers) + 1):
+        state = _state(quantizers)
+        with calibrating():
+            for batch in batches(data, batch_size):
+                model(batch, training=False)
+        moved = any(not np.array_equal(a, b) for a, b in zip(state, _state(quantizers), strict=True))
+        if not moved or not any(quantizer.step_follows_range for quantizer in quantizers):
+            return
+
+
+def _state(quantizers: list[Quantizer[Any]]) -> list[Any]:
+    return [keras.ops.convert_to_numpy(v).copy() for quantizer in quantizers for v in quantizer.non_trainable_variables]
+
+
+def _restore(quantizers: list[Quantizer[Any]], state: list[Any]) -> None:
+    variables = [v for quantizer in quantizers for v in quantizer.non_trainable_variables]
+    for variable, value in zip(variables, state, strict=True):
+        variable.assign(value)
+
+
+def _check(data: Any) -> int:
+    arrays = keras.tree.flatten(data)
+    lengths = {len(array) for array in arrays}
+    if len(lengths) != 1 or lengths == {0}:
+        raise DataError(f"calibrate: inputs need one number of samples, above 0. Received: {sorted(lengths)}.")
+    for array in arrays:
+        values = np.asarray(array)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DataError("calibrate: the data hold NaN or infinite values, which no range can hold.")
+    return lengths.pop()
+
+
+def batches(data: Any, batch_size: int) -> Iterator[Any]:
+    """Cut arrays, or a structure of them, into batches along the first axis."""
+    samples = len(keras.tree.flatten(data)[0])
+    for start in range(0, samples, batch_size):
+        yield keras.tree.map_structure(lambda array, at=start: np.asarray(array[at : at + batch_size]), data)
+
+
+def digest(model: keras.layers.Layer) -> np.ndarray:
+    """Hash all weights of a model but the calibration records and ebops_beta; seeds are no weights.
+
+    Returns:
+        Eight int32 words of a SHA-256 hash.
+    """
+    total = hashlib.sha256()
+    for weight in model.weights:
+        if weight.name not in NOT_DIGESTED:
+            values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+            total.update(f"{values.dtype}{values.shape}".encode())
+            total.update(values.tobytes())
+    return np.frombuffer(total.digest(), dtype="<i4").astype(np.int32)
+
+
+def write_records(model: keras.layers.Layer, samples: int, margin: int) -> None:
+    """Record a calibration in every quantizer that needs one."""
+    record = np.concatenate([np.array([samples, margin], dtype=np.int32), digest(model)])
+    for quantizer in tracked(model):
+        quantizer.record.assign(record)
+
+
+def read_record(model: keras.layers.Layer) -> tuple[int, int]:
+    """Give samples and margin of a model's calibration; zeros where nothing needs one."""
+    quantizers = tracked(model)
+    record = keras.ops.convert_to_numpy(quantizers[0].record) if quantizers else np.zeros(RECORD_WORDS, np.int32)
+    return int(record[0]), int(record[1])
+
+
+def require_calibrated(model: keras.layers.Layer, what: str) -> None:
+    """Refuse a model that is uncalibrated, or was changed since its calibration.
+
+    Args:
+        model: a built model.
+        what: what is asked of it, for the message.
+
+    Raises:
+        CalibrationError: names the quantizers and the remedy.
+    """
+    quantizers = tracked(model)
+    records = {str(quantizer.slot): keras.ops.convert_to_numpy(quantizer.record) for quantizer in quantizers}
+    never = [name for name, record in records.items() if record[0] == 0]
+    if never:
+        raise CalibrationError(f"{what}: uncalibrated activations: {_names(never)}. {REMEDY}")
+    present = digest(model) if quantizers else None
+    stale = [name for name, record in records.items() if not np.array_equal(record[2:], present)]
+    if stale:
+        raise CalibrationError(
+            f"{what}: stale calibration, the model's variables have changed since: {_names(stale)}. {REMEDY}"
+        )
+
+
+def _names(names: Iterable[str], most: int = 8) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

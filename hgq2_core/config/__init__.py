@@ -1,0 +1,1 @@
+"""Configuration: strict schemas, open unions over what is installed, and files."""

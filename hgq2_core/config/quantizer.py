@@ -1,0 +1,113 @@
+"""What a quantizer is told: the base of every quantizer's schema, and the slot it is put into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
+
+from pydantic import GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from hgq2_core.config.strict import FromList, Strict, explain, refuse
+from hgq2_core.errors import ConfigError, HGQ2Error
+from hgq2_core.kinds import registry
+
+if TYPE_CHECKING:
+    from hgq2_core.quantizer import Quantizer
+
+Role = Literal["weight", "bias", "activation", "table"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+Granularity = Literal["tensor", "channel", "element"] | Annotated[tuple[int, ...], FromList]
+"""Which elements have bits of their own: all share, one per channel, each its own, or the axes that are not shared."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a quantizer sits.
+
+    Args:
+        role: what it quantizes; an activation's first axis is the batch.
+        name: the slot's name, such as `kernel`.
+        layer: name of the layer it belongs to, for messages.
+        channel_axes: the axes that `granularity="channel"` gives bits of their own.
+    """
+
+    role: Role = "weight"
+    name: str = "quantizer"
+    layer: str = ""
+    channel_axes: tuple[int, ...] = (-1,)
+
+    @property
+    def batched(self) -> bool:
+        """Whether axis 0 counts samples, which always share their bits."""
+        return self.role == "activation"
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.name}" if self.layer else self.name
+
+
+class QuantizerConfig(Strict):
+    """Base of every quantizer's schema: frozen, strict, complete once it is in a layer.
+
+    A subclass lives in a module that imports no backend, and its `build` imports the Keras side.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ConfigError(explain(error, type(self).__name__)) from None
+
+    def build(self, slot: Slot | None = None) -> Quantizer:
+        """Make the stateful Keras quantizer.
+
+        Args:
+            slot: where it will sit; a weight slot where none is given.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no build().")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the config as plain data, its full kind included."""
+        return {"kind": registry().kind_of("quantizers", type(self)), **self.model_dump(mode="json")}
+
+
+class Registered:
+    """Annotation of an open union: a value that names its kind, resolved among the quantizers installed now."""
+
+    def validate(self, value: Any) -> QuantizerConfig:
+        """Take a config, a kind, or a mapping with a kind."""
+        if isinstance(value, QuantizerConfig):
+            return value
+        if isinstance(value, str):
+            value = {"kind": value}
+        if not isinstance(value, Mapping):
+            raise refuse(f"a quantizer is a config, a kind or a mapping with `kind`. Received: {value!r}.", "kind")
+        if not isinstance(value.get("kind"), str):
+            known = ", ".join(registry().names("quantizers"))
+            raise refuse(f"`kind` is missing. Received: {dict(value)!r}. Allowed: {known}.", "kind")
+        try:
+            cls = registry().load("quantizers", value["kind"])
+        except HGQ2Error as error:
+            _reraise(error)
+        return cls.model_validate({name: field for name, field in value.items() if name != "kind"})  # type: ignore[no-any-return]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(lambda config: config.to_dict())
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"$ref": "#/$defs/quantizer"}
+
+
+def _reraise(error: HGQ2Error) -> NoReturn:
+    # A plugin's failure must keep its type and cause; a wrong name is a finding like any other.
+    if isinstance(error, ConfigError):
+        raise refuse(error, "kind") from None
+    raise error
+
+
+AnyQuantizer = Annotated[QuantizerConfig, Registered()]

@@ -1,0 +1,57 @@
+"""The errors users meet: where it happened, what was received, what is allowed, the nearest match."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HGQ2Error(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class ConfigError(HGQ2Error, ValueError):
+    """A configuration, a file or an argument that cannot be accepted."""
+
+
+class KindError(ConfigError):
+    """A kind that is unknown, ambiguous, or not of the wanted sort."""
+
+
+class PluginError(HGQ2Error, ImportError):
+    """A plugin that is missing, blocked, incompatible or failed to load."""
+
+
+class DataError(HGQ2Error, ValueError):
+    """A data set that cannot be read or used."""
+
+
+class CalibrationError(HGQ2Error, RuntimeError):
+    """A model whose integer bits were never, or no longer, fixed by calibration."""
+
+
+class ExactnessError(HGQ2Error, TypeError):
+    """A model part that has no exact statement of its arithmetic."""
+
+
+class ModelFileError(HGQ2Error, OSError):
+    """A saved model or run directory that cannot be read."""
+
+
+def nearest(received: object, allowed: Iterable[str]) -> str:
+    """Phrase the closest allowed name as a question.
+
+    Args:
+        received: what the user wrote.
+        allowed: names that would have been accepted.
+
+    Returns:
+        `" Did you mean 'name'?"`, or an empty string where nothing comes close.
+    """
+    matches = difflib.get_close_matches(str(received), list(allowed), n=1, cutoff=0.6)
+    return f" Did you mean {matches[0]!r}?" if matches else ""
+
+
+def listing(names: Iterable[str]) -> str:
+    """Join names for a message, sorted; `none` where there are none."""
+    return ", ".join(sorted(names)) or "none"

@@ -1,0 +1,291 @@
+"""Bounds and grids of every intermediate, and from them the bits that exact float arithmetic needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hgq2_core.errors import ExactnessError
+from hgq2_core.exact.arrays import Arrays, Axis, BitArray
+from hgq2_core.exact.integers import (
+    FLOAT64_LIMIT,
+    NO_BITS,
+    Data,
+    IntegerArray,
+    Integers,
+    contracted_size,
+    fraction_bits,
+    integer,
+    limits,
+    magnitude,
+    rounded,
+    table_inputs,
+)
+
+Steps = npt.NDArray[np.int64]
+
+MAX_TABLE_POINTS = 2**20
+
+_exact = Integers()
+_ZERO = IntegerArray(np.asarray(0), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class IntervalArray:
+    """What each element may be: a multiple of `2**-step` from `lo` to `hi`, ends included.
+
+    Args:
+        lo: lower bounds.
+        hi: upper bounds, of the same shape.
+        step: fraction bits of each element; far below any real count where the element is exactly zero.
+    """
+
+    lo: IntegerArray
+    hi: IntegerArray
+    step: Steps
+
+
+class Intervals(Arrays[IntervalArray]):
+    """`Arrays` on bounds, with a ledger of the precision that float arithmetic would need.
+
+    Float arithmetic computes a sum exactly, in any order, if the magnitudes of its terms add up to at most
+    2**precision steps of the finest grid among them; float32 has precision 24, float64 53. Use a batch of one.
+
+    Example:
+        >>> intervals = Intervals()
+        >>> x = intervals.input(k=1, i=0, f=7, shape=(1, 16))
+        >>> y = intervals.sum(x, axis=-1)
+        >>> intervals.required_bits  # 16 terms of at most 128 steps
+        11
+    """
+
+    def __init__(self) -> None:
+        self.required_bits = 0
+        """The largest precision that an operation since the last `reset` needs."""
+
+    def reset(self) -> None:
+        """Start the ledger again, for the next layer."""
+        self.required_bits = 0
+
+    def input(self, k: BitArray, i: BitArray, f: BitArray, shape: Sequence[int]) -> IntervalArray:
+        """Return everything that a fixed-point format holds.
+
+        Args:
+            k: 1 where there is a sign.
+            i: integer bits.
+            f: fraction bits.
+            shape: full shape, with a batch of one.
+        """
+        low, high, _ = limits(k, i, f, "SAT")
+        return self.broadcast(_interval(low, high, np.broadcast_to(integer(f), low.data.shape)), shape)
+
+    def between(self, lo: npt.ArrayLike, hi: npt.ArrayLike, f: BitArray) -> IntervalArray:
+        """Return all multiples of `2**-f` between two bounds.
+
+        Args:
+            lo: lower bounds.
+            hi: upper bounds.
+            f: fraction bits of the values.
+
+        Raises:
+            ExactnessError: a bound is NaN or infinite, or no multiple lies between the bounds.
+        """
+        low, high = np.broadcast_arrays(np.asarray(lo), np.asarray(hi), np.asarray(f))[:2]
+        _, inner_high = rounded(_exact.constant(high), f, "TRN")
+        _, negated = rounded(_exact.negate(_exact.constant(low)), f, "TRN")
+        inner_low = _exact.negate(negated)
+        if _exact.less(inner_high, inner_low).data.any():
+            raise ExactnessError("No value of the grid lies between the bounds of an interval.")
+        return _interval(inner_low, inner_high, np.broadcast_to(integer(f), low.shape))
+
+    def constant(self, values: npt.ArrayLike) -> IntervalArray:
+        point = _exact.constant(values)
+        return IntervalArray(point, point, fraction_bits(point))
+
+    def shape(self, a: IntervalArray) -> tuple[int, ...]:
+        return a.step.shape
+
+    def add(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
+        step = np.maximum(a.step, b.step)
+        self._record(_exact.add(_largest(a), _largest(b)), step)
+        return _interval(_exact.add(a.lo, b.lo), _exact.add(a.hi, b.hi), step)
+
+    def subtract(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
+        return self.add(a, self.negate(b))
+
+    def negate(self, a: IntervalArray) -> IntervalArray:
+        return IntervalArray(_exact.negate(a.hi), _exact.negate(a.lo), a.step)
+
+    def multiply(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
+        corners = [_exact.multiply(x, y) for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+        low, high = corners[0], corners[0]
+        for corner in corners[1:]:
+            low, high = _exact.minimum(low, corner), _exact.maximum(high, corner)
+        result = _interval(low, high, a.step + b.step)
+        self._record(_largest(result), result.step)
+        return result
+
+    def shift(self, a: IntervalArray, n: BitArray) -> IntervalArray:
+        return _interval(_exact.shift(a.lo, n), _exact.shift(a.hi, n), a.step - integer(n))
+
+    def einsum(self, equation: str, a: IntervalArray, b: IntervalArray) -> IntervalArray:
+        """Return bounds that are tight unless both factors of a product may have either sign."""
+
+        def product(x: IntegerArray, y: IntegerArray) -> IntegerArray:
+            return _exact.einsum(equation, x, y)
+
+        low, high = _ZERO, _ZERO
+        for sign_a, (low_a, high_a) in _parts(a):
+            for sign_b, (low_b, high_b) in _parts(b):
+                least, most = product(low_a, low_b), product(high_a, high_b)
+                if sign_a != sign_b:
+                    least, most = _exact.negate(most), _exact.negate(least)
+                low, high = _exact.add(low, least), _exact.add(high, most)
+        total = product(_largest(a), _largest(b))
+        step = _finest(equation, a.step, b.step)
+        self._record(total, step)
+        # The parts of one operand are treated as independent; where both straddle zero, the magnitudes bound better.
+        return _interval(_exact.maximum(low, _exact.negate(total)), _exact.minimum(high, total), step)
+
+    def sum(self, a: IntervalArray, axis: Axis, keepdims: bool = False) -> IntervalArray:
+        step = a.step.max(axis=axis, keepdims=keepdims, initial=NO_BITS)
+        self._record(_exact.sum(_largest(a), axis, keepdims), step)
+        return _interval(_exact.sum(a.lo, axis, keepdims), _exact.sum(a.hi, axis, keepdims), step)
+
+    def maximum(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
+        step = np.maximum(a.step, b.step)
+        return _interval(_exact.maximum(a.lo, b.lo), _exact.maximum(a.hi, b.hi), step)
+
+    def minimum(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
+        return self.negate(self.maximum(self.negate(a), self.negate(b)))
+
+    def less(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
+        surely, possibly = _exact.less(a.hi, b.lo), _exact.less(a.lo, b.hi)
+        return _interval(surely, possibly, np.zeros(surely.data.shape, dtype=np.int64))
+
+    def select(self, condition: IntervalArray, a: IntervalArray, b: IntervalArray) -> IntervalArray:
+        def chosen(of_a: IntegerArray, of_b: IntegerArray, either: IntegerArray) -> IntegerArray:
+            return _exact.select(condition.lo, of_a, _exact.select(condition.hi, either, of_b))
+
+        steps = (IntegerArray(step, 0) for step in (a.step, b.step, np.maximum(a.step, b.step)))
+        low = chosen(a.lo, b.lo, _exact.minimum(a.lo, b.lo))
+        high = chosen(a.hi, b.hi, _exact.maximum(a.hi, b.hi))
+        return _interval(low, high, _plain(chosen(*steps)))
+
+    def quantize(
+        self, a: IntervalArray, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
+    ) -> IntervalArray:
+        """Return the rounded ends where they fit; beyond, clipped ends (SAT, SAT_SYM) or the whole format."""
+        least, most, _ = limits(k, i, f, overflow_mode)
+        low, high = rounded(a.lo, f, round_mode)[1], rounded(a.hi, f, round_mode)[1]
+        outside = (_exact.less(low, least).data | _exact.less(most, high).data).astype(bool)
+        lost = IntegerArray((outside & (overflow_mode not in ("SAT", "SAT_SYM"))).astype(np.int64), 0)
+        low = _exact.select(lost, least, _exact.minimum(_exact.maximum(low, least), most))
+        high = _exact.select(lost, most, _exact.minimum(_exact.maximum(high, least), most))
+        # A saturated coarse value leaves its own grid for that of the format.
+        step = np.where(outside, integer(f), np.minimum(a.step, integer(f)))
+        result = _interval(low, high, step)
+        self._record(_largest(result), result.step)
+        return result
+
+    def table(self, a: IntervalArray, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> IntervalArray:
+        """Return bounds over every input that the intervals admit, at most 2**20 for an element."""
+        keys = list(zip(*(x.ravel().tolist() for x in (table_inputs(a.lo), table_inputs(a.hi), a.step)), strict=True))
+        images = {(lo, hi, step): _image(lo, hi, step, function) for lo, hi, step in set(keys)}
+        low, high, step = (np.reshape([images[key][n] for key in keys], a.step.shape) for n in range(3))
+        return _interval(_exact.constant(low.astype(float)), _exact.constant(high.astype(float)), step.astype(np.int64))
+
+    def reshape(self, a: IntervalArray, shape: Sequence[int]) -> IntervalArray:
+        return _moved(a, lambda data: data.reshape(tuple(shape)))
+
+    def transpose(self, a: IntervalArray, axes: Sequence[int]) -> IntervalArray:
+        return _moved(a, lambda data: data.transpose(tuple(axes)))
+
+    def concatenate(self, arrays: Sequence[IntervalArray], axis: int) -> IntervalArray:
+        return IntervalArray(
+            _exact.concatenate([a.lo for a in arrays], axis),
+            _exact.concatenate([a.hi for a in arrays], axis),
+            np.concatenate([a.step for a in arrays], axis=axis),
+        )
+
+    def broadcast(self, a: IntervalArray, shape: Sequence[int]) -> IntervalArray:
+        return _moved(a, lambda data: np.broadcast_to(data, tuple(shape)))
+
+    def gather(self, a: IntervalArray, indices: npt.ArrayLike, axis: int) -> IntervalArray:
+        return _moved(a, lambda data: np.take(data, np.asarray(indices), axis=axis))
+
+    def pad(self, a: IntervalArray, widths: Sequence[tuple[int, int]]) -> IntervalArray:
+        step = np.pad(a.step, tuple(widths), constant_values=NO_BITS)
+        return IntervalArray(_exact.pad(a.lo, widths), _exact.pad(a.hi, widths), step)
+
+    def _record(self, total: IntegerArray, step: Steps) -> None:
+        """Note the bits of the largest sum of magnitudes, counted in steps of each element."""
+        steps = _exact.shift(total, np.where(total.data == 0, 0, step))
+        most = magnitude(steps.data)
+        if most:
+            self.required_bits = max(self.required_bits, (most - 1).bit_length() - steps.exponent)
+
+
+def _interval(lo: IntegerArray, hi: IntegerArray, step: npt.NDArray[np.int64]) -> IntervalArray:
+    """Return an interval in which single points count only the bits that they really have."""
+    exponent_free = _exact.subtract(hi, lo).data == 0
+    return IntervalArray(lo, hi, np.where(exponent_free, fraction_bits(lo), step))
+
+
+def _moved(a: IntervalArray, move: Callable[[Data], Data]) -> IntervalArray:
+    return IntervalArray(
+        IntegerArray(move(a.lo.data), a.lo.exponent), IntegerArray(move(a.hi.data), a.hi.exponent), move(a.step)
+    )
+
+
+def _largest(a: IntervalArray) -> IntegerArray:
+    return _exact.maximum(a.hi, _exact.negate(a.lo))
+
+
+def _parts(a: IntervalArray) -> tuple[tuple[int, tuple[IntegerArray, IntegerArray]], ...]:
+    """Split into a sign and the bounds of a nonnegative magnitude: `a` is the first part minus the second."""
+    positive = _exact.maximum(a.lo, _ZERO), _exact.maximum(a.hi, _ZERO)
+    negative = _exact.maximum(_exact.negate(a.hi), _ZERO), _exact.maximum(_exact.negate(a.lo), _ZERO)
+    return (1, positive), (-1, negative)
+
+
+def _finest(equation: str, a: Steps, b: Steps) -> Steps:
+    """Return the largest sum of two steps along each contraction, passing over products that are exactly zero.
+
+    A power of a base above twice the number of terms stands for each step, so that one einsum at BLAS speed adds steps
+    and its leading digit is their maximum. Steps too coarse for the range of float64 are raised, which is sound.
+    """
+    width = contracted_size(equation, a.shape, b.shape).bit_length() + 1
+    top_a, top_b = int(a.max(initial=NO_BITS)), int(b.max(initial=NO_BITS))
+
+    def digits(step: Steps, top: int) -> npt.NDArray[np.float64]:
+        power = np.maximum(step - top, -(960 // width)) * width + 480
+        return np.where(step == NO_BITS, 0.0, np.ldexp(1.0, power.astype(np.int32)))
+
+    total = np.asarray(np.einsum(equation, digits(a, top_a), digits(b, top_b), optimize=True))
+    leading = (np.frexp(total)[1].astype(np.int64) - 1 - 960) // width
+    return np.where(total == 0, NO_BITS, leading + top_a + top_b)
+
+
+def _plain(a: IntegerArray) -> Steps:
+    """Return the values of an integer-valued array as int64."""
+    return np.asarray(a.data << -a.exponent, dtype=np.int64)
+
+
+def _image(
+    lo: float, hi: float, step: int, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]
+) -> tuple[float, float, int]:
+    """Return smallest value, largest value and fraction bits of a function over one grid."""
+    unit = 0.0 if lo == hi else float(np.ldexp(1.0, -step))
+    points = (hi - lo) / unit + 1 if unit else 1
+    if points > MAX_TABLE_POINTS:
+        raise ExactnessError(f"A lookup table may have {MAX_TABLE_POINTS} entries. Received: {points:.0f}")
+    if lo != hi and max(-lo, hi) > unit * FLOAT64_LIMIT:
+        raise ExactnessError("A lookup table needs a grid that float64 holds exactly: at most 53 bits.")
+    grid: npt.NDArray[np.float64] = lo + unit * np.arange(int(points), dtype=np.float64)
+    values = np.asarray(function(grid), dtype=np.float64)
+    bits = fraction_bits(_exact.constant(values))
+    return float(values.min()), float(values.max()), int(bits.max())

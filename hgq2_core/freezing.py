@@ -1,0 +1,82 @@
+"""The deployable form of a model: constants as data, which verification, export and other backends rest on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from hgq2_core.calibration import read_record, require_calibrated, write_records
+from hgq2_core.errors import ExactnessError
+from hgq2_core.graph import layers_of
+from hgq2_core.layer import QLayer
+
+
+def is_frozen(model: keras.layers.Layer) -> bool:
+    """Say whether every quantized layer of a model stores constants; a model without any counts as frozen."""
+    return all(layer.frozen for layer in layers_of(model) if isinstance(layer, QLayer))
+
+
+def freeze(model: keras.Model) -> keras.Model:
+    """Compute every constant of a model once, and give the model that stores them.
+
+    Args:
+        model: functional or sequential, calibrated. It is not changed; a frozen model is given back as it is.
+
+    Returns:
+        A model of the same graph and outputs, untrainable, that depends neither on how weights are folded and
+        quantized nor on the compiler.
+
+    Raises:
+        CalibrationError: the model is uncalibrated or stale.
+        ExactnessError: a subclassed model, which cannot be cloned.
+    """
+    require_calibrated(model, "freeze")
+    if is_frozen(model):
+        return model
+    frozen = _clone(model)
+    for source, copy in zip(layers_of(model), layers_of(frozen), strict=True):
+        _copy(source, copy)
+    frozen.trainable = False
+    samples, margin = read_record(model)
+    write_records(frozen, samples, margin)
+    return frozen
+
+
+def _clone(model: keras.Model) -> keras.Model:
+    try:
+        clone = keras.models.clone_model(model, clone_function=_clone_layer, recursive=True)
+    except ValueError as error:
+        raise ExactnessError(
+            f"freeze: {model.name} ({type(model).__name__}) cannot be cloned; use a functional or sequential model. {error}"
+        ) from error
+    if not clone.built and model.built:
+        clone.build(model.input_shape)
+    return clone
+
+
+def _clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    copy = layer.__class__.from_config(layer.get_config())
+    for source, inner in zip(layers_of(layer), layers_of(copy), strict=False):
+        if isinstance(source, QLayer) and not source.frozen:
+            inner.freeze({name: tuple(value.shape) for name, value in source.constants().items()})
+    return copy
+
+
+def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
+    # Only what the layer owns itself: its sublayers come in their own turn.
+    if isinstance(source, QLayer):
+        constants: dict[str, Any] = dict(source.constants())
+        for name, variable in copy.constants().items():
+            variable.assign(constants[name])
+        copy.ebops_beta.assign(source.ebops_beta)
+        return
+    own = {id(weight) for layer in layers_of(source) if layer is not source for weight in layer.weights}
+    theirs = {id(weight) for layer in layers_of(copy) if layer is not copy for weight in layer.weights}
+    pairs = zip(
+        (weight for weight in source.weights if id(weight) not in own),
+        (weight for weight in copy.weights if id(weight) not in theirs),
+        strict=True,
+    )
+    for weight, target in pairs:
+        target.assign(weight)

@@ -1,0 +1,93 @@
+"""Walking a model: its layers, and its applications of layers in the order of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from hgq2_core import _keras
+from hgq2_core.errors import ExactnessError
+
+
+@dataclass(frozen=True)
+class Application:
+    """One use of a layer in a model: a layer that is applied twice is two circuits.
+
+    Args:
+        layer: the layer.
+        path: names of the models around it and its own, joined by `/`.
+        output_shape: without the batch axis; None where the graph does not tell.
+    """
+
+    layer: keras.layers.Layer
+    path: str
+    output_shape: tuple[int | None, ...] | None
+
+
+def layers_of(model: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """Give every layer of a model once: nested models' and sublayers included."""
+    yield from _keras.flatten_layers(model)
+
+
+def applications(model: keras.layers.Layer, prefix: str = "") -> Iterator[Application]:
+    """Give every application of a layer: nested models opened, sublayers after their owner.
+
+    Args:
+        model: any Keras model; of a subclassed one, whose graph is not known, each layer counts once.
+        prefix: path of the model, ending in `/`.
+    """
+    graph = _keras.functional(model)
+    if graph is None:
+        own = [layer for layer in layers_of(model) if layer is not model]
+        for layer in own:
+            yield Application(layer, prefix + layer.name, None)
+        return
+    for layer, _, outputs in _keras.nodes(graph):
+        path = prefix + layer.name
+        if isinstance(layer, keras.Model):
+            yield from applications(layer, path + "/")
+            continue
+        shape = tuple(outputs[0].shape[1:]) if len(outputs) == 1 else None
+        yield Application(layer, path, shape)
+        if isinstance(layer, keras.layers.Layer):
+            yield from (
+                Application(inner, f"{path}/{inner.name}", None) for inner in layers_of(layer) if inner is not layer
+            )
+
+
+Apply = Callable[[keras.layers.Layer, str, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def run(model: keras.Model, inputs: list[Any], apply: Apply, prefix: str = "") -> list[Any]:
+    """Run a model's graph with other operations than the layers' own, nested models opened.
+
+    Args:
+        model: a functional or sequential model.
+        inputs: one value per input of the model, of any type.
+        apply: called as `apply(layer, path, args, kwargs)` for each application.
+        prefix: path of the model, ending in `/`.
+
+    Returns:
+        One value per output of the model.
+
+    Raises:
+        ExactnessError: a model whose graph is not known.
+    """
+    graph = _keras.functional(model)
+    if graph is None:
+        raise ExactnessError(
+            f"{prefix}{model.name}: the graph of this {type(model).__name__} is not known. "
+            "Build it first, and use a functional or sequential model."
+        )
+
+    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        path = prefix + layer.name
+        if isinstance(layer, keras.Model):
+            outputs = run(layer, keras.tree.flatten(args), apply, path + "/")
+            return outputs[0] if len(outputs) == 1 else outputs
+        return apply(layer, path, args, kwargs)
+
+    return list(keras.tree.flatten(_keras.run_graph(graph, inputs, call)))

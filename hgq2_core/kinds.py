@@ -1,0 +1,244 @@
+"""The registry of kinds: from the name in a configuration to the class, and back."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, cached_property, reduce
+from types import MappingProxyType
+from typing import Any
+
+from hgq2_core.errors import KindError, PluginError, listing, nearest
+from hgq2_core.loader import KERAS, SORTS, Plugin, load_plugins
+
+# Only to say what to install: our own plugins, and the short names of their kinds.
+OFFICIAL: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "fixed_point": ("hgq2-fixed-point", ("kbi", "kif", "binary", "ternary", "power_of_two")),
+        "minifloat": ("hgq2-minifloat", ("minifloat",)),
+        "layers": (
+            "hgq2-layers",
+            (
+                *("dense", "einsum_dense", "einsum_dense_batchnorm", "conv1d", "conv2d", "conv3d", "table", "add"),
+                *(
+                    "average_pooling1d",
+                    "average_pooling2d",
+                    "max_pooling1d",
+                    "max_pooling2d",
+                    "simple_rnn",
+                    "gru",
+                    "lstm",
+                ),
+            ),
+        ),
+        "attention": ("hgq2-attention", ("softmax", "multi_head_attention", "linformer_attention")),
+        "training": ("hgq2-training", ("digits", "magic", "beta_schedule", "pareto_front")),
+        "alkaid": ("hgq2-alkaid", ("alkaid",)),
+        "hls4ml": ("hgq2-hls4ml", ("hls4ml",)),
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Registry:
+    """Every kind that the given plugins offer; classes are imported when first asked for.
+
+    Args:
+        plugins: what `load_plugins` returned.
+    """
+
+    plugins: tuple[Plugin, ...]
+
+    def names(self, sort: str) -> tuple[str, ...]:
+        """List the full kinds of one sort, sorted.
+
+        Args:
+            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+
+        Returns:
+            The full kinds, `<plugin>.<name>` or `keras.<Layer>`.
+
+        Raises:
+            KindError: if there is no such sort.
+        """
+        return tuple(self._specs_of(sort))
+
+    def resolve(self, sort: str, name: str, where: str = "") -> str:
+        """Find the full kind for a full name, or for a short name that is unique.
+
+        Args:
+            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            name: full kind or short name.
+            where: what asks for it (file, path in the configuration), in front of each message.
+
+        Returns:
+            The full kind.
+
+        Raises:
+            KindError: if the name is unknown, ambiguous or of another sort.
+            PluginError: if its plugin is failed, incompatible or blocked.
+        """
+        prefix = f"{where}: " if where else ""
+        matches = _matches(name, self._specs_of(sort))
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise KindError(f"{prefix}ambiguous {sort[:-1]} kind. Received: {name!r}. Allowed: {listing(matches)}.")
+        others = [other for other in SORTS if _matches(name, self._specs[other])]
+        if not others:
+            self._check_plugin_of(str(name), prefix)
+        raise KindError(prefix + self._unknown(sort, name, others))
+
+    def load(self, sort: str, name: str, where: str = "") -> type[Any]:
+        """Import the class of a kind, once.
+
+        Args:
+            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            name: full kind or short name.
+            where: what asks for it, in front of each message.
+
+        Returns:
+            The class.
+
+        Raises:
+            KindError: if the name is unknown, ambiguous or of another sort.
+            PluginError: if its plugin, or the class, cannot be loaded.
+        """
+        kind = self.resolve(sort, name, where)
+        if (sort, kind) not in self._classes:
+            self._classes[sort, kind] = _import(kind, self._specs[sort][kind], where)
+        return self._classes[sort, kind]
+
+    def kind_of(self, sort: str, cls: type[Any]) -> str | None:
+        """Find the kind of exactly this class, not of its bases.
+
+        Args:
+            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            cls: a class.
+
+        Returns:
+            The full kind, or None where no plugin offers the class.
+
+        Raises:
+            KindError: if there is no such sort.
+        """
+        specs = self._specs_of(sort)
+        exact = f"{cls.__module__}:{cls.__qualname__}"
+        for kind, spec in specs.items():
+            if spec == exact:
+                return kind
+        # A package may offer its class under the name of a module that re-exports it.
+        package = cls.__module__.partition(".")[0]
+        for kind, spec in specs.items():
+            if spec.partition(":")[0].partition(".")[0] == package:
+                with suppress(PluginError):  # a broken kind speaks up when it is asked for itself
+                    if self.load(sort, kind) is cls:
+                        return kind
+        return None
+
+    def adapter(self, keras_class_name: str) -> type[Any] | None:
+        """Load the adapter that gives a Keras layer its exact arithmetic.
+
+        Args:
+            keras_class_name: name of a layer class in `keras.layers`.
+
+        Returns:
+            The adapter, or None where no plugin offers one.
+
+        Raises:
+            PluginError: if the adapter cannot be imported.
+        """
+        kind = f"{KERAS}.{keras_class_name}"
+        return self.load("layers", kind) if kind in self._specs["layers"] else None
+
+    @cached_property
+    def _specs(self) -> Mapping[str, Mapping[str, str]]:
+        return {
+            sort: dict(sorted(item for plugin in self.plugins for item in plugin.kinds[sort].items())) for sort in SORTS
+        }
+
+    @cached_property
+    def _classes(self) -> dict[tuple[str, str], type[Any]]:
+        return {}
+
+    def _specs_of(self, sort: str) -> Mapping[str, str]:
+        if sort not in SORTS:
+            raise KindError(
+                f"unknown sort of kind. Received: {sort!r}. Allowed: {listing(SORTS)}.{nearest(sort, SORTS)}"
+            )
+        return self._specs[sort]
+
+    def _check_plugin_of(self, name: str, prefix: str) -> None:
+        """Raise the cause, if the kind would come from a plugin that could not be loaded."""
+        owner = _plugin_name(name)
+        for plugin in self.plugins:
+            if plugin.name == owner and plugin.state != "loaded":
+                raise plugin.unusable(f"{prefix}kind {name!r}") from plugin.error
+
+    def _unknown(self, sort: str, name: object, others: list[str]) -> str:
+        specs, owner = self._specs[sort], _plugin_name(str(name))
+        wrong = f"one of the {' and '.join(others)}, not of the {sort}" if others else f"unknown {sort[:-1]} kind"
+        message = f"{wrong}. Received: {name!r}. Allowed: {listing(specs)}."
+        if not others and owner in OFFICIAL and all(plugin.name != owner for plugin in self.plugins):
+            distribution, _ = OFFICIAL[owner]
+            return f"{message} It comes with {distribution}: pip install {distribution}"
+        message += nearest(name, [*specs, *map(_short, specs)])
+        unloaded = [f"{plugin.name} ({plugin.state})" for plugin in self.plugins if plugin.state != "loaded"]
+        return f"{message} Not loaded: {listing(unloaded)}." if unloaded else message
+
+
+@cache
+def registry() -> Registry:
+    """Load the installed plugins when first called; afterwards the same registry.
+
+    Returns:
+        The registry of this process.
+
+    Raises:
+        PluginError: under `HGQ2_STRICT=1`, if a plugin cannot be loaded.
+    """
+    return Registry(load_plugins())
+
+
+def plugins() -> tuple[Plugin, ...]:
+    """List what is installed, from where and in which state.
+
+    Returns:
+        One `Plugin` for each entry point, sorted by name.
+
+    Raises:
+        PluginError: under `HGQ2_STRICT=1`, if a plugin cannot be loaded.
+    """
+    return registry().plugins
+
+
+def _short(kind: str) -> str:
+    return kind.partition(".")[2]
+
+
+def _matches(name: object, kinds: Mapping[str, str]) -> list[str]:
+    return [kind for kind in kinds if name in (kind, _short(kind))]
+
+
+def _plugin_name(name: str) -> str:
+    """The plugin that a name belongs to, as far as the name tells; the adapters for Keras layers are in `layers`."""
+    owner, dot, _ = name.partition(".")
+    if dot:
+        return "layers" if owner == KERAS else owner
+    return next((plugin for plugin, (_, names) in OFFICIAL.items() if name in names), "")
+
+
+def _import(kind: str, spec: str, where: str) -> type[Any]:
+    prefix = f"{where}: " if where else ""
+    module, _, qualname = spec.partition(":")
+    try:
+        found = reduce(getattr, qualname.split("."), importlib.import_module(module))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # as for plugins: a module that exits must not end the program
+        raise PluginError(f"{prefix}kind {kind!r}: cannot import {spec}. {type(error).__name__}: {error}") from error
+    if not isinstance(found, type):
+        raise PluginError(f"{prefix}kind {kind!r}: {spec} is not a class. Received: {found!r}.")
+    return found

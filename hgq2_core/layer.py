@@ -1,0 +1,222 @@
+"""The quantized layer: typed constructor, quantizer slots, cost in the loss, constants, exact arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, Unpack, get_args, get_origin
+
+import keras
+from pydantic import TypeAdapter
+
+from hgq2_core._keras import flatten_layers
+from hgq2_core.arguments import BetaArg, LayerKwargs
+from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig, Role, Slot
+from hgq2_core.config.roles import EBOPS_BETA, resolve, scoped
+from hgq2_core.config.signature import bind, parameters, schema_of
+from hgq2_core.config.strict import explained
+from hgq2_core.errors import ConfigError, KindError
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.kinds import registry
+from hgq2_core.quantizer import PACKAGE, Quantizer
+
+A = TypeVar("A")
+Tensor = Any
+
+_any_quantizer: TypeAdapter[QuantizerConfig] = TypeAdapter(AnyQuantizer)
+
+
+@keras.saving.register_keras_serializable(PACKAGE, "QLayer")
+class QLayer(keras.layers.Layer):
+    """Base of every quantized layer.
+
+    A subclass types its constructor, keeps each argument under its own name, and defines `build`, `call`, `folded`,
+    `ebops` and `exact`. From the signature come the schema of its kind, `get_config` and `from_config`. All subclasses
+    are saved under one Keras name plus their kind, so a file loads wherever the kind is installed.
+
+    Args:
+        ebops_beta: weight of this layer's EBOPs in the loss; None takes the scope's.
+        enable_ebops: whether this layer counts EBOPs; None takes the scope's.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # The name must lead back here, where the registry finds the class.
+        for registered in (cls, QLayer):
+            keras.saving.register_keras_serializable(PACKAGE, "QLayer")(registered)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> QLayer:
+        """Check the arguments against the schema before anything is built."""
+        where = f"{cls.__name__} {kwargs['name']!r}" if isinstance(kwargs.get("name"), str) else cls.__name__
+        with explained(where):
+            schema_of(cls).model_validate(bind(cls, args, kwargs))
+        return super().__new__(cls, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def __init__(
+        self, *, ebops_beta: BetaArg = None, enable_ebops: bool | None = None, **kwargs: Unpack[LayerKwargs]
+    ) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.frozen = False
+        self.enable_ebops = _first(enable_ebops, scoped("enable_ebops"), True)
+        self.ebops_beta = super().add_weight(
+            name="ebops_beta",
+            shape=(),
+            initializer=keras.initializers.Constant(_first(ebops_beta, scoped("ebops_beta"), EBOPS_BETA)),
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+        )
+
+    def add_quantizer(
+        self, quantizer: Any, role: Role, name: str, channel_axes: tuple[int, ...] = (-1,)
+    ) -> Quantizer[Any]:
+        """Make the quantizer of a slot; call it in the constructor and keep it under the argument's name.
+
+        Args:
+            quantizer: the constructor's argument: a config, a kind, a mapping, or None for the role's default.
+            role: the slot's role.
+            name: the slot's name, such as `kernel`.
+            channel_axes: the axes that `granularity="channel"` gives bits of their own.
+
+        Raises:
+            ConfigError: fields that do not go together.
+        """
+        slot = Slot(role, name, self.name, channel_axes)
+        with explained(str(slot)):
+            given = None if quantizer is None else _any_quantizer.validate_python(quantizer)
+        return resolve(given, role, str(slot)).config.build(slot)
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""
+        return None if self.frozen else super().add_weight(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call as Keras does, and add the cost to the loss, once a call however deep the subclass."""
+        outputs = super().__call__(*args, **kwargs)
+        if self.enable_ebops and not self.frozen and not _is_symbolic(outputs):
+            self.add_loss(self.ebops_beta * self.ebops())
+        return outputs
+
+    def folded(self) -> dict[str, Tensor]:
+        """Give, by slot name, the tensors that the weight quantizers see in inference.
+
+        For most layers the weights themselves; for a fused normalization, the folded ones. The quantizer of slot
+        `kernel` is the attribute `kernel_quantizer`.
+        """
+        return {}
+
+    def constants(self, training: bool = False) -> Mapping[str, Tensor]:
+        """Give the quantized weights by slot name: computed, or the stored data of a frozen layer."""
+        if self.frozen:
+            return self._constants
+        return {name: self.slot_quantizer(name).quantize(value, training) for name, value in self.folded().items()}
+
+    def inputs_of_quantizers(self) -> Mapping[str, Tensor]:
+        """Give, by slot name, what the weight quantizers see; a frozen layer's constants are already quantized."""
+        return self._constants if self.frozen else self.folded()
+
+    @property
+    def quantizers(self) -> list[Quantizer[Any]]:
+        """The layer's own quantizers, in the order of their slots."""
+        return [layer for layer in flatten_layers(self) if isinstance(layer, Quantizer) and layer.slot.layer == self.name]
+
+    def slot_quantizer(self, name: str) -> Quantizer[Any]:
+        """Give the quantizer of a slot."""
+        quantizer: Quantizer[Any] = getattr(self, f"{name}_quantizer")
+        return quantizer
+
+    def weight_bits(self) -> dict[str, Tensor]:
+        """Give, by slot name, the bits that EBOPs count for each weight."""
+        return {name: self.slot_quantizer(name).bits(value) for name, value in self.inputs_of_quantizers().items()}
+
+    def ebops(self) -> Tensor:
+        """Give this layer's own effective bit operations for one sample: a pure function of bits and built shapes."""
+        return keras.ops.zeros(())
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> A:
+        """State the inference arithmetic.
+
+        Args:
+            arrays: integers, intervals, or hardware.
+            inputs: operands of `arrays`, batch axis first.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no exact().")
+
+    def constant(self, arrays: Arrays[A], name: str) -> A:
+        """Give a quantized weight as an operand, for `exact`."""
+        return arrays.constant(keras.ops.convert_to_numpy(self.constants()[name]))
+
+    def freeze(self, constants: Mapping[str, tuple[int, ...]]) -> None:
+        """Turn a new, unbuilt layer into its deployable form, which stores constants instead of weights.
+
+        Args:
+            constants: shape of each constant, by slot name; the values are assigned or loaded afterwards.
+        """
+        if self.built:
+            raise ConfigError(f"{self.name}: only a layer that is not built can be frozen; use hgq2_core.freeze(model).")
+        self._constants = {
+            name: super(QLayer, self).add_weight(
+                name=name, shape=tuple(shape), initializer="zeros", trainable=False, autocast=False
+            )
+            for name, shape in constants.items()
+        }
+        self.frozen = True
+        self.trainable = False
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the kind and every argument of the constructor, the quantizers complete."""
+        config: dict[str, Any] = {"kind": registry().kind_of("layers", type(self)) or type(self).__name__}
+        for name, parameter in parameters(type(self)).items():
+            value = getattr(self, name)
+            to_config = _to_config(parameter.annotation)
+            config[name] = to_config(value) if to_config else value
+        if self.frozen:
+            config["frozen"] = {name: list(value.shape) for name, value in self._constants.items()}
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> QLayer:
+        """Rebuild from `get_config`, the class found by its kind.
+
+        Raises:
+            PluginError: the kind's plugin is missing or failed.
+            KindError: no plugin and no custom object has the class.
+        """
+        arguments = dict(config)
+        frozen = arguments.pop("frozen", None)
+        layer = _class_of(arguments.pop("kind", None), cls)(**arguments)
+        if frozen is not None:
+            layer.freeze(frozen)
+        return layer
+
+
+def _class_of(kind: Any, cls: type[QLayer]) -> type[QLayer]:
+    if kind is None or kind == cls.__name__:
+        return cls
+    if "." in str(kind):
+        return registry().load("layers", kind)  # type: ignore[no-any-return]
+    # A subclass that no plugin offers, such as one in a notebook.
+    custom = keras.saving.get_registered_object(kind)
+    if not (isinstance(custom, type) and issubclass(custom, QLayer)):
+        raise KindError(
+            f"layer class {kind!r} belongs to no installed plugin. "
+            f"Pass custom_objects={{{kind!r}: {kind}}} to load_model, or offer it through a plugin."
+        )
+    return custom
+
+
+def _to_config(annotation: Any) -> Any:
+    for item in getattr(annotation, "__metadata__", ()):
+        if hasattr(item, "to_config"):
+            return item.to_config
+    # Python 3.10 wraps the annotation of an argument with default None in Optional.
+    inner = get_args(annotation) if get_origin(annotation) is not Annotated else ()
+    return next((found for found in map(_to_config, inner) if found), None)
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
+
+
+def _is_symbolic(outputs: Any) -> bool:
+    return any(isinstance(output, keras.KerasTensor) for output in keras.tree.flatten(outputs))

@@ -1,0 +1,196 @@
+"""The stateful side of a quantizer: it owns the bit variables, quantizes, counts bits, and states its arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+import keras
+
+from hgq2_core.config.quantizer import QuantizerConfig, Slot
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.granularity import bit_shape
+from hgq2_core.kinds import registry
+
+PACKAGE = "hgq2"
+RECORD = "calibration_record"
+RECORD_WORDS = 10
+"""Samples, margin, and the eight words of a SHA-256 digest."""
+
+C = TypeVar("C", bound=QuantizerConfig)
+A = TypeVar("A")
+Tensor = Any
+
+
+class Bounds(keras.constraints.Constraint):
+    """Keep a bit variable within its bounds, both included."""
+
+    def __init__(self, lower: float, upper: float) -> None:
+        self.lower, self.upper = lower, upper
+
+    def __call__(self, value: Tensor) -> Tensor:
+        return keras.ops.clip(value, self.lower, self.upper)
+
+    def get_config(self) -> dict[str, float]:
+        """Give the bounds."""
+        return {"lower": self.lower, "upper": self.upper}
+
+
+class BitCost(keras.regularizers.Regularizer):
+    """Add a coefficient times the number of bits to the loss."""
+
+    def __init__(self, coefficient: float) -> None:
+        self.coefficient = coefficient
+
+    def __call__(self, value: Tensor) -> Tensor:
+        return self.coefficient * keras.ops.sum(value)
+
+    def get_config(self) -> dict[str, float]:
+        """Give the coefficient."""
+        return {"coefficient": self.coefficient}
+
+
+@keras.saving.register_keras_serializable(PACKAGE, "Quantizer")
+class Quantizer(keras.layers.Layer, Generic[C]):
+    """Base of every quantizer's Keras side.
+
+    A layer only to own its variables: call `quantize`, a plain method. All subclasses are saved under one Keras name
+    plus their kind, so that a file loads wherever the kind is installed.
+
+    Args:
+        config: the complete config.
+        slot: where it sits; a weight slot where none is given.
+    """
+
+    tracks_range = False
+    """Whether its range is state that follows the values, and so needs calibration."""
+
+    step_follows_range = False
+    """Whether a wider range makes the step coarser, so that calibration must look again."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # The name must lead back here, where the registry finds the class.
+        for registered in (cls, Quantizer):
+            keras.saving.register_keras_serializable(PACKAGE, "Quantizer")(registered)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Quantizer[Any]:
+        """Undo Keras' wrapping of `quantize`, a name that its layers use for converting to int8."""
+        quantizer = super().__new__(cls, *args, **kwargs)
+        vars(quantizer).pop("quantize", None)
+        return quantizer  # type: ignore[no-any-return]
+
+    def __init__(self, config: C, slot: Slot | None = None, **kwargs: Any) -> None:
+        super().__init__(dtype="float32", name=(slot or Slot()).name, **kwargs)
+        self.config = config
+        self.slot = slot or Slot()
+        self.record = None
+
+    def bit_shape(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """Give the shape of the bit variables for values of this shape."""
+        return bit_shape(self.config.granularity, shape, self.slot)  # type: ignore[attr-defined]
+
+    def add_bits(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initial: float,
+        bounds: tuple[float, float],
+        cost: float = 0.0,
+        trainable: bool = True,
+    ) -> keras.Variable:
+        """Add one bit variable.
+
+        Args:
+            name: the field's name, such as `b`.
+            shape: see `bit_shape`.
+            initial: its first value, in bits.
+            bounds: kept after every step of the optimizer.
+            cost: coefficient of its bits in the loss.
+            trainable: whether gradients move it.
+
+        Returns:
+            A float32 variable, marked for `is_bit_variable`.
+        """
+        variable = self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=keras.initializers.Constant(initial),
+            dtype="float32",
+            trainable=trainable,
+            autocast=False,
+            regularizer=BitCost(cost) if cost and trainable else None,
+            constraint=Bounds(*bounds) if trainable else None,
+        )
+        variable.is_bit_width = True
+        return variable
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add the calibration record; a subclass adds its bits first.
+
+        Args:
+            input_shape: of the values, batch axis included for an activation.
+        """
+        if self.tracks_range:
+            self.record = self.add_weight(
+                name=RECORD, shape=(RECORD_WORDS,), initializer="zeros", dtype="int32", trainable=False, autocast=False
+            )
+        self.built = True
+
+    def quantize(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]
+        """Quantize, differentiable in the values and in the bits.
+
+        Args:
+            x: values, float.
+            training: whether ranges follow the values and randomness is on.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no quantize().")
+
+    def bits(self, x: Tensor | None = None) -> Tensor:
+        """Give the bits that EBOPs count, one per element (an activation's batch axis left out), never below 0.
+
+        Args:
+            x: the present values, needed only where the range follows them without state.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no bits().")
+
+    def exact(self, arrays: Arrays[A], x: A) -> A:
+        """State the inference arithmetic.
+
+        Args:
+            arrays: integers, intervals, or hardware.
+            x: the values, as an operand of `arrays`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no exact().")
+
+    def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
+        """Give the numbers of the format as numpy arrays by name, for reports."""
+        raise NotImplementedError(f"{type(self).__name__} defines no format().")
+
+    def reset_range(self) -> None:
+        """Forget the range, before calibration. Only for quantizers that track it."""
+
+    def widen_range(self, margin: int) -> None:
+        """Add bits to the range, after calibration. Only for quantizers that track it."""
+
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        """Quantize as a Keras layer, for use outside a quantized layer."""
+        return self.quantize(x, bool(training))
+
+    def get_config(self) -> dict[str, Any]:
+        """Give kind, config and slot."""
+        slot = {"role": self.slot.role, "name": self.slot.name, "layer": self.slot.layer}
+        return {"config": self.config.to_dict(), "slot": {**slot, "channel_axes": list(self.slot.channel_axes)}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Quantizer[Any]:
+        """Rebuild from `get_config`, the class found by its kind."""
+        fields = dict(config["config"])
+        schema = registry().load("quantizers", fields.pop("kind"))
+        slot = Slot(**{**config["slot"], "channel_axes": tuple(config["slot"]["channel_axes"])})
+        return schema.model_validate(fields).build(slot)  # type: ignore[no-any-return]
+
+
+def is_bit_variable(variable: keras.Variable) -> bool:
+    """Say whether a variable holds bit-widths."""
+    return bool(getattr(variable, "is_bit_width", False))

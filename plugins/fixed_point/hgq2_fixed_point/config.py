@@ -1,0 +1,114 @@
+"""Schemas of the fixed-point quantizers: the same set of formats, told by width (KBI) or by fraction bits (KIF)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from hgq2_core.config.quantizer import Granularity, QuantizerConfig, Slot
+from hgq2_core.config.strict import Interval
+from pydantic import Field, model_validator
+
+from hgq2_fixed_point.modes import OverflowMode, RoundMode
+
+if TYPE_CHECKING:
+    from hgq2_fixed_point.quantizers import KBIQuantizer, KIFQuantizer
+
+BITS_LIMIT = 60
+"""No bound on a bit variable reaches further: beyond it, a step is not a normal float32."""
+
+Cost = Annotated[float, Field(ge=0)]
+
+
+class FixedPoint(QuantizerConfig):
+    """What both parameterizations share: a format (k, i, f), and how values get onto its grid.
+
+    Args:
+        k: 1 signed, 0 unsigned.
+        i: first number of integer bits, the sign not counted.
+        round_mode: onto the grid.
+        overflow_mode: what happens outside the range, decided on the rounded value.
+        granularity: which elements have bits of their own.
+        i_bounds: bounds of i.
+        i_regularizer: cost of one integer bit in the loss.
+        i_decay: how far i of a WRAP activation sinks per training step.
+        trainable: whether gradients move the bits.
+    """
+
+    k: Literal[0, 1] = 1
+    i: float = 2.0
+    round_mode: RoundMode = "RND"
+    overflow_mode: OverflowMode = "SAT_SYM"
+    granularity: Granularity = "element"
+    i_bounds: Interval = (-23.0, 23.0)
+    i_regularizer: Cost = 0.0
+    i_decay: Annotated[float, Field(ge=0)] = 0.01
+    trainable: bool = True
+
+    bounded: ClassVar[tuple[str, ...]] = ("i",)
+    """Fields that have `<field>_bounds`."""
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> FixedPoint:
+        for field in self.bounded:
+            value, (lower, upper) = getattr(self, field), getattr(self, f"{field}_bounds")
+            if not -BITS_LIMIT <= lower <= upper <= BITS_LIMIT:
+                raise ValueError(
+                    f"{field}_bounds must be a lower and an upper bound within {-BITS_LIMIT} and {BITS_LIMIT}. "
+                    f"Received: {field}_bounds={[lower, upper]}"
+                )
+            if not lower <= value <= upper:
+                raise ValueError(f"{field} must lie within {field}_bounds={[lower, upper]}. Received: {field}={value}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_modes(self) -> FixedPoint:
+        if self.overflow_mode == "WRAP_SM" and (self.k == 0 or self.round_mode not in ("RND", "RND_CONV")):
+            raise ValueError(
+                "overflow_mode WRAP_SM is defined for signed formats with round_mode RND or RND_CONV. "
+                f"Received: k={self.k}, round_mode={self.round_mode!r}"
+            )
+        return self
+
+
+class KBI(FixedPoint):
+    """Fixed point told by its width b = i + f (the sign not counted) and its integer bits i; f = b - i.
+
+    Args:
+        b: first width, the sign not counted.
+        b_bounds: bounds of b.
+        b_regularizer: cost of one bit in the loss.
+    """
+
+    b: float = 8.0
+    b_bounds: Interval = (0.0, 24.0)
+    b_regularizer: Cost = 0.0
+
+    bounded = ("b", "i")
+
+    def build(self, slot: Slot | None = None) -> KBIQuantizer:
+        """Make the Keras quantizer."""
+        from hgq2_fixed_point.quantizers import KBIQuantizer
+
+        return KBIQuantizer(self, slot)
+
+
+class KIF(FixedPoint):
+    """Fixed point told by its integer bits i and its fraction bits f.
+
+    Args:
+        f: first number of fraction bits.
+        f_bounds: bounds of f.
+        f_regularizer: cost of one fraction bit in the loss.
+    """
+
+    f: float = 6.0
+    f_bounds: Interval = (-24.0, 24.0)
+    f_regularizer: Cost = 0.0
+
+    bounded = ("i", "f")
+
+    def build(self, slot: Slot | None = None) -> KIFQuantizer:
+        """Make the Keras quantizer."""
+        from hgq2_fixed_point.quantizers import KIFQuantizer
+
+        return KIFQuantizer(self, slot)

@@ -1,0 +1,192 @@
+"""The Keras side of KBI and KIF: bit variables, range tracking, cost, and exact arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+from hgq2_core.config.quantizer import Slot
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.mode import is_calibrating
+from hgq2_core.quantizer import Quantizer
+
+from hgq2_fixed_point import ops
+from hgq2_fixed_point.config import KBI, KIF, FixedPoint
+
+A = TypeVar("A")
+C = TypeVar("C", bound=FixedPoint)
+Tensor = Any
+
+WRAPPING = ("WRAP", "WRAP_SM")
+COUNTS_SIGN = ("SAT", "SAT_ZERO")
+
+
+class FixedPointQuantizer(Quantizer[C]):
+    """What both parameterizations share.
+
+    Where i comes from: a variable that gradients move, in the saturating modes; state that follows the range of the
+    values, for activations that wrap; the present values themselves, for weights, biases and tables that wrap.
+    """
+
+    def __init__(self, config: C, slot: Slot | None = None, **kwargs: Any) -> None:
+        super().__init__(config, slot, **kwargs)
+        wraps = config.overflow_mode in WRAPPING
+        self.tracks_range = wraps and self.slot.role == "activation"
+        self.follows_values = wraps and not self.tracks_range
+        # Inside its own range a value never wraps; beyond the bound on i it saturates.
+        self.overflow_mode = "SAT" if self.follows_values else config.overflow_mode
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add the bit variables.
+
+        Args:
+            input_shape: of the values, batch axis included for an activation.
+        """
+        config = self.config
+        self.value_shape = tuple(input_shape[1:] if self.slot.batched else input_shape)
+        self.shared_shape = shape = self.bit_shape(tuple(input_shape))
+        self.shared_axes = tuple(axis for axis, size in enumerate(shape) if size == 1 and input_shape[axis] != 1)
+        self.i = None
+        if not self.follows_values:
+            trained = config.trainable and not self.tracks_range
+            self.i = self.add_bits("i", shape, config.i, config.i_bounds, config.i_regularizer, trained)
+        self.sign = None
+        if self.tracks_range:
+            self.sign = self.add_bits("k", shape, config.k, (0, 1), trainable=False)
+        super().build(input_shape)
+
+    @property
+    def k(self) -> Tensor:
+        """Whether a sign is present, 1 or 0."""
+        return float(self.config.k) if self.sign is None else self.sign
+
+    def quantize(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]
+        """Quantize; an activation that wraps first widens its range in training and calibration, and is only rounded."""
+        tracking = self.tracks_range and (training or is_calibrating())
+        if tracking:
+            self.track(x, 0.0 if is_calibrating() else self.config.i_decay)
+        return self.apply(x, self.integer_bits(x), tracking)
+
+    def track(self, x: Tensor, decay: float) -> None:
+        """Let i and k follow the values: i shrinks by `decay`, and grows at once to hold what it sees."""
+        lower, upper = self.config.i_bounds
+        needed, negative = self.needed_integer_bits(x)
+        self.i.assign(keras.ops.clip(keras.ops.maximum(self.i - decay, needed), lower, upper))
+        self.sign.assign(keras.ops.maximum(self.sign, negative))
+
+    def integer_bits(self, x: Tensor) -> Tensor:
+        """Give i: the variable, or what the present values need, within bounds."""
+        if self.i is not None:
+            return self.i
+        return keras.ops.clip(self.needed_integer_bits(x)[0], *self.config.i_bounds)
+
+    def needed_integer_bits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the fewest integer bits that hold the values after rounding, and whether any of those is negative."""
+        raise NotImplementedError
+
+    def apply(self, x: Tensor, i: Tensor, tracking: bool) -> Tensor:
+        """Quantize with the given integer bits."""
+        raise NotImplementedError
+
+    def extremes(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the smallest and largest value of those that share their bits."""
+        x = keras.ops.stop_gradient(x)
+        if not self.shared_axes:
+            return x, x
+        low = keras.ops.min(x, axis=self.shared_axes, keepdims=True)
+        return low, keras.ops.max(x, axis=self.shared_axes, keepdims=True)
+
+    def per_element(self, bits: Tensor) -> Tensor:
+        """Spread bits over the elements of one sample."""
+        if self.slot.batched:
+            bits = bits[0]
+        shape = tuple(size or 1 for size in self.value_shape)
+        return bits if tuple(bits.shape) == shape else keras.ops.broadcast_to(bits, shape)
+
+    def reset_range(self) -> None:
+        """Set i to its lower bound and k to 0."""
+        self.i.assign(keras.ops.full(self.shared_shape, self.config.i_bounds[0]))
+        self.sign.assign(keras.ops.zeros(self.shared_shape))
+
+    def widen_range(self, margin: int) -> None:
+        """Add `margin` to i, within its bounds."""
+        self.i.assign(keras.ops.clip(self.i + float(margin), *self.config.i_bounds))
+
+    def exact(self, arrays: Arrays[A], x: A) -> A:
+        """State the arithmetic: round to 2^-f, then bring into the range of (k, i, f)."""
+        bits = self.format()
+        return arrays.quantize(x, bits["k"], bits["i"], bits["f"], self.config.round_mode, self.overflow_mode)
+
+    def rounded(self, bits: Tensor) -> np.ndarray:
+        """Give a bit variable as integers."""
+        values = np.asarray(keras.ops.convert_to_numpy(bits), dtype=np.float64)
+        return np.broadcast_to(np.rint(values), self.shared_shape).astype(np.int64)
+
+
+class KBIQuantizer(FixedPointQuantizer[KBI]):
+    """Fixed point with width b and integer bits i; f = b - i."""
+
+    step_follows_range = True
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add b, then what the range needs."""
+        shape, config = self.bit_shape(tuple(input_shape)), self.config
+        self.b = self.add_bits("b", shape, config.b, config.b_bounds, config.b_regularizer, config.trainable)
+        super().build(input_shape)
+
+    def needed_integer_bits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Try each i with the step that its own f = b - i gives."""
+        low, high = self.extremes(x)
+        i = ops.minimal_integer_bits_for_width(low, high, self.k, self.b, self.config.round_mode)
+        return i, keras.ops.cast(low < 0, "float32")
+
+    def apply(self, x: Tensor, i: Tensor, tracking: bool) -> Tensor:
+        """Quantize with f = b - i."""
+        mode = self.config.round_mode
+        return ops.quantize_kbi(x, self.k, self.b, i, mode, self.overflow_mode, training=tracking)
+
+    def bits(self, x: Tensor | None = None) -> Tensor:
+        """Give max(0, b), plus the sign where the range saturates at its full width."""
+        offset = self.k if self.config.overflow_mode in COUNTS_SIGN else 0.0
+        return self.per_element(ops.clipped_bits(self.b, offset))
+
+    def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
+        """Give k, i and f."""
+        i = self.rounded(self.integer_bits(x))
+        return {"k": self.rounded(self.k), "i": i, "f": self.rounded(self.b) - i}
+
+
+class KIFQuantizer(FixedPointQuantizer[KIF]):
+    """Fixed point with integer bits i and fraction bits f."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add f, then what the range needs."""
+        shape, config = self.bit_shape(tuple(input_shape)), self.config
+        self.f = self.add_bits("f", shape, config.f, config.f_bounds, config.f_regularizer, config.trainable)
+        super().build(input_shape)
+
+    def needed_integer_bits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Round the extremes to 2^-f, and read the bits off their exponents."""
+        low, high = (
+            ops.quantize(value, self.k, 0.0, self.f, self.config.round_mode, "WRAP", training=True)
+            for value in self.extremes(x)
+        )
+        i = ops.minimal_integer_bits(low, high, self.k, self.f)
+        return i, keras.ops.cast(low < 0, "float32")
+
+    def apply(self, x: Tensor, i: Tensor, tracking: bool) -> Tensor:
+        """Quantize with the given i and f."""
+        mode = self.config.round_mode
+        return ops.quantize(x, self.k, i, self.f, mode, self.overflow_mode, training=tracking)
+
+    def bits(self, x: Tensor | None = None) -> Tensor:
+        """Give max(0, i + f), plus the sign where the range saturates at its full width."""
+        i = keras.ops.stop_gradient(self.integer_bits(x)) if self.i is None or self.tracks_range else self.i
+        offset = self.k if self.config.overflow_mode in COUNTS_SIGN else 0.0
+        return self.per_element(ops.clipped_bits(self.f, ops.round_bits(i) + offset))
+
+    def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
+        """Give k, i and f."""
+        return {"k": self.rounded(self.k), "i": self.rounded(self.integer_bits(x)), "f": self.rounded(self.f)}

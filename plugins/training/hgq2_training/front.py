@@ -1,0 +1,124 @@
+"""The Pareto front: of all that was offered, what nothing else beats in every metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hgq2_core.errors import ConfigError, listing, nearest
+
+Direction = Literal["min", "max"]
+_SMALLER_IS_BETTER = ("ebops", "loss", "error", "crossentropy", "mse", "mae", "mape", "msle")
+
+
+def direction_of(metric: str) -> Direction:
+    """Tell from its name whether a metric is to be small (costs, losses and errors) or large."""
+    return "min" if any(word in metric.lower() for word in _SMALLER_IS_BETTER) else "max"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model.
+
+    Args:
+        epoch: when it was met.
+        metrics: its values, by name.
+    """
+
+    epoch: int
+    metrics: Mapping[str, float]
+
+
+class Front:
+    """The entries that no other entry equals or beats in every metric.
+
+    Args:
+        metrics: names of the metrics that compete.
+        directions: `min` or `max` by name; without one, costs, losses and errors are to be small.
+        keep: size limit; beyond it the entry with the closest neighbours goes, never the best of a metric
+            while there is another choice.
+
+    Raises:
+        ConfigError: no metrics, a repeated one, or a direction that is unknown or of no metric.
+    """
+
+    def __init__(
+        self, metrics: Sequence[str], directions: Mapping[str, Direction] | None = None, keep: int | None = None
+    ) -> None:
+        if not metrics or len(set(metrics)) < len(metrics):
+            raise ConfigError(f"`metrics` must name one metric or more, each once. Received: metrics={list(metrics)}")
+        if keep is not None and keep < 1:
+            raise ConfigError(f"`keep` must be at least 1. Received: keep={keep}")
+        for name, direction in (directions or {}).items():
+            if name not in metrics:
+                raise ConfigError(
+                    f"`directions` names {name!r}, which is not among the metrics: {listing(metrics)}."
+                    f"{nearest(name, metrics)}"
+                )
+            if direction not in ("min", "max"):
+                raise ConfigError(f"A direction is min or max. Received: {name}={direction!r}")
+        self.directions = {name: (directions or {}).get(name) or direction_of(name) for name in metrics}
+        self.keep = keep
+        self.entries: list[Entry] = []
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def offer(self, entry: Entry) -> bool:
+        """Take an entry in, unless one that is there equals or beats it in every metric; drop those that it beats.
+
+        Args:
+            entry: with a value for every metric. One that is NaN or infinite is refused, for it cannot be ranked.
+
+        Returns:
+            Whether the entry is now in the front.
+
+        Raises:
+            ConfigError: a metric without a value.
+        """
+        costs = self._costs(entry)
+        if not all(math.isfinite(cost) for cost in costs):
+            return False
+        if any(_covers(self._costs(other), costs) for other in self.entries):
+            return False
+        self.entries = [other for other in self.entries if not _covers(costs, self._costs(other))]
+        self.entries.append(entry)
+        if self.keep is not None and len(self.entries) > self.keep:
+            self.entries.remove(self._most_crowded())
+        return entry in self.entries
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the directions, and the entries in the order in which they came."""
+        return {
+            "directions": dict(self.directions),
+            "entries": [{"epoch": entry.epoch, "metrics": dict(entry.metrics)} for entry in self.entries],
+        }
+
+    def _costs(self, entry: Entry) -> tuple[float, ...]:
+        """Give the metrics in order, signed so that smaller is better."""
+        missing = self.directions.keys() - entry.metrics.keys()
+        if missing:
+            raise ConfigError(f"No value for {listing(missing)}. Received: {listing(entry.metrics)}")
+        return tuple(
+            entry.metrics[name] if direction == "min" else -entry.metrics[name]
+            for name, direction in self.directions.items()
+        )
+
+    def _most_crowded(self) -> Entry:
+        """Give the entry whose neighbours, metric by metric, are closest together; of equals the latest."""
+        costs = [self._costs(entry) for entry in self.entries]
+        distance = [0.0] * len(costs)
+        for values in zip(*costs, strict=True):
+            order = sorted(range(len(values)), key=values.__getitem__)
+            span = values[order[-1]] - values[order[0]] or 1.0
+            distance[order[0]] = distance[order[-1]] = math.inf
+            for before, at, after in zip(order, order[1:], order[2:], strict=False):
+                distance[at] += (values[after] - values[before]) / span
+        return self.entries[min(range(len(costs)), key=lambda i: (distance[i], -i))]
+
+
+def _covers(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    """Whether `a` is at least as good as `b` in every metric."""
+    return all(x <= y for x, y in zip(a, b, strict=True))

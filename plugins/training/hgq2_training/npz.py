@@ -1,0 +1,162 @@
+"""Your own arrays, from a numpy archive."""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+from hgq2_core.data import Split, Splits
+from hgq2_core.errors import ConfigError, DataError, listing, nearest
+from numpy.lib.npyio import NpzFile
+
+from hgq2_training.splitting import (
+    Array,
+    Seed,
+    TestFraction,
+    ValidationFraction,
+    as_float32,
+    check_fractions,
+    is_labels,
+    partition,
+    split,
+)
+from hgq2_training.splitting import standardize as standardized
+
+
+class Npz:
+    """Arrays of a `.npz` file, split here or with a test part of their own; nothing in the file is executed.
+
+    Args:
+        path: the file.
+        x: name of the inputs in it.
+        y: name of the targets; integers are kept as int64 labels, and a single one per sample stratifies.
+        test_fraction: share of the test part; without effect where the file has one.
+        validation_fraction: share of `x` that validates; 0 for none.
+        seed: the same seed gives the same parts.
+        standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part.
+        x_test: name of the inputs of a test part that is in the file.
+        y_test: name of its targets.
+
+    Raises:
+        ConfigError: fractions or seed that are not allowed, or only one of `x_test` and `y_test`.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        x: str = "x",
+        y: str = "y",
+        test_fraction: TestFraction = 0.25,
+        validation_fraction: ValidationFraction = 0.1,
+        seed: Seed = 0,
+        standardize: bool = False,
+        x_test: str | None = None,
+        y_test: str | None = None,
+    ) -> None:
+        check_fractions(test_fraction, validation_fraction, seed)
+        if (x_test is None) != (y_test is None):
+            raise ConfigError(
+                f"`x_test` and `y_test` are given both or not at all. Received: x_test={x_test!r}, y_test={y_test!r}"
+            )
+        self.path = path
+        self.x = x
+        self.y = y
+        self.test_fraction = test_fraction
+        self.validation_fraction = validation_fraction
+        self.seed = seed
+        self.standardize = standardize
+        self.x_test = x_test
+        self.y_test = y_test
+
+    def load(self) -> Splits:
+        """Read, check and split the arrays.
+
+        Returns:
+            float32 inputs, and int64 or float32 targets.
+
+        Raises:
+            DataError: a file or an array that cannot be used, and why.
+        """
+        with self._open() as archive:
+            whole = self._pair(archive, self.x, self.y)
+            test = None if self.x_test is None else self._pair(archive, self.x_test, str(self.y_test))
+        splits = self._split(whole) if test is None else self._split_off_validation(whole, test)
+        return standardized(splits) if self.standardize else as_float32(splits)
+
+    def _split(self, whole: Split) -> Splits:
+        return split(
+            whole.x,
+            whole.y,
+            test_fraction=self.test_fraction,
+            validation_fraction=self.validation_fraction,
+            seed=self.seed,
+            stratify=is_labels(whole.y),
+        )
+
+    def _split_off_validation(self, whole: Split, test: Split) -> Splits:
+        for name, of_test, array, other in (
+            (self.x, self.x_test, whole.x, test.x),
+            (self.y, self.y_test, whole.y, test.y),
+        ):
+            if array.shape[1:] != other.shape[1:]:
+                raise DataError(
+                    f"{self.path}: {name!r} and {of_test!r} must agree but for the number of samples. "
+                    f"Received: shapes {array.shape} and {other.shape}"
+                )
+        validation, train = partition(
+            whole.x, whole.y, [self.validation_fraction], seed=self.seed, stratify=is_labels(whole.y)
+        )
+        return Splits(train=train, test=test, validation=validation if self.validation_fraction else None)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[NpzFile]:
+        with contextlib.ExitStack() as stack:
+            try:
+                # Opened here, for numpy leaves a file open that turns out not to be an archive.
+                archive = np.load(stack.enter_context(open(self.path, "rb")), allow_pickle=False)
+            except FileNotFoundError as error:
+                raise DataError(f"{self.path}: no such file") from error
+            except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+                raise DataError(f"{self.path}: not a numpy archive (.npz): {error}") from error
+            if not isinstance(archive, NpzFile):
+                raise DataError(f"{self.path}: a single array, not an archive; write it with np.savez(path, x=…, y=…)")
+            yield stack.enter_context(archive)
+
+    def _pair(self, archive: NpzFile, x: str, y: str) -> Split:
+        inputs, targets = self._array(archive, x), self._array(archive, y)
+        if len(inputs) != len(targets):
+            raise DataError(
+                f"{self.path}: {x!r} and {y!r} must have the same length. "
+                f"Received: shapes {inputs.shape} and {targets.shape}"
+            )
+        return Split(inputs, targets.astype(np.int64 if targets.dtype.kind in "biu" else np.float32))
+
+    def _array(self, archive: NpzFile, name: str) -> Array:
+        where = f"{self.path}: {name!r}"
+        if name not in archive.files:
+            raise DataError(f"{where} is not in the file. It holds: {listing(archive.files)}.{nearest(name, archive)}")
+        try:
+            array = archive[name]
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            why = "holds Python objects, which are refused" if "allow_pickle" in str(error) else "cannot be read"
+            raise DataError(f"{where} {why}: {error}") from error
+        _check(array, where)
+        return array
+
+
+def _check(array: Array, where: str) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        received = getattr(array, "dtype", type(array).__name__)
+        raise DataError(f"{where} must hold real numbers. Received: dtype {received}")
+    if array.ndim == 0 or array.size == 0:
+        raise DataError(f"{where} is empty or a single number. Received: shape {array.shape}")
+    bad = ~np.isfinite(array)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise DataError(f"{where} holds {int(bad.sum())} NaN or infinite values, the first at index {first}")
+    if array.dtype.kind == "f" and np.abs(array).max() > np.finfo(np.float32).max:
+        raise DataError(f"{where} holds values beyond float32. Received: {np.abs(array).max()}")

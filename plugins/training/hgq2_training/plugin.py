@@ -1,0 +1,23 @@
+"""What this plugin registers."""
+
+from __future__ import annotations
+
+from hgq2_core.hookspecs import hookimpl
+
+
+@hookimpl
+def hgq2_datasets() -> dict[str, str]:
+    return {
+        "digits": "hgq2_training.digits:Digits",
+        "magic": "hgq2_training.magic:Magic",
+        "npz": "hgq2_training.npz:Npz",
+    }
+
+
+@hookimpl
+def hgq2_callbacks() -> dict[str, str]:
+    return {
+        "beta_schedule": "hgq2_training.beta_schedule:BetaSchedule",
+        "ebops": "hgq2_training.ebops_metric:EbopsLog",
+        "pareto_front": "hgq2_training.pareto_front:ParetoFront",
+    }

@@ -1,0 +1,75 @@
+"""Atomic files: the old content or the whole new one, and nothing else in the folder."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from hgq2_core.atomic import atomic_path, write_json, write_text
+
+
+def test_the_new_content_takes_the_place_of_the_old_at_the_end(tmp_path: Path) -> None:
+    target = tmp_path / "model.keras"
+    target.write_text("old")
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == ".keras"
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_leaves_the_old_content_and_no_temporary_file(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(error), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_body_that_writes_nothing_is_an_error_and_changes_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(FileNotFoundError), atomic_path(target):
+        pass
+    assert target.read_text() == "old"
+
+
+def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "a") as first, atomic_path(tmp_path / "a") as second:
+        first.touch()
+        second.touch()
+        assert first != second
+
+
+def test_text_is_utf8_and_line_ends_are_kept(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "µ\r\nß\n")
+    assert (tmp_path / "a.txt").read_bytes() == "µ\r\nß\n".encode()
+
+
+def test_the_file_is_as_readable_as_any_other_new_one(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    write_text(tmp_path / "atomic", "")
+    plain, atomic = (stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic"))
+    assert atomic == plain
+
+
+def test_json_is_valid_json_whatever_the_numbers(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"loss": float("nan"), "points": [(1, float("inf")), (2, 0.5)], "name": "µ"})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text, parse_constant=pytest.fail) == {"loss": None, "points": [[1, None], [2, 0.5]], "name": "µ"}
+    assert text.endswith("}\n")
+
+
+def test_what_json_cannot_hold_leaves_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"x": object()})
+    assert (tmp_path / "a.json").read_text() == "1\n"
