@@ -140,8 +140,8 @@ def report(seconds: dict[str, list[float]], losses: dict[str, float]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hgq2-python", help="interpreter of a virtual environment that holds hgq2 0.2.0")
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=40, help="training steps per round and contender")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=10, help="training steps per round and contender")
     parser.add_argument("--warmup", type=int, default=40, help="training steps before the first round")
     parser.add_argument("--worker", choices=CONTENDERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -164,6 +164,7 @@ def main() -> None:
     sizes = "-".join(str(size) for size in (INPUTS, *WIDTHS, OUTPUTS))
     print(f"MLP {sizes}, batch {BATCH}, torch, one thread; {arguments.rounds} rounds of {arguments.steps} steps each")
     report(seconds, losses)
+    print("Ratios: row / column. The loss is the last one; where bits have a price, it includes that.")
 
 
 if __name__ == "__main__":

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
-import keras
 from pydantic import Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from hgq2_core.config.keras_names import LARGEST, make, named_class, named_classes, singular, try_out
 from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig
-from hgq2_core.config.strict import FromList, refuse
-from hgq2_core.quantizer import Quantizer
+from hgq2_core.config.strict import FromList, below, describe, refuse
+from hgq2_core.errors import listing, nearest
+
+if TYPE_CHECKING:
+    from hgq2_core.quantizer import Quantizer
 
 EXACT_DTYPES = ("float32", "float64")
 EXACT_ACTIVATIONS = ("linear", "relu")
@@ -38,23 +41,43 @@ class KerasObject:
             value: what the user wrote; None stays None.
         """
         if isinstance(value, Mapping) and "kind" in value:
-            fields = {name: field for name, field in value.items() if name != "kind"}
-            value = {"class_name": value["kind"], "config": fields}
+            return make(
+                named_class(self.sort, str(value["kind"])), {key: item for key, item in value.items() if key != "kind"}
+            )
         return self._module.get(value)
 
     def validate(self, value: Any) -> Any:
         """Refuse what Keras cannot resolve; the value itself goes on unchanged."""
         if value is None and self.optional:
             return value
-        if isinstance(value, str | Mapping):
-            try:
-                self.resolve(value)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                raise refuse(f"not one of Keras' {self.sort}: {first_line} Received: {value!r}.") from None
+        if isinstance(value, Mapping) and "kind" in value:
+            self._validate_kind(value)
+        elif isinstance(value, str | Mapping):
+            self._validate_name(value)
         elif not callable(value):
-            raise refuse(f"one of Keras' {self.sort}: a name, a mapping with `kind`, or the object. Received: {value!r}.")
+            raise refuse(
+                f"must be one of Keras' {self.sort}: a name, a mapping with `kind`, or the object. "
+                f"Received: {describe(value)}."
+            )
         return value
+
+    def _validate_kind(self, value: Mapping[str, Any]) -> None:
+        arguments = {name: item for name, item in value.items() if name != "kind"}
+        with below():
+            try_out(named_class(self.sort, str(value["kind"])), arguments)
+
+    def _validate_name(self, value: str | Mapping[str, Any]) -> None:
+        try:
+            found = self.resolve(value)
+        except Exception as error:  # Keras trips over a damaged form in whatever way
+            name = value if isinstance(value, str) else value.get("class_name")
+            known = named_classes(self.sort)
+            raise refuse(
+                f"unknown {singular(self.sort)}. Received: {describe(value)}. Allowed: {listing(known)}."
+                f"{nearest(name, known)}"
+            ) from error
+        if not callable(found):
+            raise refuse(f"must be one of Keras' {self.sort}. Received: {describe(value)}.")
 
     def to_config(self, value: Any) -> Any:
         """Serialize as Keras does."""
@@ -62,6 +85,8 @@ class KerasObject:
 
     @property
     def _module(self) -> Any:
+        import keras
+
         return getattr(keras, self.sort)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
@@ -84,11 +109,12 @@ class ExactActivation(KerasObject):
         """Take `linear` (None) and `relu`, by name or as Keras' functions."""
         if value is None:
             return value
-        name = value if isinstance(value, str) else getattr(value, "__name__", value)
-        if name not in EXACT_ACTIVATIONS:
+        name = value if isinstance(value, str) else getattr(value, "__name__", None)
+        if name not in EXACT_ACTIVATIONS or (callable(value) and value is not self.resolve(name)):
             raise refuse(
-                f"the activation inside a quantized layer is {' or '.join(EXACT_ACTIVATIONS)}, which need no table. "
-                f"Received: {name!r}. Keep the layer linear and put a unary function layer after it."
+                f"the activation inside a quantized layer is one that needs no table. Received: {describe(value)}. "
+                f"Allowed: {listing(EXACT_ACTIVATIONS)}.{nearest(name, EXACT_ACTIVATIONS)} "
+                "For another function, keep the layer linear and put a layer for the function after it."
             )
         return value
 
@@ -99,7 +125,7 @@ class ExactActivation(KerasObject):
 class QuantizerSlot:
     """Marks a quantizer argument, so that a layer knows its slots."""
 
-    def to_config(self, value: Quantizer | None) -> Any:
+    def to_config(self, value: Quantizer[Any] | None) -> Any:
         """Give the complete config of the quantizer that the layer made."""
         return None if value is None else value.config.to_dict()
 
@@ -109,6 +135,8 @@ class VariableValue:
 
     def to_config(self, value: Any) -> float:
         """Give the variable's present value."""
+        import keras
+
         return float(keras.ops.convert_to_numpy(value))
 
 
@@ -119,19 +147,25 @@ class Policy:
         """Refuse what Keras knows no policy for, and policies that compute in fewer bits than exact sums need."""
         if value is None:
             return value
+        import keras
+
         try:
             policy = keras.dtype_policies.get(value)
-        except (ValueError, TypeError) as error:
-            raise refuse(f"not a dtype or policy: {error}") from None
-        if policy.compute_dtype not in EXACT_DTYPES or policy.variable_dtype != policy.compute_dtype:
-            raise refuse(f"quantized layers compute in {' or '.join(EXACT_DTYPES)}. Received: dtype={policy.name!r}.")
+            exact = policy.compute_dtype in EXACT_DTYPES and policy.variable_dtype == policy.compute_dtype
+        except Exception:  # Keras checks little, and trips over the rest in whatever way
+            exact = False
+        if not exact:
+            raise refuse(
+                f"quantized layers compute in floats that hold exact sums. Received: {describe(value)}. "
+                f"Allowed: {listing(EXACT_DTYPES)}.{nearest(value, EXACT_DTYPES)}"
+            )
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"type": ["string", "null"]}
+        return {"enum": [*EXACT_DTYPES, None]}
 
 
 INITIALIZERS = KerasObject("initializers")
@@ -146,8 +180,9 @@ ActivationArg = Annotated[Any, ACTIVATIONS]
 QuantizerArg = Annotated[AnyQuantizer | None, QuantizerSlot()]
 BetaArg = Annotated[Annotated[float, Field(ge=0)] | None, VariableValue()]
 DTypeArg = Annotated[Any, Policy()]
-PositiveInt = Annotated[int, Field(gt=0, le=1 << 24)]
-Shape = Annotated[tuple[Annotated[int, Field(gt=0, le=1 << 24)] | None, ...], FromList]
+PositiveInt = Annotated[int, Field(gt=0, le=LARGEST)]
+Shape = Annotated[tuple[PositiveInt | None, ...], FromList]
+
 
 class LayerKwargs(TypedDict, total=False):
     """Keras' own constructor words, which every layer takes."""

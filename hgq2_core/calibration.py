@@ -51,7 +51,7 @@ def calibrate(model: keras.Model, data: Any, margin: int = 0, batch_size: int = 
 
     Raises:
         ConfigError: a margin that is no number of bits.
-        DataError: no samples, or NaN or infinite values.
+        DataError: no samples, or NaN or infinite values, in the data or in the outputs.
     """
     if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
         raise ConfigError(f"calibrate: margin is a number of bits, 0 or more. Received: margin={margin!r}.")
@@ -77,7 +77,7 @@ def _settle(model: keras.Model, data: Any, quantizers: list[Quantizer[Any]], bat
         state = _state(quantizers)
         with calibrating():
             for batch in batches(data, batch_size):
-                model(batch, training=False)
+                _check_outputs(model(batch, training=False))
         moved = any(not np.array_equal(a, b) for a, b in zip(state, _state(quantizers), strict=True))
         if not moved or not any(quantizer.step_follows_range for quantizer in quantizers):
             return
@@ -103,6 +103,13 @@ def _check(data: Any) -> int:
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError("calibrate: the data hold NaN or infinite values, which no range can hold.")
     return lengths.pop()
+
+
+def _check_outputs(outputs: Any) -> None:
+    # A NaN that arises inside moves no range, and would leave bits that were never fixed.
+    for output in keras.tree.flatten(outputs):
+        if not np.isfinite(keras.ops.convert_to_numpy(output)).all():
+            raise DataError("calibrate: the model gives NaN or infinite outputs for these data; no range holds them.")
 
 
 def batches(data: Any, batch_size: int) -> Iterator[Any]:

@@ -48,8 +48,9 @@ def nearest(received: object, allowed: Iterable[str]) -> str:
     Returns:
         `" Did you mean 'name'?"`, or an empty string where nothing comes close.
     """
-    matches = difflib.get_close_matches(str(received), list(allowed), n=1, cutoff=0.6)
-    return f" Did you mean {matches[0]!r}?" if matches else ""
+    names = {name.casefold(): name for name in allowed}
+    matches = difflib.get_close_matches(str(received).casefold(), names, n=1, cutoff=0.6)
+    return f" Did you mean {names[matches[0]]!r}?" if matches else ""
 
 
 def listing(names: Iterable[str]) -> str:

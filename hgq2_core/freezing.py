@@ -48,7 +48,8 @@ def _clone(model: keras.Model) -> keras.Model:
         clone = keras.models.clone_model(model, clone_function=_clone_layer, recursive=True)
     except ValueError as error:
         raise ExactnessError(
-            f"freeze: {model.name} ({type(model).__name__}) cannot be cloned; use a functional or sequential model. {error}"
+            f"freeze: {model.name} ({type(model).__name__}) cannot be cloned; "
+            f"use a functional or sequential model. {error}"
         ) from error
     if not clone.built and model.built:
         clone.build(model.input_shape)
@@ -56,11 +57,20 @@ def _clone(model: keras.Model) -> keras.Model:
 
 
 def _clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
-    copy = layer.__class__.from_config(layer.get_config())
+    copy = layer.__class__.from_config(_unbuilt(layer.get_config()))
+    if not isinstance(layer, keras.layers.Layer):  # an operation such as `x + 1`, which holds nothing
+        return copy
     for source, inner in zip(layers_of(layer), layers_of(copy), strict=False):
         if isinstance(source, QLayer) and not source.frozen:
             inner.freeze({name: tuple(value.shape) for name, value in source.constants().items()})
     return copy
+
+
+def _unbuilt(config: Any) -> Any:
+    # Keras builds the layer inside a wrapper when it reads its config; only an unbuilt one can take constants.
+    if isinstance(config, dict):
+        return {name: _unbuilt(value) for name, value in config.items() if name != "build_config"}
+    return [_unbuilt(value) for value in config] if isinstance(config, list) else config
 
 
 def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, Unpack, get_args, get_origin
 
 import keras
 from pydantic import TypeAdapter
 
-from hgq2_core._keras import flatten_layers
 from hgq2_core.arguments import BetaArg, LayerKwargs
 from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.config.roles import EBOPS_BETA, resolve, scoped
@@ -17,12 +17,19 @@ from hgq2_core.config.strict import explained
 from hgq2_core.errors import ConfigError, KindError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.kinds import registry
-from hgq2_core.quantizer import PACKAGE, Quantizer
+from hgq2_core.quantizer import PACKAGE, Quantizer, bit_cost
 
 A = TypeVar("A")
 Tensor = Any
 
 _any_quantizer: TypeAdapter[QuantizerConfig] = TypeAdapter(AnyQuantizer)
+
+
+@dataclass
+class _Slots:
+    """A layer's quantizers in order, where Keras does not track them a second time beside their attributes."""
+
+    quantizers: list[Quantizer[Any]]
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "QLayer")
@@ -57,6 +64,7 @@ class QLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         self.frozen = False
+        self._slots = _Slots([])
         self.enable_ebops = _first(enable_ebops, scoped("enable_ebops"), True)
         self.ebops_beta = super().add_weight(
             name="ebops_beta",
@@ -84,7 +92,9 @@ class QLayer(keras.layers.Layer):
         slot = Slot(role, name, self.name, channel_axes)
         with explained(str(slot)):
             given = None if quantizer is None else _any_quantizer.validate_python(quantizer)
-        return resolve(given, role, str(slot)).config.build(slot)
+        made = resolve(given, role, str(slot)).config.build(slot)
+        self._slots.quantizers.append(made)
+        return made
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""
@@ -93,9 +103,18 @@ class QLayer(keras.layers.Layer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call as Keras does, and add the cost to the loss, once a call however deep the subclass."""
         outputs = super().__call__(*args, **kwargs)
-        if self.enable_ebops and not self.frozen and not _is_symbolic(outputs):
-            self.add_loss(self.ebops_beta * self.ebops())
+        if not self.frozen and not _is_symbolic(outputs):
+            self._add_cost()
         return outputs
+
+    def _add_cost(self) -> None:
+        costs = [cost for quantizer in self._slots.quantizers for cost in quantizer.costs]
+        cost = bit_cost(costs) if costs else None
+        if self.enable_ebops:
+            ebops = self.ebops_beta.value * self.ebops()
+            cost = ebops if cost is None else cost + ebops
+        if cost is not None:
+            self.add_loss(cost)
 
     def folded(self) -> dict[str, Tensor]:
         """Give, by slot name, the tensors that the weight quantizers see in inference.
@@ -118,7 +137,7 @@ class QLayer(keras.layers.Layer):
     @property
     def quantizers(self) -> list[Quantizer[Any]]:
         """The layer's own quantizers, in the order of their slots."""
-        return [layer for layer in flatten_layers(self) if isinstance(layer, Quantizer) and layer.slot.layer == self.name]
+        return list(self._slots.quantizers)
 
     def slot_quantizer(self, name: str) -> Quantizer[Any]:
         """Give the quantizer of a slot."""
@@ -219,4 +238,6 @@ def _first(*values: Any) -> Any:
 
 
 def _is_symbolic(outputs: Any) -> bool:
-    return any(isinstance(output, keras.KerasTensor) for output in keras.tree.flatten(outputs))
+    if isinstance(outputs, dict | list | tuple):
+        return any(map(_is_symbolic, outputs.values() if isinstance(outputs, dict) else outputs))
+    return isinstance(outputs, keras.KerasTensor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import keras
@@ -11,6 +11,7 @@ from hgq2_core.config.quantizer import QuantizerConfig, Slot
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.granularity import bit_shape
 from hgq2_core.kinds import registry
+from hgq2_core.tensors import clip, total
 
 PACKAGE = "hgq2"
 RECORD = "calibration_record"
@@ -29,25 +30,11 @@ class Bounds(keras.constraints.Constraint):
         self.lower, self.upper = lower, upper
 
     def __call__(self, value: Tensor) -> Tensor:
-        return keras.ops.clip(value, self.lower, self.upper)
+        return clip(value, self.lower, self.upper)
 
     def get_config(self) -> dict[str, float]:
         """Give the bounds."""
         return {"lower": self.lower, "upper": self.upper}
-
-
-class BitCost(keras.regularizers.Regularizer):
-    """Add a coefficient times the number of bits to the loss."""
-
-    def __init__(self, coefficient: float) -> None:
-        self.coefficient = coefficient
-
-    def __call__(self, value: Tensor) -> Tensor:
-        return self.coefficient * keras.ops.sum(value)
-
-    def get_config(self) -> dict[str, float]:
-        """Give the coefficient."""
-        return {"coefficient": self.coefficient}
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "Quantizer")
@@ -85,6 +72,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         self.config = config
         self.slot = slot or Slot()
         self.record = None
+        self.costs: list[tuple[float, keras.Variable]] = []
 
     def bit_shape(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """Give the shape of the bit variables for values of this shape."""
@@ -119,10 +107,11 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             dtype="float32",
             trainable=trainable,
             autocast=False,
-            regularizer=BitCost(cost) if cost and trainable else None,
             constraint=Bounds(*bounds) if trainable else None,
         )
         variable.is_bit_width = True
+        if cost and trainable:
+            self.costs.append((cost, variable))
         return variable
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -175,6 +164,8 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Quantize as a Keras layer, for use outside a quantized layer."""
+        if self.costs:
+            self.add_loss(bit_cost(self.costs))
         return self.quantize(x, bool(training))
 
     def get_config(self) -> dict[str, Any]:
@@ -189,6 +180,21 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         schema = registry().load("quantizers", fields.pop("kind"))
         slot = Slot(**{**config["slot"], "channel_axes": tuple(config["slot"]["channel_axes"])})
         return schema.model_validate(fields).build(slot)  # type: ignore[no-any-return]
+
+
+def bit_cost(costs: Iterable[tuple[float, keras.Variable]]) -> Tensor:
+    """Give the sum of bits times their coefficients.
+
+    Keras' own regularizers would be one loss per variable, which together cost more than the quantization.
+
+    Args:
+        costs: coefficients and bit variables, at least one.
+    """
+    groups: dict[float, Tensor] = {}
+    for coefficient, variable in costs:
+        bits = total(variable)
+        groups[coefficient] = groups[coefficient] + bits if coefficient in groups else bits
+    return sum(coefficient * bits for coefficient, bits in groups.items())
 
 
 def is_bit_variable(variable: keras.Variable) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import GetJsonSchemaHandler, ValidationError
+from pydantic import GetJsonSchemaHandler, SerializationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from hgq2_core.config.strict import FromList, Strict, explain, refuse
-from hgq2_core.errors import ConfigError, HGQ2Error
+from hgq2_core.config.strict import FromList, Strict, describe, explained, reference, refuse
+from hgq2_core.errors import ConfigError, listing
 from hgq2_core.kinds import registry
 
 if TYPE_CHECKING:
@@ -56,12 +56,13 @@ class QuantizerConfig(Strict):
     """
 
     def __init__(self, **fields: Any) -> None:
-        try:
+        with explained(type(self).__name__):
             super().__init__(**fields)
-        except ValidationError as error:
-            raise ConfigError(explain(error, type(self).__name__)) from None
 
-    def build(self, slot: Slot | None = None) -> Quantizer:
+    # Keeps `model_validate`, which knows the place in the whole document, from calling it.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def build(self, slot: Slot | None = None) -> Quantizer[Any]:
         """Make the stateful Keras quantizer.
 
         Args:
@@ -69,9 +70,14 @@ class QuantizerConfig(Strict):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no build().")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Give the config as plain data, its full kind included."""
-        return {"kind": registry().kind_of("quantizers", type(self)), **self.model_dump(mode="json")}
+    def to_dict(self, only_set: bool = False) -> dict[str, Any]:
+        """Give the config as plain data, its full kind included.
+
+        Args:
+            only_set: leave out what was not given, and is still to be filled from scope, role or class.
+        """
+        kind = registry().kind_of("quantizers", type(self))
+        return {"kind": kind, **self.model_dump(mode="json", exclude_unset=only_set)}
 
 
 class Registered:
@@ -84,30 +90,28 @@ class Registered:
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, Mapping):
-            raise refuse(f"a quantizer is a config, a kind or a mapping with `kind`. Received: {value!r}.", "kind")
+            raise refuse(f"a quantizer is a config, a kind or a mapping with `kind`. Received: {describe(value)}.")
         if not isinstance(value.get("kind"), str):
-            known = ", ".join(registry().names("quantizers"))
-            raise refuse(f"`kind` is missing. Received: {dict(value)!r}. Allowed: {known}.", "kind")
+            known = listing(registry().names("quantizers"))
+            raise refuse(f"`kind` must be the name of a quantizer. Received: {describe(value)}. Allowed: {known}.")
         try:
             cls = registry().load("quantizers", value["kind"])
-        except HGQ2Error as error:
-            _reraise(error)
+        except ConfigError as error:  # a plugin's failure is no finding: it keeps its type and cause
+            raise refuse(error) from None
         return cls.model_validate({name: field for name, field in value.items() if name != "kind"})  # type: ignore[no-any-return]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(lambda config: config.to_dict())
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(_to_plain, info_arg=True),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"$ref": "#/$defs/quantizer"}
+        return reference("quantizer")
 
 
-def _reraise(error: HGQ2Error) -> NoReturn:
-    # A plugin's failure must keep its type and cause; a wrong name is a finding like any other.
-    if isinstance(error, ConfigError):
-        raise refuse(error, "kind") from None
-    raise error
+def _to_plain(config: QuantizerConfig, info: SerializationInfo) -> dict[str, Any]:
+    return config.to_dict(only_set=info.exclude_unset)
 
 
 AnyQuantizer = Annotated[QuantizerConfig, Registered()]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from hgq2_core.config.quantizer import ROLES, AnyQuantizer, QuantizerConfig, Role
-from hgq2_core.config.strict import Strict, explain, explained
+from hgq2_core.config.strict import Strict, explained
 from hgq2_core.errors import ConfigError
 from hgq2_core.kinds import registry
 
@@ -87,7 +87,9 @@ class defaults:
         _scope.set(_Scope(self.entries, _scope.get()))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         scope = _scope.get()
         if scope is None or scope.entries is not self.entries:
             raise ConfigError("defaults: scopes must be left in the order in which they were entered.")
@@ -137,9 +139,8 @@ def resolve(given: QuantizerConfig | None, role: Role, where: str = "") -> Resol
     if role not in ROLES:
         raise ConfigError(f"{where}: unknown role. Received: {role!r}. Allowed: {', '.join(ROLES)}.")
     entry = scoped(role)
-    named = given or entry
-    default = role_default(role) if named is None or _is_default_kind(named, role) else None
-    chosen = named or default or role_default(role)
+    chosen = given or entry or role_default(role)
+    default = role_default(role) if _is_default_kind(chosen, role) else None
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for field, info in type(chosen).model_fields.items():
@@ -149,11 +150,9 @@ def resolve(given: QuantizerConfig | None, role: Role, where: str = "") -> Resol
                 break
         else:
             values[field], sources[field] = info.get_default(call_default_factory=True), "class"
-    try:
+    with explained(where):
         return Resolved(type(chosen).model_validate(values), sources)
-    except ValidationError as error:
-        raise ConfigError(explain(error, where)) from None
 
 
 def _is_default_kind(config: QuantizerConfig, role: Role) -> bool:
-    return registry().kind_of("quantizers", type(config)) == ROLE_DEFAULTS[role]["kind"]
+    return bool(registry().kind_of("quantizers", type(config)) == ROLE_DEFAULTS[role]["kind"])

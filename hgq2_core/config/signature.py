@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import functools
 import inspect
-import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Unpack, get_args, get_origin, get_type_hints
 
-from pydantic import create_model
+from pydantic import PydanticUserError, create_model
 
 from hgq2_core.config.strict import Strict
 from hgq2_core.errors import PluginError
 
-if typing.TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument of a constructor: its name, annotation (metadata kept) and default (`inspect.Parameter.empty` if none)."""
+    """One argument of a constructor.
+
+    Args:
+        name: of the argument.
+        annotation: its type, with the metadata.
+        default: its default; `inspect.Parameter.empty` if there is none.
+        keyword_only: whether it cannot be given by position.
+    """
 
     name: str
     annotation: Any
@@ -76,7 +79,7 @@ def _keywords(owner: type) -> list[Parameter] | None:
     # What `**kwargs: Unpack[SomeTypedDict]` takes; None where nothing is handed on.
     for item, annotation in _annotated(owner):
         if item.kind is inspect.Parameter.VAR_KEYWORD:
-            if getattr(get_origin(annotation), "__name__", "") != "Unpack":
+            if get_origin(annotation) is not Unpack:
                 return []
             (keywords,) = get_args(annotation)
             hints = get_type_hints(keywords, include_extras=True)
@@ -86,14 +89,23 @@ def _keywords(owner: type) -> list[Parameter] | None:
 
 def _annotated(owner: type) -> Iterator[tuple[inspect.Parameter, Any]]:
     init = vars(owner)["__init__"]
-    hints = get_type_hints(init, include_extras=True)
+    try:
+        hints = get_type_hints(init, include_extras=True)
+    except NameError as error:
+        raise PluginError(
+            f"{_name_of(owner)}(): {error}; import what its annotations name, also while no type checker runs."
+        ) from error
     for item in list(inspect.signature(init).parameters.values())[1:]:
-        where = f"{owner.__module__}.{owner.__qualname__}(): "
+        where = f"{_name_of(owner)}(): "
         if item.kind is inspect.Parameter.VAR_POSITIONAL:
             raise PluginError(f"{where}*{item.name} cannot be described by a schema; name the arguments.")
         if item.name not in hints:
             raise PluginError(f"{where}argument `{item.name}` has no annotation.")
         yield item, hints[item.name]
+
+
+def _name_of(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 @functools.cache
@@ -102,12 +114,20 @@ def schema_of(cls: type) -> type[Strict]:
 
     Args:
         cls: the class; see `parameters`.
+
+    Raises:
+        PluginError: an argument that no schema can describe.
     """
     fields: dict[str, Any] = {
         parameter.name: (parameter.annotation, ... if parameter.required else parameter.default)
         for parameter in parameters(cls).values()
     }
-    return create_model(cls.__name__, __base__=Strict, __module__=cls.__module__, __doc__=inspect.getdoc(cls), **fields)
+    try:
+        return create_model(
+            cls.__name__, __base__=Strict, __module__=cls.__module__, __doc__=inspect.getdoc(cls), **fields
+        )
+    except (PydanticUserError, NameError) as error:
+        raise PluginError(f"{_name_of(cls)}(): its arguments cannot be described by a schema: {error}") from error
 
 
 def bind(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,35 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from hgq2_core.errors import ConfigError, listing, nearest
 
 MAX_REPORTED = 10
 
+WHOLE, PLACED = "whole", "placed"
+"""Types of findings whose message is shown as it stands; a placed one also names what is not there."""
+
+WANTED: Mapping[str, str] = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "int_from_float": "an integer",
+    "int_type": "an integer",
+    "list_type": "a list",
+    "mapping_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "string_type": "a string",
+    "tuple_type": "a list",
+}
+"""What a value must be, by the type of pydantic's finding; in the words of YAML and JSON."""
+
+DEFINITION = "x-hgq2-definition"
+"""Key of `reference`."""
+
+Location = tuple[int | str, ...]
+
 
 class Strict(BaseModel):
     """A frozen schema that takes no unknown field, no `"5"` for 5, no True for 1, no NaN."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown_fields(cls, data: Any) -> Any:
         # Pydantic's own message does not say what is allowed.
         if isinstance(data, Mapping):
-            for name in data:
-                if name not in cls.model_fields:
-                    raise PydanticCustomError("unknown_field", "{message}", {"message": unknown(name, cls.model_fields)})
+            strangers = [name for name in data if name not in cls.model_fields]
+            if strangers:
+                raise findings(((), unknown(name, cls.model_fields)) for name in strangers)
         return data
 
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _check_field(cls, value: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        _refuse_lookalikes(cls.model_fields[info.field_name or ""].annotation, value)
+        try:
+            return check(value)
+        except ValidationError as error:
+            raise _without_branches(error, value) from None
 
-def unknown(name: object, allowed: Mapping[str, Any] | list[str], what: str = "field") -> str:
+
+def unknown(name: object, allowed: Iterable[str], what: str = "field") -> str:
     """Say that a name is not among those allowed, and which comes closest."""
     names = list(allowed)
     return f"unknown {what} {name!r}. Allowed: {listing(names)}.{nearest(name, names)}"
@@ -48,35 +98,91 @@ Interval = Annotated[tuple[float, float], FromList]
 
 def describe(value: Any) -> str:
     """Show a received value, shortened, with its type where that could be the fault."""
-    text = repr(value)
+    text = repr(list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value)
     text = text if len(text) <= 80 else f"{text[:77]}..."
-    return text if value is None or isinstance(value, dict | list) else f"{text} ({type(value).__name__})"
+    return text if value is None or isinstance(value, Mapping | list | tuple) else f"{text} ({type(value).__name__})"
 
 
 def explain(error: ValidationError, where: str) -> str:
-    """Phrase pydantic's findings: the place, what is wrong, what was received."""
-    lines = []
-    for finding in error.errors(include_url=False)[:MAX_REPORTED]:
-        place = ".".join(part for part in (where, *map(str, finding["loc"])) if part)
-        if finding["type"] == "missing":
-            text = "is missing."
-        elif finding["type"] in CUSTOM:
-            text = finding["msg"]
-        else:
-            text = f"{finding['msg'].removeprefix('Value error, ')}. Received: {describe(finding.get('input'))}."
-        lines.append(f"{place}: {text}" if place else text)
-    if error.error_count() > MAX_REPORTED:
-        lines.append(f"... and {error.error_count() - MAX_REPORTED} more.")
+    """Phrase findings, a line each: the place, what is wrong, what was received, what is allowed."""
+    found = error.errors(include_url=False)
+    lines = [
+        ": ".join(part for part in (where, _dotted(finding["loc"]), phrase(finding)) if part)
+        for finding in found[:MAX_REPORTED]
+    ]
+    if len(found) > MAX_REPORTED:
+        lines.append(f"... and {len(found) - MAX_REPORTED} more.")
     return "\n".join(lines)
 
 
-CUSTOM = frozenset({"unknown_field", "kind", "argument"})
-"""Types of findings whose message is already whole."""
+def _dotted(place: Location) -> str:
+    return ".".join(str(part) for part in place if part != "[key]")
 
 
-def refuse(message: object, sort: str = "argument") -> PydanticCustomError:
-    """Make a finding whose message is shown as it stands."""
+def phrase(*alternatives: ErrorDetails) -> str:
+    """Phrase one finding, or what every branch of a union found about the same value."""
+    first = alternatives[0]
+    if first["type"] in (WHOLE, PLACED, "missing"):
+        return "is missing." if first["type"] == "missing" else first["msg"]
+    received = f"Received: {describe(first['input'])}."
+    choices = [choice for finding in alternatives for choice in _choices(finding)]
+    if len(alternatives) > 1 or first["type"] == "literal_error":
+        allowed = ", ".join(dict.fromkeys(wanted for finding in alternatives for wanted in _wanted(finding)))
+        return f"not allowed. {received} Allowed: {allowed}.{nearest(first['input'], choices)}"
+    if first["type"] == "value_error":
+        text = first["msg"].removeprefix("Value error, ").rstrip(".")
+        return f"{text}." if "Received:" in text else f"{text}. {received}"
+    return f"must be {_wanted(first)[0]}. {received}"
+
+
+def _wanted(finding: ErrorDetails) -> list[str]:
+    if finding["type"] == "literal_error":
+        return re.findall(r"'[^']*'|[^\s,']+(?=,| or |$)", finding["ctx"]["expected"])
+    if finding["type"] in ("too_short", "too_long"):
+        size = finding["ctx"].get("min_length", finding["ctx"].get("max_length"))
+        collection = "mapping" if finding["ctx"]["field_type"] == "Dictionary" else "list"
+        limit = "at least" if finding["type"] == "too_short" else "at most"
+        return [f"a {collection} of {limit} {size} item{'' if size == 1 else 's'}"]
+    return [WANTED.get(finding["type"], finding["msg"].removeprefix("Input should be "))]
+
+
+def _choices(finding: ErrorDetails) -> list[str]:
+    if finding["type"] != "literal_error":
+        return []
+    return [text.strip("'") for text in _wanted(finding) if text.startswith("'")]
+
+
+def refuse(message: object, sort: str = WHOLE) -> PydanticCustomError:
+    """Make a finding, for use inside a validator; its message is shown as it stands."""
     return PydanticCustomError(sort, "{message}", {"message": str(message)})
+
+
+def reference(name: str) -> dict[str, Any]:
+    """Refer to a definition of `hgq2_core.json_schema()`, from the schema of an annotation."""
+    # Not `$ref`: pydantic looks those up among the definitions that it made itself.
+    return {DEFINITION: name}
+
+
+def findings(found: Iterable[tuple[Location, object]]) -> ValidationError:
+    """Make an error of several findings, each with its place below the value that is validated.
+
+    Args:
+        found: places and messages.
+    """
+    details = [InitErrorDetails(type=refuse(message, PLACED), loc=place, input=None) for place, message in found]
+    return ValidationError.from_exception_data("findings", details)
+
+
+@contextmanager
+def below(*place: int | str) -> Iterator[None]:
+    """Move what is found inside to a place below; what is no finding yet becomes one."""
+    try:
+        yield
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        raise findings(((*place, *finding["loc"]), phrase(finding)) for finding in found) from None
+    except (ConfigError, PydanticCustomError) as error:
+        raise findings([(place, error)]) from None
 
 
 @contextmanager
@@ -86,3 +192,60 @@ def explained(where: str) -> Iterator[None]:
         yield
     except ValidationError as error:
         raise ConfigError(explain(error, where)) from None
+
+
+def _refuse_lookalikes(annotation: Any, value: Any) -> None:
+    # True == 1 == 1.0, and pydantic's Literal compares; a type among the alternatives decides for itself.
+    options = _literals(annotation) if isinstance(value, bool | int | float) else ()
+    if value in options and type(value) not in {type(option) for option in options if option == value}:
+        allowed = ", ".join(repr(option) for option in options)
+        raise refuse(f"not allowed. Received: {describe(value)}. Allowed: {allowed}.")
+
+
+def _literals(annotation: Any) -> tuple[Any, ...]:
+    if annotation is type(None):
+        return (None,)
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    branches = () if get_origin(annotation) in (Annotated, None) else get_args(annotation)
+    found = [_literals(branch) for branch in branches]
+    return tuple(option for options in found for option in options) if all(found) else ()
+
+
+def _without_branches(error: ValidationError, value: Any) -> ValidationError:
+    """Merge what the branches of a union found: pydantic lists them one by one, under made-up places."""
+    unions: dict[Location, dict[int | str, list[tuple[Location, ErrorDetails]]]] = {}
+    merged: list[tuple[Location, object]] = []
+    for finding in error.errors(include_url=False):
+        place, branch, inside = _split_place(finding, value)
+        if branch is None:
+            merged.append((place, phrase(finding)))
+        else:
+            unions.setdefault(place, {}).setdefault(branch, []).append((inside, finding))
+    if not unions:
+        return error
+    for place, branches in unions.items():
+        # A branch that got inside the value is the one that was meant.
+        meant = next((found for found in branches.values() if any(inside for inside, _ in found)), None)
+        if meant:
+            merged += [(place + inside, phrase(finding)) for inside, finding in meant]
+        else:
+            merged.append((place, phrase(*(finding for found in branches.values() for _, finding in found))))
+    return findings(merged)
+
+
+def _split_place(finding: ErrorDetails, value: Any) -> tuple[Location, int | str | None, Location]:
+    """Split a place at the first part that is not in the value: that part names the branch of a union."""
+    place = finding["loc"]
+    for depth, part in enumerate(place):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, Sequence) and not isinstance(value, str) and part in range(len(value)):
+            value = value[int(part)]
+        elif finding["type"] in ("missing", PLACED) and depth == len(place) - 1:
+            break
+        elif part == "[key]":
+            return place[:depth], None, ()
+        else:
+            return place[:depth], part, place[depth + 1 :]
+    return place, None, ()

@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+
 from hgq2_fixed_point import arithmetic, ops
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+
 from hgq2_fixed_point import ops
 
 torch = pytest.importorskip("torch")
 
 LN2 = float(np.float32(np.log(2.0)))
-I, F = 2.0, 1.0  # max 3.5, min -4, step 0.5
 
 
 def gradients(x, k, i, f, overflow_mode, round_mode="RND", *, training=False, op=ops.quantize, upstream=None):
@@ -23,8 +23,8 @@ def ln2(*factors):
     return [float(np.float32(LN2) * np.float32(v)) for v in factors]
 
 
-def each(x, k, overflow_mode, i=I, f=F, **options):
-    """Like `gradients` with a format per element."""
+def each(x, k, overflow_mode, i=2.0, f=1.0, **options):
+    """Like `gradients` with a format per element; by default max 3.5, min -4 (SAT), step 0.5."""
     return gradients(x, k, [i] * len(x), [f] * len(x), overflow_mode, **options)
 
 
@@ -165,3 +165,10 @@ def test_what_needs_no_gradient_gets_none():
         q = ops.quantize(x, torch.tensor(1.0), bits, bits, "RND", overflow_mode, training=True)
         (d_x,) = torch.autograd.grad(q.sum(), x)
         assert d_x.tolist() == [1.0, 1.0 if overflow_mode == "WRAP" else 0.0]
+
+
+def test_clipped_bits_pass_the_gradient_to_the_offset():
+    f, i = torch.tensor([[1.0, -3.0]], requires_grad=True), torch.tensor(2.0, requires_grad=True)
+    ops.clipped_bits(f, ops.round_bits(i) + 1.0).sum().backward()
+    assert f.grad.tolist() == [[1.0, 0.0]]
+    assert i.grad.item() == 1.0

@@ -16,8 +16,6 @@ from hgq2_core.config.signature import schema_of
 from hgq2_core.errors import ConfigError
 from hgq2_training import BetaSchedule
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
-
 
 class Costed(keras.layers.Dense):
     """A layer with the variable that the schedule sets, as quantized layers have it."""

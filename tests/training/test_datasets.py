@@ -83,7 +83,9 @@ def test_constructors_are_typed_keyword_only_and_keep_their_arguments(dataset: t
 
 
 def test_the_plugin_and_its_package_import_no_backend() -> None:
-    code = "import sys, hgq2_training.plugin as p; p.hgq2_datasets(); print({'keras', 'torch', 'numpy'} & {*sys.modules})"
+    code = (
+        "import sys, hgq2_training.plugin as p; p.hgq2_datasets(); print({'keras', 'torch', 'numpy'} & {*sys.modules})"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
@@ -131,7 +133,7 @@ def test_npz_uses_a_test_part_that_is_in_the_file(tmp_path: Path) -> None:
 
 
 def test_npz_test_inputs_and_targets_come_together_and_agree_in_shape(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="both or not at all. Received: x_test='xt', y_test=None"):
+    with pytest.raises(ConfigError, match=r"both or not at all. Received: x_test='xt', y_test=None"):
         Npz(path="a.npz", x_test="xt")
     path = save(tmp_path, xt=np.ones((3, 5)), yt=np.array([0, 1, 1]))
     with pytest.raises(DataError, match=r"'x' and 'xt' must agree.*\(20, 2\) and \(3, 5\)"):
@@ -170,7 +172,7 @@ def test_npz_names_what_the_file_holds_where_a_name_is_missing(tmp_path: Path) -
 
 
 def test_npz_says_what_is_wrong_with_a_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nowhere.npz: no such file"):
+    with pytest.raises(DataError, match=r"nowhere.npz: no such file"):
         Npz(path=str(tmp_path / "nowhere.npz")).load()
     for name, content in {"text": b"hello", "empty": b"", "zip": b"PK\x03\x04 broken"}.items():
         (tmp_path / name).write_bytes(content)

@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 from hgq2_core.config.signature import schema_of
 from hgq2_core.data import Split, Splits
 from hgq2_core.errors import ConfigError, ModelFileError
-from hgq2_training import ParetoFront, ebops_metric, pareto_front
-from hgq2_training.ebops_metric import EbopsLog
+from hgq2_training import ParetoFront, pareto_front
+from hgq2_core import callbacks
+from hgq2_core.callbacks import EbopsLog
 from hgq2_training.front import Entry, Front, direction_of
-
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 METRICS = ["val_accuracy", "ebops"]
 
@@ -156,7 +155,7 @@ def test_a_front_that_makes_no_sense_is_refused(arguments: Any, message: str) ->
 
 
 def test_an_entry_without_a_metric_is_refused() -> None:
-    with pytest.raises(ConfigError, match="No value for ebops. Received: val_accuracy"):
+    with pytest.raises(ConfigError, match=r"No value for ebops. Received: val_accuracy"):
         Front(METRICS).offer(Entry(0, {"val_accuracy": 1.0}))
 
 
@@ -247,9 +246,7 @@ def test_the_models_of_the_front_and_their_list_are_in_the_directory(
     assert fake.calibrated == [(48, 0)] * 3
 
 
-def test_a_saved_model_is_the_calibrated_one_that_was_measured(
-    tmp_path: Path, script: Callable[..., Scripted]
-) -> None:
+def test_a_saved_model_is_the_calibrated_one_that_was_measured(tmp_path: Path, script: Callable[..., Scripted]) -> None:
     script(1.0)
     front = callback(tmp_path)
     fit(network(), front, epochs=1)
@@ -375,7 +372,7 @@ def test_a_front_of_other_metrics_cannot_be_gone_on_with(tmp_path: Path, script:
 @pytest.mark.parametrize("content", ["{", "[]", '{"entries": [{"epoch": "x"}]}'])
 def test_a_list_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path, content: str) -> None:
     (tmp_path / "front.json").write_text(content)
-    with pytest.raises(ModelFileError, match="front.json cannot be read as a Pareto front"):
+    with pytest.raises(ModelFileError, match=r"front.json cannot be read as a Pareto front"):
         fit(network(), callback(tmp_path, ["ebops"]))
 
 
@@ -384,7 +381,10 @@ def test_a_list_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path, co
     [
         ({"calibration_data": None}, "pass `calibration_data`"),
         ({"validation_data": None}, "measures val_accuracy on validation data: pass `validation_data`"),
-        ({"metrics": ["val_acuracy"]}, "no metric 'val_acuracy'; available: val_accuracy, val_loss. Did you mean 'val_a"),
+        (
+            {"metrics": ["val_acuracy"]},
+            "no metric 'val_acuracy'; available: val_accuracy, val_loss. Did you mean 'val_a",
+        ),
     ],
 )
 def test_what_is_missing_is_said_before_the_first_epoch(options: dict[str, Any], message: str) -> None:
@@ -434,7 +434,7 @@ def test_numbers_are_checked_without_a_configuration_too(arguments: dict[str, An
 
 def test_ebops_are_logged_for_the_callbacks_that_follow(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = iter([8.0, 4.0])
-    monkeypatch.setattr(ebops_metric, "ebops", lambda model: next(costs))
+    monkeypatch.setattr(callbacks, "ebops", lambda model: next(costs))
     seen: list[float] = []
     follow = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["ebops"]))
     assert fit(network(), EbopsLog(), follow, epochs=2)["ebops"] == seen == [8.0, 4.0]

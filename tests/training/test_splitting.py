@@ -13,7 +13,6 @@ from hgq2_core.data import Split, Splits
 from hgq2_core.errors import ConfigError, DataError
 from hgq2_training.splitting import split, standardize
 
-
 FIRST_TEST = [19, 2, 13, 4, 6]
 
 
@@ -115,7 +114,7 @@ def test_fractions_and_seeds_out_of_bounds_say_what_is_allowed(changes: dict[str
 
 
 def test_lengths_must_agree_and_every_part_must_have_samples() -> None:
-    with pytest.raises(DataError, match="same length. Received: 3 and 2 samples"):
+    with pytest.raises(DataError, match=r"same length. Received: 3 and 2 samples"):
         split(np.zeros(3), np.zeros(2, int), test_fraction=0.5, validation_fraction=0, seed=0)
     with pytest.raises(DataError, match="Too few samples"):
         cut([0, 0, 0], test_fraction=0.1)

@@ -54,10 +54,11 @@ def quantize(
         ConfigError: a mode is unknown, or WRAP_SM is asked of an unsigned format or of another rounding.
     """
     check_modes(round_mode, overflow_mode)
-    x, k, i, f = _as_floats(x), _as_bits(k), _as_bits(i), _as_bits(f)
+    x, k, i, f = np.broadcast_arrays(_as_floats(x), _as_bits(k), _as_bits(i), _as_bits(f))
     if overflow_mode == "WRAP_SM" and np.any(k != 1):
-        raise ConfigError(f"overflow_mode='WRAP_SM' is not defined for an unsigned format: received k={k}; allowed: 1.")
-    x, k, i, f = np.broadcast_arrays(x, k, i, f)
+        raise ConfigError(
+            f"overflow_mode='WRAP_SM' is not defined for an unsigned format: received k={k.min()}; allowed: 1."
+        )
     with np.errstate(all="ignore"):
         q = _OVERFLOW[overflow_mode](x, k, i, f, round_mode)
         return np.where((k + i + f <= 0) & ~np.isnan(q), x.dtype.type(0), q)
@@ -104,8 +105,8 @@ def minimal_integer_bits_for_width(
 ) -> NDArray[np.float64]:
     """Find the smallest i whose range holds unrounded values once they are rounded with f = b - i (NUMERICS.md §3).
 
-    With e the exponent of the largest magnitude, i is e - 1, e or e + 1: half as much is too small for any rounding, and
-    twice as much always suffices.
+    With e the exponent of the largest magnitude, i is e - 1, e or e + 1: less is too small for any rounding, and e + 1
+    always suffices.
 
     Args:
         lo: smallest values; ignored where k = 0, whose range ends at 0.
@@ -122,14 +123,14 @@ def minimal_integer_bits_for_width(
     """
     check_round_mode(round_mode)
     lo, hi, k, b = np.broadcast_arrays(_as_floats(lo), _as_floats(hi), _as_bits(k), _as_bits(b))
-    lo, hi = np.where(k > 0, np.minimum(lo, 0), 0), np.maximum(hi, 0)
-    magnitude = np.maximum(-lo, hi)
+    below, above = np.where(k > 0, np.minimum(lo, 0), 0), np.maximum(hi, 0)
+    magnitude = np.maximum(-below, above)
     e = np.frexp(magnitude)[1]
 
     def holds(i: Ints) -> NDArray[np.bool_]:
         top = np.ldexp(1.0, b)
-        lowest, highest = (_round_scaled(v, b - i, round_mode) for v in (lo, hi))
-        return (lowest >= -k * top) & (highest <= top - 1)
+        lowest, highest = _round_scaled(below, b - i, round_mode), _round_scaled(above, b - i, round_mode)
+        return np.logical_and(lowest >= -k * top, highest <= top - 1)
 
     with np.errstate(all="ignore"):
         i = np.where(holds(e - 1), e - 1, np.where(holds(e), e, e + 1))
@@ -160,7 +161,7 @@ def _power(n: Ints, like: Floats) -> Floats:
 def _round_scaled(x: Floats, f: Ints, round_mode: str) -> Floats:
     """The integer nearest to x 2^f; magnitudes beyond the precision of the dtype are integers, and kept there."""
     mantissa, exponent = np.frexp(x)
-    # Anything below 1/4 rounds alike, anything above 2^precision is an integer: so x 2^f never leaves the dtype's range.
+    # Below 1/4 all round alike, and above 2^precision all are integers: so x 2^f never leaves the range of the dtype.
     precision = np.finfo(x.dtype).nmant + 2
     return ROUNDING[round_mode](np.ldexp(mantissa, np.clip(exponent + f, -2, precision)))
 
@@ -172,10 +173,10 @@ def _round(x: Floats, f: Ints, round_mode: str) -> Floats:
 
 def _bounds(like: Floats, k: Ints, i: Ints, f: Ints) -> tuple[Floats, Floats, Floats]:
     """-k 2^i, 2^i - 2^-f rounded toward zero, and the latter's negative for SAT_SYM."""
-    top = _power(i, like)
+    top, sign = _power(i, like), k.astype(like.dtype)
     representable = np.minimum(f, np.finfo(like.dtype).nmant + 1 - i)
     highest = np.maximum(top - _power(-representable, like), 0)
-    return -k * top, highest, -k * highest
+    return -sign * top, highest, -sign * highest
 
 
 def _saturate(x: Floats, k: Ints, i: Ints, f: Ints, round_mode: str) -> Floats:

@@ -11,6 +11,7 @@ from hgq2_core.config.quantizer import Slot
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.mode import is_calibrating
 from hgq2_core.quantizer import Quantizer
+from hgq2_core.tensors import reshape
 
 from hgq2_fixed_point import ops
 from hgq2_fixed_point.config import KBI, KIF, FixedPoint
@@ -64,44 +65,57 @@ class FixedPointQuantizer(Quantizer[C]):
 
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]
         """Quantize; an activation that wraps first widens its range in training and calibration, and is only rounded."""
-        tracking = self.tracks_range and (training or is_calibrating())
-        if tracking:
-            self.track(x, 0.0 if is_calibrating() else self.config.i_decay)
-        return self.apply(x, self.integer_bits(x), tracking)
+        calibrating = is_calibrating()
+        if self.tracks_range and (training or calibrating):
+            return self.quantize_tracking(x, 0.0 if calibrating else self.config.i_decay)
+        return self.apply(x, self.integer_bits(x))
 
-    def track(self, x: Tensor, decay: float) -> None:
-        """Let i and k follow the values: i shrinks by `decay`, and grows at once to hold what it sees."""
-        lower, upper = self.config.i_bounds
-        needed, negative = self.needed_integer_bits(x)
-        self.i.assign(keras.ops.clip(keras.ops.maximum(self.i - decay, needed), lower, upper))
-        self.sign.assign(keras.ops.maximum(self.sign, negative))
+    def quantize_tracking(self, x: Tensor, decay: float) -> Tensor:
+        """Let i and k follow the values, and quantize with them: i sinks by `decay`, and grows at once to hold all."""
+        config = self.config
+        q, i, k = ops.quantize_tracking(
+            x,
+            self.sign,
+            self.i,
+            self.fraction,
+            config.round_mode,
+            by_width=self.step_follows_range,
+            axes=self.shared_axes,
+            decay=decay,
+            bounds=config.i_bounds,
+        )
+        self.i.assign(i)
+        self.sign.assign(k)
+        return q
 
     def integer_bits(self, x: Tensor) -> Tensor:
         """Give i: the variable, or what the present values need, within bounds."""
         if self.i is not None:
             return self.i
-        return keras.ops.clip(self.needed_integer_bits(x)[0], *self.config.i_bounds)
+        config = self.config
+        return ops.follow(
+            x,
+            self.fraction,
+            by_width=self.step_follows_range,
+            signed=bool(config.k),
+            round_mode=config.round_mode,
+            axes=self.shared_axes,
+            bounds=config.i_bounds,
+        )
 
-    def needed_integer_bits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the fewest integer bits that hold the values after rounding, and whether any of those is negative."""
+    @property
+    def fraction(self) -> keras.Variable:
+        """The variable beside i: f, or b."""
         raise NotImplementedError
 
-    def apply(self, x: Tensor, i: Tensor, tracking: bool) -> Tensor:
+    def apply(self, x: Tensor, i: Tensor) -> Tensor:
         """Quantize with the given integer bits."""
         raise NotImplementedError
-
-    def extremes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the smallest and largest value of those that share their bits."""
-        x = keras.ops.stop_gradient(x)
-        if not self.shared_axes:
-            return x, x
-        low = keras.ops.min(x, axis=self.shared_axes, keepdims=True)
-        return low, keras.ops.max(x, axis=self.shared_axes, keepdims=True)
 
     def per_element(self, bits: Tensor) -> Tensor:
         """Spread bits over the elements of one sample."""
         if self.slot.batched:
-            bits = bits[0]
+            bits = reshape(bits, tuple(bits.shape[1:]))
         shape = tuple(size or 1 for size in self.value_shape)
         return bits if tuple(bits.shape) == shape else keras.ops.broadcast_to(bits, shape)
 
@@ -136,16 +150,15 @@ class KBIQuantizer(FixedPointQuantizer[KBI]):
         self.b = self.add_bits("b", shape, config.b, config.b_bounds, config.b_regularizer, config.trainable)
         super().build(input_shape)
 
-    def needed_integer_bits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Try each i with the step that its own f = b - i gives."""
-        low, high = self.extremes(x)
-        i = ops.minimal_integer_bits_for_width(low, high, self.k, self.b, self.config.round_mode)
-        return i, keras.ops.cast(low < 0, "float32")
+    @property
+    def fraction(self) -> keras.Variable:
+        """Give b."""
+        return self.b
 
-    def apply(self, x: Tensor, i: Tensor, tracking: bool) -> Tensor:
+    def apply(self, x: Tensor, i: Tensor) -> Tensor:
         """Quantize with f = b - i."""
         mode = self.config.round_mode
-        return ops.quantize_kbi(x, self.k, self.b, i, mode, self.overflow_mode, training=tracking)
+        return ops.quantize_kbi(x, self.k, self.b, i, mode, self.overflow_mode)
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give max(0, b), plus the sign where the range saturates at its full width."""
@@ -167,23 +180,19 @@ class KIFQuantizer(FixedPointQuantizer[KIF]):
         self.f = self.add_bits("f", shape, config.f, config.f_bounds, config.f_regularizer, config.trainable)
         super().build(input_shape)
 
-    def needed_integer_bits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Round the extremes to 2^-f, and read the bits off their exponents."""
-        low, high = (
-            ops.quantize(value, self.k, 0.0, self.f, self.config.round_mode, "WRAP", training=True)
-            for value in self.extremes(x)
-        )
-        i = ops.minimal_integer_bits(low, high, self.k, self.f)
-        return i, keras.ops.cast(low < 0, "float32")
+    @property
+    def fraction(self) -> keras.Variable:
+        """Give f."""
+        return self.f
 
-    def apply(self, x: Tensor, i: Tensor, tracking: bool) -> Tensor:
+    def apply(self, x: Tensor, i: Tensor) -> Tensor:
         """Quantize with the given i and f."""
         mode = self.config.round_mode
-        return ops.quantize(x, self.k, i, self.f, mode, self.overflow_mode, training=tracking)
+        return ops.quantize(x, self.k, i, self.f, mode, self.overflow_mode)
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give max(0, i + f), plus the sign where the range saturates at its full width."""
-        i = keras.ops.stop_gradient(self.integer_bits(x)) if self.i is None or self.tracks_range else self.i
+        i = self.integer_bits(x)
         offset = self.k if self.config.overflow_mode in COUNTS_SIGN else 0.0
         return self.per_element(ops.clipped_bits(self.f, ops.round_bits(i) + offset))
 

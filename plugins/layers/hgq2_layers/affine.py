@@ -22,6 +22,7 @@ from hgq2_core.arguments import (
     RegularizerArg,
 )
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.tensors import total
 
 from hgq2_layers.adapters import rectify
 
@@ -121,6 +122,8 @@ class AffineLayer(QLayer):
             kernel_shape: of K.
             bias_shape: of b, as it is added to the output; None without a bias.
         """
+        static = {axis: size for axis, size in enumerate(input_shape) if axis and size is not None}
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes=static)
         self.input_quantizer.build(tuple(input_shape))
         self.kernel = self.add_weight(
             name="kernel",
@@ -155,7 +158,7 @@ class AffineLayer(QLayer):
         constants = self.constants(training)
         outputs = self.product(self.input_quantizer.quantize(inputs, training), constants["kernel"])
         if "bias" in constants:
-            outputs = keras.ops.add(outputs, constants["bias"])
+            outputs = outputs + constants["bias"]
         if self.activation is not keras.activations.linear:
             outputs = self.activation(outputs)
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
@@ -163,7 +166,7 @@ class AffineLayer(QLayer):
     def bias_ebops(self, bias_bits: Tensor) -> Tensor:
         """Give the sum of the bias bits over the outputs of one sample; an axis without static size counts once."""
         positions = math.prod(size or 1 for size in self.built_output_shape[1:])
-        return keras.ops.sum(bias_bits) * (positions / math.prod(bias_bits.shape))
+        return total(bias_bits) * (positions / math.prod(bias_bits.shape))
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Give the sum over the products of one sample of input bits times kernel bits."""

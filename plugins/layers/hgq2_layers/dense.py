@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, Unpack
 
-import keras
 from hgq2_core import ConfigError
 from hgq2_core.arguments import ActivationArg, PositiveInt
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.tensors import total
 
 from hgq2_layers.affine import AffineKwargs, AffineLayer
 
@@ -67,11 +67,11 @@ class QDense(AffineLayer):
 
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
         """Multiply over the last axis."""
-        return keras.ops.matmul(x, kernel)
+        return x @ kernel
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Give sum Bx @ Bk."""
-        return keras.ops.sum(keras.ops.matmul(input_bits, kernel_bits))
+        return total(input_bits @ kernel_bits)
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Multiply over the last axis, exactly."""

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hgq2_training.beta_schedule import BetaSchedule
     from hgq2_training.digits import Digits
-    from hgq2_training.ebops_metric import EbopsLog
     from hgq2_training.magic import Magic
     from hgq2_training.npz import Npz
     from hgq2_training.pareto_front import ParetoFront
 
-__all__ = ["BetaSchedule", "Digits", "EbopsLog", "Magic", "Npz", "ParetoFront"]
+__all__ = ["BetaSchedule", "Digits", "Magic", "Npz", "ParetoFront"]
 
 _MODULES = {
     "BetaSchedule": "beta_schedule",
     "Digits": "digits",
-    "EbopsLog": "ebops_metric",
     "Magic": "magic",
     "Npz": "npz",
     "ParetoFront": "pareto_front",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
 import keras
+from pydantic import Strict
+
 from hgq2_core.errors import ConfigError, nearest
 from hgq2_core.graph import layers_of
-from pydantic import Strict
 
 Interpolation = Literal["linear", "log"]
 # A file has lists where Python has tuples; the numbers inside stay strict.
@@ -39,7 +41,7 @@ class BetaSchedule(keras.callbacks.Callback):
         self.points = [_point(point) for point in points]
         self.interpolation = interpolation
         epochs = [epoch for epoch, _ in self.points]
-        if not epochs or any(a >= b for a, b in zip(epochs, epochs[1:], strict=False)):
+        if not epochs or any(a >= b for a, b in pairwise(epochs)):
             raise ConfigError(f"`points` must be pairs whose epochs increase, one at least. Received: points={points}")
         if interpolation == "log" and not all(beta for _, beta in self.points):
             raise ConfigError(
@@ -71,8 +73,8 @@ class BetaSchedule(keras.callbacks.Callback):
         Raises:
             ConfigError: no layer of the model has an `ebops_beta`.
         """
-        betas = [getattr(layer, "ebops_beta", None) for layer in layers_of(self.model)]
-        betas = [beta for beta in betas if isinstance(beta, keras.Variable)]
+        candidates = (getattr(layer, "ebops_beta", None) for layer in layers_of(self.model))
+        betas = [beta for beta in candidates if isinstance(beta, keras.Variable)]
         if not betas:
             raise ConfigError(
                 f"No layer of model {self.model.name!r} has an `ebops_beta` to schedule: it has no quantized layers."

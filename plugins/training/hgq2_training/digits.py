@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+
 from hgq2_core.data import Splits
 from hgq2_core.errors import ConfigError
-
 from hgq2_training.splitting import Seed, TestFraction, ValidationFraction, check_fractions, shipped, split
 
 SHAPES = ([64], [8, 8], [8, 8, 1])

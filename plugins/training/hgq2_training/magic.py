@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hgq2_core.data import Splits
-
 from hgq2_training.splitting import (
     Seed,
     TestFraction,

@@ -14,13 +14,13 @@ from typing import Any
 
 import keras
 import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
+
 from hgq2_core.atomic import atomic_path, write_json
 from hgq2_core.calibration import calibrate
 from hgq2_core.cost import ebops
 from hgq2_core.data import Splits
 from hgq2_core.errors import ConfigError, ModelFileError, listing, nearest
-from pydantic import NonNegativeInt, PositiveInt
-
 from hgq2_training.front import Direction, Entry, Front
 
 BATCH_SIZE = 256
@@ -30,9 +30,9 @@ class ParetoFront(keras.callbacks.Callback):
     """Save the models that no other epoch equals or beats in every metric, each calibrated before it is measured.
 
     At the end of an epoch the model is calibrated on training data, measured, and, where it belongs to the front, saved
-    as `epoch_0012.keras` beside `front.json`. Training goes on as if nothing had happened: variables, metrics and random
-    generators are put back. The size of the front is added to the logs as `front`. The runner of a configuration hands
-    over directory and data by `bind`; in Python, pass them.
+    as `epoch_0012.keras` beside `front.json`. Training goes on as if nothing had happened: variables, metrics and
+    random generators are put back. The size of the front is added to the logs as `front`. The runner of a configuration
+    hands over directory and data by `bind`; in Python, pass them.
 
     A run that starts at epoch 0 begins a new front, and replaces one that is in the directory. A run that starts later
     goes on with what the directory holds from before its first epoch.
@@ -159,9 +159,7 @@ class ParetoFront(keras.callbacks.Callback):
 
     def _evaluate(self, data: Any) -> dict[str, float]:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(tuple(data))
-        found = self.model.evaluate(
-            x, y, sample_weight=weight, batch_size=BATCH_SIZE, verbose=0, return_dict=True
-        )
+        found = self.model.evaluate(x, y, sample_weight=weight, batch_size=BATCH_SIZE, verbose=0, return_dict=True)
         return {f"val_{name}": value for name, value in found.items()}
 
     def _offer(self, entry: Entry) -> None:

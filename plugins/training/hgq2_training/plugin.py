@@ -7,6 +7,7 @@ from hgq2_core.hookspecs import hookimpl
 
 @hookimpl
 def hgq2_datasets() -> dict[str, str]:
+    """Data sets: two that are shipped, and your own arrays."""
     return {
         "digits": "hgq2_training.digits:Digits",
         "magic": "hgq2_training.magic:Magic",
@@ -16,8 +17,9 @@ def hgq2_datasets() -> dict[str, str]:
 
 @hookimpl
 def hgq2_callbacks() -> dict[str, str]:
+    """Callbacks: the weight of the cost, its value, and the best models at each."""
     return {
         "beta_schedule": "hgq2_training.beta_schedule:BetaSchedule",
-        "ebops": "hgq2_training.ebops_metric:EbopsLog",
+        "ebops": "hgq2_core.callbacks:EbopsLog",
         "pareto_front": "hgq2_training.pareto_front:ParetoFront",
     }

@@ -6,10 +6,11 @@ from importlib.resources import files
 from typing import Annotated, Any
 
 import numpy as np
-from hgq2_core.data import Split, Splits
-from hgq2_core.errors import ConfigError, DataError
 from numpy.typing import NDArray
 from pydantic import Field
+
+from hgq2_core.data import Split, Splits
+from hgq2_core.errors import ConfigError, DataError
 
 Array = NDArray[Any]
 TestFraction = Annotated[float, Field(gt=0, lt=1)]
@@ -155,7 +156,7 @@ def _on_inputs(splits: Splits, transform: Any) -> Splits:
 def _allocate(counts: NDArray[np.intp], fraction: float, room: NDArray[np.intp], rng: np.random.Generator) -> Array:
     """Share out `round(total · fraction)` samples: the whole part of each class' quota, then the largest remainders."""
     quota = counts * fraction
-    take = np.minimum(np.floor(quota).astype(np.intp), room)
+    take: Array = np.minimum(np.floor(quota).astype(np.intp), room)
     missing = max(round(int(counts.sum()) * fraction) - int(take.sum()), 0)
     ranking = np.lexsort((rng.random(len(counts)), take - quota))  # ties at random: no class is favoured
     take[ranking[room[ranking] > take[ranking]][:missing]] += 1

@@ -90,23 +90,6 @@ def quantize_kbi(
     return _backend.quantize_kbi(x, k, b, i, round_mode, overflow_mode, training=training)
 
 
-def round_to_grid(x: Tensor, f: Tensor, round_mode: RoundMode = "RND") -> Tensor:
-    """Round to multiples of 2^-f without bounds and without gradient.
-
-    Args:
-        x: float tensor of any shape.
-        f: fraction bits; broadcasts against `x`, and is used rounded half to even.
-        round_mode: one of `ROUND_MODES`.
-
-    Returns:
-        A tensor of the broadcast shape.
-
-    Raises:
-        ConfigError: the mode is unknown.
-    """
-    return _backend.round_to_grid(x, f, round_mode)
-
-
 def round_bits(v: Tensor) -> Tensor:
     """Round bits half to even, straight through: the gradient is that of the identity.
 
@@ -124,7 +107,7 @@ def clipped_bits(v: Tensor, offset: Tensor = 0.0) -> Tensor:
 
     Args:
         v: float tensor of bits.
-        offset: added bits, such as the sign; broadcasts against `v`. No gradient.
+        offset: added integer bits, such as the sign; broadcasts against `v`, and gets the same gradient.
 
     Returns:
         A tensor of the broadcast shape.
@@ -132,37 +115,65 @@ def clipped_bits(v: Tensor, offset: Tensor = 0.0) -> Tensor:
     return _backend.clipped_bits(v, offset)
 
 
-def minimal_integer_bits(lo: Tensor, hi: Tensor, k: Tensor, f: Tensor) -> Tensor:
-    """Find the smallest i whose range holds rounded values: `arithmetic.minimal_integer_bits`, without gradient.
-
-    Args:
-        lo: smallest values, multiples of 2^-f; ignored where k = 0.
-        hi: largest values, multiples of 2^-f.
-        k: 1 with a sign bit, else 0.
-        f: fraction bits.
-
-    Returns:
-        i as float32 of the broadcast shape; -inf where nothing is nonzero.
-    """
-    return _backend.minimal_integer_bits(lo, hi, k, f)
-
-
-def minimal_integer_bits_for_width(
-    lo: Tensor, hi: Tensor, k: Tensor, b: Tensor, round_mode: RoundMode = "RND"
+def follow(
+    x: Tensor,
+    fraction: Tensor,
+    *,
+    by_width: bool,
+    signed: bool,
+    round_mode: RoundMode,
+    axes: tuple[int, ...],
+    bounds: tuple[float, float],
 ) -> Tensor:
-    """Find the smallest i that holds unrounded values rounded with f = b - i, without gradient.
+    """Find the smallest i that holds the values after rounding (NUMERICS.md §3), without gradient.
 
     Args:
-        lo: smallest values; ignored where k = 0.
-        hi: largest values.
-        k: 1 with a sign bit, else 0.
-        b: width without the sign; used rounded half to even.
+        x: values.
+        fraction: f; or b where `by_width`, and then f = b - i for the i being tried.
+        by_width: which of the two `fraction` is.
+        signed: whether the format has a sign; without one, negative values do not count.
         round_mode: one of `ROUND_MODES`.
+        axes: of x, along which bits are shared.
+        bounds: of i; where nothing is nonzero, i is the lower one.
 
     Returns:
-        i as float32 of the broadcast shape; -inf where nothing is nonzero or b + k <= 0.
-
-    Raises:
-        ConfigError: the mode is unknown.
+        i, float32, of the shape of the bits.
     """
-    return _backend.minimal_integer_bits_for_width(lo, hi, k, b, round_mode)
+    return _backend.follow(
+        x, fraction, by_width=by_width, signed=signed, round_mode=round_mode, axes=axes, bounds=bounds
+    )
+
+
+def quantize_tracking(
+    x: Tensor,
+    k: Tensor,
+    i: Tensor,
+    fraction: Tensor,
+    round_mode: RoundMode,
+    *,
+    by_width: bool,
+    axes: tuple[int, ...],
+    decay: float,
+    bounds: tuple[float, float],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Let a range follow the values (NUMERICS.md §3), and quantize with it: rounded, not wrapped.
+
+    The new i is max(i - decay, what the values need after rounding) within bounds, the new k is k or any negative.
+
+    Args:
+        x: values.
+        k: present sign, 1 or 0, of the shape of the bits.
+        i: present integer bits.
+        fraction: as in `follow`.
+        round_mode: one of `ROUND_MODES`.
+        by_width: as in `follow`.
+        axes: of x, along which bits are shared.
+        decay: how far i sinks.
+        bounds: of i.
+
+    Returns:
+        The quantized values, with gradients for x and `fraction`; the new i and k, float32, of the shape of the bits.
+    """
+    return _backend.quantize_tracking(
+        x, k, i, fraction, round_mode, by_width=by_width, axes=axes, decay=decay, bounds=bounds
+    )

@@ -10,31 +10,42 @@ import keras
 import torch
 from torch import Tensor
 
-from ..modes import OverflowMode, RoundMode, check_modes, check_round_mode
+from ..modes import OverflowMode, RoundMode, check_modes
 
-LN2 = math.log(2.0)
+# Operands of every step: on small tensors, a Python number costs twice the operation.
+HALF, ONE, TWO, LN2 = (torch.tensor(number) for number in (0.5, 1.0, 2.0, math.log(2.0)))
 
 
 class _Layout(NamedTuple):
-    """Where a float keeps its exponent."""
+    """Where a float keeps its exponent, the number that leaves n + bias in the low bits, and the largest below 1."""
 
     integer: torch.dtype
-    mantissa_bits: int
-    bias: int
+    mantissa_bits: Tensor
+    magic: Tensor
+    below_one: Tensor
 
 
-_LAYOUTS = {torch.float32: _Layout(torch.int32, 23, 127), torch.float64: _Layout(torch.int64, 52, 1023)}
+def _layout(dtype: torch.dtype, integer: torch.dtype, mantissa_bits: int, bias: int) -> _Layout:
+    magic = torch.tensor(1.5 * 2.0**mantissa_bits + bias, dtype=dtype)
+    below_one = torch.tensor(1.0 - torch.finfo(dtype).eps / 2, dtype=dtype)
+    return _Layout(integer, torch.tensor(mantissa_bits, dtype=integer), magic, below_one)
 
 
-def _power(n: Tensor) -> Tensor:
-    """2^n for integer values n, within the normal range, as a fresh tensor.
+_LAYOUTS = {
+    torch.float32: _layout(torch.float32, torch.int32, 23, 127),
+    torch.float64: _layout(torch.float64, torch.int64, 52, 1023),
+}
 
-    Adding 1.5 * 2^mantissa_bits leaves the integer in the low bits; a shift moves it into the exponent field.
+
+def _power(n: Tensor, dtype: torch.dtype) -> Tensor:
+    """2^n for n rounded half to even, in memory of its own; n within the exponents of normal numbers.
+
+    The integer is brought into the low bits, and a shift moves it into the exponent field.
     """
-    integer, mantissa_bits, bias = _LAYOUTS[n.dtype]
-    power = n.clamp(1 - bias, bias).add_(1.5 * 2.0**mantissa_bits + bias)
-    power.view(integer).bitwise_left_shift_(mantissa_bits)
-    return power
+    integer, mantissa_bits, magic, _ = _LAYOUTS[dtype]
+    n = (n if n.dtype is dtype else n.to(dtype)).round().add_(magic)
+    n.view(integer).bitwise_left_shift_(mantissa_bits)
+    return n
 
 
 # From x and the scale 2^f to integers. `doubled` modes receive 2^(f+1): on 2z, halves are decided exactly.
@@ -45,19 +56,19 @@ def _floor(x: Tensor, scale: Tensor) -> Tensor:
 
 
 def _half_up(x: Tensor, scale: Tensor) -> Tensor:
-    return torch.mul(x, scale).floor_().mul_(0.5).ceil_()
+    return torch.mul(x, scale).floor_().mul_(HALF).ceil_()
 
 
 def _half_down(x: Tensor, scale: Tensor) -> Tensor:
-    return torch.mul(x, scale).ceil_().mul_(0.5).floor_()
+    return torch.mul(x, scale).ceil_().mul_(HALF).floor_()
 
 
 def _half_away(x: Tensor, scale: Tensor) -> Tensor:
-    return torch.mul(x, scale).abs_().floor_().mul_(0.5).ceil_().copysign_(x)
+    return torch.mul(x, scale).abs_().floor_().mul_(HALF).ceil_().copysign_(x)
 
 
 def _half_to_zero(x: Tensor, scale: Tensor) -> Tensor:
-    return torch.mul(x, scale).abs_().ceil_().mul_(0.5).floor_().copysign_(x)
+    return torch.mul(x, scale).abs_().ceil_().mul_(HALF).floor_().copysign_(x)
 
 
 def _toward_zero(x: Tensor, scale: Tensor) -> Tensor:
@@ -85,51 +96,62 @@ _ROUNDING: dict[str, _Rounding] = {
 
 
 class _Format(NamedTuple):
-    """A format in the dtype of the values: integer-valued k and i, the step 2^-f, and where any bits are left."""
+    """A format as powers of two, in tensors that are ours to overwrite.
 
-    k: Tensor
-    i: Tensor
+    Args:
+        k: 1 or 0; a number where all elements agree.
+        scale: 2^f.
+        step: 2^-f.
+        width: 2^(i + f).
+    """
+
+    k: Tensor | float
     scale: Tensor
     step: Tensor
-    alive: Tensor
+    width: Tensor
+
+    @property
+    def alive(self) -> Tensor:
+        """Where any bits are left: k + i + f > 0."""
+        return self.width * (1.0 + self.k) > 1.0
 
 
-def _format(k: Tensor, i: Tensor, fraction: Tensor, kbi: bool, dtype: torch.dtype) -> _Format:
-    k, i, fraction = k.to(dtype), i.to(dtype).round(), fraction.to(dtype).round()
-    f, width = (fraction - i, fraction) if kbi else (fraction, i + fraction)
-    scale = _power(f)
-    return _Format(k, i, scale, scale.reciprocal(), width + k > 0)
+def _format(k: Tensor | float, i: Tensor, fraction: Tensor, by_width: bool, dtype: torch.dtype) -> _Format:
+    first, second = _power(i, dtype), _power(fraction, dtype)
+    # Of powers of two, products and quotients are exact.
+    scale, width = (second / first, second) if by_width else (second, first * second)
+    return _Format(k, scale, scale.reciprocal(), width)
 
 
-def _round(x: Tensor, scale: Tensor, step: Tensor, round_mode: str) -> Tensor:
+def _round(x: Tensor, scale: Tensor, round_mode: str) -> Tensor:
+    """Bring to the scale and round to integers; overwrites the scale."""
     to_integer, doubled = _ROUNDING[round_mode]
-    return to_integer(x, scale * 2.0 if doubled else scale).mul_(step)
+    return to_integer(x, scale.mul_(TWO) if doubled else scale)
 
 
-def _bounds(fmt: _Format, overflow_mode: str) -> tuple[Tensor, Tensor, Tensor]:
-    """2^i, the lowest and the highest value, with max(i, -f) for i: pruned formats keep a gradient."""
-    top = _power(fmt.i)
-    torch.maximum(top, fmt.step, out=top) if top.shape == fmt.alive.shape else None
-    return top, top, top
+def _highest(width: Tensor) -> Tensor:
+    """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
+    return (width * _LAYOUTS[width.dtype].below_one).floor_()
 
 
 def _wrap(x: Tensor, fmt: _Format, round_mode: str, overflow_mode: str) -> Tensor:
     """Round and wrap; every step but the rounding is exact."""
-    modulus = _power(fmt.i + fmt.k)
+    k, alive = fmt.k, fmt.alive
+    modulus = fmt.width * fmt.step * (1.0 + k)
     turns = (x / (2.0 * modulus)).trunc_()
     # Where the quotient overflows, x is a multiple of the modulus; infinities have become NaN.
     near = torch.addcmul(x, turns, 2.0 * modulus, value=-1.0).nan_to_num_(nan=math.nan, posinf=0.0, neginf=0.0)
-    q = _round(near, fmt.scale * fmt.alive, fmt.step, round_mode)
+    q = _round(near, fmt.scale * alive, round_mode).mul_(fmt.step)
     quotient = q / modulus
     turns = quotient.floor()
-    turns += fmt.k * (quotient.sub_(turns) >= 0.5)
+    turns += k * (quotient.sub_(turns) >= 0.5)
     wrapped = torch.addcmul(q, turns, modulus, value=-1.0)
     if overflow_mode == "WRAP":
         return wrapped
     # Beyond the range ap_fixed inverts all bits (n becomes -1 - n) if the lowest bit it drops is not the sign it keeps,
     # and reads that dropped bit before rounding.
     dropped = (near / modulus).floor_().remainder_(2.0) == 1.0
-    inverted = ((wrapped != q) | (near != x)) & (dropped != (wrapped < 0)) & fmt.alive
+    inverted = ((wrapped != q) | (near != x)) & (dropped != (wrapped < 0)) & alive
     return torch.where(inverted, -fmt.step - wrapped, wrapped)
 
 
@@ -137,46 +159,51 @@ def _sum_to(tensor: Tensor, shape: torch.Size) -> Tensor:
     return tensor if tensor.shape == shape else tensor.sum_to_size(shape)
 
 
+SIGNED = 1.0
+"""What k is for formats that are all signed, told by identity to spare a multiplication."""
+
+
+def _negated(bound: Tensor, k: Tensor | float) -> Tensor:
+    return bound.neg() if k is SIGNED else bound * -k
+
+
 class _Quantize(torch.autograd.Function):
-    """Both parameterizations: `fraction` is f, or b with `kbi`. The gradients are the table of NUMERICS.md §2."""
+    """Both parameterizations: `fraction` is f, or b where `by_width`. The gradients are the table of NUMERICS.md §2."""
 
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
-        k: Tensor,
+        k: Tensor | float,
         i: Tensor,
         fraction: Tensor,
         round_mode: str,
         overflow_mode: str,
         training: bool,
-        kbi: bool,
+        by_width: bool,
     ) -> Tensor:
-        fmt = _format(k, i, fraction, kbi, x.dtype)
-        ctx.kbi, ctx.symmetric = kbi, overflow_mode == "SAT_SYM"
+        ctx.k, ctx.by_width, ctx.symmetric = k, by_width, overflow_mode == "SAT_SYM"
         ctx.wraps = overflow_mode in ("WRAP", "WRAP_SM")
         ctx.shapes = x.shape, i.shape, fraction.shape
+        fmt = _format(k, i, fraction, by_width, x.dtype)
         if ctx.wraps:
             if training:
-                q = _round(x, fmt.scale.mul_(fmt.alive), fmt.step, round_mode)
+                q = _round(x, fmt.scale, round_mode).mul_(fmt.step * fmt.alive)
             else:
                 q = _wrap(x, fmt, round_mode, overflow_mode)
             if ctx.needs_input_grad[3]:
                 ctx.save_for_backward(x, q)
             return q
-        # Pruned formats take max(i, -f) for i, so that they keep a gradient.
-        top = torch.maximum(_power(fmt.i), fmt.step)
-        # Of a format wider than the dtype, the bound is rounded toward zero.
-        highest = torch.minimum(top - fmt.step, top * (1.0 - torch.finfo(x.dtype).eps / 2))
-        lowest = -fmt.k * (highest if ctx.symmetric else top)
-        q = _round(x, fmt.scale, fmt.step, round_mode)
-        within = lowest if ctx.symmetric else lowest * fmt.alive
+        highest = _highest(fmt.width)
+        lowest = _negated(highest if ctx.symmetric else fmt.width.floor(), k)
+        q = _round(x, fmt.scale, round_mode)
         if overflow_mode == "SAT_ZERO":
-            q.masked_fill_((q < within) | (q > highest), 0.0)
+            q.masked_fill_((q < lowest) | (q > highest), 0.0)
         else:
-            q.clamp_(within, highest)
+            q.clamp_(lowest, highest)
+        q.mul_(fmt.step)
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(x, q, fmt.k, fmt.step, top, lowest, highest)
+            ctx.save_for_backward(x, q, fmt.step, fmt.width)
         return q
 
     @staticmethod
@@ -189,53 +216,47 @@ class _Quantize(torch.autograd.Function):
                 x, q = ctx.saved_tensors
                 grad_fraction = _sum_to((x - q).mul_(grad), fraction_shape).mul_(LN2)
             return _sum_to(grad, x_shape) if needs_x else None, None, None, grad_fraction, None, None, None, None
-        x, q, k, step, top, lowest, highest = ctx.saved_tensors
+        x, q, step, width = ctx.saved_tensors
+        # Pruned formats take max(i, -f) for i, so that they keep a gradient.
+        top = torch.maximum(width, ONE).mul_(step)
+        highest = _highest(width).mul_(step)
+        lowest = _negated(highest if ctx.symmetric else top, ctx.k)
         above, below = grad * (x > highest), grad * (x < lowest)
         grad_x = (grad - above).sub_(below)
         if needs_i or needs_fraction:
-            shape = lowest.shape
-            inner = _sum_to((x - q).mul_(grad_x), shape)
-            above = _sum_to(above, shape)
-            outer = torch.addcmul(above, _sum_to(below, shape), k, value=-1.0)
-            d_f = inner.addcmul_(outer if ctx.symmetric else above, step).mul_(LN2)
-            if needs_fraction:
-                grad_fraction = _sum_to(d_f, fraction_shape)
+            # Sums first, so that what remains is done on the few elements of the bits; all in place of our own tensors.
+            shape = top.shape
+            d_f = _sum_to((x - q).mul_(grad_x), shape)
+            above, below = _sum_to(above, shape), _sum_to(below, shape)
+            if ctx.k is not SIGNED:
+                below = below.mul_(ctx.k)
+            if ctx.symmetric:
+                d_f.addcmul_(above.sub_(below), step)
+            else:
+                d_f.addcmul_(above, step)
+                above.sub_(below)
+            d_i = above.mul_(top)
             if needs_i:
-                d_i = outer.mul_(top).mul_(LN2)
-                grad_i = _sum_to(d_i.sub_(d_f) if ctx.kbi else d_i, i_shape)
+                grad_i = _sum_to(d_i.sub_(d_f) if ctx.by_width else d_i, i_shape).mul_(LN2)
+            if needs_fraction:
+                grad_fraction = _sum_to(d_f, fraction_shape).mul_(LN2)
         return _sum_to(grad_x, x_shape) if needs_x else None, None, grad_i, grad_fraction, None, None, None, None
 
 
-class _RoundBits(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, v: Tensor) -> Tensor:
-        return v.round()
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad
-
-
-class _ClippedBits(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, offset: Tensor | float) -> Tensor:
-        bits = (v.round() + offset).clamp_(min=0.0)
-        ctx.shape = v.shape
-        ctx.save_for_backward(bits)
-        return bits
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (bits,) = ctx.saved_tensors
-        return _sum_to(grad * (bits > 0), ctx.shape), None
-
-
 def _tensor(v: Any) -> Tensor:
+    if isinstance(v, keras.Variable):
+        return v.value
     return v if isinstance(v, Tensor) else keras.ops.convert_to_tensor(v, "float32")
 
 
+def _sign(k: Any) -> Tensor | float:
+    if isinstance(k, int | float):
+        return SIGNED if k == 1 else float(k)
+    return _tensor(k).detach()
+
+
 def _values(x: Any) -> Tensor:
-    x = x if isinstance(x, Tensor) else keras.ops.convert_to_tensor(x)
+    x = x.value if isinstance(x, keras.Variable) else x if isinstance(x, Tensor) else keras.ops.convert_to_tensor(x)
     return x if x.dtype in _LAYOUTS else x.to(torch.float32)
 
 
@@ -251,7 +272,7 @@ def quantize(
 ) -> Tensor:
     """See `hgq2_fixed_point.ops.quantize`."""
     check_modes(round_mode, overflow_mode)
-    return _Quantize.apply(_values(x), _tensor(k), _tensor(i), _tensor(f), round_mode, overflow_mode, training, False)
+    return _Quantize.apply(_values(x), _sign(k), _tensor(i), _tensor(f), round_mode, overflow_mode, training, False)
 
 
 def quantize_kbi(
@@ -266,60 +287,149 @@ def quantize_kbi(
 ) -> Tensor:
     """See `hgq2_fixed_point.ops.quantize_kbi`."""
     check_modes(round_mode, overflow_mode)
-    return _Quantize.apply(_values(x), _tensor(k), _tensor(i), _tensor(b), round_mode, overflow_mode, training, True)
-
-
-@torch.no_grad()
-def round_to_grid(x: Tensor, f: Tensor, round_mode: RoundMode = "RND") -> Tensor:
-    """See `hgq2_fixed_point.ops.round_to_grid`."""
-    check_round_mode(round_mode)
-    x = _values(x)
-    scale = _power(_tensor(f).to(x.dtype).round())
-    return _round(x, scale, scale.reciprocal(), round_mode)
+    return _Quantize.apply(_values(x), _sign(k), _tensor(i), _tensor(b), round_mode, overflow_mode, training, True)
 
 
 def round_bits(v: Tensor) -> Tensor:
     """See `hgq2_fixed_point.ops.round_bits`."""
-    return _RoundBits.apply(_tensor(v))
+    v = _tensor(v)
+    # Exact, and cheaper than a Function of our own: the difference has fewer bits than v.
+    with torch.no_grad():
+        correction = v.round() - v
+    return v + correction
 
 
 def clipped_bits(v: Tensor, offset: Tensor | float = 0.0) -> Tensor:
     """See `hgq2_fixed_point.ops.clipped_bits`."""
-    return _ClippedBits.apply(_tensor(v), offset)
+    bits = round_bits(v)
+    return torch.relu(bits if isinstance(offset, int | float) and offset == 0 else bits + offset)
+
+
+def _extremes(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    return (x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)) if axes else (x, x)
+
+
+def _integer_bits(low: Tensor, high: Tensor, f: Tensor) -> Tensor:
+    """The smallest i whose range holds integers n as n * 2^-f; -inf where none is nonzero."""
+    # Of negative integers, -2^n itself is in range: an exponent is read a hair below the magnitude.
+    largest = torch.maximum(high, low.neg().mul_(_LAYOUTS[low.dtype].below_one))
+    return torch.where(largest > 0, torch.frexp(largest).exponent - f, -math.inf)
+
+
+def _needed(low: Tensor, high: Tensor, f: Tensor, signed: bool, round_mode: str) -> Tensor:
+    """The smallest i that holds values rounded to 2^-f; -inf where none is nonzero."""
+    f = f.round()
+    scale = _power(f, low.dtype)
+    high = _round(high, scale.clone(), round_mode)
+    low = _round(low, scale, round_mode) if signed else torch.zeros_like(high)
+    return _integer_bits(low, high, f)
+
+
+def _needed_for_width(low: Tensor, high: Tensor, b: Tensor, signed: bool, round_mode: str) -> Tensor:
+    """The smallest i that holds values rounded with f = b - i for that very i; -inf where none is nonzero.
+
+    With 2^(e-1) <= |v| < 2^e, it is e; e + 1 where a positive value rounds up to 2^e; e - 1 where a negative one rounds
+    to -2^(e-1) exactly with the finer step of that i.
+    """
+    b = b.to(low.dtype).round()
+    v = low if low is high else torch.stack([low.clamp(max=0.0), high.clamp(min=0.0)])
+    v = v if signed else v.clamp(min=0.0)
+    negative = (v < 0).to(v.dtype)
+    sign = torch.rsub(negative * TWO, 1.0)
+    e = torch.frexp(v).exponent
+    reached = _round(v, _power(b - e + negative, v.dtype), round_mode) >= _power(b, v.dtype) * sign
+    i = torch.where((v != 0) & (b > -float(signed)), e + reached * sign, -math.inf)
+    return i if low is high else i.amax(0)
 
 
 @torch.no_grad()
-def minimal_integer_bits(lo: Tensor, hi: Tensor, k: Tensor, f: Tensor) -> Tensor:
-    """See `hgq2_fixed_point.ops.minimal_integer_bits`."""
-    lo, hi, k, _ = torch.broadcast_tensors(_values(lo), _values(hi), _tensor(k), _tensor(f))
-    mantissa, below = torch.frexp(lo)
-    below = (below - (mantissa == -0.5).to(torch.int32)).to(torch.float32)  # -2^i itself is in range
-    below = torch.where((k > 0) & (lo < 0), _infinite_or(lo, below), -math.inf)
-    above = torch.where(hi > 0, _infinite_or(hi, torch.frexp(hi).exponent.to(torch.float32)), -math.inf)
-    return torch.maximum(below, above)
-
-
-@torch.no_grad()
-def minimal_integer_bits_for_width(
-    lo: Tensor, hi: Tensor, k: Tensor, b: Tensor, round_mode: RoundMode = "RND"
+def follow(
+    x: Tensor,
+    fraction: Tensor,
+    *,
+    by_width: bool,
+    signed: bool,
+    round_mode: RoundMode,
+    axes: tuple[int, ...],
+    bounds: tuple[float, float],
 ) -> Tensor:
-    """See `hgq2_fixed_point.ops.minimal_integer_bits_for_width`."""
-    check_round_mode(round_mode)
-    lo, hi = _values(lo), _values(hi)
-    k, b = _tensor(k).to(lo.dtype), _tensor(b).to(lo.dtype).round()
-    lo, hi = torch.where(k > 0, lo.clamp(max=0.0), 0.0), hi.clamp(min=0.0)
-    magnitude = torch.maximum(-lo, hi)
-    e = torch.frexp(magnitude).exponent.to(lo.dtype)
-    top = _power(b)
-
-    def holds(i: Tensor) -> Tensor:
-        scale = _power(b - i)
-        lowest, highest = (_round(v, scale, torch.ones_like(scale), round_mode) for v in (lo, hi))
-        return (lowest >= -k * top) & (highest <= top - 1.0)
-
-    i = torch.where(holds(e - 1.0), e - 1.0, torch.where(holds(e), e, e + 1.0))
-    return torch.where((magnitude == 0) | (b + k <= 0), -math.inf, _infinite_or(magnitude, i)).to(torch.float32)
+    """See `hgq2_fixed_point.ops.follow`."""
+    needed = _needed_for_width if by_width else _needed
+    i = needed(*_extremes(_values(x), axes), _tensor(fraction), signed, round_mode)
+    return i.clamp_(*bounds).to(torch.float32)
 
 
-def _infinite_or(magnitude: Tensor, bits: Tensor) -> Tensor:
-    return torch.where(magnitude.isfinite(), bits, magnitude.abs().to(bits.dtype))
+class _QuantizeTracking(torch.autograd.Function):
+    """Round to 2^-f, and let i and k follow what comes out; the extremes of integers need no rounding of their own."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        k: Tensor,
+        i: Tensor,
+        f: Tensor,
+        round_mode: str,
+        axes: tuple[int, ...],
+        decay: float,
+        bounds: tuple[float, float],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.shape = f.shape
+        f = f.round()
+        scale = _power(f, x.dtype)
+        step = scale.reciprocal()
+        q = _round(x, scale, round_mode)
+        low, high = _extremes(q, axes)
+        i = torch.maximum(i - decay, _integer_bits(low, high, f)).clamp_(*bounds).to(torch.float32)
+        k = torch.maximum(k, (low < 0).to(torch.float32))
+        q.mul_(step.mul_(f + i.round() + k > 0))
+        if ctx.needs_input_grad[3]:
+            ctx.save_for_backward(x, q)
+        ctx.mark_non_differentiable(i, k)
+        return q, i, k
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        grad_f = None
+        if ctx.needs_input_grad[3]:
+            x, q = ctx.saved_tensors
+            grad_f = _sum_to((x - q).mul_(grad), ctx.shape).mul_(LN2)
+        return grad, None, None, grad_f, None, None, None, None
+
+
+def quantize_tracking(
+    x: Tensor,
+    k: Tensor,
+    i: Tensor,
+    fraction: Tensor,
+    round_mode: RoundMode,
+    *,
+    by_width: bool,
+    axes: tuple[int, ...],
+    decay: float,
+    bounds: tuple[float, float],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `hgq2_fixed_point.ops.quantize_tracking`."""
+    check_modes(round_mode, "WRAP")
+    x, k, i, fraction = _values(x), _tensor(k), _tensor(i), _tensor(fraction)
+    if not by_width:
+        return _QuantizeTracking.apply(x, k, i, fraction, round_mode, axes, decay, bounds)
+    i, k = _tracked_by_width(x, k, i, fraction, round_mode, axes, decay, bounds)
+    return quantize_kbi(x, k, fraction, i, round_mode, "WRAP", training=True), i, k
+
+
+@torch.no_grad()
+def _tracked_by_width(
+    x: Tensor,
+    k: Tensor,
+    i: Tensor,
+    b: Tensor,
+    round_mode: str,
+    axes: tuple[int, ...],
+    decay: float,
+    bounds: tuple[float, float],
+) -> tuple[Tensor, Tensor]:
+    low, high = _extremes(x, axes)
+    i = torch.maximum(i - decay, _needed_for_width(low, high, b, True, round_mode)).clamp_(*bounds).to(torch.float32)
+    negative = _round(low, _power(b - i.round(), low.dtype), round_mode) < 0
+    return i, torch.maximum(k, negative.to(torch.float32))

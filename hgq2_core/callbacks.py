@@ -1,0 +1,34 @@
+"""Callbacks that every training uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from hgq2_core.cost import ebops
+
+
+class EbopsLog(keras.callbacks.Callback):
+    """Add the model's EBOPs to the logs of every epoch, as `ebops`; put it before the callbacks that read it."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Count."""
+        if logs is not None:
+            logs["ebops"] = ebops(self.model)
+
+
+class EpochSeed(keras.callbacks.Callback):
+    """Seed every epoch by its number, so that a resumed training shuffles as an undisturbed one.
+
+    Args:
+        seed: of the whole training.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Seed Python's, numpy's and the backend's generators."""
+        keras.utils.set_random_seed((self.seed * 1_000_003 + epoch) % (1 << 32))

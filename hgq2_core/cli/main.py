@@ -1,0 +1,227 @@
+"""The commands. Each imports what it needs when it runs, so that listing stays fast and imports no backend."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hgq2_core.errors import HGQ2Error
+
+app = typer.Typer(
+    name="hgq2",
+    help="Quantization-aware training for real-time hardware: models from config files.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+MISMATCH, WRONG = 1, 2
+"""Exit codes: the model and its integers differ; the user's input cannot be used."""
+
+ConfigFile = Annotated[Path, typer.Argument(help="A model's config, YAML or JSON.", show_default=False)]
+RunDirectory = Annotated[Path, typer.Argument(help="A run directory, as `hgq2 train` writes.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the config's.", show_default=False)]
+
+out = Console(highlight=False, soft_wrap=False)
+
+
+@app.callback()
+def _root(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    """Read by `main`, which also runs when a command fails."""
+
+
+@app.command()
+def plugins(as_json: AsJson = False) -> None:
+    """Show the installed plugins, where they come from, and their state."""
+    from hgq2_core.kinds import plugins as installed
+
+    found = installed()
+    if as_json:
+        _print_json([plugin.to_dict() for plugin in found])
+        return
+    table = Table("plugin", "distribution", "version", "state", "kinds")
+    for plugin in found:
+        kinds = ", ".join(f"{len(names)} {sort}" for sort, names in plugin.kinds.items() if names)
+        table.add_row(plugin.name, plugin.distribution, plugin.version, plugin.state, kinds)
+    out.print(table)
+    for plugin in found:
+        if plugin.error is not None:
+            out.print(str(plugin.unusable()), style="red", markup=False)
+    if not found:
+        out.print("No plugins are installed. The official ones: pip install hgq2-fixed-point hgq2-layers hgq2-training")
+
+
+@app.command("list")
+def list_kinds(
+    sort: Annotated[
+        str | None, typer.Argument(help="quantizers, layers, callbacks, datasets or exporters; all by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the kinds that config files can name."""
+    from hgq2_core.config.keras_names import keras_kinds
+    from hgq2_core.errors import ConfigError, nearest
+    from hgq2_core.kinds import registry
+    from hgq2_core.loader import SORTS
+
+    if sort is not None and sort not in SORTS:
+        raise ConfigError(
+            f"list: unknown sort of kinds. Received: {sort!r}. Allowed: {', '.join(SORTS)}.{nearest(sort, SORTS)}"
+        )
+    kinds = {
+        each: sorted({*registry().names(each), *keras_kinds(each)}) for each in ([sort] if sort is not None else SORTS)
+    }
+    if as_json:
+        _print_json(kinds)
+        return
+    for each, names in kinds.items():
+        out.print(each, style="bold")
+        ours = [name for name in names if not name.startswith("keras.")]
+        keras_own = [name for name in names if name.startswith("keras.")]
+        for name in ours:
+            out.print(f"  {name}", markup=False)
+        if keras_own:
+            out.print(f"  {', '.join(keras_own)}", markup=False)
+        if not names:
+            out.print("  none", style="dim")
+
+
+@app.command()
+def validate(file: ConfigFile) -> None:
+    """Check a config against the schemas of everything it names, then build the model without training it."""
+    from hgq2_core.config.model import load_config
+
+    model = load_config(file).build()
+    out.print(f"{file}: valid. {len(model.layers)} layers, {model.count_params():,} parameters.", markup=False)
+
+
+@app.command()
+def train(
+    file: ConfigFile,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A new directory for the run.", show_default=False)],
+    epochs: Epochs = None,
+) -> None:
+    """Train a config; calibrate, verify and report the result."""
+    _train(file, output, epochs)
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A new directory; runs/demo by default.", show_default=False)
+    ] = None,
+    epochs: Epochs = None,
+) -> None:
+    """Train the shipped digits model on real images, calibrate it, verify every test sample, and report."""
+    from hgq2_core.demo import CONFIG, free_directory
+
+    _train(CONFIG, output or free_directory(Path("runs/demo")), epochs)
+
+
+@app.command()
+def calibrate(
+    directory: RunDirectory,
+    margin: Annotated[int, typer.Option(min=0, help="Integer bits added on top.")] = 0,
+) -> None:
+    """Fix the integer bits of a run's wrapping activations again, on its training data."""
+    from hgq2_core.runs import recalibrate
+
+    _finish(recalibrate(directory, margin))
+
+
+@app.command()
+def report(directory: RunDirectory, as_json: AsJson = False) -> None:
+    """Show a run's metrics, and what each layer uses."""
+    from hgq2_core.cost import summary
+    from hgq2_core.runs import load, read_metrics
+    from hgq2_core.runs import report as gather
+
+    if as_json:
+        _print_json(gather(directory))
+        return
+    out.print(summary(load(directory)))
+    _print_metrics(read_metrics(directory))
+
+
+@app.command()
+def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
+    """Compare a run's model with its integer interpretation, on every test sample."""
+    from hgq2_core.runs import load_run
+    from hgq2_core.verification import verify as compare
+
+    config, model = load_run(directory)
+    found = compare(model, config.load_data().test.x)
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        out.print(str(found), markup=False)
+    if not found.ok:
+        raise typer.Exit(MISMATCH)
+
+
+def _train(file: Path, output: Path, epochs: int | None) -> None:
+    from hgq2_core.cli.progress import TrainingProgress
+    from hgq2_core.config.model import load_config
+    from hgq2_core.runs import train as run
+
+    config = load_config(file)
+    with TrainingProgress(out) as progress:
+        finished = run(config, output, epochs=epochs, callbacks=[progress.callback()])
+    _finish(finished)
+
+
+def _finish(finished: Any) -> None:
+    from hgq2_core.cost import summary
+    from hgq2_core.runs import load
+
+    out.print(summary(load(finished.directory)))
+    _print_metrics(finished.metrics)
+    out.print(f"run: {finished.directory}", markup=False)
+    if not finished.verification.ok:
+        out.print(str(finished.verification), style="red", markup=False)
+        raise typer.Exit(MISMATCH)
+
+
+def _print_metrics(metrics: dict[str, Any]) -> None:
+    if not metrics:
+        out.print("No metrics yet: the run was stopped before it was calibrated.", style="yellow")
+        return
+    test = ", ".join(f"{name} {value:.4f}" for name, value in metrics["test"].items())
+    verified = metrics["verify"]
+    out.print(f"test: {test}; EBOPs {metrics['ebops']:,.0f}; trained in {metrics['seconds']:.1f} s", markup=False)
+    style = "green" if verified["mismatches"] == 0 else "red"
+    out.print(
+        f"verify: {verified['mismatches']} mismatches in {verified['samples']} test samples (integers == Keras)",
+        style=style,
+        markup=False,
+    )
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def main() -> None:
+    """Run the command line; a user's error is one message and exit code 2, without a traceback unless --debug."""
+    try:
+        app()
+    except HGQ2Error as error:
+        if "--debug" in sys.argv[1:]:
+            traceback.print_exc()
+        Console(stderr=True, highlight=False).print(f"error: {error}", style="red", markup=False)
+        sys.exit(WRONG)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted", style="yellow")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

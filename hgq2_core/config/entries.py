@@ -1,0 +1,246 @@
+"""Entries of a config: a kind and its arguments, checked against what the kind takes."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from hgq2_core.config.keras_names import (
+    is_keras_kind,
+    keras_class,
+    keras_kinds,
+    make,
+    named_class,
+    parameters,
+    singular,
+    try_out,
+)
+from hgq2_core.config.quantizer import QuantizerConfig
+from hgq2_core.config.signature import schema_of
+from hgq2_core.config.strict import Strict, below, describe, explained, findings, reference, refuse, unknown
+from hgq2_core.errors import KindError, nearest
+from hgq2_core.kinds import registry
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
+
+
+def check_name(name: Any) -> str:
+    """Refuse what a file name, Keras or torch, which takes no dot, cannot hold."""
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise refuse(
+            "a name begins with a letter or digit and goes on with letters, digits, `_` and `-`. "
+            f"Received: {describe(name)}."
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A kind and its arguments, checked against the kind's schema.
+
+    Args:
+        kind: the full kind.
+        arguments: what the config gives, as plain data.
+    """
+
+    kind: str
+    arguments: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        return {"kind": self.kind, **self.arguments}
+
+
+@dataclass(frozen=True)
+class LayerEntry(Entry):
+    """One line of the model: a layer kind, its name, and whose outputs it takes (None: the line before)."""
+
+    name: str | None = None
+    inputs: tuple[str, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        own = {"name": self.name, "inputs": None if self.inputs is None else list(self.inputs)}
+        return {"kind": self.kind, **{key: value for key, value in own.items() if value is not None}, **self.arguments}
+
+
+class Kinds:
+    """Annotation of an entry that names a registered kind of a sort.
+
+    Args:
+        sort: `layers`, `datasets` or `callbacks`.
+    """
+
+    def __init__(self, sort: str) -> None:
+        self.sort = sort
+
+    def split(self, value: Any) -> tuple[str, dict[str, Any]]:
+        """Tell the kind from its arguments, which are copied: a config never changes afterwards."""
+        if isinstance(value, str):
+            value = {"kind": value}
+        if not isinstance(value, Mapping):
+            what = singular(self.sort)
+            raise refuse(f"must be a kind of {what}, or a mapping with `kind`. Received: {describe(value)}.")
+        arguments = copy.deepcopy(dict(value))
+        kind = arguments.pop("kind", None)
+        if not isinstance(kind, str):
+            raise refuse(f"`kind` must be the name of a {singular(self.sort)}. Received: {describe(value)}.")
+        return kind, arguments
+
+    def validate(self, value: Any) -> Any:
+        """Resolve the kind, and check the arguments against its schema."""
+        return value if isinstance(value, Entry) else Entry(*self.check(*self.split(value)))
+
+    def check(self, kind: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Check arguments against the kind's schema.
+
+        Args:
+            kind: full or short.
+            arguments: without the kind.
+
+        Returns:
+            The full kind, and the arguments with the kinds of quantizers in full.
+        """
+        with below():
+            full = self.resolve(kind)
+            if is_keras_kind(full):
+                try_out(keras_class(self.sort, full), arguments)
+                return full, arguments
+            cls: type = registry().load(self.sort, full)
+            checked = schema_of(cls).model_validate(arguments)
+            self.construct(cls, arguments)
+            return full, {name: _in_full(getattr(checked, name), value) for name, value in arguments.items()}
+
+    def resolve(self, kind: str) -> str:
+        """Find the full kind."""
+        if is_keras_kind(kind):
+            return kind
+        if f"keras.{kind}" in keras_kinds(self.sort):
+            # Also where an adapter is registered under that name, which is no layer.
+            ours = [name.partition(".")[2] for name in registry().names(self.sort) if not is_keras_kind(name)]
+            raise KindError(
+                f"unknown {singular(self.sort)} kind. Received: {kind!r}. "
+                f"Keras' own have a prefix: {f'keras.{kind}'!r}.{nearest(kind, ours)}"
+            )
+        return registry().resolve(self.sort, kind)
+
+    def construct(self, cls: type, arguments: Mapping[str, Any]) -> None:
+        """Let the constructor check what the schema does not say."""
+        try:
+            cls(**arguments)
+        except (ValueError, TypeError) as error:
+            raise refuse(error) from error
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(lambda entry: entry.to_dict())
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return reference(singular(self.sort))
+
+
+class LayerKinds(Kinds):
+    """Annotation of a line of the model."""
+
+    def __init__(self) -> None:
+        super().__init__("layers")
+
+    def validate(self, value: Any) -> LayerEntry:
+        """Resolve the kind, check its arguments, and keep name and inputs apart."""
+        if isinstance(value, LayerEntry):
+            return value
+        kind, arguments = self.split(value)
+        name, inputs = arguments.pop("name", None), arguments.pop("inputs", None)
+        if name is not None:
+            with below("name"):
+                check_name(name)
+        inputs = [inputs] if isinstance(inputs, str) else inputs
+        if inputs is not None and not (
+            isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str) for item in inputs)
+        ):
+            raise findings([(("inputs",), f"must be a list of names, one at least. Received: {describe(inputs)}.")])
+        return LayerEntry(*self.check(kind, arguments), name, None if inputs is None else tuple(inputs))
+
+    def construct(self, cls: type, arguments: Mapping[str, Any]) -> None:
+        """Do nothing: a layer is made only where its defaults hold, in `build`."""
+
+
+class KerasKinds(Kinds):
+    """Annotation of an entry that names one of Keras' own classes.
+
+    Args:
+        sort: the Keras module, such as `optimizers`.
+        extra: schema of the arguments that are ours.
+        strings: names that Keras resolves by itself when it compiles.
+    """
+
+    def __init__(self, sort: str, extra: type[Strict] = Strict, strings: tuple[str, ...] = ()) -> None:
+        super().__init__(sort)
+        self.extra = extra
+        self.strings = strings
+
+    def check(self, kind: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Find the class, and check the arguments by its constructor.
+
+        Args:
+            kind: in Keras' spelling or in snake case.
+            arguments: without the kind.
+
+        Returns:
+            Both as they are.
+        """
+        if kind in self.strings and not arguments:
+            return kind, arguments
+        with below():
+            cls = named_class(self.sort, kind)
+            allowed = [*parameters(cls), *self.extra.model_fields]
+            strangers = [name for name in arguments if name not in allowed]
+            if strangers:
+                raise findings(((), unknown(name, allowed, "argument")) for name in strangers)
+            own, keras_own = self._split_arguments(arguments)
+            self.extra.model_validate(own)
+            try_out(cls, keras_own)
+        return kind, arguments
+
+    def make(self, entry: Entry) -> Any:
+        """Construct what the entry names."""
+        if entry.kind in self.strings and not entry.arguments:
+            return entry.kind
+        with explained(entry.kind):
+            return make(named_class(self.sort, entry.kind), self._split_arguments(entry.arguments)[1])
+
+    def _split_arguments(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        own = {name: value for name, value in arguments.items() if name in self.extra.model_fields}
+        return own, {name: value for name, value in arguments.items() if name not in own}
+
+
+class OptimizerExtra(Strict):
+    """What an optimizer takes besides Keras' arguments.
+
+    Args:
+        bit_learning_rate_scale: how much larger the steps of bit variables are.
+    """
+
+    bit_learning_rate_scale: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+
+
+OPTIMIZERS = KerasKinds("optimizers", OptimizerExtra)
+LOSSES = KerasKinds("losses")
+METRICS = KerasKinds("metrics", strings=("accuracy", "acc", "crossentropy", "ce"))
+
+
+def _in_full(checked: Any, given: Any) -> Any:
+    if isinstance(checked, QuantizerConfig) and registry().kind_of("quantizers", type(checked)):
+        return checked.to_dict(only_set=True)
+    return given

@@ -1,0 +1,31 @@
+"""The config that a run directory keeps: every layer with what it really got."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from hgq2_core.config.model import ModelConfig
+from hgq2_core.layer import QLayer
+
+
+def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:
+    """Give a config's plain data with every quantizer slot and default written out.
+
+    Args:
+        config: the config.
+        model: what it built.
+    """
+    document = config.to_dict()
+    for entry in document["model"]["layers"]:
+        layer = model.get_layer(entry["name"])
+        if isinstance(layer, QLayer):
+            entry.update({key: _plain(value) for key, value in layer.get_config().items()})
+    return document
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,14 @@
+"""The demonstration: a config that comes with the package."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+CONFIG = Path(__file__).parent / "digits.yaml"
+
+
+def free_directory(directory: Path) -> Path:
+    """Give the directory, or the first numbered one beside it that does not exist yet."""
+    numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
+    return next(path for path in itertools.chain([directory], numbered) if not path.exists())

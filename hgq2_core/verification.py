@@ -1,0 +1,223 @@
+"""The proof that Keras computes what the hardware will: integers against the frozen model, with ==."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from hgq2_core.adapters import exact
+from hgq2_core.calibration import batches, require_calibrated
+from hgq2_core.errors import DataError
+from hgq2_core.exact import Integers, IntervalArray, Intervals
+from hgq2_core.exact.integers import equal, from_float
+from hgq2_core.freezing import freeze
+from hgq2_core.graph import run
+
+FLOAT32_BITS = 24
+INPUT_BITS = 62
+"""Integer bits that are assumed of a model's raw inputs, which the first quantizer brings into its range."""
+
+FLOAT32_STEP = 149
+"""No float32 has a finer step than 2^-149."""
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """How one application of a layer compares.
+
+    Args:
+        name: its place in the model.
+        mismatches: outputs for which Keras and the integers differ, on Keras' own inputs.
+        values: outputs compared.
+        required_bits: mantissa bits with which its sums are exact in any order; None where no bound is known.
+    """
+
+    name: str
+    mismatches: int
+    values: int
+    required_bits: int | None
+
+    @property
+    def float32_enough(self) -> bool:
+        """Whether float32 computes this layer exactly in any order of summation."""
+        return self.required_bits is not None and self.required_bits <= FLOAT32_BITS
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The comparison of a model with its integer interpretation.
+
+    Args:
+        samples: inputs compared.
+        mismatches: samples for which anything differed: a layer, the outputs end to end, or `predict`.
+        layers: each application of a layer, in the order of the graph.
+        end_to_end: samples whose outputs differ from the integers carried through the whole model.
+        predict: samples whose outputs by `predict` differ from the integers.
+    """
+
+    samples: int
+    mismatches: int
+    layers: tuple[LayerResult, ...]
+    end_to_end: int
+    predict: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differed."""
+        return self.mismatches == 0
+
+    @property
+    def first_faulty(self) -> str | None:
+        """The first layer whose outputs differ, on inputs that are Keras' own."""
+        return next((row.name for row in self.layers if row.mismatches), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        rows = [{**asdict(row), "float32_enough": row.float32_enough} for row in self.layers]
+        return {**asdict(self), "ok": self.ok, "first_faulty": self.first_faulty, "layers": rows}
+
+    def __str__(self) -> str:
+        lines = [f"{self.mismatches} mismatches in {self.samples} samples (integers == Keras)"]
+        if not self.ok:
+            lines.append(f"end to end: {self.end_to_end} samples differ; predict: {self.predict}")
+            lines += [f"{row.name}: {row.mismatches} of {row.values} values differ" for row in self.layers if row.mismatches]
+        lines += [
+            f"{row.name}: its sums may need {row.required_bits or 'unboundedly many'} bits, float32 has {FLOAT32_BITS}"
+            for row in self.layers
+            if not row.float32_enough
+        ]
+        return "\n".join(lines)
+
+
+def verify(model: keras.Model, x: Any, batch_size: int = 1024) -> VerifyReport:
+    """Compare a model with the integer interpretation of its frozen form, bit for bit.
+
+    Layer by layer on Keras' own inputs, so that the first faulty layer is named; end to end from the raw inputs; and
+    the outputs of `predict`.
+
+    Args:
+        model: a calibrated model, functional or sequential, trainable or frozen.
+        x: inputs: an array, or a list or dict of arrays, samples first.
+        batch_size: samples per call.
+
+    Raises:
+        CalibrationError: the model is uncalibrated or stale.
+        ExactnessError: a layer that states no exact arithmetic.
+        DataError: no samples.
+    """
+    require_calibrated(model, "verify")
+    lengths = {len(array) for array in keras.tree.flatten(x)}
+    if len(lengths) != 1 or lengths == {0}:
+        raise DataError(f"verify: inputs need one number of samples, above 0. Received: {sorted(lengths)}.")
+    frozen = freeze(model)
+    required = required_bits(frozen)
+    samples = lengths.pop()
+    rows = _Rows()
+    differs = {name: np.zeros(samples, bool) for name in ("layers", "end_to_end", "predict")}
+    start = 0
+    for batch in batches(x, batch_size):
+        inputs = _inputs(frozen, batch)
+        part = slice(start, start + len(inputs[0]))
+        outputs = run(frozen, inputs, rows.compare)
+        differs["layers"][part] = rows.take_samples()
+        wanted = run(frozen, [from_float(value) for value in inputs], _interpret(Integers()))
+        predicted = keras.tree.flatten(frozen.predict(batch, batch_size=batch_size, verbose=0))
+        differs["end_to_end"][part] = _differing(wanted, outputs)
+        differs["predict"][part] = _differing(wanted, predicted)
+        start = part.stop
+    return VerifyReport(
+        samples=samples,
+        mismatches=int(np.logical_or.reduce(list(differs.values())).sum()),
+        layers=tuple(LayerResult(name, *rows.counts[name], required.get(name)) for name in rows.counts),
+        end_to_end=int(differs["end_to_end"].sum()),
+        predict=int(differs["predict"].sum()),
+    )
+
+
+def required_bits(model: keras.Model) -> dict[str, int]:
+    """Bound, by intervals, the mantissa bits that each layer's sums need to be exact in any order.
+
+    Args:
+        model: functional or sequential.
+
+    Returns:
+        Bits by the layer's place in the model; a layer that no interval reaches is left out.
+    """
+    intervals = Intervals()
+    bits: dict[str, int] = {}
+
+    def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        intervals.reset()
+        try:
+            outputs = exact(intervals, layer, path, *_operands(args))
+        finally:
+            bits[path] = max(bits.get(path, 0), intervals.required_bits)
+        return outputs
+
+    run(model, [_unknown_input(tensor) for tensor in model.inputs], apply)
+    return bits
+
+
+def _unknown_input(tensor: Any) -> IntervalArray:
+    shape = tuple(size or 1 for size in tensor.shape[1:])
+    bound = np.full((1, *shape), math.ldexp(1.0, INPUT_BITS))
+    return Intervals().between(-bound, bound, FLOAT32_STEP)
+
+
+def _inputs(model: keras.Model, batch: Any) -> list[Any]:
+    """Order a batch as the model's inputs, in their dtypes."""
+    if isinstance(batch, dict):
+        batch = [batch[tensor.name] for tensor in model.inputs]
+    return [np.asarray(value, dtype=tensor.dtype) for value, tensor in zip(keras.tree.flatten(batch), model.inputs, strict=True)]
+
+
+def _operands(args: tuple[Any, ...]) -> list[Any]:
+    # Merging layers take one list; to the exact statement every input is an argument.
+    return [operand for arg in args for operand in (arg if isinstance(arg, list | tuple) else [arg])]
+
+
+def _interpret(arrays: Any) -> Callable[..., Any]:
+    return lambda layer, path, args, kwargs: exact(arrays, layer, path, *_operands(args))
+
+
+def _differing(wanted: list[Any], got: list[Any]) -> np.ndarray:
+    differing = [
+        ~equal(integers, _numpy(value)) for integers, value in zip(wanted, got, strict=True)
+    ]
+    return np.logical_or.reduce([each.reshape(len(each), -1).any(axis=1) for each in differing])
+
+
+@dataclass
+class _Rows:
+    """The comparison layer by layer, collected while Keras runs the graph."""
+
+    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    samples: list[np.ndarray] = field(default_factory=list)
+
+    def compare(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        outputs = layer(*args, **({**kwargs, "training": False} if _takes_training(layer) else kwargs))
+        wanted = exact(Integers(), layer, path, *[from_float(_numpy(value)) for value in _operands(args)])
+        differs = ~equal(wanted, _numpy(outputs))
+        mismatches, values = self.counts.get(path, (0, 0))
+        self.counts[path] = mismatches + int(differs.sum()), values + differs.size
+        self.samples.append(differs.reshape(len(differs), -1).any(axis=1))
+        return outputs
+
+    def take_samples(self) -> np.ndarray:
+        samples = np.logical_or.reduce(self.samples)
+        self.samples.clear()
+        return samples
+
+
+def _numpy(value: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(value))
+
+
+def _takes_training(layer: keras.layers.Layer) -> bool:
+    return "training" in inspect.signature(layer.call).parameters

@@ -1,0 +1,36 @@
+"""What several test folders share. Importing hgq2_core first chooses the Keras backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+import hgq2_core  # noqa: F401
+
+
+@pytest.fixture
+def fresh_python(tmp_path) -> Callable[..., Any]:
+    """Run a script in a process of its own; what it prints last is JSON."""
+
+    def run(script: str, **environ: str | None) -> Any:
+        environment = {**os.environ, **environ}
+        environment = {name: value for name, value in environment.items() if value is not None}
+        process = subprocess.run(
+            [sys.executable, "-c", dedent(script)],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert process.returncode == 0, process.stderr
+        return json.loads(process.stdout.splitlines()[-1])
+
+    return run

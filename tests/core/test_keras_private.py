@@ -1,0 +1,121 @@
+"""Every private name of Keras that this project uses. If Keras changes one, a test here says which."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import hgq2_core
+from hgq2_core import _keras
+from hgq2_core.quantizer import Quantizer
+from hgq2_fixed_point import KIF
+
+layers = keras.layers
+USED = {"_flatten_layers", "_nodes_by_depth", "_run_through_graph", "_functional"}
+
+
+@pytest.fixture
+def model():
+    inputs = keras.Input((4,), name="x")
+    hidden = layers.Dense(4, name="a")(inputs)
+    return keras.Model(inputs, layers.Add(name="sum")([hidden, layers.ReLU(name="b")(hidden)]))
+
+
+def test_these_are_all():
+    """Pins the list above to the code: a new private name must come with a test."""
+    source = Path(_keras.__file__).read_text()
+    assert set(re.findall(r"(?:model|layer)\.(_[a-z_]+)", source)) | set(re.findall(r"\"(_[a-z_]+)\"", source)) == USED
+
+
+def test_no_other_module_uses_them():
+    core = Path(hgq2_core.__file__).parent
+    repository = core.parent
+    files = [*core.rglob("*.py"), *(repository / "plugins").rglob("*.py")]
+    assert len(files) > 30
+    using = {path.name for path in files if any(re.search(rf"\.{name}\b", path.read_text()) for name in USED)}
+    assert using == {"_keras.py"}
+
+
+def test_flatten_layers_gives_the_layer_and_all_inside(model):
+    outer = keras.Sequential([keras.Input((4,)), model, layers.Dense(2, name="last")], name="outer")
+    names = [layer.name for layer in outer._flatten_layers()]
+    assert names[0] == "outer"
+    assert len(names) == len(set(names))
+    assert {"outer", "a", "b", "sum", "last", model.name} <= set(names)
+    assert _keras.flatten_layers(outer) == list(outer._flatten_layers())
+
+
+def test_nodes_by_depth_hold_operation_and_tensors(model):
+    depths = model._nodes_by_depth
+    assert sorted(depths, reverse=True) == list(range(max(depths), -1, -1))
+    found = [
+        (layer.name, [tuple(t.shape) for t in inputs], [tuple(t.shape) for t in outputs])
+        for layer, inputs, outputs in _keras.nodes(model)
+    ]
+    one = [(None, 4)]
+    assert found == [("a", one, one), ("b", one, one), ("sum", one * 2, one)]
+
+
+def test_run_through_graph_takes_a_call_function(model):
+    """Keras calls `call_fn(operation)` for each node, or `call_fn(operation, *args)`: either way values flow."""
+    seen = []
+
+    def apply(layer, *args, **kwargs):
+        seen.append(layer.name)
+        return layer(*args, **kwargs)
+
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    result = _keras.run_graph(model, [keras.ops.convert_to_tensor(x)], apply)
+    assert seen == ["a", "b", "sum"]
+    assert np.array_equal(keras.ops.convert_to_numpy(result), keras.ops.convert_to_numpy(model(x)))
+
+
+def test_run_through_graph_takes_values_that_are_no_tensors(model):
+    class Value:
+        def __init__(self, text):
+            self.text = text
+
+    def apply(layer, *args, **kwargs):
+        values = args[0] if isinstance(args[0], list) else args
+        return Value(f"{layer.name}({','.join(value.text for value in values)})")
+
+    assert _keras.run_graph(model, [Value("x")], apply).text == "sum(a(x),b(a(x)))"
+
+
+def test_a_sequential_model_has_a_functional_one_once_built():
+    model = keras.Sequential([layers.Dense(2)])
+    assert _keras.functional(model) is None
+    model.build((None, 4))
+    assert isinstance(model._functional, keras.Model)
+    assert _keras.functional(model) is model._functional
+
+
+def test_functional_models_are_told_from_subclassed_ones(model):
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    assert _keras.functional(model) is model
+    assert _keras.functional(Own()) is None
+    assert _keras.functional(layers.Dense(2)) is None
+
+
+def test_keras_wraps_quantize_and_we_undo_it():
+    """`Layer.__new__` replaces `quantize`, its own name for int8 conversion, on each instance that has it."""
+
+    class Plain(layers.Layer):
+        def quantize(self, mode):
+            return mode
+
+    assert "quantize" in vars(Plain()), "Keras wraps no more: Quantizer.__new__ can go."
+    quantizer = KIF(overflow_mode="SAT", granularity="tensor").build()
+    assert "quantize" not in vars(quantizer)
+    assert quantizer.quantize.__func__ is type(quantizer).quantize
+    assert issubclass(type(quantizer), Quantizer)
+    quantizer.build((2,))
+    quantizer.quantize(keras.ops.convert_to_tensor([0.3, 0.5]), True)
+    assert [variable.name for variable in quantizer.variables] == ["f", "i"]
