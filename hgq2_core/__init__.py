@@ -107,11 +107,30 @@ def _choose_backend() -> None:
 _choose_backend()
 
 
+_KERAS_NAMES = {"hgq2>QLayer": "layer:QLayer", "hgq2>Quantizer": "quantizer:Quantizer", "hgq2>BitOptimizer": "optimizer:BitOptimizer"}
+"""Names under which Keras saves our objects, and the classes behind them."""
+
+
 @wrapt.when_imported("keras")
 def _register_keras_names(keras: Any) -> None:
-    # So that plain keras.saving.load_model finds our layers whatever was imported first.
-    importlib.import_module("hgq2_core.layer")
-    importlib.import_module("hgq2_core.optimizer")
+    # So that plain keras.saving.load_model finds our classes whatever was imported first, without importing them now:
+    # this also runs in the middle of their own import.
+    for name, home in _KERAS_NAMES.items():
+        keras.saving.get_custom_objects().setdefault(name, _deferred(home))
+
+
+def _deferred(home: str) -> type:
+    module, _, name = home.partition(":")
+
+    class Deferred:
+        """Stands in for a class of ours until a file names it; the class itself takes the name when it is imported."""
+
+        @classmethod
+        def from_config(cls, config: dict[str, Any]) -> Any:
+            """Let the real class rebuild the object."""
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name).from_config(config)
+
+    return Deferred
 
 
 def __getattr__(name: str) -> Any:

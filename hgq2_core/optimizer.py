@@ -39,7 +39,9 @@ class BitOptimizer(keras.optimizers.Optimizer):
         self.bit_learning_rate_scale = float(bit_learning_rate_scale)
         # The learning rates of the two are set at every step; schedules and callbacks act on this optimizer's own.
         self.weight_optimizer = type(weights).from_config({**config, "learning_rate": 1.0})
-        self.bit_optimizer = type(weights).from_config({**config, "learning_rate": 1.0, "name": f"{weights.name}_bits"})
+        # Decay would pull bits to 0, which is what their cost in the loss is for.
+        own = {"learning_rate": 1.0, "name": f"{weights.name}_bits", "weight_decay": None}
+        self.bit_optimizer = type(weights).from_config({**config, **own})
 
     def build(self, variables: Iterable[keras.Variable]) -> None:
         """Split the variables, and make each optimizer's slots.

@@ -81,7 +81,7 @@ def named_classes(sort: str) -> dict[str, type]:
 
     module = reduce(getattr, sort.split("."), keras)
     return {
-        _snake(name): value
+        snake(name): value
         for name, value in sorted(vars(module).items())
         if inspect.isclass(value) and not name.startswith("_") and name not in NOT_NAMED
     }
@@ -225,7 +225,7 @@ def _plain(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
     parts = "".join(
         f"_{letter}" if letter.isupper() and index and not name[index - 1].isupper() else letter
         for index, letter in enumerate(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic import Field, model_validator
 
 from hgq2_core.config.entries import LOSSES, METRICS, OPTIMIZERS, Entry, Kinds, LayerEntry, LayerKinds, Name
 from hgq2_core.config.files import read_document
-from hgq2_core.config.keras_names import LARGEST, is_keras_kind, keras_class, make
+from hgq2_core.config.keras_names import LARGEST, is_keras_kind, keras_class, make, snake
 from hgq2_core.config.roles import ScopeEntries, defaults
 from hgq2_core.config.strict import FromList, Location, Strict, explained, findings
 from hgq2_core.errors import ConfigError, listing, nearest
@@ -60,9 +61,20 @@ class ModelSection(Strict):
             raise findings(found)
         return self
 
-    def label(self, index: int) -> str:
-        """Give the name of a layer, or, for want of one, its place."""
-        return self.layers[index].name or f"layers.{index}"
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The layers' names; one without is named by its kind, numbered where that is taken.
+
+        Keras would number by what else the process has built.
+        """
+        taken = {layer.name for layer in self.layers} | set(self.inputs)
+        names = []
+        for layer in self.layers:
+            base = snake(layer.kind.rpartition(".")[2])
+            numbered = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(2)))
+            names.append(layer.name or next(name for name in numbered if name not in taken))
+            taken.add(names[-1])
+        return tuple(names)
 
 
 class _Graph:
@@ -75,8 +87,8 @@ class _Graph:
         self.last = next(iter(section.inputs)) if len(section.inputs) == 1 else None
 
     def check_layers(self) -> Iterator[tuple[Location, str]]:
-        names = {layer.name for layer in self.section.layers}
-        for index, layer in enumerate(self.section.layers):
+        names = self.section.names
+        for index, (layer, name) in enumerate(zip(self.section.layers, names, strict=True)):
             place = ("layers", index)
             if layer.inputs is None and self.last is None:
                 yield place, f"say which of {listing(self.section.inputs)} this layer takes: `inputs: [name, ...]`."
@@ -86,7 +98,7 @@ class _Graph:
                     later = " It comes later, or is this very layer: a model has no cycles." if source in names else ""
                     yield (*place, "inputs"), self._unknown(source, later)
             self.used.update(sources)
-            self.last = self.section.label(index)
+            self.last = name
             if self.last in self.known:
                 yield (*place, "name"), f"the name is taken. Received: {self.last!r}. Names differ, inputs included."
             self.known[self.last] = place
@@ -210,13 +222,12 @@ def _build(section: ModelSection) -> keras.Model:
     }
     inputs = list(tensors.values())
     last = next(iter(tensors))
-    for index, entry in enumerate(section.layers):
-        where = f"model.layers.{index}" + (f" ({entry.name})" if entry.name else "")
-        sources = [tensors[name] for name in (entry.inputs or (last,))]
-        last = section.label(index)
-        named = entry.arguments if entry.name is None else {**entry.arguments, "name": entry.name}
+    for index, (entry, name) in enumerate(zip(section.layers, section.names, strict=True)):
+        where = f"model.layers.{index} ({name})"
+        sources = [tensors[source] for source in (entry.inputs or (last,))]
+        last = name
         with _failing(where):
-            layer = _make("layers", entry.kind, named)
+            layer = _make("layers", entry.kind, {**entry.arguments, "name": name})
         with _failing(f"{where}: cannot take inputs of shape {', '.join(str(tuple(each.shape)) for each in sources)}"):
             tensors[last] = layer(sources[0] if len(sources) == 1 else sources)
     outputs = [tensors[name] for name in (section.outputs or (last,))]

@@ -18,8 +18,9 @@ def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:
         model: what it built.
     """
     document = config.to_dict()
-    for entry in document["model"]["layers"]:
-        layer = model.get_layer(entry["name"])
+    for entry, name in zip(document["model"]["layers"], config.model.names, strict=True):
+        entry["name"] = name
+        layer = model.get_layer(name)
         if isinstance(layer, QLayer):
             entry.update({key: _plain(value) for key, value in layer.get_config().items()})
     return document

@@ -120,9 +120,10 @@ class FixedPointQuantizer(Quantizer[C]):
         return bits if tuple(bits.shape) == shape else keras.ops.broadcast_to(bits, shape)
 
     def reset_range(self) -> None:
-        """Set i to its lower bound and k to 0."""
+        """Set i to its lower bound, and k to 0; sign-magnitude wrapping is defined with a sign only."""
+        signed = self.config.overflow_mode == "WRAP_SM"
         self.i.assign(keras.ops.full(self.shared_shape, self.config.i_bounds[0]))
-        self.sign.assign(keras.ops.zeros(self.shared_shape))
+        self.sign.assign(keras.ops.full(self.shared_shape, float(signed)))
 
     def widen_range(self, margin: int) -> None:
         """Add `margin` to i, within its bounds."""
