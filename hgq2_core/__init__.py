@@ -107,16 +107,12 @@ def _choose_backend() -> None:
 _choose_backend()
 
 
-_KERAS_NAMES = {"hgq2>QLayer": "layer:QLayer", "hgq2>Quantizer": "quantizer:Quantizer", "hgq2>BitOptimizer": "optimizer:BitOptimizer"}
+_KERAS_NAMES = {
+    "hgq2>QLayer": "layer:QLayer",
+    "hgq2>Quantizer": "quantizer:Quantizer",
+    "hgq2>BitOptimizer": "optimizer:BitOptimizer",
+}
 """Names under which Keras saves our objects, and the classes behind them."""
-
-
-@wrapt.when_imported("keras")
-def _register_keras_names(keras: Any) -> None:
-    # So that plain keras.saving.load_model finds our classes whatever was imported first, without importing them now:
-    # this also runs in the middle of their own import.
-    for name, home in _KERAS_NAMES.items():
-        keras.saving.get_custom_objects().setdefault(name, _deferred(home))
 
 
 def _deferred(home: str) -> type:
@@ -131,6 +127,14 @@ def _deferred(home: str) -> type:
             return getattr(importlib.import_module(f"{__name__}.{module}"), name).from_config(config)
 
     return Deferred
+
+
+@wrapt.when_imported("keras")
+def _register_keras_names(keras: Any) -> None:
+    # So that plain keras.saving.load_model finds our classes whatever was imported first, without importing them now:
+    # this also runs in the middle of their own import.
+    for name, home in _KERAS_NAMES.items():
+        keras.saving.get_custom_objects().setdefault(name, _deferred(home))
 
 
 def __getattr__(name: str) -> Any:

@@ -86,9 +86,7 @@ class Summary:
             cost = f"{row.ebops:,.0f}"
             for slot in row.slots:
                 zeroed = "" if slot.zeroed is None else f"{slot.zeroed:.0%}"
-                table.add_row(
-                    *head, slot.name, f"{slot.mean:.2f}", f"{slot.min:.0f}", f"{slot.max:.0f}", zeroed, cost
-                )
+                table.add_row(*head, slot.name, f"{slot.mean:.2f}", f"{slot.min:.0f}", f"{slot.max:.0f}", zeroed, cost)
                 head, cost = ("", "", ""), ""
             if not row.slots:
                 table.add_row(*head, "", "", "", "", "", cost)

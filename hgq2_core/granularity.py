@@ -20,7 +20,8 @@ def bit_shape(granularity: Granularity, shape: tuple[int | None, ...], slot: Slo
     own = {_axis(axis, len(shape), slot, shape) for axis in _own_axes(granularity, len(shape), slot)}
     if slot.batched and 0 in own:
         raise ConfigError(
-            f"{slot}: the batch axis cannot have bits of its own. Received: granularity={granularity!r} for shape {shape}."
+            f"{slot}: the batch axis cannot have bits of its own. "
+            f"Received: granularity={granularity!r} for shape {shape}."
         )
     for axis in sorted(own):
         if shape[axis] is None:
@@ -42,5 +43,7 @@ def _own_axes(granularity: Granularity, rank: int, slot: Slot) -> tuple[int, ...
 
 def _axis(axis: int, rank: int, slot: Slot, shape: tuple[int | None, ...]) -> int:
     if not -rank <= axis < rank:
-        raise ConfigError(f"{slot}: no such axis. Received: axis {axis}. Allowed: {-rank} to {rank - 1} for shape {shape}.")
+        raise ConfigError(
+            f"{slot}: no such axis. Received: axis {axis}. Allowed: {-rank} to {rank - 1} for shape {shape}."
+        )
     return axis % rank

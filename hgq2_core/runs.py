@@ -22,8 +22,8 @@ from hgq2_core.cost import ebops, summary
 from hgq2_core.data import Split, Splits
 from hgq2_core.errors import ConfigError, DataError, ModelFileError, PluginError
 from hgq2_core.freezing import freeze
-from hgq2_core.loader import CORE
 from hgq2_core.kinds import registry
+from hgq2_core.loader import CORE
 from hgq2_core.verification import VerifyReport, verify
 
 CONFIG, MODEL, FROZEN, METRICS, FRONT = "config.yaml", "model.keras", "frozen.keras", "metrics.json", "front"

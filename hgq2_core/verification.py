@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from hgq2_core.adapters import exact
 from hgq2_core.calibration import batches, require_calibrated
@@ -18,6 +19,8 @@ from hgq2_core.exact import Integers, IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.freezing import freeze
 from hgq2_core.graph import run
+
+Flags = npt.NDArray[np.bool_]
 
 FLOAT32_BITS = 24
 INPUT_BITS = 62
@@ -86,7 +89,9 @@ class VerifyReport:
         lines = [f"{self.mismatches} mismatches in {self.samples} samples (integers == Keras)"]
         if not self.ok:
             lines.append(f"end to end: {self.end_to_end} samples differ; predict: {self.predict}")
-            lines += [f"{row.name}: {row.mismatches} of {row.values} values differ" for row in self.layers if row.mismatches]
+            lines += [
+                f"{row.name}: {row.mismatches} of {row.values} values differ" for row in self.layers if row.mismatches
+            ]
         lines += [
             f"{row.name}: its sums may need {row.required_bits or 'unboundedly many'} bits, float32 has {FLOAT32_BITS}"
             for row in self.layers
@@ -174,7 +179,10 @@ def _inputs(model: keras.Model, batch: Any) -> list[Any]:
     """Order a batch as the model's inputs, in their dtypes."""
     if isinstance(batch, dict):
         batch = [batch[tensor.name] for tensor in model.inputs]
-    return [np.asarray(value, dtype=tensor.dtype) for value, tensor in zip(keras.tree.flatten(batch), model.inputs, strict=True)]
+    return [
+        np.asarray(value, dtype=tensor.dtype)
+        for value, tensor in zip(keras.tree.flatten(batch), model.inputs, strict=True)
+    ]
 
 
 def _operands(args: tuple[Any, ...]) -> list[Any]:
@@ -186,11 +194,9 @@ def _interpret(arrays: Any) -> Callable[..., Any]:
     return lambda layer, path, args, kwargs: exact(arrays, layer, path, *_operands(args))
 
 
-def _differing(wanted: list[Any], got: list[Any]) -> np.ndarray:
-    differing = [
-        ~equal(integers, _numpy(value)) for integers, value in zip(wanted, got, strict=True)
-    ]
-    return np.logical_or.reduce([each.reshape(len(each), -1).any(axis=1) for each in differing])
+def _differing(wanted: list[Any], got: list[Any]) -> Flags:
+    differing = [~equal(integers, _numpy(value)) for integers, value in zip(wanted, got, strict=True)]
+    return _any_of([_per_sample(each) for each in differing])
 
 
 @dataclass
@@ -198,7 +204,7 @@ class _Rows:
     """The comparison layer by layer, collected while Keras runs the graph."""
 
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
-    samples: list[np.ndarray] = field(default_factory=list)
+    samples: list[Flags] = field(default_factory=list)
 
     def compare(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outputs = layer(*args, **({**kwargs, "training": False} if _takes_training(layer) else kwargs))
@@ -206,13 +212,21 @@ class _Rows:
         differs = ~equal(wanted, _numpy(outputs))
         mismatches, values = self.counts.get(path, (0, 0))
         self.counts[path] = mismatches + int(differs.sum()), values + differs.size
-        self.samples.append(differs.reshape(len(differs), -1).any(axis=1))
+        self.samples.append(_per_sample(differs))
         return outputs
 
-    def take_samples(self) -> np.ndarray:
-        samples = np.logical_or.reduce(self.samples)
+    def take_samples(self) -> Flags:
+        samples = _any_of(self.samples)
         self.samples.clear()
         return samples
+
+
+def _per_sample(differs: Flags) -> Flags:
+    return np.asarray(differs.reshape(len(differs), -1).any(axis=1))
+
+
+def _any_of(flags: list[Flags]) -> Flags:
+    return np.asarray(np.logical_or.reduce(flags))
 
 
 def _numpy(value: Any) -> np.ndarray:

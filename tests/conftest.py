@@ -11,8 +11,12 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import hgq2_core  # noqa: F401
+
+settings.register_profile("hgq2", deadline=None)  # machines are noisy: a slow example is no defect
+settings.load_profile("hgq2")
 
 
 @pytest.fixture

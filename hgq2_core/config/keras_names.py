@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import re
 from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any
@@ -226,8 +227,6 @@ def _plain(name: str) -> str:
 
 
 def snake(name: str) -> str:
-    parts = "".join(
-        f"_{letter}" if letter.isupper() and index and not name[index - 1].isupper() else letter
-        for index, letter in enumerate(name)
-    )
-    return parts.lower()
+    """Spell a class name in snake case: `MaxPooling2D` becomes `max_pooling2d`."""
+    """Spell a class's name as Keras spells its layers' default names, such as `max_pooling2d`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

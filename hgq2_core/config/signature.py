@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Unpack, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Unpack, cast, get_args, get_origin, get_type_hints
 
 from pydantic import PydanticUserError, create_model
 
 from hgq2_core.config.strict import Strict
 from hgq2_core.errors import PluginError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _cached(function: F) -> F:
+    # The signature stays: to a type checker, `functools.cache` takes anything that hashes, and a class does not.
+    return cast(F, functools.cache(function))
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Parameter:
         return self.default is inspect.Parameter.empty
 
 
-@functools.cache
+@_cached
 def parameters(cls: type) -> Mapping[str, Parameter]:
     """Collect a constructor's arguments, along the MRO as far as `**kwargs` hand them on.
 
@@ -108,7 +115,7 @@ def _name_of(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-@functools.cache
+@_cached
 def schema_of(cls: type) -> type[Strict]:
     """Make the strict schema of a class from its typed constructor.
 

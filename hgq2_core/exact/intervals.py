@@ -10,20 +10,9 @@ import numpy.typing as npt
 
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
-from hgq2_core.exact.integers import (
-    FLOAT64_LIMIT,
-    NO_BITS,
-    Data,
-    IntegerArray,
-    Integers,
-    contracted_size,
-    fraction_bits,
-    integer,
-    limits,
-    magnitude,
-    rounded,
-    table_inputs,
-)
+from hgq2_core.exact.integer_array import NO_BITS, Data, IntegerArray, fraction_bits, integer, magnitude
+from hgq2_core.exact.integers import FLOAT64_LIMIT, Integers, contracted_size, table_inputs
+from hgq2_core.exact.rounding import limits, rounded
 
 Steps = npt.NDArray[np.int64]
 

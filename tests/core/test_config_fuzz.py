@@ -138,19 +138,19 @@ def test_the_seeds_are_valid() -> None:
 
 
 @given(documents())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_a_damaged_config(document: object) -> None:
     check(document)
 
 
 @pytest.mark.slow
 @given(documents())
-@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3000, suppress_health_check=[HealthCheck.too_slow])
 def test_a_damaged_config_at_length(document: object) -> None:
     check(document)
 
 
 @given(junk)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_document_of_junk(document: object) -> None:
     check(document)

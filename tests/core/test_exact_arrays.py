@@ -8,14 +8,15 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact import IntegerArray, Integers, IntervalArray, Intervals
-from hgq2_core.exact.integers import OVERFLOW, ROUND_UP, equal, from_float, to_float
+from hgq2_core.exact.integers import equal, from_float, to_float
 from hgq2_core.exact.intervals import NO_BITS
+from hgq2_core.exact.rounding import OVERFLOW, ROUND_UP
 
 integers = Integers()
 FORMATLESS = [mode for mode in OVERFLOW if mode != "WRAP_SM"]
@@ -447,7 +448,6 @@ class TestRequiredBits:
         intervals.quantize(x, 0, 15, 15, "RND", "SAT")
         assert intervals.required_bits == 30
 
-    @settings(deadline=None)
     @given(boxes(4), boxes(4), st.permutations(range(4)), st.data())
     def test_that_many_bits_suffice_in_any_order(self, left, right, order, data):
         intervals = Intervals()

@@ -241,7 +241,7 @@ WRONG = {
     ),
     "unknown source": (
         ("model.layers.2.inputs", ["hiden"]),
-        "model.layers.2.inputs: unknown name. Received: 'hiden'. Allowed: hidden, layers.1, pixels. "
+        "model.layers.2.inputs: unknown name. Received: 'hiden'. Allowed: dropout, hidden, pixels. "
         "Did you mean 'hidden'?",
     ),
     "forward reference": (
@@ -257,7 +257,7 @@ WRONG = {
     "empty sources": ((f"{LAYER}.inputs", []), f"{LAYER}.inputs: must be a list of names, one at least. Received: []."),
     "layer unused": (
         ("model.layers.2.inputs", ["hidden"]),
-        "model.layers.1: nothing takes 'layers.1'; name it in `outputs`, or in the `inputs` of a layer.",
+        "model.layers.1: nothing takes 'dropout'; name it in `outputs`, or in the `inputs` of a layer.",
     ),
     "input unused": (
         ("model.inputs.more", {"shape": [2]}),
@@ -265,7 +265,7 @@ WRONG = {
     ),
     "unknown output": (
         ("model.outputs", ["logit"]),
-        "model.outputs: unknown name. Received: 'logit'. Allowed: hidden, layers.1, logits, pixels. "
+        "model.outputs: unknown name. Received: 'logit'. Allowed: dropout, hidden, logits, pixels. "
         "Did you mean 'logits'?",
     ),
     "output twice": (("model.outputs", ["logits"] * 2), "model.outputs: names differ. Received: 'logits' 2 times."),
@@ -615,7 +615,7 @@ def test_a_scope_around_the_build_yields_to_the_config() -> None:
         (
             "model.layers.0",
             {"kind": "keras.Conv2D", "filters": 2, "kernel_size": 3},
-            "model.layers.0: cannot take inputs of shape (None, 64): ",
+            "model.layers.0 (conv2d): cannot take inputs of shape (None, 64): ",
         ),
         (
             "model.layers.2",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from hgq2_core.config.quantizer import Granularity, QuantizerConfig, Slot
-from hgq2_core.config.strict import Interval
 from pydantic import Field, model_validator
 
+from hgq2_core.config.quantizer import Granularity, QuantizerConfig, Slot
+from hgq2_core.config.strict import Interval
 from hgq2_fixed_point.modes import OverflowMode, RoundMode
 
 if TYPE_CHECKING:

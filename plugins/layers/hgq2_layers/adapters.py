@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import keras
+
 from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
 

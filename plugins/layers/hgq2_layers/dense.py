@@ -8,7 +8,6 @@ from hgq2_core import ConfigError
 from hgq2_core.arguments import ActivationArg, PositiveInt
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.tensors import total
-
 from hgq2_layers.affine import AffineKwargs, AffineLayer
 
 A = TypeVar("A")
@@ -57,7 +56,8 @@ class QDense(AffineLayer):
         features = input_shape[-1]
         if features is None or len(input_shape) < 2:
             raise ConfigError(
-                f"{self.name}: the last axis of the input, besides the batch, needs a static size. Received: {input_shape}."
+                f"{self.name}: the last axis of the input, besides the batch, needs a static size. "
+                f"Received: {input_shape}."
             )
         self.build_parts(input_shape, (features, self.units), (self.units,) if self.use_bias else None)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, Unpack
 
 import keras
+
 from hgq2_core import ConfigError
 from hgq2_core.arguments import ActivationArg, PositiveInt, Shape
 from hgq2_core.exact.arrays import Arrays
-
 from hgq2_layers.affine import AffineKwargs, AffineLayer
 
 A = TypeVar("A")
@@ -97,7 +97,9 @@ class QEinsumDense(AffineLayer):
         self._parsed = Equation.parse(equation)
         stray = sorted(set(bias_axes or "") - set(self._parsed.outputs))
         if stray:
-            raise ConfigError(f"bias_axes {stray} are no output axes of {equation!r}. Received: bias_axes={bias_axes!r}")
+            raise ConfigError(
+                f"bias_axes {stray} are no output axes of {equation!r}. Received: bias_axes={bias_axes!r}"
+            )
         super().__init__(activation=activation, **kwargs)
 
     def has_bias(self) -> bool:
@@ -140,7 +142,9 @@ class QEinsumDense(AffineLayer):
             )
         return self._parsed.spelled(rank)
 
-    def _require_static(self, sizes: dict[str, Any], letters: str, what: str, input_shape: Sequence[int | None]) -> None:
+    def _require_static(
+        self, sizes: dict[str, Any], letters: str, what: str, input_shape: Sequence[int | None]
+    ) -> None:
         for letter in letters:
             if sizes.get(letter) is None:
                 raise ConfigError(
