@@ -41,7 +41,7 @@ def adapter_of(layer: keras.layers.Layer) -> KerasAdapter | None:
     if type(layer) is not getattr(keras.layers, name, None):
         return None
     found = registry().adapter(name)
-    return None if found is None else found()  # type: ignore[no-any-return]
+    return None if found is None else found()
 
 
 def exact(arrays: Arrays[A], layer: keras.layers.Layer, path: str, *inputs: A) -> A:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
-from pydantic import Field, GetJsonSchemaHandler
+from pydantic import Field, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from hgq2_core.config.keras_names import LARGEST, make, named_class, named_classes, singular, try_out
 from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig
 from hgq2_core.config.strict import FromList, below, describe, refuse
-from hgq2_core.errors import listing, nearest
+from hgq2_core.errors import KindError, listing, nearest
 
 if TYPE_CHECKING:
     from hgq2_core.quantizer import Quantizer
@@ -29,10 +29,12 @@ class KerasObject:
     Args:
         sort: the Keras module that resolves it, such as `initializers`.
         optional: whether None is allowed.
+        by_kind: whether the config names Keras' own objects by kind; False where Keras itself reads the config.
     """
 
     sort: str
     optional: bool = False
+    by_kind: bool = True
 
     def resolve(self, value: Any) -> Any:
         """Make the Keras object.
@@ -80,8 +82,25 @@ class KerasObject:
             raise refuse(f"must be one of Keras' {self.sort}. Received: {describe(value)}.")
 
     def to_config(self, value: Any) -> Any:
-        """Serialize as Keras does."""
-        return None if value is None else self._module.serialize(value)
+        """Give plain data that resolves to an equal object: Keras' own by kind, registered ones as Keras does."""
+        if value is None:
+            return None
+        serialized = self._module.serialize(value)
+        return (self.by_kind and self._short(serialized, value)) or serialized
+
+    def _short(self, serialized: Any, value: Any) -> dict[str, Any] | None:
+        """Give the object by kind, without its module; None where that would not bring it back."""
+        if not isinstance(serialized, Mapping) or serialized["registered_name"] is not None:
+            return None
+        kind, config = serialized["class_name"], value.get_config()
+        arguments = {
+            name: list(item) if isinstance(item, tuple) else item for name, item in config.items() if item is not None
+        }
+        try:
+            try_out(named_class(self.sort, kind), arguments)
+        except (KindError, ValidationError):  # what no config file may hold, such as an array or a seed generator
+            return None
+        return {"kind": kind, **arguments}
 
     @property
     def _module(self) -> Any:
@@ -190,7 +209,7 @@ class LayerKwargs(TypedDict, total=False):
     name: str | None
     dtype: DTypeArg
     trainable: bool | None
-    activity_regularizer: RegularizerArg
+    activity_regularizer: Annotated[Any, KerasObject("regularizers", optional=True, by_kind=False)]
 
 
 __all__ = [

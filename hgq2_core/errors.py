@@ -34,6 +34,10 @@ class ExactnessError(HGQ2Error, TypeError):
     """A model part that has no exact statement of its arithmetic."""
 
 
+class ConformanceError(HGQ2Error, AssertionError):
+    """A plugin's class that breaks rules of the conformance kit."""
+
+
 class ModelFileError(HGQ2Error, OSError):
     """A saved model or run directory that cannot be read."""
 

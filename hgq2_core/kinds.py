@@ -41,6 +41,15 @@ OFFICIAL: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
 )
 
 
+# Keras' own kinds are no plugin's: an adapter under such a name only gives its layer exact arithmetic.
+KERAS_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "layers": f"{KERAS}.<Layer> (hgq2 list layers)",
+        "callbacks": f"{KERAS}.<Callback> (hgq2 list callbacks)",
+    }
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Registry:
     """Every kind that the given plugins offer; classes are imported when first asked for.
@@ -180,7 +189,7 @@ class Registry:
     def _unknown(self, sort: str, name: object, others: list[str]) -> str:
         specs, owner = self._specs[sort], _plugin_name(str(name))
         wrong = f"one of the {' and '.join(others)}, not of the {sort}" if others else f"unknown {sort[:-1]} kind"
-        message = f"{wrong}. Received: {name!r}. Allowed: {listing(specs)}."
+        message = f"{wrong}. Received: {name!r}. Allowed: {_allowed(sort, specs)}."
         if not others and owner in OFFICIAL and all(plugin.name != owner for plugin in self.plugins):
             distribution, _ = OFFICIAL[owner]
             return f"{message} It comes with {distribution}: pip install {distribution}"
@@ -216,6 +225,11 @@ def plugins() -> tuple[Plugin, ...]:
 
 def _short(kind: str) -> str:
     return kind.partition(".")[2]
+
+
+def _allowed(sort: str, specs: Mapping[str, str]) -> str:
+    ours = listing(kind for kind in specs if not kind.startswith(f"{KERAS}."))
+    return f"{ours}, and {KERAS_KINDS[sort]}" if sort in KERAS_KINDS else ours
 
 
 def _matches(name: object, kinds: Mapping[str, str]) -> list[str]:

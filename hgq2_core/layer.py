@@ -27,9 +27,9 @@ _any_quantizer: TypeAdapter[QuantizerConfig] = TypeAdapter(AnyQuantizer)
 
 @dataclass
 class _Slots:
-    """A layer's quantizers in order, where Keras does not track them a second time beside their attributes."""
+    """A layer's quantizers by slot name, where Keras does not track them a second time beside their attributes."""
 
-    quantizers: list[Quantizer[Any]]
+    quantizers: dict[str, Quantizer[Any]]
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "QLayer")
@@ -64,7 +64,7 @@ class QLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         self.frozen = False
-        self._slots = _Slots([])
+        self._slots = _Slots({})
         self.enable_ebops = _first(enable_ebops, scoped("enable_ebops"), True)
         self.ebops_beta = super().add_weight(
             name="ebops_beta",
@@ -93,7 +93,7 @@ class QLayer(keras.layers.Layer):
         with explained(str(slot)):
             given = None if quantizer is None else _any_quantizer.validate_python(quantizer)
         made = resolve(given, role, str(slot)).config.build(slot)
-        self._slots.quantizers.append(made)
+        self._slots.quantizers[name] = made
         return made
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
@@ -108,7 +108,7 @@ class QLayer(keras.layers.Layer):
         return outputs
 
     def _add_cost(self) -> None:
-        costs = [cost for quantizer in self._slots.quantizers for cost in quantizer.costs]
+        costs = [cost for quantizer in self._slots.quantizers.values() for cost in quantizer.costs]
         cost = bit_cost(costs) if costs else None
         if self.enable_ebops:
             ebops = self.ebops_beta.value * self.ebops()
@@ -137,12 +137,11 @@ class QLayer(keras.layers.Layer):
     @property
     def quantizers(self) -> list[Quantizer[Any]]:
         """The layer's own quantizers, in the order of their slots."""
-        return list(self._slots.quantizers)
+        return list(self._slots.quantizers.values())
 
     def slot_quantizer(self, name: str) -> Quantizer[Any]:
         """Give the quantizer of a slot."""
-        quantizer: Quantizer[Any] = getattr(self, f"{name}_quantizer")
-        return quantizer
+        return self._slots.quantizers[name]
 
     def weight_bits(self) -> dict[str, Tensor]:
         """Give, by slot name, the bits that EBOPs count for each weight."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,15 +17,18 @@ from hgq2_core.calibration import calibrate
 from hgq2_core.callbacks import EbopsLog, EpochSeed
 from hgq2_core.config.model import ModelConfig, load_config
 from hgq2_core.config.resolved import resolved
-from hgq2_core.cost import ebops, summary
+from hgq2_core.cost import Summary, ebops, summary
 from hgq2_core.data import Split, Splits
 from hgq2_core.errors import ConfigError, DataError, ModelFileError, PluginError
 from hgq2_core.freezing import freeze
+from hgq2_core.history import HistoryLog, read_json
+from hgq2_core.html_report import page
 from hgq2_core.kinds import registry
 from hgq2_core.loader import CORE
 from hgq2_core.verification import VerifyReport, verify
 
-CONFIG, MODEL, FROZEN, METRICS, FRONT = "config.yaml", "model.keras", "frozen.keras", "metrics.json", "front"
+CONFIG, MODEL, FROZEN, METRICS = "config.yaml", "model.keras", "frozen.keras", "metrics.json"
+HISTORY, REPORT, FRONT = "history.json", "report.html", "front"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ class Run:
 
 
 def train(
-    config: ModelConfig, directory: str | Path, epochs: int | None = None, callbacks: Sequence[keras.callbacks.Callback] = ()
+    config: ModelConfig,
+    directory: str | Path,
+    epochs: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
     """Train a config, calibrate and verify the result, and save it all.
 
@@ -76,7 +81,8 @@ def train(
     write_text(directory / CONFIG, yaml.safe_dump(resolved(config, model), sort_keys=False))
     started = time.monotonic()
     try:
-        _fit(config, model, splits, [EpochSeed(config.seed), EbopsLog(), *own, *callbacks])
+        history = HistoryLog(directory / HISTORY)
+        _fit(config, model, splits, [EpochSeed(config.seed), EbopsLog(), *own, history, *callbacks])
     finally:
         # Whatever stopped the training, its result is not lost.
         save(model, directory / MODEL)
@@ -121,6 +127,7 @@ def finish(model: keras.Model, splits: Splits, directory: Path, seconds: float, 
         "versions": versions(),
     }
     write_json(directory / METRICS, metrics)
+    write_text(directory / REPORT, html_report(directory, summary(model)))
     return Run(directory, metrics, verification)
 
 
@@ -180,10 +187,30 @@ def load_run(directory: str | Path) -> tuple[ModelConfig, keras.Model]:
 
 
 def read_metrics(directory: str | Path) -> dict[str, Any]:
-    """Read `metrics.json`; empty where a run has none yet."""
-    path = Path(directory) / METRICS
-    metrics: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    """Read `metrics.json`; empty where a run has none yet.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    metrics: dict[str, Any] = read_json(Path(directory) / METRICS, {})
     return metrics
+
+
+def html_report(directory: Path, layers: Summary) -> str:
+    """Write the page of a run from its files.
+
+    Args:
+        directory: of the run.
+        layers: what each layer uses.
+    """
+    return page(
+        title=directory.resolve().name,
+        metrics=read_metrics(directory),
+        layers=layers,
+        history=read_json(directory / HISTORY, []),
+        front=read_json(directory / FRONT / "front.json", {}),
+        config=(directory / CONFIG).read_text(encoding="utf-8"),
+    )
 
 
 def report(directory: str | Path) -> dict[str, Any]:
@@ -226,5 +253,3 @@ def _check_fit(model: keras.Model, splits: Splits) -> None:
             f"model.inputs.{model.inputs[0].name}: the shape does not fit the data. Received: shape {list(wanted)}, "
             f"data of shape {list(got)}."
         )
-
-

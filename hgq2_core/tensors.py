@@ -6,7 +6,6 @@ On torch, `keras.ops` spends several times longer than the operation itself on t
 from __future__ import annotations
 
 import functools
-import importlib
 from typing import Any, Protocol
 
 import keras
@@ -36,15 +35,11 @@ class _Keras:
 
 
 class _Torch(_Keras):
-    def __init__(self) -> None:
-        self._torch = importlib.import_module("torch")
-
     def total(self, x: Tensor) -> Tensor:
         return self.value(x).sum()
 
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor:
-        with self._torch.no_grad():
-            return self.value(x).clamp(lower, upper)
+        return self.value(x).detach().clamp_(lower, upper)
 
     def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.value(x).reshape(shape)
@@ -66,7 +61,7 @@ def total(x: Tensor) -> Tensor:
 
 
 def clip(x: Tensor, lower: float, upper: float) -> Tensor:
-    """Give the values within bounds, without gradient."""
+    """Bring values within bounds, without gradient; may overwrite them."""
     return _operations().clip(x, lower, upper)
 
 

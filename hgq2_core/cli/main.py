@@ -4,26 +4,57 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
+import rich.box
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from hgq2_core.errors import HGQ2Error
 
+MISMATCH, WRONG, INTERRUPTED = 1, 2, 130
+"""Exit codes: the model and its integers differ; the user's input cannot be used; Ctrl-C."""
+
+
+class Commands(TyperGroup):
+    """The commands; a user's error is one message and exit code 2, without a traceback unless --debug."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except HGQ2Error as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            _complain(f"error: {error}", "red")
+            raise typer.Exit(WRONG) from error
+        except KeyboardInterrupt as error:
+            _complain("interrupted", "yellow")
+            raise typer.Exit(INTERRUPTED) from error
+
+
 app = typer.Typer(
     name="hgq2",
-    help="Quantization-aware training for real-time hardware: models from config files.",
+    cls=Commands,
+    help=(
+        "Quantization-aware training for real-time hardware: models from config files.\n\n"
+        "Start with `hgq2 demo`. Then copy examples/digits.yaml, change it, check it with `hgq2 validate FILE`, "
+        "and train it with `hgq2 train FILE -o DIR`."
+    ),
+    epilog=(
+        "Exit codes: 0 all is well, 1 the model and its integers differ, 2 something given cannot be used (a message "
+        "says what), 130 interrupted."
+    ),
+    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-MISMATCH, WRONG = 1, 2
-"""Exit codes: the model and its integers differ; the user's input cannot be used."""
 
 ConfigFile = Annotated[Path, typer.Argument(help="A model's config, YAML or JSON.", show_default=False)]
 RunDirectory = Annotated[Path, typer.Argument(help="A run directory, as `hgq2 train` writes.", show_default=False)]
@@ -33,9 +64,22 @@ Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the config'
 out = Console(highlight=False, soft_wrap=False)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from hgq2_core import __version__
+
+        print(f"hgq2-core {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
-    """Read by `main`, which also runs when a command fails."""
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Read by `Commands`, which sees a command fail."""
 
 
 @app.command()
@@ -47,7 +91,7 @@ def plugins(as_json: AsJson = False) -> None:
     if as_json:
         _print_json([plugin.to_dict() for plugin in found])
         return
-    table = Table("plugin", "distribution", "version", "state", "kinds")
+    table = _narrow(Table("plugin", "distribution", "version", "state", "kinds"))
     for plugin in found:
         kinds = ", ".join(f"{len(names)} {sort}" for sort, names in plugin.kinds.items() if names)
         table.add_row(plugin.name, plugin.distribution, plugin.version, plugin.state, kinds)
@@ -66,7 +110,10 @@ def list_kinds(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the kinds that config files can name."""
+    """List the kinds that config files can name.
+
+    The part before the dot is the plugin; `kbi` will do for `fixed_point.kbi` while it is unique.
+    """
     from hgq2_core.config.keras_names import keras_kinds
     from hgq2_core.errors import ConfigError, nearest
     from hgq2_core.kinds import registry
@@ -89,7 +136,8 @@ def list_kinds(
         for name in ours:
             out.print(f"  {name}", markup=False)
         if keras_own:
-            out.print(f"  {', '.join(keras_own)}", markup=False)
+            text = textwrap.fill(", ".join(keras_own), out.width, initial_indent="  ", subsequent_indent="  ")
+            out.print(text, markup=False)
         if not names:
             out.print("  none", style="dim")
 
@@ -109,7 +157,11 @@ def train(
     output: Annotated[Path, typer.Option("-o", "--output", help="A new directory for the run.", show_default=False)],
     epochs: Epochs = None,
 ) -> None:
-    """Train a config; calibrate, verify and report the result."""
+    """Train a config; calibrate, verify and report the result.
+
+    The directory then holds config.yaml (complete), model.keras (to go on with), frozen.keras (to deploy), metrics.json,
+    history.json, report.html and front/. Ctrl-C keeps the model; `hgq2 calibrate DIR` then finishes the run.
+    """
     _train(file, output, epochs)
 
 
@@ -131,7 +183,10 @@ def calibrate(
     directory: RunDirectory,
     margin: Annotated[int, typer.Option(min=0, help="Integer bits added on top.")] = 0,
 ) -> None:
-    """Fix the integer bits of a run's wrapping activations again, on its training data."""
+    """Fix the integer bits of a run's wrapping activations again, on its training data.
+
+    It also finishes a run that was interrupted: it measures, verifies, freezes and reports.
+    """
     from hgq2_core.runs import recalibrate
 
     _finish(recalibrate(directory, margin))
@@ -139,7 +194,7 @@ def calibrate(
 
 @app.command()
 def report(directory: RunDirectory, as_json: AsJson = False) -> None:
-    """Show a run's metrics, and what each layer uses."""
+    """Show a run's metrics, and what each layer uses; report.html in the directory shows the curves too."""
     from hgq2_core.cost import summary
     from hgq2_core.runs import load, read_metrics
     from hgq2_core.runs import report as gather
@@ -147,13 +202,16 @@ def report(directory: RunDirectory, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(gather(directory))
         return
-    out.print(summary(load(directory)))
+    out.print(_narrow(summary(load(directory)).__rich__()))
     _print_metrics(read_metrics(directory))
 
 
 @app.command()
 def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
-    """Compare a run's model with its integer interpretation, on every test sample."""
+    """Compare a run's model with its integer interpretation, on every test sample.
+
+    Every value of every layer is compared with ==. Exit code 1 where one differs; the first faulty layer is named.
+    """
     from hgq2_core.runs import load_run
     from hgq2_core.verification import verify as compare
 
@@ -182,7 +240,7 @@ def _finish(finished: Any) -> None:
     from hgq2_core.cost import summary
     from hgq2_core.runs import load
 
-    out.print(summary(load(finished.directory)))
+    out.print(_narrow(summary(load(finished.directory)).__rich__()))
     _print_metrics(finished.metrics)
     out.print(f"run: {finished.directory}", markup=False)
     if not finished.verification.ok:
@@ -192,7 +250,7 @@ def _finish(finished: Any) -> None:
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
     if not metrics:
-        out.print("No metrics yet: the run was stopped before it was calibrated.", style="yellow")
+        out.print("No metrics: the run was stopped. To finish it: hgq2 calibrate DIR", style="yellow")
         return
     test = ", ".join(f"{name} {value:.4f}" for name, value in metrics["test"].items())
     verified = metrics["verify"]
@@ -205,22 +263,29 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     )
 
 
+def _narrow(table: Table) -> Table:
+    """Draw a table without frames, so that 80 columns hold it, and fold names rather than cut them."""
+    table.box = rich.box.SIMPLE_HEAD
+    table.padding = (0, 1, 0, 0)
+    table.pad_edge = False
+    table.title_justify = "left"
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
+
+
+def _complain(message: str, style: str) -> None:
+    # soft_wrap: a message is one line, which programs can read and terminals wrap.
+    Console(stderr=True, highlight=False).print(message, style=style, markup=False, soft_wrap=True)
+
+
 def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def main() -> None:
-    """Run the command line; a user's error is one message and exit code 2, without a traceback unless --debug."""
-    try:
-        app()
-    except HGQ2Error as error:
-        if "--debug" in sys.argv[1:]:
-            traceback.print_exc()
-        Console(stderr=True, highlight=False).print(f"error: {error}", style="red", markup=False)
-        sys.exit(WRONG)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted", style="yellow")
-        sys.exit(130)
+    """Run the command line."""
+    app()
 
 
 if __name__ == "__main__":

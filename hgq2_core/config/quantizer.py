@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from hgq2_core.config.strict import FromList, Strict, describe, explained, reference, refuse
-from hgq2_core.errors import ConfigError, listing
+from hgq2_core.errors import ConfigError, PluginError, listing
 from hgq2_core.kinds import registry
 
 if TYPE_CHECKING:
@@ -75,8 +75,17 @@ class QuantizerConfig(Strict):
 
         Args:
             only_set: leave out what was not given, and is still to be filled from scope, role or class.
+
+        Raises:
+            PluginError: no plugin offers the class. Its quantizer trains, but no file that names it could be read.
         """
         kind = registry().kind_of("quantizers", type(self))
+        if kind is None:
+            name = type(self).__name__
+            raise PluginError(
+                f"{name} cannot be saved: no installed plugin offers it, so no file could name its kind. Put it into a "
+                f"module, and name it in a plugin's hgq2_quantizers: {{'{name.lower()}': 'module:{name}'}}."
+            )
         return {"kind": kind, **self.model_dump(mode="json", exclude_unset=only_set)}
 
 

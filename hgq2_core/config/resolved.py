@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 from hgq2_core.config.model import ModelConfig
 from hgq2_core.layer import QLayer
@@ -27,6 +28,10 @@ def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        # Variables are float32: 1e-06, not 9.999999974752427e-07, where both are the same float32.
+        short = float(str(np.float32(value)))
+        return short if np.float32(short) == np.float32(value) == value else value
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -135,8 +135,8 @@ def limits(
     ulp = shift(one, -f)
     # Both are powers of two and the first is no smaller: their difference needs no more room.
     exponent, (power, step) = aligned(shift(one, np.where(live, i, -f)), ulp)
-    high = power - step
-    low = np.where(live & (k == 1), -(high if overflow_mode == "SAT_SYM" else power), 0)
+    high = like(power, power - step)
+    low = like(high, np.where(live, -k, 0) * (high if overflow_mode == "SAT_SYM" else power))
     return pack(low, exponent), pack(high, exponent), ulp
 
 

@@ -37,6 +37,11 @@ class DropoutAdapter: ...
 
 Install = Callable[..., None]
 
+KERAS_KINDS = {
+    "layers": ", and keras.<Layer> (hgq2 list layers)",
+    "callbacks": ", and keras.<Callback> (hgq2 list callbacks)",
+}
+
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -182,7 +187,7 @@ def test_our_own_distributions_are_known(sort: str, name: str, distribution: str
     with pytest.raises(KindError) as caught:
         Registry(()).resolve(sort, name)
     assert str(caught.value) == (
-        f"unknown {sort[:-1]} kind. Received: {name!r}. Allowed: none. "
+        f"unknown {sort[:-1]} kind. Received: {name!r}. Allowed: none{KERAS_KINDS.get(sort, '')}. "
         f"It comes with {distribution}: pip install {distribution}"
     )
 
@@ -241,7 +246,17 @@ def test_an_unknown_short_name_says_what_is_not_loaded(site: Path, install: Inst
     install("acme", plugin="1 / 0")
     with pytest.raises(KindError) as caught:
         build(site).resolve("layers", "fancy")
-    assert str(caught.value) == "unknown layer kind. Received: 'fancy'. Allowed: none. Not loaded: acme (failed)."
+    assert str(caught.value) == (
+        "unknown layer kind. Received: 'fancy'. Allowed: none, and keras.<Layer> (hgq2 list layers). "
+        "Not loaded: acme (failed)."
+    )
+
+
+def test_adapters_are_not_listed_as_if_no_other_keras_layer_were_allowed(registry: Registry) -> None:
+    with pytest.raises(KindError) as caught:
+        registry.resolve("layers", "value_")
+    assert "Dropout" not in str(caught.value)
+    assert "acme.value, basic.conv, basic.dense, and keras.<Layer> (hgq2 list layers)." in str(caught.value)
 
 
 def test_load_imports_once(registry: Registry) -> None:

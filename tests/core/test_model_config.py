@@ -59,7 +59,7 @@ DENSE_FIELDS = (
 GRANULARITY = "Allowed: 'tensor', 'channel', 'element', a list."
 NAME_RULE = "a name begins with a letter or digit and goes on with letters, digits, `_` and `-`."
 QUANTIZERS = "fixed_point.kbi, fixed_point.kif"
-LAYERS = "keras.Activation, keras.Dropout, keras.Flatten, keras.ReLU, keras.Reshape, layers.dense, layers.einsum_dense"
+LAYERS = "layers.dense, layers.einsum_dense, and keras.<Layer> (hgq2 list layers)"
 OPTIMIZERS = (
     "adadelta, adafactor, adagrad, adam, adam_w, adamax, ftrl, lamb, lion, muon, nadam, rmsprop, "
     "schedule_free_adam_w, sgd"
@@ -148,7 +148,7 @@ WRONG = {
     "regularizer": (
         (f"{LAYER}.kernel_regularizer", "l3"),
         f"{LAYER}.kernel_regularizer: unknown regularizer. Received: 'l3' (str). "
-        "Allowed: l1, l1_l2, l2, orthogonal_regularizer.",
+        "Allowed: l1, l1_l2, l1l2, l2, orthogonal_regularizer.",
     ),
     "initializer argument": (
         (f"{LAYER}.kernel_initializer", {"kind": "constant", "vlue": 3}),
@@ -418,7 +418,7 @@ WRONG = {
     "unknown callback": (
         ("training.callbacks.0.kind", "os.system"),
         "training.callbacks.0: unknown callback kind. Received: 'os.system'. "
-        "Allowed: training.beta_schedule, training.ebops, training.pareto_front.",
+        "Allowed: training.beta_schedule, training.ebops, training.pareto_front, and keras.<Callback> (hgq2 list callbacks).",
     ),
     "Keras callback that writes": (
         ("training.callbacks.0.kind", "keras.ModelCheckpoint"),

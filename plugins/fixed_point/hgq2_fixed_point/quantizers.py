@@ -193,9 +193,10 @@ class KIFQuantizer(FixedPointQuantizer[KIF]):
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give max(0, i + f), plus the sign where the range saturates at its full width."""
-        i = self.integer_bits(x)
-        offset = self.k if self.config.overflow_mode in COUNTS_SIGN else 0.0
-        return self.per_element(ops.clipped_bits(self.f, ops.round_bits(i) + offset))
+        offset = ops.round_bits(self.integer_bits(x))
+        if self.config.overflow_mode in COUNTS_SIGN:
+            offset = offset + self.k
+        return self.per_element(ops.clipped_bits(self.f, offset))
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Give k, i and f."""

@@ -165,8 +165,9 @@ class AffineLayer(QLayer):
 
     def bias_ebops(self, bias_bits: Tensor) -> Tensor:
         """Give the sum of the bias bits over the outputs of one sample; an axis without static size counts once."""
-        positions = math.prod(size or 1 for size in self.built_output_shape[1:])
-        return total(bias_bits) * (positions / math.prod(bias_bits.shape))
+        outputs = math.prod(size or 1 for size in self.built_output_shape[1:])
+        positions = outputs // math.prod(bias_bits.shape)
+        return total(bias_bits) if positions == 1 else total(bias_bits) * float(positions)
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Give the sum over the products of one sample of input bits times kernel bits."""

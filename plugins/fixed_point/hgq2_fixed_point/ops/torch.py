@@ -13,7 +13,8 @@ from torch import Tensor
 from ..modes import OverflowMode, RoundMode, check_modes
 
 # Operands of every step: on small tensors, a Python number costs twice the operation.
-HALF, ONE, TWO, LN2 = (torch.tensor(number) for number in (0.5, 1.0, 2.0, math.log(2.0)))
+NOTHING, HALF, ONE, TWO = (torch.tensor(number) for number in (0.0, 0.5, 1.0, 2.0))
+LN2, NONE = torch.tensor(math.log(2.0)), torch.tensor(-math.inf)
 
 
 class _Layout(NamedTuple):
@@ -293,6 +294,8 @@ def quantize_kbi(
 def round_bits(v: Tensor) -> Tensor:
     """See `hgq2_fixed_point.ops.round_bits`."""
     v = _tensor(v)
+    if not v.requires_grad:
+        return v.round()
     # Exact, and cheaper than a Function of our own: the difference has fewer bits than v.
     with torch.no_grad():
         correction = v.round() - v
@@ -313,7 +316,7 @@ def _integer_bits(low: Tensor, high: Tensor, f: Tensor) -> Tensor:
     """The smallest i whose range holds integers n as n * 2^-f; -inf where none is nonzero."""
     # Of negative integers, -2^n itself is in range: an exponent is read a hair below the magnitude.
     largest = torch.maximum(high, low.neg().mul_(_LAYOUTS[low.dtype].below_one))
-    return torch.where(largest > 0, torch.frexp(largest).exponent - f, -math.inf)
+    return torch.where(largest > NOTHING, torch.frexp(largest).exponent - f, NONE)
 
 
 def _needed(low: Tensor, high: Tensor, f: Tensor, signed: bool, round_mode: str) -> Tensor:
@@ -334,11 +337,13 @@ def _needed_for_width(low: Tensor, high: Tensor, b: Tensor, signed: bool, round_
     b = b.to(low.dtype).round()
     v = low if low is high else torch.stack([low.clamp(max=0.0), high.clamp(min=0.0)])
     v = v if signed else v.clamp(min=0.0)
-    negative = (v < 0).to(v.dtype)
-    sign = torch.rsub(negative * TWO, 1.0)
-    e = torch.frexp(v).exponent
-    reached = _round(v, _power(b - e + negative, v.dtype), round_mode) >= _power(b, v.dtype) * sign
-    i = torch.where((v != 0) & (b > -float(signed)), e + reached * sign, -math.inf)
+    mantissa, e = torch.frexp(v)
+    # 0 is neither: it needs no bits, nor can a format without bits hold anything.
+    sign = mantissa.sign_()
+    negative = sign < 0
+    reached = _round(v, _power((b - e).add_(negative), v.dtype), round_mode) >= _power(b, v.dtype) * sign
+    empty = sign.bool().logical_not_().logical_or_(b <= -ONE if signed else b <= NOTHING)
+    i = torch.where(empty, NONE, e + reached * sign)
     return i if low is high else i.amax(0)
 
 

@@ -1,0 +1,148 @@
+"""Figures of a run: its curves and its Pareto front. matplotlib is imported only when one is drawn."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#94a3b8"
+STYLE = {
+    "axes.edgecolor": "#cbd5e1",
+    "axes.grid": True,
+    "axes.labelcolor": "#475569",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 9,
+    "grid.color": "#e2e8f0",
+    "legend.frameon": False,
+    "savefig.transparent": True,
+    "svg.fonttype": "none",  # text stays text: small files, and the page's own font
+    "svg.hashsalt": "hgq2",  # the same run gives the same file
+    "xtick.color": "#64748b",
+    "ytick.color": "#64748b",
+}
+EBOPS = "ebops"
+
+Epochs = Sequence[Mapping[str, Any]]
+
+
+def curves(history: Epochs) -> Figure | None:
+    """Draw loss, the first metric and EBOPs over the epochs.
+
+    Args:
+        history: the logs of each epoch.
+
+    Returns:
+        The figure, or None where no epoch was finished.
+    """
+    panels = [names for names in (("loss", "val_loss"), _first_metric(history), (EBOPS,)) if _has(history, names[:1])]
+    if not panels:
+        return None
+    with _style():
+        figure = _figure(3.3 * len(panels), 2.5)
+        for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            for name, color in zip(names, (BLUE, ORANGE), strict=False):
+                _line(axes, history, name, color)
+            axes.set_xlabel("epoch")
+            axes.set_title(_title(names[0]), loc="left", fontsize=10)
+            if len(names) > 1 and _has(history, names[1:]):
+                axes.legend(labels=["training", "validation"], fontsize=8)
+            if names[0] in ("loss", EBOPS):
+                _log(axes, "y")
+        return figure
+
+
+def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
+    """Draw a Pareto front of a metric over EBOPs, and every epoch behind it.
+
+    Args:
+        front: what `front.json` holds.
+        history: the logs of each epoch, measured as trained; the front is measured calibrated.
+
+    Returns:
+        The figure, or None where the front does not hold EBOPs and one metric more.
+    """
+    entries, names = front.get("entries", []), [name for name in front.get("directions", ()) if name != EBOPS]
+    if EBOPS not in front.get("directions", ()) or not names or not entries:
+        return None
+    metric = names[0]
+    points = sorted((entry["metrics"][EBOPS], entry["metrics"][metric]) for entry in entries)
+    with _style():
+        figure = _figure(6.2, 3.4)
+        axes = figure.subplots()
+        cloud = [(e[EBOPS], e[metric]) for e in history if e.get(EBOPS) is not None and e.get(metric) is not None]
+        if cloud:
+            axes.scatter(*zip(*cloud, strict=True), s=9, color=GREY, alpha=0.6, linewidths=0, label="every epoch")
+        costs, values = zip(*points, strict=True)
+        axes.step(costs, values, where="post", marker="o", color=BLUE, markersize=4, label="Pareto front, calibrated")
+        _frame(axes, values, front["directions"][metric])
+        axes.set_xlabel("EBOPs")
+        axes.set_ylabel(_title(metric))
+        _log(axes, "x")
+        axes.legend(loc="lower right" if front["directions"][metric] == "max" else "upper right", fontsize=8)
+        return figure
+
+
+def svg(figure: Figure) -> str:
+    """Give a figure as an SVG element that a page can hold."""
+    buffer = io.StringIO()
+    with _style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _style() -> Any:
+    import matplotlib
+
+    return matplotlib.rc_context(STYLE)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure  # not pyplot, which keeps state and chooses a display
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _line(axes: Axes, history: Epochs, name: str, color: str) -> None:
+    points = [(logs["epoch"] + 1, logs[name]) for logs in history if logs.get(name) is not None]
+    if points:
+        marker = "o" if len(points) < 10 else None
+        axes.plot(*zip(*points, strict=True), color=color, linewidth=1.3, marker=marker, markersize=3)
+
+
+def _frame(axes: Axes, values: Sequence[float], direction: str) -> None:
+    """Show the front, not the first epochs that were far from it."""
+    margin = max(0.5 * (max(values) - min(values)), 0.02 * abs(max(values)))
+    top = max(values) + 0.2 * margin
+    if direction == "max":
+        axes.set_ylim(min(values) - margin, top)
+    else:
+        axes.set_ylim(min(values) - 0.2 * margin, max(values) + margin)
+
+
+def _log(axes: Axes, which: str) -> None:
+    """Take a logarithmic axis where every value has a logarithm and they span a factor of ten."""
+    low, high = (axes.dataLim.y0, axes.dataLim.y1) if which == "y" else (axes.dataLim.x0, axes.dataLim.x1)
+    if low > 0 and high / low >= 10:
+        (axes.set_yscale if which == "y" else axes.set_xscale)("log")
+
+
+def _first_metric(history: Epochs) -> tuple[str, ...]:
+    """Name the first metric that was measured in validation too, or an empty name."""
+    names = [name for name in (history[0] if history else ()) if name != "loss"]
+    metric = next((name for name in names if f"val_{name}" in names), "")
+    return metric, f"val_{metric}"
+
+
+def _has(history: Epochs, names: Sequence[str]) -> bool:
+    return any(logs.get(name) is not None for logs in history for name in names)
+
+
+def _title(name: str) -> str:
+    return "EBOPs" if name == EBOPS else name.removeprefix("val_").replace("_", " ")

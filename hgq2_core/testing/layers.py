@@ -1,0 +1,159 @@
+"""The rules for layers: their constructors, their cost, and that integers and files repeat what they compute."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from hgq2_core.calibration import calibrate
+from hgq2_core.config.signature import schema_of
+from hgq2_core.cost import ebops
+from hgq2_core.errors import ConformanceError
+from hgq2_core.graph import layers_of
+from hgq2_core.kinds import registry
+from hgq2_core.layer import QLayer
+from hgq2_core.testing.rules import Floats, check, described, differing, numpy, require, samples, strict
+from hgq2_core.verification import verify
+
+SAMPLES = 1000
+KERAS_NAME = keras.saving.get_registered_name(QLayer)
+
+Shape = tuple[int, ...]
+
+
+def check_layer(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> None:
+    """Check that a layer keeps the rules that training, files, reports and exporters rely on.
+
+    Args:
+        config: the layer as in a model file: its kind and its arguments.
+        input_shape: of one sample; a list of shapes for a layer that takes a list of inputs.
+
+    Raises:
+        ConformanceError: a line for each rule that is broken.
+        KindError: no installed plugin has the kind.
+
+    Example:
+        >>> check_layer({"kind": "dense", "units": 3, "activation": "relu"}, (4,))
+    """
+    arguments = dict(config)
+    kind = registry().resolve("layers", arguments.pop("kind"))
+    cls = registry().load("layers", kind)
+    if not issubclass(cls, QLayer):
+        raise ConformanceError(f"{kind}: {cls.__name__} is no QLayer.")
+    subject = _Subject(kind, cls, arguments, input_shape)
+    rules = (*CLASS_RULES, builds)
+    try:
+        subject.model()
+    except Exception:
+        check(kind, subject, rules)  # without a model every rule on values says the same
+    else:
+        check(kind, subject, (*rules, *VALUE_RULES))
+
+
+@dataclass(frozen=True)
+class _Subject:
+    kind: str
+    cls: type[QLayer]
+    arguments: Mapping[str, Any]
+    input_shape: Shape | list[Shape]
+
+    def layer(self, cls: type[QLayer] | None = None) -> QLayer:
+        """Make the layer, or one of a subclass; always with the same weights."""
+        keras.utils.set_random_seed(1)
+        return (cls or self.cls)(**{"name": "checked", **self.arguments})
+
+    def model(self, cls: type[QLayer] | None = None) -> keras.Model:
+        """Make a calibrated model of the layer alone."""
+        shapes = self.input_shape if isinstance(self.input_shape, list) else [self.input_shape]
+        inputs = [keras.Input(shape) for shape in shapes]
+        model = keras.Model(inputs, self.layer(cls)(inputs if isinstance(self.input_shape, list) else inputs[0]))
+        calibrate(model, self.values())
+        return model
+
+    def values(self) -> Floats | list[Floats]:
+        """Give random inputs."""
+        if isinstance(self.input_shape, list):
+            return [samples(SAMPLES, *shape) for shape in self.input_shape]
+        return samples(SAMPLES, *self.input_shape)
+
+
+def is_strict(subject: _Subject) -> None:
+    """A constructor takes no unknown argument, no text for a number, and no NaN."""
+    strict(schema_of(subject.cls), subject.arguments)
+
+
+def has_json_schema(subject: _Subject) -> None:
+    """A constructor has a JSON schema with all its arguments."""
+    described(schema_of(subject.cls))
+
+
+def has_our_keras_name(subject: _Subject) -> None:
+    """A class is saved under QLayer's Keras name, not one of its own."""
+    name = keras.saving.get_registered_name(subject.cls)
+    require(name == KERAS_NAME, f"It is registered as {name!r}: leave out register_keras_serializable.")
+
+
+def round_trips(subject: _Subject) -> None:
+    """get_config() names the kind, and gives every argument back."""
+    config = subject.layer().get_config()
+    require(config.get("kind") == subject.kind, f"Its kind is {config.get('kind')!r}.")
+    back = QLayer.from_config(config)
+    require(type(back) is subject.cls, f"It came back as {type(back).__name__}.")
+    again = back.get_config()
+    changed = sorted(name for name in {*config, *again} if config.get(name) != again.get(name))
+    require(not changed, f"{', '.join(changed)} came back changed.")
+
+
+def builds(subject: _Subject) -> None:
+    """The layer can be built, called and calibrated."""
+    subject.model()
+
+
+def costs_once(subject: _Subject) -> None:
+    """The EBOPs enter the loss once, in a subclass too."""
+    subclass = type(f"{subject.cls.__name__}Subclass", (subject.cls,), {})
+    for cls in (subject.cls, subclass):
+        model = subject.model(cls)
+        wanted = ebops(model)
+        got = _loss(model, subject, beta=1.0) - _loss(model, subject, beta=0.0)
+        same = np.isclose(got, wanted, rtol=1e-4, atol=1e-3)
+        require(same, f"{cls.__name__} adds {got:g} to the loss for {wanted:g} EBOPs.")
+
+
+def _loss(model: keras.Model, subject: _Subject, beta: float) -> float:
+    for layer in layers_of(model):
+        if isinstance(layer, QLayer):
+            layer.ebops_beta.assign(beta)
+    model(subject.values())
+    return sum(float(numpy(loss)) for loss in model.losses)
+
+
+def is_saved(subject: _Subject) -> None:
+    """A model file brings the layer back, bit for bit."""
+    model = subject.model()
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "checked.keras"
+        model.save(path)
+        back = keras.saving.load_model(path)
+    found = differing(_outputs(back, subject), _outputs(model, subject))
+    require(not found, found)
+
+
+def _outputs(model: keras.Model, subject: _Subject) -> Any:
+    return np.concatenate([numpy(output).ravel() for output in keras.tree.flatten(model(subject.values()))])
+
+
+def is_exact(subject: _Subject) -> None:
+    """Integers give what the frozen layer gives."""
+    report = verify(subject.model(), subject.values())
+    require(report.ok, str(report).splitlines()[0] + ".")
+
+
+CLASS_RULES = (is_strict, has_json_schema, has_our_keras_name, round_trips)
+VALUE_RULES = (costs_once, is_saved, is_exact)

@@ -1,0 +1,199 @@
+"""The rules for quantizers: their configs, and what they compute."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from hgq2_core.config.quantizer import QuantizerConfig, Registered, Role, Slot
+from hgq2_core.errors import ConformanceError
+from hgq2_core.exact import Integers
+from hgq2_core.exact.integers import equal, from_float
+from hgq2_core.mode import calibrating
+from hgq2_core.quantizer import Bounds, Quantizer
+from hgq2_core.testing.rules import Floats, check, described, differing, numpy, require, samples, strict
+
+SAMPLES = 200
+ROLES: tuple[Role, ...] = ("weight", "activation")
+HEAVY = ("keras", "torch", "jax", "tensorflow")
+PASSES = 3
+"""Over the data, until a range that changes its own step has settled."""
+
+
+def check_quantizer(config: QuantizerConfig, shape: tuple[int, ...] = (6, 4), imports: bool = True) -> None:
+    """Check that a quantizer keeps the rules that layers, files, reports and exporters rely on.
+
+    Args:
+        config: of the quantizer, offered by an installed plugin.
+        shape: of the values, as a weight, and without the batch as an activation.
+        imports: whether to check in a process of its own that the config's module imports no backend; takes a second.
+
+    Raises:
+        ConformanceError: a line for each rule that is broken.
+
+    Example:
+        >>> check_quantizer(KBI(b=6, overflow_mode="WRAP"))
+    """
+    subject = _Subject(config, shape)
+    rules = (*CONFIG_RULES, *((imports_no_backend,) if imports else ()))
+    try:
+        subject.quantizer("weight")
+    except Exception:
+        rules += (builds,)  # without a quantizer every rule on values says the same
+    else:
+        rules += (builds, *VALUE_RULES)
+    check(f"{type(config).__name__} ({config})", subject, rules)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    config: QuantizerConfig
+    shape: tuple[int, ...]
+
+    def quantizer(self, role: Role) -> Quantizer[Any]:
+        """Make and build the quantizer; ranges that are tracked are calibrated on the samples."""
+        quantizer = self.config.build(Slot(role, "checked", channel_axes=(-1,)))
+        require(isinstance(quantizer, Quantizer), f"build() gave {quantizer!r}.")
+        quantizer.build((None, *self.shape) if role == "activation" else self.shape)
+        if quantizer.tracks_range:
+            quantizer.reset_range()
+            for _ in range(PASSES):
+                with calibrating():
+                    quantizer.quantize(keras.ops.convert_to_tensor(self.values(role)))
+        return quantizer
+
+    def values(self, role: Role) -> Floats:
+        """Give values that a slot of this role quantizes."""
+        return samples(SAMPLES, *self.shape) if role == "activation" else samples(*self.shape)
+
+    def fields(self) -> dict[str, Any]:
+        """Give the config's fields as they are."""
+        return {name: getattr(self.config, name) for name in type(self.config).model_fields}
+
+
+def _quantized(quantizer: Quantizer[Any], values: Any) -> Any:
+    return numpy(quantizer.quantize(keras.ops.convert_to_tensor(values)))
+
+
+def is_frozen(subject: _Subject) -> None:
+    """A config cannot be changed."""
+    for name, value in subject.fields().items():
+        try:
+            setattr(subject.config, name, value)
+        except ValueError:
+            continue
+        raise ConformanceError(f"{name} could be set.")
+
+
+def is_strict(subject: _Subject) -> None:
+    """A config takes no unknown field, no text for a number, and no NaN."""
+    strict(type(subject.config), subject.fields())
+
+
+def round_trips(subject: _Subject) -> None:
+    """A config is plain data, and comes back from it equal."""
+    data = subject.config.to_dict()
+    back = Registered().validate(json.loads(json.dumps(data)))
+    require(back == subject.config, f"{data} came back as {back!r}.")
+
+
+def has_json_schema(subject: _Subject) -> None:
+    """A config has a JSON schema with all its fields."""
+    described(type(subject.config))
+
+
+def imports_no_backend(subject: _Subject) -> None:
+    """A config's module imports no backend."""
+    module = type(subject.config).__module__
+    script = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    require(process.returncode == 0, f"{module} cannot be imported alone: {process.stderr.strip()[-300:]}")
+    require(not process.stdout.strip(), f"{module} imports {', '.join(process.stdout.split())}.")
+
+
+def builds(subject: _Subject) -> None:
+    """build() gives a Quantizer that keeps config and slot."""
+    quantizer = subject.quantizer("weight")
+    require(quantizer.config == subject.config, f"Its config is {quantizer.config!r}.")
+    require(quantizer.slot.name == "checked", f"Its slot is {quantizer.slot!r}.")
+
+
+def keeps_shape_and_dtype(subject: _Subject) -> None:
+    """quantize() keeps shape and dtype."""
+    for role in ROLES:
+        values = subject.values(role)
+        got = _quantized(subject.quantizer(role), values)
+        same = got.shape == values.shape and got.dtype == values.dtype
+        require(same, f"As {role}: {values.dtype}{values.shape} became {got.dtype}{got.shape}.")
+
+
+def is_idempotent(subject: _Subject) -> None:
+    """Quantizing twice changes nothing."""
+    for role in ROLES:
+        quantizer = subject.quantizer(role)
+        once = _quantized(quantizer, subject.values(role))
+        found = differing(_quantized(quantizer, once), once)
+        require(not found, f"As {role}: {found}")
+
+
+def counts_bits(subject: _Subject) -> None:
+    """bits() gives one count per element, never below 0."""
+    for role in ROLES:
+        bits = numpy(subject.quantizer(role).bits(keras.ops.convert_to_tensor(subject.values(role))))
+        require(bits.shape == subject.shape, f"As {role}: its shape is {bits.shape} for elements {subject.shape}.")
+        require(bits.min(initial=0) >= 0, f"As {role}: {bits.min()} bits.")
+
+
+def is_exact(subject: _Subject) -> None:
+    """exact() gives, on integers, what quantize() gives."""
+    quantizer, values = subject.quantizer("activation"), subject.values("activation")
+    same = equal(quantizer.exact(Integers(), from_float(values)), _quantized(quantizer, values))
+    require(same.all(), f"{int(np.sum(~same))} of {same.size} values differ.")
+
+
+def trains(subject: _Subject) -> None:
+    """Training moves every trainable variable whose bounds leave it room."""
+    inputs = keras.Input(subject.shape)
+    quantizer = subject.config.build(Slot("activation", "checked"))
+    model = keras.Model(inputs, quantizer(inputs))
+    quantizer.costs.clear()  # a cost would move the bits without any gradient of quantize()
+    before = {variable.path: numpy(variable).copy() for variable in quantizer.trainable_variables}
+    if not before:
+        return
+    values = samples(SAMPLES, *subject.shape, spread=True)
+    model.compile(keras.optimizers.SGD(1.0), loss="mean_squared_error")
+    model.fit(values, 2 * values, epochs=1, batch_size=SAMPLES, verbose=0)
+    still = [
+        variable.name
+        for variable in quantizer.trainable_variables
+        if _has_room(variable) and np.array_equal(numpy(variable), before[variable.path])
+    ]
+    require(not still, f"{', '.join(still)} did not move.")
+
+
+def _has_room(variable: keras.Variable) -> bool:
+    bounds = variable.constraint
+    return not (isinstance(bounds, Bounds) and bounds.lower == bounds.upper)
+
+
+def is_saved(subject: _Subject) -> None:
+    """get_config() and the weights bring the quantizer back, bit for bit."""
+    for role in ROLES:
+        quantizer, values = subject.quantizer(role), subject.values(role)
+        back = Quantizer.from_config(json.loads(json.dumps(quantizer.get_config())))
+        back.build((None, *subject.shape) if role == "activation" else subject.shape)
+        back.set_weights(quantizer.get_weights())
+        found = differing(_quantized(back, values), _quantized(quantizer, values))
+        require(not found, f"As {role}: {found}")
+
+
+CONFIG_RULES = (is_frozen, is_strict, round_trips, has_json_schema)
+VALUE_RULES = (keeps_shape_and_dtype, is_idempotent, counts_bits, is_exact, trains, is_saved)
