@@ -31,6 +31,19 @@ class _Slots:
 
     quantizers: dict[str, Quantizer[Any]]
 
+    @property
+    def costs(self) -> list[tuple[float, keras.Variable]]:
+        """The bit variables that cost something in the loss, with their coefficients."""
+        return [cost for quantizer in self.quantizers.values() for cost in quantizer.costs]
+
+    def __enter__(self) -> None:
+        for quantizer in self.quantizers.values():
+            quantizer.shared.open()
+
+    def __exit__(self, *error: object) -> None:
+        for quantizer in self.quantizers.values():
+            quantizer.shared.close()
+
 
 @keras.saving.register_keras_serializable(PACKAGE, "QLayer")
 class QLayer(keras.layers.Layer):
@@ -102,13 +115,14 @@ class QLayer(keras.layers.Layer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call as Keras does, and add the cost to the loss, once a call however deep the subclass."""
-        outputs = super().__call__(*args, **kwargs)
-        if not self.frozen and not _is_symbolic(outputs):
-            self._add_cost()
+        with self._slots:
+            outputs = super().__call__(*args, **kwargs)
+            if not self.frozen and not _is_symbolic(outputs):
+                self._add_cost()
         return outputs
 
     def _add_cost(self) -> None:
-        costs = [cost for quantizer in self._slots.quantizers.values() for cost in quantizer.costs]
+        costs = self._slots.costs
         cost = bit_cost(costs) if costs else None
         if self.enable_ebops:
             ebops = self.ebops_beta.value * self.ebops()

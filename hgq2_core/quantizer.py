@@ -37,6 +37,27 @@ class Bounds(keras.constraints.Constraint):
         return {"lower": self.lower, "upper": self.upper}
 
 
+class Shared:
+    """What a quantizer prepared in the present call of its layer, so that the cost does not compute it again."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.bits: Tensor | None = None
+
+    def offer(self, bits: Tensor) -> None:
+        """Keep bits until the layer's call ends; outside of one, do nothing."""
+        if self.active:
+            self.bits = bits
+
+    def open(self) -> None:
+        """Begin a call of the layer."""
+        self.active = True
+
+    def close(self) -> None:
+        """End it, and let go of what was kept."""
+        self.active, self.bits = False, None
+
+
 @keras.saving.register_keras_serializable(PACKAGE, "Quantizer")
 class Quantizer(keras.layers.Layer, Generic[C]):
     """Base of every quantizer's Keras side.
@@ -72,6 +93,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         self.config = config
         self.slot = slot or Slot()
         self.record = None
+        self.shared = Shared()
         self.costs: list[tuple[float, keras.Variable]] = []
 
     def bit_shape(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:

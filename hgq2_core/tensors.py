@@ -15,7 +15,7 @@ Tensor = Any
 
 class _Operations(Protocol):
     def value(self, variable: Any) -> Tensor: ...
-    def total(self, x: Tensor) -> Tensor: ...
+    def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor: ...
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor: ...
     def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor: ...
 
@@ -24,8 +24,8 @@ class _Keras:
     def value(self, variable: Any) -> Tensor:
         return variable.value if isinstance(variable, keras.Variable) else variable
 
-    def total(self, x: Tensor) -> Tensor:
-        return keras.ops.sum(x)
+    def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
+        return keras.ops.sum(x, axis=axis)
 
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor:
         return keras.ops.clip(x, lower, upper)
@@ -35,8 +35,8 @@ class _Keras:
 
 
 class _Torch(_Keras):
-    def total(self, x: Tensor) -> Tensor:
-        return self.value(x).sum()
+    def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
+        return self.value(x).sum() if axis is None else self.value(x).sum(axis)
 
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor:
         return self.value(x).detach().clamp_(lower, upper)
@@ -55,9 +55,9 @@ def value(variable: Any) -> Tensor:
     return _operations().value(variable)
 
 
-def total(x: Tensor) -> Tensor:
-    """Give the sum over all elements."""
-    return _operations().total(x)
+def total(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """Give the sum over all elements, or along axes."""
+    return _operations().total(x, axis)
 
 
 def clip(x: Tensor, lower: float, upper: float) -> Tensor:

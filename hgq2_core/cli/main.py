@@ -83,11 +83,18 @@ def _root(
 
 
 @app.command()
-def plugins(as_json: AsJson = False) -> None:
+def plugins(
+    as_json: AsJson = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Also import every class; show tracebacks. Exit code 2 if one is broken.")
+    ] = False,
+) -> None:
     """Show the installed plugins, where they come from, and their state."""
     from hgq2_core.kinds import plugins as installed
 
     found = installed()
+    if check:
+        _check(found)
     if as_json:
         _print_json([plugin.to_dict() for plugin in found])
         return
@@ -159,8 +166,10 @@ def train(
 ) -> None:
     """Train a config; calibrate, verify and report the result.
 
-    The directory then holds config.yaml (complete), model.keras (to go on with), frozen.keras (to deploy), metrics.json,
-    history.json, report.html and front/. Ctrl-C keeps the model; `hgq2 calibrate DIR` then finishes the run.
+    The directory then holds config.yaml (complete), model.keras (to go on with), frozen.keras (to deploy),
+    metrics.json, history.json, report.html and front/.
+
+    Ctrl-C keeps the model; `hgq2 calibrate DIR` then finishes the run.
     """
     _train(file, output, epochs)
 
@@ -223,6 +232,23 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
         out.print(str(found), markup=False)
     if not found.ok:
         raise typer.Exit(MISMATCH)
+
+
+def _check(found: Any) -> None:
+    from hgq2_core.kinds import registry
+
+    broken = [plugin.error for plugin in found if plugin.state == "failed"]
+    for plugin in found:
+        for sort, names in plugin.kinds.items():
+            for name in names:
+                try:
+                    registry().load(sort, name)
+                except HGQ2Error as error:
+                    broken.append(error)
+    for error in broken:
+        traceback.print_exception(error)
+    if broken:
+        raise typer.Exit(WRONG)
 
 
 def _train(file: Path, output: Path, epochs: int | None) -> None:

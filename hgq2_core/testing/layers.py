@@ -70,9 +70,9 @@ class _Subject:
 
     def model(self, cls: type[QLayer] | None = None) -> keras.Model:
         """Make a calibrated model of the layer alone."""
-        shapes = self.input_shape if isinstance(self.input_shape, list) else [self.input_shape]
-        inputs = [keras.Input(shape) for shape in shapes]
-        model = keras.Model(inputs, self.layer(cls)(inputs if isinstance(self.input_shape, list) else inputs[0]))
+        shape = self.input_shape
+        inputs = [keras.Input(each) for each in shape] if isinstance(shape, list) else keras.Input(shape)
+        model = keras.Model(inputs, self.layer(cls)(inputs))
         calibrate(model, self.values())
         return model
 

@@ -18,6 +18,8 @@ S = TypeVar("S")
 Floats = npt.NDArray[np.float32]
 
 SEED = 20
+MAX_TEXT = 300
+"""Characters of a plugin's own error; all of the first one is in the cause."""
 
 
 def check(name: str, subject: S, rules: Iterable[Callable[[S], None]]) -> None:
@@ -45,7 +47,10 @@ def check(name: str, subject: S, rules: Iterable[Callable[[S], None]]) -> None:
 
 
 def _phrase(error: Exception) -> str:
-    return str(error) if isinstance(error, ConformanceError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, ConformanceError):
+        return str(error)
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:MAX_TEXT]}"
 
 
 def require(holds: Any, finding: str) -> None:

@@ -378,3 +378,19 @@ def test_weights_of_a_saved_model_survive(tmp_path):
         assert np.array_equal(a.numpy(), b.numpy())
     assert np.array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))
     assert ebops(again) == ebops(model)
+
+
+def test_bits_prepared_in_a_call_do_not_outlive_it():
+    layer = QDense(3)
+    layer(np.zeros((2, 4), "float32"), training=True)
+    layer.kernel_quantizer.b.assign(np.full((4, 3), 5.0))
+    assert (keras.ops.convert_to_numpy(layer.kernel_quantizer.bits()) == 5.0).all()
+
+
+def test_a_call_that_fails_leaves_no_prepared_bits():
+    layer = QDense(3)
+    layer.build((None, 4))
+    with pytest.raises(ValueError, match="incompatible"):
+        layer(np.zeros((2, 5), "float32"))
+    assert layer.kernel_quantizer.shared.bits is None
+    assert not layer.kernel_quantizer.shared.active

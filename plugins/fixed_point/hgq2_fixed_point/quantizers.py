@@ -36,6 +36,7 @@ class FixedPointQuantizer(Quantizer[C]):
         wraps = config.overflow_mode in WRAPPING
         self.tracks_range = wraps and self.slot.role == "activation"
         self.follows_values = wraps and not self.tracks_range
+        self.counted_sign = float(config.k) if config.overflow_mode in COUNTS_SIGN else 0.0
         # Inside its own range a value never wraps; beyond the bound on i it saturates.
         self.overflow_mode = "SAT" if self.follows_values else config.overflow_mode
 
@@ -67,13 +68,25 @@ class FixedPointQuantizer(Quantizer[C]):
         """Quantize; an activation that wraps first widens its range in training and calibration, and is only rounded."""
         calibrating = is_calibrating()
         if self.tracks_range and (training or calibrating):
-            return self.quantize_tracking(x, 0.0 if calibrating else self.config.i_decay)
-        return self.apply(x, self.integer_bits(x))
+            q, bits = self.quantize_tracking(x, 0.0 if calibrating else self.config.i_decay)
+        else:
+            q, bits = ops.quantize_counted(
+                x,
+                self.k,
+                self.integer_bits(x),
+                self.fraction,
+                self.config.round_mode,
+                self.overflow_mode,
+                by_width=self.step_follows_range,
+                offset=self.counted_sign,
+            )
+        self.shared.offer(bits)
+        return q
 
-    def quantize_tracking(self, x: Tensor, decay: float) -> Tensor:
+    def quantize_tracking(self, x: Tensor, decay: float) -> tuple[Tensor, Tensor]:
         """Let i and k follow the values, and quantize with them: i sinks by `decay`, and grows at once to hold all."""
         config = self.config
-        q, i, k = ops.quantize_tracking(
+        q, bits, i, k = ops.quantize_tracking(
             x,
             self.sign,
             self.i,
@@ -86,7 +99,16 @@ class FixedPointQuantizer(Quantizer[C]):
         )
         self.i.assign(i)
         self.sign.assign(k)
-        return q
+        return q, bits
+
+    def bits(self, x: Tensor | None = None) -> Tensor:
+        """Give max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""
+        bits = self.shared.bits
+        return self.per_element(self.counted(x) if bits is None else bits)
+
+    def counted(self, x: Tensor | None) -> Tensor:
+        """Count the bits that EBOPs count, of the shape of the bit variables."""
+        raise NotImplementedError
 
     def integer_bits(self, x: Tensor) -> Tensor:
         """Give i: the variable, or what the present values need, within bounds."""
@@ -106,10 +128,6 @@ class FixedPointQuantizer(Quantizer[C]):
     @property
     def fraction(self) -> keras.Variable:
         """The variable beside i: f, or b."""
-        raise NotImplementedError
-
-    def apply(self, x: Tensor, i: Tensor) -> Tensor:
-        """Quantize with the given integer bits."""
         raise NotImplementedError
 
     def per_element(self, bits: Tensor) -> Tensor:
@@ -156,15 +174,9 @@ class KBIQuantizer(FixedPointQuantizer[KBI]):
         """Give b."""
         return self.b
 
-    def apply(self, x: Tensor, i: Tensor) -> Tensor:
-        """Quantize with f = b - i."""
-        mode = self.config.round_mode
-        return ops.quantize_kbi(x, self.k, self.b, i, mode, self.overflow_mode)
-
-    def bits(self, x: Tensor | None = None) -> Tensor:
-        """Give max(0, b), plus the sign where the range saturates at its full width."""
-        offset = self.k if self.config.overflow_mode in COUNTS_SIGN else 0.0
-        return self.per_element(ops.clipped_bits(self.b, offset))
+    def counted(self, x: Tensor | None) -> Tensor:
+        """Give max(0, b), plus the sign where it counts."""
+        return ops.clipped_bits(self.b, self.counted_sign)
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Give k, i and f."""
@@ -186,17 +198,9 @@ class KIFQuantizer(FixedPointQuantizer[KIF]):
         """Give f."""
         return self.f
 
-    def apply(self, x: Tensor, i: Tensor) -> Tensor:
-        """Quantize with the given i and f."""
-        mode = self.config.round_mode
-        return ops.quantize(x, self.k, i, self.f, mode, self.overflow_mode)
-
-    def bits(self, x: Tensor | None = None) -> Tensor:
-        """Give max(0, i + f), plus the sign where the range saturates at its full width."""
-        offset = ops.round_bits(self.integer_bits(x))
-        if self.config.overflow_mode in COUNTS_SIGN:
-            offset = offset + self.k
-        return self.per_element(ops.clipped_bits(self.f, offset))
+    def counted(self, x: Tensor | None) -> Tensor:
+        """Give max(0, i + f), plus the sign where it counts."""
+        return ops.clipped_bits(self.f, ops.round_bits(self.integer_bits(x)) + self.counted_sign)
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Give k, i and f."""

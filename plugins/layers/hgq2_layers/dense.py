@@ -71,7 +71,10 @@ class QDense(AffineLayer):
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Give sum Bx @ Bk."""
-        return total(input_bits @ kernel_bits)
+        # Each input feature meets every unit at every position: sums, in place of a product to be summed.
+        rank = len(input_bits.shape)
+        features = input_bits if rank == 1 else total(input_bits, tuple(range(rank - 1)))
+        return total(features * total(kernel_bits, -1))
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Multiply over the last axis, exactly."""

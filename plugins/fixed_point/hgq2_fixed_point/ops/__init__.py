@@ -90,6 +90,35 @@ def quantize_kbi(
     return _backend.quantize_kbi(x, k, b, i, round_mode, overflow_mode, training=training)
 
 
+def quantize_counted(
+    x: Tensor,
+    k: Tensor,
+    i: Tensor,
+    fraction: Tensor,
+    round_mode: RoundMode,
+    overflow_mode: OverflowMode,
+    *,
+    by_width: bool,
+    offset: float,
+) -> tuple[Tensor, Tensor]:
+    """Quantize for inference, or with a range that is not state, and count the bits in the same step.
+
+    Args:
+        x: as in `quantize`.
+        k: as in `quantize`.
+        i: as in `quantize`.
+        fraction: f; or b where `by_width`.
+        round_mode: one of `ROUND_MODES`, already checked.
+        overflow_mode: one of `OVERFLOW_MODES`, already checked.
+        by_width: which of the two `fraction` is.
+        offset: bits counted on top, such as the sign.
+
+    Returns:
+        The quantized values, and max(0, i + f + offset) of the shape of the bits (NUMERICS.md §7), both with gradients.
+    """
+    return _backend.quantize_counted(x, k, i, fraction, round_mode, overflow_mode, by_width=by_width, offset=offset)
+
+
 def round_bits(v: Tensor) -> Tensor:
     """Round bits half to even, straight through: the gradient is that of the identity.
 
@@ -155,7 +184,7 @@ def quantize_tracking(
     axes: tuple[int, ...],
     decay: float,
     bounds: tuple[float, float],
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Let a range follow the values (NUMERICS.md §3), and quantize with it: rounded, not wrapped.
 
     The new i is max(i - decay, what the values need after rounding) within bounds, the new k is k or any negative.
@@ -172,7 +201,8 @@ def quantize_tracking(
         bounds: of i.
 
     Returns:
-        The quantized values, with gradients for x and `fraction`; the new i and k, float32, of the shape of the bits.
+        The quantized values and the bits that the cost counts, with gradients for x and `fraction`; the new i and k;
+        all but the first float32, of the shape of the bits.
     """
     return _backend.quantize_tracking(
         x, k, i, fraction, round_mode, by_width=by_width, axes=axes, decay=decay, bounds=bounds

@@ -169,7 +169,10 @@ def _negated(bound: Tensor, k: Tensor | float) -> Tensor:
 
 
 class _Quantize(torch.autograd.Function):
-    """Both parameterizations: `fraction` is f, or b where `by_width`. The gradients are the table of NUMERICS.md §2."""
+    """Both parameterizations: `fraction` is f, or b where `by_width`. The gradients are the table of NUMERICS.md §2.
+
+    The bits that the cost counts come out beside the values: a node of their own would cost as much as all of this.
+    """
 
     @staticmethod
     def forward(
@@ -182,10 +185,14 @@ class _Quantize(torch.autograd.Function):
         overflow_mode: str,
         training: bool,
         by_width: bool,
-    ) -> Tensor:
+        offset: float,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
         ctx.k, ctx.by_width, ctx.symmetric = k, by_width, overflow_mode == "SAT_SYM"
         ctx.wraps = overflow_mode in ("WRAP", "WRAP_SM")
         ctx.shapes = x.shape, i.shape, fraction.shape
+        bits = fraction.round() if by_width else fraction.round() + i.round()
+        bits = (bits.add_(offset) if offset else bits).relu_()
         fmt = _format(k, i, fraction, by_width, x.dtype)
         if ctx.wraps:
             if training:
@@ -193,8 +200,8 @@ class _Quantize(torch.autograd.Function):
             else:
                 q = _wrap(x, fmt, round_mode, overflow_mode)
             if ctx.needs_input_grad[3]:
-                ctx.save_for_backward(x, q)
-            return q
+                ctx.save_for_backward(x, q, bits)
+            return q, bits
         highest = _highest(fmt.width)
         lowest = _negated(highest if ctx.symmetric else fmt.width.floor(), k)
         q = _round(x, fmt.scale, round_mode)
@@ -204,44 +211,63 @@ class _Quantize(torch.autograd.Function):
             q.clamp_(lowest, highest)
         q.mul_(fmt.step)
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(x, q, fmt.step, fmt.width)
-        return q
+            ctx.save_for_backward(x, q, bits, fmt.step, fmt.width)
+        return q, bits
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, grad_bits: Tensor | None) -> tuple[Tensor | None, ...]:
         x_shape, i_shape, fraction_shape = ctx.shapes
         needs_x, _, needs_i, needs_fraction, *_ = ctx.needs_input_grad
-        grad_i = grad_fraction = None
-        if ctx.wraps:
+        grad_x = grad_i = grad_fraction = None
+        if grad is None:
+            pass
+        elif ctx.wraps:
+            grad_x = grad
             if needs_fraction:
-                x, q = ctx.saved_tensors
+                x, q, _ = ctx.saved_tensors
                 grad_fraction = _sum_to((x - q).mul_(grad), fraction_shape).mul_(LN2)
-            return _sum_to(grad, x_shape) if needs_x else None, None, None, grad_fraction, None, None, None, None
-        x, q, step, width = ctx.saved_tensors
-        # Pruned formats take max(i, -f) for i, so that they keep a gradient.
-        top = torch.maximum(width, ONE).mul_(step)
-        highest = _highest(width).mul_(step)
-        lowest = _negated(highest if ctx.symmetric else top, ctx.k)
-        above, below = grad * (x > highest), grad * (x < lowest)
-        grad_x = (grad - above).sub_(below)
-        if needs_i or needs_fraction:
-            # Sums first, so that what remains is done on the few elements of the bits; all in place of our own tensors.
-            shape = top.shape
-            d_f = _sum_to((x - q).mul_(grad_x), shape)
-            above, below = _sum_to(above, shape), _sum_to(below, shape)
-            if ctx.k is not SIGNED:
-                below = below.mul_(ctx.k)
-            if ctx.symmetric:
-                d_f.addcmul_(above.sub_(below), step)
-            else:
-                d_f.addcmul_(above, step)
-                above.sub_(below)
-            d_i = above.mul_(top)
+        else:
+            grad_x, d_i, d_f = _saturating_gradients(ctx, grad, needs_i or needs_fraction)
             if needs_i:
                 grad_i = _sum_to(d_i.sub_(d_f) if ctx.by_width else d_i, i_shape).mul_(LN2)
             if needs_fraction:
                 grad_fraction = _sum_to(d_f, fraction_shape).mul_(LN2)
-        return _sum_to(grad_x, x_shape) if needs_x else None, None, grad_i, grad_fraction, None, None, None, None
+        if grad_bits is not None and needs_fraction:
+            counted = grad_bits * (ctx.saved_tensors[2] > NOTHING)
+            grad_fraction = _plus(grad_fraction, _sum_to(counted, fraction_shape))
+            if needs_i and not (ctx.by_width or ctx.wraps):
+                grad_i = _plus(grad_i, _sum_to(counted, i_shape))
+        grad_x = _sum_to(grad_x, x_shape) if needs_x and grad_x is not None else None
+        return grad_x, None, grad_i, grad_fraction, None, None, None, None, None
+
+
+def _saturating_gradients(ctx: Any, grad: Tensor, bits_too: bool) -> tuple[Tensor, Any, Any]:
+    """The gradients for x, i and f, the latter two in units of ln 2, of the shape of the bits."""
+    x, q, _, step, width = ctx.saved_tensors
+    # Pruned formats take max(i, -f) for i, so that they keep a gradient.
+    top = torch.maximum(width, ONE).mul_(step)
+    highest = _highest(width).mul_(step)
+    lowest = _negated(highest if ctx.symmetric else top, ctx.k)
+    above, below = grad * (x > highest), grad * (x < lowest)
+    grad_x = (grad - above).sub_(below)
+    if not bits_too:
+        return grad_x, None, None
+    # Sums first, so that what remains is done on the few elements of the bits; all in place of our own tensors.
+    shape = top.shape
+    d_f = _sum_to((x - q).mul_(grad_x), shape)
+    above, below = _sum_to(above, shape), _sum_to(below, shape)
+    if ctx.k is not SIGNED:
+        below = below.mul_(ctx.k)
+    if ctx.symmetric:
+        d_f.addcmul_(above.sub_(below), step)
+    else:
+        d_f.addcmul_(above, step)
+        above.sub_(below)
+    return grad_x, above.mul_(top), d_f
+
+
+def _plus(a: Tensor | None, b: Tensor) -> Tensor:
+    return b if a is None else a.add_(b)
 
 
 def _tensor(v: Any) -> Tensor:
@@ -273,7 +299,7 @@ def quantize(
 ) -> Tensor:
     """See `hgq2_fixed_point.ops.quantize`."""
     check_modes(round_mode, overflow_mode)
-    return _Quantize.apply(_values(x), _sign(k), _tensor(i), _tensor(f), round_mode, overflow_mode, training, False)
+    return _quantize(x, k, i, f, round_mode, overflow_mode, training=training, by_width=False)[0]
 
 
 def quantize_kbi(
@@ -288,7 +314,39 @@ def quantize_kbi(
 ) -> Tensor:
     """See `hgq2_fixed_point.ops.quantize_kbi`."""
     check_modes(round_mode, overflow_mode)
-    return _Quantize.apply(_values(x), _sign(k), _tensor(i), _tensor(b), round_mode, overflow_mode, training, True)
+    return _quantize(x, k, i, b, round_mode, overflow_mode, training=training, by_width=True)[0]
+
+
+def quantize_counted(
+    x: Tensor,
+    k: Tensor,
+    i: Tensor,
+    fraction: Tensor,
+    round_mode: RoundMode,
+    overflow_mode: OverflowMode,
+    *,
+    by_width: bool,
+    offset: float,
+) -> tuple[Tensor, Tensor]:
+    """See `hgq2_fixed_point.ops.quantize_counted`."""
+    return _quantize(x, k, i, fraction, round_mode, overflow_mode, by_width=by_width, offset=offset)
+
+
+def _quantize(
+    x: Any,
+    k: Any,
+    i: Any,
+    fraction: Any,
+    round_mode: str,
+    overflow_mode: str,
+    *,
+    by_width: bool,
+    training: bool = False,
+    offset: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    x, k, i, fraction = _values(x), _sign(k), _tensor(i), _tensor(fraction)
+    q, bits = _Quantize.apply(x, k, i, fraction, round_mode, overflow_mode, training, by_width, offset)
+    return q, bits
 
 
 def round_bits(v: Tensor) -> Tensor:
@@ -378,7 +436,8 @@ class _QuantizeTracking(torch.autograd.Function):
         axes: tuple[int, ...],
         decay: float,
         bounds: tuple[float, float],
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
         ctx.shape = f.shape
         f = f.round()
         scale = _power(f, x.dtype)
@@ -386,19 +445,24 @@ class _QuantizeTracking(torch.autograd.Function):
         q = _round(x, scale, round_mode)
         low, high = _extremes(q, axes)
         i = torch.maximum(i - decay, _integer_bits(low, high, f)).clamp_(*bounds).to(torch.float32)
-        k = torch.maximum(k, (low < 0).to(torch.float32))
-        q.mul_(step.mul_(f + i.round() + k > 0))
+        k = torch.maximum(k, (low < NOTHING).to(torch.float32))
+        bits = f + i.round()
+        q.mul_(step.mul_(bits > -k))
+        bits.relu_()
         if ctx.needs_input_grad[3]:
-            ctx.save_for_backward(x, q)
+            ctx.save_for_backward(x, q, bits)
         ctx.mark_non_differentiable(i, k)
-        return q, i, k
+        return q, bits, i, k
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, grad_bits: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         grad_f = None
         if ctx.needs_input_grad[3]:
-            x, q = ctx.saved_tensors
-            grad_f = _sum_to((x - q).mul_(grad), ctx.shape).mul_(LN2)
+            x, q, bits = ctx.saved_tensors
+            if grad is not None:
+                grad_f = _sum_to((x - q).mul_(grad), ctx.shape).mul_(LN2)
+            if grad_bits is not None:
+                grad_f = _plus(grad_f, _sum_to(grad_bits * (bits > NOTHING), ctx.shape))
         return grad, None, None, grad_f, None, None, None, None
 
 
@@ -413,14 +477,15 @@ def quantize_tracking(
     axes: tuple[int, ...],
     decay: float,
     bounds: tuple[float, float],
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """See `hgq2_fixed_point.ops.quantize_tracking`."""
     check_modes(round_mode, "WRAP")
     x, k, i, fraction = _values(x), _tensor(k), _tensor(i), _tensor(fraction)
     if not by_width:
         return _QuantizeTracking.apply(x, k, i, fraction, round_mode, axes, decay, bounds)
     i, k = _tracked_by_width(x, k, i, fraction, round_mode, axes, decay, bounds)
-    return quantize_kbi(x, k, fraction, i, round_mode, "WRAP", training=True), i, k
+    q, bits = _quantize(x, k, i, fraction, round_mode, "WRAP", training=True, by_width=True)
+    return q, bits, i, k
 
 
 @torch.no_grad()

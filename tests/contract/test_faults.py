@@ -1,0 +1,259 @@
+"""The conformance kit itself: each rule catches a quantizer or a layer that is wrong in this one respect."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import pytest
+from pydantic import ConfigDict
+
+from hgq2_core import ConfigError, QLayer
+from hgq2_core.arguments import PositiveInt
+from hgq2_core.kinds import registry
+from hgq2_core.testing import ConformanceError, check_layer, check_quantizer
+from hgq2_fixed_point import KBI
+from hgq2_fixed_point.quantizers import KBIQuantizer
+from hgq2_layers import QDense
+
+counter = itertools.count()
+
+
+class Unfrozen(KBI):
+    model_config = ConfigDict(frozen=False)
+
+
+class TakesText(KBI):
+    model_config = ConfigDict(strict=False)
+
+
+class TakesNaN(KBI):
+    model_config = ConfigDict(allow_inf_nan=True)
+    gain: float = 1.0
+
+
+class Forgetful(KBI):
+    def to_dict(self, only_set: bool = False) -> dict[str, Any]:
+        return {name: value for name, value in super().to_dict(only_set).items() if name != "b"}
+
+
+class Undescribed(KBI):
+    function: Callable[[float], float] | None = None
+
+
+class NoQuantizer(KBI):
+    def build(self, slot: Any = None) -> Any:
+        return keras.layers.Identity()
+
+
+class OtherConfig(KBI):
+    def build(self, slot: Any = None) -> Any:
+        return KBIQuantizer(KBI(b=3), slot)
+
+
+class Wrong(KBI):
+    """Its Keras side is the class that `fault` names."""
+
+    fault: str
+
+    def build(self, slot: Any = None) -> Any:
+        return FAULTS[self.fault](self, slot)
+
+
+class Halves(KBIQuantizer):
+    def quantize(self, x: Any, training: bool = False) -> Any:
+        return super().quantize(x, training) * 0.5
+
+
+class Flattens(KBIQuantizer):
+    def quantize(self, x: Any, training: bool = False) -> Any:
+        return keras.ops.reshape(super().quantize(x, training), (-1,))
+
+
+class Doubles(KBIQuantizer):
+    def quantize(self, x: Any, training: bool = False) -> Any:
+        return keras.ops.cast(super().quantize(x, training), "float64")
+
+
+class NegativeBits(KBIQuantizer):
+    def bits(self, x: Any = None) -> Any:
+        return super().bits(x) - 100.0
+
+
+class OneCount(KBIQuantizer):
+    def bits(self, x: Any = None) -> Any:
+        return keras.ops.sum(super().bits(x))
+
+
+class OtherIntegers(KBIQuantizer):
+    def exact(self, arrays: Any, x: Any) -> Any:
+        return arrays.quantize(x, 1, 2, 6, "TRN", "SAT_SYM")
+
+
+class NoGradient(KBIQuantizer):
+    def quantize(self, x: Any, training: bool = False) -> Any:
+        return x + keras.ops.stop_gradient(super().quantize(x, training) - x)
+
+
+class ForgetsItsMode(KBIQuantizer):
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {**config, "config": {**config["config"], "overflow_mode": "SAT_ZERO", "fault": "sound"}}
+
+
+FAULTS = {
+    **{"halves": Halves, "flattens": Flattens, "doubles": Doubles, "negative bits": NegativeBits},
+    **{"one count": OneCount, "other integers": OtherIntegers, "no gradient": NoGradient},
+    **{"forgets its mode": ForgetsItsMode, "sound": KBIQuantizer},
+}
+
+QUANTIZERS = [
+    (Unfrozen(), "A config cannot be changed. k could be set."),
+    (TakesText(), "A config takes no unknown field, no text for a number, and no NaN. i='2.0' was accepted."),
+    (TakesNaN(), "A config takes no unknown field, no text for a number, and no NaN. gain=nan was accepted."),
+    (Forgetful(b=5), "A config is plain data, and comes back from it equal. "),
+    (Undescribed(), "A config has a JSON schema with all its fields. PydanticInvalidForJsonSchema: "),
+    (NoQuantizer(), "build() gives a Quantizer that keeps config and slot. build() gave <Identity name="),
+    (OtherConfig(), "build() gives a Quantizer that keeps config and slot. Its config is KBI("),
+    (Wrong(fault="halves"), "Quantizing twice changes nothing. As weight: "),
+    (Wrong(fault="flattens"), "quantize() keeps shape and dtype. As weight: float32(6, 4) became float32(24,)."),
+    (Wrong(fault="doubles"), "quantize() keeps shape and dtype. As weight: float32(6, 4) became float64(6, 4)."),
+    (Wrong(fault="negative bits"), "bits() gives one count per element, never below 0. As weight: -92.0 bits."),
+    (Wrong(fault="one count"), "bits() gives one count per element, never below 0. As weight: its shape is () for "),
+    (Wrong(fault="other integers"), "exact() gives, on integers, what quantize() gives. "),
+    (Wrong(fault="no gradient"), "Training moves every trainable variable whose bounds leave it room. b, i did not "),
+    (Wrong(fault="forgets its mode"), "get_config() and the weights bring the quantizer back, bit for bit. As weight"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a plugin `faults` would offer."""
+    for sort, base in (("quantizers", KBI), ("layers", QLayer)):
+        for name, cls in globals().items():
+            if isinstance(cls, type) and issubclass(cls, base) and cls.__module__ == __name__ and name != "Stranger":
+                monkeypatch.setitem(registry()._specs[sort], f"faults.{name.lower()}", f"{__name__}:{name}")
+
+
+@pytest.mark.parametrize(("config", "finding"), QUANTIZERS, ids=[finding for _, finding in QUANTIZERS])
+def test_a_wrong_quantizer(config: KBI, finding: str) -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_quantizer(config, imports=False)
+    assert f"\n  {finding}" in str(caught.value)
+
+
+def test_a_fault_in_one_place_is_one_finding() -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_quantizer(Wrong(fault="other integers"), imports=False)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_sound_quantizer() -> None:
+    check_quantizer(Wrong(fault="sound"), imports=False)
+
+
+def test_bits_without_room_need_not_move() -> None:
+    check_quantizer(KBI(b=6, b_bounds=(6, 6)), imports=False)
+    check_quantizer(KBI(trainable=False), imports=False)
+
+
+def test_a_config_module_that_imports_a_backend() -> None:
+    with pytest.raises(ConformanceError, match=rf"imports no backend\. {__name__} imports keras"):
+        check_quantizer(Wrong(fault="sound"))
+
+
+class Stranger(KBI):
+    pass
+
+
+def test_a_quantizer_that_no_plugin_offers() -> None:
+    with pytest.raises(ConformanceError, match="Stranger cannot be saved: no installed plugin offers it"):
+        check_quantizer(Stranger(), imports=False)
+
+
+class Sound(QDense):
+    pass
+
+
+@keras.saving.register_keras_serializable("faults")
+class OwnName(QDense):
+    pass
+
+
+class AnyUnits(QDense):
+    def __init__(self, units: Any, **kwargs: Any) -> None:
+        super().__init__(int(units), **kwargs)
+
+
+class UndescribedArgument(QDense):
+    def __init__(self, units: PositiveInt, function: Callable[[float], float] | None = None) -> None:
+        self.function = function
+        super().__init__(units)
+
+
+class ChangesArgument(QDense):
+    def __init__(self, units: PositiveInt, gain: float = 1.0) -> None:
+        self.gain = gain * 2
+        super().__init__(units)
+
+
+class CannotBuild(QDense):
+    def build(self, input_shape: Any) -> None:
+        raise ConfigError("there is no such thing")
+
+
+class CostsTwice(QDense):
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        self.add_loss(self.ebops_beta.value * self.ebops())
+        return super().call(inputs, training)
+
+
+class SubclassCostsTwice(QDense):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.call = CostsTwice.call  # as the predecessor's wrapping of subclasses did
+
+
+class LosesState(QDense):
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        self.state = next(counter)
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        return super().call(inputs, training) + self.state
+
+
+class OtherSum(QDense):
+    def exact(self, arrays: Any, *inputs: Any) -> Any:
+        return arrays.add(super().exact(arrays, *inputs), arrays.constant(2.0**-9))
+
+
+LAYERS = [
+    (OwnName, "A class is saved under QLayer's Keras name, not one of its own. It is registered as 'faults>OwnName'"),
+    (AnyUnits, "A constructor takes no unknown argument, no text for a number, and no NaN. units='3' was accepted."),
+    (UndescribedArgument, "A constructor has a JSON schema with all its arguments. PydanticInvalidForJsonSchema: "),
+    (ChangesArgument, "get_config() names the kind, and gives every argument back. gain came back changed."),
+    (CannotBuild, "The layer can be built, called and calibrated. ConfigError: there is no such thing"),
+    (CostsTwice, "The EBOPs enter the loss once, in a subclass too. CostsTwice adds "),
+    (SubclassCostsTwice, "The EBOPs enter the loss once, in a subclass too. SubclassCostsTwiceSubclass adds "),
+    (LosesState, "A model file brings the layer back, bit for bit. "),
+    (OtherSum, "Integers give what the frozen layer gives. 1000 mismatches in 1000 samples (integers == Keras)."),
+]
+
+
+@pytest.mark.parametrize(("cls", "finding"), LAYERS, ids=[cls.__name__ for cls, _ in LAYERS])
+def test_a_wrong_layer(cls: type, finding: str) -> None:
+    with pytest.raises(ConformanceError) as caught:
+        check_layer({"kind": f"faults.{cls.__name__.lower()}", "units": 3}, (4,))
+    assert f"\n  {finding}" in str(caught.value)
+
+
+def test_a_sound_layer() -> None:
+    check_layer({"kind": "sound", "units": 3, "activation": "relu"}, (4,))
+
+
+def test_an_adapter_is_no_layer() -> None:
+    with pytest.raises(ConformanceError, match=r"^keras\.Flatten: FlattenAdapter is no QLayer\.$"):
+        check_layer({"kind": "keras.Flatten"}, (4,))
