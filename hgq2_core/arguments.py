@@ -10,7 +10,7 @@ from pydantic import Field, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from hgq2_core.config.keras_names import LARGEST, make, named_class, named_classes, singular, try_out
+from hgq2_core.config.keras_names import LARGEST, make, named_class, named_classes, singular, try_out, undisturbed
 from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig
 from hgq2_core.config.strict import FromList, below, describe, refuse
 from hgq2_core.errors import KindError, listing, nearest
@@ -29,12 +29,10 @@ class KerasObject:
     Args:
         sort: the Keras module that resolves it, such as `initializers`.
         optional: whether None is allowed.
-        by_kind: whether the config names Keras' own objects by kind; False where Keras itself reads the config.
     """
 
     sort: str
     optional: bool = False
-    by_kind: bool = True
 
     def resolve(self, value: Any) -> Any:
         """Make the Keras object.
@@ -70,7 +68,8 @@ class KerasObject:
 
     def _validate_name(self, value: str | Mapping[str, Any]) -> None:
         try:
-            found = self.resolve(value)
+            with undisturbed():
+                found = self.resolve(value)
         except Exception as error:  # Keras trips over a damaged form in whatever way
             name = value if isinstance(value, str) else value.get("class_name")
             known = named_classes(self.sort)
@@ -86,7 +85,7 @@ class KerasObject:
         if value is None:
             return None
         serialized = self._module.serialize(value)
-        return (self.by_kind and self._short(serialized, value)) or serialized
+        return self._short(serialized, value) or serialized
 
     def _short(self, serialized: Any, value: Any) -> dict[str, Any] | None:
         """Give the object by kind, without its module; None where that would not bring it back."""
@@ -209,7 +208,7 @@ class LayerKwargs(TypedDict, total=False):
     name: str | None
     dtype: DTypeArg
     trainable: bool | None
-    activity_regularizer: Annotated[Any, KerasObject("regularizers", optional=True, by_kind=False)]
+    activity_regularizer: RegularizerArg
 
 
 __all__ = [

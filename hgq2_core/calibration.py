@@ -163,7 +163,7 @@ def require_calibrated(model: keras.layers.Layer, what: str) -> None:
     never = [name for name, record in records.items() if record[0] == 0]
     if never:
         raise CalibrationError(f"{what}: uncalibrated activations: {_names(never)}. {REMEDY}")
-    present = digest(model) if quantizers else None
+    present = digest(model)
     stale = [name for name, record in records.items() if not np.array_equal(record[2:], present)]
     if stale:
         raise CalibrationError(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, Unpack, get_args, get_origin
+from typing import Any, TypeVar, Unpack
 
 import keras
 from pydantic import TypeAdapter
 
-from hgq2_core.arguments import BetaArg, LayerKwargs
+from hgq2_core.arguments import REGULARIZERS, BetaArg, LayerKwargs
 from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.config.roles import EBOPS_BETA, resolve, scoped
 from hgq2_core.config.signature import bind, parameters, schema_of
@@ -74,6 +74,7 @@ class QLayer(keras.layers.Layer):
     def __init__(
         self, *, ebops_beta: BetaArg = None, enable_ebops: bool | None = None, **kwargs: Unpack[LayerKwargs]
     ) -> None:
+        kwargs["activity_regularizer"] = REGULARIZERS.resolve(kwargs.get("activity_regularizer"))
         super().__init__(**kwargs)
         self.supports_masking = True
         self.frozen = False
@@ -185,7 +186,9 @@ class QLayer(keras.layers.Layer):
             constants: shape of each constant, by slot name; the values are assigned or loaded afterwards.
         """
         if self.built:
-            raise ConfigError(f"{self.name}: only a layer that is not built can be frozen; use hgq2_core.freeze(model).")
+            raise ConfigError(
+                f"{self.name}: only a layer that is not built can be frozen; use hgq2_core.freeze(model)."
+            )
         self._constants = {
             name: super(QLayer, self).add_weight(
                 name=name, shape=tuple(shape), initializer="zeros", trainable=False, autocast=False
@@ -226,7 +229,7 @@ def _class_of(kind: Any, cls: type[QLayer]) -> type[QLayer]:
     if kind is None or kind == cls.__name__:
         return cls
     if "." in str(kind):
-        return registry().load("layers", kind)  # type: ignore[no-any-return]
+        return registry().load("layers", kind)
     # A subclass that no plugin offers, such as one in a notebook.
     custom = keras.saving.get_registered_object(kind)
     if not (isinstance(custom, type) and issubclass(custom, QLayer)):
@@ -238,12 +241,8 @@ def _class_of(kind: Any, cls: type[QLayer]) -> type[QLayer]:
 
 
 def _to_config(annotation: Any) -> Any:
-    for item in getattr(annotation, "__metadata__", ()):
-        if hasattr(item, "to_config"):
-            return item.to_config
-    # Python 3.10 wraps the annotation of an argument with default None in Optional.
-    inner = get_args(annotation) if get_origin(annotation) is not Annotated else ()
-    return next((found for found in map(_to_config, inner) if found), None)
+    items = getattr(annotation, "__metadata__", ())
+    return next((item.to_config for item in items if hasattr(item, "to_config")), None)
 
 
 def _first(*values: Any) -> Any:

@@ -30,6 +30,7 @@ class Bounds(keras.constraints.Constraint):
         self.lower, self.upper = lower, upper
 
     def __call__(self, value: Tensor) -> Tensor:
+        """Give the value within the bounds."""
         return clip(value, self.lower, self.upper)
 
     def get_config(self) -> dict[str, float]:
@@ -92,7 +93,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         super().__init__(dtype="float32", name=(slot or Slot()).name, **kwargs)
         self.config = config
         self.slot = slot or Slot()
-        self.record = None
+        self.record: Any = None
         self.shared = Shared()
         self.costs: list[tuple[float, keras.Variable]] = []
 
@@ -148,7 +149,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             )
         self.built = True
 
-    def quantize(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]
+    def quantize(self, x: Tensor, training: bool = False) -> Tensor:
         """Quantize, differentiable in the values and in the bits.
 
         Args:

@@ -6,6 +6,7 @@ import json
 import sys
 import textwrap
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,8 +101,7 @@ def plugins(
         return
     table = _narrow(Table("plugin", "distribution", "version", "state", "kinds"))
     for plugin in found:
-        kinds = ", ".join(f"{len(names)} {sort}" for sort, names in plugin.kinds.items() if names)
-        table.add_row(plugin.name, plugin.distribution, plugin.version, plugin.state, kinds)
+        table.add_row(plugin.name, plugin.distribution, plugin.version, plugin.state, _count(plugin.kinds))
     out.print(table)
     for plugin in found:
         if plugin.error is not None:
@@ -232,6 +232,14 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
         out.print(str(found), markup=False)
     if not found.ok:
         raise typer.Exit(MISMATCH)
+
+
+def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:
+    counts = {sort: len(names) for sort, names in kinds.items()}
+    adapters = sum(name.startswith("keras.") for name in kinds["layers"])
+    counts["layers"] -= adapters
+    counts["adapters of Keras layers"] = adapters
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def _check(found: Any) -> None:

@@ -6,6 +6,7 @@ import inspect
 import random
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
@@ -154,9 +155,16 @@ def try_out(cls: type, arguments: Mapping[str, Any]) -> None:
     taken = parameters(cls)
     # A name of its own, so that the names Keras counts up are the same whether a config was checked or not.
     named = {"name": "checked", **arguments} if "name" in taken else arguments
+    with undisturbed():
+        make(cls, named)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Leave the generator that Keras draws its seeds from as it was, so that checking a config changes no model."""
     state = random.getstate()
     try:
-        make(cls, named)
+        yield
     finally:
         random.setstate(state)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import pytest
@@ -17,6 +17,7 @@ from hgq2_core.testing import ConformanceError, check_layer, check_quantizer
 from hgq2_fixed_point import KBI
 from hgq2_fixed_point.quantizers import KBIQuantizer
 from hgq2_layers import QDense
+from hgq2_layers.affine import AffineKwargs
 
 counter = itertools.count()
 
@@ -183,20 +184,22 @@ class OwnName(QDense):
 
 
 class AnyUnits(QDense):
-    def __init__(self, units: Any, **kwargs: Any) -> None:
+    def __init__(self, units: Any, **kwargs: Unpack[AffineKwargs]) -> None:
         super().__init__(int(units), **kwargs)
 
 
 class UndescribedArgument(QDense):
-    def __init__(self, units: PositiveInt, function: Callable[[float], float] | None = None) -> None:
+    def __init__(
+        self, units: PositiveInt, function: Callable[[float], float] | None = None, **kwargs: Unpack[AffineKwargs]
+    ) -> None:
         self.function = function
-        super().__init__(units)
+        super().__init__(units, **kwargs)
 
 
 class ChangesArgument(QDense):
-    def __init__(self, units: PositiveInt, gain: float = 1.0) -> None:
+    def __init__(self, units: PositiveInt, gain: float = 1.0, **kwargs: Unpack[AffineKwargs]) -> None:
         self.gain = gain * 2
-        super().__init__(units)
+        super().__init__(units, **kwargs)
 
 
 class CannotBuild(QDense):
@@ -213,7 +216,13 @@ class CostsTwice(QDense):
 class SubclassCostsTwice(QDense):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.call = CostsTwice.call  # as the predecessor's wrapping of subclasses did
+        call = cls.call
+
+        def costs_again(self: Any, inputs: Any, training: Any = None) -> Any:
+            self.add_loss(self.ebops_beta.value * self.ebops())
+            return call(self, inputs, training)
+
+        cls.call = costs_again  # as the predecessor wraps each subclass once more
 
 
 class LosesState(QDense):

@@ -99,6 +99,21 @@ def test_a_seed_is_drawn_for_the_object_alone() -> None:
     assert np.array_equal(keras.ops.convert_to_numpy(drawn), keras.ops.convert_to_numpy(undisturbed))
 
 
+@pytest.mark.parametrize(
+    "initializer",
+    ["glorot_uniform", {"kind": "GlorotUniform"}, keras.initializers.serialize(keras.initializers.GlorotUniform())],
+    ids=["name", "kind", "Keras form"],
+)
+def test_every_way_to_say_the_same_draws_the_same_weights(initializer: Any) -> None:
+    kernels = []
+    for arguments in ({}, {"kernel_initializer": initializer}):
+        keras.utils.set_random_seed(1)
+        layer = QDense(3, **arguments)
+        layer.build((None, 4))
+        kernels.append(keras.ops.convert_to_numpy(layer.kernel))
+    assert np.array_equal(*kernels)
+
+
 def test_a_layers_config_names_no_module() -> None:
     layer = QDense(2, kernel_regularizer="l2", kernel_constraint=keras.constraints.MaxNorm(2), name="d")
     config = layer.get_config()

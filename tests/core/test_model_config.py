@@ -418,7 +418,8 @@ WRONG = {
     "unknown callback": (
         ("training.callbacks.0.kind", "os.system"),
         "training.callbacks.0: unknown callback kind. Received: 'os.system'. "
-        "Allowed: training.beta_schedule, training.ebops, training.pareto_front, and keras.<Callback> (hgq2 list callbacks).",
+        "Allowed: training.beta_schedule, training.ebops, training.pareto_front, "
+        "and keras.<Callback> (hgq2 list callbacks).",
     ),
     "Keras callback that writes": (
         ("training.callbacks.0.kind", "keras.ModelCheckpoint"),

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+
 from hgq2_core.config.quantizer import Slot
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.mode import is_calibrating
 from hgq2_core.quantizer import Quantizer
 from hgq2_core.tensors import reshape
-
 from hgq2_fixed_point import ops
 from hgq2_fixed_point.config import KBI, KIF, FixedPoint
 
@@ -65,7 +65,7 @@ class FixedPointQuantizer(Quantizer[C]):
         return float(self.config.k) if self.sign is None else self.sign
 
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]
-        """Quantize; an activation that wraps first widens its range in training and calibration, and is only rounded."""
+        """Quantize; an activation that wraps is only rounded in training and calibration, and its range follows."""
         calibrating = is_calibrating()
         if self.tracks_range and (training or calibrating):
             q, bits = self.quantize_tracking(x, 0.0 if calibrating else self.config.i_decay)

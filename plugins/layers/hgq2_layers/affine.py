@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, Unpack
 
 import keras
+
 from hgq2_core import QLayer
 from hgq2_core.arguments import (
     ACTIVATIONS,
@@ -23,7 +24,6 @@ from hgq2_core.arguments import (
 )
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.tensors import total
-
 from hgq2_layers.adapters import rectify
 
 A = TypeVar("A")
