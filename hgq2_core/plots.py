@@ -6,12 +6,14 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#94a3b8"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#cbd5e1",
     "axes.grid": True,
     "axes.labelcolor": "#475569",
@@ -77,7 +79,8 @@ def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
         axes = figure.subplots()
         cloud = [(e[EBOPS], e[metric]) for e in history if e.get(EBOPS) is not None and e.get(metric) is not None]
         if cloud:
-            axes.scatter(*zip(*cloud, strict=True), s=9, color=GREY, alpha=0.6, linewidths=0, label="every epoch")
+            seen: Any = np.array(cloud)
+            axes.scatter(seen[:, 0], seen[:, 1], s=9, color=GREY, alpha=0.6, linewidths=0, label="every epoch")
         costs, values = zip(*points, strict=True)
         axes.step(costs, values, where="post", marker="o", color=BLUE, markersize=4, label="Pareto front, calibrated")
         _frame(axes, values, front["directions"][metric])

@@ -64,16 +64,17 @@ def train(
         ConfigError: the config names no data or training, or data and model do not fit.
         DataError: the data cannot be read.
     """
-    if config.training is None:
-        raise ConfigError("training: is missing; nothing says how to train.")
     if epochs is not None:
         config = replace_training(config, epochs=epochs)
+    training = config.training
+    if training is None:
+        raise ConfigError("training: is missing; nothing says how to train.")
     directory = _new_directory(Path(directory))
     splits = config.load_data()
     model = config.build()
     _check_fit(model, splits)
-    config.training.compile(model)
-    own = config.training.make_callbacks()
+    training.compile(model)
+    own = training.make_callbacks()
     for callback in own:
         if hasattr(callback, "bind"):
             callback.bind(directory / FRONT, splits)

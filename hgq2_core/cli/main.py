@@ -253,8 +253,8 @@ def _check(found: Any) -> None:
                     registry().load(sort, name)
                 except HGQ2Error as error:
                     broken.append(error)
-    for error in broken:
-        traceback.print_exception(error)
+    for each in broken:
+        traceback.print_exception(each)
     if broken:
         raise typer.Exit(WRONG)
 
