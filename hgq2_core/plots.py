@@ -55,7 +55,7 @@ def curves(history: Epochs) -> Figure | None:
             if len(names) > 1 and _has(history, names[1:]):
                 axes.legend(labels=["training", "validation"], fontsize=8)
             if names[0] in ("loss", EBOPS):
-                _log(axes, "y")
+                _log(axes)
         return figure
 
 
@@ -84,9 +84,10 @@ def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
         costs, values = zip(*points, strict=True)
         axes.step(costs, values, where="post", marker="o", color=BLUE, markersize=4, label="Pareto front, calibrated")
         _frame(axes, values, front["directions"][metric])
+        axes.set_xlim(0.9 * min(costs), max(3 * min(costs), 1.1 * max(costs)))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("EBOPs")
-        axes.set_ylabel(_title(metric))
-        _log(axes, "x")
+        axes.set_ylabel(f"validation {_title(metric)}" if metric.startswith("val_") else _title(metric))
         axes.legend(loc="lower right" if front["directions"][metric] == "max" else "upper right", fontsize=8)
         return figure
 
@@ -129,11 +130,16 @@ def _frame(axes: Axes, values: Sequence[float], direction: str) -> None:
         axes.set_ylim(min(values) - 0.2 * margin, max(values) + margin)
 
 
-def _log(axes: Axes, which: str) -> None:
-    """Take a logarithmic axis where every value has a logarithm and they span a factor of ten."""
-    low, high = (axes.dataLim.y0, axes.dataLim.y1) if which == "y" else (axes.dataLim.x0, axes.dataLim.x1)
+def _log(axes: Axes) -> None:
+    """Take a logarithmic axis, with plain numbers, where all values are positive and span a factor of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    low, high = axes.dataLim.y0, axes.dataLim.y1
     if low > 0 and high / low >= 10:
-        (axes.set_yscale if which == "y" else axes.set_xscale)("log")
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _first_metric(history: Epochs) -> tuple[str, ...]:

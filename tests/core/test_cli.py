@@ -147,7 +147,7 @@ def test_validate(hgq2, tiny):
     for change, words in (
         (("units: 10", "unit: 10"), ("tiny.yaml", "model.layers.2", "unit", "Did you mean 'units'?")),
         (("kind: kif", "kind: kiff"), ("defaults.activation", "Did you mean 'kif'?")),
-        (("units: 4", "units: 4, units: 5"), ("units", "duplicate")),
+        (("units: 4", "units: 4, units: 5"), ("units", "given twice", "keep one")),
     ):
         result = hgq2("validate", tiny(change), code=2)
         assert result.stdout == "" and result.stderr.startswith("error: ")
