@@ -134,8 +134,8 @@ class QLayer(keras.layers.Layer):
     def folded(self) -> dict[str, Tensor]:
         """Give, by slot name, the tensors that the weight quantizers see in inference.
 
-        For most layers the weights themselves; for a fused normalization, the folded ones. The quantizer of slot
-        `kernel` is the attribute `kernel_quantizer`.
+        For most layers the weights themselves; for a fused normalization, the folded ones. The names are those given to
+        `add_quantizer`.
         """
         return {}
 

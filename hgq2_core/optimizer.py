@@ -51,6 +51,7 @@ class BitOptimizer(keras.optimizers.Optimizer):
         """
         variables = list(variables)
         super().build(variables)
+        self._split = tuple(variables)
         self.bit_optimizer.build([variable for variable in variables if is_bit_variable(variable)])
         self.weight_optimizer.build([variable for variable in variables if not is_bit_variable(variable)])
 
@@ -66,7 +67,7 @@ class BitOptimizer(keras.optimizers.Optimizer):
             grads: one gradient per variable, None where there is none.
             trainable_variables: as the optimizer was built with.
         """
-        variables = list(trainable_variables if trainable_variables is not None else self._trainable_variables)
+        variables = list(trainable_variables if trainable_variables is not None else self._split)
         if not self.built:
             self.build(variables)
         pairs = list(zip(grads, variables, strict=True))

@@ -541,3 +541,14 @@ def test_as_a_keras_layer_it_quantizes(kind):
 def test_a_wrong_field_is_refused_at_once(kind, fields, message):
     with pytest.raises(ConfigError, match=message):
         kind(**fields)
+
+
+def test_a_half_bit_is_rounded_before_the_step_is_taken():
+    """b = 2.5 is 2, so with i = 1 the step is 1/2, not the 1/4 of round(2.5 - 1): -0.2 rounds to 0, without a sign."""
+    config = KBI(k=0, b=2.5, i=0, round_mode="RND", overflow_mode="WRAP", granularity="tensor")
+    quantizer = config.build(Slot("activation"))
+    quantizer.build((None, 2))
+    with calibrating():
+        quantizer.quantize(tensor([[1.4, -0.2]]))
+    assert quantizer.format()["k"].tolist() == [[0]]
+    assert quantizer.format()["i"].tolist() == [[1]]

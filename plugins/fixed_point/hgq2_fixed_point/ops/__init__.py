@@ -45,7 +45,8 @@ def quantize(
     Args:
         x: float tensor of any shape; narrower than float32 is computed in float32.
         k: 1 with a sign bit, else 0; broadcasts against `x`, like `i` and `f`: size 1 on shared axes. No gradient.
-        i: integer bits without the sign; used rounded half to even, straight through.
+        i: integer bits without the sign; used rounded half to even, straight through. i, f and i + f lie within ±120,
+            where powers of two are normal float32 numbers; outside, the result is undefined (configs allow ±60).
         f: fraction bits; used rounded half to even, straight through.
         round_mode: one of `ROUND_MODES`.
         overflow_mode: one of `OVERFLOW_MODES`. WRAP and WRAP_SM give no gradient for `i`.

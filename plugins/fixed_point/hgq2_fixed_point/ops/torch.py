@@ -501,5 +501,6 @@ def _tracked_by_width(
 ) -> tuple[Tensor, Tensor]:
     low, high = _extremes(x, axes)
     i = torch.maximum(i - decay, _needed_for_width(low, high, b, True, round_mode)).clamp_(*bounds).to(torch.float32)
-    negative = _round(low, _power(b - i.round(), low.dtype), round_mode) < 0
+    # Each is rounded before the difference, as in the quantization itself: halves may round otherwise after it.
+    negative = _round(low, _power(b.round() - i.round(), low.dtype), round_mode) < 0
     return i, torch.maximum(k, negative.to(torch.float32))
