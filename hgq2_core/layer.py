@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, Unpack
@@ -17,7 +19,7 @@ from hgq2_core.config.strict import explained
 from hgq2_core.errors import ConfigError, KindError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.kinds import registry
-from hgq2_core.quantizer import PACKAGE, Quantizer, bit_cost
+from hgq2_core.quantizer import PACKAGE, Quantizer
 
 A = TypeVar("A")
 Tensor = Any
@@ -30,11 +32,6 @@ class _Slots:
     """A layer's quantizers by slot name, where Keras does not track them a second time beside their attributes."""
 
     quantizers: dict[str, Quantizer[Any]]
-
-    @property
-    def costs(self) -> list[tuple[float, keras.Variable]]:
-        """The bit variables that cost something in the loss, with their coefficients."""
-        return [cost for quantizer in self.quantizers.values() for cost in quantizer.costs]
 
     def __enter__(self) -> None:
         for quantizer in self.quantizers.values():
@@ -123,13 +120,11 @@ class QLayer(keras.layers.Layer):
         return outputs
 
     def _add_cost(self) -> None:
-        costs = self._slots.costs
-        cost = bit_cost(costs) if costs else None
+        costs = [cost for each in self._slots.quantizers.values() if (cost := each.bit_cost()) is not None]
         if self.enable_ebops:
-            ebops = self.ebops_beta.value * self.ebops()
-            cost = ebops if cost is None else cost + ebops
-        if cost is not None:
-            self.add_loss(cost)
+            costs.append(self.ebops_beta.value * self.ebops())
+        if costs:
+            self.add_loss(functools.reduce(operator.add, costs))
 
     def folded(self) -> dict[str, Tensor]:
         """Give, by slot name, the tensors that the weight quantizers see in inference.

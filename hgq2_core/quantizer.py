@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 import keras
@@ -44,11 +44,12 @@ class Shared:
     def __init__(self) -> None:
         self.active = False
         self.bits: Tensor | None = None
+        self.bit_cost: Tensor | None = None
 
-    def offer(self, bits: Tensor) -> None:
-        """Keep bits until the layer's call ends; outside of one, do nothing."""
+    def offer(self, bits: Tensor, bit_cost: Tensor | None = None) -> None:
+        """Keep bits, and what they pay by themselves, until the layer's call ends; outside of one, do nothing."""
         if self.active:
-            self.bits = bits
+            self.bits, self.bit_cost = bits, bit_cost
 
     def open(self) -> None:
         """Begin a call of the layer."""
@@ -56,7 +57,7 @@ class Shared:
 
     def close(self) -> None:
         """End it, and let go of what was kept."""
-        self.active, self.bits = False, None
+        self.active, self.bits, self.bit_cost = False, None, None
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "Quantizer")
@@ -166,6 +167,17 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no bits().")
 
+    def bit_cost(self) -> Tensor | None:
+        """Give what the bits pay by themselves, their regularizers' part of the loss; None where there is none."""
+        if self.shared.bit_cost is not None or not self.costs:
+            return self.shared.bit_cost
+        # Keras' own regularizers would be one loss per variable, which together cost more than the quantization.
+        groups: dict[float, Tensor] = {}
+        for coefficient, variable in self.costs:
+            bits = total(variable)
+            groups[coefficient] = groups[coefficient] + bits if coefficient in groups else bits
+        return sum(coefficient * bits for coefficient, bits in groups.items())
+
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """State the inference arithmetic.
 
@@ -187,8 +199,9 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Quantize as a Keras layer, for use outside a quantized layer."""
-        if self.costs:
-            self.add_loss(bit_cost(self.costs))
+        cost = self.bit_cost()
+        if cost is not None:
+            self.add_loss(cost)
         return self.quantize(x, bool(training))
 
     def get_config(self) -> dict[str, Any]:
@@ -203,21 +216,6 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         schema = registry().load("quantizers", fields.pop("kind"))
         slot = Slot(**{**config["slot"], "channel_axes": tuple(config["slot"]["channel_axes"])})
         return schema.model_validate(fields).build(slot)  # type: ignore[no-any-return]
-
-
-def bit_cost(costs: Iterable[tuple[float, keras.Variable]]) -> Tensor:
-    """Give the sum of bits times their coefficients.
-
-    Keras' own regularizers would be one loss per variable, which together cost more than the quantization.
-
-    Args:
-        costs: coefficients and bit variables, at least one.
-    """
-    groups: dict[float, Tensor] = {}
-    for coefficient, variable in costs:
-        bits = total(variable)
-        groups[coefficient] = groups[coefficient] + bits if coefficient in groups else bits
-    return sum(coefficient * bits for coefficient, bits in groups.items())
 
 
 def is_bit_variable(variable: keras.Variable) -> bool:

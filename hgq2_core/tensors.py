@@ -16,6 +16,7 @@ Tensor = Any
 class _Operations(Protocol):
     def value(self, variable: Any) -> Tensor: ...
     def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor: ...
+    def dot(self, a: Tensor, b: Tensor) -> Tensor: ...
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor: ...
     def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor: ...
 
@@ -27,6 +28,9 @@ class _Keras:
     def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
         return keras.ops.sum(x, axis=axis)
 
+    def dot(self, a: Tensor, b: Tensor) -> Tensor:
+        return keras.ops.dot(a, b)
+
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor:
         return keras.ops.clip(x, lower, upper)
 
@@ -37,6 +41,9 @@ class _Keras:
 class _Torch(_Keras):
     def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
         return self.value(x).sum() if axis is None else self.value(x).sum(axis)
+
+    def dot(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.value(a).dot(self.value(b))
 
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor:
         return self.value(x).detach().clamp_(lower, upper)
@@ -58,6 +65,11 @@ def value(variable: Any) -> Tensor:
 def total(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
     """Give the sum over all elements, or along axes."""
     return _operations().total(x, axis)
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Give the scalar product of two vectors."""
+    return _operations().dot(a, b)
 
 
 def clip(x: Tensor, lower: float, upper: float) -> Tensor:

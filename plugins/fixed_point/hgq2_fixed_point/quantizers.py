@@ -57,6 +57,8 @@ class FixedPointQuantizer(Quantizer[C]):
         self.sign = None
         if self.tracks_range:
             self.sign = self.add_bits("k", shape, config.k, (0, 1), trainable=False)
+        paid = {id(variable): coefficient for coefficient, variable in self.costs}
+        self.regularizers = paid.get(id(self.i), 0.0), paid.get(id(self.fraction), 0.0)
         super().build(input_shape)
 
     @property
@@ -68,25 +70,43 @@ class FixedPointQuantizer(Quantizer[C]):
         """Quantize; an activation that wraps is only rounded in training and calibration, and its range follows."""
         calibrating = is_calibrating()
         if self.tracks_range and (training or calibrating):
-            q, bits = self.quantize_tracking(x, 0.0 if calibrating else self.config.i_decay)
+            q, bits, paid = self.quantize_tracking(x, 0.0 if calibrating else self.config.i_decay)
+        elif self.follows_values:
+            q, bits, paid = self.quantize_following(x)
         else:
-            q, bits = ops.quantize_counted(
+            q, bits, paid = ops.quantize_counted(
                 x,
                 self.k,
-                self.integer_bits(x),
+                self.i,
                 self.fraction,
                 self.config.round_mode,
-                self.overflow_mode,
+                self.config.overflow_mode,
                 by_width=self.step_follows_range,
                 offset=self.counted_sign,
+                regularizers=self.regularizers,
             )
-        self.shared.offer(bits)
+        self.shared.offer(bits, paid)
         return q
 
-    def quantize_tracking(self, x: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+    def quantize_following(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantize with the range that the present values need."""
+        config = self.config
+        outputs: tuple[Tensor, Tensor, Tensor] = ops.quantize_following(
+            x,
+            self.fraction,
+            by_width=self.step_follows_range,
+            signed=bool(config.k),
+            round_mode=config.round_mode,
+            axes=self.shared_axes,
+            bounds=config.i_bounds,
+            regularizer=self.regularizers[1],
+        )
+        return outputs
+
+    def quantize_tracking(self, x: Tensor, decay: float) -> tuple[Tensor, Tensor, Tensor]:
         """Let i and k follow the values, and quantize with them: i sinks by `decay`, and grows at once to hold all."""
         config = self.config
-        q, bits, i, k = ops.quantize_tracking(
+        q, bits, paid, i, k = ops.quantize_tracking(
             x,
             self.sign,
             self.i,
@@ -96,10 +116,11 @@ class FixedPointQuantizer(Quantizer[C]):
             axes=self.shared_axes,
             decay=decay,
             bounds=config.i_bounds,
+            regularizer=self.regularizers[1],
         )
         self.i.assign(i)
         self.sign.assign(k)
-        return q, bits
+        return q, bits, paid
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""

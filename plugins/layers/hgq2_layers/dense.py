@@ -7,7 +7,7 @@ from typing import Any, TypeVar, Unpack
 from hgq2_core import ConfigError
 from hgq2_core.arguments import ActivationArg, PositiveInt
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.tensors import dot, total
 from hgq2_layers.affine import AffineKwargs, AffineLayer
 
 A = TypeVar("A")
@@ -74,7 +74,7 @@ class QDense(AffineLayer):
         # Each input feature meets every unit at every position: sums, in place of a product to be summed.
         rank = len(input_bits.shape)
         features = input_bits if rank == 1 else total(input_bits, tuple(range(rank - 1)))
-        return total(features * total(kernel_bits, -1))
+        return dot(features, total(kernel_bits, -1))
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Multiply over the last axis, exactly."""

@@ -101,7 +101,8 @@ def quantize_counted(
     *,
     by_width: bool,
     offset: float,
-) -> tuple[Tensor, Tensor]:
+    regularizers: tuple[float, float],
+) -> tuple[Tensor, Tensor, Tensor]:
     """Quantize for inference, or with a range that is not state, and count the bits in the same step.
 
     Args:
@@ -113,11 +114,15 @@ def quantize_counted(
         overflow_mode: one of `OVERFLOW_MODES`, already checked.
         by_width: which of the two `fraction` is.
         offset: bits counted on top, such as the sign.
+        regularizers: coefficients of i and `fraction`; 0 for i where it is no variable.
 
     Returns:
-        The quantized values, and max(0, i + f + offset) of the shape of the bits (NUMERICS.md §7), both with gradients.
+        The quantized values; max(0, i + f + offset) of the shape of the bits (NUMERICS.md §7); and the sum of i and
+        `fraction` times their regularizers, a scalar. All have gradients.
     """
-    return _backend.quantize_counted(x, k, i, fraction, round_mode, overflow_mode, by_width=by_width, offset=offset)
+    return _backend.quantize_counted(
+        x, k, i, fraction, round_mode, overflow_mode, by_width=by_width, offset=offset, regularizers=regularizers
+    )
 
 
 def round_bits(v: Tensor) -> Tensor:
@@ -174,6 +179,47 @@ def follow(
     )
 
 
+def quantize_following(
+    x: Tensor,
+    fraction: Tensor,
+    *,
+    by_width: bool,
+    signed: bool,
+    round_mode: RoundMode,
+    axes: tuple[int, ...],
+    bounds: tuple[float, float],
+    regularizer: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Quantize with the smallest i that holds the present values (NUMERICS.md §3), and count the bits.
+
+    Inside its own range a value never wraps; beyond the upper bound on i it saturates.
+
+    Args:
+        x: values.
+        fraction: as in `follow`.
+        by_width: as in `follow`.
+        signed: as in `follow`.
+        round_mode: as in `follow`.
+        axes: as in `follow`.
+        bounds: as in `follow`.
+        regularizer: coefficient of `fraction`.
+
+    Returns:
+        The quantized values; max(0, i + f) of the shape of the bits; and the sum of `fraction` times its regularizer, a
+        scalar. All have gradients for x and `fraction`; i is not trained.
+    """
+    return _backend.quantize_following(
+        x,
+        fraction,
+        by_width=by_width,
+        signed=signed,
+        round_mode=round_mode,
+        axes=axes,
+        bounds=bounds,
+        regularizer=regularizer,
+    )
+
+
 def quantize_tracking(
     x: Tensor,
     k: Tensor,
@@ -185,7 +231,8 @@ def quantize_tracking(
     axes: tuple[int, ...],
     decay: float,
     bounds: tuple[float, float],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    regularizer: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Let a range follow the values (NUMERICS.md §3), and quantize with it: rounded, not wrapped.
 
     The new i is max(i - decay, what the values need after rounding) within bounds, the new k is k or any negative.
@@ -200,11 +247,21 @@ def quantize_tracking(
         axes: of x, along which bits are shared.
         decay: how far i sinks.
         bounds: of i.
+        regularizer: coefficient of `fraction`.
 
     Returns:
-        The quantized values and the bits that the cost counts, with gradients for x and `fraction`; the new i and k;
-        all but the first float32, of the shape of the bits.
+        The quantized values, the bits that the cost counts, and the sum of `fraction` times its regularizer, with
+        gradients for x and `fraction`; the new i and k. Bits, i and k are float32, of the shape of the bits.
     """
     return _backend.quantize_tracking(
-        x, k, i, fraction, round_mode, by_width=by_width, axes=axes, decay=decay, bounds=bounds
+        x,
+        k,
+        i,
+        fraction,
+        round_mode,
+        by_width=by_width,
+        axes=axes,
+        decay=decay,
+        bounds=bounds,
+        regularizer=regularizer,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from ..modes import OverflowMode, RoundMode, check_modes
 
-# Operands of every step: on small tensors, a Python number costs twice the operation.
+# Operands of every step: on small tensors, a Python number costs three times the operation.
 NOTHING, HALF, ONE, TWO = (torch.tensor(number) for number in (0.0, 0.5, 1.0, 2.0))
 LN2, NONE = torch.tensor(math.log(2.0)), torch.tensor(-math.inf)
 
@@ -36,6 +37,11 @@ _LAYOUTS = {
     torch.float32: _layout(torch.float32, torch.int32, 23, 127),
     torch.float64: _layout(torch.float64, torch.int64, 52, 1023),
 }
+
+
+@functools.cache
+def _number(value: float) -> Tensor:
+    return torch.tensor(value)
 
 
 def _power(n: Tensor, dtype: torch.dtype) -> Tensor:
@@ -171,7 +177,8 @@ def _negated(bound: Tensor, k: Tensor | float) -> Tensor:
 class _Quantize(torch.autograd.Function):
     """Both parameterizations: `fraction` is f, or b where `by_width`. The gradients are the table of NUMERICS.md §2.
 
-    The bits that the cost counts come out beside the values: a node of their own would cost as much as all of this.
+    The bits that the cost counts, and what they pay by themselves, come out beside the values: nodes of their own would
+    cost as much as all of this.
     """
 
     @staticmethod
@@ -186,13 +193,16 @@ class _Quantize(torch.autograd.Function):
         training: bool,
         by_width: bool,
         offset: float,
-    ) -> tuple[Tensor, Tensor]:
+        regularizers: tuple[float, float],
+    ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
+        ctx.regularizers = regularizers
         ctx.k, ctx.by_width, ctx.symmetric = k, by_width, overflow_mode == "SAT_SYM"
         ctx.wraps = overflow_mode in ("WRAP", "WRAP_SM")
         ctx.shapes = x.shape, i.shape, fraction.shape
         bits = fraction.round() if by_width else fraction.round() + i.round()
         bits = (bits.add_(offset) if offset else bits).relu_()
+        paid = _paid(i, fraction, regularizers)
         fmt = _format(k, i, fraction, by_width, x.dtype)
         if ctx.wraps:
             if training:
@@ -201,7 +211,7 @@ class _Quantize(torch.autograd.Function):
                 q = _wrap(x, fmt, round_mode, overflow_mode)
             if ctx.needs_input_grad[3]:
                 ctx.save_for_backward(x, q, bits)
-            return q, bits
+            return q, bits, paid
         highest = _highest(fmt.width)
         lowest = _negated(highest if ctx.symmetric else fmt.width.floor(), k)
         q = _round(x, fmt.scale, round_mode)
@@ -212,10 +222,12 @@ class _Quantize(torch.autograd.Function):
         q.mul_(fmt.step)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(x, q, bits, fmt.step, fmt.width)
-        return q, bits
+        return q, bits, paid
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor | None, grad_bits: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, grad: Tensor | None, grad_bits: Tensor | None, grad_paid: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         x_shape, i_shape, fraction_shape = ctx.shapes
         needs_x, _, needs_i, needs_fraction, *_ = ctx.needs_input_grad
         grad_x = grad_i = grad_fraction = None
@@ -237,8 +249,12 @@ class _Quantize(torch.autograd.Function):
             grad_fraction = _plus(grad_fraction, _sum_to(counted, fraction_shape))
             if needs_i and not (ctx.by_width or ctx.wraps):
                 grad_i = _plus(grad_i, _sum_to(counted, i_shape))
+        if grad_paid is not None:
+            for_i, for_fraction = ctx.regularizers
+            grad_i = _plus_everywhere(grad_i, grad_paid, for_i, i_shape) if needs_i else None
+            grad_fraction = _plus_everywhere(grad_fraction, grad_paid, for_fraction, fraction_shape)
         grad_x = _sum_to(grad_x, x_shape) if needs_x and grad_x is not None else None
-        return grad_x, None, grad_i, grad_fraction, None, None, None, None, None
+        return grad_x, None, grad_i, grad_fraction, None, None, None, None, None, None
 
 
 def _saturating_gradients(ctx: Any, grad: Tensor, bits_too: bool) -> tuple[Tensor, Any, Any]:
@@ -268,6 +284,20 @@ def _saturating_gradients(ctx: Any, grad: Tensor, bits_too: bool) -> tuple[Tenso
 
 def _plus(a: Tensor | None, b: Tensor) -> Tensor:
     return b if a is None else a.add_(b)
+
+
+def _paid(i: Tensor, fraction: Tensor, regularizers: tuple[float, float]) -> Tensor:
+    """What the bits pay by themselves, whatever is computed with them."""
+    for_i, for_fraction = regularizers
+    paid = fraction.sum().mul_(_number(for_fraction)) if for_fraction else fraction.new_zeros(())
+    return paid.addcmul_(i.sum(), _number(for_i)) if for_i else paid
+
+
+def _plus_everywhere(grad: Tensor | None, scale: Tensor, factor: float, shape: torch.Size) -> Tensor | None:
+    if not factor:
+        return grad
+    share = scale * _number(factor)
+    return share.expand(shape) if grad is None else grad.add_(share)
 
 
 def _tensor(v: Any) -> Tensor:
@@ -327,9 +357,12 @@ def quantize_counted(
     *,
     by_width: bool,
     offset: float,
-) -> tuple[Tensor, Tensor]:
+    regularizers: tuple[float, float],
+) -> tuple[Tensor, Tensor, Tensor]:
     """See `hgq2_fixed_point.ops.quantize_counted`."""
-    return _quantize(x, k, i, fraction, round_mode, overflow_mode, by_width=by_width, offset=offset)
+    return _quantize(
+        x, k, i, fraction, round_mode, overflow_mode, by_width=by_width, offset=offset, regularizers=regularizers
+    )
 
 
 def _quantize(
@@ -343,10 +376,13 @@ def _quantize(
     by_width: bool,
     training: bool = False,
     offset: float = 0.0,
-) -> tuple[Tensor, Tensor]:
+    regularizers: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Tensor, Tensor, Tensor]:
     x, k, i, fraction = _values(x), _sign(k), _tensor(i), _tensor(fraction)
-    q, bits = _Quantize.apply(x, k, i, fraction, round_mode, overflow_mode, training, by_width, offset)
-    return q, bits
+    outputs: tuple[Tensor, Tensor, Tensor] = _Quantize.apply(
+        x, k, i, fraction, round_mode, overflow_mode, training, by_width, offset, regularizers
+    )
+    return outputs
 
 
 def round_bits(v: Tensor) -> Tensor:
@@ -422,6 +458,92 @@ def follow(
     return i.clamp_(*bounds).to(torch.float32)
 
 
+def _near_exponents(x: Tensor, b: Tensor) -> Tensor:
+    """An i for each value that rounds it as the smallest one does.
+
+    With 2^(e-1) <= |x| < 2^e it is e: a carry to 2^e, or a -2^(e-1) that a smaller i would hold, is the same number on
+    either grid. Only where no bits are left beside the sign, -2^(e-1) must be on the grid, too.
+    """
+    e = torch.frexp(x).exponent
+    return torch.where((x < NOTHING).logical_and_(b < ONE), e - 1, e)
+
+
+class _QuantizeFollowing(torch.autograd.Function):
+    """Quantize with the smallest i that holds the present values; beyond the upper bound on i they saturate."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        fraction: Tensor,
+        signed: bool,
+        round_mode: str,
+        by_width: bool,
+        axes: tuple[int, ...],
+        bounds: tuple[float, float],
+        regularizer: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        ctx.shape, ctx.regularizer = fraction.shape, regularizer
+        paid = _paid(fraction, fraction, (0.0, regularizer))
+        n = fraction.to(x.dtype).round()
+        if by_width and not axes:
+            i = _near_exponents(x, n).clamp_(*(round(bound) for bound in bounds))
+        else:
+            i = follow(x, n, by_width=by_width, signed=signed, round_mode=round_mode, axes=axes, bounds=bounds).round_()
+        scale = _power(n - i if by_width else n, x.dtype)
+        step = scale.reciprocal()
+        q = _round(x, scale, round_mode).mul_(step)
+        # Smaller i hold what they round; at its upper bound, i holds what fits, and that is the range.
+        upper = round(bounds[1])
+        limit = _number(2.0**upper)
+        width = _power(n if by_width else n + upper, x.dtype)
+        finest = width.reciprocal().mul_(limit)
+        highest = _highest(width).mul_(finest)
+        q.clamp_(width.floor_().mul_(finest).neg_() if signed else NOTHING, highest)
+        bits = (n if by_width else n + i).to(torch.float32).relu_()
+        if any(ctx.needs_input_grad):
+            # Without bits beside the sign nothing positive fits; half the limit is where i would reach its bound.
+            above = x > highest.clamp_(min=2.0 ** (upper - 1))
+            beyond = above | (x < (_number(-(2.0**upper)) if signed else NOTHING))
+            ctx.save_for_backward(torch.where(beyond, finest * above, x - q), beyond, bits)
+        return q, bits, paid
+
+    @staticmethod
+    def backward(
+        ctx: Any, grad: Tensor | None, grad_bits: Tensor | None, grad_paid: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        slope, beyond, bits = ctx.saved_tensors
+        grad_x = None if grad is None else grad.masked_fill(beyond, 0.0)
+        grad_fraction = None
+        if ctx.needs_input_grad[1]:
+            if grad is not None:
+                grad_fraction = _sum_to(slope.mul_(grad), ctx.shape).mul_(LN2)
+            if grad_bits is not None:
+                grad_fraction = _plus(grad_fraction, _sum_to(grad_bits * (bits > NOTHING), ctx.shape))
+            if grad_paid is not None:
+                grad_fraction = _plus_everywhere(grad_fraction, grad_paid, ctx.regularizer, ctx.shape)
+        return grad_x, grad_fraction, None, None, None, None, None, None
+
+
+def quantize_following(
+    x: Tensor,
+    fraction: Tensor,
+    *,
+    by_width: bool,
+    signed: bool,
+    round_mode: RoundMode,
+    axes: tuple[int, ...],
+    bounds: tuple[float, float],
+    regularizer: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `hgq2_fixed_point.ops.quantize_following`."""
+    outputs: tuple[Tensor, Tensor, Tensor] = _QuantizeFollowing.apply(
+        _values(x), _tensor(fraction), signed, round_mode, by_width, axes, bounds, regularizer
+    )
+    return outputs
+
+
 class _QuantizeTracking(torch.autograd.Function):
     """Round to 2^-f, and let i and k follow what comes out; the extremes of integers need no rounding of their own."""
 
@@ -436,15 +558,17 @@ class _QuantizeTracking(torch.autograd.Function):
         axes: tuple[int, ...],
         decay: float,
         bounds: tuple[float, float],
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        regularizer: float,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        ctx.shape = f.shape
+        ctx.shape, ctx.regularizer = f.shape, regularizer
+        paid = _paid(f, f, (0.0, regularizer))
         f = f.round()
         scale = _power(f, x.dtype)
         step = scale.reciprocal()
         q = _round(x, scale, round_mode)
         low, high = _extremes(q, axes)
-        i = torch.maximum(i - decay, _integer_bits(low, high, f)).clamp_(*bounds).to(torch.float32)
+        i = torch.maximum(i - _number(decay), _integer_bits(low, high, f)).clamp_(*bounds).to(torch.float32)
         k = torch.maximum(k, (low < NOTHING).to(torch.float32))
         bits = f + i.round()
         q.mul_(step.mul_(bits > -k))
@@ -452,10 +576,12 @@ class _QuantizeTracking(torch.autograd.Function):
         if ctx.needs_input_grad[3]:
             ctx.save_for_backward(x, q, bits)
         ctx.mark_non_differentiable(i, k)
-        return q, bits, i, k
+        return q, bits, paid, i, k
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor | None, grad_bits: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, grad: Tensor | None, grad_bits: Tensor | None, grad_paid: Tensor | None, *_: Any
+    ) -> tuple[Tensor | None, ...]:
         grad_f = None
         if ctx.needs_input_grad[3]:
             x, q, bits = ctx.saved_tensors
@@ -463,7 +589,9 @@ class _QuantizeTracking(torch.autograd.Function):
                 grad_f = _sum_to((x - q).mul_(grad), ctx.shape).mul_(LN2)
             if grad_bits is not None:
                 grad_f = _plus(grad_f, _sum_to(grad_bits * (bits > NOTHING), ctx.shape))
-        return grad, None, None, grad_f, None, None, None, None
+            if grad_paid is not None:
+                grad_f = _plus_everywhere(grad_f, grad_paid, ctx.regularizer, ctx.shape)
+        return grad, None, None, grad_f, None, None, None, None, None
 
 
 def quantize_tracking(
@@ -477,15 +605,18 @@ def quantize_tracking(
     axes: tuple[int, ...],
     decay: float,
     bounds: tuple[float, float],
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    regularizer: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See `hgq2_fixed_point.ops.quantize_tracking`."""
     check_modes(round_mode, "WRAP")
     x, k, i, fraction = _values(x), _tensor(k), _tensor(i), _tensor(fraction)
     if not by_width:
-        return _QuantizeTracking.apply(x, k, i, fraction, round_mode, axes, decay, bounds)
+        return _QuantizeTracking.apply(x, k, i, fraction, round_mode, axes, decay, bounds, regularizer)
     i, k = _tracked_by_width(x, k, i, fraction, round_mode, axes, decay, bounds)
-    q, bits = _quantize(x, k, i, fraction, round_mode, "WRAP", training=True, by_width=True)
-    return q, bits, i, k
+    outputs = _quantize(
+        x, k, i, fraction, round_mode, "WRAP", training=True, by_width=True, regularizers=(0.0, regularizer)
+    )
+    return (*outputs, i, k)
 
 
 @torch.no_grad()

@@ -1,0 +1,88 @@
+"""Weights that wrap: the range is what the present values need, and beyond the bound on i they saturate."""
+
+import math
+from typing import get_args
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+import hgq2_fixed_point
+from hgq2_fixed_point import ops
+from hgq2_fixed_point.modes import RoundMode
+
+torch = pytest.importorskip("torch")
+
+LN2 = float(np.float32(math.log(2.0)))
+# Near powers of two and near halves, where a wrong choice of i would show.
+VALUES = npst.arrays(
+    np.float32,
+    (12,),
+    elements=st.one_of(
+        st.floats(-70.0, 70.0, width=32),
+        st.builds(lambda s, e, m: s * m * 2.0**e, st.sampled_from([-1, 1]), st.integers(-6, 6), st.integers(1, 17)),
+        st.builds(lambda s, e, m: s * m * 2.0**e, st.sampled_from([-1, 1]), st.integers(-9, 6), st.integers(7, 9)),
+    ),
+)
+
+
+def following(x, fraction, axes=(), bounds=(-4, 5), **options):
+    options = {"by_width": True, "signed": True, "round_mode": "RND", "regularizer": 0.0, **options}
+    return ops.quantize_following(x, fraction, axes=axes, bounds=bounds, **options)
+
+
+def tensors(*values):
+    return (torch.tensor(np.asarray(value, "float32"), requires_grad=True) for value in values)
+
+
+@pytest.mark.parametrize("round_mode", get_args(RoundMode))
+@pytest.mark.parametrize("shared", [False, True])
+@given(x=VALUES, data=st.data())
+def test_it_is_saturating_quantization_with_the_smallest_i_that_holds_the_values(round_mode, shared, x, data):
+    by_width, signed = data.draw(st.booleans()), data.draw(st.booleans())
+    shape, axes = ((1,), (0,)) if shared else ((12,), ())
+    fraction = data.draw(npst.arrays(np.float32, shape, elements=st.integers(-2, 6)))
+    options = {"by_width": by_width, "signed": signed, "round_mode": round_mode, "axes": axes, "bounds": (-4, 5)}
+    i = keras.ops.convert_to_numpy(ops.follow(x, fraction, **options))
+    f = fraction - i if by_width else fraction
+    q, bits, _ = ops.quantize_following(x, fraction, **options, regularizer=0.0)
+    wanted = hgq2_fixed_point.quantize(x, int(signed), i, f, round_mode, "SAT")
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(q), wanted)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(bits), np.maximum(i + f, 0.0))
+
+
+def test_in_range_the_gradient_is_that_of_rounding_even_where_a_value_rounds_down_to_the_largest():
+    x, b = tensors([0.9, -0.3], [3.0, 3.0])
+    q, _, _ = following(x, b)
+    q.sum().backward()
+    assert q.tolist() == [0.875, -0.3125]
+    assert x.grad.tolist() == [1.0, 1.0]
+    assert b.grad.tolist() == [float(d) for d in (x - q).detach() * LN2]
+
+
+def test_beyond_the_bound_on_i_the_gradient_is_that_of_saturation():
+    x, b = tensors([9.0, -9.0, 3.9], [3.0, 3.0, 3.0])
+    q, _, _ = following(x, b, bounds=(-4, 2))
+    q.sum().backward()
+    assert q.tolist() == [3.5, -4.0, 3.5]
+    assert x.grad.tolist() == [0.0, 0.0, 0.0]
+    assert b.grad.tolist() == [float(np.float32(LN2 * 0.5)), 0.0, float(np.float32(LN2 * 0.5))]
+
+
+def test_values_get_their_gradient_where_bits_are_not_trained():
+    (x,) = tensors([9.0, 1.0])
+    q, _, _ = following(x, torch.tensor([3.0, 3.0]), bounds=(-4, 2))
+    q.sum().backward()
+    assert x.grad.tolist() == [0.0, 1.0]
+
+
+def test_bits_and_what_they_pay_have_gradients():
+    x, b = tensors([0.5, 0.5, 0.5], [3.0, 0.0, 2.4])
+    _, bits, paid = following(x, b, regularizer=0.5)
+    assert bits.tolist() == [3.0, 0.0, 2.0]
+    assert paid.item() == 0.5 * float(b.detach().sum())
+    (bits.sum() * 4 + paid).backward()
+    assert b.grad.tolist() == [4.5, 0.5, 4.5]
