@@ -1,0 +1,144 @@
+"""The Keras side of binary, ternary, power-of-two, and no quantization: no state, on every backend.
+
+Each states its values by comparisons alone, once for tensors and once for exact arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.quantizer import Quantizer
+from hgq2_fixed_point.discrete_config import Binary, Identity, PowerOfTwo, Ternary
+
+A = TypeVar("A")
+C = TypeVar("C", Binary, Ternary, PowerOfTwo, Identity)
+Tensor = Any
+
+
+class DiscreteQuantizer(Quantizer[C]):
+    """What they share: as many bits for every element, and the gradient of a clipped identity.
+
+    The surrogate gradient is 1 up to the largest value, and 0 beyond, where moving on would change nothing.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Keep the shape of one sample's values, or of the weight.
+
+        Args:
+            input_shape: of the values, batch axis included for an activation.
+        """
+        self.value_shape = tuple(size or 1 for size in input_shape[1 if self.slot.batched else 0 :])
+        super().build(input_shape)
+
+    @property
+    def largest(self) -> float:
+        """The largest value."""
+        return 1.0
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Give the values that `x` becomes; not differentiable, and NaN may become anything."""
+        raise NotImplementedError(f"{type(self).__name__} defines no nearest().")
+
+    def quantize(self, x: Tensor, training: bool = False) -> Tensor:
+        """Quantize; NaN stays NaN."""
+        return _straight_through(ops.convert_to_tensor(x), self.nearest, self.largest)
+
+    def bits(self, x: Tensor | None = None) -> Tensor:
+        """Give the config's bits for every element."""
+        return ops.full(self.value_shape, float(self.config.bits))
+
+    def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
+        """Give the bits, and the largest value."""
+        return {"bits": np.array(self.config.bits), "largest": np.array(self.largest)}
+
+
+def _straight_through(x: Tensor, nearest: Any, largest: float) -> Tensor:
+    @ops.custom_gradient
+    def quantized(x: Tensor) -> Any:
+        inside = ops.cast(ops.abs(x) <= largest, x.dtype)
+
+        def gradient(*tensors: Tensor, upstream: Tensor = None) -> Tensor:
+            return (tensors[-1] if upstream is None else upstream) * inside
+
+        return ops.where(x == x, nearest(x), x), gradient
+
+    return quantized(x)
+
+
+class BinaryQuantizer(DiscreteQuantizer[Binary]):
+    """-1 below zero, +1 from zero on."""
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Give the sign, that of 0 being +1."""
+        return ops.where(x < 0, -ops.ones_like(x), ops.ones_like(x))
+
+    def exact(self, arrays: Arrays[A], x: A) -> A:
+        """State the same comparison."""
+        return arrays.select(arrays.less(x, arrays.constant(0.0)), arrays.constant(-1.0), arrays.constant(1.0))
+
+
+class SymmetricQuantizer(DiscreteQuantizer[C]):
+    """Values of either sign, told by their rising magnitudes and the thresholds from which each is taken."""
+
+    @property
+    def steps(self) -> list[tuple[float, float]]:
+        """Thresholds and magnitudes, rising; below the first is 0."""
+        raise NotImplementedError(f"{type(self).__name__} defines no steps.")
+
+    def nearest(self, x: Tensor) -> Tensor:
+        """Give the magnitude of the last threshold that is reached, with the sign."""
+        size, magnitude = ops.abs(x), ops.zeros_like(x)
+        for threshold, value in self.steps:
+            magnitude = ops.where(size < threshold, magnitude, value)
+        return ops.where(x < 0, -magnitude, magnitude)
+
+    def exact(self, arrays: Arrays[A], x: A) -> A:
+        """State the same comparisons."""
+        zero = arrays.constant(0.0)
+        size, magnitude = arrays.maximum(x, arrays.negate(x)), arrays.multiply(x, zero)
+        for threshold, value in self.steps:
+            below = arrays.less(size, arrays.constant(threshold))
+            magnitude = arrays.select(below, magnitude, arrays.constant(value))
+        return arrays.select(arrays.less(x, zero), arrays.negate(magnitude), magnitude)
+
+
+class TernaryQuantizer(SymmetricQuantizer[Ternary]):
+    """-1, 0 or +1."""
+
+    @property
+    def steps(self) -> list[tuple[float, float]]:
+        """One threshold, at 0.5."""
+        return [(0.5, 1.0)]
+
+
+class PowerOfTwoQuantizer(SymmetricQuantizer[PowerOfTwo]):
+    """0, or the nearest power of two, halfway the larger."""
+
+    @property
+    def largest(self) -> float:
+        """The largest power."""
+        return 2.0**self.config.highest
+
+    @property
+    def steps(self) -> list[tuple[float, float]]:
+        """Thresholds halfway between the values."""
+        powers = [2.0**n for n in range(self.config.lowest, self.config.highest + 1)]
+        return [(powers[0] / 2, powers[0]), *((0.75 * power, power) for power in powers[1:])]
+
+
+class IdentityQuantizer(DiscreteQuantizer[Identity]):
+    """Values pass as they are."""
+
+    def quantize(self, x: Tensor, training: bool = False) -> Tensor:
+        """Give the values back."""
+        return x.value if isinstance(x, keras.Variable) else x
+
+    def exact(self, arrays: Arrays[A], x: A) -> A:
+        """Give the values back."""
+        return x
