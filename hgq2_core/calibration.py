@@ -15,7 +15,8 @@ from hgq2_core.graph import layers_of
 from hgq2_core.mode import calibrating
 from hgq2_core.quantizer import RECORD, RECORD_WORDS, Quantizer
 
-NOT_DIGESTED = (RECORD, "ebops_beta")
+NOT_DIGESTED = (RECORD, "ebops_beta", "noise")
+"""Names of variables that inference does not read."""
 REMEDY = "Run hgq2_core.calibrate(model, data) on training data (`hgq2 calibrate DIR`) first."
 
 
@@ -56,7 +57,7 @@ def calibrate(model: keras.Model, data: Any, margin: int = 0, batch_size: int = 
     if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
         raise ConfigError(f"calibrate: margin is a number of bits, 0 or more. Received: margin={margin!r}.")
     quantizers = tracked(model)
-    samples = _check(data)
+    samples = check_data(data, "calibrate")
     before = _state(quantizers)
     try:
         for quantizer in quantizers:
@@ -93,15 +94,24 @@ def _restore(quantizers: list[Quantizer[Any]], state: list[Any]) -> None:
         variable.assign(value)
 
 
-def _check(data: Any) -> int:
+def check_data(data: Any, what: str) -> int:
+    """Give the number of samples.
+
+    Args:
+        data: a model's inputs, samples first.
+        what: is asked of them, for the message.
+
+    Raises:
+        DataError: no samples, or NaN or infinite values.
+    """
     arrays = keras.tree.flatten(data)
     lengths = {len(array) for array in arrays}
     if len(lengths) != 1 or lengths == {0}:
-        raise DataError(f"calibrate: inputs need one number of samples, above 0. Received: {sorted(lengths)}.")
+        raise DataError(f"{what}: inputs need one number of samples, above 0. Received: {sorted(lengths)}.")
     for array in arrays:
         values = np.asarray(array)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DataError("calibrate: the data hold NaN or infinite values, which no range can hold.")
+            raise DataError(f"{what}: the data hold NaN or infinite values, which no range can hold.")
     return lengths.pop()
 
 
@@ -120,7 +130,7 @@ def batches(data: Any, batch_size: int) -> Iterator[Any]:
 
 
 def digest(model: keras.layers.Layer) -> np.ndarray:
-    """Hash all weights of a model but the calibration records and ebops_beta; seeds are no weights.
+    """Hash all weights of a model but those of `NOT_DIGESTED`; seeds are no weights.
 
     Returns:
         Eight int32 words of a SHA-256 hash.

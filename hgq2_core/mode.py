@@ -1,21 +1,33 @@
-"""The mode in which quantizers run, read at call time: normal, or calibrating."""
+"""The mode in which quantizers run, read at call time: normal, calibrating, or fitting."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
-_calibrating: ContextVar[bool] = ContextVar("hgq2_calibrating", default=False)
+Mode = Literal["normal", "calibrate", "fit"]
 
-is_calibrating = _calibrating.get
+_mode: ContextVar[Mode] = ContextVar("hgq2_mode", default="normal")
+
+mode = _mode.get
 
 
 @contextmanager
-def calibrating() -> Iterator[None]:
-    """Let every quantizer that tracks its range widen it by what it sees, for the calls made inside."""
-    token = _calibrating.set(True)
+def _running(wanted: Mode) -> Iterator[None]:
+    token = _mode.set(wanted)
     try:
         yield
     finally:
-        _calibrating.reset(token)
+        _mode.reset(token)
+
+
+def calibrating() -> AbstractContextManager[None]:
+    """Let every quantizer that tracks its range widen it by what it sees, for the calls made inside."""
+    return _running("calibrate")
+
+
+def fitting() -> AbstractContextManager[None]:
+    """Let every quantizer that is told to fit set its range to what it sees, for the calls made inside."""
+    return _running("fit")

@@ -78,6 +78,9 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     step_follows_range = False
     """Whether a wider range makes the step coarser, so that calibration must look again."""
 
+    fits_range = False
+    """Whether `hgq2_core.fit_ranges` sets its range from what it sees."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # The name must lead back here, where the registry finds the class.

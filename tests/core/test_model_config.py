@@ -48,8 +48,8 @@ training:
 ABSENT = object()
 LAYER, QUANTIZER = "model.layers.0", "model.layers.0.kernel_quantizer"
 KBI_FIELDS = (
-    "b, b_bounds, b_regularizer, granularity, i, i_bounds, i_decay, i_regularizer, k, overflow_mode, round_mode, "
-    "trainable"
+    "b, b_bounds, b_regularizer, fit_to, granularity, i, i_bounds, i_decay, i_regularizer, k, noise, overflow_mode, "
+    "round_mode, scale_gradient, trainable"
 )
 DENSE_FIELDS = (
     "activation, activity_regularizer, bias_constraint, bias_initializer, bias_quantizer, bias_regularizer, dtype, "
@@ -58,7 +58,10 @@ DENSE_FIELDS = (
 )
 GRANULARITY = "Allowed: 'tensor', 'channel', 'element', a list."
 NAME_RULE = "a name begins with a letter or digit and goes on with letters, digits, `_` and `-`."
-QUANTIZERS = "fixed_point.kbi, fixed_point.kif"
+QUANTIZERS = (
+    "fixed_point.binary, fixed_point.kbi, fixed_point.kif, fixed_point.none, fixed_point.power_of_two, "
+    "fixed_point.ternary"
+)
 LAYERS = "layers.dense, layers.einsum_dense, and keras.<Layer> (hgq2 list layers)"
 OPTIMIZERS = (
     "adadelta, adafactor, adagrad, adam, adam_w, adamax, ftrl, lamb, lion, muon, nadam, rmsprop, "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from hgq2_core.config.quantizer import Granularity, QuantizerConfig, Slot
-from hgq2_core.config.strict import Interval
+from hgq2_core.config.strict import Interval, Strict
 from hgq2_fixed_point.modes import OverflowMode, RoundMode
 
 if TYPE_CHECKING:
@@ -17,6 +17,18 @@ BITS_LIMIT = 60
 """No bound on a bit variable reaches further: beyond it, a step is not a normal float32."""
 
 Cost = Annotated[float, Field(ge=0)]
+
+
+class FitTo(Strict):
+    """How integer bits are set from values.
+
+    Args:
+        percentile: of the magnitudes that must fit; what lies beyond saturates or wraps.
+        margin: bits added on top.
+    """
+
+    percentile: Annotated[float, Field(gt=0, le=100)] = 100.0
+    margin: int = 0
 
 
 class FixedPoint(QuantizerConfig):
@@ -32,6 +44,11 @@ class FixedPoint(QuantizerConfig):
         i_regularizer: cost of one integer bit in the loss.
         i_decay: how far i of a WRAP activation sinks per training step.
         trainable: whether gradients move the bits.
+        scale_gradient: whether the gradient that the bits get from the values is multiplied by sqrt(1 / elements that
+            share them), the batch not counted.
+        noise: share of the quantization that training sees, from 0, none, to 1, all; inference always quantizes. Less
+            than 1 makes it a variable, for a schedule to move.
+        fit_to: how `hgq2_core.fit_ranges` sets i from the values before training; None leaves it.
     """
 
     k: Literal[0, 1] = 1
@@ -43,6 +60,9 @@ class FixedPoint(QuantizerConfig):
     i_regularizer: Cost = 0.0
     i_decay: Annotated[float, Field(ge=0)] = 0.01
     trainable: bool = True
+    scale_gradient: bool = False
+    noise: Annotated[float, Field(ge=0, le=1)] = 1.0
+    fit_to: FitTo | None = None
 
     bounded: ClassVar[tuple[str, ...]] = ("i",)
     """Fields that have `<field>_bounds`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -9,12 +10,13 @@ import keras
 import numpy as np
 
 from hgq2_core.config.quantizer import Slot
+from hgq2_core.errors import ConfigError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.mode import is_calibrating
+from hgq2_core.mode import mode
 from hgq2_core.quantizer import Quantizer
 from hgq2_core.tensors import reshape
 from hgq2_fixed_point import ops
-from hgq2_fixed_point.config import KBI, KIF, FixedPoint
+from hgq2_fixed_point.config import KBI, KIF, FitTo, FixedPoint
 
 A = TypeVar("A")
 C = TypeVar("C", bound=FixedPoint)
@@ -37,6 +39,12 @@ class FixedPointQuantizer(Quantizer[C]):
         self.tracks_range = wraps and self.slot.role == "activation"
         self.follows_values = wraps and not self.tracks_range
         self.counted_sign = float(config.k) if config.overflow_mode in COUNTS_SIGN else 0.0
+        self.fits_range = config.fit_to is not None
+        if self.follows_values and self.fits_range:
+            raise ConfigError(
+                f"{self.slot}: fit_to has nothing to set: i of a {self.slot.role} with overflow_mode="
+                f"{config.overflow_mode!r} is what the present values need. Remove fit_to, or use a saturating mode."
+            )
         # Inside its own range a value never wraps; beyond the bound on i it saturates.
         self.overflow_mode = "SAT" if self.follows_values else config.overflow_mode
 
@@ -57,6 +65,18 @@ class FixedPointQuantizer(Quantizer[C]):
         self.sign = None
         if self.tracks_range:
             self.sign = self.add_bits("k", shape, config.k, (0, 1), trainable=False)
+        self.noise = None
+        if config.noise < 1.0:
+            self.noise = self.add_weight(
+                name="noise",
+                shape=(),
+                initializer=keras.initializers.Constant(config.noise),
+                dtype="float32",
+                trainable=False,
+                autocast=False,
+            )
+        sharing = math.prod(size or 1 for size in self.value_shape) // math.prod(shape)
+        self.gradient_scale = sharing**-0.5 if config.scale_gradient else 1.0
         paid = {id(variable): coefficient for coefficient, variable in self.costs}
         self.regularizers = paid.get(id(self.i), 0.0), paid.get(id(self.fraction), 0.0)
         super().build(input_shape)
@@ -68,7 +88,10 @@ class FixedPointQuantizer(Quantizer[C]):
 
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]
         """Quantize; an activation that wraps is only rounded in training and calibration, and its range follows."""
-        calibrating = is_calibrating()
+        present = mode()
+        if present == "fit" and self.config.fit_to is not None:
+            self.fit_range(x, self.config.fit_to)
+        calibrating = present == "calibrate"
         if self.tracks_range and (training or calibrating):
             q, bits, paid = self.quantize_tracking(x, 0.0 if calibrating else self.config.i_decay)
         elif self.follows_values:
@@ -84,9 +107,10 @@ class FixedPointQuantizer(Quantizer[C]):
                 by_width=self.step_follows_range,
                 offset=self.counted_sign,
                 regularizers=self.regularizers,
+                gradient_scale=self.gradient_scale,
             )
         self.shared.offer(bits, paid)
-        return q
+        return q if self.noise is None or not training else self.noise * q + (1.0 - self.noise) * x
 
     def quantize_following(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Quantize with the range that the present values need."""
@@ -100,6 +124,7 @@ class FixedPointQuantizer(Quantizer[C]):
             axes=self.shared_axes,
             bounds=config.i_bounds,
             regularizer=self.regularizers[1],
+            gradient_scale=self.gradient_scale,
         )
         return outputs
 
@@ -117,10 +142,19 @@ class FixedPointQuantizer(Quantizer[C]):
             decay=decay,
             bounds=config.i_bounds,
             regularizer=self.regularizers[1],
+            gradient_scale=self.gradient_scale,
         )
         self.i.assign(i)
         self.sign.assign(k)
         return q, bits, paid
+
+    def fit_range(self, x: Tensor, fit: FitTo) -> None:
+        """Set i to what these values need, but for the largest magnitudes if so told."""
+        values = keras.ops.convert_to_numpy(x)
+        most = np.percentile(np.abs(values), fit.percentile, axis=self.shared_axes, keepdims=True)
+        self.i.assign(
+            keras.ops.clip(self.needed_bits(np.clip(values, -most, most)) + fit.margin, *self.config.i_bounds)
+        )
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""
@@ -133,8 +167,10 @@ class FixedPointQuantizer(Quantizer[C]):
 
     def integer_bits(self, x: Tensor) -> Tensor:
         """Give i: the variable, or what the present values need, within bounds."""
-        if self.i is not None:
-            return self.i
+        return self.needed_bits(x) if self.i is None else self.i
+
+    def needed_bits(self, x: Tensor) -> Tensor:
+        """Give the smallest i that holds the values after rounding, within bounds."""
         config = self.config
         return ops.follow(
             x,

@@ -102,6 +102,7 @@ def quantize_counted(
     by_width: bool,
     offset: float,
     regularizers: tuple[float, float],
+    gradient_scale: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Quantize for inference, or with a range that is not state, and count the bits in the same step.
 
@@ -115,13 +116,23 @@ def quantize_counted(
         by_width: which of the two `fraction` is.
         offset: bits counted on top, such as the sign.
         regularizers: coefficients of i and `fraction`; 0 for i where it is no variable.
+        gradient_scale: factor of the quantized values' gradients for i and `fraction`.
 
     Returns:
         The quantized values; max(0, i + f + offset) of the shape of the bits (NUMERICS.md §7); and the sum of i and
         `fraction` times their regularizers, a scalar. All have gradients.
     """
     return _backend.quantize_counted(
-        x, k, i, fraction, round_mode, overflow_mode, by_width=by_width, offset=offset, regularizers=regularizers
+        x,
+        k,
+        i,
+        fraction,
+        round_mode,
+        overflow_mode,
+        by_width=by_width,
+        offset=offset,
+        regularizers=regularizers,
+        gradient_scale=gradient_scale,
     )
 
 
@@ -189,6 +200,7 @@ def quantize_following(
     axes: tuple[int, ...],
     bounds: tuple[float, float],
     regularizer: float,
+    gradient_scale: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Quantize with the smallest i that holds the present values (NUMERICS.md §3), and count the bits.
 
@@ -203,6 +215,7 @@ def quantize_following(
         axes: as in `follow`.
         bounds: as in `follow`.
         regularizer: coefficient of `fraction`.
+        gradient_scale: factor of the quantized values' gradient for `fraction`.
 
     Returns:
         The quantized values; max(0, i + f) of the shape of the bits; and the sum of `fraction` times its regularizer, a
@@ -217,6 +230,7 @@ def quantize_following(
         axes=axes,
         bounds=bounds,
         regularizer=regularizer,
+        gradient_scale=gradient_scale,
     )
 
 
@@ -232,6 +246,7 @@ def quantize_tracking(
     decay: float,
     bounds: tuple[float, float],
     regularizer: float,
+    gradient_scale: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Let a range follow the values (NUMERICS.md §3), and quantize with it: rounded, not wrapped.
 
@@ -248,6 +263,7 @@ def quantize_tracking(
         decay: how far i sinks.
         bounds: of i.
         regularizer: coefficient of `fraction`.
+        gradient_scale: factor of the quantized values' gradient for `fraction`.
 
     Returns:
         The quantized values, the bits that the cost counts, and the sum of `fraction` times its regularizer, with
@@ -264,4 +280,5 @@ def quantize_tracking(
         decay=decay,
         bounds=bounds,
         regularizer=regularizer,
+        gradient_scale=gradient_scale,
     )

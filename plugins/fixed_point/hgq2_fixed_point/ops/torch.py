@@ -44,6 +44,10 @@ def _number(value: float) -> Tensor:
     return torch.tensor(value)
 
 
+def _ln2(scale: float) -> Tensor:
+    return LN2 if scale == 1.0 else _number(scale * math.log(2.0))
+
+
 def _power(n: Tensor, dtype: torch.dtype) -> Tensor:
     """2^n for n rounded half to even, in memory of its own; n within the exponents of normal numbers.
 
@@ -194,9 +198,10 @@ class _Quantize(torch.autograd.Function):
         by_width: bool,
         offset: float,
         regularizers: tuple[float, float],
+        gradient_scale: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        ctx.regularizers = regularizers
+        ctx.regularizers, ctx.ln2 = regularizers, _ln2(gradient_scale)
         ctx.k, ctx.by_width, ctx.symmetric = k, by_width, overflow_mode == "SAT_SYM"
         ctx.wraps = overflow_mode in ("WRAP", "WRAP_SM")
         ctx.shapes = x.shape, i.shape, fraction.shape
@@ -237,13 +242,13 @@ class _Quantize(torch.autograd.Function):
             grad_x = grad
             if needs_fraction:
                 x, q, _ = ctx.saved_tensors
-                grad_fraction = _sum_to((x - q).mul_(grad), fraction_shape).mul_(LN2)
+                grad_fraction = _sum_to((x - q).mul_(grad), fraction_shape).mul_(ctx.ln2)
         else:
             grad_x, d_i, d_f = _saturating_gradients(ctx, grad, needs_i or needs_fraction)
             if needs_i:
-                grad_i = _sum_to(d_i.sub_(d_f) if ctx.by_width else d_i, i_shape).mul_(LN2)
+                grad_i = _sum_to(d_i.sub_(d_f) if ctx.by_width else d_i, i_shape).mul_(ctx.ln2)
             if needs_fraction:
-                grad_fraction = _sum_to(d_f, fraction_shape).mul_(LN2)
+                grad_fraction = _sum_to(d_f, fraction_shape).mul_(ctx.ln2)
         if grad_bits is not None and needs_fraction:
             counted = grad_bits * (ctx.saved_tensors[2] > NOTHING)
             grad_fraction = _plus(grad_fraction, _sum_to(counted, fraction_shape))
@@ -254,7 +259,7 @@ class _Quantize(torch.autograd.Function):
             grad_i = _plus_everywhere(grad_i, grad_paid, for_i, i_shape) if needs_i else None
             grad_fraction = _plus_everywhere(grad_fraction, grad_paid, for_fraction, fraction_shape)
         grad_x = _sum_to(grad_x, x_shape) if needs_x and grad_x is not None else None
-        return grad_x, None, grad_i, grad_fraction, None, None, None, None, None, None
+        return grad_x, None, grad_i, grad_fraction, None, None, None, None, None, None, None
 
 
 def _saturating_gradients(ctx: Any, grad: Tensor, bits_too: bool) -> tuple[Tensor, Any, Any]:
@@ -358,10 +363,20 @@ def quantize_counted(
     by_width: bool,
     offset: float,
     regularizers: tuple[float, float],
+    gradient_scale: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `hgq2_fixed_point.ops.quantize_counted`."""
     return _quantize(
-        x, k, i, fraction, round_mode, overflow_mode, by_width=by_width, offset=offset, regularizers=regularizers
+        x,
+        k,
+        i,
+        fraction,
+        round_mode,
+        overflow_mode,
+        by_width=by_width,
+        offset=offset,
+        regularizers=regularizers,
+        gradient_scale=gradient_scale,
     )
 
 
@@ -377,10 +392,11 @@ def _quantize(
     training: bool = False,
     offset: float = 0.0,
     regularizers: tuple[float, float] = (0.0, 0.0),
+    gradient_scale: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     x, k, i, fraction = _values(x), _sign(k), _tensor(i), _tensor(fraction)
     outputs: tuple[Tensor, Tensor, Tensor] = _Quantize.apply(
-        x, k, i, fraction, round_mode, overflow_mode, training, by_width, offset, regularizers
+        x, k, i, fraction, round_mode, overflow_mode, training, by_width, offset, regularizers, gradient_scale
     )
     return outputs
 
@@ -482,9 +498,10 @@ class _QuantizeFollowing(torch.autograd.Function):
         axes: tuple[int, ...],
         bounds: tuple[float, float],
         regularizer: float,
+        gradient_scale: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        ctx.shape, ctx.regularizer = fraction.shape, regularizer
+        ctx.shape, ctx.regularizer, ctx.ln2 = fraction.shape, regularizer, _ln2(gradient_scale)
         paid = _paid(fraction, fraction, (0.0, regularizer))
         n = fraction.to(x.dtype).round()
         if by_width and not axes:
@@ -518,12 +535,12 @@ class _QuantizeFollowing(torch.autograd.Function):
         grad_fraction = None
         if ctx.needs_input_grad[1]:
             if grad is not None:
-                grad_fraction = _sum_to(slope.mul_(grad), ctx.shape).mul_(LN2)
+                grad_fraction = _sum_to(slope.mul_(grad), ctx.shape).mul_(ctx.ln2)
             if grad_bits is not None:
                 grad_fraction = _plus(grad_fraction, _sum_to(grad_bits * (bits > NOTHING), ctx.shape))
             if grad_paid is not None:
                 grad_fraction = _plus_everywhere(grad_fraction, grad_paid, ctx.regularizer, ctx.shape)
-        return grad_x, grad_fraction, None, None, None, None, None, None
+        return grad_x, grad_fraction, None, None, None, None, None, None, None
 
 
 def quantize_following(
@@ -536,10 +553,11 @@ def quantize_following(
     axes: tuple[int, ...],
     bounds: tuple[float, float],
     regularizer: float,
+    gradient_scale: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `hgq2_fixed_point.ops.quantize_following`."""
     outputs: tuple[Tensor, Tensor, Tensor] = _QuantizeFollowing.apply(
-        _values(x), _tensor(fraction), signed, round_mode, by_width, axes, bounds, regularizer
+        _values(x), _tensor(fraction), signed, round_mode, by_width, axes, bounds, regularizer, gradient_scale
     )
     return outputs
 
@@ -559,9 +577,10 @@ class _QuantizeTracking(torch.autograd.Function):
         decay: float,
         bounds: tuple[float, float],
         regularizer: float,
+        gradient_scale: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        ctx.shape, ctx.regularizer = f.shape, regularizer
+        ctx.shape, ctx.regularizer, ctx.ln2 = f.shape, regularizer, _ln2(gradient_scale)
         paid = _paid(f, f, (0.0, regularizer))
         f = f.round()
         scale = _power(f, x.dtype)
@@ -586,12 +605,12 @@ class _QuantizeTracking(torch.autograd.Function):
         if ctx.needs_input_grad[3]:
             x, q, bits = ctx.saved_tensors
             if grad is not None:
-                grad_f = _sum_to((x - q).mul_(grad), ctx.shape).mul_(LN2)
+                grad_f = _sum_to((x - q).mul_(grad), ctx.shape).mul_(ctx.ln2)
             if grad_bits is not None:
                 grad_f = _plus(grad_f, _sum_to(grad_bits * (bits > NOTHING), ctx.shape))
             if grad_paid is not None:
                 grad_f = _plus_everywhere(grad_f, grad_paid, ctx.regularizer, ctx.shape)
-        return grad, None, None, grad_f, None, None, None, None, None
+        return grad, None, None, grad_f, None, None, None, None, None, None
 
 
 def quantize_tracking(
@@ -606,15 +625,25 @@ def quantize_tracking(
     decay: float,
     bounds: tuple[float, float],
     regularizer: float,
+    gradient_scale: float = 1.0,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See `hgq2_fixed_point.ops.quantize_tracking`."""
     check_modes(round_mode, "WRAP")
     x, k, i, fraction = _values(x), _tensor(k), _tensor(i), _tensor(fraction)
     if not by_width:
-        return _QuantizeTracking.apply(x, k, i, fraction, round_mode, axes, decay, bounds, regularizer)
+        return _QuantizeTracking.apply(x, k, i, fraction, round_mode, axes, decay, bounds, regularizer, gradient_scale)
     i, k = _tracked_by_width(x, k, i, fraction, round_mode, axes, decay, bounds)
     outputs = _quantize(
-        x, k, i, fraction, round_mode, "WRAP", training=True, by_width=True, regularizers=(0.0, regularizer)
+        x,
+        k,
+        i,
+        fraction,
+        round_mode,
+        "WRAP",
+        training=True,
+        by_width=True,
+        regularizers=(0.0, regularizer),
+        gradient_scale=gradient_scale,
     )
     return (*outputs, i, k)
 
