@@ -21,6 +21,7 @@ from hgq2_core.errors import (
     KindError,
     ModelFileError,
     PluginError,
+    WriteError,
 )
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ __all__ = [
     "QuantizerConfig",
     "Split",
     "Splits",
+    "WriteError",
     "calibrate",
     "defaults",
     "ebops",

@@ -6,10 +6,15 @@ import contextlib
 import json
 import math
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from hgq2_core.errors import WriteError
+
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\..*)?")
 
 
 @contextlib.contextmanager
@@ -21,17 +26,58 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Yields:
         A path in the same folder, with the same suffix. Where the body raises, it is removed and `path` is untouched.
+
+    Raises:
+        WriteError: the disk is full, or the folder cannot be written to.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with _written(path):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder and those above it, where they are not there.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    with _written(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+    return Path(path)
+
+
+def remove(path: str | os.PathLike[str]) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        WriteError: it cannot be removed.
+    """
+    with _written(path):
+        Path(path).unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Say whether a file is what a process that was killed while it wrote has left, by its name."""
+    return bool(_LEFTOVER.fullmatch(path.name))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes have left in a folder; nobody else may be writing there.
+
+    Args:
+        folder: one that need not exist.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if is_leftover(path):
+            remove(path)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -61,6 +107,16 @@ def _finite(obj: Any) -> Any:
     if isinstance(obj, list | tuple):
         return [_finite(value) for value in obj]
     return None if isinstance(obj, float) and not math.isfinite(obj) else obj
+
+
+@contextlib.contextmanager
+def _written(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written. {error.strerror or error}") from error
 
 
 def _sync_folder(folder: Path) -> None:

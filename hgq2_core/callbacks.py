@@ -21,6 +21,9 @@ class EbopsLog(keras.callbacks.Callback):
 class EpochSeed(keras.callbacks.Callback):
     """Seed every epoch by its number, so that a resumed training shuffles as an undisturbed one.
 
+    So do the random layers that draw from the global generators, such as Dropout without a seed on torch. Those with a
+    seed of their own count on in a variable, which a checkpoint holds.
+
     Args:
         seed: of the whole training.
     """

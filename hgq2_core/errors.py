@@ -42,6 +42,10 @@ class ModelFileError(HGQ2Error, OSError):
     """A saved model or run directory that cannot be read."""
 
 
+class WriteError(HGQ2Error, OSError):
+    """A file or folder that cannot be written: a full disk, a missing permission."""
+
+
 def nearest(received: object, allowed: Iterable[str]) -> str:
     """Phrase the closest allowed name as a question.
 

@@ -10,10 +10,13 @@ import keras
 
 from hgq2_core.atomic import write_json
 from hgq2_core.errors import ModelFileError
+from hgq2_core.pace import Pace
 
 
 class HistoryLog(keras.callbacks.Callback):
     """Rewrite a file with the logs of every epoch so far; put it after the callbacks that add to the logs.
+
+    Where epochs are so short that writing would hold them up, the file lags behind, until training ends.
 
     Args:
         path: of the file; its folder must exist.
@@ -23,11 +26,30 @@ class HistoryLog(keras.callbacks.Callback):
         super().__init__()
         self.path = path
         self.epochs: list[dict[str, Any]] = []
+        self._pace = Pace()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add this epoch."""
         self.epochs.append({"epoch": epoch, **{name: float(value) for name, value in (logs or {}).items()}})
-        write_json(self.path, self.epochs)
+        if self._pace.due():
+            self.write()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Write what is not yet in the file."""
+        self.write()
+
+    def write(self) -> None:
+        """Write all epochs so far."""
+        with self._pace.writing():
+            write_json(self.path, self.epochs)
+
+    def get_state(self) -> list[dict[str, Any]]:
+        """Give all epochs so far."""
+        return list(self.epochs)
+
+    def set_state(self, state: list[dict[str, Any]]) -> None:
+        """Go on after these epochs."""
+        self.epochs = list(state)
 
 
 def read_json(path: Path, default: Any) -> Any:

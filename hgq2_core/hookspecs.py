@@ -29,7 +29,11 @@ def hgq2_layers() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 @hookspec
 def hgq2_callbacks() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Callback kinds: each class a `keras.callbacks.Callback` with a typed constructor."""
+    """Callback kinds: each class a `keras.callbacks.Callback` with a typed constructor.
+
+    One with state of its own has `get_state()` and `set_state(state)`, see `hgq2_core.checkpoint.Checkpoints`; without
+    them a resumed training begins it afresh.
+    """
 
 
 @hookspec

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from hgq2_core.errors import HGQ2Error
+from hgq2_core.errors import ConfigError, HGQ2Error
 
 MISMATCH, WRONG, INTERRUPTED = 1, 2, 130
 """Exit codes: the model and its integers differ; the user's input cannot be used; Ctrl-C."""
@@ -36,7 +36,7 @@ class Commands(TyperGroup):
             _complain(f"error: {error}", "red")
             raise typer.Exit(WRONG) from error
         except KeyboardInterrupt as error:
-            _complain("interrupted", "yellow")
+            _complain(". ".join(["interrupted", *map(str, error.args)]), "yellow")
             raise typer.Exit(INTERRUPTED) from error
 
 
@@ -123,7 +123,7 @@ def list_kinds(
     The part before the dot is the plugin; `kbi` will do for `fixed_point.kbi` while it is unique.
     """
     from hgq2_core.config.keras_names import keras_kinds
-    from hgq2_core.errors import ConfigError, nearest
+    from hgq2_core.errors import nearest
     from hgq2_core.kinds import registry
     from hgq2_core.loader import SORTS
 
@@ -161,18 +161,22 @@ def validate(file: ConfigFile) -> None:
 
 @app.command()
 def train(
-    file: ConfigFile,
     output: Annotated[Path, typer.Option("-o", "--output", help="A new directory for the run.", show_default=False)],
+    file: Annotated[
+        Path | None, typer.Argument(help="A model's config, YAML or JSON; not needed to resume.", show_default=False)
+    ] = None,
     epochs: Epochs = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the directory.")] = False,
 ) -> None:
     """Train a config; calibrate, verify and report the result.
 
-    The directory then holds config.yaml (complete), model.keras (to go on with), frozen.keras (to deploy),
+    The directory then holds config.yaml (complete), model.keras (the last epoch), frozen.keras (to deploy),
     metrics.json, history.json, report.html and front/.
 
-    Ctrl-C keeps the model; `hgq2 calibrate DIR` then finishes the run.
+    However a training was stopped, `hgq2 train -o DIR --resume` goes on from its last checkpoint, to the same result;
+    with a larger --epochs it trains a finished run longer. After Ctrl-C, `hgq2 calibrate DIR` ends it early.
     """
-    _train(file, output, epochs)
+    _train(file, output, epochs, resume)
 
 
 @app.command()
@@ -185,7 +189,7 @@ def demo(
     """Train the shipped digits model on real images, calibrate it, verify every test sample, and report."""
     from hgq2_core.demo import CONFIG, free_directory
 
-    _train(CONFIG, output or free_directory(Path("runs/demo")), epochs)
+    _train(CONFIG, output or free_directory(Path("runs/demo")), epochs, resume=False)
 
 
 @app.command()
@@ -197,7 +201,7 @@ def calibrate(
 
     It also finishes a run that was interrupted: it measures, verifies, freezes and reports.
     """
-    from hgq2_core.runs import recalibrate
+    from hgq2_core.training_run import recalibrate
 
     _finish(recalibrate(directory, margin))
 
@@ -260,14 +264,24 @@ def _check(found: Any) -> None:
         raise typer.Exit(WRONG)
 
 
-def _train(file: Path, output: Path, epochs: int | None) -> None:
+def _train(file: Path | None, output: Path, epochs: int | None, resume: bool) -> None:
+    from hgq2_core import training_run
     from hgq2_core.cli.progress import TrainingProgress
     from hgq2_core.config.model import load_config
-    from hgq2_core.runs import train as run
+    from hgq2_core.runs import CONFIG
 
-    config = load_config(file)
-    with TrainingProgress(out) as progress:
-        finished = run(config, output, epochs=epochs, callbacks=[progress.callback()])
+    config = None if file is None else load_config(file)
+    try:
+        with TrainingProgress(out) as progress:
+            if resume:
+                finished = training_run.resume(output, config, epochs, [progress.callback()])
+            elif config is None:
+                raise ConfigError("train: give the config FILE to train, or --resume to go on with a run.")
+            else:
+                finished = training_run.train(config, output, epochs, [progress.callback()])
+    except KeyboardInterrupt as error:
+        again = [f"To go on: hgq2 train -o {output} --resume"] if (output / CONFIG).is_file() else []
+        raise KeyboardInterrupt(*again) from error
     _finish(finished)
 
 
@@ -285,7 +299,8 @@ def _finish(finished: Any) -> None:
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
     if not metrics:
-        out.print("No metrics: the run was stopped. To finish it: hgq2 calibrate DIR", style="yellow")
+        out.print("No metrics: the run was stopped.", style="yellow")
+        out.print("To go on: hgq2 train -o DIR --resume. To end it here: hgq2 calibrate DIR", style="yellow")
         return
     test = ", ".join(f"{name} {value:.4f}" for name, value in metrics["test"].items())
     verified = metrics["verify"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -131,6 +132,7 @@ class Training(Strict):
         metrics: Keras metrics.
         epochs: passes over the training data.
         batch_size: samples per step.
+        checkpoint_every: epochs from one checkpoint to the next; more where writing would take over 2 % of the time.
         callbacks: of the installed plugins, or Keras' own (`keras.EarlyStopping`).
     """
 
@@ -139,6 +141,7 @@ class Training(Strict):
     metrics: Annotated[tuple[Annotated[Entry, METRICS], ...], FromList] = ()
     epochs: Size = 10
     batch_size: Size = 32
+    checkpoint_every: Size = 1
     callbacks: Annotated[tuple[Annotated[Entry, Kinds("callbacks")], ...], FromList] = ()
 
     def compile(self, model: keras.Model) -> None:
@@ -192,12 +195,15 @@ class ModelConfig(Strict):
     def build(self) -> keras.Model:
         """Build the Keras model, seeded, every slot resolved.
 
+        What a layer draws follows from the seed and its name alone: no other layer changes its first weights.
+
         Raises:
             ConfigError: shapes or arguments that do not fit; names the layer.
         """
-        keras.utils.set_random_seed(self.seed)
         with defaults(**{name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}):
-            return _build(self.model)
+            model = _build(self.model, self.seed)
+        keras.utils.set_random_seed(self.seed)
+        return model
 
     def load_data(self) -> Splits:
         """Load and split the data set.
@@ -216,7 +222,7 @@ class ModelConfig(Strict):
         return document
 
 
-def _build(section: ModelSection) -> keras.Model:
+def _build(section: ModelSection, seed: int) -> keras.Model:
     tensors: dict[str, Any] = {
         name: keras.Input(spec.shape, dtype=spec.dtype, name=name) for name, spec in section.inputs.items()
     }
@@ -226,6 +232,7 @@ def _build(section: ModelSection) -> keras.Model:
         where = f"model.layers.{index} ({name})"
         sources = [tensors[source] for source in (entry.inputs or (last,))]
         last = name
+        keras.utils.set_random_seed(_layer_seed(seed, name))
         with _failing(where):
             layer = _make("layers", entry.kind, {**entry.arguments, "name": name})
         with _failing(f"{where}: cannot take inputs of shape {', '.join(str(tuple(each.shape)) for each in sources)}"):
@@ -234,6 +241,10 @@ def _build(section: ModelSection) -> keras.Model:
     return keras.Model(
         inputs[0] if len(inputs) == 1 else inputs, outputs[0] if len(outputs) == 1 else outputs, name=section.name
     )
+
+
+def _layer_seed(seed: int, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "little")
 
 
 def _make(sort: str, kind: str, arguments: Mapping[str, Any]) -> Any:

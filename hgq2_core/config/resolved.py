@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -25,6 +26,28 @@ def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:
         if isinstance(layer, QLayer):
             entry.update({key: _plain(value) for key, value in layer.get_config().items()})
     return document
+
+
+def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
+    """Name the places in which two configs differ, with both values.
+
+    Args:
+        before: plain data.
+        after: the same, changed.
+        place: of both in the config.
+    """
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys([*before, *after]):
+            yield from differences(before.get(key), after.get(key), f"{place}.{key}" if place else str(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, pair in enumerate(zip(before, after, strict=True)):
+            yield from differences(*pair, f"{place}.{index}")
+    elif before != after:
+        yield f"{place}: {_short(before)} before, {_short(after)} now"
+
+
+def _short(value: Any) -> str:
+    return f"{len(value)} entries" if isinstance(value, list | Mapping) and value else repr(value)
 
 
 def _plain(value: Any) -> Any:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hgq2_core.atomic import atomic_path, write_json, write_text
+from hgq2_core.atomic import atomic_path, is_leftover, make_folder, remove, remove_leftovers, write_json, write_text
+from hgq2_core.errors import WriteError
 
 
 def test_the_new_content_takes_the_place_of_the_old_at_the_end(tmp_path: Path) -> None:
@@ -37,7 +42,7 @@ def test_an_error_leaves_the_old_content_and_no_temporary_file(tmp_path: Path, e
 def test_a_body_that_writes_nothing_is_an_error_and_changes_nothing(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(FileNotFoundError), atomic_path(target):
+    with pytest.raises(WriteError), atomic_path(target):
         pass
     assert target.read_text() == "old"
 
@@ -73,3 +78,41 @@ def test_what_json_cannot_hold_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"x": object()})
     assert (tmp_path / "a.json").read_text() == "1\n"
+
+
+def test_what_a_killed_process_left_is_known_by_its_name_and_removed(tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    kept = {"model.keras", "folder.name.json", ".hidden", ".model.partial.keras", "x.12345678.partial.json"}
+    make_folder(killed)
+    for name in kept:
+        (killed / name).touch()
+        with atomic_path(tmp_path / name) as temporary:
+            temporary.touch()
+            (killed / temporary.name).touch()
+    assert sum(map(is_leftover, killed.iterdir())) == len(kept)
+    remove_leftovers(killed)
+    assert {path.name for path in killed.iterdir()} == kept
+    remove_leftovers(tmp_path / "nowhere")
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WriteError) as error:
+        write_text(target, "new")
+    assert str(error.value) == f"{target}: cannot be written. No space left on device"
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("change", [make_folder, remove, lambda path: write_text(path, "new")])
+def test_a_place_that_cannot_be_is_an_error_that_names_it(tmp_path: Path, change: Callable[[Path], Any]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError) as error:
+        change(tmp_path / "file" / "inside")
+    assert str(error.value) == f"{tmp_path / 'file' / 'inside'}: cannot be written. Not a directory"

@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import random
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ import keras
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
-from hgq2_core.atomic import atomic_path, write_json
+from hgq2_core.atomic import atomic_path, make_folder, remove, remove_leftovers, write_json
 from hgq2_core.calibration import calibrate
 from hgq2_core.cost import ebops
 from hgq2_core.data import Splits
@@ -24,6 +25,7 @@ from hgq2_core.errors import ConfigError, ModelFileError, listing, nearest
 from hgq2_training.front import Direction, Entry, Front
 
 BATCH_SIZE = 256
+_FILE_NAME = re.compile(r"epoch_\d{4,}\.keras")
 
 
 class ParetoFront(keras.callbacks.Callback):
@@ -145,9 +147,28 @@ class ParetoFront(keras.callbacks.Callback):
         """Give what `front.json` holds: the directions, and per entry its epoch, metrics and file."""
         found = self.front.to_dict()
         if self.directory is not None:
-            for entry in found["entries"]:
-                entry["file"] = file_name(entry["epoch"])
+            named = [{**entry, "file": file_name(entry["epoch"])} for entry in found["entries"]]
+            # A resumed run has lost the models that epochs after its checkpoint had beaten, and will beat again.
+            found["entries"] = [entry for entry in named if Path(self.directory, entry["file"]).is_file()]
         return found
+
+    def get_state(self) -> list[dict[str, Any]]:
+        """Give the entries of the front."""
+        entries: list[dict[str, Any]] = self.front.to_dict()["entries"]
+        return entries
+
+    def set_state(self, state: list[dict[str, Any]]) -> None:
+        """Go on with these entries, and remove the models of all others."""
+        self._begun = True
+        self.front.entries = [Entry(item["epoch"], item["metrics"]) for item in state]
+        if self.directory is None:
+            return
+        folder = self._open(self.directory)
+        write_json(folder / "front.json", self.to_dict())
+        kept = {file_name(entry.epoch) for entry in self.front.entries}
+        for path in folder.iterdir():
+            if _FILE_NAME.fullmatch(path.name) and path.name not in kept:
+                remove(path)
 
     def _measure(self, logs: Mapping[str, Any]) -> dict[str, float]:
         values = {name: value for name, value in logs.items() if not name.startswith("val_")}
@@ -178,7 +199,7 @@ class ParetoFront(keras.callbacks.Callback):
         self.front = Front(self.metrics, self.directions, self.keep)
         if self.directory is None:
             return
-        Path(self.directory).mkdir(parents=True, exist_ok=True)
+        self._open(self.directory)
         found = self._read()
         if found is None:
             return
@@ -192,6 +213,12 @@ class ParetoFront(keras.callbacks.Callback):
             if entry.epoch < epoch and Path(self.directory, file_name(entry.epoch)).is_file():
                 self.front.offer(entry)
         self._write(entries)
+
+    @staticmethod
+    def _open(directory: str | os.PathLike[str]) -> Path:
+        folder = make_folder(directory)
+        remove_leftovers(folder)
+        return folder
 
     def _read(self) -> tuple[dict[str, str], list[Entry]] | None:
         path = Path(str(self.directory), "front.json")
@@ -212,7 +239,7 @@ class ParetoFront(keras.callbacks.Callback):
         write_json(folder / "front.json", self.to_dict())
         # Names come from the epoch, not from the file: a list that was tampered with deletes nothing else.
         for name in {file_name(entry.epoch) for entry in before} - {file_name(e.epoch) for e in self.front.entries}:
-            (folder / name).unlink(missing_ok=True)
+            remove(folder / name)
 
 
 def file_name(epoch: int) -> str:
