@@ -77,14 +77,14 @@ class Checkpoint:
             ModelFileError: the file is damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 document = json.loads(
                     arrays["document"].tobytes(),
                     object_hook=lambda item: arrays[item[_ARRAY]] if _ARRAY in item else item,
                 )
                 document["variables"] = [arrays[f"variable_{index}"] for index in range(document["variables"])]
             return cls(**document)
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             raise ModelFileError(f"{path}: is damaged, no checkpoint. {error}") from error
 
     def check(self, model: keras.Model, path: Path) -> None:
