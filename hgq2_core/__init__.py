@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from hgq2_core.graph import layers_of
     from hgq2_core.kinds import Registry, plugins
     from hgq2_core.layer import QLayer
+    from hgq2_core.model_file.limits import Limits
+    from hgq2_core.model_file.load import load_model
     from hgq2_core.quantizer import Quantizer
     from hgq2_core.verification import verify
 
@@ -46,6 +48,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "KerasAdapter": "adapters",
+    "Limits": "model_file.limits",
     "ModelConfig": "config.model",
     "QLayer": "layer",
     "Quantizer": "quantizer",
@@ -60,6 +63,7 @@ _HOMES = {
     "json_schema": "config.schema",
     "layers_of": "graph",
     "load_config": "config.model",
+    "load_model": "model_file.load",
     "plugins": "kinds",
     "summary": "cost",
     "verify": "verification",
@@ -74,6 +78,7 @@ __all__ = [
     "HGQ2Error",
     "KerasAdapter",
     "KindError",
+    "Limits",
     "ModelConfig",
     "ModelFileError",
     "PluginError",
@@ -91,6 +96,7 @@ __all__ = [
     "json_schema",
     "layers_of",
     "load_config",
+    "load_model",
     "plugins",
     "registry",
     "summary",

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
+from keras.src.backend.common import global_state
+
+WAITING = "uninitialized_variables"
+"""Where Keras keeps the variables that were made in a stateless scope."""
 
 
 def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -38,3 +43,16 @@ def functional(model: keras.Model) -> keras.Model | None:
     if isinstance(model, keras.Sequential):
         return model._functional if model.built else None
     return model if hasattr(model, "_nodes_by_depth") else None
+
+
+@contextmanager
+def unallocated() -> Iterator[None]:
+    """Let layers built inside have weights with shapes and no values, to be counted and forgotten."""
+    waiting = global_state.get_global_attribute(WAITING, [])
+    global_state.set_global_attribute(WAITING, [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # Keras would give them their values when the next such scope is left.
+        global_state.set_global_attribute(WAITING, waiting)

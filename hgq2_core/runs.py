@@ -11,9 +11,10 @@ from hgq2_core.atomic import atomic_path, is_leftover, remove_leftovers
 from hgq2_core.checkpoint import Checkpoint
 from hgq2_core.config.model import ModelConfig, load_config
 from hgq2_core.cost import Summary, summary
-from hgq2_core.errors import ConfigError, ModelFileError, PluginError
+from hgq2_core.errors import ConfigError, ModelFileError
 from hgq2_core.history import read_json
 from hgq2_core.html_report import page
+from hgq2_core.model_file.load import load_model
 
 CONFIG, MODEL, FROZEN, METRICS = "config.yaml", "model.keras", "frozen.keras", "metrics.json"
 HISTORY, REPORT, FRONT, CHECKPOINT = "history.json", "report.html", "front", "checkpoint.npz"

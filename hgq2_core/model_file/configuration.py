@@ -1,0 +1,241 @@
+"""The configuration of a model file: which classes it may name, and where.
+
+Keras builds whatever a mapping with `class_name` describes, wherever it stands. So every such mapping is checked: layers
+stand only where a model lists its layers, and each place has its own list of classes.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+
+from hgq2_core.config.files import parse_json
+from hgq2_core.config.keras_names import LARGEST, LAYERS, named_classes
+from hgq2_core.errors import ConfigError, ModelFileError, nearest
+from hgq2_core.kinds import registry
+from hgq2_core.layer import QLayer
+from hgq2_core.model_file.limits import Limits
+
+Place = tuple[str | int, ...]
+Names = Mapping[str, frozenset[str]]
+"""For each module that may be named, its classes that may be built."""
+
+METRIC_SIZE = 256
+"""No number in a metric is larger: some keep a table of that many rows and columns."""
+
+UNBOUNDED = ("seed", "shared_object_id")
+"""Integers that are no sizes."""
+
+TRUSTED = "For a file that you trust there is keras.saving.load_model."
+
+CONTAINERS: Names = {
+    "keras": frozenset({"Model", "Sequential"}),
+    "keras.src.models.functional": frozenset({"Functional"}),
+}
+QUANTIZED = {"hgq2>QLayer": "layers", "hgq2>Quantizer": "quantizers"}
+_BACKEND_OPTIMIZER = re.compile(r"keras\.src\.backend\.(torch|jax|tensorflow)\.optimizers\.\w+")
+
+
+def read_config(data: bytes, where: str, limits: Limits, compile: bool) -> dict[str, Any]:
+    """Read and check a model's configuration.
+
+    Args:
+        data: JSON.
+        where: its name, in front of messages.
+        limits: on its values and objects.
+        compile: whether the part on optimizer, loss and metrics is wanted; it is left out otherwise.
+
+    Returns:
+        What Keras may build the model from.
+
+    Raises:
+        ModelFileError: no JSON, a class that is not on the list of its place, or values beyond limits.
+    """
+    try:
+        document = parse_json(data.decode("utf-8"), where)
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{where}: is not UTF-8. {error}") from error
+    except ConfigError as error:
+        raise ModelFileError(str(error)) from error
+    if isinstance(document, dict) and not compile:
+        document.pop("compile_config", None)
+    _Check(where, limits).model(document, ())
+    return document  # type: ignore[no-any-return]
+
+
+def layers_in(entry: Mapping[str, Any], place: Place = ()) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """Give the layers of a checked configuration that are no models, at any depth, and their places."""
+    for index, layer in enumerate(entry["config"]["layers"]):
+        here = (*place, "config", "layers", index)
+        if _is_container(layer):
+            yield from layers_in(layer, here)
+        else:
+            yield here, layer
+
+
+def at(where: str, place: Place) -> str:
+    """Name a place in a file."""
+    return f"{where}: {'.'.join(map(str, place))}" if place else where
+
+
+@functools.cache
+def _layers() -> Names:
+    return {"keras.layers": frozenset({*LAYERS, "InputLayer"})}
+
+
+@functools.cache
+def _parts(*sorts: str) -> Names:
+    classes = {f"keras.{sort}": frozenset(cls.__name__ for cls in named_classes(sort).values()) for sort in sorts}
+    return {**classes, "keras": frozenset({"DTypePolicy"}), "builtins": frozenset({"function"})}
+
+
+def _layer_parts() -> Names:
+    return _parts("initializers", "regularizers", "constraints")
+
+
+def _compile_parts() -> Names:
+    return _parts("optimizers", "optimizers.schedules", "losses", "metrics")
+
+
+@functools.cache
+def _functions() -> frozenset[str]:
+    modules = (keras.activations, keras.losses, keras.metrics)
+    return frozenset(name for module in modules for name, value in vars(module).items() if inspect.isfunction(value))
+
+
+def _is_container(entry: Any) -> bool:
+    return isinstance(entry, Mapping) and entry.get("class_name") in CONTAINERS.get(str(entry.get("module")), ())
+
+
+class _Check:
+    def __init__(self, where: str, limits: Limits) -> None:
+        self.where = where
+        self.limits = limits
+        self.values_left = limits.values
+        self.objects_left = limits.objects
+
+    def error(self, place: Place, problem: str) -> ModelFileError:
+        return ModelFileError(f"{at(self.where, place)}: {problem}")
+
+    def model(self, entry: Any, place: Place) -> None:
+        self.named(entry, place, CONTAINERS)
+        layers = entry["config"].get("layers")
+        if not isinstance(layers, list):
+            raise self.error((*place, "config", "layers"), "must be a list of layers.")
+        for index, layer in enumerate(layers):
+            here = (*place, "config", "layers", index)
+            if _is_container(layer):
+                self.model(layer, here)
+            else:
+                self.layer(layer, here)
+        rest = {name: value for name, value in entry["config"].items() if name != "layers"}
+        self.value(rest, (*place, "config"), _layer_parts())
+        self.around(entry, place)
+
+    def layer(self, entry: Any, place: Place) -> None:
+        if isinstance(entry, Mapping) and entry.get("registered_name") in QUANTIZED:
+            self.quantized(entry, place)
+        else:
+            self.named(entry, place, _layers())
+        self.value(entry["config"], (*place, "config"), _layer_parts())
+        self.around(entry, place)
+
+    def around(self, entry: Mapping[str, Any], place: Place) -> None:
+        """Check what stands beside the class and its config."""
+        for name, value in entry.items():
+            if name == "compile_config":
+                self.value(value, (*place, name), _compile_parts())
+            elif name not in ("module", "class_name", "registered_name", "config"):
+                self.value(value, (*place, name), _layer_parts())
+
+    def named(self, entry: Any, place: Place, allowed: Names) -> None:
+        """Check that an object is of an allowed class, and that Keras will look for it where it says."""
+        self.count_object(entry, place)
+        name, registered = entry["class_name"], entry.get("registered_name")
+        # Keras' optimizers differ by backend, and those inside ours are named without a module.
+        module = _BACKEND_OPTIMIZER.sub("keras.optimizers", str(entry.get("module", "keras.optimizers")))
+        if name not in allowed.get(module, ()) or registered not in (None, name):
+            known = sorted({known for names in allowed.values() for known in names})
+            received = f"module {entry.get('module')!r}, class {name!r}, registered name {registered!r}"
+            raise self.error(
+                place,
+                f"a class that no file may name here. Received: {received}. Allowed: {_shown(known)}."
+                f"{nearest(name, known)} {TRUSTED}",
+            )
+
+    def quantized(self, entry: Mapping[str, Any], place: Place) -> None:
+        """Check that a class of a plugin is the one that the registry has under the kind."""
+        self.count_object(entry, place)
+        sort, config = QUANTIZED[entry["registered_name"]], entry["config"]
+        fields = config if sort == "layers" else config.get("config")
+        kind = fields.get("kind") if isinstance(fields, Mapping) else None
+        try:
+            cls = registry().load(sort, str(kind), at(self.where, (*place, "config", "kind")))
+        except ConfigError as error:  # a plugin that is missing or failed raises its own cause
+            raise ModelFileError(str(error)) from error
+        package = cls.__module__.partition(".")[0]
+        if str(entry.get("module")).partition(".")[0] != package or (sort == "layers" and not issubclass(cls, QLayer)):
+            received = f"module {entry.get('module')!r}, kind {kind!r}"
+            raise self.error(place, f"module and kind do not belong together. Received: {received}.")
+
+    def count_object(self, entry: Any, place: Place) -> None:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("class_name"), str):
+            raise self.error(place, "must be a mapping with `class_name`.")
+        if not isinstance(entry.get("config"), Mapping):
+            raise self.error((*place, "config"), "must be a mapping.")
+        self.spend_object(place)
+
+    def spend_object(self, place: Place) -> None:
+        self.objects_left -= 1
+        if self.objects_left < 0:
+            raise self.error(place, f"more than {self.limits.objects} objects.")
+
+    def value(self, value: Any, place: Place, allowed: Names, largest: int = LARGEST) -> None:
+        """Check a value, in which objects of the allowed classes may stand."""
+        self.values_left -= 1
+        if self.values_left < 0:
+            raise self.error(place, f"more than {self.limits.values} values.")
+        if isinstance(value, dict):
+            largest = self.part(value, place, allowed) if "class_name" in value else largest
+            for name, item in value.items():
+                self.value(item, (*place, name), allowed, largest)
+        elif isinstance(value, list):
+            self.shape(value, place)
+            for index, item in enumerate(value):
+                self.value(item, (*place, index), allowed, largest)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise self.error(place, f"must be a finite number. Received: {value}.")
+        elif isinstance(value, int) and abs(value) > largest and place[-1] not in UNBOUNDED:
+            raise self.error(place, f"must be a number from -{largest} to {largest}. Received: {value}.")
+
+    def part(self, entry: dict[str, Any], place: Place, allowed: Names) -> int:
+        """Check an object that is no layer; give the largest number in it."""
+        name = entry["class_name"]
+        if name == "__keras_tensor__":
+            self.spend_object(place)
+        elif name == "function" and entry.get("module") == "builtins":
+            self.spend_object(place)
+            if entry.get("config") not in _functions():
+                raise self.error((*place, "config"), f"no function of Keras. Received: {entry.get('config')!r}.")
+        elif entry.get("registered_name") == "hgq2>BitOptimizer" and "keras.optimizers" in allowed:
+            self.count_object(entry, place)
+        else:
+            self.named(entry, place, allowed)
+        return METRIC_SIZE if entry.get("module") == "keras.metrics" else LARGEST
+
+    def shape(self, sizes: list[Any], place: Place) -> None:
+        """Check the product of a list of sizes."""
+        if all(size is None or type(size) is int for size in sizes):
+            elements = math.prod(abs(size) for size in sizes if size)
+            if elements > LARGEST and place[-1] not in UNBOUNDED:
+                raise self.error(place, f"is too large a shape. Received: {sizes}. Allowed: {LARGEST} elements.")
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:10])} and {len(names) - 10} more"

@@ -1,0 +1,61 @@
+"""`load_model`: what `keras.saving.load_model` does, for files that nobody vouches for."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from hgq2_core.errors import ModelFileError, PluginError
+from hgq2_core.model_file.archive import CONFIG, WEIGHTS, read_members
+from hgq2_core.model_file.configuration import read_config
+from hgq2_core.model_file.limits import DEFAULT_LIMITS, Limits
+from hgq2_core.model_file.size import check_size
+from hgq2_core.model_file.weights import count_weights
+
+
+def load_model(
+    path: str | os.PathLike[str], *, compile: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> keras.Model:
+    """Load a `.keras` file of quantized and allow-listed Keras layers, checked before anything is built from it.
+
+    Args:
+        path: of the file.
+        compile: whether to restore optimizer, loss and metrics, to go on training; a file that only predicts needs none.
+        limits: on what the file holds.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelFileError: the file is damaged, too large, or holds what this function does not load; says where.
+        PluginError: the plugin of one of its kinds is missing or failed.
+    """
+    path = Path(path)
+    config_json, weights = read_members(path, limits)
+    where = f"{path}: {CONFIG}"
+    config = read_config(config_json, where, limits, compile)
+    check_size(config, count_weights(weights, f"{path}: {WEIGHTS}", limits), where)
+    return _load(path, config, weights, compile)
+
+
+def _load(path: Path, config: dict[str, Any], weights: bytes, compile: bool) -> keras.Model:
+    # Keras gets what was checked, not the file: that may have changed, and two readers may understand it differently.
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory) / "model.keras"
+        with zipfile.ZipFile(copy, "w") as archive:
+            archive.writestr(CONFIG, json.dumps(config))
+            archive.writestr(WEIGHTS, weights)
+        try:
+            return keras.saving.load_model(copy, compile=compile, safe_mode=True)
+        except PluginError:
+            raise
+        except Exception as error:  # a damaged file surfaces in whatever library meets the damage first
+            raise ModelFileError(
+                f"{path}: cannot be loaded; the file is damaged or not a Keras model. {error}"
+            ) from error

@@ -1,0 +1,76 @@
+"""The weights of a model file: plain numbers that lie in the file itself, and nothing else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+
+from hgq2_core.errors import ModelFileError
+from hgq2_core.model_file.limits import Limits
+
+MAX_DEPTH = 64
+NUMBERS = "biuf"
+_PLAIN = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS)
+
+
+def count_weights(data: bytes, where: str, limits: Limits) -> int:
+    """Check the weights without reading them.
+
+    Args:
+        data: an HDF5 file.
+        where: its name, in front of messages.
+        limits: on its groups and datasets.
+
+    Returns:
+        How many numbers it holds.
+
+    Raises:
+        ModelFileError: no HDF5 file; links, or data that lie elsewhere, are compressed, or are no numbers; more data
+            than the file has bytes.
+    """
+    try:
+        with h5py.File(io.BytesIO(data), "r") as file:
+            datasets = list(_datasets(file, "", where, [limits.datasets]))
+            for name, dataset in datasets:
+                _check_dataset(dataset, f"{where}: {name}")
+            size = sum(dataset.nbytes for _, dataset in datasets)
+            if size > len(data):
+                raise ModelFileError(f"{where}: its datasets have {size} bytes, and the file {len(data)}.")
+            return sum(dataset.size for _, dataset in datasets)
+    except ModelFileError:
+        raise
+    except Exception as error:  # h5py hands on whatever its library meets first
+        raise ModelFileError(f"{where}: cannot be read; the weights are damaged. {error}") from error
+
+
+def _datasets(group: Any, path: str, where: str, left: list[int]) -> Iterator[tuple[str, Any]]:
+    for name in group:
+        here = f"{path}/{name}"
+        left[0] -= 1
+        if left[0] < 0:
+            raise ModelFileError(f"{where}: has more groups and datasets than the limit.")
+        if here.count("/") > MAX_DEPTH:
+            raise ModelFileError(f"{where}: is nested deeper than {MAX_DEPTH} levels.")
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise ModelFileError(f"{where}: {here} is a {type(link).__name__}. Allowed: groups and datasets.")
+        found = group[name]
+        if isinstance(found, h5py.Group):
+            yield from _datasets(found, here, where, left)
+        elif isinstance(found, h5py.Dataset):
+            yield here, found
+        else:
+            raise ModelFileError(f"{where}: {here} is a {type(found).__name__}. Allowed: groups and datasets.")
+
+
+def _check_dataset(dataset: Any, where: str) -> None:
+    if dataset.dtype.kind not in NUMBERS:
+        raise ModelFileError(f"{where} holds no numbers. Received: dtype {dataset.dtype}.")
+    if dataset.external or dataset.id.get_create_plist().get_layout() not in _PLAIN:
+        raise ModelFileError(f"{where} is chunked, virtual or lies in another file. Allowed: plain data, as Keras writes.")
+    if dataset.shape is None or dataset.id.get_storage_size() != dataset.nbytes:
+        stored = dataset.id.get_storage_size()
+        raise ModelFileError(f"{where} is not all there. Received: shape {dataset.shape}, of which {stored} bytes are stored.")
