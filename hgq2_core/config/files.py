@@ -2,8 +2,8 @@
 
 A file is data from anyone: nothing in it may run code, hide a setting behind another of the same name, or grow when it
 is read. So scalars follow the YAML 1.2 core schema (`1e-5` is a number, `yes` is text), keys are unique strings, tags
-that name Python objects and merge keys (`<<`) are refused, and size, depth and aliases are limited. Every error says
-file, line and column.
+that name Python objects and merge keys (`<<`) are refused, and size, depth, the number of values and aliases are
+limited. Every error says file, line and column.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 MAX_ALIASES = 100
 MAX_ALIASED_NODES = 10_000
+MAX_VALUES = 20_000
+MAX_KEY = 200
+MAX_DIGITS = 100
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -80,12 +83,13 @@ def parse_yaml(text: str, where: str) -> Any:
         raise _error(where, error.problem_mark or error.context_mark, problem) from None
 
 
-def parse_json(text: str, where: str) -> Any:
+def parse_json(text: str, where: str, max_values: int = MAX_VALUES) -> Any:
     """Read one JSON document; the same rules and limits as for YAML, `NaN` and `Infinity` included.
 
     Args:
         text: the document; nothing but white space gives None.
         where: the name of the source, put in front of line and column in errors.
+        max_values: limit on the number of values, keys included.
 
     Returns:
         Dictionaries, lists, strings, numbers, booleans and None.
@@ -93,7 +97,7 @@ def parse_json(text: str, where: str) -> Any:
     Raises:
         ConfigError: the text is not JSON, or breaks a rule of this module.
     """
-    return _JSONReader(text, where).document()
+    return _JSONReader(text, where, max_values).document()
 
 
 def _read_text(path: Path) -> str:
@@ -130,6 +134,8 @@ def _error(where: str, mark: Any, problem: str) -> ConfigError:
 
 
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+TOO_MANY = "more than {} values; a configuration holds settings, not data"
+TOO_LONG = f"a key of more than {MAX_KEY} characters"
 LONE_SURROGATE = "the text holds half of a character (a surrogate escape); write the character itself"
 
 
@@ -148,6 +154,8 @@ MAPPING, SEQUENCE = PREFIX + "map", PREFIX + "seq"
 
 
 def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"more than {MAX_DIGITS} digits")
     base = {"0o": 8, "0x": 16}.get(text[:2], 10)
     return int(text, base)
 
@@ -198,6 +206,7 @@ class _YAMLReader:
         self.events: Any = _CoreSchemaLoader(text)  # PyYAML does not type its events
         self.where = where
         self.anchored: dict[str, _Anchored] = {}
+        self.values = 0
         self.aliases = 0
         self.aliased_nodes = 0
 
@@ -217,6 +226,9 @@ class _YAMLReader:
 
     def node(self, level: int) -> _Anchored:
         event = self.events.get_event()
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise self.error(event, TOO_MANY.format(MAX_VALUES))
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, level)
         if isinstance(event, yaml.CollectionStartEvent) and level > MAX_DEPTH:
@@ -278,8 +290,10 @@ class _YAMLReader:
 
     def check_key(self, event: yaml.Event, key: object) -> None:
         if not isinstance(key, str):
-            shown = "null" if key is None else str(key)
+            shown = "null" if key is None else str(key)[:MAX_KEY]
             raise self.error(event, f"key {shown} is a {type(key).__name__}, not text; put it in quotes")
+        if len(key) > MAX_KEY:
+            raise self.error(event, TOO_LONG)
         if key == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
             raise self.error(event, "merge keys (<<) are not supported; write the keys out")
 
@@ -298,7 +312,7 @@ class _YAMLReader:
             if not re.fullmatch(pattern, event.value):
                 raise ValueError
             result = value(event.value)
-        except ValueError:  # also an integer of more digits than Python converts
+        except ValueError:  # also an integer of too many digits
             raise self.error(event, f"{event.value[:40]!r} is not a {tag.removeprefix(PREFIX)}") from None
         if isinstance(result, str) and not _is_unicode(result):
             raise self.error(event, LONE_SURROGATE)
@@ -314,10 +328,12 @@ class _JSONReader:
     decoder = json.JSONDecoder()
     space = re.compile(r"[ \t\n\r]*")
 
-    def __init__(self, text: str, where: str) -> None:
+    def __init__(self, text: str, where: str, max_values: int) -> None:
         self.text = text
         self.where = where
         self.position = 0
+        self.max_values = max_values
+        self.values = 0
 
     def document(self) -> Any:
         if not self.next():
@@ -347,6 +363,9 @@ class _JSONReader:
 
     def value(self, level: int) -> Any:
         character = self.next()
+        self.values += 1
+        if self.values > self.max_values:
+            raise self.error(TOO_MANY.format(self.max_values))
         if character in ("{", "["):
             if level > MAX_DEPTH:
                 raise self.error(TOO_DEEP)
@@ -385,6 +404,8 @@ class _JSONReader:
                 raise self.error("expected a key in double quotes")
             start = self.position
             key = self.value(level + 1)
+            if len(key) > MAX_KEY:
+                raise self.error(TOO_LONG, start)
             if key in values:
                 raise self.error(_twice(key, *_line_and_column(self.text, starts[key])), start)
             starts[key] = start

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import keras
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hgq2_core.config.entries import LOSSES, METRICS, OPTIMIZERS, Entry, Kinds, LayerEntry, LayerKinds, Name
 from hgq2_core.config.files import read_document
@@ -37,6 +38,13 @@ class InputSpec(Strict):
 
     shape: Annotated[tuple[Size | None, ...], FromList]
     dtype: Literal["float32", "float64", "int32"] = "float32"
+
+    @field_validator("shape")
+    @classmethod
+    def _check_elements(cls, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if math.prod(size or 1 for size in shape) > LARGEST:
+            raise ValueError(f"must have at most {LARGEST} elements. Received: {list(shape)}")
+        return shape
 
 
 class ModelSection(Strict):

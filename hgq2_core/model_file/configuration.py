@@ -58,7 +58,7 @@ def read_config(data: bytes, where: str, limits: Limits, compile: bool) -> dict[
         ModelFileError: no JSON, a class that is not on the list of its place, or values beyond limits.
     """
     try:
-        document = parse_json(data.decode("utf-8"), where)
+        document = parse_json(data.decode("utf-8"), where, limits.values)
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{where}: is not UTF-8. {error}") from error
     except ConfigError as error:
@@ -117,7 +117,6 @@ class _Check:
     def __init__(self, where: str, limits: Limits) -> None:
         self.where = where
         self.limits = limits
-        self.values_left = limits.values
         self.objects_left = limits.objects
 
     def error(self, place: Place, problem: str) -> ModelFileError:
@@ -198,9 +197,6 @@ class _Check:
 
     def value(self, value: Any, place: Place, allowed: Names, largest: int = LARGEST) -> None:
         """Check a value, in which objects of the allowed classes may stand."""
-        self.values_left -= 1
-        if self.values_left < 0:
-            raise self.error(place, f"more than {self.limits.values} values.")
         if isinstance(value, dict):
             largest = self.part(value, place, allowed) if "class_name" in value else largest
             for name, item in value.items():

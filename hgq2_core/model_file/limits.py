@@ -13,7 +13,7 @@ class Limits:
         file_bytes: size of the file, and of the weights in it.
         ratio: how many times larger than its packed form a part of the file may be.
         config_bytes: size of the configuration.
-        values: values in the configuration.
+        values: values in the configuration, keys included.
         objects: layers, tensors, initializers and other objects in the configuration.
         datasets: groups and datasets in the weights.
     """

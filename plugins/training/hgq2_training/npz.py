@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -23,6 +23,11 @@ from hgq2_training.splitting import (
     split,
 )
 from hgq2_training.splitting import standardize as standardized
+
+MAX_RATIO = 100
+"""How many times larger than its packed form an array may be, once it is larger than `ALWAYS_UNPACKED`."""
+
+ALWAYS_UNPACKED = 64 << 20
 
 
 class Npz:
@@ -138,6 +143,7 @@ class Npz:
         where = f"{self.path}: {name!r}"
         if name not in archive.files:
             raise DataError(f"{where} is not in the file. It holds: {listing(archive.files)}.{nearest(name, archive)}")
+        _check_packing(archive.zip.infolist(), name, where)
         try:
             array = archive[name]
         except Exception as error:  # a damaged header raises whatever Python's tokenizer does
@@ -145,6 +151,16 @@ class Npz:
             raise DataError(f"{where} {why}: {error}") from error
         _check(array, where)
         return array
+
+
+def _check_packing(members: Iterable[zipfile.ZipInfo], name: str, where: str) -> None:
+    for member in members:
+        packed, unpacked = member.compress_size, member.file_size
+        if member.filename.removesuffix(".npy") == name and unpacked > ALWAYS_UNPACKED and unpacked > MAX_RATIO * packed:
+            raise DataError(
+                f"{where} grows too much when it is unpacked. Received: {packed} bytes that become {unpacked}. "
+                f"Allowed: {MAX_RATIO} times as many; np.savez writes arrays that are not packed."
+            )
 
 
 def _check(array: Array, where: str) -> None:
