@@ -1,7 +1,7 @@
 """The configuration of a model file: which classes it may name, and where.
 
-Keras builds whatever a mapping with `class_name` describes, wherever it stands. So every such mapping is checked: layers
-stand only where a model lists its layers, and each place has its own list of classes.
+Keras builds whatever a mapping with `class_name` describes, wherever it stands. So every such mapping is checked:
+layers stand only where a model lists its layers, and each place has its own list of classes.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class _Check:
             else:
                 self.layer(layer, here)
         rest = {name: value for name, value in entry["config"].items() if name != "layers"}
-        self.value(rest, (*place, "config"), _layer_parts())
+        self.layer_value(rest, (*place, "config"))
         self.around(entry, place)
 
     def layer(self, entry: Any, place: Place) -> None:
@@ -142,16 +142,16 @@ class _Check:
             self.quantized(entry, place)
         else:
             self.named(entry, place, _layers())
-        self.value(entry["config"], (*place, "config"), _layer_parts())
+        self.layer_value(entry["config"], (*place, "config"))
         self.around(entry, place)
 
     def around(self, entry: Mapping[str, Any], place: Place) -> None:
         """Check what stands beside the class and its config."""
         for name, value in entry.items():
             if name == "compile_config":
-                self.value(value, (*place, name), _compile_parts())
+                self.value(value, (*place, name), _compile_parts(), LARGEST)
             elif name not in ("module", "class_name", "registered_name", "config"):
-                self.value(value, (*place, name), _layer_parts())
+                self.layer_value(value, (*place, name))
 
     def named(self, entry: Any, place: Place, allowed: Names) -> None:
         """Check that an object is of an allowed class, and that Keras will look for it where it says."""
@@ -195,14 +195,20 @@ class _Check:
         if self.objects_left < 0:
             raise self.error(place, f"more than {self.limits.objects} objects.")
 
-    def value(self, value: Any, place: Place, allowed: Names, largest: int = LARGEST) -> None:
+    def layer_value(self, value: Any, place: Place) -> None:
+        """Check a value that belongs to a layer."""
+        self.value(value, place, _layer_parts(), self.limits.elements)
+
+    def value(self, value: Any, place: Place, allowed: Names, largest: int) -> None:
         """Check a value, in which objects of the allowed classes may stand."""
         if isinstance(value, dict):
-            largest = self.part(value, place, allowed) if "class_name" in value else largest
+            if "class_name" in value:
+                self.part(value, place, allowed)
+                largest = METRIC_SIZE if value.get("module") == "keras.metrics" else largest
             for name, item in value.items():
                 self.value(item, (*place, name), allowed, largest)
         elif isinstance(value, list):
-            self.shape(value, place)
+            self.shape(value, place, largest)
             for index, item in enumerate(value):
                 self.value(item, (*place, index), allowed, largest)
         elif isinstance(value, float) and not math.isfinite(value):
@@ -210,8 +216,8 @@ class _Check:
         elif isinstance(value, int) and abs(value) > largest and place[-1] not in UNBOUNDED:
             raise self.error(place, f"must be a number from -{largest} to {largest}. Received: {value}.")
 
-    def part(self, entry: dict[str, Any], place: Place, allowed: Names) -> int:
-        """Check an object that is no layer; give the largest number in it."""
+    def part(self, entry: dict[str, Any], place: Place, allowed: Names) -> None:
+        """Check an object that is no layer."""
         name = entry["class_name"]
         if name == "__keras_tensor__":
             self.spend_object(place)
@@ -223,14 +229,13 @@ class _Check:
             self.count_object(entry, place)
         else:
             self.named(entry, place, allowed)
-        return METRIC_SIZE if entry.get("module") == "keras.metrics" else LARGEST
 
-    def shape(self, sizes: list[Any], place: Place) -> None:
+    def shape(self, sizes: list[Any], place: Place, largest: int) -> None:
         """Check the product of a list of sizes."""
         if all(size is None or type(size) is int for size in sizes):
             elements = math.prod(abs(size) for size in sizes if size)
-            if elements > LARGEST and place[-1] not in UNBOUNDED:
-                raise self.error(place, f"is too large a shape. Received: {sizes}. Allowed: {LARGEST} elements.")
+            if elements > largest:
+                raise self.error(place, f"is too large a shape. Received: {sizes}. Allowed: {largest} elements.")
 
 
 def _shown(names: list[str]) -> str:

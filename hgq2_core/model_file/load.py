@@ -19,14 +19,12 @@ from hgq2_core.model_file.size import check_size
 from hgq2_core.model_file.weights import count_weights
 
 
-def load_model(
-    path: str | os.PathLike[str], *, compile: bool = False, limits: Limits = DEFAULT_LIMITS
-) -> keras.Model:
+def load_model(path: str | os.PathLike[str], *, compile: bool = False, limits: Limits = DEFAULT_LIMITS) -> keras.Model:
     """Load a `.keras` file of quantized and allow-listed Keras layers, checked before anything is built from it.
 
     Args:
         path: of the file.
-        compile: whether to restore optimizer, loss and metrics, to go on training; a file that only predicts needs none.
+        compile: whether to restore optimizer, loss and metrics, to go on training; predicting needs none.
         limits: on what the file holds.
 
     Returns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +34,7 @@ def count_weights(data: bytes, where: str, limits: Limits) -> int:
     """
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            datasets = list(_datasets(file, "", where, [limits.datasets]))
+            datasets = list(_datasets(file, "", where, limits, itertools.count(1)))
             for name, dataset in datasets:
                 _check_dataset(dataset, f"{where}: {name}")
             size = sum(dataset.nbytes for _, dataset in datasets)
@@ -46,12 +47,11 @@ def count_weights(data: bytes, where: str, limits: Limits) -> int:
         raise ModelFileError(f"{where}: cannot be read; the weights are damaged. {error}") from error
 
 
-def _datasets(group: Any, path: str, where: str, left: list[int]) -> Iterator[tuple[str, Any]]:
+def _datasets(group: Any, path: str, where: str, limits: Limits, counter: Iterator[int]) -> Iterator[tuple[str, Any]]:
     for name in group:
         here = f"{path}/{name}"
-        left[0] -= 1
-        if left[0] < 0:
-            raise ModelFileError(f"{where}: has more groups and datasets than the limit.")
+        if next(counter) > limits.datasets:
+            raise ModelFileError(f"{where}: more than {limits.datasets} groups and datasets.")
         if here.count("/") > MAX_DEPTH:
             raise ModelFileError(f"{where}: is nested deeper than {MAX_DEPTH} levels.")
         link = group.get(name, getlink=True)
@@ -59,7 +59,7 @@ def _datasets(group: Any, path: str, where: str, left: list[int]) -> Iterator[tu
             raise ModelFileError(f"{where}: {here} is a {type(link).__name__}. Allowed: groups and datasets.")
         found = group[name]
         if isinstance(found, h5py.Group):
-            yield from _datasets(found, here, where, left)
+            yield from _datasets(found, here, where, limits, counter)
         elif isinstance(found, h5py.Dataset):
             yield here, found
         else:
@@ -70,7 +70,11 @@ def _check_dataset(dataset: Any, where: str) -> None:
     if dataset.dtype.kind not in NUMBERS:
         raise ModelFileError(f"{where} holds no numbers. Received: dtype {dataset.dtype}.")
     if dataset.external or dataset.id.get_create_plist().get_layout() not in _PLAIN:
-        raise ModelFileError(f"{where} is chunked, virtual or lies in another file. Allowed: plain data, as Keras writes.")
+        raise ModelFileError(
+            f"{where} is chunked, virtual or lies in another file. Allowed: plain data, as Keras writes."
+        )
     if dataset.shape is None or dataset.id.get_storage_size() != dataset.nbytes:
         stored = dataset.id.get_storage_size()
-        raise ModelFileError(f"{where} is not all there. Received: shape {dataset.shape}, of which {stored} bytes are stored.")
+        raise ModelFileError(
+            f"{where} is not all there. Received: shape {dataset.shape}, of which {stored} bytes are stored."
+        )

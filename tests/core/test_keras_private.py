@@ -119,3 +119,22 @@ def test_keras_wraps_quantize_and_we_undo_it():
     quantizer.build((2,))
     quantizer.quantize(keras.ops.convert_to_tensor([0.3, 0.5]), True)
     assert [variable.name for variable in quantizer.variables] == ["f", "i"]
+
+
+def test_unallocated_layers_have_shapes_and_wait_for_nothing():
+    """Keras lists variables made in a stateless scope, and gives them their values when such a scope is left."""
+    waiting = _keras.global_state.get_global_attribute
+    with keras.StatelessScope(initialize_variables=False):
+        mine = layers.Dense(2)
+        mine.build((None, 3))
+        assert waiting("uninitialized_variables") == mine.weights
+    with _keras.unallocated():
+        large = layers.Dense(1 << 24)
+        large.build((None, 1 << 24))
+        assert [tuple(weight.shape) for weight in large.weights] == [(1 << 24, 1 << 24), (1 << 24,)]
+        assert waiting("uninitialized_variables") == large.weights
+    assert waiting("uninitialized_variables") == mine.weights
+    with keras.StatelessScope():
+        pass
+    assert waiting("uninitialized_variables") == []
+    assert mine.get_weights()[0].shape == (3, 2)
