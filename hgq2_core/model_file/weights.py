@@ -73,8 +73,8 @@ def _check_dataset(dataset: Any, where: str) -> None:
         raise ModelFileError(
             f"{where} is chunked, virtual or lies in another file. Allowed: plain data, as Keras writes."
         )
-    if dataset.shape is None or dataset.id.get_storage_size() != dataset.nbytes:
-        stored = dataset.id.get_storage_size()
+    stored = dataset.id.get_storage_size()
+    if dataset.shape is None or stored != dataset.nbytes:
         raise ModelFileError(
             f"{where} is not all there. Received: shape {dataset.shape}, of which {stored} bytes are stored."
         )

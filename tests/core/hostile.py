@@ -248,9 +248,7 @@ MODELS: dict[str, Callable[[Innocent, Path], None]] = {
     "a list": lambda innocent, path: innocent.with_members(path, config=b"[]"),
     "many values": lambda innocent, path: innocent.with_members(path, config=b"[" + b"1," * 900_000),
     "many objects": lambda innocent, path: innocent.with_config(path, objects(6_000)),
-    "key twice": lambda innocent, path: innocent.with_members(
-        path, config=b'{"class_name": "Dense", "class_name": "x"}'
-    ),
+    "key twice": lambda innocent, path: innocent.with_members(path, config=b'{"class_name": "a", "class_name": "b"}'),
     "nan": lambda innocent, path: innocent.with_config(path, argument("kernel_quantizer", {"b": float("nan")})),
     "infinite": lambda innocent, path: innocent.with_members(
         path, config=innocent.members[CONFIG].replace(b'"b": 8.0', b'"b": 1e999')

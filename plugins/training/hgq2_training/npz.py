@@ -156,11 +156,7 @@ class Npz:
 def _check_packing(members: Iterable[zipfile.ZipInfo], name: str, where: str) -> None:
     for member in members:
         packed, unpacked = member.compress_size, member.file_size
-        if (
-            member.filename.removesuffix(".npy") == name
-            and unpacked > ALWAYS_UNPACKED
-            and unpacked > MAX_RATIO * packed
-        ):
+        if member.filename.removesuffix(".npy") == name and unpacked > max(ALWAYS_UNPACKED, MAX_RATIO * packed):
             raise DataError(
                 f"{where} grows too much when it is unpacked. Received: {packed} bytes that become {unpacked}. "
                 f"Allowed: {MAX_RATIO} times as many; np.savez writes arrays that are not packed."
