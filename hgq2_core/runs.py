@@ -42,12 +42,7 @@ def load(directory: str | Path, frozen: bool = False) -> keras.Model:
         if (Path(directory) / CONFIG).is_file():
             where = f"The training did not end. To go on: hgq2 train -o {directory} --resume."
         raise ModelFileError(f"{path}: no such file. {where} Received: {directory}")
-    try:
-        return keras.saving.load_model(path)
-    except (PluginError, ConfigError):
-        raise
-    except Exception as error:  # damaged files surface in whatever library meets the damage first
-        raise ModelFileError(f"{path}: cannot be loaded; the file is damaged or not a Keras model. {error}") from error
+    return load_model(path, compile=True)
 
 
 def load_recorded(directory: str | Path) -> ModelConfig:
