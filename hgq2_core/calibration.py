@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -57,7 +57,8 @@ def calibrate(model: keras.Model, data: Any, margin: int = 0, batch_size: int = 
     if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
         raise ConfigError(f"calibrate: margin is a number of bits, 0 or more. Received: margin={margin!r}.")
     quantizers = tracked(model)
-    samples = check_data(data, "calibrate")
+    samples = count_samples(data, "calibrate")
+    check_finite(data, "calibrate")
     before = _state(quantizers)
     try:
         for quantizer in quantizers:
@@ -94,25 +95,36 @@ def _restore(quantizers: list[Quantizer[Any]], state: list[Any]) -> None:
         variable.assign(value)
 
 
-def check_data(data: Any, what: str) -> int:
-    """Give the number of samples.
+def count_samples(data: Any, what: str) -> int:
+    """Give the number of samples in an array, or a structure of them.
 
     Args:
-        data: a model's inputs, samples first.
-        what: is asked of them, for the message.
+        data: arrays, samples first.
+        what: what is to be done with them, for the message.
 
     Raises:
-        DataError: no samples, or NaN or infinite values.
+        DataError: no samples, or arrays of different lengths.
     """
-    arrays = keras.tree.flatten(data)
-    lengths = {len(array) for array in arrays}
+    lengths = {len(array) for array in keras.tree.flatten(data)}
     if len(lengths) != 1 or lengths == {0}:
         raise DataError(f"{what}: inputs need one number of samples, above 0. Received: {sorted(lengths)}.")
-    for array in arrays:
+    return lengths.pop()
+
+
+def check_finite(data: Any, what: str) -> None:
+    """Refuse NaN and infinite values.
+
+    Args:
+        data: arrays, or a structure of them.
+        what: what is to be done with them, for the message.
+
+    Raises:
+        DataError: there are such values.
+    """
+    for array in keras.tree.flatten(data):
         values = np.asarray(array)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise DataError(f"{what}: the data hold NaN or infinite values, which no range can hold.")
-    return lengths.pop()
 
 
 def _check_outputs(outputs: Any) -> None:
@@ -158,6 +170,27 @@ def read_record(model: keras.layers.Layer) -> tuple[int, int]:
     return int(record[0]), int(record[1])
 
 
+class Uncalibrated(NamedTuple):
+    """The quantizers that were never calibrated, and those whose model was changed since."""
+
+    never: list[Quantizer[Any]]
+    stale: list[Quantizer[Any]]
+
+
+def uncalibrated(model: keras.layers.Layer) -> Uncalibrated:
+    """Find the quantizers of a built model whose range calibration has yet to fix."""
+    quantizers = tracked(model)
+    records = [keras.ops.convert_to_numpy(quantizer.record) for quantizer in quantizers]
+    present = digest(model) if quantizers else np.empty(0)
+    never, stale = [], []
+    for quantizer, record in zip(quantizers, records, strict=True):
+        if record[0] == 0:
+            never.append(quantizer)
+        elif not np.array_equal(record[2:], present):
+            stale.append(quantizer)
+    return Uncalibrated(never, stale)
+
+
 def require_calibrated(model: keras.layers.Layer, what: str) -> None:
     """Refuse a model that is uncalibrated, or was changed since its calibration.
 
@@ -168,19 +201,15 @@ def require_calibrated(model: keras.layers.Layer, what: str) -> None:
     Raises:
         CalibrationError: names the quantizers and the remedy.
     """
-    quantizers = tracked(model)
-    records = {str(quantizer.slot): keras.ops.convert_to_numpy(quantizer.record) for quantizer in quantizers}
-    never = [name for name, record in records.items() if record[0] == 0]
+    never, stale = uncalibrated(model)
     if never:
         raise CalibrationError(f"{what}: uncalibrated activations: {_names(never)}. {REMEDY}")
-    present = digest(model)
-    stale = [name for name, record in records.items() if not np.array_equal(record[2:], present)]
     if stale:
         raise CalibrationError(
             f"{what}: stale calibration, the model's variables have changed since: {_names(stale)}. {REMEDY}"
         )
 
 
-def _names(names: Iterable[str], most: int = 8) -> str:
-    names = list(names)
+def _names(quantizers: Iterable[Quantizer[Any]], most: int = 8) -> str:
+    names = [str(quantizer.slot) for quantizer in quantizers]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

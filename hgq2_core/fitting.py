@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from hgq2_core.calibration import batches, check_data
+from hgq2_core.calibration import batches, check_finite, count_samples
 from hgq2_core.graph import layers_of
 from hgq2_core.mode import fitting
 from hgq2_core.quantizer import Quantizer
@@ -33,7 +33,8 @@ def fit_ranges(model: keras.Model, data: Any, samples: int = 4096) -> tuple[str,
     """
     quantizers = fitted(model)
     if quantizers:
-        check_data(data, "fit_ranges")
+        count_samples(data, "fit_ranges")
+        check_finite(data, "fit_ranges")
         with fitting():
             model(next(batches(data, samples)), training=False)
     return tuple(str(quantizer.slot) for quantizer in quantizers)

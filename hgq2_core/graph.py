@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from hgq2_core import _keras
-from hgq2_core.errors import ExactnessError
+from hgq2_core.errors import DataError, ExactnessError, listing
 
 
 @dataclass(frozen=True)
@@ -91,3 +93,41 @@ def run(model: keras.Model, inputs: list[Any], apply: Apply, prefix: str = "") -
         return apply(layer, path, args, kwargs)
 
     return list(keras.tree.flatten(_keras.run_graph(graph, inputs, call)))
+
+
+def graph_is_known(model: keras.layers.Layer) -> bool:
+    """Say whether `run` can run a model: a functional one, or a sequential one that is built."""
+    return _keras.functional(model) is not None
+
+
+def model_inputs(model: keras.Model, batch: Any) -> list[Any]:
+    """Order a batch as the model's inputs, in their dtypes.
+
+    Args:
+        model: a model whose graph is known.
+        batch: an array, or a list or mapping of arrays.
+
+    Raises:
+        DataError: arrays that are not one for each input.
+    """
+    names = [tensor.name for tensor in model.inputs]
+    if isinstance(batch, Mapping):
+        if missing := set(names) - set(batch):
+            raise DataError(f"{model.name}: no data for {listing(missing)}. Received: {listing(batch)}.")
+        batch = [batch[name] for name in names]
+    arrays = keras.tree.flatten(batch)
+    if len(arrays) != len(names):
+        raise DataError(f"{model.name}: takes {len(names)} inputs, {', '.join(names)}. Received: {len(arrays)} arrays.")
+    return [np.asarray(value, dtype=tensor.dtype) for value, tensor in zip(arrays, model.inputs, strict=True)]
+
+
+def operands(args: tuple[Any, ...]) -> list[Any]:
+    """Give the tensors that a layer is applied to, those inside lists too."""
+    # Merging layers take one list; to the exact statement every input is an argument.
+    return [operand for arg in args for operand in (arg if isinstance(arg, list | tuple) else [arg])]
+
+
+def infer(layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a layer, or an operation such as `x + 1`, without training."""
+    takes_training = "training" in inspect.signature(layer.call).parameters
+    return layer(*args, **({**kwargs, "training": False} if takes_training else kwargs))

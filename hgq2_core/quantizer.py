@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from hgq2_core.config.quantizer import QuantizerConfig, Slot
 from hgq2_core.exact.arrays import Arrays
@@ -58,6 +60,20 @@ class Shared:
     def close(self) -> None:
         """End it, and let go of what was kept."""
         self.active, self.bits, self.bit_cost = False, None, None
+
+
+class RangeCheck(NamedTuple):
+    """Values held against the range of a format.
+
+    Args:
+        outside: for each value, whether it lies outside once it is rounded.
+        low: the smallest value of the format; broadcasts against the values.
+        high: the largest, likewise.
+    """
+
+    outside: npt.NDArray[np.bool_]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "Quantizer")
@@ -193,6 +209,14 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Give the numbers of the format as numpy arrays by name, for reports."""
         raise NotImplementedError(f"{type(self).__name__} defines no format().")
+
+    def check_range(self, x: npt.NDArray[Any]) -> RangeCheck | None:
+        """Hold values against the range of the format, for `doctor`; None, as here, where a format has no range.
+
+        Args:
+            x: finite values of the shape that `quantize` takes.
+        """
+        return None
 
     def reset_range(self) -> None:
         """Forget the range, before calibration. Only for quantizers that track it."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hgq2_core.adapters import exact
-from hgq2_core.calibration import batches, require_calibrated
-from hgq2_core.errors import DataError
+from hgq2_core.calibration import batches, count_samples, require_calibrated
+from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers, IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.freezing import freeze
-from hgq2_core.graph import run
+from hgq2_core.graph import infer, model_inputs, operands, run
 
 Flags = npt.NDArray[np.bool_]
 
@@ -117,17 +116,14 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024) -> VerifyReport:
         DataError: no samples.
     """
     require_calibrated(model, "verify")
-    lengths = {len(array) for array in keras.tree.flatten(x)}
-    if len(lengths) != 1 or lengths == {0}:
-        raise DataError(f"verify: inputs need one number of samples, above 0. Received: {sorted(lengths)}.")
+    samples = count_samples(x, "verify")
     frozen = freeze(model)
     required = required_bits(frozen)
-    samples = lengths.pop()
     rows = _Rows()
     differs = {name: np.zeros(samples, bool) for name in ("layers", "end_to_end", "predict")}
     start = 0
     for batch in batches(x, batch_size):
-        inputs = _inputs(frozen, batch)
+        inputs = model_inputs(frozen, batch)
         part = slice(start, start + len(inputs[0]))
         outputs = run(frozen, inputs, rows.compare)
         differs["layers"][part] = rows.take_samples()
@@ -145,14 +141,21 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024) -> VerifyReport:
     )
 
 
-def required_bits(model: keras.Model) -> dict[str, int]:
+def required_bits(
+    model: keras.Model, otherwise: Callable[[str, ExactnessError | NotImplementedError], Any] | None = None
+) -> dict[str, int]:
     """Bound, by intervals, the mantissa bits that each layer's sums need to be exact in any order.
 
     Args:
         model: functional or sequential.
+        otherwise: called with the place of a layer that states no exact arithmetic, and its error; gives the intervals
+            to go on with. None lets the error through.
 
     Returns:
         Bits by the layer's place in the model; a layer that no interval reaches is left out.
+
+    Raises:
+        ExactnessError: a layer that states no exact arithmetic, where nothing is to be done `otherwise`.
     """
     intervals = Intervals()
     bits: dict[str, int] = {}
@@ -160,38 +163,30 @@ def required_bits(model: keras.Model) -> dict[str, int]:
     def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         intervals.reset()
         try:
-            outputs = exact(intervals, layer, path, *_operands(args))
-        finally:
-            bits[path] = max(bits.get(path, 0), intervals.required_bits)
+            outputs = exact(intervals, layer, path, *operands(args))
+        except (ExactnessError, NotImplementedError) as error:
+            if otherwise is None:
+                raise
+            return otherwise(path, error)
+        bits[path] = max(bits.get(path, 0), intervals.required_bits)
         return outputs
 
-    run(model, [_unknown_input(tensor) for tensor in model.inputs], apply)
+    run(model, [unknown(tensor.shape[1:]) for tensor in model.inputs], apply)
     return bits
 
 
-def _unknown_input(tensor: Any) -> IntervalArray:
-    shape = tuple(size or 1 for size in tensor.shape[1:])
-    bound = np.full((1, *shape), math.ldexp(1.0, INPUT_BITS))
+def unknown(shape: Sequence[int | None]) -> IntervalArray:
+    """Give the interval of a model's raw inputs, whose range nothing bounds.
+
+    Args:
+        shape: without the batch.
+    """
+    bound = np.full((1, *(size or 1 for size in shape)), math.ldexp(1.0, INPUT_BITS))
     return Intervals().between(-bound, bound, FLOAT32_STEP)
 
 
-def _inputs(model: keras.Model, batch: Any) -> list[Any]:
-    """Order a batch as the model's inputs, in their dtypes."""
-    if isinstance(batch, dict):
-        batch = [batch[tensor.name] for tensor in model.inputs]
-    return [
-        np.asarray(value, dtype=tensor.dtype)
-        for value, tensor in zip(keras.tree.flatten(batch), model.inputs, strict=True)
-    ]
-
-
-def _operands(args: tuple[Any, ...]) -> list[Any]:
-    # Merging layers take one list; to the exact statement every input is an argument.
-    return [operand for arg in args for operand in (arg if isinstance(arg, list | tuple) else [arg])]
-
-
 def _interpret(arrays: Any) -> Callable[..., Any]:
-    return lambda layer, path, args, kwargs: exact(arrays, layer, path, *_operands(args))
+    return lambda layer, path, args, kwargs: exact(arrays, layer, path, *operands(args))
 
 
 def _differing(wanted: list[Any], got: list[Any]) -> Flags:
@@ -207,8 +202,8 @@ class _Rows:
     samples: list[Flags] = field(default_factory=list)
 
     def compare(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        outputs = layer(*args, **({**kwargs, "training": False} if _takes_training(layer) else kwargs))
-        wanted = exact(Integers(), layer, path, *[from_float(_numpy(value)) for value in _operands(args)])
+        outputs = infer(layer, args, kwargs)
+        wanted = exact(Integers(), layer, path, *[from_float(_numpy(value)) for value in operands(args)])
         differs = ~equal(wanted, _numpy(outputs))
         mismatches, values = self.counts.get(path, (0, 0))
         self.counts[path] = mismatches + int(differs.sum()), values + differs.size
@@ -231,7 +226,3 @@ def _any_of(flags: list[Flags]) -> Flags:
 
 def _numpy(value: Any) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(value))
-
-
-def _takes_training(layer: keras.layers.Layer) -> bool:
-    return "training" in inspect.signature(layer.call).parameters

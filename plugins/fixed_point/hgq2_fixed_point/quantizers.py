@@ -12,11 +12,14 @@ import numpy as np
 from hgq2_core.config.quantizer import Slot
 from hgq2_core.errors import ConfigError
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.exact.integers import to_float
+from hgq2_core.exact.rounding import limits
 from hgq2_core.mode import mode
-from hgq2_core.quantizer import Quantizer
+from hgq2_core.quantizer import Quantizer, RangeCheck
 from hgq2_core.tensors import reshape
 from hgq2_fixed_point import ops
-from hgq2_fixed_point.config import KBI, KIF, FitTo, FixedPoint
+from hgq2_fixed_point.arithmetic import quantize
+from hgq2_fixed_point.config import BITS_LIMIT, KBI, KIF, FitTo, FixedPoint
 
 A = TypeVar("A")
 C = TypeVar("C", bound=FixedPoint)
@@ -208,6 +211,14 @@ class FixedPointQuantizer(Quantizer[C]):
         """State the arithmetic: round to 2^-f, then bring into the range of (k, i, f)."""
         bits = self.format()
         return arrays.quantize(x, bits["k"], bits["i"], bits["f"], self.config.round_mode, self.overflow_mode)
+
+    def check_range(self, x: np.ndarray) -> RangeCheck:
+        """Round the values as `quantize` does, and hold them against the smallest and the largest of the format."""
+        bits = self.format(keras.ops.convert_to_tensor(x))
+        rounded = quantize(x.astype(np.float64), 1, BITS_LIMIT, bits["f"], self.config.round_mode, "SAT")
+        least, most, _ = limits(bits["k"], bits["i"], bits["f"], self.overflow_mode)
+        low, high = to_float(least), to_float(most)
+        return RangeCheck((rounded < low) | (rounded > high), low, high)
 
     def rounded(self, bits: Tensor) -> np.ndarray:
         """Give a bit variable as integers."""
