@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hgq2_core.config.schema import json_schema
     from hgq2_core.cost import ebops, summary
     from hgq2_core.data import Split, Splits
+    from hgq2_core.diagnosis import doctor
     from hgq2_core.freezing import freeze
     from hgq2_core.graph import layers_of
     from hgq2_core.kinds import Registry, plugins
@@ -57,6 +58,7 @@ _HOMES = {
     "Splits": "data",
     "calibrate": "calibration",
     "defaults": "config.roles",
+    "doctor": "diagnosis",
     "ebops": "cost",
     "fit_ranges": "fitting",
     "freeze": "freezing",
@@ -90,6 +92,7 @@ __all__ = [
     "WriteError",
     "calibrate",
     "defaults",
+    "doctor",
     "ebops",
     "fit_ranges",
     "freeze",

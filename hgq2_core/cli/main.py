@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from hgq2_core.cli.doctor import UNHEALTHY, doctor
 from hgq2_core.errors import ConfigError, HGQ2Error
 
 MISMATCH, WRONG, INTERRUPTED = 1, 2, 130
@@ -50,7 +51,7 @@ app = typer.Typer(
     ),
     epilog=(
         "Exit codes: 0 all is well, 1 the model and its integers differ, 2 something given cannot be used (a message "
-        "says what), 130 interrupted."
+        f"says what), {UNHEALTHY} `doctor --strict` found an error, 130 interrupted."
     ),
     add_completion=False,
     no_args_is_help=True,
@@ -237,6 +238,9 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
         out.print(str(found), markup=False)
     if not found.ok:
         raise typer.Exit(MISMATCH)
+
+
+app.command()(doctor)
 
 
 def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:

@@ -1,0 +1,66 @@
+"""The command `hgq2 doctor`."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from hgq2_core.data import Split, Splits
+
+UNHEALTHY = 4
+"""Exit code under --strict: a finding is an error."""
+
+
+class Part(StrEnum):
+    """The parts of a data set."""
+
+    test = "test"
+    train = "train"
+    validation = "validation"
+
+
+def doctor(
+    directory: Annotated[Path, typer.Argument(help="A run directory, as `hgq2 train` writes.", show_default=False)],
+    split: Annotated[Part, typer.Option(help="The part of the data to run the model on.")] = Part.test,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="At most so many samples, the first ones.", show_default=False)
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help=f"Exit code {UNHEALTHY} where a finding is an error.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Look for what keeps a run's model from being trained, verified or deployed well.
+
+    Uncalibrated or stale ranges, values that overflow, zeroed weights, layers without gradient, dead or constant
+    outputs, NaN, bits at their upper bound, and sums too wide for float32: each with its remedy.
+    """
+    from hgq2_core.diagnosis import doctor as examine
+    from hgq2_core.runs import load_run
+
+    config, model = load_run(directory)
+    part = _part(config.load_data(), split)
+    found = examine(model, part.x[:samples], part.y[:samples])
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+    else:
+        Console(highlight=False).print(found)
+    if strict and not found.ok:
+        raise typer.Exit(UNHEALTHY)
+
+
+def _part(splits: Splits, name: Part) -> Split:
+    from hgq2_core.errors import DataError
+
+    part: Split | None = getattr(splits, name)
+    if part is None:
+        raise DataError(
+            "doctor: the data set has no validation part. Received: --split validation. Allowed: test, train."
+        )
+    return part

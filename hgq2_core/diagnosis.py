@@ -1,0 +1,332 @@
+"""What keeps a model from being trained, verified or deployed well: looked for in its variables, and while it runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from hgq2_core.calibration import REMEDY, batches, count_samples, uncalibrated
+from hgq2_core.errors import ConfigError, ExactnessError
+from hgq2_core.findings import SEVERITIES, Check, DoctorReport, Finding, LayerHealth, SlotHealth
+from hgq2_core.gradients import gradients
+from hgq2_core.graph import applications, graph_is_known
+from hgq2_core.layer import QLayer
+from hgq2_core.observation import Observation, Overflow, as_array, count_not_finite, is_healthy, observe
+from hgq2_core.quantizer import Bounds, Quantizer, is_bit_variable
+from hgq2_core.verification import FLOAT32_BITS, required_bits, unknown
+
+MANY_SATURATED = 0.01
+"""The share of saturated values above which a range is called too narrow."""
+
+MANY_DEAD = 0.5
+"""The share of dead outputs above which they are a finding."""
+
+UNCALIBRATED = Check("uncalibrated", "error", REMEDY)
+STALE = Check("stale", "error", REMEDY)
+NOT_FINITE = Check("not_finite", "error", "Mend the data, or train again with a smaller learning rate.")
+CONSTANT = Check("constant", "warning", "Give the layer and its quantizers more bits, or remove it.")
+ALL_ZERO = Check("all_zero", "warning", "Train again with a lower ebops_beta or more bits to begin with, or remove it.")
+DEAD = Check("dead", "warning", "Train again with fewer units, or with a smaller learning rate.")
+NO_GRADIENT = Check("no_gradient", "warning", "Look for zeros, dead outputs or saturation in the layers after it.")
+OVERFLOWS = Check(
+    "overflows",
+    "warning",
+    "Calibrate on data that cover these values, or with a margin; where the range is trained, raise its integer bits.",
+)
+TOO_NARROW = Check("too_narrow", "warning", "Raise its integer bits, or their upper bound, and train again.")
+SATURATES = Check("saturates", "note", "So few are usual; raise its integer bits where accuracy is short.")
+UPPER_BOUND = Check("upper_bound", "warning", "Raise the upper bound: training asks for more bits than it may have.")
+FLOAT32 = Check("float32", "warning", "Use fewer bits in its quantizers, or verify on as many samples as you can.")
+NO_GRAPH = Check("no_graph", "warning", "Make it functional or sequential; verify, freeze and export refuse it.")
+NOT_EXACT = Check("not_exact", "note", "Replace it; verify and export refuse the model as it is.")
+
+
+def doctor(model: keras.Model, x: Any, y: Any = None, batch_size: int = 1024) -> DoctorReport:
+    """Look for what keeps a model from being trained, verified or deployed well.
+
+    The model runs without training and is not changed. It may be uncalibrated, stale, frozen, or not quantized at all.
+
+    Args:
+        model: a built Keras model; of a subclassed one, only the outputs of the whole are looked at.
+        x: inputs: an array, or a list or dict of arrays, samples first.
+        y: targets, for gradients of the compiled loss; without them, of the sum of squared outputs.
+        batch_size: samples per call.
+
+    Raises:
+        DataError: no samples, or arrays of different lengths.
+        ConfigError: targets are given, but the model is not compiled with a loss.
+    """
+    if y is not None and not (model.compiled and model.loss is not None):
+        raise ConfigError(f"doctor: {model.name} is not compiled with a loss. Received: y. Compile it, or leave y out.")
+    samples = count_samples(x if y is None else [x, y], "doctor")
+    subject = _Subject(model, x, y, batch_size, samples, observe(model, x, batch_size))
+    found = itertools.chain.from_iterable(check(subject) for check in CHECKS)
+    severities = list(SEVERITIES)
+    findings = sorted(found, key=lambda finding: severities.index(finding.severity))
+    return DoctorReport(samples, tuple(findings), tuple(_layers(subject)))
+
+
+class _Place(NamedTuple):
+    layer: str
+    slot: str | None = None
+
+
+@dataclass(frozen=True)
+class _Weight:
+    """A quantized weight: what the quantizer saw, and how it fits."""
+
+    values: Any
+    overflow: Overflow
+
+    @property
+    def zeros(self) -> int:
+        return int(np.sum(self.values == 0))
+
+
+@dataclass(frozen=True)
+class _Subject:
+    model: keras.Model
+    x: Any
+    y: Any
+    batch_size: int
+    samples: int
+    seen: Observation
+
+    @cached_property
+    def layers(self) -> Mapping[str, Any]:
+        """The layers and operations by path, quantizers left out."""
+        found = applications(self.model)
+        return {item.path: item.layer for item in found if not isinstance(item.layer, Quantizer)}
+
+    @cached_property
+    def places(self) -> Mapping[Quantizer[Any], _Place]:
+        """Where each quantizer sits: in a slot, or in the graph itself."""
+        alone = {item.layer: _Place(item.path) for item in applications(self.model)}
+        places = {
+            quantizer: _Place(path, quantizer.slot.name)
+            for path, layer in self.layers.items()
+            if isinstance(layer, QLayer)
+            for quantizer in layer.quantizers
+        }
+        return places | {
+            layer: place for layer, place in alone.items() if isinstance(layer, Quantizer) and layer not in places
+        }
+
+    @cached_property
+    def variables(self) -> Mapping[_Place, list[keras.Variable]]:
+        """The variables by the innermost layer that has them."""
+        owners: dict[int, tuple[_Place, keras.Variable]] = {}
+        for item in applications(self.model):
+            place = self.places.get(item.layer, _Place(item.path))
+            # An operation such as `x + 1` is no layer.
+            owners |= {id(variable): (place, variable) for variable in getattr(item.layer, "weights", ())}
+        grouped: dict[_Place, list[keras.Variable]] = {}
+        for place, variable in owners.values():
+            grouped.setdefault(place, []).append(variable)
+        return grouped
+
+    @cached_property
+    def weights(self) -> Mapping[Quantizer[Any], _Weight]:
+        """The quantized weights; those of a frozen layer are within their range already."""
+        found = {}
+        for layer in self.layers.values():
+            if isinstance(layer, QLayer) and layer.built:
+                seen = layer.inputs_of_quantizers()
+                for name, constant in layer.constants().items():
+                    quantizer, values, overflow = layer.slot_quantizer(name), as_array(constant), Overflow()
+                    if not layer.frozen and is_healthy(quantizer):
+                        overflow.add(quantizer, as_array(seen[name]), values)
+                    found[quantizer] = _Weight(values, overflow)
+        return found
+
+    @cached_property
+    def overflows(self) -> Mapping[Quantizer[Any], Overflow]:
+        """How what each quantizer saw fits into its range."""
+        found = {quantizer: weight.overflow for quantizer, weight in self.weights.items()} | self.seen.overflows
+        return {quantizer: found[quantizer] for quantizer in self.places if quantizer in found}
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all variables, and all that passed the model, are numbers."""
+        passed = any(each.inputs.not_finite or each.outputs.not_finite for each in self.seen.applied)
+        return not passed and not any(count_not_finite(as_array(variable)) for variable in self.model.weights)
+
+
+def _calibration(subject: _Subject) -> Iterator[Finding]:
+    never, stale = uncalibrated(subject.model)
+    for quantizer in never:
+        yield Finding(UNCALIBRATED, *subject.places[quantizer], "no data have fixed its integer bits")
+    for quantizer in stale:
+        yield Finding(STALE, *subject.places[quantizer], "the model has changed since its integer bits were fixed")
+
+
+def _not_finite(subject: _Subject) -> Iterator[Finding]:
+    counts = [(_Place(""), [np.asarray(array) for array in keras.tree.flatten(subject.x)], "values")]
+    counts += [(place, list(map(as_array, own)), "variables") for place, own in subject.variables.items()]
+    for place, arrays, what in counts:
+        count, of = sum(map(count_not_finite, arrays)), sum(array.size for array in arrays)
+        if count:
+            yield _not_finite_at(place, count, of, what)
+    for each in subject.seen.applied:
+        if each.outputs.not_finite and not each.inputs.not_finite:
+            yield _not_finite_at(_Place(each.path), each.outputs.not_finite, each.outputs.values, "outputs")
+            return
+
+
+def _not_finite_at(place: _Place, count: int, of: int, what: str) -> Finding:
+    seen = f"{count:,} of {of:,} {what} are NaN or infinite"
+    return Finding(NOT_FINITE, *place, seen, {"count": count, "of": of})
+
+
+def _outputs(subject: _Subject) -> Iterator[Finding]:
+    if subject.samples == 1:  # nothing varies
+        return
+    for each in subject.seen.applied:
+        outputs, of = each.outputs, each.outputs.elements
+        if outputs.constant == of and each.inputs.constant < each.inputs.elements:
+            yield Finding(CONSTANT, each.path, None, f"all {of:,} outputs are the same for every sample", {"of": of})
+        elif rectifies(each.layer) and MANY_DEAD * of < outputs.zero < of:
+            seen = f"{outputs.zero:,} of {of:,} outputs are 0 for every sample"
+            yield Finding(DEAD, each.path, None, seen, {"count": outputs.zero, "of": of})
+
+
+def _zeroed(subject: _Subject) -> Iterator[Finding]:
+    for quantizer, weight in subject.weights.items():
+        size = weight.values.size
+        if quantizer.slot.role == "weight" and weight.zeros == size:  # biases begin as zeros
+            yield Finding(ALL_ZERO, *subject.places[quantizer], f"all {size:,} weights are 0", {"of": size})
+
+
+def _gradients(subject: _Subject) -> Iterator[Finding]:
+    trained = [
+        (place, variable)
+        for place, own in subject.variables.items()
+        for variable in own
+        if variable.trainable and not is_bit_variable(variable)
+    ]
+    if not trained or not subject.finite:
+        return
+    variables = [variable for _, variable in trained]
+    totals = [np.zeros(tuple(variable.shape)) for variable in variables]
+    for batch in batches(subject.x if subject.y is None else (subject.x, subject.y), subject.batch_size):
+        inputs, targets = (batch, None) if subject.y is None else batch
+        found = gradients(lambda x=inputs, y=targets: _scalar(subject.model, x, y), variables)
+        totals = [total + np.abs(gradient) for total, gradient in zip(totals, found, strict=True)]
+    by_place: dict[_Place, list[Any]] = {}
+    for (place, _), total in zip(trained, totals, strict=True):
+        by_place.setdefault(place, []).append(total)
+    for place, own in by_place.items():
+        of, count = sum(total.size for total in own), sum(map(count_not_finite, own))
+        if count:
+            yield _not_finite_at(place, count, of, "gradients")
+        elif not any(total.any() for total in own):
+            yield Finding(NO_GRADIENT, *place, f"the gradient of all {of:,} weights is 0", {"of": of})
+
+
+def _scalar(model: keras.Model, x: Any, y: Any) -> Any:
+    outputs = model(x, training=False)
+    if y is None:
+        return sum(
+            keras.ops.sum(keras.ops.square(keras.ops.cast(each, "float32"))) for each in keras.tree.flatten(outputs)
+        )
+    loss = model.compute_loss(x, keras.tree.map_structure(keras.ops.convert_to_tensor, y), outputs, training=False)
+    # A weight's regularizer, or the cost of its bits, keeps no layer alive.
+    return loss - sum(keras.ops.sum(added) for added in model.losses)
+
+
+def _overflow(subject: _Subject) -> Iterator[Finding]:
+    for quantizer, overflow in subject.overflows.items():
+        worst, share = overflow.worst, overflow.share
+        if worst is None or share is None:
+            continue
+        check = OVERFLOWS if overflow.thrown else TOO_NARROW if share > MANY_SATURATED else SATURATES
+        seen = (
+            f"{overflow.outside:,} of {overflow.values:,} values are out of range; the worst, {worst.value:.6g}, "
+            f"becomes {worst.becomes:.6g} (range {worst.low:.6g} to {worst.high:.6g})"
+        )
+        numbers = {"count": overflow.outside, "of": overflow.values, "worst": worst.value, "becomes": worst.becomes}
+        yield Finding(check, *subject.places[quantizer], seen, {**numbers, "low": worst.low, "high": worst.high})
+
+
+def _bounds(subject: _Subject) -> Iterator[Finding]:
+    for quantizer, place in subject.places.items():
+        for variable, bounds in _bounded(quantizer):
+            values = as_array(variable)
+            count = int(np.sum(values >= bounds.upper))
+            if count:
+                seen = (
+                    f"{variable.name} is at its upper bound, {bounds.upper:g}, in {count:,} of {values.size:,} elements"
+                )
+                yield Finding(UPPER_BOUND, *place, seen, {"count": count, "of": values.size, "bound": bounds.upper})
+
+
+def _bounded(quantizer: Quantizer[Any]) -> Iterator[tuple[keras.Variable, Bounds]]:
+    for variable in quantizer.trainable_variables:
+        bounds = variable.constraint
+        if isinstance(bounds, Bounds) and bounds.lower < bounds.upper:
+            yield variable, bounds
+
+
+def _exactness(subject: _Subject) -> Iterator[Finding]:
+    model = subject.model
+    if not graph_is_known(model):
+        yield Finding(NO_GRAPH, model.name, None, "its graph is not known, so its layers were not looked at one by one")
+        return
+    if not subject.finite:
+        return
+    shapes = {each.path: each.outputs.shapes for each in subject.seen.applied}
+    refused: dict[str, str] = {}
+
+    def otherwise(path: str, error: ExactnessError | NotImplementedError) -> Any:
+        refused[path] = str(error).removeprefix(f"{path}: ")
+        outputs = [unknown(shape) for shape in shapes[path]]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    bits = required_bits(model, otherwise)
+    for path, needed in bits.items():
+        if needed > FLOAT32_BITS:
+            seen = f"its sums may need {needed} bits, float32 has {FLOAT32_BITS}"
+            yield Finding(FLOAT32, path, None, seen, {"bits": needed, "of": FLOAT32_BITS})
+    for path, why in refused.items():
+        yield Finding(NOT_EXACT, path, None, why)
+
+
+CHECKS = (_calibration, _not_finite, _outputs, _zeroed, _gradients, _overflow, _bounds, _exactness)
+
+
+def rectifies(layer: Any) -> bool:
+    """Say whether a layer ends in relu."""
+    return getattr(layer, "activation", None) is keras.activations.relu or isinstance(layer, keras.layers.ReLU)
+
+
+def _layers(subject: _Subject) -> Iterator[LayerHealth]:
+    dead = {path: _dead(subject, path) for path, layer in subject.layers.items() if rectifies(layer)}
+    for path in dict.fromkeys([*subject.layers, *(place.layer for place in subject.places.values())]):
+        slots = tuple(_slot(subject, quantizer) for quantizer, place in subject.places.items() if place.layer == path)
+        if slots or dead.get(path) is not None:
+            yield LayerHealth(path, dead.get(path), slots)
+
+
+def _dead(subject: _Subject, path: str) -> float | None:
+    outputs = [each.outputs for each in subject.seen.applied if each.path == path]
+    of = sum(each.elements for each in outputs)
+    return sum(each.zero for each in outputs) / of if of and subject.samples > 1 else None
+
+
+def _slot(subject: _Subject, quantizer: Quantizer[Any]) -> SlotHealth:
+    weight, overflow = subject.weights.get(quantizer), subject.overflows.get(quantizer)
+    bounded = [(as_array(variable), bounds) for variable, bounds in _bounded(quantizer)]
+    of = sum(values.size for values, _ in bounded)
+    return SlotHealth(
+        name=quantizer.slot.name,
+        zeroed=None if weight is None else weight.zeros / weight.values.size,
+        outside=None if overflow is None else overflow.share,
+        at_lower=sum(int(np.sum(values <= bounds.lower)) for values, bounds in bounded) / of if of else None,
+        at_upper=sum(int(np.sum(values >= bounds.upper)) for values, bounds in bounded) / of if of else None,
+    )

@@ -1,0 +1,178 @@
+"""What `doctor` reports: findings with their remedies, and the table of what each layer is like."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: Mapping[Severity, str] = {"error": "red", "warning": "yellow", "note": "dim"}
+"""From worst to least, with the colours they print in."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is looked for.
+
+    Args:
+        name: short, for programs.
+        severity: `error`, the model cannot be used or trusted as it is; `warning`, it probably costs accuracy or
+            training; `note`, good to know.
+        remedy: what to do about it, in a sentence.
+    """
+
+    name: str
+    severity: Severity
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found.
+
+    Args:
+        check: which, and its remedy.
+        layer: the layer's place in the model; empty where it concerns the model's inputs.
+        slot: the quantizer's slot, or None.
+        seen: in words.
+        numbers: by name, what `seen` is made of.
+    """
+
+    check: Check
+    layer: str
+    slot: str | None
+    seen: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is."""
+        return self.check.severity
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return self.check.remedy
+
+    @property
+    def place(self) -> str:
+        """Layer and slot, as they are printed."""
+        return ".".join(filter(None, (self.layer, self.slot))) or "inputs"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        rest = {"layer": self.layer, "slot": self.slot, "seen": self.seen, "numbers": dict(self.numbers)}
+        return {"severity": self.severity, "check": self.check.name, **rest, "remedy": self.remedy}
+
+
+@dataclass(frozen=True)
+class SlotHealth:
+    """Shares of one quantizer's elements; None where they mean nothing.
+
+    Args:
+        name: of the slot.
+        zeroed: weights that are quantized to 0.
+        outside: values outside the range.
+        at_lower: trained bits at their lower bound, which is how training prunes.
+        at_upper: trained bits at their upper bound.
+    """
+
+    name: str
+    zeroed: float | None
+    outside: float | None
+    at_lower: float | None
+    at_upper: float | None
+
+
+@dataclass(frozen=True)
+class LayerHealth:
+    """One layer: the share of rectified outputs that are 0 for every sample (None without relu), and its slots."""
+
+    name: str
+    dead: float | None
+    slots: tuple[SlotHealth, ...]
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """What is wrong with a model, and what each layer is like; prints as text and a table.
+
+    Args:
+        samples: inputs the model ran on.
+        findings: errors first, then warnings, then notes; each in the order of the graph.
+        layers: those that have quantizers or rectify.
+    """
+
+    samples: int
+    findings: tuple[Finding, ...]
+    layers: tuple[LayerHealth, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no finding is an error."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+    @property
+    def headline(self) -> str:
+        """How much was found."""
+        counts = Counter(finding.severity for finding in self.findings)
+        found = [f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in SEVERITIES if counts[name]]
+        return f"{', '.join(found) or 'nothing to report'}; {self.samples} samples"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        findings = [finding.to_dict() for finding in self.findings]
+        layers = [asdict(layer) for layer in self.layers]
+        return {"ok": self.ok, "samples": self.samples, "findings": findings, "layers": layers}
+
+    def __rich__(self) -> Any:
+        from rich.console import Group
+
+        parts = [self.headline, *self._texts()]
+        return Group(*parts, _table(self.layers)) if self.layers else Group(*parts)
+
+    def _texts(self) -> Iterator[Any]:
+        from rich.text import Text
+
+        for check, findings in itertools.groupby(self.findings, key=lambda finding: finding.check):
+            for finding in findings:
+                yield Text.assemble((check.severity, SEVERITIES[check.severity]), f" {finding.place}: {finding.seen}")
+            yield Text(f"  → {check.remedy}")
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(width=110, color_system=None)
+        with console.capture() as capture:
+            console.print(self)
+        return capture.get()
+
+
+def _table(layers: tuple[LayerHealth, ...]) -> Any:
+    import rich.box
+    from rich.table import Table
+
+    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("layer", "slot"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("dead", "zeroed", "outside", "bits at lower", "at upper bound"):
+        table.add_column(heading, justify="right")
+    for layer in layers:
+        head = (layer.name, "output", _share(layer.dead))
+        if layer.dead is not None:
+            table.add_row(*head, "", "", "", "")
+        for slot in layer.slots:
+            name = "" if layer.dead is not None or slot is not layer.slots[0] else layer.name
+            shares = (slot.zeroed, slot.outside, slot.at_lower, slot.at_upper)
+            table.add_row(name, slot.name, "", *map(_share, shares))
+    return table
+
+
+def _share(share: float | None) -> str:
+    if share is None:
+        return ""
+    # A wrap in a thousand values must not read as none.
+    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"

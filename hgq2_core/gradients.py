@@ -1,0 +1,62 @@
+"""The gradient of a computation in trained variables, which Keras leaves to its backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+Tensor = Any
+Compute = Callable[[], Tensor]
+Values = npt.NDArray[Any]
+
+
+def gradients(compute: Compute, variables: Sequence[keras.Variable]) -> list[Values]:
+    """Differentiate a scalar; the variables keep their values.
+
+    Args:
+        compute: computes the scalar from the present values of variables.
+        variables: to differentiate by.
+
+    Returns:
+        One array for each variable, of its shape; zeros where the scalar does not depend on it.
+    """
+    found = _BACKENDS[keras.backend.backend()](compute, variables)
+    return [
+        np.zeros(tuple(variable.shape)) if gradient is None else np.asarray(keras.ops.convert_to_numpy(gradient))
+        for variable, gradient in zip(variables, found, strict=True)
+    ]
+
+
+def _torch(compute: Compute, variables: Sequence[keras.Variable]) -> Sequence[Tensor | None]:
+    import torch
+
+    scalar = compute()
+    if not scalar.requires_grad:
+        return [None] * len(variables)
+    return torch.autograd.grad(scalar, [variable.value for variable in variables], allow_unused=True)  # type: ignore[no-any-return]
+
+
+def _tensorflow(compute: Compute, variables: Sequence[keras.Variable]) -> Sequence[Tensor | None]:
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        scalar = compute()
+    return tape.gradient(scalar, [variable.value for variable in variables])  # type: ignore[no-any-return]
+
+
+def _jax(compute: Compute, variables: Sequence[keras.Variable]) -> Sequence[Tensor | None]:
+    import jax
+
+    def scalar(values: list[Tensor]) -> Tensor:
+        # What the computation assigns or adds to losses stays in the scope.
+        with keras.StatelessScope(state_mapping=zip(variables, values, strict=True), collect_losses=True):
+            return compute()
+
+    return jax.grad(scalar)([variable.value for variable in variables])  # type: ignore[no-any-return]
+
+
+_BACKENDS = {"torch": _torch, "tensorflow": _tensorflow, "jax": _jax}
