@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
 
 from hgq2_core.calibration import REMEDY, batches, count_samples, uncalibrated
 from hgq2_core.errors import ConfigError, ExactnessError
+from hgq2_core.examination import Place, Subject
 from hgq2_core.findings import SEVERITIES, Check, DoctorReport, Finding, LayerHealth, SlotHealth
 from hgq2_core.gradients import gradients
-from hgq2_core.graph import applications, graph_is_known
-from hgq2_core.layer import QLayer
-from hgq2_core.observation import Observation, Overflow, as_array, count_not_finite, is_healthy, observe
+from hgq2_core.graph import graph_is_known
+from hgq2_core.observation import as_array, count_not_finite, observe
 from hgq2_core.quantizer import Bounds, Quantizer, is_bit_variable
 from hgq2_core.verification import FLOAT32_BITS, required_bits, unknown
 
@@ -65,145 +64,60 @@ def doctor(model: keras.Model, x: Any, y: Any = None, batch_size: int = 1024) ->
     if y is not None and not (model.compiled and model.loss is not None):
         raise ConfigError(f"doctor: {model.name} is not compiled with a loss. Received: y. Compile it, or leave y out.")
     samples = count_samples(x if y is None else [x, y], "doctor")
-    subject = _Subject(model, x, y, batch_size, samples, observe(model, x, batch_size))
+    subject = Subject(model, x, y, batch_size, samples, observe(model, x, batch_size))
     found = itertools.chain.from_iterable(check(subject) for check in CHECKS)
     severities = list(SEVERITIES)
     findings = sorted(found, key=lambda finding: severities.index(finding.severity))
     return DoctorReport(samples, tuple(findings), tuple(_layers(subject)))
 
 
-class _Place(NamedTuple):
-    layer: str
-    slot: str | None = None
+def _calibration(subject: Subject) -> Iterator[Finding]:
+    never, stale = map(set, uncalibrated(subject.model))
+    for quantizer, place in subject.places.items():
+        if quantizer in never:
+            yield Finding(UNCALIBRATED, *place, "no data have fixed its integer bits")
+        elif quantizer in stale:
+            yield Finding(STALE, *place, "the model has changed since its integer bits were fixed")
 
 
-@dataclass(frozen=True)
-class _Weight:
-    """A quantized weight: what the quantizer saw, and how it fits."""
-
-    values: Any
-    overflow: Overflow
-
-    @property
-    def zeros(self) -> int:
-        return int(np.sum(self.values == 0))
-
-
-@dataclass(frozen=True)
-class _Subject:
-    model: keras.Model
-    x: Any
-    y: Any
-    batch_size: int
-    samples: int
-    seen: Observation
-
-    @cached_property
-    def layers(self) -> Mapping[str, Any]:
-        """The layers and operations by path, quantizers left out."""
-        found = applications(self.model)
-        return {item.path: item.layer for item in found if not isinstance(item.layer, Quantizer)}
-
-    @cached_property
-    def places(self) -> Mapping[Quantizer[Any], _Place]:
-        """Where each quantizer sits: in a slot, or in the graph itself."""
-        alone = {item.layer: _Place(item.path) for item in applications(self.model)}
-        places = {
-            quantizer: _Place(path, quantizer.slot.name)
-            for path, layer in self.layers.items()
-            if isinstance(layer, QLayer)
-            for quantizer in layer.quantizers
-        }
-        return places | {
-            layer: place for layer, place in alone.items() if isinstance(layer, Quantizer) and layer not in places
-        }
-
-    @cached_property
-    def variables(self) -> Mapping[_Place, list[keras.Variable]]:
-        """The variables by the innermost layer that has them."""
-        owners: dict[int, tuple[_Place, keras.Variable]] = {}
-        for item in applications(self.model):
-            place = self.places.get(item.layer, _Place(item.path))
-            # An operation such as `x + 1` is no layer.
-            owners |= {id(variable): (place, variable) for variable in getattr(item.layer, "weights", ())}
-        grouped: dict[_Place, list[keras.Variable]] = {}
-        for place, variable in owners.values():
-            grouped.setdefault(place, []).append(variable)
-        return grouped
-
-    @cached_property
-    def weights(self) -> Mapping[Quantizer[Any], _Weight]:
-        """The quantized weights; those of a frozen layer are within their range already."""
-        found = {}
-        for layer in self.layers.values():
-            if isinstance(layer, QLayer) and layer.built:
-                seen = layer.inputs_of_quantizers()
-                for name, constant in layer.constants().items():
-                    quantizer, values, overflow = layer.slot_quantizer(name), as_array(constant), Overflow()
-                    if not layer.frozen and is_healthy(quantizer):
-                        overflow.add(quantizer, as_array(seen[name]), values)
-                    found[quantizer] = _Weight(values, overflow)
-        return found
-
-    @cached_property
-    def overflows(self) -> Mapping[Quantizer[Any], Overflow]:
-        """How what each quantizer saw fits into its range."""
-        found = {quantizer: weight.overflow for quantizer, weight in self.weights.items()} | self.seen.overflows
-        return {quantizer: found[quantizer] for quantizer in self.places if quantizer in found}
-
-    @cached_property
-    def finite(self) -> bool:
-        """Whether all variables, and all that passed the model, are numbers."""
-        passed = any(each.inputs.not_finite or each.outputs.not_finite for each in self.seen.applied)
-        return not passed and not any(count_not_finite(as_array(variable)) for variable in self.model.weights)
-
-
-def _calibration(subject: _Subject) -> Iterator[Finding]:
-    never, stale = uncalibrated(subject.model)
-    for quantizer in never:
-        yield Finding(UNCALIBRATED, *subject.places[quantizer], "no data have fixed its integer bits")
-    for quantizer in stale:
-        yield Finding(STALE, *subject.places[quantizer], "the model has changed since its integer bits were fixed")
-
-
-def _not_finite(subject: _Subject) -> Iterator[Finding]:
-    counts = [(_Place(""), [np.asarray(array) for array in keras.tree.flatten(subject.x)], "values")]
+def _not_finite(subject: Subject) -> Iterator[Finding]:
+    counts = [(Place(""), [np.asarray(array) for array in keras.tree.flatten(subject.x)], "values")]
     counts += [(place, list(map(as_array, own)), "variables") for place, own in subject.variables.items()]
     for place, arrays, what in counts:
         count, of = sum(map(count_not_finite, arrays)), sum(array.size for array in arrays)
         if count:
-            yield _not_finite_at(place, count, of, what)
+            yield _count_of_not_finite(place, count, of, what)
     for each in subject.seen.applied:
         if each.outputs.not_finite and not each.inputs.not_finite:
-            yield _not_finite_at(_Place(each.path), each.outputs.not_finite, each.outputs.values, "outputs")
+            yield _count_of_not_finite(Place(each.path), each.outputs.not_finite, each.outputs.values, "outputs")
             return
 
 
-def _not_finite_at(place: _Place, count: int, of: int, what: str) -> Finding:
+def _count_of_not_finite(place: Place, count: int, of: int, what: str) -> Finding:
     seen = f"{count:,} of {of:,} {what} are NaN or infinite"
     return Finding(NOT_FINITE, *place, seen, {"count": count, "of": of})
 
 
-def _outputs(subject: _Subject) -> Iterator[Finding]:
+def _outputs(subject: Subject) -> Iterator[Finding]:
     if subject.samples == 1:  # nothing varies
         return
     for each in subject.seen.applied:
         outputs, of = each.outputs, each.outputs.elements
         if outputs.constant == of and each.inputs.constant < each.inputs.elements:
             yield Finding(CONSTANT, each.path, None, f"all {of:,} outputs are the same for every sample", {"of": of})
-        elif rectifies(each.layer) and MANY_DEAD * of < outputs.zero < of:
+        elif _rectifies(each.layer) and MANY_DEAD * of < outputs.zero < of:
             seen = f"{outputs.zero:,} of {of:,} outputs are 0 for every sample"
             yield Finding(DEAD, each.path, None, seen, {"count": outputs.zero, "of": of})
 
 
-def _zeroed(subject: _Subject) -> Iterator[Finding]:
+def _zeroed(subject: Subject) -> Iterator[Finding]:
     for quantizer, weight in subject.weights.items():
         size = weight.values.size
         if quantizer.slot.role == "weight" and weight.zeros == size:  # biases begin as zeros
             yield Finding(ALL_ZERO, *subject.places[quantizer], f"all {size:,} weights are 0", {"of": size})
 
 
-def _gradients(subject: _Subject) -> Iterator[Finding]:
+def _gradients(subject: Subject) -> Iterator[Finding]:
     trained = [
         (place, variable)
         for place, own in subject.variables.items()
@@ -216,15 +130,15 @@ def _gradients(subject: _Subject) -> Iterator[Finding]:
     totals = [np.zeros(tuple(variable.shape)) for variable in variables]
     for batch in batches(subject.x if subject.y is None else (subject.x, subject.y), subject.batch_size):
         inputs, targets = (batch, None) if subject.y is None else batch
-        found = gradients(lambda x=inputs, y=targets: _scalar(subject.model, x, y), variables)
+        found = gradients(partial(_scalar, subject.model, inputs, targets), variables)
         totals = [total + np.abs(gradient) for total, gradient in zip(totals, found, strict=True)]
-    by_place: dict[_Place, list[Any]] = {}
+    by_place: dict[Place, list[Any]] = {}
     for (place, _), total in zip(trained, totals, strict=True):
         by_place.setdefault(place, []).append(total)
     for place, own in by_place.items():
         of, count = sum(total.size for total in own), sum(map(count_not_finite, own))
         if count:
-            yield _not_finite_at(place, count, of, "gradients")
+            yield _count_of_not_finite(place, count, of, "gradients")
         elif not any(total.any() for total in own):
             yield Finding(NO_GRADIENT, *place, f"the gradient of all {of:,} weights is 0", {"of": of})
 
@@ -240,7 +154,7 @@ def _scalar(model: keras.Model, x: Any, y: Any) -> Any:
     return loss - sum(keras.ops.sum(added) for added in model.losses)
 
 
-def _overflow(subject: _Subject) -> Iterator[Finding]:
+def _overflow(subject: Subject) -> Iterator[Finding]:
     for quantizer, overflow in subject.overflows.items():
         worst, share = overflow.worst, overflow.share
         if worst is None or share is None:
@@ -254,7 +168,7 @@ def _overflow(subject: _Subject) -> Iterator[Finding]:
         yield Finding(check, *subject.places[quantizer], seen, {**numbers, "low": worst.low, "high": worst.high})
 
 
-def _bounds(subject: _Subject) -> Iterator[Finding]:
+def _bounds(subject: Subject) -> Iterator[Finding]:
     for quantizer, place in subject.places.items():
         for variable, bounds in _bounded(quantizer):
             values = as_array(variable)
@@ -273,7 +187,7 @@ def _bounded(quantizer: Quantizer[Any]) -> Iterator[tuple[keras.Variable, Bounds
             yield variable, bounds
 
 
-def _exactness(subject: _Subject) -> Iterator[Finding]:
+def _exactness(subject: Subject) -> Iterator[Finding]:
     model = subject.model
     if not graph_is_known(model):
         yield Finding(NO_GRAPH, model.name, None, "its graph is not known, so its layers were not looked at one by one")
@@ -300,26 +214,26 @@ def _exactness(subject: _Subject) -> Iterator[Finding]:
 CHECKS = (_calibration, _not_finite, _outputs, _zeroed, _gradients, _overflow, _bounds, _exactness)
 
 
-def rectifies(layer: Any) -> bool:
+def _rectifies(layer: Any) -> bool:
     """Say whether a layer ends in relu."""
     return getattr(layer, "activation", None) is keras.activations.relu or isinstance(layer, keras.layers.ReLU)
 
 
-def _layers(subject: _Subject) -> Iterator[LayerHealth]:
-    dead = {path: _dead(subject, path) for path, layer in subject.layers.items() if rectifies(layer)}
+def _layers(subject: Subject) -> Iterator[LayerHealth]:
+    dead = {path: _dead(subject, path) for path, layer in subject.layers.items() if _rectifies(layer)}
     for path in dict.fromkeys([*subject.layers, *(place.layer for place in subject.places.values())]):
         slots = tuple(_slot(subject, quantizer) for quantizer, place in subject.places.items() if place.layer == path)
         if slots or dead.get(path) is not None:
             yield LayerHealth(path, dead.get(path), slots)
 
 
-def _dead(subject: _Subject, path: str) -> float | None:
+def _dead(subject: Subject, path: str) -> float | None:
     outputs = [each.outputs for each in subject.seen.applied if each.path == path]
     of = sum(each.elements for each in outputs)
     return sum(each.zero for each in outputs) / of if of and subject.samples > 1 else None
 
 
-def _slot(subject: _Subject, quantizer: Quantizer[Any]) -> SlotHealth:
+def _slot(subject: Subject, quantizer: Quantizer[Any]) -> SlotHealth:
     weight, overflow = subject.weights.get(quantizer), subject.overflows.get(quantizer)
     bounded = [(as_array(variable), bounds) for variable, bounds in _bounded(quantizer)]
     of = sum(values.size for values, _ in bounded)

@@ -158,7 +158,13 @@ def _table(layers: tuple[LayerHealth, ...]) -> Any:
     table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("layer", "slot"):
         table.add_column(heading, overflow="fold")
-    for heading in ("dead", "zeroed", "outside", "bits at lower", "at upper bound"):
+    for heading in (
+        "dead\noutputs",
+        "zeroed\nweights",
+        "values out\nof range",
+        "bits at lower\nbound",
+        "bits at upper\nbound",
+    ):
         table.add_column(heading, justify="right")
     for layer in layers:
         head = (layer.name, "output", _share(layer.dead))

@@ -161,6 +161,17 @@ def is_exact(subject: _Subject) -> None:
     require(same.all(), f"{int(np.sum(~same))} of {same.size} values differ.")
 
 
+def knows_its_range(subject: _Subject) -> None:
+    """What quantize() gives lies in the range of check_range(), if there is one."""
+    for role in ROLES:
+        quantizer = subject.quantizer(role)
+        values = _quantized(quantizer, subject.values(role))
+        check = quantizer.check_range(values)
+        if check is not None:
+            outside = np.broadcast_to(check.outside | (values < check.low) | (values > check.high), values.shape)
+            require(not outside.any(), f"As {role}: {int(outside.sum())} of {values.size} values do not.")
+
+
 def trains(subject: _Subject) -> None:
     """Training moves every trainable variable whose bounds leave it room."""
     inputs = keras.Input(subject.shape)
@@ -201,4 +212,4 @@ def is_saved(subject: _Subject) -> None:
 
 
 CONFIG_RULES = (is_frozen, is_strict, round_trips, has_json_schema)
-VALUE_RULES = (keeps_shape_and_dtype, is_idempotent, counts_bits, is_exact, trains, is_saved)
+VALUE_RULES = (keeps_shape_and_dtype, is_idempotent, counts_bits, is_exact, knows_its_range, trains, is_saved)

@@ -93,6 +93,12 @@ class OtherIntegers(KBIQuantizer):
         return arrays.quantize(x, 1, 2, 6, "TRN", "SAT_SYM")
 
 
+class OtherRange(KBIQuantizer):
+    def check_range(self, x: Any) -> Any:
+        check = super().check_range(x)
+        return check._replace(high=check.high / 2)
+
+
 class NoGradient(KBIQuantizer):
     def quantize(self, x: Any, training: bool = False) -> Any:
         return x + keras.ops.stop_gradient(super().quantize(x, training) - x)
@@ -107,7 +113,7 @@ class ForgetsItsMode(KBIQuantizer):
 FAULTS = {
     **{"halves": Halves, "flattens": Flattens, "doubles": Doubles, "negative bits": NegativeBits},
     **{"one count": OneCount, "other integers": OtherIntegers, "no gradient": NoGradient},
-    **{"forgets its mode": ForgetsItsMode, "sound": KBIQuantizer},
+    **{"forgets its mode": ForgetsItsMode, "other range": OtherRange, "sound": KBIQuantizer},
 }
 
 QUANTIZERS = [
@@ -124,6 +130,10 @@ QUANTIZERS = [
     (Wrong(fault="negative bits"), "bits() gives one count per element, never below 0. As weight: -92.0 bits."),
     (Wrong(fault="one count"), "bits() gives one count per element, never below 0. As weight: its shape is () for "),
     (Wrong(fault="other integers"), "exact() gives, on integers, what quantize() gives. "),
+    (
+        Wrong(fault="other range"),
+        "What quantize() gives lies in the range of check_range(), if there is one. As weight",
+    ),
     (Wrong(fault="no gradient"), "Training moves every trainable variable whose bounds leave it room. b, i did not "),
     (Wrong(fault="forgets its mode"), "get_config() and the weights bring the quantizer back, bit for bit. As weight"),
 ]
