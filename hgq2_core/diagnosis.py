@@ -104,7 +104,9 @@ def _outputs(subject: Subject) -> Iterator[Finding]:
     for each in subject.seen.applied:
         outputs, of = each.outputs, each.outputs.elements
         if outputs.constant == of and each.inputs.constant < each.inputs.elements:
-            yield Finding(CONSTANT, each.path, None, f"all {of:,} outputs are the same for every sample", {"of": of})
+            yield Finding(
+                CONSTANT, each.path, None, f"none of its {of:,} outputs changes from sample to sample", {"of": of}
+            )
         elif _rectifies(each.layer) and MANY_DEAD * of < outputs.zero < of:
             seen = f"{outputs.zero:,} of {of:,} outputs are 0 for every sample"
             yield Finding(DEAD, each.path, None, seen, {"count": outputs.zero, "of": of})

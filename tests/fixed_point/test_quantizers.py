@@ -9,6 +9,8 @@ import torch
 
 from hgq2_core import ConfigError
 from hgq2_core.config.quantizer import Slot
+from hgq2_core.exact.integers import from_float, to_float
+from hgq2_core.exact.rounding import rounded as exact_rounding
 from hgq2_core.mode import calibrating
 from hgq2_fixed_point import KBI, KIF, quantize
 from hgq2_fixed_point.modes import ROUND_MODES
@@ -552,3 +554,33 @@ def test_a_half_bit_is_rounded_before_the_step_is_taken():
         quantizer.quantize(tensor([[1.4, -0.2]]))
     assert quantizer.format()["k"].tolist() == [[0]]
     assert quantizer.format()["i"].tolist() == [[1]]
+
+
+# The range, for reports.
+
+
+@pytest.mark.parametrize("round_mode", ROUND_MODES)
+@pytest.mark.parametrize("overflow_mode", ["WRAP", "SAT", "SAT_SYM", "SAT_ZERO"])
+@pytest.mark.parametrize("k", [0, 1])
+def test_what_is_out_of_range_is_decided_on_the_rounded_value(k, overflow_mode, round_mode):
+    quantizer = activation(KIF(k=k, round_mode=round_mode, overflow_mode=overflow_mode), 4)
+    i, f = np.array([[2, 0, -1, 3]]), np.array([[1, 3, 2, -1]])
+    quantizer.i.assign(i)
+    quantizer.f.assign(f)
+    x = np.linspace(-10, 10, 4 * 641, dtype=np.float32).reshape(-1, 4)  # in steps of 1/32, so half steps too
+    x = np.rint(x * 32) / np.float32(32)
+    check = quantizer.check_range(x)
+    step, high = 0.5**f, 2.0**i - 0.5**f
+    low = -k * (high if overflow_mode == "SAT_SYM" else 2.0**i)
+    np.testing.assert_array_equal(check.low, low)
+    np.testing.assert_array_equal(check.high, high)
+    rounded = to_float(exact_rounding(from_float(x), f, round_mode)[1])
+    assert np.any(np.abs(rounded - x) == step / 2)
+    np.testing.assert_array_equal(check.outside, (rounded < low) | (rounded > high))
+
+
+def test_a_weight_that_wraps_is_out_of_range_beyond_the_bound_on_its_integer_bits():
+    quantizer = build(KBI(b=4, i_bounds=(-2, 2), overflow_mode="WRAP"), (3,))
+    check = quantizer.check_range(array([3.6, -4.0, 5.0]))
+    np.testing.assert_array_equal(check.outside, [False, False, True])
+    np.testing.assert_array_equal(check.high, [3.75] * 3)
