@@ -50,6 +50,12 @@ KERAS_KINDS: Mapping[str, str] = MappingProxyType(
 )
 
 
+STRICT: Mapping[str, object] = MappingProxyType(
+    {"extra": "forbid", "frozen": True, "strict": True, "allow_inf_nan": False}
+)
+"""What the schema of a kind says of itself; nothing is asked of classes that are no pydantic models."""
+
+
 @dataclass(frozen=True, eq=False)
 class Registry:
     """Every kind that the given plugins offer; classes are imported when first asked for.
@@ -255,4 +261,11 @@ def _import(kind: str, spec: str, where: str) -> type[Any]:
         raise PluginError(f"{prefix}kind {kind!r}: cannot import {spec}. {type(error).__name__}: {error}") from error
     if not isinstance(found, type):
         raise PluginError(f"{prefix}kind {kind!r}: {spec} is not a class. Received: {found!r}.")
+    settings = getattr(found, "model_config", STRICT)
+    lax = [f"{name}={settings.get(name)!r}" for name, value in STRICT.items() if settings.get(name) != value]
+    if lax:
+        raise PluginError(
+            f"{prefix}kind {kind!r}: {spec} is too lax a schema: it would pass over a user's mistakes. "
+            f"Received: {', '.join(lax)}. Allowed: a QuantizerConfig, with its model_config."
+        )
     return found

@@ -1,0 +1,15 @@
+"""The hooks of this plugin: names and where the classes are, so that listing imports neither."""
+
+from hgq2_core.hookspecs import hookimpl
+
+
+@hookimpl
+def hgq2_quantizers() -> dict[str, str]:
+    """Offer the kind `acme.levels`."""
+    return {"levels": "acme_quantizers.levels:Levels"}
+
+
+@hookimpl
+def hgq2_layers() -> dict[str, str]:
+    """Offer the kind `acme.layer_scale`."""
+    return {"layer_scale": "acme_quantizers.layer_scale:QLayerScale"}
