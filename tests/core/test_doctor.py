@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
-from hgq2_core import ConfigError, DataError, Quantizer, calibrate, doctor, freeze, load_config, runs
+from hgq2_core import ConfigError, DataError, Quantizer, calibrate, doctor, freeze, load_config, runs, training_run
 from hgq2_core.config.quantizer import Slot
 from hgq2_core.demo import CONFIG
 from hgq2_core.gradients import gradients
@@ -569,7 +569,7 @@ def test_the_report_is_plain_data(chain, samples):
 def demo(tmp_path_factory):
     """The demo's run directory, after two epochs."""
     directory = tmp_path_factory.mktemp("demo") / "run"
-    runs.train(load_config(CONFIG), directory, epochs=2)
+    training_run.train(load_config(CONFIG), directory, epochs=2)
     return directory
 
 
