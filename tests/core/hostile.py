@@ -165,6 +165,13 @@ def crowd(file: h5py.File) -> None:
         group.create_group(str(number))
 
 
+def many_names(file: h5py.File) -> None:
+    """One dataset that counts a hundred times."""
+    weights = file.create_dataset("weights", data=np.zeros(1000, "f4"))
+    for number in range(100):
+        file[f"name_{number}"] = weights
+
+
 def fewer(file: h5py.File) -> None:
     del file["layers"]
 
@@ -313,6 +320,7 @@ MODELS: dict[str, Callable[[Innocent, Path], None]] = {
     "structures": lambda innocent, path: innocent.with_weights(path, dataset(data=np.zeros(2, "i4,f4"))),
     "named type": lambda innocent, path: innocent.with_weights(path, link(np.dtype("f4"))),
     "cycle": lambda innocent, path: innocent.with_weights(path, cycle),
+    "many names": lambda innocent, path: innocent.with_weights(path, many_names),
     "crowded weights": lambda innocent, path: innocent.with_weights(path, crowd),
     "half the weights": lambda innocent, path: innocent.with_members(path, weights=innocent.members[WEIGHTS][:2000]),
     "no weights": lambda innocent, path: innocent.with_weights(path, fewer),

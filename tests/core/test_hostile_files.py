@@ -84,6 +84,7 @@ MODELS = {
     "structures": "model.weights.h5: /vars/9 holds no numbers. Received: dtype [('f0', '<i4'), ('f1', '<f4')].",
     "named type": "model.weights.h5: /vars/9 is a Datatype. Allowed: groups and datasets.",
     "cycle": "model.weights.h5: is nested deeper than 64 levels.",
+    "many names": "model.weights.h5: its datasets have 404",
     "crowded weights": "model.weights.h5: more than 20000 groups and datasets.",
     "half the weights": "model.weights.h5: cannot be read; the weights are damaged. ",
     "no weights": f"{LAYER}: the layers up to here have 65 weights, and the file holds 0.",
