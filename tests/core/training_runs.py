@@ -34,7 +34,7 @@ training:
   epochs: 7
   batch_size: 512
   callbacks:
-    - {kind: beta_schedule, points: [[0, 1.0e-7], [5, 1.0e-5]]}
+    - {kind: beta_schedule, points: [[0, 1.0e-3], [4, 1.0e-7]]}
     - {kind: pareto_front, keep: 2}
 """)
 
@@ -54,7 +54,8 @@ def everything(directory: Path) -> dict[str, Any]:
 def _content(path: Path) -> Any:
     if path.suffix == ".keras":
         model = keras.saving.load_model(path)
-        variables = [*model.variables, *(model.optimizer.variables if model.optimizer else [])]
+        # Not the seeds: Keras' files hold none, so that a loaded layer draws its own.
+        variables = [*model.weights, *(model.optimizer.variables if model.optimizer else [])]
         return [keras.ops.convert_to_numpy(variable).tolist() for variable in variables]
     if path.suffix == ".npz":
         checkpoint = Checkpoint.read(path)
