@@ -29,9 +29,13 @@ _any_quantizer: TypeAdapter[QuantizerConfig] = TypeAdapter(AnyQuantizer)
 
 @dataclass
 class _Slots:
-    """A layer's quantizers by slot name, where Keras does not track them a second time beside their attributes."""
+    """A layer's quantizers by slot name, where Keras does not track them a second time beside their attributes.
+
+    Also, by slot name, the place each field of their configs came from.
+    """
 
     quantizers: dict[str, Quantizer[Any]]
+    sources: dict[str, Mapping[str, str]]
 
     def __enter__(self) -> None:
         for quantizer in self.quantizers.values():
@@ -75,7 +79,7 @@ class QLayer(keras.layers.Layer):
         super().__init__(**kwargs)
         self.supports_masking = True
         self.frozen = False
-        self._slots = _Slots({})
+        self._slots = _Slots({}, {})
         self.enable_ebops = _first(enable_ebops, scoped("enable_ebops"), True)
         self.ebops_beta = super().add_weight(
             name="ebops_beta",
@@ -103,9 +107,10 @@ class QLayer(keras.layers.Layer):
         slot = Slot(role, name, self.name, channel_axes)
         with explained(str(slot)):
             given = None if quantizer is None else _any_quantizer.validate_python(quantizer)
-        made = resolve(given, role, str(slot)).config.build(slot)
-        self._slots.quantizers[name] = made
-        return made
+        complete = resolve(given, role, str(slot))
+        self._slots.sources[name] = complete.sources
+        self._slots.quantizers[name] = complete.config.build(slot)
+        return self._slots.quantizers[name]
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""
@@ -152,6 +157,10 @@ class QLayer(keras.layers.Layer):
     def slot_quantizer(self, name: str) -> Quantizer[Any]:
         """Give the quantizer of a slot."""
         return self._slots.quantizers[name]
+
+    def sources(self, name: str) -> Mapping[str, str]:
+        """Give the place each field of a slot's config came from: `slot`, `scope`, `role` or `class`."""
+        return self._slots.sources[name]
 
     def weight_bits(self) -> dict[str, Tensor]:
         """Give, by slot name, the bits that EBOPs count for each weight."""

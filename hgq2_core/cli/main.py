@@ -7,21 +7,26 @@ import os
 import sys
 import textwrap
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import rich.box
 import typer
 from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
 from hgq2_core.cli.doctor import UNHEALTHY, doctor
+from hgq2_core.cli.inspection import AsJson, Settings, resolve, schema, show
+from hgq2_core.cli.tables import narrow
 from hgq2_core.errors import ConfigError, HGQ2Error
 
-MISMATCH, WRONG, INTERRUPTED = 1, 2, 130
-"""Exit codes: the model and its integers differ; the user's input cannot be used; Ctrl-C."""
+MISMATCH, WRONG, DEFECT, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes: the model and its integers differ; the user's input cannot be used; a fault of ours; Ctrl-C."""
+
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""What a misspelt option raises, which typer itself shows."""
 
 
 class Commands(TyperGroup):
@@ -39,6 +44,18 @@ class Commands(TyperGroup):
         except KeyboardInterrupt as error:
             _complain(". ".join(["interrupted", *map(str, error.args)]), "yellow")
             raise typer.Exit(INTERRUPTED) from error
+        except (typer.Exit, typer.Abort, USAGE_ERROR, BrokenPipeError):
+            raise
+        except Exception as error:  # whatever else gets here is a defect
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            where = "" if ctx.params.get("debug") else " `hgq2 --debug ...` shows where."
+            _complain(
+                f"defect: {type(error).__name__}: {error}. This is a fault of hgq2 or of a plugin, not of yours; "
+                f"please report it.{where}",
+                "red",
+            )
+            raise typer.Exit(DEFECT) from error
 
 
 app = typer.Typer(
@@ -51,9 +68,9 @@ app = typer.Typer(
     ),
     epilog=(
         "Exit codes: 0 all is well, 1 the model and its integers differ, 2 something given cannot be used (a message "
-        f"says what), {UNHEALTHY} `doctor --strict` found an error, 130 interrupted."
+        f"says what), {DEFECT} a defect of this program or of a plugin, {UNHEALTHY} `doctor --strict` found an error, "
+        f"{INTERRUPTED} interrupted."
     ),
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -61,7 +78,6 @@ app = typer.Typer(
 
 ConfigFile = Annotated[Path, typer.Argument(help="A model's config, YAML or JSON.", show_default=False)]
 RunDirectory = Annotated[Path, typer.Argument(help="A run directory, as `hgq2 train` writes.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the config's.", show_default=False)]
 
 out = Console(highlight=False, soft_wrap=False)
@@ -101,7 +117,7 @@ def plugins(
     if as_json:
         _print_json([plugin.to_dict() for plugin in found])
         return
-    table = _narrow(Table("plugin", "distribution", "version", "state", "kinds"))
+    table = narrow(Table("plugin", "distribution", "version", "state", "kinds"))
     for plugin in found:
         table.add_row(plugin.name, plugin.distribution, plugin.version, plugin.state, _count(plugin.kinds))
     out.print(table)
@@ -152,11 +168,17 @@ def list_kinds(
 
 
 @app.command()
-def validate(file: ConfigFile) -> None:
-    """Check a config against the schemas of everything it names, then build the model without training it."""
+def validate(file: ConfigFile, settings: Settings = None, as_json: AsJson = False) -> None:
+    """Check a config against the schemas of everything it names, then build the model without training it.
+
+    Example: hgq2 validate examples/digits.yaml --set model.layers.hidden.units=64
+    """
     from hgq2_core.config.model import load_config
 
-    model = load_config(file).build()
+    model = load_config(file, settings or ()).build()
+    if as_json:
+        _print_json({"file": str(file), "layers": len(model.layers), "parameters": model.count_params()})
+        return
     out.print(f"{file}: valid. {len(model.layers)} layers, {model.count_params():,} parameters.", markup=False)
 
 
@@ -168,6 +190,8 @@ def train(
     ] = None,
     epochs: Epochs = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the directory.")] = False,
+    settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train a config; calibrate, verify and report the result.
 
@@ -176,8 +200,10 @@ def train(
 
     However a training was stopped, `hgq2 train -o DIR --resume` goes on from its last checkpoint, to the same result;
     with a larger --epochs it trains a finished run longer. After Ctrl-C, `hgq2 calibrate DIR` ends it early.
+
+    Example: hgq2 train examples/digits.yaml -o runs/digits --set training.batch_size=64
     """
-    _train(file, output, epochs, resume)
+    _train(file, output, epochs, resume, settings or (), as_json)
 
 
 @app.command()
@@ -186,17 +212,19 @@ def demo(
         Path | None, typer.Option("-o", "--output", help="A new directory; runs/demo by default.", show_default=False)
     ] = None,
     epochs: Epochs = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train the shipped digits model on real images, calibrate it, verify every test sample, and report."""
     from hgq2_core.demo import CONFIG, free_directory
 
-    _train(CONFIG, output or free_directory(Path("runs/demo")), epochs, resume=False)
+    _train(CONFIG, output or free_directory(Path("runs/demo")), epochs, resume=False, as_json=as_json)
 
 
 @app.command()
 def calibrate(
     directory: RunDirectory,
     margin: Annotated[int, typer.Option(min=0, help="Integer bits added on top.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Fix the integer bits of a run's wrapping activations again, on its training data.
 
@@ -204,7 +232,7 @@ def calibrate(
     """
     from hgq2_core.training_run import recalibrate
 
-    _finish(recalibrate(directory, margin))
+    _finish(recalibrate(directory, margin), as_json)
 
 
 @app.command()
@@ -217,7 +245,7 @@ def report(directory: RunDirectory, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(gather(directory))
         return
-    out.print(_narrow(summary(load(directory)).__rich__()))
+    out.print(narrow(summary(load(directory)).__rich__()))
     _print_metrics(read_metrics(directory))
 
 
@@ -240,7 +268,8 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
         raise typer.Exit(MISMATCH)
 
 
-app.command()(doctor)
+for _command in (show, schema, resolve, doctor):
+    app.command()(_command)
 
 
 def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:
@@ -268,15 +297,24 @@ def _check(found: Any) -> None:
         raise typer.Exit(WRONG)
 
 
-def _train(file: Path | None, output: Path, epochs: int | None, resume: bool) -> None:
+def _train(
+    file: Path | None,
+    output: Path,
+    epochs: int | None,
+    resume: bool,
+    settings: Sequence[str] = (),
+    as_json: bool = False,
+) -> None:
     from hgq2_core import training_run
     from hgq2_core.cli.progress import TrainingProgress
     from hgq2_core.config.model import load_config
     from hgq2_core.runs import CONFIG
 
-    config = None if file is None else load_config(file)
+    if file is None and settings:
+        raise ConfigError("train: --set changes the values of a config FILE; a run is gone on with as it was begun.")
+    config = None if file is None else load_config(file, settings)
     try:
-        with TrainingProgress(out) as progress:
+        with TrainingProgress(Console(stderr=True) if as_json else out) as progress:
             if resume:
                 finished = training_run.resume(output, config, epochs, [progress.callback()])
             elif config is None:
@@ -286,14 +324,20 @@ def _train(file: Path | None, output: Path, epochs: int | None, resume: bool) ->
     except KeyboardInterrupt as error:
         again = [f"To go on: hgq2 train -o {output} --resume"] if (output / CONFIG).is_file() else []
         raise KeyboardInterrupt(*again) from error
-    _finish(finished)
+    _finish(finished, as_json)
 
 
-def _finish(finished: Any) -> None:
+def _finish(finished: Any, as_json: bool) -> None:
     from hgq2_core.cost import summary
     from hgq2_core.runs import load
+    from hgq2_core.runs import report as gather
 
-    out.print(_narrow(summary(load(finished.directory)).__rich__()))
+    if as_json:
+        _print_json(gather(finished.directory))
+        if not finished.verification.ok:
+            raise typer.Exit(MISMATCH)
+        return
+    out.print(narrow(summary(load(finished.directory)).__rich__()))
     _print_metrics(finished.metrics)
     out.print(f"run: {finished.directory}", markup=False)
     if not finished.verification.ok:
@@ -315,17 +359,6 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
         style=style,
         markup=False,
     )
-
-
-def _narrow(table: Table) -> Table:
-    """Draw a table without frames, so that 80 columns hold it, and fold names rather than cut them."""
-    table.box = rich.box.SIMPLE_HEAD
-    table.padding = (0, 1, 0, 0)
-    table.pad_edge = False
-    table.title_justify = "left"
-    for column in table.columns:
-        column.overflow = "fold"
-    return table
 
 
 def _complain(message: str, style: str) -> None:

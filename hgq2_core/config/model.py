@@ -6,7 +6,7 @@ import copy
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from hgq2_core.config.entries import LOSSES, METRICS, OPTIMIZERS, Entry, Kinds, LayerEntry, LayerKinds, Name
 from hgq2_core.config.files import read_document
 from hgq2_core.config.keras_names import LARGEST, is_keras_kind, keras_class, make, snake
+from hgq2_core.config.overrides import overridden
 from hgq2_core.config.roles import ScopeEntries, defaults
 from hgq2_core.config.strict import FromList, Location, Strict, explained, findings
 from hgq2_core.errors import ConfigError, listing, nearest
@@ -272,11 +273,12 @@ def _failing(where: str) -> Iterator[None]:
         raise ConfigError(f"{where}: {' '.join(str(error).split())}") from error
 
 
-def load_config(path: str | Path) -> ModelConfig:
+def load_config(path: str | Path, settings: Iterable[str] = ()) -> ModelConfig:
     """Read and check a model's config file.
 
     Args:
         path: of a YAML or JSON file.
+        settings: changes to it, each `PATH=VALUE`; see `hgq2_core.config.overrides`.
 
     Returns:
         The checked config; `.build()` makes the Keras model.
@@ -284,4 +286,4 @@ def load_config(path: str | Path) -> ModelConfig:
     Raises:
         ConfigError: everything that is wrong, with file, place, what was received and what is allowed.
     """
-    return ModelConfig.parse(read_document(path), str(path))
+    return ModelConfig.parse(overridden(read_document(path), settings), str(path))

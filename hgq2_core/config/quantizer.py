@@ -70,6 +70,10 @@ class QuantizerConfig(Strict):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no build().")
 
+    def facts(self) -> dict[str, Any]:
+        """Give facts of the set of values, such as the largest, by name; `hgq2 show` prints those of the defaults."""
+        return {}
+
     def to_dict(self, only_set: bool = False) -> dict[str, Any]:
         """Give the config as plain data, its full kind included.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from hgq2_core.config.model import ModelConfig
+from hgq2_core.graph import layers_of
 from hgq2_core.layer import QLayer
 
 
@@ -48,6 +50,47 @@ def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
 
 def _short(value: Any) -> str:
     return f"{len(value)} entries" if isinstance(value, list | Mapping) and value else repr(value)
+
+
+PLACES = {"slot": "the layer", "scope": "defaults", "role": "the role", "class": "the class"}
+"""Where a field's value comes from, in words."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """One field of one quantizer: what it got, and where from."""
+
+    layer: str
+    slot: str
+    kind: str
+    field: str
+    value: Any
+    source: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        return asdict(self)
+
+
+def provenance(model: keras.Model) -> list[Provenance]:
+    """Give every field of every quantizer of a model that was just built, and where it came from.
+
+    Args:
+        model: not loaded from a file, where all fields are the layers' own.
+    """
+    rows = []
+    for layer in layers_of(model):
+        if not isinstance(layer, QLayer):
+            continue
+        for quantizer in layer.quantizers:
+            config = quantizer.config.to_dict()
+            kind = config.pop("kind")
+            sources = layer.sources(quantizer.slot.name)
+            rows += [
+                Provenance(layer.name, quantizer.slot.name, kind, field, value, PLACES[sources[field]])
+                for field, value in config.items()
+            ]
+    return rows
 
 
 def _plain(value: Any) -> Any:

@@ -241,7 +241,7 @@ def test_train_says_what_does_not_fit(change, words, hgq2, tiny, tmp_path):
     assert all(word in result.stderr for word in words), result.stderr
 
 
-@pytest.mark.parametrize("error, code", [(RuntimeError("power cut"), 1), (KeyboardInterrupt(), 130)])
+@pytest.mark.parametrize("error, code", [(RuntimeError("power cut"), 3), (KeyboardInterrupt(), 130)])
 def test_a_training_that_stops_keeps_its_model(error, code, hgq2, tiny, tmp_path, monkeypatch):
     def stop(self, epoch, logs=None):
         if epoch == 1:

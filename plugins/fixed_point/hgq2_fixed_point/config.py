@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -80,6 +80,18 @@ class FixedPoint(QuantizerConfig):
                 raise ValueError(f"{field} must lie within {field}_bounds={[lower, upper]}. Received: {field}={value}")
         return self
 
+    def facts(self) -> dict[str, Any]:
+        """Give the first format, its range and its step."""
+        i, f = round(self.i), self.fraction_bits
+        top, step = 2.0**i, 2.0**-f
+        least = step - top if self.overflow_mode == "SAT_SYM" else -top
+        return {"format (k, i, f)": [self.k, i, f], "min": self.k * least, "max": top - step, "step": step}
+
+    @property
+    def fraction_bits(self) -> int:
+        """First number of fraction bits."""
+        raise NotImplementedError
+
     @model_validator(mode="after")
     def _check_modes(self) -> FixedPoint:
         if self.overflow_mode == "WRAP_SM" and (self.k == 0 or self.round_mode not in ("RND", "RND_CONV")):
@@ -105,6 +117,11 @@ class KBI(FixedPoint):
 
     bounded = ("b", "i")
 
+    @property
+    def fraction_bits(self) -> int:
+        """First number of fraction bits."""
+        return round(self.b) - round(self.i)
+
     def build(self, slot: Slot | None = None) -> KBIQuantizer:
         """Make the Keras quantizer."""
         from hgq2_fixed_point.quantizers import KBIQuantizer
@@ -126,6 +143,11 @@ class KIF(FixedPoint):
     f_regularizer: Cost = 0.0
 
     bounded = ("i", "f")
+
+    @property
+    def fraction_bits(self) -> int:
+        """First number of fraction bits."""
+        return round(self.f)
 
     def build(self, slot: Slot | None = None) -> KIFQuantizer:
         """Make the Keras quantizer."""

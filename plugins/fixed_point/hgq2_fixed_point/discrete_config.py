@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -70,6 +70,10 @@ class PowerOfTwo(QuantizerConfig):
         from hgq2_fixed_point.discrete import PowerOfTwoQuantizer
 
         return PowerOfTwoQuantizer(self, slot)
+
+    def facts(self) -> dict[str, Any]:
+        """Give the magnitudes, and the bits."""
+        return {"magnitudes": [0.0, *(2.0**n for n in range(self.lowest, self.highest + 1))], "bits": self.bits}
 
     @property
     def bits(self) -> int:

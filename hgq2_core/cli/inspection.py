@@ -1,0 +1,112 @@
+"""The commands that show what a config may say, and what it means: `show`, `schema`, `resolve`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hgq2_core.cli.tables import narrow
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a value of the config, such as training.epochs=10 or model.layers.hidden.units=64; repeatable.",
+        show_default=False,
+    ),
+]
+
+
+def complete_kinds(incomplete: str) -> list[str]:
+    """Give the kinds that begin as what was typed, for the shell."""
+    from hgq2_core.config.describe import all_kinds
+
+    return [kind for kind in all_kinds() if kind.startswith(incomplete)]
+
+
+def show(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="Such as kbi, layers.dense or keras.Dropout; `hgq2 list` has all.", autocompletion=complete_kinds
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a kind is, where it comes from, and every field with its type, default and meaning.
+
+    Example: hgq2 show fixed_point.kbi
+    """
+    from hgq2_core.config.describe import describe
+
+    found = describe(kind)
+    if as_json:
+        typer.echo(json.dumps(found.to_dict(), indent=2))
+        return
+    out = Console(highlight=False)
+    out.print(f"{found.kind}, a {found.sort} of {found.distribution} {found.version}", style="bold", markup=False)
+    out.print(found.summary, markup=False)
+    table = narrow(Table("field", "type", "default", "meaning"))
+    for field in found.fields:
+        default = "required" if field.default is None else field.default
+        table.add_row(*map(Text, (field.name, field.type, default, field.description)))
+    out.print(table)
+    for name, value in found.facts.items():
+        out.print(f"{name}: {value}", markup=False)
+
+
+def schema(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A file to write, in place of printing.", show_default=False)
+    ] = None,
+) -> None:
+    """Give the JSON schema of config files, for everything installed now: editors complete and check with it.
+
+    Example: hgq2 schema -o hgq2.schema.json, and as first line of a config:
+    # yaml-language-server: $schema=hgq2.schema.json
+    """
+    from hgq2_core.atomic import write_text
+    from hgq2_core.config.schema import json_schema
+
+    text = json.dumps(json_schema(), indent=2)
+    if output is None:
+        typer.echo(text)
+    else:
+        write_text(output, text + "\n")
+        Console(highlight=False).print(f"{output}: written", markup=False)
+
+
+def resolve(
+    file: Annotated[Path, typer.Argument(help="A model's config, YAML or JSON.", show_default=False)],
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what each quantizer of a config really gets, field by field, and where from.
+
+    That is the layer's own line, the config's `defaults`, the role's default, or the quantizer's class.
+
+    Example: hgq2 resolve examples/digits.yaml --set defaults.weight.b=4
+    """
+    from hgq2_core.config.model import load_config
+    from hgq2_core.config.resolved import provenance
+
+    rows = provenance(load_config(file, settings or ()).build())
+    if as_json:
+        typer.echo(json.dumps([row.to_dict() for row in rows], indent=2))
+        return
+    table = narrow(Table("layer", "slot", "kind", "field", "value", "from"))
+    before: tuple[Any, ...] = ()
+    for row in rows:
+        head = (row.layer, row.slot, row.kind)
+        shown = (*(("", "", "") if head == before else head), row.field, json.dumps(row.value), row.source)
+        table.add_row(*map(Text, shown))
+        before = head
+    Console(highlight=False).print(table)

@@ -1,0 +1,190 @@
+"""What a kind is and takes, in plain words: from its schema, its docstring and its plugin."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hgq2_core.config.keras_names import is_keras_kind, keras_class, keras_kinds, parameters, singular
+from hgq2_core.config.quantizer import QuantizerConfig
+from hgq2_core.config.signature import parameters as arguments_of
+from hgq2_core.config.signature import schema_of
+from hgq2_core.config.strict import DEFINITION, Strict
+from hgq2_core.errors import KindError, listing, nearest
+from hgq2_core.kinds import registry
+from hgq2_core.loader import SORTS
+
+_ARGUMENT = re.compile(r"^(\*{0,2}\w+)(?: \([^)]*\))?: (.*)$")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a kind: its type and default in words, and what the docstring says of it."""
+
+    name: str
+    type: str
+    default: str | None
+    description: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a kind is: its sort, where it comes from, the first sentence of its docstring, and its fields."""
+
+    kind: str
+    sort: str
+    distribution: str
+    version: str
+    summary: str
+    fields: tuple[Field, ...]
+    facts: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        return asdict(self)
+
+
+def describe(kind: str) -> Description:
+    """Describe a kind.
+
+    Args:
+        kind: full or short, of any sort.
+
+    Raises:
+        KindError: no such kind, or one of several sorts or plugins; says which there are.
+        PluginError: its plugin is missing or failed.
+    """
+    sort = _sort_of(kind)
+    if is_keras_kind(kind):
+        cls = keras_class(sort, kind)
+        return Description(kind, singular(sort), "keras", _keras_version(), _summary(cls), tuple(_of_keras(cls)), {})
+    full = registry().resolve(sort, kind)
+    cls = registry().load(sort, full)
+    owner = next(plugin for plugin in registry().plugins if plugin.name == full.partition(".")[0])
+    fields = tuple(_fields(cls))
+    # Only of a config that says something by itself.
+    told = issubclass(cls, QuantizerConfig) and all(field.default is not None for field in fields)
+    facts = cls().facts() if told else {}
+    return Description(full, singular(sort), owner.distribution, owner.version, _summary(cls), fields, facts)
+
+
+def all_kinds() -> Iterator[str]:
+    """Give every kind of every sort, in full."""
+    for sort in SORTS:
+        yield from (name for name in registry().names(sort) if not is_keras_kind(name))
+        yield from keras_kinds(sort)
+
+
+def _sort_of(kind: str) -> str:
+    known = {
+        sort: {
+            *registry().names(sort),
+            *keras_kinds(sort),
+            *(name.partition(".")[2] for name in registry().names(sort)),
+        }
+        for sort in SORTS
+    }
+    found = [sort for sort, names in known.items() if kind in names]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise KindError(f"show: {kind!r} is of several sorts: {listing(found)}. Give the full kind: PLUGIN.{kind}.")
+    everything = list(all_kinds())
+    candidates = [*everything, *(name.partition(".")[2] for name in everything)]
+    raise KindError(
+        f"show: unknown kind. Received: {kind!r}. Allowed: what `hgq2 list` shows.{nearest(kind, candidates)}"
+    )
+
+
+def _keras_version() -> str:
+    import keras
+
+    return str(keras.__version__)
+
+
+def _summary(cls: type) -> str:
+    text = inspect.getdoc(cls) or ""
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+def _fields(cls: Any) -> Iterator[Field]:
+    model = cls if issubclass(cls, Strict) else schema_of(cls)
+    schema = model.model_json_schema()
+    required, words = set(schema.get("required", ())), _documented(cls)
+    order = schema["properties"] if issubclass(cls, Strict) else arguments_of(cls)
+    for name in order:
+        entry = schema["properties"][name]
+        default = None if name in required else json.dumps(entry.get("default"))
+        described = words.get(name) or entry.get("description", "")
+        yield Field(name, in_words(entry, schema.get("$defs", {})), default, described)
+
+
+def _of_keras(cls: type) -> Iterator[Field]:
+    words = _documented(cls)
+    for name, default in parameters(cls).items():
+        empty = default is inspect.Parameter.empty
+        yield Field(name, "", None if empty else repr(default), words.get(name, ""))
+
+
+def _documented(cls: type) -> dict[str, str]:
+    """What the docstrings along the MRO say of each argument, the most derived first."""
+    found: dict[str, str] = {}
+    for owner in cls.__mro__:
+        if owner is object:
+            break
+        for name, text in _arguments(inspect.cleandoc(vars(owner).get("__doc__") or "")):
+            found.setdefault(name, text)
+    return found
+
+
+def _arguments(text: str) -> Iterator[tuple[str, str]]:
+    section = re.search(r"^(?:Args|Arguments):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    name, lines = "", list[str]()
+    for line in inspect.cleandoc(section.group(1)).splitlines() if section else ():
+        begun = _ARGUMENT.match(line)
+        if begun:
+            if name:
+                yield name, " ".join(lines)
+            name, lines = begun.group(1), [begun.group(2)]
+        else:
+            lines.append(line.strip())
+    if name:
+        yield name, " ".join(lines)
+
+
+def in_words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    """Say what a JSON schema takes.
+
+    Args:
+        schema: of one value.
+        definitions: what its references name.
+    """
+    if DEFINITION in schema:
+        return f"a {schema[DEFINITION]}"
+    if "$ref" in schema:
+        return in_words(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "enum" in schema:
+        return " | ".join("null" if value is None else str(value) for value in schema["enum"])
+    if "const" in schema:
+        return str(schema["const"])
+    if "anyOf" in schema:
+        return " | ".join(dict.fromkeys(in_words(each, definitions) for each in schema["anyOf"]))
+    return _typed(schema, definitions)
+
+
+def _typed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    kind = schema.get("type", "any value")
+    if kind == "array":
+        items = schema.get("prefixItems")
+        if items:
+            return f"[{', '.join(in_words(each, definitions) for each in items)}]"
+        return f"list of {in_words(schema.get('items', {}), definitions)}"
+    if kind == "object":
+        return f"mapping of {', '.join(schema['properties'])}" if schema.get("properties") else "mapping"
+    bounds = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+    limits = [f"{sign} {schema[name]:,}" for name, sign in bounds if name in schema]
+    return " ".join([{"string": "text", "boolean": "true | false"}.get(kind, kind), ", ".join(limits)]).strip()

@@ -1,0 +1,53 @@
+"""Changes to a config document from the command line: `training.epochs=10`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+from hgq2_core.config.files import parse_yaml
+from hgq2_core.errors import ConfigError, listing, nearest
+
+
+def overridden(document: Any, settings: Iterable[str]) -> Any:
+    """Give a copy of a document with values set by dotted paths, before anything is checked.
+
+    Args:
+        document: plain data.
+        settings: each `PATH=VALUE`. A step of the path is a key, or in a list an index or an item's name. The last may
+            be a new key, which the schema then judges. The value is read as YAML.
+
+    Raises:
+        ConfigError: no `=`, a path that does not exist, or a value that is no YAML; names the setting.
+    """
+    document = copy.deepcopy(document)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        where = f"--set {setting}"
+        if not (path and equals):
+            raise ConfigError(f"{where}: must be PATH=VALUE, such as training.epochs=10.")
+        *parents, last = path.split(".")
+        node = document
+        for depth, step in enumerate(parents):
+            node = node[_key(node, step, where, ".".join(parents[:depth]))]
+        key = _key(node, last, where, ".".join(parents), new=True)
+        node[key] = parse_yaml(text, where)
+    return document
+
+
+def _key(node: Any, step: str, where: str, place: str, new: bool = False) -> Any:
+    at = f"{where}: in {place}" if place else where
+    if isinstance(node, dict):
+        if step in node or new:
+            return step
+        raise ConfigError(f"{at}: no such key. Received: {step!r}. There are: {listing(node)}.{nearest(step, node)}")
+    if isinstance(node, list):
+        names = {item["name"]: index for index, item in enumerate(node) if isinstance(item, dict) and "name" in item}
+        if step in names:
+            return names[step]
+        if step.isdecimal() and int(step) < len(node):
+            return int(step)
+        known = f"an index below {len(node)}" + (f", or a name: {listing(names)}" if names else "")
+        raise ConfigError(f"{at}: no such item. Received: {step!r}. Allowed: {known}.{nearest(step, names)}")
+    raise ConfigError(f"{at}: holds a value, in which nothing can be set. Received: {step!r}.")

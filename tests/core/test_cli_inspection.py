@@ -1,0 +1,158 @@
+"""`hgq2 show`, `schema`, `resolve`, `--set`, completion, and what every command promises."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import hgq2_core.cli.main as cli
+from hgq2_core import json_schema
+from hgq2_core.cli.inspection import complete_kinds
+from hgq2_core.config.describe import all_kinds, describe
+
+CONFIG = """\
+defaults:
+  weight: {kind: kbi, b: 6}
+model:
+  inputs: {pixels: {shape: [64]}}
+  layers:
+    - {kind: dense, name: hidden, units: 4, kernel_quantizer: {kind: kbi, i: 1, granularity: tensor}}
+    - {kind: keras.ReLU}
+"""
+
+
+@pytest.fixture
+def hgq2():
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+# show.
+
+
+@pytest.mark.parametrize("kind", list(all_kinds()))
+def test_every_kind_can_be_described(kind):
+    found = describe(kind)
+    assert found.kind == kind
+    assert found.summary
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in all_kinds() if not kind.startswith("keras.")])
+def test_every_field_of_ours_says_what_it_means(kind):
+    assert [field.name for field in describe(kind).fields if not field.description] == []
+
+
+def test_show_prints_fields_with_type_default_and_meaning(hgq2):
+    lines = hgq2("show", "kbi").stdout.splitlines()
+    assert lines[0] == "fixed_point.kbi, a quantizer of hgq2-fixed-point 0.1.0"
+    fields = {line.split()[0]: line for line in lines if line.strip()}
+    assert fields["k"].split() == ["k", "0", "|", "1", "1", "1", "signed,", "0", "unsigned."]
+    assert "[number, number]" in fields["i_bounds"] and "[-23.0, 23.0]" in fields["i_bounds"]
+    assert "number ≥ 0, ≤ 1" in fields["noise"]
+    assert fields["step:"] == "step: 0.015625"
+
+
+def test_a_required_field_says_so(hgq2):
+    (line,) = [line for line in hgq2("show", "dense").stdout.splitlines() if line.strip().startswith("units")]
+    assert line.split(maxsplit=6)[:6] == ["units", "integer", ">", "0,", "≤", "16,777,216"]
+    assert "required" in line
+
+
+def test_show_gives_json(hgq2):
+    found = json.loads(hgq2("show", "power_of_two", "--json").stdout)
+    assert found["kind"] == "fixed_point.power_of_two"
+    assert found["facts"]["bits"] == 5
+    assert [field["name"] for field in found["fields"]] == ["lowest", "highest"]
+
+
+def test_an_unknown_kind_names_the_nearest(hgq2):
+    message = hgq2("show", "kbl", code=2).stderr.strip()
+    assert message == (
+        "error: show: unknown kind. Received: 'kbl'. Allowed: what `hgq2 list` shows. Did you mean 'kbi'?"
+    )
+
+
+# schema.
+
+
+def test_schema_prints_and_writes_the_json_schema(hgq2, tmp_path):
+    assert json.loads(hgq2("schema").stdout) == json_schema()
+    assert hgq2("schema", "-o", tmp_path / "s.json").stdout == f"{tmp_path / 's.json'}: written\n"
+    assert json.loads((tmp_path / "s.json").read_text()) == json_schema()
+
+
+# resolve and --set.
+
+
+def test_resolve_says_where_each_value_comes_from(hgq2, config):
+    rows = json.loads(hgq2("resolve", config, "--json").stdout)
+    kernel = {row["field"]: (row["value"], row["source"]) for row in rows if row["slot"] == "kernel"}
+    assert kernel["i"] == (1.0, "the layer")
+    assert kernel["granularity"] == ("tensor", "the layer")
+    assert kernel["b"] == (6.0, "defaults")
+    assert kernel["b_regularizer"] == (1e-8, "the role")
+    assert kernel["noise"] == (1.0, "the class")
+    assert {row["layer"] for row in rows} == {"hidden"}
+    assert {row["slot"] for row in rows} == {"input", "kernel", "bias"}
+
+
+def test_resolve_prints_a_table(hgq2, config):
+    lines = [line.split() for line in hgq2("resolve", config).stdout.splitlines()]
+    assert ["hidden", "kernel", "fixed_point.kbi", "k", "1", "the", "role"] in lines
+    assert ["b", "6.0", "defaults"] in lines
+
+
+def test_set_changes_what_is_resolved(hgq2, config):
+    rows = json.loads(hgq2("resolve", config, "--set", "defaults.weight.b=3", "--json").stdout)
+    assert {row["value"] for row in rows if row["slot"] == "kernel" and row["field"] == "b"} == {3.0}
+
+
+def test_a_value_that_was_set_is_checked_as_one_in_the_file(hgq2, config):
+    message = hgq2("validate", config, "--set", "model.layers.hidden.units=three", code=2).stderr.strip()
+    assert message == f"error: {config}: model.layers.0.units: must be an integer. Received: 'three' (str)."
+
+
+def test_set_needs_a_file(hgq2, tmp_path):
+    message = hgq2("train", "-o", tmp_path, "--resume", "--set", "seed=1", code=2).stderr.strip()
+    assert message.startswith("error: train: --set changes the values of a config FILE;")
+
+
+def test_validate_gives_json(hgq2, config):
+    found = json.loads(hgq2("validate", config, "--set", "model.layers.0.units=5", "--json").stdout)
+    assert found["file"] == str(config)
+    assert found["layers"] == 3
+
+
+# manners.
+
+
+def test_a_defect_has_an_exit_code_of_its_own(hgq2, config, monkeypatch):
+    monkeypatch.setattr("hgq2_core.config.model.load_config", lambda *_: 1 / 0)
+    message = hgq2("validate", config, code=3).stderr.strip()
+    assert message == (
+        "defect: ZeroDivisionError: division by zero. This is a fault of hgq2 or of a plugin, not of yours; "
+        "please report it. `hgq2 --debug ...` shows where."
+    )
+
+
+def test_the_shell_completes_kinds():
+    assert complete_kinds("fixed_point.k") == ["fixed_point.kbi", "fixed_point.kif"]
+    assert "keras.Dropout" in complete_kinds("keras.D")
+
+
+@pytest.mark.parametrize("command", [info.name or info.callback.__name__ for info in cli.app.registered_commands])
+def test_every_command_explains_itself(hgq2, command):
+    assert len(hgq2(command, "--help").stdout.splitlines()) > 8
