@@ -20,7 +20,7 @@ from hgq2_core.observation import as_array, count_not_finite, observe
 from hgq2_core.quantizer import Bounds, Quantizer, is_bit_variable
 from hgq2_core.verification import FLOAT32_BITS, required_bits, unknown
 
-MANY_SATURATED = 0.01
+MANY_SATURATED = 0.25
 """The share of saturated values above which a range is called too narrow."""
 
 MANY_DEAD = 0.5
@@ -39,7 +39,9 @@ OVERFLOWS = Check(
     "Calibrate on data that cover these values, or with a margin; where the range is trained, raise its integer bits.",
 )
 TOO_NARROW = Check("too_narrow", "warning", "Raise its integer bits, or their upper bound, and train again.")
-SATURATES = Check("saturates", "note", "So few are usual; raise its integer bits where accuracy is short.")
+SATURATES = Check(
+    "saturates", "note", "Usual where ranges are trained; raise its integer bits where accuracy is short."
+)
 UPPER_BOUND = Check("upper_bound", "warning", "Raise the upper bound: training asks for more bits than it may have.")
 FLOAT32 = Check("float32", "warning", "Use fewer bits in its quantizers, or verify on as many samples as you can.")
 NO_GRAPH = Check("no_graph", "warning", "Make it functional or sequential; verify, freeze and export refuse it.")

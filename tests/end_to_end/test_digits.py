@@ -44,6 +44,8 @@ def test_the_demo_learns_cheaply_and_exactly(tmp_path):
     assert metrics["verify"] == {"mismatches": 0, "samples": 449}
     assert "0 mismatches in 449 test samples" in text
     assert "0 mismatches in 449 samples" in hgq2("verify", tmp_path / "demo")
+    health = json.loads(hgq2("doctor", tmp_path / "demo", "--split", "train", "--strict", "--json"))
+    assert {finding["severity"] for finding in health["findings"]} <= {"note"}
 
 
 @pytest.mark.slow
