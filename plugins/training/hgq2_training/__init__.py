@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hgq2_training.beta_schedule import BetaSchedule
+    from hgq2_training.csv import Csv
     from hgq2_training.digits import Digits
     from hgq2_training.magic import Magic
     from hgq2_training.npz import Npz
     from hgq2_training.pareto_front import ParetoFront
 
-__all__ = ["BetaSchedule", "Digits", "Magic", "Npz", "ParetoFront"]
+__all__ = ["BetaSchedule", "Csv", "Digits", "Magic", "Npz", "ParetoFront"]
 
 _MODULES = {
     "BetaSchedule": "beta_schedule",
+    "Csv": "csv",
     "Digits": "digits",
     "Magic": "magic",
     "Npz": "npz",

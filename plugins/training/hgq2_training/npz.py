@@ -16,13 +16,9 @@ from hgq2_training.splitting import (
     Seed,
     TestFraction,
     ValidationFraction,
-    as_float32,
+    assemble,
     check_fractions,
-    is_labels,
-    partition,
-    split,
 )
-from hgq2_training.splitting import standardize as standardized
 
 MAX_RATIO = 100
 """How many times larger than its packed form an array may be, once it is larger than `ALWAYS_UNPACKED`."""
@@ -88,20 +84,18 @@ class Npz:
         with self._open() as archive:
             whole = self._pair(archive, self.x, self.y)
             test = None if self.x_test is None else self._pair(archive, self.x_test, str(self.y_test))
-        splits = self._split(whole) if test is None else self._split_off_validation(whole, test)
-        return standardized(splits) if self.standardize else as_float32(splits)
-
-    def _split(self, whole: Split) -> Splits:
-        return split(
-            whole.x,
-            whole.y,
+        if test is not None:
+            self._check_alike(whole, test)
+        return assemble(
+            whole,
+            test,
             test_fraction=self.test_fraction,
             validation_fraction=self.validation_fraction,
             seed=self.seed,
-            stratify=is_labels(whole.y),
+            standardized=self.standardize,
         )
 
-    def _split_off_validation(self, whole: Split, test: Split) -> Splits:
+    def _check_alike(self, whole: Split, test: Split) -> None:
         for name, of_test, array, other in (
             (self.x, self.x_test, whole.x, test.x),
             (self.y, self.y_test, whole.y, test.y),
@@ -111,10 +105,6 @@ class Npz:
                     f"{self.path}: {name!r} and {of_test!r} must agree but for the number of samples. "
                     f"Received: shapes {array.shape} and {other.shape}"
                 )
-        validation, train = partition(
-            whole.x, whole.y, [self.validation_fraction], seed=self.seed, stratify=is_labels(whole.y)
-        )
-        return Splits(train=train, test=test, validation=validation if self.validation_fraction else None)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[NpzFile]:

@@ -9,6 +9,7 @@ from hgq2_core.hookspecs import hookimpl
 def hgq2_datasets() -> dict[str, str]:
     """Data sets: two that are shipped, and your own arrays."""
     return {
+        "csv": "hgq2_training.csv:Csv",
         "digits": "hgq2_training.digits:Digits",
         "magic": "hgq2_training.magic:Magic",
         "npz": "hgq2_training.npz:Npz",

@@ -113,6 +113,38 @@ def partition(x: Array, y: Array, fractions: list[float], *, seed: int, stratify
     return [Split(x[chosen], y[chosen]) for chosen in indices]
 
 
+def assemble(
+    whole: Split,
+    test: Split | None,
+    *,
+    test_fraction: float,
+    validation_fraction: float,
+    seed: int,
+    standardized: bool,
+) -> Splits:
+    """Split what a file holds, stratified where the targets are labels.
+
+    Args:
+        whole: all samples, or those besides the test part.
+        test: the test part, where the data have one of their own.
+        test_fraction: share of the test part where they have none.
+        validation_fraction: share of `whole` that validates.
+        seed: the same seed gives the same parts.
+        standardized: whether to standardize the inputs.
+
+    Returns:
+        The parts with float32 inputs.
+    """
+    stratify = is_labels(whole.y)
+    if test is None:
+        fractions = {"test_fraction": test_fraction, "validation_fraction": validation_fraction}
+        splits = split(whole.x, whole.y, **fractions, seed=seed, stratify=stratify)
+    else:
+        validation, train = partition(whole.x, whole.y, [validation_fraction], seed=seed, stratify=stratify)
+        splits = Splits(train=train, test=test, validation=validation if validation_fraction else None)
+    return standardize(splits) if standardized else as_float32(splits)
+
+
 def is_labels(y: Array) -> bool:
     """Whether targets are one integer label per sample."""
     return y.ndim == 1 and y.dtype.kind in "biu"
