@@ -61,17 +61,19 @@ class Entry:
         return {"kind": self.kind, **self.arguments}
 
 
-@dataclass(frozen=True)
-class LayerEntry(Entry):
-    """One line of the model: a layer kind, its name, and whose outputs it takes (None: the line before)."""
+def construct(sort: str, entry: Entry, **more: Any) -> Any:
+    """Construct what an entry names.
 
-    name: str | None = None
-    inputs: tuple[str, ...] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
-        own = {"name": self.name, "inputs": None if self.inputs is None else list(self.inputs)}
-        return {"kind": self.kind, **{key: value for key, value in own.items() if value is not None}, **self.arguments}
+    Args:
+        sort: `layers`, `datasets` or `callbacks`.
+        entry: the kind and its arguments.
+        more: further arguments.
+    """
+    arguments = {**copy.deepcopy(dict(entry.arguments)), **more}
+    if is_keras_kind(entry.kind):
+        with explained(entry.kind):
+            return make(keras_class(sort, entry.kind), arguments)
+    return registry().load(sort, entry.kind)(**arguments)
 
 
 class Kinds:
@@ -148,32 +150,6 @@ class Kinds:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return reference(singular(self.sort))
-
-
-class LayerKinds(Kinds):
-    """Annotation of a line of the model."""
-
-    def __init__(self) -> None:
-        super().__init__("layers")
-
-    def validate(self, value: Any) -> LayerEntry:
-        """Resolve the kind, check its arguments, and keep name and inputs apart."""
-        if isinstance(value, LayerEntry):
-            return value
-        kind, arguments = self.split(value)
-        name, inputs = arguments.pop("name", None), arguments.pop("inputs", None)
-        if name is not None:
-            with below("name"):
-                check_name(name)
-        inputs = [inputs] if isinstance(inputs, str) else inputs
-        if inputs is not None and not (
-            isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str) for item in inputs)
-        ):
-            raise findings([(("inputs",), f"must be a list of names, one at least. Received: {describe(inputs)}.")])
-        return LayerEntry(*self.check(kind, arguments), name, None if inputs is None else tuple(inputs))
-
-    def construct(self, cls: type, arguments: Mapping[str, Any]) -> None:
-        """Do nothing: a layer is made only where its defaults hold, in `build`."""
 
 
 class KerasKinds(Kinds):

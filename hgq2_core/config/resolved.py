@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from hgq2_core.config.graph import ModelSection
+from hgq2_core.config.lines import ModelLine
 from hgq2_core.config.model import ModelConfig
 from hgq2_core.graph import layers_of
 from hgq2_core.layer import QLayer
@@ -22,12 +24,20 @@ def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:
         model: what it built.
     """
     document = config.to_dict()
-    for entry, name in zip(document["model"]["layers"], config.model.names, strict=True):
-        entry["name"] = name
-        layer = model.get_layer(name)
-        if isinstance(layer, QLayer):
-            entry.update({key: _plain(value) for key, value in layer.get_config().items()})
+    _write_out(document["model"], config.model, model)
     return document
+
+
+def _write_out(document: dict[str, Any], section: ModelSection, model: keras.Model) -> None:
+    for entry, line, name in zip(document["layers"], section.layers, section.names, strict=True):
+        entry["name"] = name
+        if line.shares is not None:
+            continue
+        layer = model.get_layer(name)
+        if isinstance(line, ModelLine):
+            _write_out(entry["model"], line.model, layer)
+        elif isinstance(layer, QLayer):
+            entry.update({key: _plain(value) for key, value in layer.get_config().items()})
 
 
 def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:

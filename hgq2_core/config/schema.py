@@ -28,6 +28,12 @@ OF_EVERY_LAYER: Mapping[str, Any] = {
 }
 """What a line of the model has besides the arguments of its kind."""
 
+OTHER_LINES: Mapping[str, Any] = {
+    "layer": {"type": "string", "description": "Name of an earlier line, whose layer is applied once more."},
+    "model": {"$ref": "#/$defs/ModelSection", "description": "A whole model as one layer."},
+}
+"""What a line of the model has in place of a kind."""
+
 Schema = dict[str, Any]
 
 
@@ -45,6 +51,7 @@ def json_schema() -> Schema:
         entries = [_entry(names, schema, more) for names, schema in _registered(sort, definitions)]
         entries += [_entry([kind], _of_keras(keras_class(sort, kind)), more) for kind in keras_kinds(sort)]
         definitions[singular(sort)] = _one_of(entries)
+    definitions["layer"]["oneOf"] += [_line(key, schema) for key, schema in OTHER_LINES.items()]
     for kinds in (OPTIMIZERS, LOSSES, METRICS):
         definitions[singular(kinds.sort)] = _one_of(_named(kinds), kinds.strings)
     schema: Schema = _referring({"$schema": DIALECT, **document, "$defs": definitions})
@@ -96,6 +103,11 @@ def _entry(names: list[str], arguments: Schema, more: Mapping[str, Any]) -> Sche
         "required": ["kind", *arguments.get("required", ())],
         "additionalProperties": False,
     }
+
+
+def _line(key: str, schema: Any) -> Schema:
+    properties = {key: schema, **OF_EVERY_LAYER}
+    return {"type": "object", "properties": properties, "required": [key], "additionalProperties": False}
 
 
 def _one_of(entries: Iterable[Schema], strings: Iterable[str] = ()) -> Schema:

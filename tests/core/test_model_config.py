@@ -361,7 +361,7 @@ WRONG = {
     # --- data
     "unknown data": (
         ("data.kind", "digit"),
-        "data: unknown dataset kind. Received: 'digit'. Allowed: training.digits, training.magic, training.npz. "
+        "data: unknown dataset kind. Received: 'digit'. Allowed: training.csv, training.digits, training.magic, training.npz. "
         "Did you mean 'digits'?",
     ),
     "misspelt data argument": (

@@ -1,0 +1,191 @@
+"""The graph of a model as data: inputs, lines and outputs; who takes what from whom; and what builds it."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+import keras
+from pydantic import Field, field_validator, model_validator
+
+from hgq2_core.config.entries import Name
+from hgq2_core.config.keras_names import LARGEST
+from hgq2_core.config.lines import Line, Lines, ModelLine
+from hgq2_core.config.strict import FromList, Location, Strict, findings
+from hgq2_core.errors import ConfigError, listing, nearest
+
+Size = Annotated[int, Field(gt=0, le=LARGEST)]
+
+
+class InputSpec(Strict):
+    """One input of the model.
+
+    Args:
+        shape: without the batch.
+        dtype: of the data.
+    """
+
+    shape: Annotated[tuple[Size | None, ...], FromList]
+    dtype: Literal["float32", "float64", "int32"] = "float32"
+
+    @field_validator("shape")
+    @classmethod
+    def _check_elements(cls, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if math.prod(size or 1 for size in shape) > LARGEST:
+            raise ValueError(f"must have at most {LARGEST} elements. Received: {list(shape)}")
+        return shape
+
+
+class ModelSection(Strict):
+    """Inputs by name, and layers: a chain unless one says `inputs`.
+
+    A line of `layers` is a layer of a `kind`; or `layer`, the name of an earlier line, whose layer is applied once
+    more; or `model`, a whole model as one layer, with inputs and layers of its own.
+
+    Args:
+        inputs: by name.
+        layers: in an order in which each comes after those it takes from.
+        outputs: names of the layers whose outputs are the model's; None for the last.
+        name: of the model.
+    """
+
+    inputs: Annotated[dict[Name, InputSpec], Field(min_length=1)]
+    layers: Annotated[tuple[Annotated[Line, Lines(lambda: ModelSection)], ...], Field(min_length=1), FromList]
+    outputs: Annotated[tuple[str, ...], Field(min_length=1), FromList] | None = None
+    name: Name | None = None
+
+    @model_validator(mode="after")
+    def _check_graph(self) -> ModelSection:
+        graph = _Graph(self)
+        found = [*graph.check_layers(), *graph.check_outputs()] or [*graph.check_idle()]
+        if found:
+            raise findings(found)
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The lines' names; one without is named by what it is, numbered where that is taken.
+
+        Keras would number by what else the process has built.
+        """
+        taken = {line.name for line in self.layers} | set(self.inputs)
+        names = []
+        for line in self.layers:
+            numbered = itertools.chain([line.basis], (f"{line.basis}_{number}" for number in itertools.count(2)))
+            names.append(line.name or next(name for name in numbered if name not in taken))
+            taken.add(names[-1])
+        return tuple(names)
+
+    def build(self, seed: int, name: str | None = None) -> keras.Model:
+        """Build the model; what a layer draws follows from the seed and its name.
+
+        Args:
+            seed: of the model.
+            name: of a model inside another.
+
+        Raises:
+            ConfigError: shapes or arguments that do not fit; names the layer.
+        """
+        tensors: dict[str, Any] = {
+            key: keras.Input(spec.shape, dtype=spec.dtype, name=key) for key, spec in self.inputs.items()
+        }
+        inputs = list(tensors.values())
+        made: dict[str, Any] = {}
+        last = next(iter(tensors))
+        for index, (line, own) in enumerate(zip(self.layers, self.names, strict=True)):
+            where = f"model.layers.{index} ({own})"
+            sources = [tensors[source] for source in (line.inputs or (last,))]
+            last = own
+            drawn = _derived(seed, own)
+            keras.utils.set_random_seed(drawn)
+            with _failing(where):
+                made[own] = line.make(own, made, drawn)
+            shapes = ", ".join(str(tuple(each.shape)) for each in sources)
+            with _failing(f"{where}: cannot take inputs of shape {shapes}"):
+                tensors[own] = made[own](sources[0] if len(sources) == 1 else sources)
+        outputs = [tensors[output] for output in (self.outputs or (last,))]
+        return keras.Model(
+            inputs[0] if len(inputs) == 1 else inputs,
+            outputs[0] if len(outputs) == 1 else outputs,
+            name=name or self.name,
+        )
+
+
+class _Graph:
+    """Checks who takes what from whom, in the order of the lines."""
+
+    def __init__(self, section: ModelSection) -> None:
+        self.section = section
+        self.known: dict[str, Location] = {name: ("inputs", name) for name in section.inputs}
+        self.layers: list[str] = []
+        self.used: set[str] = set()
+        self.last = next(iter(section.inputs)) if len(section.inputs) == 1 else None
+
+    def check_layers(self) -> Iterator[tuple[Location, str]]:
+        names = self.section.names
+        for index, (line, name) in enumerate(zip(self.section.layers, names, strict=True)):
+            place = ("layers", index)
+            if line.inputs is None and self.last is None:
+                yield place, f"say which of {listing(self.section.inputs)} this layer takes: `inputs: [name, ...]`."
+            sources = line.inputs or (() if self.last is None else (self.last,))
+            for source in sources:
+                if source not in self.known:
+                    later = " It comes later, or is this very layer: a model has no cycles." if source in names else ""
+                    yield (*place, "inputs"), self._unknown(source, later)
+            yield from self._check_line(line, len(sources), place)
+            self.used.update(sources)
+            self.last = name
+            if self.last in self.known:
+                yield (*place, "name"), f"the name is taken. Received: {self.last!r}. Names differ, inputs included."
+            self.known[self.last] = place
+            if line.shares is None:
+                self.layers.append(name)
+
+    def _check_line(self, line: Line, sources: int, place: Location) -> Iterator[tuple[Location, str]]:
+        if line.shares is not None and line.shares not in self.layers:
+            yield (
+                (*place, "layer"),
+                f"must be the name of an earlier layer. Received: {line.shares!r}. Allowed: {listing(self.layers)}."
+                f"{nearest(line.shares, self.layers)}",
+            )
+        if isinstance(line, ModelLine) and sources != len(line.model.inputs):
+            wanted = listing(line.model.inputs)
+            yield (
+                (*place, "inputs"),
+                f"must be one for each input of the model: {wanted}. Received: {sources}.",
+            )
+
+    def check_outputs(self) -> Iterator[tuple[Location, str]]:
+        outputs = self.section.outputs or ()
+        for name in dict.fromkeys(outputs):
+            if name not in self.known:
+                yield ("outputs",), self._unknown(name)
+            if outputs.count(name) > 1:
+                yield ("outputs",), f"names differ. Received: {name!r} {outputs.count(name)} times."
+
+    def check_idle(self) -> Iterator[tuple[Location, str]]:
+        outputs = self.section.outputs or (self.last,)
+        for name, place in self.known.items():
+            if name not in self.used and name not in outputs:
+                yield place, f"nothing takes {name!r}; name it in `outputs`, or in the `inputs` of a layer."
+
+    def _unknown(self, name: str, later: str = "") -> str:
+        allowed = listing(self.known)
+        return f"unknown name. Received: {name!r}. Allowed: {allowed}.{later or nearest(name, self.known)}"
+
+
+def _derived(seed: int, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "little")
+
+
+@contextmanager
+def _failing(where: str) -> Iterator[None]:
+    """Turn what a layer says of its arguments or inputs into a ConfigError that names the layer."""
+    try:
+        yield
+    except (ValueError, TypeError, IndexError, AssertionError) as error:
+        raise ConfigError(f"{where}: {' '.join(str(error).split())}") from error
