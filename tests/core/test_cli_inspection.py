@@ -80,9 +80,17 @@ def test_show_gives_json(hgq2):
 
 def test_an_unknown_kind_names_the_nearest(hgq2):
     message = hgq2("show", "kbl", code=2).stderr.strip()
-    assert message == (
-        "error: show: unknown kind. Received: 'kbl'. Allowed: what `hgq2 list` shows. Did you mean 'kbi'?"
-    )
+    assert message == "error: unknown kind. Received: 'kbl'. Allowed: what `hgq2 list` shows. Did you mean 'kbi'?"
+
+
+def test_a_kind_of_keras_needs_its_prefix(hgq2):
+    message = hgq2("show", "Dropout", code=2).stderr.strip()
+    assert message == "error: unknown kind. Received: 'Dropout'. Keras' own have a prefix: 'keras.Dropout'."
+
+
+def test_a_keras_layer_that_is_no_kind_gets_the_list(hgq2):
+    message = hgq2("show", "keras.Lambda", code=2).stderr.strip()
+    assert message.startswith("error: unknown Keras kind. Received: 'keras.Lambda'. Allowed: keras.Activation, ")
 
 
 # schema.
