@@ -129,8 +129,11 @@ def test_set_changes_what_is_resolved(hgq2, config):
 
 
 def test_a_value_that_was_set_is_checked_as_one_in_the_file(hgq2, config):
-    message = hgq2("validate", config, "--set", "model.layers.hidden.units=three", code=2).stderr.strip()
-    assert message == f"error: {config}: model.layers.0.units: must be an integer. Received: 'three' (str)."
+    setting = "model.layers.hidden.units=three"
+    message = hgq2("validate", config, "--set", setting, code=2).stderr.strip()
+    assert message == (
+        f"error: {config} --set {setting}: model.layers.0.units: must be an integer. Received: 'three' (str)."
+    )
 
 
 def test_set_needs_a_file(hgq2, tmp_path):
