@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hgq2_core.cli.tables import narrow
+from hgq2_core.cli.printing import narrow, print_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Settings = Annotated[
@@ -49,7 +49,7 @@ def show(
 
     found = describe(kind)
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
         return
     out = Console(highlight=False)
     out.print(f"{found.kind}, a {found.sort} of {found.distribution} {found.version}", style="bold", markup=False)
@@ -100,7 +100,7 @@ def resolve(
 
     rows = provenance(load_config(file, settings or ()).build())
     if as_json:
-        typer.echo(json.dumps([row.to_dict() for row in rows], indent=2))
+        print_json([row.to_dict() for row in rows])
         return
     table = narrow(Table("layer", "slot", "kind", "field", "value", "from"))
     before: tuple[Any, ...] = ()

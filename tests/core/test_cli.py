@@ -120,6 +120,9 @@ def test_plugins_check_shows_what_is_broken(hgq2, monkeypatch):
     result = CliRunner().invoke(cli.app, ["plugins", "--check"])
     assert result.exit_code == 2
     assert "training.digits" in result.stderr and "Traceback" in result.stderr
+    result = CliRunner().invoke(cli.app, ["plugins", "--check", "--json"])
+    assert result.exit_code == 2
+    assert "training" in [plugin["name"] for plugin in json.loads(result.stdout)]
 
 
 def test_list(hgq2):
@@ -274,6 +277,13 @@ def test_report(hgq2, trained):
     found = json.loads(hgq2("report", trained / "run", "--json").stdout)
     assert [row["name"] for row in found["summary"]["layers"]] == ["dense", "dropout", "logits"]
     assert found["summary"]["ebops"] == found["ebops"]
+
+
+def test_a_loss_that_is_not_a_number_is_reported(hgq2, run):
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["test"]["loss"] = None  # as it is written
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    assert "loss nan; EBOPs" in hgq2("report", run).stdout
 
 
 def test_verify(hgq2, trained):

@@ -1,6 +1,9 @@
 """`hgq2 show`, `schema`, `resolve`, `--set`, completion, and what every command promises."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -8,6 +11,7 @@ from typer.testing import CliRunner
 import hgq2_core.cli.main as cli
 from hgq2_core import json_schema
 from hgq2_core.cli.inspection import complete_kinds
+from hgq2_core.cli.printing import print_json
 from hgq2_core.config.describe import all_kinds, describe
 
 CONFIG = """\
@@ -157,6 +161,21 @@ def test_a_defect_has_an_exit_code_of_its_own(hgq2, config, monkeypatch):
         "defect: ZeroDivisionError: division by zero. This is a fault of hgq2 or of a plugin, not of yours; "
         "please report it. `hgq2 --debug ...` shows where."
     )
+
+
+@pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["--help"]], ids=" ".join)
+def test_output_that_nobody_reads_is_no_error_and_no_mismatch(command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = [sys.executable, "-m", "hgq2_core.cli.main", *command]
+    process = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, timeout=120)
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (cli.UNREAD, b"")
+
+
+def test_json_has_no_nan(capsys):
+    print_json({"loss": float("nan"), "range": [0.5, float("inf")]})
+    assert json.loads(capsys.readouterr().out) == {"loss": None, "range": [0.5, None]}
 
 
 def test_the_shell_completes_kinds():
