@@ -16,7 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from hgq2_core.cli.doctor import UNHEALTHY, doctor
-from hgq2_core.cli.inspection import AsJson, Settings, resolve, schema, show
+from hgq2_core.cli.inspection import AsJson, Settings, complete_sorts, resolve, schema, show
 from hgq2_core.cli.printing import narrow, print_json
 from hgq2_core.errors import ConfigError, HGQ2Error
 
@@ -138,7 +138,10 @@ def _print_plugins(found: Sequence[Any]) -> None:
 @app.command("list")
 def list_kinds(
     sort: Annotated[
-        str | None, typer.Argument(help="quantizers, layers, callbacks, datasets or exporters; all by default.")
+        str | None,
+        typer.Argument(
+            help="quantizers, layers, callbacks, datasets or exporters; all by default.", autocompletion=complete_sorts
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

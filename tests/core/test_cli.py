@@ -88,12 +88,12 @@ def tiny(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("command", ["plugins", "list"])
+@pytest.mark.parametrize("command", ["plugins", "list", "show fixed_point.kbi"])
 def test_looking_around_imports_no_backend(command, fresh_python):
     script = f"""
         import contextlib, io, json, sys
         from hgq2_core.cli.main import main
-        sys.argv = ["hgq2", {command!r}]
+        sys.argv = ["hgq2", *{command!r}.split()]
         with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
             main()
         heavy = [name for name in ("keras", "torch", "jax", "tensorflow", "matplotlib") if name in sys.modules]

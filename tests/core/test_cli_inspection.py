@@ -6,13 +6,15 @@ import subprocess
 import sys
 
 import pytest
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
-from hgq2_core import json_schema
-from hgq2_core.cli.inspection import complete_kinds
+from hgq2_core import KindError, json_schema
+from hgq2_core.cli.inspection import complete_kinds, complete_sorts
 from hgq2_core.cli.printing import print_json
 from hgq2_core.config.describe import all_kinds, describe
+from hgq2_core.config.schema import json_schema_of
 
 CONFIG = """\
 defaults:
@@ -106,6 +108,24 @@ def test_schema_prints_and_writes_the_json_schema(hgq2, tmp_path):
     assert json.loads((tmp_path / "s.json").read_text()) == json_schema()
 
 
+def test_the_schema_of_one_kind_stands_alone(hgq2):
+    schema = json.loads(hgq2("schema", "--kind", "dense").stdout)
+    assert schema["properties"]["kind"] == {"enum": ["layers.dense", "dense"]}
+    assert "quantizer" in schema["$defs"] and "layer" not in schema["$defs"]
+    check = Draft202012Validator(schema)
+    assert check.is_valid({"kind": "dense", "units": 4, "kernel_quantizer": {"kind": "kbi", "b": 3}})
+    assert not check.is_valid({"kind": "dense", "units": 4, "kernel_quantizer": {"kind": "kbi", "bits": 3}})
+    assert json.loads(hgq2("schema", "--kind", "keras.Dropout").stdout)["required"] == ["kind", "rate"]
+
+
+def test_a_kind_that_configs_do_not_name_has_no_schema():
+    with pytest.raises(KindError) as error:
+        json_schema_of("exporters", "keras.Verilog")
+    assert str(error.value) == (
+        "configs name no exporters, so 'keras.Verilog' has no schema; `hgq2 show keras.Verilog` says what it takes."
+    )
+
+
 # resolve and --set.
 
 
@@ -181,6 +201,23 @@ def test_json_has_no_nan(capsys):
 def test_the_shell_completes_kinds():
     assert complete_kinds("fixed_point.k") == ["fixed_point.kbi", "fixed_point.kif"]
     assert "keras.Dropout" in complete_kinds("keras.D")
+    assert complete_kinds("kb") == ["kbi"]
+    assert complete_sorts("l") == ["layers"]
+
+
+@pytest.mark.parametrize(("words", "found"), [("hgq2 show kb", "kbi"), ("hgq2 list qu", "quantizers")])
+def test_completion_imports_no_backend(words, found, fresh_python):
+    script = """
+        import contextlib, io, json, sys
+        from hgq2_core.cli.main import main
+        sys.argv = ["hgq2"]
+        with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+            main()
+        heavy = [name for name in ("keras", "torch", "jax", "tensorflow") if name in sys.modules]
+        print(json.dumps([heavy, printed.getvalue().split()]))
+    """
+    completing = {"_HGQ2_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "2"}
+    assert fresh_python(script, **completing) == [[], [found]]
 
 
 @pytest.mark.parametrize("command", [info.name or info.callback.__name__ for info in cli.app.registered_commands])
