@@ -96,16 +96,17 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
 
     Args:
         path: the file; its folder must exist.
-        obj: dictionaries, lists, strings and numbers. JSON has no NaN and no infinity: they become null.
+        obj: dictionaries, lists, strings and numbers; see `finite`.
     """
-    write_text(path, json.dumps(_finite(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(finite(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _finite(obj: Any) -> Any:
+def finite(obj: Any) -> Any:
+    """Give plain data with null in place of each NaN and infinity, which JSON does not have."""
     if isinstance(obj, Mapping):
-        return {key: _finite(value) for key, value in obj.items()}
+        return {key: finite(value) for key, value in obj.items()}
     if isinstance(obj, list | tuple):
-        return [_finite(value) for value in obj]
+        return [finite(value) for value in obj]
     return None if isinstance(obj, float) and not math.isfinite(obj) else obj
 
 

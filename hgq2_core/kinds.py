@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
@@ -106,6 +106,32 @@ class Registry:
             self._check_plugin_of(str(name), prefix)
         raise KindError(prefix + self._unknown(sort, name, others))
 
+    def find(self, name: str, where: str = "") -> tuple[str, str]:
+        """Find a kind of whatever sort, the adapters of Keras layers left out.
+
+        Args:
+            name: full kind or short name.
+            where: what asks for it, in front of each message.
+
+        Returns:
+            The sort and the full kind.
+
+        Raises:
+            KindError: if the name is unknown or ambiguous.
+            PluginError: if its plugin is failed, incompatible or blocked.
+        """
+        prefix = f"{where}: " if where else ""
+        ours = {sort: [kind for kind in self._specs[sort] if not kind.startswith(f"{KERAS}.")] for sort in SORTS}
+        found = [(sort, kind) for sort in SORTS for kind in _matches(name, ours[sort])]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            allowed = listing(f"{kind} (one of the {sort})" for sort, kind in found)
+            raise KindError(f"{prefix}ambiguous kind. Received: {name!r}. Allowed: {allowed}.")
+        self._check_plugin_of(name, prefix)
+        advice = self._advice(name, _plugin_name(name), [kind for kinds in ours.values() for kind in kinds])
+        raise KindError(f"{prefix}unknown kind. Received: {name!r}. Allowed: what `hgq2 list` shows.{advice}")
+
     def load(self, sort: str, name: str, where: str = "") -> type[Any]:
         """Import the class of a kind, once.
 
@@ -193,15 +219,20 @@ class Registry:
                 raise plugin.unusable(f"{prefix}kind {name!r}") from plugin.error
 
     def _unknown(self, sort: str, name: object, others: list[str]) -> str:
-        specs, owner = self._specs[sort], _plugin_name(str(name))
+        specs = self._specs[sort]
         wrong = f"one of the {' and '.join(others)}, not of the {sort}" if others else f"unknown {sort[:-1]} kind"
-        message = f"{wrong}. Received: {name!r}. Allowed: {_allowed(sort, specs)}."
-        if not others and owner in OFFICIAL and all(plugin.name != owner for plugin in self.plugins):
+        advice = self._advice(name, "" if others else _plugin_name(str(name)), specs)
+        return f"{wrong}. Received: {name!r}. Allowed: {_allowed(sort, specs)}.{advice}"
+
+    def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
+        """Say what to install, or which kind comes closest and what could be missing because it is not loaded."""
+        if owner in OFFICIAL and all(plugin.name != owner for plugin in self.plugins):
             distribution, _ = OFFICIAL[owner]
-            return f"{message} It comes with {distribution}: pip install {distribution}"
-        message += nearest(name, [*specs, *map(_short, specs)])
+            return f" It comes with {distribution}: pip install {distribution}"
+        kinds = list(kinds)
+        alike = nearest(name, [*kinds, *map(_short, kinds)])
         unloaded = [f"{plugin.name} ({plugin.state})" for plugin in self.plugins if plugin.state != "loaded"]
-        return f"{message} Not loaded: {listing(unloaded)}." if unloaded else message
+        return f"{alike} Not loaded: {listing(unloaded)}." if unloaded else alike
 
 
 @cache
@@ -238,7 +269,7 @@ def _allowed(sort: str, specs: Mapping[str, str]) -> str:
     return f"{ours}, and {KERAS_KINDS[sort]}" if sort in KERAS_KINDS else ours
 
 
-def _matches(name: object, kinds: Mapping[str, str]) -> list[str]:
+def _matches(name: object, kinds: Iterable[str]) -> list[str]:
     return [kind for kind in kinds if name in (kind, _short(kind))]
 
 

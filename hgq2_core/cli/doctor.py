@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from hgq2_core.cli.printing import print_json
 
 if TYPE_CHECKING:
     from hgq2_core.data import Split, Splits
@@ -48,7 +49,7 @@ def doctor(
     part = _part(config.load_data(), split)
     found = examine(model, part.x[:samples], part.y[:samples])
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
     else:
         Console(highlight=False).print(found)
     if strict and not found.ok:

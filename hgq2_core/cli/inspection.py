@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hgq2_core.cli.tables import narrow
+from hgq2_core.cli.printing import narrow, print_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Settings = Annotated[
@@ -26,19 +26,31 @@ Settings = Annotated[
 
 
 def complete_kinds(incomplete: str) -> list[str]:
-    """Give the kinds that begin as what was typed, for the shell."""
+    """Give the kinds that begin as what was typed, full or short, for the shell."""
     from hgq2_core.config.describe import all_kinds
 
-    return [kind for kind in all_kinds() if kind.startswith(incomplete)]
+    kinds = list(all_kinds())
+    short = [kind.partition(".")[2] for kind in kinds if not kind.startswith("keras.")]
+    return [kind for kind in [*kinds, *short] if kind.startswith(incomplete)]
+
+
+Kind = Annotated[
+    str,
+    typer.Argument(
+        help="Such as kbi, layers.dense or keras.Dropout; `hgq2 list` has all.", autocompletion=complete_kinds
+    ),
+]
+
+
+def complete_sorts(incomplete: str) -> list[str]:
+    """Give the sorts of kinds that begin as what was typed, for the shell."""
+    from hgq2_core.loader import SORTS
+
+    return [sort for sort in SORTS if sort.startswith(incomplete)]
 
 
 def show(
-    kind: Annotated[
-        str,
-        typer.Argument(
-            help="Such as kbi, layers.dense or keras.Dropout; `hgq2 list` has all.", autocompletion=complete_kinds
-        ),
-    ],
+    kind: Kind,
     as_json: AsJson = False,
 ) -> None:
     """Show what a kind is, where it comes from, and every field with its type, default and meaning.
@@ -49,7 +61,7 @@ def show(
 
     found = describe(kind)
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
         return
     out = Console(highlight=False)
     out.print(f"{found.kind}, a {found.sort} of {found.distribution} {found.version}", style="bold", markup=False)
@@ -64,6 +76,10 @@ def show(
 
 
 def schema(
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", help="Only this kind's.", autocompletion=complete_kinds, show_default=False),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A file to write, in place of printing.", show_default=False)
     ] = None,
@@ -74,9 +90,10 @@ def schema(
     # yaml-language-server: $schema=hgq2.schema.json
     """
     from hgq2_core.atomic import write_text
-    from hgq2_core.config.schema import json_schema
+    from hgq2_core.config.describe import find
+    from hgq2_core.config.schema import json_schema, json_schema_of
 
-    text = json.dumps(json_schema(), indent=2)
+    text = json.dumps(json_schema() if kind is None else json_schema_of(*find(kind)), indent=2)
     if output is None:
         typer.echo(text)
     else:
@@ -100,7 +117,7 @@ def resolve(
 
     rows = provenance(load_config(file, settings or ()).build())
     if as_json:
-        typer.echo(json.dumps([row.to_dict() for row in rows], indent=2))
+        print_json([row.to_dict() for row in rows])
         return
     table = narrow(Table("layer", "slot", "kind", "field", "value", "from"))
     before: tuple[Any, ...] = ()

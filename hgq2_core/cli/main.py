@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
-import sys
 import textwrap
 import traceback
 from collections.abc import Mapping, Sequence
@@ -17,12 +16,13 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from hgq2_core.cli.doctor import UNHEALTHY, doctor
-from hgq2_core.cli.inspection import AsJson, Settings, resolve, schema, show
-from hgq2_core.cli.tables import narrow
+from hgq2_core.cli.inspection import AsJson, Settings, complete_sorts, resolve, schema, show
+from hgq2_core.cli.printing import narrow, print_json
 from hgq2_core.errors import ConfigError, HGQ2Error
 
-MISMATCH, WRONG, DEFECT, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes: the model and its integers differ; the user's input cannot be used; a fault of ours; Ctrl-C."""
+MISMATCH, WRONG, DEFECT, INTERRUPTED, UNREAD = 1, 2, 3, 130, 141
+"""Exit codes: the model and its integers differ; the user's input cannot be used; a fault of ours; Ctrl-C; a closed
+pipe, as of `hgq2 list | head -1`."""
 
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -69,7 +69,7 @@ app = typer.Typer(
     epilog=(
         "Exit codes: 0 all is well, 1 the model and its integers differ, 2 something given cannot be used (a message "
         f"says what), {DEFECT} a defect of this program or of a plugin, {UNHEALTHY} `doctor --strict` found an error, "
-        f"{INTERRUPTED} interrupted."
+        f"{INTERRUPTED} interrupted, {UNREAD} nobody read the output to its end."
     ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -112,11 +112,18 @@ def plugins(
     from hgq2_core.kinds import plugins as installed
 
     found = installed()
-    if check:
-        _check(found)
+    broken = _broken(found) if check else []
     if as_json:
-        _print_json([plugin.to_dict() for plugin in found])
-        return
+        print_json([plugin.to_dict() for plugin in found])
+    else:
+        _print_plugins(found)
+    for error in broken:
+        traceback.print_exception(error)
+    if broken:
+        raise typer.Exit(WRONG)
+
+
+def _print_plugins(found: Sequence[Any]) -> None:
     table = narrow(Table("plugin", "distribution", "version", "state", "kinds"))
     for plugin in found:
         table.add_row(plugin.name, plugin.distribution, plugin.version, plugin.state, _count(plugin.kinds))
@@ -131,7 +138,10 @@ def plugins(
 @app.command("list")
 def list_kinds(
     sort: Annotated[
-        str | None, typer.Argument(help="quantizers, layers, callbacks, datasets or exporters; all by default.")
+        str | None,
+        typer.Argument(
+            help="quantizers, layers, callbacks, datasets or exporters; all by default.", autocompletion=complete_sorts
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -152,7 +162,7 @@ def list_kinds(
         each: sorted({*registry().names(each), *keras_kinds(each)}) for each in ([sort] if sort is not None else SORTS)
     }
     if as_json:
-        _print_json(kinds)
+        print_json(kinds)
         return
     for each, names in kinds.items():
         out.print(each, style="bold")
@@ -177,7 +187,7 @@ def validate(file: ConfigFile, settings: Settings = None, as_json: AsJson = Fals
 
     model = load_config(file, settings or ()).build()
     if as_json:
-        _print_json({"file": str(file), "layers": len(model.layers), "parameters": model.count_params()})
+        print_json({"file": str(file), "layers": len(model.layers), "parameters": model.count_params()})
         return
     out.print(f"{file}: valid. {len(model.layers)} layers, {model.count_params():,} parameters.", markup=False)
 
@@ -243,7 +253,7 @@ def report(directory: RunDirectory, as_json: AsJson = False) -> None:
     from hgq2_core.runs import report as gather
 
     if as_json:
-        _print_json(gather(directory))
+        print_json(gather(directory))
         return
     out.print(narrow(summary(load(directory)).__rich__()))
     _print_metrics(read_metrics(directory))
@@ -261,7 +271,7 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
     config, model = load_run(directory)
     found = compare(model, config.load_data().test.x)
     if as_json:
-        _print_json(found.to_dict())
+        print_json(found.to_dict())
     else:
         out.print(str(found), markup=False)
     if not found.ok:
@@ -280,7 +290,7 @@ def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
-def _check(found: Any) -> None:
+def _broken(found: Any) -> list[BaseException]:
     from hgq2_core.kinds import registry
 
     broken = [plugin.error for plugin in found if plugin.state == "failed"]
@@ -291,10 +301,7 @@ def _check(found: Any) -> None:
                     registry().load(sort, name)
                 except HGQ2Error as error:
                     broken.append(error)
-    for each in broken:
-        traceback.print_exception(each)
-    if broken:
-        raise typer.Exit(WRONG)
+    return broken
 
 
 def _train(
@@ -333,7 +340,7 @@ def _finish(finished: Any, as_json: bool) -> None:
     from hgq2_core.runs import report as gather
 
     if as_json:
-        _print_json(gather(finished.directory))
+        print_json(gather(finished.directory))
         if not finished.verification.ok:
             raise typer.Exit(MISMATCH)
         return
@@ -350,7 +357,9 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
         out.print("No metrics: the run was stopped.", style="yellow")
         out.print("To go on: hgq2 train -o DIR --resume. To end it here: hgq2 calibrate DIR", style="yellow")
         return
-    test = ", ".join(f"{name} {value:.4f}" for name, value in metrics["test"].items())
+    # The file has null for NaN.
+    measured = {name: math.nan if value is None else value for name, value in metrics["test"].items()}
+    test = ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
     verified = metrics["verify"]
     out.print(f"test: {test}; EBOPs {metrics['ebops']:,.0f}; trained in {metrics['seconds']:.1f} s", markup=False)
     style = "green" if verified["mismatches"] == 0 else "red"
@@ -366,17 +375,19 @@ def _complain(message: str, style: str) -> None:
     Console(stderr=True, highlight=False).print(message, style=style, markup=False, soft_wrap=True)
 
 
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
-
-
 def main() -> None:
     """Run the command line, on one CPU thread unless the user says otherwise.
 
     On tensors as small as these models', more threads only wait for each other: a training takes several times longer.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    app()
+    try:
+        app(prog_name="hgq2")
+    except SystemExit as error:
+        # Both typer and rich end a program whose output nobody reads with 1, which here says that integers differ.
+        if isinstance(error.__context__, BrokenPipeError):
+            raise SystemExit(UNREAD) from None
+        raise
 
 
 if __name__ == "__main__":

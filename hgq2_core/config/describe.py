@@ -14,7 +14,7 @@ from hgq2_core.config.quantizer import QuantizerConfig
 from hgq2_core.config.signature import parameters as arguments_of
 from hgq2_core.config.signature import schema_of
 from hgq2_core.config.strict import DEFINITION, Strict
-from hgq2_core.errors import KindError, listing, nearest
+from hgq2_core.errors import KindError, listing
 from hgq2_core.kinds import registry
 from hgq2_core.loader import SORTS
 
@@ -58,11 +58,10 @@ def describe(kind: str) -> Description:
         KindError: no such kind, or one of several sorts or plugins; says which there are.
         PluginError: its plugin is missing or failed.
     """
-    sort = _sort_of(kind)
-    if is_keras_kind(kind):
-        cls = keras_class(sort, kind)
-        return Description(kind, singular(sort), "keras", _keras_version(), _summary(cls), tuple(_of_keras(cls)), {})
-    full = registry().resolve(sort, kind)
+    sort, full = find(kind)
+    if is_keras_kind(full):
+        cls = keras_class(sort, full)
+        return Description(full, singular(sort), "keras", _keras_version(), _summary(cls), tuple(_of_keras(cls)), {})
     cls = registry().load(sort, full)
     owner = next(plugin for plugin in registry().plugins if plugin.name == full.partition(".")[0])
     fields = tuple(_fields(cls))
@@ -79,25 +78,25 @@ def all_kinds() -> Iterator[str]:
         yield from keras_kinds(sort)
 
 
-def _sort_of(kind: str) -> str:
-    known = {
-        sort: {
-            *registry().names(sort),
-            *keras_kinds(sort),
-            *(name.partition(".")[2] for name in registry().names(sort)),
-        }
-        for sort in SORTS
-    }
-    found = [sort for sort, names in known.items() if kind in names]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise KindError(f"show: {kind!r} is of several sorts: {listing(found)}. Give the full kind: PLUGIN.{kind}.")
-    everything = list(all_kinds())
-    candidates = [*everything, *(name.partition(".")[2] for name in everything)]
-    raise KindError(
-        f"show: unknown kind. Received: {kind!r}. Allowed: what `hgq2 list` shows.{nearest(kind, candidates)}"
-    )
+def find(kind: str) -> tuple[str, str]:
+    """Find the sort of a kind, and its full name; Keras' own included.
+
+    Args:
+        kind: full or short, of any sort.
+
+    Raises:
+        KindError: no such kind, or one of several sorts or plugins; says which there are.
+        PluginError: its plugin is missing or failed.
+    """
+    for sort in SORTS:
+        if kind in keras_kinds(sort):
+            return sort, kind
+        if f"keras.{kind}" in keras_kinds(sort):
+            raise KindError(f"unknown kind. Received: {kind!r}. Keras' own have a prefix: {f'keras.{kind}'!r}.")
+    if is_keras_kind(kind):
+        allowed = [name for sort in SORTS for name in keras_kinds(sort)]
+        raise KindError(f"unknown Keras kind. Received: {kind!r}. Allowed: {listing(allowed)}.")
+    return registry().find(kind)
 
 
 def _keras_version() -> str:

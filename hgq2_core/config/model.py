@@ -133,4 +133,6 @@ def load_config(path: str | Path, settings: Iterable[str] = ()) -> ModelConfig:
     Raises:
         ConfigError: everything that is wrong, with file, place, what was received and what is allowed.
     """
-    return ModelConfig.parse(overridden(read_document(path), settings), str(path))
+    settings = list(settings)
+    where = " ".join([str(path), *(f"--set {setting}" for setting in settings)])
+    return ModelConfig.parse(overridden(read_document(path), settings), where)

@@ -43,7 +43,7 @@ def _key(node: Any, step: str, where: str, place: str, new: bool = False) -> Any
             return step
         raise ConfigError(f"{at}: no such key. Received: {step!r}. There are: {listing(node)}.{nearest(step, node)}")
     if isinstance(node, list):
-        names = {item["name"]: index for index, item in enumerate(node) if isinstance(item, dict) and "name" in item}
+        names = {name: index for index, name in enumerate(map(_name, node)) if name is not None}
         if step in names:
             return names[step]
         if step.isdecimal() and int(step) < len(node):
@@ -51,3 +51,8 @@ def _key(node: Any, step: str, where: str, place: str, new: bool = False) -> Any
         known = f"an index below {len(node)}" + (f", or a name: {listing(names)}" if names else "")
         raise ConfigError(f"{at}: no such item. Received: {step!r}. Allowed: {known}.{nearest(step, names)}")
     raise ConfigError(f"{at}: holds a value, in which nothing can be set. Received: {step!r}.")
+
+
+def _name(item: Any) -> str | None:
+    name = item.get("name") if isinstance(item, dict) else None
+    return name if isinstance(name, str) else None  # nothing is checked yet

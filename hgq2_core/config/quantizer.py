@@ -71,7 +71,11 @@ class QuantizerConfig(Strict):
         raise NotImplementedError(f"{type(self).__name__} defines no build().")
 
     def facts(self) -> dict[str, Any]:
-        """Give facts of the set of values, such as the largest, by name; `hgq2 show` prints those of the defaults."""
+        """Give facts of the set of values, by name and as plain data; `hgq2 show` prints those of the defaults.
+
+        A subclass whose set of values is worth a word overrides it: `min`, `max`, `step` (the smallest), `values` (how
+        many), and what else its readers know it by.
+        """
         return {}
 
     def to_dict(self, only_set: bool = False) -> dict[str, Any]:

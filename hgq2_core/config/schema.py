@@ -13,7 +13,7 @@ from hgq2_core.config.keras_names import is_keras_kind, keras_class, keras_kinds
 from hgq2_core.config.model import ModelConfig
 from hgq2_core.config.signature import schema_of
 from hgq2_core.config.strict import DEFINITION
-from hgq2_core.errors import PluginError
+from hgq2_core.errors import KindError, PluginError
 from hgq2_core.kinds import registry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -56,6 +56,42 @@ def json_schema() -> Schema:
         definitions[singular(kinds.sort)] = _one_of(_named(kinds), kinds.strings)
     schema: Schema = _referring({"$schema": DIALECT, **document, "$defs": definitions})
     return schema
+
+
+def json_schema_of(sort: str, kind: str) -> Schema:
+    """Give the JSON schema of what a config may say of one kind.
+
+    Args:
+        sort: `quantizers`, `layers`, `callbacks` or `datasets`.
+        kind: the full kind.
+
+    Returns:
+        The schema, with those of the definitions of `json_schema` that it refers to.
+
+    Raises:
+        KindError: of a sort that configs do not name.
+        PluginError: the kind's class cannot be loaded.
+    """
+    if not is_keras_kind(kind):
+        registry().load(sort, kind)
+    definitions = json_schema()["$defs"]
+    if singular(sort) not in definitions:
+        raise KindError(f"configs name no {sort}, so {kind!r} has no schema; `hgq2 show {kind}` says what it takes.")
+    entries = definitions[singular(sort)]["oneOf"]
+    entry = next(each for each in entries if kind in each.get("properties", {}).get("kind", {}).get("enum", ()))
+    needed: Schema = {}
+    _collect(entry, definitions, needed)
+    return {"$schema": DIALECT, **entry, "$defs": needed}
+
+
+def _collect(schema: Any, definitions: Schema, needed: Schema) -> None:
+    """Gather the definitions that a schema refers to, and those that they refer to."""
+    for item in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        _collect(item, definitions, needed)
+    name = str(schema.get("$ref", "")).removeprefix("#/$defs/") if isinstance(schema, dict) else ""
+    if name and name not in needed:
+        needed[name] = definitions[name]
+        _collect(needed[name], definitions, needed)
 
 
 def _registered(sort: str, definitions: Schema) -> Iterator[tuple[list[str], Schema]]:

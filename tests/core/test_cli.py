@@ -88,12 +88,12 @@ def tiny(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("command", ["plugins", "list"])
+@pytest.mark.parametrize("command", ["plugins", "list", "show fixed_point.kbi"])
 def test_looking_around_imports_no_backend(command, fresh_python):
     script = f"""
         import contextlib, io, json, sys
         from hgq2_core.cli.main import main
-        sys.argv = ["hgq2", {command!r}]
+        sys.argv = ["hgq2", *{command!r}.split()]
         with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
             main()
         heavy = [name for name in ("keras", "torch", "jax", "tensorflow", "matplotlib") if name in sys.modules]
@@ -120,6 +120,9 @@ def test_plugins_check_shows_what_is_broken(hgq2, monkeypatch):
     result = CliRunner().invoke(cli.app, ["plugins", "--check"])
     assert result.exit_code == 2
     assert "training.digits" in result.stderr and "Traceback" in result.stderr
+    result = CliRunner().invoke(cli.app, ["plugins", "--check", "--json"])
+    assert result.exit_code == 2
+    assert "training" in [plugin["name"] for plugin in json.loads(result.stdout)]
 
 
 def test_list(hgq2):
@@ -274,6 +277,13 @@ def test_report(hgq2, trained):
     found = json.loads(hgq2("report", trained / "run", "--json").stdout)
     assert [row["name"] for row in found["summary"]["layers"]] == ["dense", "dropout", "logits"]
     assert found["summary"]["ebops"] == found["ebops"]
+
+
+def test_a_loss_that_is_not_a_number_is_reported(hgq2, run):
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["test"]["loss"] = None  # as it is written
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    assert "loss nan; EBOPs" in hgq2("report", run).stdout
 
 
 def test_verify(hgq2, trained):

@@ -1,14 +1,20 @@
 """`hgq2 show`, `schema`, `resolve`, `--set`, completion, and what every command promises."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
-from hgq2_core import json_schema
-from hgq2_core.cli.inspection import complete_kinds
+from hgq2_core import KindError, json_schema
+from hgq2_core.cli.inspection import complete_kinds, complete_sorts
+from hgq2_core.cli.printing import print_json
 from hgq2_core.config.describe import all_kinds, describe
+from hgq2_core.config.schema import json_schema_of
 
 CONFIG = """\
 defaults:
@@ -80,9 +86,17 @@ def test_show_gives_json(hgq2):
 
 def test_an_unknown_kind_names_the_nearest(hgq2):
     message = hgq2("show", "kbl", code=2).stderr.strip()
-    assert message == (
-        "error: show: unknown kind. Received: 'kbl'. Allowed: what `hgq2 list` shows. Did you mean 'kbi'?"
-    )
+    assert message == "error: unknown kind. Received: 'kbl'. Allowed: what `hgq2 list` shows. Did you mean 'kbi'?"
+
+
+def test_a_kind_of_keras_needs_its_prefix(hgq2):
+    message = hgq2("show", "Dropout", code=2).stderr.strip()
+    assert message == "error: unknown kind. Received: 'Dropout'. Keras' own have a prefix: 'keras.Dropout'."
+
+
+def test_a_keras_layer_that_is_no_kind_gets_the_list(hgq2):
+    message = hgq2("show", "keras.Lambda", code=2).stderr.strip()
+    assert message.startswith("error: unknown Keras kind. Received: 'keras.Lambda'. Allowed: keras.Activation, ")
 
 
 # schema.
@@ -92,6 +106,24 @@ def test_schema_prints_and_writes_the_json_schema(hgq2, tmp_path):
     assert json.loads(hgq2("schema").stdout) == json_schema()
     assert hgq2("schema", "-o", tmp_path / "s.json").stdout == f"{tmp_path / 's.json'}: written\n"
     assert json.loads((tmp_path / "s.json").read_text()) == json_schema()
+
+
+def test_the_schema_of_one_kind_stands_alone(hgq2):
+    schema = json.loads(hgq2("schema", "--kind", "dense").stdout)
+    assert schema["properties"]["kind"] == {"enum": ["layers.dense", "dense"]}
+    assert "quantizer" in schema["$defs"] and "layer" not in schema["$defs"]
+    check = Draft202012Validator(schema)
+    assert check.is_valid({"kind": "dense", "units": 4, "kernel_quantizer": {"kind": "kbi", "b": 3}})
+    assert not check.is_valid({"kind": "dense", "units": 4, "kernel_quantizer": {"kind": "kbi", "bits": 3}})
+    assert json.loads(hgq2("schema", "--kind", "keras.Dropout").stdout)["required"] == ["kind", "rate"]
+
+
+def test_a_kind_that_configs_do_not_name_has_no_schema():
+    with pytest.raises(KindError) as error:
+        json_schema_of("exporters", "keras.Verilog")
+    assert str(error.value) == (
+        "configs name no exporters, so 'keras.Verilog' has no schema; `hgq2 show keras.Verilog` says what it takes."
+    )
 
 
 # resolve and --set.
@@ -121,8 +153,11 @@ def test_set_changes_what_is_resolved(hgq2, config):
 
 
 def test_a_value_that_was_set_is_checked_as_one_in_the_file(hgq2, config):
-    message = hgq2("validate", config, "--set", "model.layers.hidden.units=three", code=2).stderr.strip()
-    assert message == f"error: {config}: model.layers.0.units: must be an integer. Received: 'three' (str)."
+    setting = "model.layers.hidden.units=three"
+    message = hgq2("validate", config, "--set", setting, code=2).stderr.strip()
+    assert message == (
+        f"error: {config} --set {setting}: model.layers.0.units: must be an integer. Received: 'three' (str)."
+    )
 
 
 def test_set_needs_a_file(hgq2, tmp_path):
@@ -148,9 +183,41 @@ def test_a_defect_has_an_exit_code_of_its_own(hgq2, config, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("command", [["list"], ["list", "--json"], ["--help"]], ids=" ".join)
+def test_output_that_nobody_reads_is_no_error_and_no_mismatch(command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = [sys.executable, "-m", "hgq2_core.cli.main", *command]
+    process = subprocess.run(program, stdout=writer, stderr=subprocess.PIPE, timeout=120)
+    os.close(writer)
+    assert (process.returncode, process.stderr) == (cli.UNREAD, b"")
+
+
+def test_json_has_no_nan(capsys):
+    print_json({"loss": float("nan"), "range": [0.5, float("inf")]})
+    assert json.loads(capsys.readouterr().out) == {"loss": None, "range": [0.5, None]}
+
+
 def test_the_shell_completes_kinds():
     assert complete_kinds("fixed_point.k") == ["fixed_point.kbi", "fixed_point.kif"]
     assert "keras.Dropout" in complete_kinds("keras.D")
+    assert complete_kinds("kb") == ["kbi"]
+    assert complete_sorts("l") == ["layers"]
+
+
+@pytest.mark.parametrize(("words", "found"), [("hgq2 show kb", "kbi"), ("hgq2 list qu", "quantizers")])
+def test_completion_imports_no_backend(words, found, fresh_python):
+    script = """
+        import contextlib, io, json, sys
+        from hgq2_core.cli.main import main
+        sys.argv = ["hgq2"]
+        with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+            main()
+        heavy = [name for name in ("keras", "torch", "jax", "tensorflow") if name in sys.modules]
+        print(json.dumps([heavy, printed.getvalue().split()]))
+    """
+    completing = {"_HGQ2_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "2"}
+    assert fresh_python(script, **completing) == [[], [found]]
 
 
 @pytest.mark.parametrize("command", [info.name or info.callback.__name__ for info in cli.app.registered_commands])

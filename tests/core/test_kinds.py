@@ -145,6 +145,46 @@ def test_an_ambiguous_short_name_lists_both(registry: Registry) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("kbi", ("quantizers", "acme.kbi")),
+        ("basic.dense", ("layers", "basic.dense")),
+        ("conv", ("layers", "basic.conv")),
+    ],
+)
+def test_a_kind_is_found_whatever_its_sort(registry: Registry, name: str, found: tuple[str, str]) -> None:
+    assert registry.find(name) == found
+
+
+def test_a_name_of_several_kinds_lists_them_with_their_sorts(site: Path, install: Install) -> None:
+    install("acme", quantizers={"table": "little_acme.parts:KBI"}, layers={"table": "little_acme.parts:Dense"})
+    with pytest.raises(KindError) as caught:
+        build(site).find("table", "show")
+    assert str(caught.value) == (
+        "show: ambiguous kind. Received: 'table'. "
+        "Allowed: acme.table (one of the layers), acme.table (one of the quantizers)."
+    )
+
+
+def test_adapters_are_no_kinds_to_be_found(registry: Registry) -> None:
+    for name in ("Dropout", "keras.Dropout"):
+        with pytest.raises(KindError, match=f"^unknown kind. Received: '{name}'. Allowed: what `hgq2 list` shows."):
+            registry.find(name)
+
+
+def test_a_kind_that_is_not_found_gets_the_remedy(site: Path, install: Install) -> None:
+    with pytest.raises(KindError) as unknown:
+        Registry(()).find("minifloat")
+    assert str(unknown.value) == (
+        "unknown kind. Received: 'minifloat'. Allowed: what `hgq2 list` shows. "
+        "It comes with hgq2-minifloat: pip install hgq2-minifloat"
+    )
+    install("acme", quantizers={"kbi": "little_acme.parts:KBI"})
+    with pytest.raises(PluginError, match=r"^kind 'acme.kbi': plugin 'acme' \(acme-dist 1.0\) is blocked."):
+        build(site, HGQ2_PLUGINS="none").find("acme.kbi")
+
+
 def test_an_unknown_name_gets_the_nearest(registry: Registry) -> None:
     with pytest.raises(KindError) as caught:
         registry.resolve("quantizers", "kbj")

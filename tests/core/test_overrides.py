@@ -72,6 +72,17 @@ def test_a_setting_that_fits_nowhere_is_refused(setting, message):
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize("name", [3, None, ["hidden"]])
+def test_a_name_that_is_no_text_is_left_to_the_schema(name):
+    document = {"layers": [{"name": name}, {"name": "logits"}]}
+    with pytest.raises(ConfigError) as error:
+        overridden(document, ["layers.hidden.units=3"])
+    assert str(error.value) == (
+        "--set layers.hidden.units=3: in layers: no such item. Received: 'hidden'. Allowed: an index below 2, or a "
+        "name: logits."
+    )
+
+
 def test_a_value_that_is_no_yaml_is_refused_with_the_setting():
     with pytest.raises(ConfigError, match=r"^--set seed=\[1:1:3: while parsing"):
         overridden(DOCUMENT, ["seed=[1"])

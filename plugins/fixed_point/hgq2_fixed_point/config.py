@@ -81,11 +81,18 @@ class FixedPoint(QuantizerConfig):
         return self
 
     def facts(self) -> dict[str, Any]:
-        """Give the first format, its range and its step."""
+        """Give the first format, its range, its step, and the number of its values."""
         i, f = round(self.i), self.fraction_bits
-        top, step = 2.0**i, 2.0**-f
-        least = step - top if self.overflow_mode == "SAT_SYM" else -top
-        return {"format (k, i, f)": [self.k, i, f], "min": self.k * least, "max": top - step, "step": step}
+        width, step = i + f, 2.0**-f
+        above = (1 << max(width, 0)) - 1
+        below = self.k * (above + (self.overflow_mode != "SAT_SYM")) if width >= 0 else 0  # pruned: exactly 0
+        return {
+            "format (k, i, f)": [self.k, i, f],
+            "min": -below * step,
+            "max": above * step,
+            "step": step,
+            "values": below + above + 1,
+        }
 
     @property
     def fraction_bits(self) -> int:

@@ -1,9 +1,20 @@
-"""How tables look on a terminal."""
+"""How results look on a terminal, and to a program."""
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import rich.box
+import typer
 from rich.table import Table
+
+from hgq2_core.atomic import finite
+
+
+def print_json(value: Any) -> None:
+    """Print plain data as JSON, which has no NaN and no infinity: they become null."""
+    typer.echo(json.dumps(finite(value), indent=2, allow_nan=False))
 
 
 def narrow(table: Table) -> Table:
