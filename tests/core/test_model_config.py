@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
-from hgq2_core import ConfigError, ModelConfig, defaults, load_config
+from hgq2_core import ConfigError, ModelConfig, defaults, ebops, load_config, summary
 from hgq2_core.config.files import parse_yaml
 from hgq2_core.config.keras_names import keras_kinds
+from hgq2_core.config.resolved import resolved
 from hgq2_core.config.roles import scoped
 from hgq2_core.errors import listing
 
@@ -658,3 +659,90 @@ def test_a_learning_rate_schedule_is_a_kind() -> None:
 def test_data_is_needed_to_load_it() -> None:
     with pytest.raises(ConfigError, match=r"^data: is missing; training needs a data set\.$"):
         ModelConfig.parse(FUNCTIONAL).load_data()
+
+
+# --- a layer once more, and a model inside ---------------------------------------------------------------------------
+
+NESTED = {
+    "seed": 1,
+    "defaults": {"weight": {"kind": "kbi", "b": 4}},
+    "model": {
+        "inputs": {"a": {"shape": [4]}, "b": {"shape": [4]}},
+        "layers": [
+            {"kind": "dense", "name": "shared", "units": 3, "activation": "relu", "inputs": ["a"]},
+            {"layer": "shared", "name": "again", "inputs": ["b"]},
+            {"kind": "keras.Concatenate", "inputs": ["shared", "again"]},
+            {
+                "name": "head",
+                "model": {
+                    "inputs": {"x": {"shape": [6]}},
+                    "layers": [
+                        {"kind": "dense", "name": "shared", "units": 5, "activation": "relu"},
+                        {"kind": "dense", "name": "out", "units": 2},
+                    ],
+                },
+            },
+        ],
+    },
+}
+
+
+def test_a_layer_applied_once_more_is_the_same_layer_and_two_circuits():
+    model = ModelConfig.parse({**NESTED, "model": {**NESTED["model"], "layers": NESTED["model"]["layers"][:3]}}).build()
+    shared = model.get_layer("shared")
+    assert len(shared._inbound_nodes) == 2
+    assert ebops(model) == 2 * ebops(shared)
+    assert [row.name for row in summary(model).layers if row.kind == "layers.dense"] == ["shared", "shared"]
+
+
+def test_a_model_inside_has_names_and_defaults_of_its_own():
+    model = ModelConfig.parse(NESTED).build()
+    head = model.get_layer("head")
+    assert isinstance(head, keras.Model)
+    assert head.get_layer("shared") is not model.get_layer("shared")
+    assert head.get_layer("shared").kernel_quantizer.config.b == 4.0
+    assert tuple(model.output_shape) == (None, 2)
+
+
+def test_resolved_nested_models_build_the_same_model():
+    config = ModelConfig.parse(NESTED)
+    model = config.build()
+    complete = resolved(config, model)
+    again = ModelConfig.parse(complete)
+    assert resolved(again, again.build()) == complete
+    for a, b in zip(model.weights, again.build().weights, strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (a, b)))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            {"layer": "shred", "inputs": ["b"]},
+            "model.layers.1.layer: must be the name of an earlier layer. Received: 'shred'. Allowed: shared. "
+            "Did you mean 'shared'?",
+        ),
+        (
+            {"layer": "a", "inputs": ["b"]},
+            "model.layers.1.layer: must be the name of an earlier layer. Received: 'a'. Allowed: shared.",
+        ),
+        (
+            {"layer": "shared", "inputs": ["b"], "units": 3},
+            "model.layers.1: unknown field 'units'. Allowed: inputs, layer, name.",
+        ),
+        (
+            {"model": {"inputs": {"x": {"shape": [4]}, "y": {"shape": [4]}}, "layers": [
+                {"kind": "keras.Concatenate", "inputs": ["x", "y"]}]}, "inputs": ["b"]},
+            "model.layers.1.inputs: must be one for each input of the model: x, y. Received: 1.",
+        ),
+        (
+            {"model": {"inputs": {"x": {"shape": [4]}}, "layers": [{"kind": "dense", "unit": 4}]}, "inputs": ["b"]},
+            "model.layers.1.model.layers.0: unknown field 'unit'. Allowed: activation,",
+        ),
+    ],
+)  # fmt: skip
+def test_a_line_that_cannot_be_is_refused(line, message):
+    layers = [NESTED["model"]["layers"][0], line, {"kind": "keras.Concatenate", "inputs": ["shared", "a"]}]
+    with pytest.raises(ConfigError) as error:
+        ModelConfig.parse({**NESTED, "model": {**NESTED["model"], "layers": layers}})
+    assert str(error.value).splitlines()[0].startswith(message), str(error.value)

@@ -36,7 +36,8 @@ def references(node: object) -> Iterator[str]:
 
 def names_of(schema: dict, definition: str) -> list[str]:
     entries = schema["$defs"][definition]["oneOf"]
-    return [name for entry in entries if "properties" in entry for name in entry["properties"]["kind"]["enum"]]
+    kinds = [entry["properties"]["kind"] for entry in entries if "kind" in entry.get("properties", {})]
+    return [name for kind in kinds for name in kind["enum"]]
 
 
 def test_it_is_a_valid_schema_and_plain_data(schema: dict) -> None:
