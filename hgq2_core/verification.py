@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,7 +17,7 @@ from hgq2_core.errors import DataError
 from hgq2_core.exact import Integers, IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.freezing import freeze
-from hgq2_core.graph import run
+from hgq2_core.graph import Apply, run
 
 Flags = npt.NDArray[np.bool_]
 
@@ -127,11 +126,11 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024) -> VerifyReport:
     differs = {name: np.zeros(samples, bool) for name in ("layers", "end_to_end", "predict")}
     start = 0
     for batch in batches(x, batch_size):
-        inputs = _inputs(frozen, batch)
+        inputs = ordered_inputs(frozen, batch)
         part = slice(start, start + len(inputs[0]))
         outputs = run(frozen, inputs, rows.compare)
         differs["layers"][part] = rows.take_samples()
-        wanted = run(frozen, [from_float(value) for value in inputs], _interpret(Integers()))
+        wanted = run(frozen, [from_float(value) for value in inputs], interpret(Integers()))
         predicted = keras.tree.flatten(frozen.predict(batch, batch_size=batch_size, verbose=0))
         differs["end_to_end"][part] = _differing(wanted, outputs)
         differs["predict"][part] = _differing(wanted, predicted)
@@ -175,7 +174,7 @@ def _unknown_input(tensor: Any) -> IntervalArray:
     return Intervals().between(-bound, bound, FLOAT32_STEP)
 
 
-def _inputs(model: keras.Model, batch: Any) -> list[Any]:
+def ordered_inputs(model: keras.Model, batch: Any) -> list[Any]:
     """Order a batch as the model's inputs, in their dtypes."""
     if isinstance(batch, dict):
         batch = [batch[tensor.name] for tensor in model.inputs]
@@ -190,7 +189,12 @@ def _operands(args: tuple[Any, ...]) -> list[Any]:
     return [operand for arg in args for operand in (arg if isinstance(arg, list | tuple) else [arg])]
 
 
-def _interpret(arrays: Any) -> Callable[..., Any]:
+def interpret(arrays: Any) -> Apply:
+    """Give what runs a model's graph by exact statements.
+
+    Args:
+        arrays: integers, intervals, or hardware.
+    """
     return lambda layer, path, args, kwargs: exact(arrays, layer, path, *_operands(args))
 
 
