@@ -42,6 +42,10 @@ class ModelFileError(HGQ2Error, OSError):
     """A saved model or run directory that cannot be read."""
 
 
+class ToolError(HGQ2Error, RuntimeError):
+    """An external program that is missing or fails."""
+
+
 def nearest(received: object, allowed: Iterable[str]) -> str:
     """Phrase the closest allowed name as a question.
 

@@ -39,12 +39,14 @@ class Circuit:
         inputs: the model's inputs.
         outputs: the model's outputs.
         layers: the widths of each layer's outputs.
+        host_quantizes: whether the ports take what the model's first quantizers give.
     """
 
     logic: CombLogic
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: tuple[LayerWidths, ...]
+    host_quantizes: bool
 
     def quantize_inputs(self, x: Sequence[Any]) -> Floats:
         """Do the host's part: bring inputs into the formats of the ports.
@@ -98,9 +100,10 @@ def build(model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, in
     formats = [e.format or UNUSED for each in elements for e in each.ravel()]
     return Circuit(
         logic,
-        _ports(model.inputs, logic.inp_kifs, [(each.round_mode, each.overflow_mode) for each in formats]),
-        _ports(model.outputs, logic.out_kifs, [(None, None)] * logic.shape[1]),
+        _ports(model.inputs, [tensor.name for tensor in model.inputs], logic.inp_kifs, [(each.round_mode, each.overflow_mode) for each in formats]),
+        _ports(model.outputs, model.output_names, logic.out_kifs, [(None, None)] * logic.shape[1]),
         tuple(_widths(path, output, hwconf) for path, output in traced),
+        host_quantizes=input_format is None,
     )
 
 
@@ -147,11 +150,14 @@ def _check(logic: CombLogic, name: str) -> None:
 
 
 def _ports(
-    tensors: Sequence[Any], kifs: npt.NDArray[Any], modes: Sequence[tuple[str | None, str | None]]
+    tensors: Sequence[Any],
+    names: Sequence[str],
+    kifs: npt.NDArray[Any],
+    modes: Sequence[tuple[str | None, str | None]],
 ) -> tuple[Port, ...]:
     """Cut a circuit's flat list of numbers into the model's tensors."""
     ports, offset, place = [], 0, 0
-    for tensor in tensors:
+    for name, tensor in zip(names, tensors, strict=True):
         shape = tuple(tensor.shape[1:])
         elements = []
         for number in range(place, place + math.prod(shape)):
@@ -159,7 +165,7 @@ def _ports(
             elements.append(Element(k, i, f, k + i + f, offset, *modes[number]))
             offset += k + i + f
         place += len(elements)
-        ports.append(Port(tensor.name, shape, tuple(elements)))
+        ports.append(Port(name, shape, tuple(elements)))
     return tuple(ports)
 
 
