@@ -21,6 +21,7 @@ from hgq2_core.errors import (
     KindError,
     ModelFileError,
     PluginError,
+    ToolError,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from hgq2_core.config.schema import json_schema
     from hgq2_core.cost import ebops, summary
     from hgq2_core.data import Split, Splits
+    from hgq2_core.exporting import estimate, export
     from hgq2_core.freezing import freeze
     from hgq2_core.graph import layers_of
     from hgq2_core.kinds import Registry, plugins
@@ -54,6 +56,8 @@ _HOMES = {
     "calibrate": "calibration",
     "defaults": "config.roles",
     "ebops": "cost",
+    "estimate": "exporting",
+    "export": "exporting",
     "fit_ranges": "fitting",
     "freeze": "freezing",
     "json_schema": "config.schema",
@@ -81,9 +85,12 @@ __all__ = [
     "QuantizerConfig",
     "Split",
     "Splits",
+    "ToolError",
     "calibrate",
     "defaults",
     "ebops",
+    "estimate",
+    "export",
     "fit_ranges",
     "freeze",
     "json_schema",

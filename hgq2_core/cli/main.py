@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from hgq2_core.cli.export import register as register_export
 from hgq2_core.errors import HGQ2Error
 
 MISMATCH, WRONG, INTERRUPTED = 1, 2, 130
@@ -233,6 +234,9 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
         out.print(str(found), markup=False)
     if not found.ok:
         raise typer.Exit(MISMATCH)
+
+
+register_export(app)
 
 
 def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hgq2_alkaid.circuit import Circuit, Floats, expected
 from hgq2_alkaid.inputs import Format
+from hgq2_core.errors import DataError
 from hgq2_core.exporting import Port
 from hgq2_core.verification import ordered_inputs
 
@@ -37,15 +38,18 @@ def vectors(model: keras.Model, circuit: Circuit, x: Any = None) -> Vectors:
         model: frozen.
         circuit: made of it.
         x: the model's inputs, as Keras takes them.
+
+    Raises:
+        DataError: inputs that the format which was asked for does not hold.
     """
     own = _own_inputs(circuit)
     parts = [(own, expected(model, _per_input(own, circuit.inputs)))]
     if x is not None:
         given = ordered_inputs(model, x)
         entered = circuit.quantize_inputs(given)
-        # With a format of the inputs, it is part of what the circuit is told to do, not of the model.
-        fed = given if circuit.host_quantizes else _per_input(entered, circuit.inputs)
-        parts.insert(0, (entered, expected(model, fed)))
+        if not circuit.host_quantizes:
+            _check_held(given, entered)
+        parts.insert(0, (entered, expected(model, given)))
     inputs, outputs = (np.concatenate(each) for each in zip(*parts, strict=True))
     return Vectors(inputs, outputs)
 
@@ -75,6 +79,16 @@ def _own_inputs(circuit: Circuit) -> Floats:
     share = np.random.default_rng(SEED).random((RANDOM, len(elements)))
     random = low + np.floor(share * ((high - low) / steps + 1)) * steps
     return np.concatenate([[low, high, np.zeros(len(elements))], random])
+
+
+def _check_held(given: Sequence[Any], entered: Floats) -> None:
+    values = np.concatenate([np.asarray(each).reshape(len(each), -1) for each in given], axis=1)
+    lost = values[(values != entered)]
+    if lost.size:
+        raise DataError(
+            f"input_format: the format does not hold {lost.size} of {values.size} values of the data, such as "
+            f"{lost[0]:g}. Widen it, bring the data into it first, or leave input_format out."
+        )
 
 
 def _per_input(values: Floats, ports: Sequence[Port]) -> list[Floats]:
