@@ -145,8 +145,8 @@ class HardwareArrays(Arrays[Operand]):
     def _variable(self, x: Any) -> FVariable:
         if isinstance(x, InputElement):
             raise Unsupported(
-                f"it computes with input {x.name!r} before any quantizer has given that a format. Put a quantizer in "
-                "front (an input_quantizer, or a quantizer as the first layer), or say input_format=(k, i, f)."
+                f"it computes with input {x.name!r} before any quantizer has given that a format. Let a layer in front "
+                "quantize it, or say input_format=(k, i, f)."
             )
         return x if isinstance(x, FVariable) else FVariable.from_const(float(x), self.hwconf)
 

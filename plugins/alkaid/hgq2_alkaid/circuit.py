@@ -21,7 +21,7 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exporting import Element, LayerWidths, Port
-from hgq2_core.graph import run
+from hgq2_core.graph import output_names, run
 from hgq2_core.verification import interpret
 
 Floats = npt.NDArray[np.float64]
@@ -101,7 +101,7 @@ def build(model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, in
     return Circuit(
         logic,
         _ports(model.inputs, [tensor.name for tensor in model.inputs], logic.inp_kifs, [(each.round_mode, each.overflow_mode) for each in formats]),
-        _ports(model.outputs, model.output_names, logic.out_kifs, [(None, None)] * logic.shape[1]),
+        _ports(model.outputs, output_names(model), logic.out_kifs, [(None, None)] * logic.shape[1]),
         tuple(_widths(path, output, hwconf) for path, output in traced),
         host_quantizes=input_format is None,
     )

@@ -19,6 +19,9 @@ class Format(NamedTuple):
     round_mode: str
     overflow_mode: str
 
+    def __str__(self) -> str:
+        return f"k={self.k} i={self.i} f={self.f} {self.round_mode} {self.overflow_mode}"
+
     @property
     def bounds(self) -> tuple[float, float]:
         """The smallest and the largest value; both 0 where no bit is left."""
@@ -61,8 +64,8 @@ class InputElement:
             self.format, self.variable = wanted, wanted.variable(hwconf)
         if self.format != wanted:
             raise Unsupported(
-                f"it quantizes input {self.name!r} otherwise than another layer does. Received: {wanted} and "
-                f"{self.format}. Put one quantizer in front of both, or say input_format=(k, i, f)."
+                f"it quantizes input {self.name!r} otherwise than another layer does. Received: {wanted}, and there "
+                f"{self.format}. Let both quantize it alike, or say input_format=(k, i, f)."
             )
         return self.variable
 
