@@ -24,6 +24,9 @@ Operand = npt.NDArray[Any]
 CONSTANT_BITS, TABLE_BITS = 31, 24
 """Alkaid keeps the constants of additions as int32, and tells the step of a table's entries from float32."""
 
+TABLE_INPUT_BITS = 16
+"""A table becomes a case for each value: more make files that no tool reads."""
+
 
 class HardwareArrays(Arrays[Operand]):
     """`Arrays` on alkaid's traced variables: each operation on data becomes gates, each on constants a constant.
@@ -107,7 +110,11 @@ class HardwareArrays(Arrays[Operand]):
                 raise Unsupported(f"the entries of a table need more than {TABLE_BITS} bits.")
             return values
 
-        return _objects(self._traced(a).apply(entries).quantize())
+        traced = self.variables(a)
+        width = max((sum(variable.kif) for variable in traced.ravel()), default=0)
+        if width > TABLE_INPUT_BITS:
+            raise Unsupported(f"a table of more than {TABLE_INPUT_BITS} bits of input. Received: {width} bits.")
+        return _objects(self._traced(traced).apply(entries).quantize())
 
     def reshape(self, a: Operand, shape: Sequence[int]) -> Operand:
         return a.reshape(tuple(shape))

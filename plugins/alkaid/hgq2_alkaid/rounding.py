@@ -9,6 +9,8 @@ from typing import NamedTuple
 from alkaid.trace import FVariable
 
 from hgq2_alkaid.errors import Unsupported
+from hgq2_core.exact import Integers
+from hgq2_core.exact.integers import from_float, to_float
 
 
 class _Cut(NamedTuple):
@@ -84,11 +86,12 @@ def quantized(value: FVariable, k: int, i: int, f: int, round_mode: str, overflo
     Raises:
         Unsupported: the overflow mode has no circuit.
     """
-    if k + i + f <= 0:
-        return FVariable.from_const(0.0, value.hwconf)
     if overflow_mode not in OVERFLOWS:
         raise Unsupported(
             f"overflow_mode={overflow_mode!r} has no circuit, except in the quantizer of an input. "
             f"Allowed: {', '.join(OVERFLOWS)}."
         )
+    if value.low == value.high or k + i + f <= 0:
+        constant = Integers().quantize(from_float(value.low), k, i, f, round_mode, overflow_mode)
+        return FVariable.from_const(float(to_float(constant)), value.hwconf)
     return OVERFLOWS[overflow_mode](rounded(value, f, round_mode), k, i, f)
