@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from hgq2_core.errors import ConfigError
+
 EXIT_MISMATCH = 1
 
 Directory = Annotated[Path, typer.Argument(help="A run directory, as `hgq2 train` writes.", show_default=False)]
@@ -41,6 +43,15 @@ def export(
     flavor: Annotated[
         str | None, typer.Option(help="What is written: verilog, vhdl or vitis.", show_default=False)
     ] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option(
+            "--input-format",
+            metavar="K,I,F",
+            help="The format of all inputs; by default that of the first quantizers, whose work is then the host's.",
+            show_default=False,
+        ),
+    ] = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Also simulate the circuit. Exit code 1 if it differs.")
     ] = False,
@@ -55,12 +66,16 @@ def export(
     from hgq2_core.exporting import exporter_of
     from hgq2_core.runs import load_run
 
-    options = {"latency_cutoff": latency_cutoff, "flavor": flavor}
+    options = {
+        "latency_cutoff": latency_cutoff,
+        "flavor": flavor,
+        "input_format": None if input_format is None else _format(input_format),
+    }
     exporter = exporter_of(to)
     config, model = load_run(directory)
+    given = {name: value for name, value in options.items() if value is not None}
     with _status(f"tracing and writing {output} …"):
-        x = config.load_data().test.x
-        report = write(model, to, output, x, **{name: value for name, value in options.items() if value is not None})
+        report = write(model, to, output, config.load_data().test.x, **given)
     simulation = None
     if simulate:
         with _status(f"simulating {report.checked} samples …"):
@@ -87,6 +102,13 @@ def estimate(directory: Directory, to: To = "alkaid", latency_cutoff: Cutoff = N
         _print_json(report.to_dict())
     else:
         out.print(str(report), markup=False)
+
+
+def _format(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().lstrip("-").isdecimal() for part in parts):
+        raise ConfigError(f"--input-format: must be three integers k,i,f. Received: {text!r}. Allowed: such as 1,3,4.")
+    return tuple(int(part) for part in parts)
 
 
 def _status(message: str) -> Any:

@@ -13,7 +13,7 @@ import keras
 from alkaid.codegen.hls import HLSModel
 from alkaid.codegen.rtl import RTLModel
 from alkaid.trace import HWConfig
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hgq2_alkaid.circuit import Circuit, build
 from hgq2_alkaid.testbench import SCRIPT, testbench
@@ -44,9 +44,15 @@ class Options(Strict):
 
     flavor: Literal["verilog", "vhdl", "vitis"] = "verilog"
     latency_cutoff: Annotated[float, Field(gt=0)] | None = None
-    input_format: tuple[int, int, int] | None = None
+    input_format: tuple[Literal[0, 1], int, int] | None = None
     clock_period: Annotated[float, Field(gt=0)] = 5.0
     part: str = "xcvu13p-flga2577-2-e"
+
+    @model_validator(mode="after")
+    def _check_pipeline(self) -> Options:
+        if self.flavor == "vitis" and self.latency_cutoff is not None:
+            raise ValueError(f"latency_cutoff: vitis pipelines by itself. Leave it out. Received: {self.latency_cutoff}")
+        return self
 
 
 class AlkaidExporter:
