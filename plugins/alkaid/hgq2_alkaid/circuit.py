@@ -100,7 +100,12 @@ def build(model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, in
     formats = [e.format or UNUSED for each in elements for e in each.ravel()]
     return Circuit(
         logic,
-        _ports(model.inputs, [tensor.name for tensor in model.inputs], logic.inp_kifs, [(each.round_mode, each.overflow_mode) for each in formats]),
+        _ports(
+            model.inputs,
+            [tensor.name for tensor in model.inputs],
+            logic.inp_kifs,
+            [(each.round_mode, each.overflow_mode) for each in formats],
+        ),
         _ports(model.outputs, output_names(model), logic.out_kifs, [(None, None)] * logic.shape[1]),
         tuple(_widths(path, output, hwconf) for path, output in traced),
         host_quantizes=input_format is None,

@@ -51,7 +51,9 @@ class Options(Strict):
     @model_validator(mode="after")
     def _check_pipeline(self) -> Options:
         if self.flavor == "vitis" and self.latency_cutoff is not None:
-            raise ValueError(f"latency_cutoff: vitis pipelines by itself. Leave it out. Received: {self.latency_cutoff}")
+            raise ValueError(
+                f"latency_cutoff: vitis pipelines by itself. Leave it out. Received: {self.latency_cutoff}"
+            )
         return self
 
 
@@ -83,7 +85,9 @@ class AlkaidExporter:
             ToolError: Icarus Verilog is not installed, or fails.
         """
         if shutil.which("iverilog") is None:
-            raise ToolError("simulate: iverilog is not installed. Install Icarus Verilog, such as apt-get install iverilog")
+            raise ToolError(
+                "simulate: iverilog is not installed. Install Icarus Verilog, such as apt-get install iverilog"
+            )
         script = directory / SIMULATE
         if not script.is_file():
             raise ToolError(f"simulate: {script} is not there; only the flavor 'verilog' is simulated.")
@@ -166,7 +170,10 @@ class _Export:
         inputs, outputs = self.circuit.inputs, self.circuit.outputs
         write_json(directory / PORTS, self.ports(cycles))
         (directory / "vectors").mkdir()
-        for name, values, ports in (("inputs", self.vectors.inputs, inputs), ("outputs", self.vectors.outputs, outputs)):
+        for name, values, ports in (
+            ("inputs", self.vectors.inputs, inputs),
+            ("outputs", self.vectors.outputs, outputs),
+        ):
             write_text(directory / "vectors" / f"{name}.hex", "\n".join(words(values, ports)) + "\n")
         if self.options.flavor == "verilog":
             widths = [sum(port.bits for port in ports) for ports in (inputs, outputs)]
