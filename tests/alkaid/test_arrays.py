@@ -71,6 +71,12 @@ STATEMENTS = {
     "einsum from the right": lambda a, x: a.einsum("io,bi->bo", a.constant(KERNEL), x),
     "einsum by zero": lambda a, x: a.einsum("bi,io->bo", x, a.constant(np.zeros((3, 2)))),
     "einsum of data": lambda a, x: a.einsum("bi,bj->bij", x, x),
+    "einsum of constants beside data": lambda a, x: a.einsum("bi,io->bo", a.pad(x, [(0, 0), (1, 1)]), a.constant(
+        np.concatenate([[[1.0, 2.0, 0.5, 0.0]], KERNEL, [[3.0, 0.0, 0.0, 1.0]]]))),
+    "einsum that meets only constants": lambda a, x: a.add(a.sum(x, 1, keepdims=True), a.einsum(
+        "bi,io->bo", a.pad(x, [(0, 0), (1, 0)]), a.constant([[2.0], [0.0], [0.0], [0.0]]))),
+    "einsum over shared axes": lambda a, x: a.einsum(
+        "bij,bjk->bik", a.reshape(x, (a.shape(x)[0], 1, 3)), a.reshape(x, (a.shape(x)[0], 3, 1))),
     "einsum in place": lambda a, x: a.einsum("bi,i->bi", x, a.constant(KERNEL[:, 0])),
     "einsum of constants": lambda a, x: a.add(a.einsum("i,io->o", a.constant([1.0, 2.0, 3.0]), a.constant(KERNEL)),
                                              a.sum(x, 1, keepdims=True)),

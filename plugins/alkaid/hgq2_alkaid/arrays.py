@@ -12,6 +12,7 @@ from alkaid.trace import FVariable, FVArray, HWConfig
 
 from hgq2_alkaid.errors import Unsupported
 from hgq2_alkaid.inputs import Format, InputElement
+from hgq2_alkaid.products import einsum
 from hgq2_alkaid.rounding import quantized
 from hgq2_core.exact import Integers
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
@@ -70,11 +71,14 @@ class HardwareArrays(Arrays[Operand]):
     def einsum(self, equation: str, a: Operand, b: Operand) -> Operand:
         if a.dtype != object and b.dtype != object:
             return to_float(Integers().einsum(equation, from_float(a), from_float(b)))
-        for operand in (a, b):
-            if operand.dtype != object and not np.array_equal(operand, operand.astype(np.float32)):
-                raise Unsupported("a kernel needs more bits than float32 has, in which alkaid takes it.")
-        explicit = _without_ellipsis(equation, a.ndim, b.ndim)
-        return _objects(np.einsum(explicit, *(x if x.dtype != object else self._traced(x) for x in (a, b))))
+        if a.dtype != object:
+            inputs, output = equation.replace(" ", "").split("->")
+            return self.einsum(f"{','.join(inputs.split(',')[::-1])}->{output}", b, a)
+        if b.dtype == object:
+            return einsum(equation, self.variables(a), self.variables(b), self._products)
+        if not np.array_equal(b, b.astype(np.float32)):
+            raise Unsupported("a kernel needs more bits than float32 has, in which alkaid takes it.")
+        return einsum(equation, self.variables(a), b, self._product)
 
     def sum(self, a: Operand, axis: Axis, keepdims: bool = False) -> Operand:
         return _objects(np.sum(self._traced(a), axis=axis, keepdims=keepdims))
@@ -146,6 +150,19 @@ class HardwareArrays(Arrays[Operand]):
         traced = [self.variables(operand) for operand in operands]
         return _map(function, *traced, *(_integers(each) for each in numbers))
 
+    def _product(self, row: Operand, kernel: Operand) -> Operand:
+        """Multiply data by a constant kernel; alkaid gets the data alone, because it fails where none is left."""
+        constant = np.array([x.low == x.high for x in row])
+        known = np.array([x.low for x in row[constant]])
+        result = to_float(Integers().einsum("i,io->o", from_float(known), from_float(kernel[constant]))).astype(object)
+        if not kernel[~constant].any():
+            return result
+        return self.add(result, _objects(self._traced(row[~constant]) @ kernel[~constant]))
+
+    def _products(self, row: Operand, matrix: Operand) -> Operand:
+        """Multiply data by data."""
+        return self.sum(self.multiply(row[:, np.newaxis], matrix), axis=0)
+
     def _traced(self, a: Operand) -> FVArray:
         return FVArray(self.variables(a), self.solver_options, self.hwconf)
 
@@ -177,16 +194,3 @@ def _objects(traced: Any) -> Operand:
 def _integers(bits: BitArray) -> Operand:
     # Python integers: alkaid hands what it is given on into files.
     return np.asarray(bits).astype(np.int64, casting="same_kind").astype(object)
-
-
-def _without_ellipsis(equation: str, *ranks: int) -> str:
-    """Write out the axes that `...` stands for."""
-    inputs, output = equation.replace(" ", "").split("->")
-    spare = [letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in equation]
-    most = 0
-    subscripts = []
-    for text, rank in zip(inputs.split(","), ranks, strict=True):
-        axes = rank - len(text.replace("...", ""))
-        most = max(most, axes if "..." in text else 0)
-        subscripts.append(text.replace("...", "".join(spare[:axes][::-1])))
-    return f"{','.join(subscripts)}->{output.replace('...', ''.join(spare[:most][::-1]))}"

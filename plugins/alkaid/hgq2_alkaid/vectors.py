@@ -48,7 +48,7 @@ def vectors(model: keras.Model, circuit: Circuit, x: Any = None) -> Vectors:
         given = ordered_inputs(model, x)
         entered = circuit.quantize_inputs(given)
         if not circuit.host_quantizes:
-            _check_held(given, entered)
+            _check_held(given, entered, circuit.inputs)
         parts.insert(0, (entered, expected(model, given)))
     inputs, outputs = (np.concatenate(each) for each in zip(*parts, strict=True))
     return Vectors(inputs, outputs)
@@ -81,9 +81,10 @@ def _own_inputs(circuit: Circuit) -> Floats:
     return np.concatenate([[low, high, np.zeros(len(elements))], random])
 
 
-def _check_held(given: Sequence[Any], entered: Floats) -> None:
+def _check_held(given: Sequence[Any], entered: Floats, ports: Sequence[Port]) -> None:
+    read = np.array([element.width > 0 for port in ports for element in port.elements])
     values = np.concatenate([np.asarray(each).reshape(len(each), -1) for each in given], axis=1)
-    lost = values[(values != entered)]
+    lost = values[(values != entered) & read]
     if lost.size:
         raise DataError(
             f"input_format: the format does not hold {lost.size} of {values.size} values of the data, such as "
