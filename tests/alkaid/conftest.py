@@ -13,7 +13,7 @@ from hgq2_core.graph import layers_of
 from hgq2_core.quantizer import Quantizer
 from hgq2_core.verification import ordered_inputs
 
-pytest.importorskip("alkaid", reason="alkaid is not installed: pip install -r requirements.txt")
+pytest.importorskip("alkaid.trace", reason="alkaid is not installed: pip install -r requirements.txt")
 
 SAMPLES = 1000
 

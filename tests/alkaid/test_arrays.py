@@ -103,6 +103,17 @@ def test_operation(name, shape):
 def test_quantize(source, k, i, f, round_mode, overflow_mode):
     compare(lambda a, x: a.quantize(x, k, i, f, round_mode, overflow_mode), [source])
     compare(lambda a, x: a.quantize(a.negate(x), k, i, f, round_mode, overflow_mode), [source])
+    # Alkaid carries a factor and an offset along: the bits below the step are then not those of a plain number.
+    compare(lambda a, x: a.quantize(moved(a, x), k, i, f, round_mode, overflow_mode), [source])
+
+
+def moved(arrays, x):
+    return arrays.add(arrays.shift(x, 2), arrays.constant(0.796875))
+
+
+@pytest.mark.parametrize("round_mode", [*OFFSETS, "RND_CONV"])
+def test_quantize_after_a_factor_and_an_offset(round_mode):
+    compare(lambda a, x: a.quantize(moved(a, x), 1, 6, 4, round_mode, "SAT_ZERO"), [(0, 4, 4)])
 
 
 @pytest.mark.parametrize("round_mode", [*OFFSETS, "RND_CONV"])

@@ -69,15 +69,26 @@ OVERFLOWS: Mapping[str, Callable[[FVariable, int, int, int], FVariable]] = {
 
 def rounded(value: FVariable, f: int, round_mode: str) -> FVariable:
     """Round to a multiple of 2**-f, never out of range."""
-    k, i, own = value.kif
+    own = value.kif[2]
     if f >= own:
         return value
-    if round_mode == "RND_CONV":  # alkaid's own takes less logic than any offset
-        return value.quantize(k, max(i + 1, -f), f, round_mode=round_mode)
-    moved = value + OFFSETS[round_mode](_Cut(value, ldexp(1.0, -own), ldexp(1.0, -f)))
-    k, i, _ = moved.kif
+    if round_mode == "RND_CONV":
+        return _rounded_to_even(value, f)
+    return _floor(value + OFFSETS[round_mode](_Cut(value, ldexp(1.0, -own), ldexp(1.0, -f))), f)
+
+
+def _floor(value: FVariable, f: int) -> FVariable:
+    k, i, _ = value.kif
     # At least the sign is left of a value below the step.
-    return moved.quantize(k, max(i, -f), f)
+    return value.quantize(k, max(i, -f), f)
+
+
+def _rounded_to_even(value: FVariable, f: int) -> FVariable:
+    """Round half up; where it was a tie, the lowest bit goes."""
+    moved = value + ldexp(1.0, -f - 1)
+    up = _floor(moved, f)
+    below, lowest = moved.quantize(0, -f, moved.kif[2]), up.quantize(0, 1 - f, f)
+    return _floor(up, f - 1) + below.unary_bit_op("any").msb_mux(lowest, 0.0)
 
 
 def quantized(value: FVariable, k: int, i: int, f: int, round_mode: str, overflow_mode: str) -> FVariable:
