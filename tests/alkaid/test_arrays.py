@@ -112,15 +112,22 @@ def moved(arrays, x):
 
 
 @pytest.mark.parametrize("round_mode", [*OFFSETS, "RND_CONV"])
+def test_quantize_to_steps_so_coarse_that_all_values_round_alike(round_mode):
+    moved_far = lambda a, x: a.add(a.shift(x, -6), a.constant(-3.5))  # noqa: E731
+    compare(lambda a, x: a.quantize(moved_far(a, x), 0, 3, -2, round_mode, "SAT"), [(1, 2, 3)])
+
+
+@pytest.mark.parametrize("round_mode", [*OFFSETS, "RND_CONV"])
 def test_quantize_after_a_factor_and_an_offset(round_mode):
     compare(lambda a, x: a.quantize(moved(a, x), 1, 6, 4, round_mode, "SAT_ZERO"), [(0, 4, 4)])
 
 
 @pytest.mark.parametrize("round_mode", [*OFFSETS, "RND_CONV"])
 @pytest.mark.parametrize("overflow_mode", OVERFLOWS)
-def test_constants_are_quantized_too(round_mode, overflow_mode):
+@pytest.mark.parametrize("k", [0, 1])
+def test_constants_are_quantized_too(k, overflow_mode, round_mode):
     def statement(a, x):
-        constants = a.quantize(a.constant([1.75, -0.25, -5.5, 0.125]), 1, 1, 1, round_mode, overflow_mode)
+        constants = a.quantize(a.constant([1.75, -0.25, -5.5, 0.125]), k, 1, 1, round_mode, overflow_mode)
         return a.add(x, a.add(constants, a.table(constants, np.square)))
 
     compare(statement, [(1, 2, 3)])

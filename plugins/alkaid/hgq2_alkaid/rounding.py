@@ -39,7 +39,11 @@ OFFSETS: Mapping[str, Callable[[_Cut], FVariable | float]] = {
 
 
 def _wrap(value: FVariable, k: int, i: int, f: int) -> FVariable:
-    return value.quantize(k, i, f)
+    """Cut the bits off on both sides; constants by integers, because alkaid cuts unsigned ones wrongly."""
+    if value.low < value.high:
+        return value.quantize(k, i, f)
+    constant = Integers().quantize(from_float(value.low), k, i, f, "TRN", "WRAP")
+    return FVariable.from_const(float(to_float(constant)), value.hwconf)
 
 
 def _saturate(value: FVariable, k: int, i: int, f: int) -> FVariable:
@@ -55,7 +59,7 @@ def _zero(value: FVariable, k: int, i: int, f: int) -> FVariable:
     least, most = -k * ldexp(1.0, i), ldexp(1.0, i) - ldexp(1.0, -f)
     above, below = (value * -1.0 + most).is_negative(), (value + -least).is_negative()
     inside = below.msb_mux(0.0, above.msb_mux(0.0, value))
-    return inside.quantize(k, i, f)
+    return _wrap(inside, k, i, f)
 
 
 OVERFLOWS: Mapping[str, Callable[[FVariable, int, int, int], FVariable]] = {
@@ -80,14 +84,14 @@ def rounded(value: FVariable, f: int, round_mode: str) -> FVariable:
 def _floor(value: FVariable, f: int) -> FVariable:
     k, i, _ = value.kif
     # At least the sign is left of a value below the step.
-    return value.quantize(k, max(i, -f), f)
+    return _wrap(value, k, max(i, -f), f)
 
 
 def _rounded_to_even(value: FVariable, f: int) -> FVariable:
     """Round half up; where it was a tie, the lowest bit goes."""
     moved = value + ldexp(1.0, -f - 1)
     up = _floor(moved, f)
-    below, lowest = moved.quantize(0, -f, moved.kif[2]), up.quantize(0, 1 - f, f)
+    below, lowest = _wrap(moved, 0, -f, moved.kif[2]), _wrap(up, 0, 1 - f, f)
     return _floor(up, f - 1) + below.unary_bit_op("any").msb_mux(lowest, 0.0)
 
 
@@ -102,7 +106,6 @@ def quantized(value: FVariable, k: int, i: int, f: int, round_mode: str, overflo
             f"overflow_mode={overflow_mode!r} has no circuit, except in the quantizer of an input. "
             f"Allowed: {', '.join(OVERFLOWS)}."
         )
-    if value.low == value.high or k + i + f <= 0:
-        constant = Integers().quantize(from_float(value.low), k, i, f, round_mode, overflow_mode)
-        return FVariable.from_const(float(to_float(constant)), value.hwconf)
+    if k + i + f <= 0:
+        return FVariable.from_const(0.0, value.hwconf)
     return OVERFLOWS[overflow_mode](rounded(value, f, round_mode), k, i, f)
