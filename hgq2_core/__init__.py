@@ -21,6 +21,7 @@ from hgq2_core.errors import (
     KindError,
     ModelFileError,
     PluginError,
+    ToolError,
     WriteError,
 )
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from hgq2_core.cost import ebops, summary
     from hgq2_core.data import Split, Splits
     from hgq2_core.diagnosis import doctor
+    from hgq2_core.exporting import estimate, export
     from hgq2_core.freezing import freeze
     from hgq2_core.graph import layers_of
     from hgq2_core.kinds import Registry, plugins
@@ -60,6 +62,8 @@ _HOMES = {
     "defaults": "config.roles",
     "doctor": "diagnosis",
     "ebops": "cost",
+    "estimate": "exporting",
+    "export": "exporting",
     "fit_ranges": "fitting",
     "freeze": "freezing",
     "json_schema": "config.schema",
@@ -89,11 +93,14 @@ __all__ = [
     "QuantizerConfig",
     "Split",
     "Splits",
+    "ToolError",
     "WriteError",
     "calibrate",
     "defaults",
     "doctor",
     "ebops",
+    "estimate",
+    "export",
     "fit_ranges",
     "freeze",
     "json_schema",

@@ -46,6 +46,10 @@ class WriteError(HGQ2Error, OSError):
     """A file or folder that cannot be written: a full disk, a missing permission."""
 
 
+class ToolError(HGQ2Error, RuntimeError):
+    """An external program that is missing or fails."""
+
+
 def nearest(received: object, allowed: Iterable[str]) -> str:
     """Phrase the closest allowed name as a question.
 

@@ -60,6 +60,16 @@ def applications(model: keras.layers.Layer, prefix: str = "") -> Iterator[Applic
             )
 
 
+def output_names(model: keras.Model) -> list[str]:
+    """Give the names of a model's outputs, which are those of the layers that make them.
+
+    Args:
+        model: functional, or sequential and built.
+    """
+    graph = _keras.functional(model)
+    return [] if graph is None else list(graph.output_names)
+
+
 Apply = Callable[[keras.layers.Layer, str, tuple[Any, ...], dict[str, Any]], Any]
 
 

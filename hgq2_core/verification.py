@@ -17,7 +17,7 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers, IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.freezing import freeze
-from hgq2_core.graph import infer, model_inputs, operands, run
+from hgq2_core.graph import Apply, infer, model_inputs, operands, run
 
 Flags = npt.NDArray[np.bool_]
 
@@ -127,7 +127,7 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024) -> VerifyReport:
         part = slice(start, start + len(inputs[0]))
         outputs = run(frozen, inputs, rows.compare)
         differs["layers"][part] = rows.take_samples()
-        wanted = run(frozen, [from_float(value) for value in inputs], _interpret(Integers()))
+        wanted = run(frozen, [from_float(value) for value in inputs], interpret(Integers()))
         predicted = keras.tree.flatten(frozen.predict(batch, batch_size=batch_size, verbose=0))
         differs["end_to_end"][part] = _differing(wanted, outputs)
         differs["predict"][part] = _differing(wanted, predicted)
@@ -185,7 +185,12 @@ def unknown(shape: Sequence[int | None]) -> IntervalArray:
     return Intervals().between(-bound, bound, FLOAT32_STEP)
 
 
-def _interpret(arrays: Any) -> Callable[..., Any]:
+def interpret(arrays: Any) -> Apply:
+    """Give what runs a model's graph by exact statements.
+
+    Args:
+        arrays: integers, intervals, or hardware.
+    """
     return lambda layer, path, args, kwargs: exact(arrays, layer, path, *operands(args))
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from hgq2_core.cli.doctor import UNHEALTHY, doctor
+from hgq2_core.cli.export import register as register_export
 from hgq2_core.cli.inspection import AsJson, Settings, complete_sorts, resolve, schema, show
 from hgq2_core.cli.printing import narrow, print_json
 from hgq2_core.errors import ConfigError, HGQ2Error
@@ -280,6 +281,7 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
 
 for _command in (show, schema, resolve, doctor):
     app.command()(_command)
+register_export(app)
 
 
 def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import numpy as np
 from hgq2_core.calibration import calibrate
 from hgq2_core.config.signature import schema_of
 from hgq2_core.cost import ebops
-from hgq2_core.errors import ConformanceError
+from hgq2_core.errors import ConformanceError, ExactnessError
+from hgq2_core.exporting import exporter_of
+from hgq2_core.freezing import freeze
 from hgq2_core.graph import layers_of
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
@@ -155,5 +158,14 @@ def is_exact(subject: _Subject) -> None:
     require(report.ok, str(report).splitlines()[0] + ".")
 
 
+def becomes_a_circuit(subject: _Subject) -> None:
+    """Every installed exporter's circuit gives what the integers give, or the exporter refuses the layer."""
+    model = freeze(subject.model())
+    for kind in registry().names("exporters"):
+        with suppress(ExactnessError):
+            found = exporter_of(kind).mismatches(model, subject.values())
+            require(found == 0, f"The circuit of {kind} differs in {found} of {SAMPLES} samples.")
+
+
 CLASS_RULES = (is_strict, has_json_schema, has_our_keras_name, round_trips)
-VALUE_RULES = (costs_once, is_saved, is_exact)
+VALUE_RULES = (costs_once, is_saved, is_exact, becomes_a_circuit)

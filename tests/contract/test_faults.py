@@ -10,7 +10,7 @@ import keras
 import pytest
 from pydantic import ConfigDict
 
-from hgq2_core import ConfigError, QLayer
+from hgq2_core import ConfigError, ExactnessError, QLayer
 from hgq2_core.arguments import PositiveInt
 from hgq2_core.kinds import registry
 from hgq2_core.testing import ConformanceError, check_layer, check_quantizer
@@ -267,6 +267,31 @@ def test_a_wrong_layer(cls: type, finding: str) -> None:
     with pytest.raises(ConformanceError) as caught:
         check_layer({"kind": f"faults.{cls.__name__.lower()}", "units": 3}, (4,))
     assert f"\n  {finding}" in str(caught.value)
+
+
+class CrookedExporter:
+    def mismatches(self, model: keras.Model, x: Any) -> int:
+        return 3
+
+
+class PickyExporter:
+    def mismatches(self, model: keras.Model, x: Any) -> int:
+        raise ExactnessError("checked: there is no circuit for this.")
+
+
+def test_a_layer_that_an_exporter_computes_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry()._specs["exporters"], "faults.crooked", f"{__name__}:CrookedExporter")
+    with pytest.raises(ConformanceError) as caught:
+        check_layer({"kind": "sound", "units": 3}, (4,))
+    assert (
+        "\n  Every installed exporter's circuit gives what the integers give, or the exporter refuses the layer. "
+        "The circuit of faults.crooked differs in 3 of 1000 samples."
+    ) in str(caught.value)
+
+
+def test_a_layer_that_an_exporter_refuses_may_be_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry()._specs["exporters"], "faults.picky", f"{__name__}:PickyExporter")
+    check_layer({"kind": "sound", "units": 3}, (4,))
 
 
 def test_a_sound_layer() -> None:

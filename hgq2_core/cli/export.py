@@ -1,0 +1,119 @@
+"""The commands that turn a run into hardware: `export` and `estimate`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from hgq2_core.errors import ConfigError
+
+EXIT_MISMATCH = 1
+
+Directory = Annotated[Path, typer.Argument(help="A run directory, as `hgq2 train` writes.", show_default=False)]
+To = Annotated[str, typer.Option("--to", help="The exporter; `hgq2 list exporters` shows those installed.")]
+Cutoff = Annotated[
+    float | None,
+    typer.Option("--latency-cutoff", help="The most delay of a pipeline stage; no registers by default."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+out = Console(highlight=False, soft_wrap=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line.
+
+    Args:
+        app: of `hgq2`.
+    """
+    app.command()(export)
+    app.command()(estimate)
+
+
+def export(
+    directory: Directory,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A new directory.", show_default=False)],
+    to: To = "alkaid",
+    latency_cutoff: Cutoff = None,
+    flavor: Annotated[
+        str | None, typer.Option(help="What is written: verilog, vhdl or vitis.", show_default=False)
+    ] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option(
+            "--input-format",
+            metavar="K,I,F",
+            help="The format of all inputs; by default that of the first quantizers, whose work is then the host's.",
+            show_default=False,
+        ),
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Also simulate the circuit. Exit code 1 if it differs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Export a run's model to hardware, with its test split and more as test vectors.
+
+    The circuit is compared with the integers before anything is written. OUTPUT then holds the sources, ports.json (the
+    format of every number), vectors/, and simulate.sh, which compares the circuit with the vectors.
+    """
+    from hgq2_core.exporting import export as write
+    from hgq2_core.exporting import exporter_of
+    from hgq2_core.runs import load_run
+
+    options = {
+        "latency_cutoff": latency_cutoff,
+        "flavor": flavor,
+        "input_format": None if input_format is None else _format(input_format),
+    }
+    exporter = exporter_of(to)
+    config, model = load_run(directory)
+    given = {name: value for name, value in options.items() if value is not None}
+    with _status(f"tracing and writing {output} …"):
+        report = write(model, to, output, config.load_data().test.x, **given)
+    simulation = None
+    if simulate:
+        with _status(f"simulating {report.checked} samples …"):
+            simulation = exporter.simulate(output)
+    if as_json:
+        _print_json({**report.to_dict(), "simulation": None if simulation is None else vars(simulation)})
+    else:
+        out.print(str(report), markup=False)
+        if simulation is not None:
+            out.print(str(simulation), style="red" if simulation.mismatches else "green", markup=False)
+    if simulation is not None and simulation.mismatches:
+        raise typer.Exit(EXIT_MISMATCH)
+
+
+def estimate(directory: Directory, to: To = "alkaid", latency_cutoff: Cutoff = None, as_json: AsJson = False) -> None:
+    """Say what an export of a run's model would cost; nothing is written."""
+    from hgq2_core.exporting import estimate as measure
+    from hgq2_core.runs import load_run
+
+    _, model = load_run(directory)
+    with _status("tracing …"):
+        report = measure(model, to, **({} if latency_cutoff is None else {"latency_cutoff": latency_cutoff}))
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        out.print(str(report), markup=False)
+
+
+def _format(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().lstrip("-").isdecimal() for part in parts):
+        raise ConfigError(f"--input-format: must be three integers k,i,f. Received: {text!r}. Allowed: such as 1,3,4.")
+    return tuple(int(part) for part in parts)
+
+
+def _status(message: str) -> Any:
+    return Console(stderr=True, highlight=False).status(message)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")

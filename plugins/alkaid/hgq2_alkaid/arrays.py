@@ -1,0 +1,196 @@
+"""The array interface of exact statements, traced into a circuit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import ldexp
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from alkaid.trace import FVariable, FVArray, HWConfig
+
+from hgq2_alkaid.errors import Unsupported
+from hgq2_alkaid.inputs import Format, InputElement
+from hgq2_alkaid.products import einsum
+from hgq2_alkaid.rounding import quantized
+from hgq2_core.exact import Integers
+from hgq2_core.exact.arrays import Arrays, Axis, BitArray
+from hgq2_core.exact.integer_array import NO_BITS, fraction_bits
+from hgq2_core.exact.integers import from_float, to_float
+
+Operand = npt.NDArray[Any]
+"""Constants as float64, everything else as objects: traced variables, constants, and inputs not yet quantized."""
+
+CONSTANT_BITS, TABLE_BITS = 31, 24
+"""Alkaid keeps the constants of additions as int32, and tells the step of a table's entries from float32."""
+
+TABLE_INPUT_BITS = 16
+"""A table becomes a case for each value: more make files that no tool reads."""
+
+
+class HardwareArrays(Arrays[Operand]):
+    """`Arrays` on alkaid's traced variables: each operation on data becomes gates, each on constants a constant.
+
+    Args:
+        hwconf: alkaid's adder size, carry size and latency cutoff.
+        solver_options: alkaid's, for products with constant kernels.
+    """
+
+    def __init__(self, hwconf: HWConfig, solver_options: dict[str, Any]) -> None:
+        self.hwconf = hwconf
+        self.solver_options = solver_options
+
+    def constant(self, values: npt.ArrayLike) -> Operand:
+        exact = from_float(values)
+        constants = to_float(exact)
+        bits = fraction_bits(exact)
+        steps = np.ldexp(np.abs(constants), np.where(bits == NO_BITS, 0, bits).astype(np.int32))
+        if steps.max(initial=0.0) >= 2.0**CONSTANT_BITS:
+            raise Unsupported(f"a constant needs more than {CONSTANT_BITS} bits, which alkaid cannot hold.")
+        return constants
+
+    def shape(self, a: Operand) -> tuple[int, ...]:
+        return a.shape
+
+    def add(self, a: Operand, b: Operand) -> Operand:
+        return self._each(lambda x, y: x + y, a, b)
+
+    def subtract(self, a: Operand, b: Operand) -> Operand:
+        return self._each(lambda x, y: x - y, a, b)
+
+    def negate(self, a: Operand) -> Operand:
+        return self._each(lambda x: -x, a)
+
+    def multiply(self, a: Operand, b: Operand) -> Operand:
+        return self._each(lambda x, y: x * y, a, b)
+
+    def shift(self, a: Operand, n: BitArray) -> Operand:
+        return self._each(lambda x, places: x * ldexp(1.0, places), a, numbers=(n,))
+
+    def einsum(self, equation: str, a: Operand, b: Operand) -> Operand:
+        if a.dtype != object and b.dtype != object:
+            return to_float(Integers().einsum(equation, from_float(a), from_float(b)))
+        if a.dtype != object:
+            inputs, output = equation.replace(" ", "").split("->")
+            return self.einsum(f"{','.join(inputs.split(',')[::-1])}->{output}", b, a)
+        if b.dtype == object:
+            return einsum(equation, self.variables(a), self.variables(b), self._products)
+        if not np.array_equal(b, b.astype(np.float32)):
+            raise Unsupported("a kernel needs more bits than float32 has, in which alkaid takes it.")
+        return einsum(equation, self.variables(a), b, self._product)
+
+    def sum(self, a: Operand, axis: Axis, keepdims: bool = False) -> Operand:
+        return _objects(np.sum(self._traced(a), axis=axis, keepdims=keepdims))
+
+    def maximum(self, a: Operand, b: Operand) -> Operand:
+        return self._each(lambda x, y: x.max_of(y), a, b)
+
+    def minimum(self, a: Operand, b: Operand) -> Operand:
+        return self._each(lambda x, y: x.min_of(y), a, b)
+
+    def less(self, a: Operand, b: Operand) -> Operand:
+        return self._each(lambda x, y: (x - y).is_negative(), a, b)
+
+    def select(self, condition: Operand, a: Operand, b: Operand) -> Operand:
+        return self._each(lambda c, x, y: c.msb_mux(x, y), condition, a, b)
+
+    def quantize(
+        self, a: Operand, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
+    ) -> Operand:
+        def one(x: Any, k: int, i: int, f: int) -> FVariable:
+            if isinstance(x, InputElement):
+                return x.quantize(Format(k, i, f, round_mode, overflow_mode), self.hwconf)
+            return quantized(self._variable(x), k, i, f, round_mode, overflow_mode)
+
+        return _map(one, a, *(_integers(bits) for bits in (k, i, f)))
+
+    def table(self, a: Operand, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Operand:
+        def entries(grid: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            values = np.asarray(function(grid), dtype=np.float64)
+            exact = from_float(values)
+            step = int(fraction_bits(exact).max(initial=0))
+            if np.abs(values).max() * ldexp(1.0, step) >= 2.0**TABLE_BITS:
+                raise Unsupported(f"the entries of a table need more than {TABLE_BITS} bits.")
+            return values
+
+        traced = self.variables(a)
+        width = max((sum(variable.kif) for variable in traced.ravel()), default=0)
+        if width > TABLE_INPUT_BITS:
+            raise Unsupported(f"a table of more than {TABLE_INPUT_BITS} bits of input. Received: {width} bits.")
+        return _objects(self._traced(traced).apply(entries).quantize())
+
+    def reshape(self, a: Operand, shape: Sequence[int]) -> Operand:
+        return a.reshape(tuple(shape))
+
+    def transpose(self, a: Operand, axes: Sequence[int]) -> Operand:
+        return a.transpose(tuple(axes))
+
+    def concatenate(self, arrays: Sequence[Operand], axis: int) -> Operand:
+        return np.concatenate(arrays, axis=axis)
+
+    def broadcast(self, a: Operand, shape: Sequence[int]) -> Operand:
+        return np.broadcast_to(a, tuple(shape))
+
+    def gather(self, a: Operand, indices: npt.ArrayLike, axis: int) -> Operand:
+        return np.take(a, np.asarray(indices), axis=axis)
+
+    def pad(self, a: Operand, widths: Sequence[tuple[int, int]]) -> Operand:
+        return np.pad(a, tuple(widths), constant_values=0.0)
+
+    def variables(self, a: Operand) -> Operand:
+        """Give every element as a traced variable, constants included.
+
+        Raises:
+            Unsupported: an input that no quantizer has given a format.
+        """
+        return _map(self._variable, a)
+
+    def _each(self, function: Callable[..., Any], *operands: Operand, numbers: tuple[BitArray, ...] = ()) -> Operand:
+        traced = [self.variables(operand) for operand in operands]
+        return _map(function, *traced, *(_integers(each) for each in numbers))
+
+    def _product(self, row: Operand, kernel: Operand) -> Operand:
+        """Multiply data by a constant kernel; alkaid gets the data alone, because it fails where none is left."""
+        constant = np.array([x.low == x.high for x in row])
+        known = np.array([x.low for x in row[constant]])
+        result = to_float(Integers().einsum("i,io->o", from_float(known), from_float(kernel[constant]))).astype(object)
+        if not kernel[~constant].any():
+            return result
+        return self.add(result, _objects(self._traced(row[~constant]) @ kernel[~constant]))
+
+    def _products(self, row: Operand, matrix: Operand) -> Operand:
+        """Multiply data by data."""
+        return self.sum(self.multiply(row[:, np.newaxis], matrix), axis=0)
+
+    def _traced(self, a: Operand) -> FVArray:
+        return FVArray(self.variables(a), self.solver_options, self.hwconf)
+
+    def _variable(self, x: Any) -> FVariable:
+        if isinstance(x, InputElement):
+            raise Unsupported(
+                f"it computes with input {x.name!r} before any quantizer has given that a format. Let a layer in front "
+                "quantize it, or say input_format=(k, i, f)."
+            )
+        return x if isinstance(x, FVariable) else FVariable.from_const(float(x), self.hwconf)
+
+
+def _map(function: Callable[..., Any], *operands: Any) -> Operand:
+    """Call a function of single elements on arrays that are broadcast."""
+    arrays = np.broadcast_arrays(*operands)
+    result = np.empty(arrays[0].size, dtype=object)
+    for place, values in enumerate(zip(*(array.ravel() for array in arrays), strict=True)):
+        result[place] = function(*values)
+    return result.reshape(arrays[0].shape)
+
+
+def _objects(traced: Any) -> Operand:
+    """Give a plain array of objects for whatever alkaid returned: an array, one variable, or numbers."""
+    result = np.empty(np.shape(traced), dtype=object)
+    result[...] = np.asarray(traced, dtype=object)
+    return result
+
+
+def _integers(bits: BitArray) -> Operand:
+    # Python integers: alkaid hands what it is given on into files.
+    return np.asarray(bits).astype(np.int64, casting="same_kind").astype(object)

@@ -1,0 +1,182 @@
+"""The exporter: from a frozen model to a directory with RTL, its ports, test vectors and a test bench."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import keras
+from alkaid.codegen.hls import HLSModel
+from alkaid.codegen.rtl import RTLModel
+from alkaid.trace import HWConfig
+from pydantic import Field, model_validator
+
+from hgq2_alkaid.circuit import Circuit, build
+from hgq2_alkaid.testbench import SCRIPT, testbench
+from hgq2_alkaid.vectors import Vectors, vectors, words
+from hgq2_core.atomic import write_json, write_text
+from hgq2_core.config.strict import Strict, explained
+from hgq2_core.cost import ebops
+from hgq2_core.errors import ExactnessError, ToolError
+from hgq2_core.exporting import ExportReport, Simulation
+
+KIND = "alkaid.alkaid"
+TOP = "model"
+SIMULATE, PORTS = "simulate.sh", "ports.json"
+
+
+class Options(Strict):
+    """What `export` and `estimate` take.
+
+    Args:
+        flavor: `verilog`, `vhdl`, or `vitis` (HLS C++).
+        latency_cutoff: the most delay of a pipeline stage, in alkaid's unit of latency; None for no registers. Not for
+            `vitis`, which pipelines by itself.
+        input_format: (k, i, f) of every input: the circuit then takes such numbers and quantizes further itself. None
+            leaves the first quantizer of every input to the host.
+        clock_period: in ns, for the constraints of the synthesis scripts.
+        part: the FPGA of the synthesis scripts.
+    """
+
+    flavor: Literal["verilog", "vhdl", "vitis"] = "verilog"
+    latency_cutoff: Annotated[float, Field(gt=0)] | None = None
+    input_format: tuple[Literal[0, 1], int, int] | None = None
+    clock_period: Annotated[float, Field(gt=0)] = 5.0
+    part: str = "xcvu13p-flga2577-2-e"
+
+    @model_validator(mode="after")
+    def _check_pipeline(self) -> Options:
+        if self.flavor == "vitis" and self.latency_cutoff is not None:
+            raise ValueError(
+                f"latency_cutoff: vitis pipelines by itself. Leave it out. Received: {self.latency_cutoff}"
+            )
+        return self
+
+
+class AlkaidExporter:
+    """Models as logic without multipliers or memory: alkaid's distributed arithmetic."""
+
+    def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
+        """Say what `export` would give, without writing."""
+        return _Export(model, None, options).report(Path())
+
+    def export(self, model: keras.Model, directory: Path, x: Any = None, **options: Any) -> ExportReport:
+        """Write the circuit, its ports, test vectors and, for Verilog, a test bench.
+
+        Args:
+            model: frozen.
+            directory: an empty one.
+            x: inputs that become test vectors, before alkaid's own.
+            options: see `Options`.
+        """
+        made = _Export(model, x, options)
+        report = made.report(directory)
+        made.write(directory)
+        return report
+
+    def simulate(self, directory: Path) -> Simulation:
+        """Simulate exported Verilog with Icarus Verilog.
+
+        Raises:
+            ToolError: Icarus Verilog is not installed, or fails.
+        """
+        if shutil.which("iverilog") is None:
+            raise ToolError(
+                "simulate: iverilog is not installed. Install Icarus Verilog, such as apt-get install iverilog"
+            )
+        script = directory / SIMULATE
+        if not script.is_file():
+            raise ToolError(f"simulate: {script} is not there; only the flavor 'verilog' is simulated.")
+        done = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=False)
+        found = re.search(r"(\d+) mismatches in (\d+) samples", done.stdout)
+        if found is None:
+            raise ToolError(f"simulate: {script} failed: {(done.stderr or done.stdout).strip()}")
+        return Simulation(samples=int(found[2]), mismatches=int(found[1]))
+
+    def mismatches(self, model: keras.Model, x: Any) -> int:
+        """Count the samples for which the traced circuit and the integers differ."""
+        circuit = build(model, HWCONF)
+        return vectors(model, circuit, x).mismatches(circuit)
+
+
+HWCONF = HWConfig(1, 1, -1)
+
+
+class _Export:
+    """One export: everything that can fail happens here, before anything is written."""
+
+    def __init__(self, model: keras.Model, x: Any, options: dict[str, Any]) -> None:
+        with explained("export to alkaid"):
+            self.options = Options.model_validate(options)
+        self.model = model
+        self.circuit: Circuit = build(model, HWCONF, self.options.input_format)
+        self.vectors: Vectors = vectors(model, self.circuit, x)
+        wrong = self.vectors.mismatches(self.circuit)
+        if wrong:
+            raise ExactnessError(
+                f"{model.name}: alkaid's circuit differs from the integers in {wrong} of {len(self.vectors.inputs)} "
+                "samples; nothing is exported. This is a fault of the tracing: please report it."
+            )
+
+    def project(self, directory: Path) -> RTLModel | HLSModel:
+        """Make alkaid's project; it writes only when it is told to."""
+        options = self.options
+        common = {"part_name": options.part, "clock_period": options.clock_period, "print_latency": False}
+        if options.flavor == "vitis":
+            return HLSModel(self.circuit.logic, directory, TOP, options.flavor, **common)
+        cutoff = options.latency_cutoff or -1
+        return RTLModel(self.circuit.logic, directory, TOP, options.flavor, latency_cutoff=cutoff, **common)
+
+    def report(self, directory: Path) -> ExportReport:
+        """Say what the project is."""
+        project, logic = self.project(directory), self.circuit.logic
+        pieces = list(project.fsm.logic.values()) if isinstance(project, RTLModel) else [logic]
+        return ExportReport(
+            exporter=KIND,
+            path=None,
+            ebops=ebops(self.model),
+            cost=sum(piece.cost for piece in pieces),
+            latency=logic.latency[1],
+            stages=len(pieces) if self.options.latency_cutoff else 0,
+            checked=len(self.vectors.inputs),
+            inputs=self.circuit.inputs,
+            outputs=self.circuit.outputs,
+            layers=self.circuit.layers,
+        )
+
+    def ports(self, cycles: int) -> dict[str, Any]:
+        """Say what a host needs to know."""
+        inputs, outputs = self.circuit.inputs, self.circuit.outputs
+        return {
+            "top": TOP,
+            "cycles": cycles,
+            "signals": {
+                "model_inp": sum(port.bits for port in inputs),
+                "model_out": sum(port.bits for port in outputs),
+            },
+            "inputs": [asdict(port) for port in inputs],
+            "outputs": [asdict(port) for port in outputs],
+        }
+
+    def write(self, directory: Path) -> None:
+        """Write everything."""
+        project = self.project(directory)
+        project.write()
+        cycles = project.fsm.out_signals[0].schedule.bias if isinstance(project, RTLModel) else 0
+        inputs, outputs = self.circuit.inputs, self.circuit.outputs
+        write_json(directory / PORTS, self.ports(cycles))
+        (directory / "vectors").mkdir()
+        for name, values, ports in (
+            ("inputs", self.vectors.inputs, inputs),
+            ("outputs", self.vectors.outputs, outputs),
+        ):
+            write_text(directory / "vectors" / f"{name}.hex", "\n".join(words(values, ports)) + "\n")
+        if self.options.flavor == "verilog":
+            widths = [sum(port.bits for port in ports) for ports in (inputs, outputs)]
+            write_text(directory / "sim" / "testbench.v", testbench(TOP, *widths, len(self.vectors.inputs), cycles))
+            write_text(directory / SIMULATE, SCRIPT)
+            (directory / SIMULATE).chmod(0o755)

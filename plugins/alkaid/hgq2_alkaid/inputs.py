@@ -1,0 +1,74 @@
+"""The inputs of a circuit: each number enters in the format that the first quantizer it meets gives it."""
+
+from __future__ import annotations
+
+from math import ldexp
+from typing import NamedTuple
+
+from alkaid.trace import FVariable, HWConfig
+
+from hgq2_alkaid.errors import Unsupported
+
+
+class Format(NamedTuple):
+    """A fixed-point format, and how values are brought into it."""
+
+    k: int
+    i: int
+    f: int
+    round_mode: str
+    overflow_mode: str
+
+    def __str__(self) -> str:
+        return f"k={self.k} i={self.i} f={self.f} {self.round_mode} {self.overflow_mode}"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and the largest value; both 0 where no bit is left."""
+        if self.k + self.i + self.f <= 0:
+            return 0.0, 0.0
+        most = ldexp(1.0, self.i) - ldexp(1.0, -self.f)
+        return -self.k * (most if self.overflow_mode == "SAT_SYM" else ldexp(1.0, self.i)), most
+
+    def variable(self, hwconf: HWConfig) -> FVariable:
+        """Make a circuit's input of this format."""
+        least, most = self.bounds
+        return FVariable(least, most, ldexp(1.0, -self.f) if least < most else 1.0, hwconf=hwconf)
+
+
+UNUSED = Format(0, 0, 0, "TRN", "WRAP")
+"""The format of an input that nothing reads: no bits."""
+
+
+class InputElement:
+    """One number of a model's input, until a quantizer gives it a format.
+
+    The quantizer itself is the host's work: the circuit is fed with what it gives.
+
+    Args:
+        name: of the model's input.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.format: Format | None = None
+        self.variable: FVariable | None = None
+
+    def quantize(self, wanted: Format, hwconf: HWConfig) -> FVariable:
+        """Take a format, and give the circuit's input.
+
+        Raises:
+            Unsupported: another quantizer has given it another format.
+        """
+        if self.variable is None:
+            self.format, self.variable = wanted, wanted.variable(hwconf)
+        if self.format != wanted:
+            raise Unsupported(
+                f"it quantizes input {self.name!r} otherwise than another layer does. Received: {wanted}, and there "
+                f"{self.format}. Let both quantize it alike, or say input_format=(k, i, f)."
+            )
+        return self.variable
+
+    def entry(self, hwconf: HWConfig) -> FVariable:
+        """Give the circuit's input, of no bits where no quantizer has given it a format."""
+        return UNUSED.variable(hwconf) if self.variable is None else self.variable

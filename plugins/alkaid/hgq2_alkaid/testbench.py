@@ -1,0 +1,64 @@
+"""The Verilog test bench that compares a circuit with its test vectors, and the script that runs it."""
+
+from __future__ import annotations
+
+SCRIPT = """#!/bin/sh
+# Compares the circuit with its test vectors; needs Icarus Verilog.
+set -e
+cd "$(dirname "$0")"
+iverilog -g2012 -s testbench -o sim/testbench.vvp sim/testbench.v src/*.v src/static/*.v
+vvp -n sim/testbench.vvp
+"""
+
+TEMPLATE = """`timescale 1 ns / 1 ps
+
+// Feeds {top} one input per cycle, and compares each output {cycles} cycles later.
+module testbench;
+    reg clk = 0;
+    reg [{inputs}:0] model_inp;
+    wire [{outputs}:0] model_out;
+    reg [{inputs}:0] given [0:{last}];
+    reg [{outputs}:0] wanted [0:{last}];
+    integer cycle;
+    integer mismatches = 0;
+
+    {top} circuit ({clock}.model_inp(model_inp), .model_out(model_out));
+
+    initial begin
+        $readmemh("vectors/inputs.hex", given);
+        $readmemh("vectors/outputs.hex", wanted);
+        for (cycle = 0; cycle < {samples} + {cycles}; cycle = cycle + 1) begin
+            if (cycle < {samples}) model_inp = given[cycle];
+            #5;
+            if (cycle >= {cycles} && model_out !== wanted[cycle - {cycles}]) mismatches = mismatches + 1;
+            clk = 1;
+            #5;
+            clk = 0;
+        end
+        $display("%0d mismatches in %0d samples", mismatches, {samples});
+        if (mismatches != 0) $fatal(1);
+        $finish;
+    end
+endmodule
+"""
+
+
+def testbench(top: str, input_bits: int, output_bits: int, samples: int, cycles: int) -> str:
+    """Write the test bench.
+
+    Args:
+        top: the circuit's module.
+        input_bits: of `model_inp`.
+        output_bits: of `model_out`.
+        samples: test vectors.
+        cycles: from an input to its output; 0 without a clock.
+    """
+    return TEMPLATE.format(
+        top=top,
+        inputs=input_bits - 1,
+        outputs=output_bits - 1,
+        last=samples - 1,
+        samples=samples,
+        cycles=cycles,
+        clock=".clk(clk), " if cycles else "",
+    )

@@ -1,0 +1,77 @@
+"""`hgq2 export` and `hgq2 estimate` on a small run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import hgq2_core.cli.main as cli
+
+CONFIG = """\
+seed: 3
+model:
+  inputs: {pixels: {shape: [64]}}
+  layers:
+    - {kind: dense, name: logits, units: 10}
+data: {kind: digits}
+training:
+  optimizer: {kind: adam, learning_rate: 0.01}
+  loss: {kind: sparse_categorical_crossentropy, from_logits: true}
+  epochs: 1
+  batch_size: 256
+"""
+
+
+def hgq2(*arguments, code=0):
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("digits")
+    (folder / "tiny.yaml").write_text(CONFIG)
+    hgq2("train", folder / "tiny.yaml", "-o", folder / "run")
+    return folder / "run"
+
+
+def test_estimate_prints_cost_beside_ebops_and_writes_nothing(run):
+    before = sorted(run.parent.rglob("*"))
+    first, *rest = hgq2("estimate", run, "--latency-cutoff", 4).stdout.splitlines()
+    report = json.loads(hgq2("estimate", run, "--latency-cutoff", 4, "--json").stdout)
+    assert sorted(run.parent.rglob("*")) == before
+    assert first == (
+        f"EBOPs {report['ebops']:,.0f}, cost {report['cost']:,.0f}, latency {report['latency']:g}, "
+        f"{report['stages']} pipeline stages"
+    )
+    assert [line.split(" [")[0] for line in rest[:2]] == ["input pixels", "output logits"]
+    assert rest[-1] == "0 mismatches in 259 samples (circuit == integers)"
+
+
+@pytest.mark.slow
+def test_export_simulates_the_whole_test_split(run, icarus, tmp_path):
+    shown = hgq2("export", run, "--to", "alkaid", "-o", tmp_path / "rtl", "--simulate").stdout.splitlines()
+    assert shown[-1] == "0 mismatches in 708 samples (simulated circuit == integers)"
+    assert shown[-2].startswith("exported to ")
+
+
+def test_export_with_a_format_of_the_inputs(run, tmp_path):
+    hgq2("export", run, "-o", tmp_path / "rtl", "--input-format", "0,1,4", "--flavor", "vhdl")
+    elements = json.loads((tmp_path / "rtl/ports.json").read_text())["inputs"][0]["elements"]
+    assert {(e["k"], e["i"], e["f"]) for e in elements if e["width"]} == {(0, 1, 4)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input-format", "1,2"], "--input-format: must be three integers k,i,f. Received: '1,2'."),
+        (["--to", "hls"], "export: unknown exporter kind. Received: 'hls'."),
+        (["--latency-cutoff", "-1"], "export to alkaid: latency_cutoff: must be greater than 0. Received: -1.0"),
+    ],
+)
+def test_what_cannot_be_used_ends_with_code_2_and_nothing_written(arguments, message, run, tmp_path):
+    assert message in hgq2("export", run, "-o", tmp_path / "rtl", *arguments, code=2).stderr
+    assert list(tmp_path.iterdir()) == []

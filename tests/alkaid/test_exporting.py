@@ -1,0 +1,259 @@
+"""What an export writes, what it says, and what it refuses before anything is written."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from alkaid.types import CombLogic
+
+from hgq2_core import (
+    CalibrationError,
+    ConfigError,
+    DataError,
+    ExactnessError,
+    KindError,
+    QLayer,
+    ToolError,
+    ebops,
+    estimate,
+    export,
+    freeze,
+)
+from hgq2_core.exporting import exporter_of
+from hgq2_fixed_point import KIF
+from hgq2_layers import QDense
+
+
+def chain(*layers, inputs=4):
+    keras.utils.set_random_seed(3)
+    return keras.Sequential([keras.Input((inputs,), name="x"), *layers], name="chain")
+
+
+@pytest.fixture
+def dense(fixed):
+    return fixed(chain(QDense(3, "relu", name="hidden"), QDense(2, name="logits")))
+
+
+def integers_of(word, port):
+    """What a host reads from the bits of a port."""
+    numbers = []
+    for element in port["elements"]:
+        bits = int(word, 16) >> element["offset"] & (1 << element["width"]) - 1
+        negative = element["k"] and bits >> (element["width"] - 1)
+        numbers.append((bits - (negative << element["width"])) * 2.0 ** -element["f"])
+    return numbers
+
+
+def test_the_directory_tells_a_host_all_it_needs(dense, inputs, tmp_path):
+    x = inputs(dense)
+    report = export(dense, "alkaid", tmp_path / "out", x, latency_cutoff=3)
+    ports = json.loads((tmp_path / "out" / "ports.json").read_text())
+    given, wanted = ((tmp_path / "out/vectors" / f"{name}.hex").read_text().split() for name in ("inputs", "outputs"))
+    y = freeze(dense).predict(x, verbose=0)
+    assert [integers_of(word, ports["outputs"][0]) for word in wanted[: len(x)]] == y.tolist()
+    assert len(given) == len(wanted) == report.checked
+    assert (ports["top"], ports["cycles"]) == ("model", report.stages + 1)
+    assert [(port["name"], port["shape"]) for port in ports["inputs"] + ports["outputs"]] == [
+        ("x", [4]), ("logits", [2]),
+    ]  # fmt: skip
+    element = ports["inputs"][0]["elements"][1]
+    assert (element["round_mode"], element["overflow_mode"]) == ("RND", "WRAP")
+    source = (tmp_path / "out/src/model.v").read_text()
+    assert f"[{ports['signals']['model_inp'] - 1}:0] model_inp" in source
+    assert f"[{ports['signals']['model_out'] - 1}:0] model_out" in source
+
+
+def test_the_host_needs_only_the_format_of_each_input(dense, inputs, tmp_path):
+    """Round half up and keep the low bits: what RND and WRAP of ports.json say."""
+    x = inputs(dense)
+    export(dense, "alkaid", tmp_path / "out", x)
+    elements = json.loads((tmp_path / "out/ports.json").read_text())["inputs"][0]["elements"]
+    for row, word in zip(x, (tmp_path / "out/vectors/inputs.hex").read_text().split(), strict=False):
+        bits = 0
+        for value, element in zip(row, elements, strict=True):
+            number = int(np.floor(np.float64(value) * 2.0 ** element["f"] + 0.5))
+            bits |= (number & (1 << element["width"]) - 1) << element["offset"]
+        assert bits == int(word, 16)
+
+
+def test_the_report_sets_the_cost_beside_the_ebops(dense, tmp_path):
+    report = export(dense, "alkaid", tmp_path / "out")
+    assert report.path == tmp_path / "out"
+    assert report.ebops == ebops(dense)
+    assert report.cost > 0 and report.latency > 0 and report.stages == 0
+    assert [row.name for row in report.layers] == ["hidden", "logits"]
+    assert report.layers[-1].bits == report.outputs[0].bits == sum(e.width for e in report.outputs[0].elements)
+    assert json.loads(json.dumps(report.to_dict()))["outputs"][0]["name"] == "logits"
+    lines = str(report).splitlines()
+    assert lines[0].startswith(f"EBOPs {report.ebops:,.0f}, cost {report.cost:,.0f}, latency ")
+    assert lines[-2:] == ["0 mismatches in 259 samples (circuit == integers)", f"exported to {tmp_path / 'out'}"]
+
+
+def test_an_estimate_is_the_export_without_the_files(dense, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    guessed = estimate(dense, "alkaid", latency_cutoff=3)
+    assert list(tmp_path.iterdir()) == []
+    written = export(dense, "alkaid", tmp_path / "out", latency_cutoff=3)
+    assert guessed.path is None
+    assert {**guessed.to_dict(), "path": None} == {**written.to_dict(), "path": None}
+
+
+def test_a_frozen_model_exports_to_the_same_circuit(dense, tmp_path):
+    reports = [export(model, "alkaid", tmp_path / str(n)) for n, model in enumerate((dense, freeze(dense)))]
+    circuits = [CombLogic.load(report.path / "model/comb.json.gz") for report in reports]
+    assert circuits[0] == circuits[1]
+
+
+@pytest.mark.parametrize("flavor", ["vhdl", "vitis"])
+def test_other_flavors_are_written_with_their_vectors(flavor, dense, tmp_path):
+    export(dense, "alkaid", tmp_path / "out", flavor=flavor)
+    assert (tmp_path / "out/src" / {"vhdl": "model.vhd", "vitis": "model.hh"}[flavor]).is_file()
+    assert {"ports.json", "vectors"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(ToolError, match="only the flavor 'verilog' is simulated"):
+        exporter_of("alkaid").simulate(tmp_path / "out")
+
+
+def test_no_file_names_a_directory_of_this_machine(dense, tmp_path):
+    export(dense, "alkaid", tmp_path / "out")
+    for path in (tmp_path / "out").rglob("*"):
+        assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_the_test_bench_sees_a_wrong_bit(dense, icarus, tmp_path):
+    report = export(dense, "alkaid", tmp_path / "out")
+    vectors = tmp_path / "out/vectors/outputs.hex"
+    first, *rest = vectors.read_text().splitlines()
+    vectors.write_text("\n".join([f"{int(first, 16) ^ 1:x}", *rest]) + "\n")
+    assert exporter_of("alkaid").simulate(report.path).mismatches == 1
+
+
+def test_without_icarus_the_remedy_is_named(dense, tmp_path, monkeypatch):
+    export(dense, "alkaid", tmp_path / "out")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(ToolError) as error:
+        exporter_of("alkaid").simulate(tmp_path / "out")
+    assert str(error.value) == (
+        "simulate: iverilog is not installed. Install Icarus Verilog, such as apt-get install iverilog"
+    )
+
+
+class Silent(QLayer):
+    """States no arithmetic."""
+
+    def call(self, inputs):
+        return inputs
+
+
+SATURATING = KIF(i=2, f=2, overflow_mode="SAT")
+LATE = KIF(i=2, f=2, overflow_mode="WRAP_SM")
+REFUSED = {
+    "no exact arithmetic": (
+        lambda: [QDense(3, name="a"), keras.layers.LayerNormalization(name="norm")],
+        r"^norm: keras.LayerNormalization has no exact arithmetic\. Use a quantized layer in its place",
+    ),
+    "no statement": (
+        lambda: [QDense(3, name="a"), Silent(name="silent")],
+        r"^silent: Silent defines no exact\(\)\.$",
+    ),
+    "an overflow without gates": (
+        lambda: [QDense(3, name="a"), QDense(2, input_quantizer=LATE, name="late")],
+        r"^late: overflow_mode='WRAP_SM' has no circuit, except in the quantizer of an input\. Allowed: WRAP, SAT, ",
+    ),
+    "raw inputs": (
+        lambda: [keras.layers.ReLU(name="raw"), QDense(2, name="a")],
+        r"^raw: it computes with input 'x' before any quantizer has given that a format\. Let a layer in front "
+        r"quantize it, or say input_format=\(k, i, f\)\.$",
+    ),
+    "nothing but constants": (
+        lambda: [QDense(2, kernel_initializer="zeros", name="a")],
+        r"^chain: its outputs are constant, whatever the inputs are; there is no circuit to make\.$",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_circuit_is_refused_before_anything_is_written(name, fixed, tmp_path):
+    layers, message = REFUSED[name]
+    model = fixed(chain(*layers()))
+    with pytest.raises(ExactnessError, match=message):
+        export(model, "alkaid", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_quantizers_of_one_input_are_refused(fixed, tmp_path):
+    x = keras.Input((2,), name="x")
+    quantizers = (SATURATING, KIF(i=1, f=2, overflow_mode="SAT"))
+    outputs = [QDense(1, input_quantizer=q, name=n)(x) for q, n in zip(quantizers, "ab", strict=True)]
+    model = fixed(keras.Model(x, outputs))
+    message = (
+        r"^[ab]: it quantizes input 'x' otherwise than another layer does\. Received: k=1 i=[12] f=2 RND SAT, and "
+        r"there k=1 i=[12] f=2 RND SAT\. Let both quantize it alike, or say input_format=\(k, i, f\)\.$"
+    )
+    with pytest.raises(ExactnessError, match=message):
+        export(model, "alkaid", tmp_path / "out")
+
+
+def test_an_uncalibrated_or_stale_model_is_refused(dense, tmp_path):
+    with pytest.raises(CalibrationError, match=r"^export: uncalibrated activations: new\.input"):
+        export(chain(QDense(2, name="new")), "alkaid", tmp_path / "out")
+    dense.layers[0].kernel.assign(dense.layers[0].kernel + 1)
+    for call in (lambda: export(dense, "alkaid", tmp_path / "out"), lambda: estimate(dense, "alkaid")):
+        with pytest.raises(CalibrationError, match=r"(export|estimate): stale calibration"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_with_something_in_it_is_left_alone(dense, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("")
+    with pytest.raises(ConfigError, match="exists and is not empty; an export needs a new directory"):
+        export(dense, "alkaid", tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
+
+
+def test_a_write_that_fails_leaves_nothing(dense, tmp_path, monkeypatch):
+    def full(path: Path, obj: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("hgq2_alkaid.exporter.write_json", full)
+    with pytest.raises(OSError, match="no space left"):
+        export(dense, "alkaid", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flavor": "verilogg"}, "flavor: not allowed. Received: 'verilogg' (str). Allowed: 'verilog', 'vhdl', "),
+        ({"latency_cutof": 5}, "unknown field 'latency_cutof'. Allowed: clock_period, flavor, input_format, "),
+        ({"latency_cutoff": 0}, "latency_cutoff: must be greater than 0. Received: 0"),
+        ({"latency_cutoff": 5, "flavor": "vitis"}, "latency_cutoff: vitis pipelines by itself. Leave it out"),
+        ({"input_format": (2, 1, 1)}, "input_format.0: not allowed. Received: 2 (int). Allowed: 0, 1."),
+    ],
+)  # fmt: skip
+def test_options_are_checked(options, message, dense, tmp_path):
+    with pytest.raises(ConfigError, match=re.escape(f"export to alkaid: {message}")):
+        export(dense, "alkaid", tmp_path / "out", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_format_that_does_not_hold_the_data_is_refused(fixed, tmp_path):
+    model = fixed(chain(QDense(2, input_quantizer=SATURATING, name="a")))
+    x = np.array([[0.5, 1.0, -2.0, 1.5], [0.25, 1.0, 2.0, 1.5]], dtype=np.float32)
+    with pytest.raises(DataError) as error:
+        export(model, "alkaid", tmp_path / "out", x, input_format=(1, 1, 1))
+    assert str(error.value) == (
+        "input_format: the format does not hold 2 of 8 values of the data, such as 0.25. Widen it, bring the data into "
+        "it first, or leave input_format out."
+    )
+
+
+def test_an_exporter_that_is_not_there_is_named(dense, tmp_path):
+    with pytest.raises(KindError, match=r"export: unknown exporter kind\. Received: 'alkade'.*Did you mean 'alkaid'\?"):
+        export(dense, "alkade", tmp_path / "out")
