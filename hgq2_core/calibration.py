@@ -148,7 +148,7 @@ def write_records(model: keras.layers.Layer, samples: int, margin: int) -> None:
     """Record a calibration in every quantizer that needs one."""
     record = np.concatenate([np.array([samples, margin], dtype=np.int32), digest(model)])
     for quantizer in tracked(model):
-        quantizer.record.assign(record)
+        quantizer.record.assign(record.copy())  # jax may keep the array itself, and gives each away only once
 
 
 def read_record(model: keras.layers.Layer) -> tuple[int, int]:
