@@ -46,9 +46,6 @@ class Operations(Protocol):
     def half_even(self, x: Tensor) -> Tensor:
         """Round to the nearest integer, ties to even."""
 
-    def sign(self, x: Tensor) -> Tensor:
-        """-1, 0 or 1."""
-
     def where(self, condition: Tensor, a: Any, b: Any) -> Tensor:
         """Choose by element."""
 

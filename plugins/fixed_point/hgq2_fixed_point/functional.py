@@ -129,9 +129,7 @@ class Functions:
         gradient_scale: float = 1.0,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `hgq2_fixed_point.ops.quantize_following`."""
-        i = self.follow(
-            x, fraction, by_width=by_width, signed=signed, round_mode=round_mode, axes=axes, bounds=bounds
-        )
+        i = self.follow(x, fraction, by_width=by_width, signed=signed, round_mode=round_mode, axes=axes, bounds=bounds)
         mode = Mode(round_mode, "SAT", by_width, upper=float(round(bounds[1])), gradient_scale=gradient_scale)
         q = self._quantize(x, float(signed), i, fraction, mode)
         return q, *self._cost(i, fraction, by_width, 0.0, (0.0, regularizer))

@@ -21,8 +21,7 @@ class _Operations:
     """See `hgq2_fixed_point.formulas.Operations`."""
 
     floor, ceil, half_even = staticmethod(jnp.floor), staticmethod(jnp.ceil), staticmethod(jnp.round)
-    sign, where = staticmethod(jnp.sign), staticmethod(jnp.where)
-    minimum, maximum = staticmethod(jnp.minimum), staticmethod(jnp.maximum)
+    where, minimum, maximum = staticmethod(jnp.where), staticmethod(jnp.minimum), staticmethod(jnp.maximum)
     total, constant, relu = staticmethod(jnp.sum), staticmethod(lax.stop_gradient), staticmethod(jax.nn.relu)
 
     def tensor(self, value: Any) -> Array:

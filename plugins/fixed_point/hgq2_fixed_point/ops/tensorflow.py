@@ -19,8 +19,7 @@ class _Operations:
     """See `hgq2_fixed_point.formulas.Operations`."""
 
     floor, ceil, half_even = staticmethod(tf.floor), staticmethod(tf.math.ceil), staticmethod(tf.round)
-    sign, cast = staticmethod(tf.sign), staticmethod(tf.cast)
-    minimum, maximum = staticmethod(tf.minimum), staticmethod(tf.maximum)
+    cast, minimum, maximum = staticmethod(tf.cast), staticmethod(tf.minimum), staticmethod(tf.maximum)
     total, constant, relu = staticmethod(tf.reduce_sum), staticmethod(tf.stop_gradient), staticmethod(tf.nn.relu)
 
     def tensor(self, value: Any) -> Tensor:
