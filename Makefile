@@ -10,10 +10,10 @@ export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow lint bench clean
+.PHONY: help install demo test test-slow test-backends lint bench clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.txt $(PROJECTS)
 	rm -rf $(VENV)
@@ -31,6 +31,18 @@ test: $(STAMP) ## Run the fast tests
 
 test-slow: $(STAMP) ## Run the slow tests
 	$(BIN)/python -m pytest -n 2 -m slow
+
+$(VENV)/.backends: $(STAMP) requirements-backends.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-backends.txt
+	touch $@
+
+# Each backend in a process of its own; what only torch can do says so where it is skipped.
+BACKEND_TESTS := tests/fixed_point/test_golden.py tests/fixed_point/test_gradients.py \
+	tests/contract/test_registered.py tests/end_to_end/test_backends.py tests/core/test_optimizer.py
+
+test-backends: $(VENV)/.backends ## Run the numeric, contract and end-to-end tests on jax and tensorflow
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 $(BACKEND_TESTS)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 $(BACKEND_TESTS)
 
 lint: $(STAMP) ## Check style, types and the dependency rule
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,6 +12,13 @@ from hgq2_core.errors import ConfigError
 from hgq2_core.quantizer import PACKAGE, is_bit_variable
 
 Tensor = Any
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """The variables to train, kept where Keras does not take them for the optimizer's own."""
+
+    variables: tuple[keras.Variable, ...]
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "BitOptimizer")
@@ -51,7 +59,7 @@ class BitOptimizer(keras.optimizers.Optimizer):
         """
         variables = list(variables)
         super().build(variables)
-        self._split = tuple(variables)
+        self._trained = _Trained(tuple(variables))
         self.bit_optimizer.build([variable for variable in variables if is_bit_variable(variable)])
         self.weight_optimizer.build([variable for variable in variables if not is_bit_variable(variable)])
 
@@ -67,7 +75,7 @@ class BitOptimizer(keras.optimizers.Optimizer):
             grads: one gradient per variable, None where there is none.
             trainable_variables: as the optimizer was built with.
         """
-        variables = list(trainable_variables if trainable_variables is not None else self._split)
+        variables = list(trainable_variables if trainable_variables is not None else self._trained.variables)
         if not self.built:
             self.build(variables)
         pairs = list(zip(grads, variables, strict=True))

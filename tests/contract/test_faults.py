@@ -73,9 +73,9 @@ class Flattens(KBIQuantizer):
         return keras.ops.reshape(super().quantize(x, training), (-1,))
 
 
-class Doubles(KBIQuantizer):
+class Narrows(KBIQuantizer):
     def quantize(self, x: Any, training: bool = False) -> Any:
-        return keras.ops.cast(super().quantize(x, training), "float64")
+        return keras.ops.cast(super().quantize(x, training), "float16")
 
 
 class NegativeBits(KBIQuantizer):
@@ -111,7 +111,7 @@ class ForgetsItsMode(KBIQuantizer):
 
 
 FAULTS = {
-    **{"halves": Halves, "flattens": Flattens, "doubles": Doubles, "negative bits": NegativeBits},
+    **{"halves": Halves, "flattens": Flattens, "narrows": Narrows, "negative bits": NegativeBits},
     **{"one count": OneCount, "other integers": OtherIntegers, "no gradient": NoGradient},
     **{"forgets its mode": ForgetsItsMode, "other range": OtherRange, "sound": KBIQuantizer},
 }
@@ -126,7 +126,7 @@ QUANTIZERS = [
     (OtherConfig(), "build() gives a Quantizer that keeps config and slot. Its config is KBI("),
     (Wrong(fault="halves"), "Quantizing twice changes nothing. As weight: "),
     (Wrong(fault="flattens"), "quantize() keeps shape and dtype. As weight: float32(6, 4) became float32(24,)."),
-    (Wrong(fault="doubles"), "quantize() keeps shape and dtype. As weight: float32(6, 4) became float64(6, 4)."),
+    (Wrong(fault="narrows"), "quantize() keeps shape and dtype. As weight: float32(6, 4) became float16(6, 4)."),
     (Wrong(fault="negative bits"), "bits() gives one count per element, never below 0. As weight: -92.0 bits."),
     (Wrong(fault="one count"), "bits() gives one count per element, never below 0. As weight: its shape is () for "),
     (Wrong(fault="other integers"), "exact() gives, on integers, what quantize() gives. "),

@@ -179,3 +179,9 @@ def test_clipping_acts(argument):
     clipped = trained(BitOptimizer(keras.optimizers.SGD(0.01, **argument)))
     furthest = [max(np.abs(move).max() for move in moves(model)[1]) for model in (free, clipped)]
     assert furthest[1] < furthest[0] / 10
+
+
+def test_its_variables_are_its_own():
+    model = trained(BitOptimizer("adam"))
+    own = {id(variable) for variable in model.optimizer.variables}
+    assert not own & {id(variable) for variable in model.variables}

@@ -36,9 +36,19 @@ def kbi(x, k, i, f, round_mode, overflow_mode):
     return keras.ops.convert_to_numpy(ops.quantize_kbi(_tensor(x, x.dtype), *bits, round_mode, overflow_mode))
 
 
+# jax and tensorflow flush subnormal numbers; jax has float64 only if told so before it starts.
+check.SKIP_SUBNORMAL = keras.backend.backend() != "torch"
+
+
 @pytest.mark.parametrize("function", [arithmetic.quantize, kif, kbi], ids=["numpy", "kif", "kbi"])
 @pytest.mark.parametrize("name", ["fixed_f32.npz", "fixed_zero.npz", "fixed_f64.npz"])
 def test_golden_vectors(name, function):
+    if (
+        name == "fixed_f64.npz"
+        and function is not arithmetic.quantize
+        and keras.backend.standardize_dtype(keras.ops.convert_to_tensor(np.float64(0)).dtype) != "float64"
+    ):
+        pytest.skip("jax without JAX_ENABLE_X64 has no float64")
     data = np.load(GOLDEN / name)
     overflows, rounds = data["overflows"].tolist(), data["rounds"].tolist()
     mismatches, checked, first, errors = check.check_fixed(data, function, overflows, rounds, False, False)

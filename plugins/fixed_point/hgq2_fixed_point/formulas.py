@@ -1,0 +1,277 @@
+"""The formulas of fixed-point quantization, for backends whose compiler fuses them: jax and tensorflow.
+
+Every step is exact, or is rounded where the definition rounds: products with powers of two, differences of neighbours,
+rounding to integers. So a compiler may contract or reorder them, and the results stay the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from .modes import OverflowMode, RoundMode
+
+Tensor = Any
+
+LN2 = math.log(2.0)
+BELOW_ONE = {"float32": 1.0 - 2.0**-24, "float64": 1.0 - 2.0**-53}
+
+
+class Operations(Protocol):
+    """What a backend offers, beside the operators of its tensors."""
+
+    def tensor(self, value: Any) -> Tensor:
+        """Give floats as they are, narrower ones as float32; numbers and variables as tensors."""
+
+    def dtype(self, x: Tensor) -> str:
+        """Name the dtype."""
+
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        """Change the dtype."""
+
+    def power(self, n: Tensor, dtype: str) -> Tensor:
+        """2^n for integers n within the exponents of normal numbers, from the bits."""
+
+    def exponent(self, x: Tensor) -> Tensor:
+        """The e of x = m 2^e with 1/2 <= m < 1, for positive x, from the bits; in the dtype of x."""
+
+    def floor(self, x: Tensor) -> Tensor:
+        """Round down."""
+
+    def ceil(self, x: Tensor) -> Tensor:
+        """Round up."""
+
+    def half_even(self, x: Tensor) -> Tensor:
+        """Round to the nearest integer, ties to even."""
+
+    def where(self, condition: Tensor, a: Any, b: Any) -> Tensor:
+        """Choose by element."""
+
+    def minimum(self, a: Any, b: Any) -> Tensor:
+        """The smaller of two."""
+
+    def maximum(self, a: Any, b: Any) -> Tensor:
+        """The larger of two."""
+
+    def least(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """The smallest along axes, which are kept."""
+
+    def largest(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """The largest along axes, which are kept."""
+
+    def total(self, x: Tensor) -> Tensor:
+        """The sum of all elements."""
+
+    def sum_to(self, x: Tensor, like: Tensor) -> Tensor:
+        """Sum over the axes along which `like` was broadcast, in its dtype."""
+
+    def constant(self, x: Tensor) -> Tensor:
+        """The same values, without gradient."""
+
+    def relu(self, x: Tensor) -> Tensor:
+        """max(0, x), with gradient 0 at 0."""
+
+
+# From x and the scale 2^f to integers. `doubled` modes receive 2^(f+1): on 2z, halves are decided exactly.
+def _floor(xp: Operations, x: Tensor, scale: Tensor) -> Tensor:
+    z = x * scale
+    return xp.floor(xp.where((z == 0) & (x < 0), -1.0, z))  # x 2^f may underflow, and its sign must still be seen
+
+
+def _half_up(xp: Operations, x: Tensor, scale: Tensor) -> Tensor:
+    return xp.ceil(xp.floor(x * scale) * 0.5)
+
+
+def _half_down(xp: Operations, x: Tensor, scale: Tensor) -> Tensor:
+    return xp.floor(xp.ceil(x * scale) * 0.5)
+
+
+def _half_away(xp: Operations, x: Tensor, scale: Tensor) -> Tensor:
+    return xp.where(x < 0, _half_down(xp, x, scale), _half_up(xp, x, scale))
+
+
+def _half_to_zero(xp: Operations, x: Tensor, scale: Tensor) -> Tensor:
+    return xp.where(x < 0, _half_up(xp, x, scale), _half_down(xp, x, scale))
+
+
+def _toward_zero(xp: Operations, x: Tensor, scale: Tensor) -> Tensor:
+    z = x * scale
+    return xp.where(z < 0, xp.ceil(z), xp.floor(z))
+
+
+def _half_even(xp: Operations, x: Tensor, scale: Tensor) -> Tensor:
+    return xp.half_even(x * scale)
+
+
+class _Rounding(NamedTuple):
+    to_integer: Callable[[Operations, Tensor, Tensor], Tensor]
+    doubled: bool
+
+
+_ROUNDING: dict[str, _Rounding] = {
+    "TRN": _Rounding(_floor, doubled=False),
+    "TRN_ZERO": _Rounding(_toward_zero, doubled=False),
+    "RND": _Rounding(_half_up, doubled=True),
+    "RND_MIN_INF": _Rounding(_half_down, doubled=True),
+    "RND_INF": _Rounding(_half_away, doubled=True),
+    "RND_ZERO": _Rounding(_half_to_zero, doubled=True),
+    "RND_CONV": _Rounding(_half_even, doubled=False),
+}
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How to quantize: all that is no tensor.
+
+    Args:
+        round_mode: one of `ROUND_MODES`.
+        overflow_mode: one of `OVERFLOW_MODES`.
+        by_width: whether the fraction is b, and f = b - i.
+        training: whether values that wrap are only rounded.
+        upper: bound of an i that follows the values: for the gradient, they saturate only there.
+        gradient_scale: factor of the gradients for i and the fraction.
+    """
+
+    round_mode: RoundMode
+    overflow_mode: OverflowMode
+    by_width: bool = False
+    training: bool = False
+    upper: float | None = None
+    gradient_scale: float = 1.0
+
+    @property
+    def wraps(self) -> bool:
+        """Whether values outside the range wrap."""
+        return self.overflow_mode in ("WRAP", "WRAP_SM")
+
+
+class _Format(NamedTuple):
+    """A format (k, i, f) in the dtype of the values, its bits integers; width is 2^(i + f), steps 2^-f."""
+
+    k: Tensor
+    i: Tensor
+    f: Tensor
+    width: Tensor
+    step: Tensor
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """The table of NUMERICS.md §1 to §3 over a backend's operations; nothing here is differentiated.
+
+    Args:
+        xp: the backend's operations.
+    """
+
+    xp: Operations
+
+    def _format(self, x: Tensor, k: Tensor, i: Tensor, fraction: Tensor, by_width: bool) -> _Format:
+        xp, dtype = self.xp, self.xp.dtype(x)
+        k, i, fraction = xp.cast(k, dtype), *(xp.half_even(xp.cast(bits, dtype)) for bits in (i, fraction))
+        f, b = (fraction - i, fraction) if by_width else (fraction, i + fraction)
+        return _Format(k, i, f, xp.power(b, dtype), xp.power(-f, dtype))
+
+    def _round(self, x: Tensor, f: Tensor, round_mode: str) -> Tensor:
+        """The integer nearest to x 2^f."""
+        to_integer, doubled = _ROUNDING[round_mode]
+        return to_integer(self.xp, x, self.xp.power(f + 1.0 if doubled else f, self.xp.dtype(x)))
+
+    def _highest(self, width: Tensor) -> Tensor:
+        """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
+        return self.xp.floor(width * BELOW_ONE[self.xp.dtype(width)])
+
+    def quantize(self, x: Tensor, k: Tensor, i: Tensor, fraction: Tensor, mode: Mode) -> Tensor:
+        """Round, and bring into the range; NaN passes every comparison."""
+        xp, fmt = self.xp, self._format(x, k, i, fraction, mode.by_width)
+        if mode.wraps:
+            alive = xp.cast(fmt.width * (1.0 + fmt.k) > 1.0, xp.dtype(x))
+            if mode.training:
+                return self._round(x, fmt.f, mode.round_mode) * (fmt.step * alive)
+            return self._wrap(x, fmt, alive, mode)
+        highest = self._highest(fmt.width)
+        lowest = -fmt.k * (highest if mode.overflow_mode == "SAT_SYM" else xp.floor(fmt.width))
+        q = self._round(x, fmt.f, mode.round_mode)
+        above, below = (0.0, 0.0) if mode.overflow_mode == "SAT_ZERO" else (highest, lowest)
+        return xp.where(q > highest, above, xp.where(q < lowest, below, q)) * fmt.step
+
+    def _wrap(self, x: Tensor, fmt: _Format, alive: Tensor, mode: Mode) -> Tensor:
+        xp, dtype = self.xp, self.xp.dtype(x)
+        modulus, inverse = xp.power(fmt.i + fmt.k, dtype), xp.power(-fmt.i - fmt.k, dtype)
+        turns = x * (0.5 * inverse)
+        near = x - xp.where(turns < 0, xp.ceil(turns), xp.floor(turns)) * (2.0 * modulus)
+        # Where the quotient overflows, x is a multiple of the modulus; infinities have become NaN.
+        near = xp.where((near == math.inf) | (near == -math.inf), 0.0, near)
+        q = self._round(near, fmt.f, mode.round_mode) * (fmt.step * alive)
+        quotient = q * inverse
+        turns = xp.floor(quotient)
+        turns = turns + fmt.k * xp.cast(quotient - turns >= 0.5, dtype)
+        wrapped = q - turns * modulus
+        if mode.overflow_mode == "WRAP":
+            return wrapped
+        # Beyond the range ap_fixed inverts all bits (n becomes -1 - n) if the lowest bit it drops is not the sign it
+        # keeps, and reads that dropped bit before rounding.
+        dropped = xp.floor(near * inverse)
+        odd = xp.floor(dropped * 0.5) * 2.0 != dropped
+        inverted = ((wrapped != q) | (near != x)) & (odd != (wrapped < 0)) & (alive > 0)
+        return xp.where(inverted, -fmt.step - wrapped, wrapped)
+
+    def gradients(
+        self, grad: Tensor, x: Tensor, q: Tensor, k: Tensor, i: Tensor, fraction: Tensor, mode: Mode
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The table of NUMERICS.md §2, times what comes from above: for x, i and the fraction."""
+        xp, ln2 = self.xp, LN2 * mode.gradient_scale
+        if mode.wraps:
+            return grad, 0.0 * i, xp.sum_to(grad * (x - q), fraction) * ln2
+        fmt = self._format(x, k, i if mode.upper is None else 0.0 * i + mode.upper, fraction, mode.by_width)
+        highest = self._highest(fmt.width) * fmt.step
+        if mode.upper is None:
+            # Pruned formats take max(i, -f) for i, so that they keep a gradient.
+            top = xp.maximum(fmt.width, 1.0) * fmt.step
+        else:
+            # Without bits beside the sign nothing positive fits; half of 2^i is where i would reach its bound.
+            top = xp.power(fmt.i, xp.dtype(x))
+            highest = xp.maximum(highest, 0.5 * top)
+        symmetric = mode.overflow_mode == "SAT_SYM"
+        above, below = x > highest, x < -fmt.k * (highest if symmetric else top)
+        d_f = xp.where(above, fmt.step, xp.where(below, -fmt.k * fmt.step if symmetric else 0.0 * fmt.step, x - q))
+        d_i = xp.where(above, top, xp.where(below, -fmt.k * top, 0.0 * top))
+        d_i = d_i - d_f if mode.by_width else d_i
+        of_x = xp.where(above | below, 0.0, grad)
+        return of_x, xp.sum_to(grad * d_i, i) * ln2, xp.sum_to(grad * d_f, fraction) * ln2
+
+    def needed(self, x: Tensor, fraction: Tensor, axes: tuple[int, ...], signed: bool, mode: Mode) -> Tensor:
+        """The smallest i that holds the values after rounding; -inf where none is nonzero."""
+        xp, dtype = self.xp, self.xp.dtype(x)
+        low, high = xp.minimum(xp.least(x, axes), 0.0), xp.maximum(xp.largest(x, axes), 0.0)
+        low, bits = low if signed else 0.0 * high, xp.half_even(xp.cast(fraction, dtype))
+        return (self._for_width if mode.by_width else self._for_fraction)(low, high, bits, signed, mode.round_mode)
+
+    def _for_fraction(self, low: Tensor, high: Tensor, f: Tensor, signed: bool, round_mode: str) -> Tensor:
+        xp = self.xp
+        low, high = self._round(low, f, round_mode), self._round(high, f, round_mode)
+        # Of negative integers, -2^n itself is in range: an exponent is read a hair below the magnitude.
+        most = xp.maximum(high, -low * BELOW_ONE[xp.dtype(low)])
+        return xp.where(most > 0, xp.exponent(most) - f, -math.inf)
+
+    def _for_width(self, low: Tensor, high: Tensor, b: Tensor, signed: bool, round_mode: str) -> Tensor:
+        """With 2^(e-1) <= |v| < 2^e and f = b - i, i is e.
+
+        It is e + 1 where a positive value rounds up to 2^e; e - 1 where a negative one rounds to -2^(e-1) exactly with
+        the finer step of that i.
+        """
+        xp, dtype = self.xp, self.xp.dtype(high)
+        width, bits_left = xp.power(b, dtype), b > (-1.0 if signed else 0.0)
+        e = xp.exponent(high)
+        carried = xp.cast(self._round(high, b - e, round_mode) >= width, dtype)
+        above = xp.where((high > 0) & bits_left, e + carried, -math.inf)
+        e = xp.exponent(-low)
+        held = xp.cast(self._round(low, b - e + 1.0, round_mode) >= -width, dtype)
+        return xp.maximum(above, xp.where((low < 0) & bits_left, e - held, -math.inf))
+
+    def negative(self, x: Tensor, k: Tensor, i: Tensor, fraction: Tensor, axes: tuple[int, ...], mode: Mode) -> Tensor:
+        """Whether any value is negative after rounding."""
+        low = self.xp.least(x, axes)
+        fmt = self._format(low, k, i, fraction, mode.by_width)
+        return self._round(low, fmt.f, mode.round_mode) < 0

@@ -1,0 +1,84 @@
+"""Fixed-point quantization for jax: the formulas over `jax.numpy`, and their gradients by `custom_vjp`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+from jax import Array, lax
+
+from ..formulas import Formulas, Mode
+from ..functional import Functions
+
+# Per dtype: the integer of its size, the bits of the mantissa, and the bias of the exponent.
+_LAYOUTS: dict[str, tuple[Any, int, int]] = {"float32": (jnp.int32, 23, 127), "float64": (jnp.int64, 52, 1023)}
+
+
+class _Operations:
+    """See `hgq2_fixed_point.formulas.Operations`."""
+
+    floor, ceil, half_even = staticmethod(jnp.floor), staticmethod(jnp.ceil), staticmethod(jnp.round)
+    where, minimum, maximum = staticmethod(jnp.where), staticmethod(jnp.minimum), staticmethod(jnp.maximum)
+    total, constant, relu = staticmethod(jnp.sum), staticmethod(lax.stop_gradient), staticmethod(jax.nn.relu)
+
+    def tensor(self, value: Any) -> Array:
+        value = value.value if isinstance(value, keras.Variable) else value
+        value = jnp.asarray(value, None if hasattr(value, "dtype") else "float32")
+        return value if value.dtype.name in _LAYOUTS else value.astype("float32")
+
+    def dtype(self, x: Array) -> str:
+        return str(x.dtype)
+
+    def cast(self, x: Array, dtype: str) -> Array:
+        return x.astype(dtype)
+
+    def power(self, n: Array, dtype: str) -> Array:
+        integer, mantissa_bits, bias = _LAYOUTS[dtype]
+        return lax.bitcast_convert_type((n.astype(integer) + bias) << mantissa_bits, jnp.dtype(dtype))
+
+    def exponent(self, x: Array) -> Array:
+        integer, mantissa_bits, bias = _LAYOUTS[str(x.dtype)]
+        return ((lax.bitcast_convert_type(x, integer) >> mantissa_bits) - (bias - 1)).astype(x.dtype)
+
+    def least(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return jnp.min(x, axes, keepdims=True)
+
+    def largest(self, x: Array, axes: tuple[int, ...]) -> Array:
+        return jnp.max(x, axes, keepdims=True)
+
+    def sum_to(self, x: Array, like: Array) -> Array:
+        leading = x.ndim - like.ndim
+        shared = [leading + axis for axis, size in enumerate(like.shape) if size == 1 != x.shape[leading + axis]]
+        total = jnp.sum(x, (*range(leading), *shared), keepdims=True)
+        return jnp.broadcast_to(total.reshape(total.shape[leading:]), like.shape).astype(like.dtype)
+
+
+_formulas = Formulas(_Operations())
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _quantize(x: Array, k: Array, i: Array, fraction: Array, mode: Mode) -> Array:
+    return _formulas.quantize(x, k, i, fraction, mode)
+
+
+def _forward(x: Array, k: Array, i: Array, fraction: Array, mode: Mode) -> tuple[Array, tuple[Array, ...]]:
+    q = _quantize(x, k, i, fraction, mode)
+    return q, (x, q, k, i, fraction)
+
+
+def _backward(mode: Mode, saved: tuple[Array, ...], grad: Array) -> tuple[Any, ...]:
+    x, q, k, i, fraction = saved
+    grad_x, grad_i, grad_fraction = _formulas.gradients(grad, x, q, k, i, fraction, mode)
+    return _formulas.xp.sum_to(grad_x, x), jnp.zeros_like(k), grad_i, grad_fraction
+
+
+_quantize.defvjp(_forward, _backward)
+_functions = Functions(_formulas, _quantize)
+
+quantize, quantize_kbi = _functions.quantize, _functions.quantize_kbi
+quantize_counted, quantize_following = _functions.quantize_counted, _functions.quantize_following
+quantize_tracking, follow = _functions.quantize_tracking, _functions.follow
+round_bits, clipped_bits = _functions.round_bits, _functions.clipped_bits
