@@ -20,6 +20,7 @@ from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.cost import ebops, summary
 from hgq2_core.data import Split, Splits
 from hgq2_core.errors import ConfigError, DataError
+from hgq2_core.fitting import fit_ranges
 from hgq2_core.freezing import freeze
 from hgq2_core.history import HistoryLog
 from hgq2_core.kinds import registry
@@ -133,7 +134,9 @@ def _run(
     model = config.build()
     _check_fit(model, splits)
     training.compile(model)
-    if start is not None:
+    if start is None:
+        fit_ranges(model, splits.train.x)
+    else:
         start.check(model, directory / CHECKPOINT)
     history = HistoryLog(directory / HISTORY)
     own = [*training.make_callbacks(), history]

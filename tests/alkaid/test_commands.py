@@ -55,7 +55,7 @@ def test_estimate_prints_cost_beside_ebops_and_writes_nothing(run):
 def test_export_simulates_the_whole_test_split(run, icarus, tmp_path):
     shown = hgq2("export", run, "--to", "alkaid", "-o", tmp_path / "rtl", "--simulate").stdout.splitlines()
     assert shown[-1] == "0 mismatches in 708 samples (simulated circuit == integers)"
-    assert shown[-2].startswith("exported to ")
+    assert any(line.startswith("exported to") for line in shown[-4:-1])  # a long path goes to the next line
 
 
 def test_export_with_a_format_of_the_inputs(run, tmp_path):

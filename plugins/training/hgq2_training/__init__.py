@@ -9,16 +9,18 @@ if TYPE_CHECKING:
     from hgq2_training.csv import Csv
     from hgq2_training.digits import Digits
     from hgq2_training.magic import Magic
+    from hgq2_training.noise_schedule import NoiseSchedule
     from hgq2_training.npz import Npz
     from hgq2_training.pareto_front import ParetoFront
 
-__all__ = ["BetaSchedule", "Csv", "Digits", "Magic", "Npz", "ParetoFront"]
+__all__ = ["BetaSchedule", "Csv", "Digits", "Magic", "NoiseSchedule", "Npz", "ParetoFront"]
 
 _MODULES = {
     "BetaSchedule": "beta_schedule",
     "Csv": "csv",
     "Digits": "digits",
     "Magic": "magic",
+    "NoiseSchedule": "noise_schedule",
     "Npz": "npz",
     "ParetoFront": "pareto_front",
 }

@@ -22,5 +22,6 @@ def hgq2_callbacks() -> dict[str, str]:
     return {
         "beta_schedule": "hgq2_training.beta_schedule:BetaSchedule",
         "ebops": "hgq2_core.callbacks:EbopsLog",
+        "noise_schedule": "hgq2_training.noise_schedule:NoiseSchedule",
         "pareto_front": "hgq2_training.pareto_front:ParetoFront",
     }

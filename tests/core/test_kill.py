@@ -1,0 +1,82 @@
+"""A run that is killed, again and again, in the middle of its writing: what it saved is whole, and it goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from training_runs import config, everything
+
+from hgq2_core.runs import load, load_checkpoint, load_recorded
+from hgq2_core.training_run import resume, train
+
+KILLS = 20
+EPOCHS = 200
+
+# One process imports everything once, and forks a training for each line that it reads.
+NURSERY = f"""
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import hgq2_core
+from hgq2_core import pace, training_run
+from training_runs import config
+pace.SHARE = 0.9  # write as often as can be
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        directory = Path(line.strip())
+        if (directory / "config.yaml").exists():
+            training_run.resume(directory)
+        else:
+            training_run.train(config(epochs={EPOCHS}), directory)
+        os._exit(0)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
+def test_a_run_killed_at_any_moment_is_whole_and_goes_on_to_the_same_result(tmp_path: Path) -> None:
+    run, moments, seen = tmp_path / "run", random.Random(0), set()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as nursery:
+        assert nursery.stdin is not None and nursery.stdout is not None
+        for _ in range(KILLS):
+            print(run, file=nursery.stdin, flush=True)
+            child = int(nursery.stdout.readline())
+            time.sleep(moments.uniform(0.05, 0.6))
+            os.kill(child, signal.SIGKILL)
+            assert nursery.stdout.readline() == "ended\n"
+            seen.add(check(run))
+        nursery.stdin.close()
+    assert len(seen) > 3, "the kills did not reach different epochs"
+    resume(run) if (run / "config.yaml").exists() else train(config(epochs=EPOCHS), run)
+    train(config(epochs=EPOCHS), tmp_path / "undisturbed")
+    assert everything(run) == everything(tmp_path / "undisturbed")
+
+
+def check(run: Path) -> int:
+    """Read all that a killed run has left, and give the epochs that are done."""
+    if not (run / "config.yaml").exists():
+        return 0
+    load_recorded(run)
+    checkpoint = load_checkpoint(run)
+    if (run / "history.json").exists():
+        json.loads((run / "history.json").read_text())
+    if (run / "model.keras").exists():
+        load(run)
+    if (run / "front" / "front.json").exists():
+        json.loads((run / "front" / "front.json").read_text())
+    return 0 if checkpoint is None else checkpoint.epoch
