@@ -12,8 +12,6 @@ from hgq2_core import calibrate, freeze
 from hgq2_core.graph import layers_of, model_inputs
 from hgq2_core.quantizer import Quantizer
 
-pytest.importorskip("alkaid.trace", reason="alkaid is not installed: pip install -r requirements.txt")
-
 SAMPLES = 1000
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
+
 from alkaid.trace import HWConfig, trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,7 +35,7 @@ def values(formats, samples=200):
 
 def compare(statement, formats):
     """A statement about one row of numbers, traced and interpreted, against integers."""
-    arrays = HardwareArrays(HWCONF, {})
+    arrays = HardwareArrays(HWCONF)
     elements = [Format(*each, "TRN", "WRAP").variable(HWCONF) for each in formats]
     row = np.empty((1, len(elements)), dtype=object)
     row[0, :] = elements
@@ -149,7 +152,7 @@ def test_what_has_no_circuit_is_refused(statement, message):
 
 
 def test_an_input_moves_freely_before_it_is_quantized():
-    arrays = HardwareArrays(HWCONF, {})
+    arrays = HardwareArrays(HWCONF)
     element = InputElement("x")
     row = np.array([[element, 1.5]], dtype=object)
     moved = arrays.reshape(arrays.concatenate([row, row], 1), (2, 2))

@@ -9,6 +9,9 @@ import keras
 import numpy as np
 import pytest
 
+pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
+
+
 from hgq2_core import QLayer, export
 from hgq2_core.arguments import LayerKwargs
 from hgq2_core.config.quantizer import QuantizerConfig

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+
+pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
+
 from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli

@@ -10,6 +10,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+
+pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
+
 from alkaid.types import CombLogic
 
 from hgq2_core import (

@@ -34,12 +34,10 @@ class HardwareArrays(Arrays[Operand]):
 
     Args:
         hwconf: alkaid's adder size, carry size and latency cutoff.
-        solver_options: alkaid's, for products with constant kernels.
     """
 
-    def __init__(self, hwconf: HWConfig, solver_options: dict[str, Any]) -> None:
+    def __init__(self, hwconf: HWConfig) -> None:
         self.hwconf = hwconf
-        self.solver_options = solver_options
 
     def constant(self, values: npt.ArrayLike) -> Operand:
         exact = from_float(values)
@@ -164,7 +162,7 @@ class HardwareArrays(Arrays[Operand]):
         return self.sum(self.multiply(row[:, np.newaxis], matrix), axis=0)
 
     def _traced(self, a: Operand) -> FVArray:
-        return FVArray(self.variables(a), self.solver_options, self.hwconf)
+        return FVArray(self.variables(a), hwconf=self.hwconf)
 
     def _variable(self, x: Any) -> FVariable:
         if isinstance(x, InputElement):

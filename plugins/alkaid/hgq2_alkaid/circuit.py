@@ -78,7 +78,7 @@ def build(model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, in
     Raises:
         ExactnessError: a layer states no exact arithmetic, or has no circuit.
     """
-    arrays = HardwareArrays(hwconf, {})
+    arrays = HardwareArrays(hwconf)
     elements = [_elements(tensor) for tensor in model.inputs]
     starts = elements
     if input_format is not None:
