@@ -422,7 +422,7 @@ WRONG = {
     "unknown callback": (
         ("training.callbacks.0.kind", "os.system"),
         "training.callbacks.0: unknown callback kind. Received: 'os.system'. "
-        "Allowed: training.beta_schedule, training.ebops, training.pareto_front, "
+        "Allowed: training.beta_schedule, training.ebops, training.noise_schedule, training.pareto_front, "
         "and keras.<Callback> (hgq2 list callbacks).",
     ),
     "Keras callback that writes": (
