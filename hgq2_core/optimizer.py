@@ -47,8 +47,9 @@ class BitOptimizer(keras.optimizers.Optimizer):
         self.bit_learning_rate_scale = float(bit_learning_rate_scale)
         # The learning rates of the two are set at every step; schedules and callbacks act on this optimizer's own.
         self.weight_optimizer = type(weights).from_config({**config, "learning_rate": 1.0})
-        # Decay would pull bits to 0, which is what their cost in the loss is for.
-        own = {"learning_rate": 1.0, "name": f"{weights.name}_bits", "weight_decay": None}
+        # Decay would pull bits to 0, which is what their cost in the loss is for. AdamW refuses None.
+        decay = None if config["weight_decay"] is None else 0.0
+        own = {"learning_rate": 1.0, "name": f"{weights.name}_bits", "weight_decay": decay}
         self.bit_optimizer = type(weights).from_config({**config, **own})
 
     def build(self, variables: Iterable[keras.Variable]) -> None:

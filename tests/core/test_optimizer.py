@@ -185,3 +185,14 @@ def test_its_variables_are_its_own():
     model = trained(BitOptimizer("adam"))
     own = {id(variable) for variable in model.optimizer.variables}
     assert not own & {id(variable) for variable in model.variables}
+
+
+@pytest.mark.parametrize("cls", [keras.optimizers.AdamW, keras.optimizers.Adam])
+def test_decay_pulls_weights_and_no_bits(cls):
+    optimizer = BitOptimizer(cls(0.01, weight_decay=0.5), 4.0)
+    model = make()
+    before = [of(variable) for variable in model.trainable_variables]
+    variables = model.trainable_variables
+    optimizer.apply([keras.ops.zeros_like(variable) for variable in variables], variables)
+    for old, variable in zip(before, variables, strict=True):
+        assert np.array_equal(of(variable), old) == (is_bit_variable(variable) or not old.any())
