@@ -41,6 +41,8 @@ def doctor(
 
     Uncalibrated or stale ranges, values that overflow, zeroed weights, layers without gradient, dead or constant
     outputs, NaN, bits at their upper bound, and sums too wide for float32: each with its remedy.
+
+    Example: hgq2 doctor runs/digits --strict
     """
     from hgq2_core.diagnosis import doctor as examine
     from hgq2_core.runs import load_run

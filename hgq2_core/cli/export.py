@@ -61,6 +61,8 @@ def export(
 
     The circuit is compared with the integers before anything is written. OUTPUT then holds the sources, ports.json (the
     format of every number), vectors/, and simulate.sh, which compares the circuit with the vectors.
+
+    Example: hgq2 export runs/digits -o rtl/digits --simulate
     """
     from hgq2_core.exporting import export as write
     from hgq2_core.exporting import exporter_of
@@ -91,7 +93,10 @@ def export(
 
 
 def estimate(directory: Directory, to: To = "alkaid", latency_cutoff: Cutoff = None, as_json: AsJson = False) -> None:
-    """Say what an export of a run's model would cost; nothing is written."""
+    """Say what an export of a run's model would cost; nothing is written.
+
+    Example: hgq2 estimate runs/digits --latency-cutoff 3
+    """
     from hgq2_core.exporting import estimate as measure
     from hgq2_core.runs import load_run
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hgq2_core.cli.printing import narrow, print_json
+from hgq2_core.errors import HGQ2Error
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Settings = Annotated[
@@ -29,9 +32,12 @@ def complete_kinds(incomplete: str) -> list[str]:
     """Give the kinds that begin as what was typed, full or short, for the shell."""
     from hgq2_core.config.describe import all_kinds
 
-    kinds = list(all_kinds())
-    short = [kind.partition(".")[2] for kind in kinds if not kind.startswith("keras.")]
-    return [kind for kind in [*kinds, *short] if kind.startswith(incomplete)]
+    with suppress(HGQ2Error):  # a plugin that is broken speaks up when a command is run
+        kinds = list(all_kinds())
+        short = Counter(kind.partition(".")[2] for kind in kinds if not kind.startswith("keras."))
+        unique = [name for name, count in short.items() if count == 1]
+        return [kind for kind in [*kinds, *unique] if kind.startswith(incomplete)]
+    return []
 
 
 Kind = Annotated[

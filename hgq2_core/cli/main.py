@@ -109,7 +109,12 @@ def plugins(
         bool, typer.Option("--check", help="Also import every class; show tracebacks. Exit code 2 if one is broken.")
     ] = False,
 ) -> None:
-    """Show the installed plugins, where they come from, and their state."""
+    """Show the installed plugins, where they come from, and their state.
+
+    A plugin that cannot be loaded takes nothing else down; what went wrong is shown below the table.
+
+    Example: hgq2 plugins --check
+    """
     from hgq2_core.kinds import plugins as installed
 
     found = installed()
@@ -149,6 +154,8 @@ def list_kinds(
     """List the kinds that config files can name.
 
     The part before the dot is the plugin; `kbi` will do for `fixed_point.kbi` while it is unique.
+
+    Example: hgq2 list quantizers
     """
     from hgq2_core.config.keras_names import keras_kinds
     from hgq2_core.errors import nearest
@@ -225,7 +232,12 @@ def demo(
     epochs: Epochs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the shipped digits model on real images, calibrate it, verify every test sample, and report."""
+    """Train the shipped digits model on real images, calibrate it, verify every test sample, and report.
+
+    It downloads nothing, and does what `hgq2 train` does with a config of your own.
+
+    Example: hgq2 demo --epochs 20
+    """
     from hgq2_core.demo import CONFIG, free_directory
 
     _train(CONFIG, output or free_directory(Path("runs/demo")), epochs, resume=False, as_json=as_json)
@@ -240,6 +252,8 @@ def calibrate(
     """Fix the integer bits of a run's wrapping activations again, on its training data.
 
     It also finishes a run that was interrupted: it measures, verifies, freezes and reports.
+
+    Example: hgq2 calibrate runs/digits --margin 1
     """
     from hgq2_core.training_run import recalibrate
 
@@ -248,7 +262,10 @@ def calibrate(
 
 @app.command()
 def report(directory: RunDirectory, as_json: AsJson = False) -> None:
-    """Show a run's metrics, and what each layer uses; report.html in the directory shows the curves too."""
+    """Show a run's metrics, and what each layer uses; report.html in the directory shows the curves too.
+
+    Example: hgq2 report runs/digits
+    """
     from hgq2_core.cost import summary
     from hgq2_core.runs import load, read_metrics
     from hgq2_core.runs import report as gather
@@ -265,6 +282,8 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
     """Compare a run's model with its integer interpretation, on every test sample.
 
     Every value of every layer is compared with ==. Exit code 1 where one differs; the first faulty layer is named.
+
+    Example: hgq2 verify runs/digits
     """
     from hgq2_core.runs import load_run
     from hgq2_core.verification import verify as compare
@@ -323,7 +342,7 @@ def _train(
         raise ConfigError("train: --set changes the values of a config FILE; a run is gone on with as it was begun.")
     config = None if file is None else load_config(file, settings)
     try:
-        with TrainingProgress(Console(stderr=True) if as_json else out) as progress:
+        with TrainingProgress(_beside(as_json)) as progress:
             if resume:
                 finished = training_run.resume(output, config, epochs, [progress.callback()])
             elif config is None:
@@ -343,15 +362,18 @@ def _finish(finished: Any, as_json: bool) -> None:
 
     if as_json:
         print_json(gather(finished.directory))
-        if not finished.verification.ok:
-            raise typer.Exit(MISMATCH)
-        return
-    out.print(narrow(summary(load(finished.directory)).__rich__()))
-    _print_metrics(finished.metrics)
-    out.print(f"run: {finished.directory}", markup=False)
+    else:
+        out.print(narrow(summary(load(finished.directory)).__rich__()))
+        _print_metrics(finished.metrics)
+        out.print(f"run: {finished.directory}", markup=False)
     if not finished.verification.ok:
-        out.print(str(finished.verification), style="red", markup=False)
+        _beside(as_json).print(str(finished.verification), style="red", markup=False)
         raise typer.Exit(MISMATCH)
+
+
+def _beside(as_json: bool) -> Console:
+    """Give the console for what is no result: with --json, the standard output is JSON alone."""
+    return Console(stderr=True, highlight=False) if as_json else out
 
 
 def _print_metrics(metrics: dict[str, Any]) -> None:

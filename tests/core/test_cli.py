@@ -292,7 +292,9 @@ def test_verify(hgq2, trained):
     assert found["ok"] and found["samples"] == 449
 
 
-def test_verify_names_the_layer_that_differs(hgq2, trained, monkeypatch):
+@pytest.fixture
+def wrong_logits(monkeypatch):
+    """Integers that differ from the model in one layer."""
     from hgq2_layers.dense import QDense
 
     right = QDense.exact
@@ -302,8 +304,19 @@ def test_verify_names_the_layer_that_differs(hgq2, trained, monkeypatch):
         return arrays.add(outputs, outputs) if self.name == "logits" else outputs
 
     monkeypatch.setattr(QDense, "exact", exact)
+
+
+@pytest.mark.usefixtures("wrong_logits")
+def test_verify_names_the_layer_that_differs(hgq2, trained):
     assert "logits: " in hgq2("verify", trained / "run", code=1).stdout
     assert json.loads(hgq2("verify", trained / "run", "--json", code=1).stdout)["first_faulty"] == "logits"
+
+
+@pytest.mark.usefixtures("wrong_logits")
+def test_a_run_whose_integers_differ_is_json_alone_on_the_standard_output(hgq2, run):
+    result = hgq2("calibrate", run, "--json", code=1)
+    assert json.loads(result.stdout)["verify"]["mismatches"] > 0
+    assert "logits: " in result.stderr
 
 
 @pytest.mark.parametrize("command", ["report", "verify", "calibrate"])

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
-from hgq2_core import KindError, json_schema
+from hgq2_core import KindError, PluginError, json_schema
 from hgq2_core.cli.inspection import complete_kinds, complete_sorts
 from hgq2_core.cli.printing import print_json
 from hgq2_core.config.describe import all_kinds, describe
@@ -205,6 +205,20 @@ def test_the_shell_completes_kinds():
     assert complete_sorts("l") == ["layers"]
 
 
+def test_a_short_name_that_is_not_unique_is_not_completed(monkeypatch):
+    kinds = ["a.table", "b.table", "b.tanh"]
+    monkeypatch.setattr("hgq2_core.config.describe.all_kinds", lambda: iter(kinds))
+    assert complete_kinds("") == [*kinds, "tanh"]
+
+
+def test_completion_is_silent_about_broken_plugins(monkeypatch):
+    def broken():
+        raise PluginError("broken")
+
+    monkeypatch.setattr("hgq2_core.config.describe.registry", broken)
+    assert complete_kinds("k") == []
+
+
 @pytest.mark.parametrize(("words", "found"), [("hgq2 show kb", "kbi"), ("hgq2 list qu", "quantizers")])
 def test_completion_imports_no_backend(words, found, fresh_python):
     script = """
@@ -222,4 +236,6 @@ def test_completion_imports_no_backend(words, found, fresh_python):
 
 @pytest.mark.parametrize("command", [info.name or info.callback.__name__ for info in cli.app.registered_commands])
 def test_every_command_explains_itself(hgq2, command):
-    assert len(hgq2(command, "--help").stdout.splitlines()) > 8
+    text = hgq2(command, "--help").stdout
+    assert len(text.splitlines()) > 8
+    assert f"Example: hgq2 {command}" in text
