@@ -187,5 +187,5 @@ def _failing(where: str) -> Iterator[None]:
     """Turn what a layer says of its arguments or inputs into a ConfigError that names the layer."""
     try:
         yield
-    except (ValueError, TypeError, IndexError, AssertionError) as error:
+    except (ValueError, TypeError, IndexError, AssertionError, RuntimeError, MemoryError) as error:
         raise ConfigError(f"{where}: {' '.join(str(error).split())}") from error
