@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
@@ -188,4 +189,6 @@ def _failing(where: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, IndexError, AssertionError, RuntimeError, MemoryError) as error:
-        raise ConfigError(f"{where}: {' '.join(str(error).split())}") from error
+        # Of an error in `call`, what Keras puts in bold is the error's own text.
+        text = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
+        raise ConfigError(f"{where}: {' '.join((text[1] if text else str(error)).split())}") from error

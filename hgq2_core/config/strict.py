@@ -216,13 +216,15 @@ def _without_branches(error: ValidationError, value: Any) -> ValidationError:
     """Merge what the branches of a union found: pydantic lists them one by one, under made-up places."""
     unions: dict[Location, dict[int | str, list[tuple[Location, ErrorDetails]]]] = {}
     merged: list[tuple[Location, object]] = []
-    for finding in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    rightly = [finding for finding in found if not _miscounted(finding)]
+    for finding in rightly:
         place, branch, inside = _split_place(finding, value)
         if branch is None:
             merged.append((place, phrase(finding)))
         else:
             unions.setdefault(place, {}).setdefault(branch, []).append((inside, finding))
-    if not unions:
+    if not unions and len(rightly) == len(found):
         return error
     for place, branches in unions.items():
         # A branch that got inside the value is the one that was meant.
@@ -232,6 +234,11 @@ def _without_branches(error: ValidationError, value: Any) -> ValidationError:
         else:
             merged.append((place, phrase(*(finding for found in branches.values() for _, finding in found))))
     return findings(merged)
+
+
+def _miscounted(finding: ErrorDetails) -> bool:
+    # Pydantic counts only the items that are right, and reports the others anyway.
+    return finding["type"] == "too_short" and len(finding["input"]) >= finding["ctx"]["min_length"]
 
 
 def _split_place(finding: ErrorDetails, value: Any) -> tuple[Location, int | str | None, Location]:

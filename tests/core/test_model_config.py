@@ -746,3 +746,17 @@ def test_a_line_that_cannot_be_is_refused(line, message):
     with pytest.raises(ConfigError) as error:
         ModelConfig.parse({**NESTED, "model": {**NESTED["model"], "layers": layers}})
     assert str(error.value).splitlines()[0].startswith(message), str(error.value)
+
+
+def test_the_only_layer_that_is_wrong_is_told_once():
+    with pytest.raises(ConfigError) as error:
+        ModelConfig.parse({"model": {"inputs": {"x": {"shape": [4]}}, "layers": [{"kind": "dense", "units": "three"}]}})
+    assert str(error.value) == "model.layers.0.units: must be an integer. Received: 'three' (str)."
+
+
+def test_what_a_layer_says_of_its_inputs_holds_no_terminal_codes():
+    layers = [{"kind": "keras.Reshape", "target_shape": [3, 5]}]
+    with pytest.raises(ConfigError, match=r"^model\.layers\.0 \(reshape\): cannot take inputs of shape") as error:
+        ModelConfig.parse({"model": {"inputs": {"x": {"shape": [4]}}, "layers": layers}}).build()
+    assert "\x1b" not in str(error.value)
+    assert "\n" not in str(error.value)

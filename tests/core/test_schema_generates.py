@@ -27,7 +27,6 @@ BEYOND_A_SCHEMA = (
     r"has no logarithm",
     r"`target`|`features`|`classes`|a column is a feature or a target|`x_test` and `y_test`|`shape` must be one of",
     r"metrics|directions",
-    r"must be a list of at least 1 item",  # of which one was refused
     r"unknown (initializer|regularizer|constraint)",
 )
 
