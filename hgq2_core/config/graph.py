@@ -19,6 +19,12 @@ from hgq2_core.config.lines import Line, Lines, ModelLine
 from hgq2_core.config.strict import FromList, Location, Strict, findings
 from hgq2_core.errors import ConfigError, listing, nearest
 
+MAX_WEIGHTS = 1 << 26
+"""Weights and bits of a model; the optimizer's state takes several times as much memory."""
+
+MAX_APPLICATIONS = 500
+"""Applications of layers in a model, those of models inside counted each time: graphs are walked recursively."""
+
 Size = Annotated[int, Field(gt=0, le=LARGEST)]
 
 
@@ -63,9 +69,22 @@ class ModelSection(Strict):
     def _check_graph(self) -> ModelSection:
         graph = _Graph(self)
         found = [*graph.check_layers(), *graph.check_outputs()] or [*graph.check_idle()]
+        if not found and self.applications > MAX_APPLICATIONS:
+            message = (
+                f"at most {MAX_APPLICATIONS} layers, models inside counted each time. Received: {self.applications}."
+            )
+            found = [(("layers",), message)]
         if found:
             raise findings(found)
         return self
+
+    @property
+    def applications(self) -> int:
+        """How many layers are applied, those of models inside counted each time."""
+        sizes: dict[str, int] = {}
+        for line, name in zip(self.layers, self.names, strict=True):
+            sizes[name] = line.applications(sizes)
+        return sum(sizes.values())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -106,8 +125,9 @@ class ModelSection(Strict):
             with _failing(where):
                 made[own] = line.make(own, made, drawn)
             shapes = ", ".join(str(tuple(each.shape)) for each in sources)
-            with _failing(f"{where}: cannot take inputs of shape {shapes}"):
+            with _failing(f"{where}: cannot take inputs of shape {shapes}"), _weights_limited(made[own], where):
                 tensors[own] = made[own](sources[0] if len(sources) == 1 else sources)
+            _check_sizes(made, tensors[own], where)
         outputs = [tensors[output] for output in (self.outputs or (last,))]
         return keras.Model(
             inputs[0] if len(inputs) == 1 else inputs,
@@ -179,6 +199,42 @@ class _Graph:
         return f"unknown name. Received: {name!r}. Allowed: {allowed}.{later or nearest(name, self.known)}"
 
 
+class SizeError(ConfigError):
+    """A model that would take more memory than anyone can have meant."""
+
+
+@contextmanager
+def _weights_limited(layer: keras.layers.Layer, where: str) -> Iterator[None]:
+    """Refuse a weight before its memory is taken, of whichever layer."""
+    if layer.built:
+        yield
+        return
+    add_weight = layer.add_weight
+
+    def limited(shape: Any = (), *args: Any, **kwargs: Any) -> Any:
+        if math.prod(shape or ()) > MAX_WEIGHTS:
+            raise SizeError(f"{where}: has at most {MAX_WEIGHTS} weights. Received: a weight of shape {tuple(shape)}.")
+        return add_weight(shape, *args, **kwargs)
+
+    layer.add_weight = limited
+    try:
+        yield
+    finally:
+        del layer.add_weight
+
+
+def _check_sizes(made: dict[str, Any], output: Any, where: str) -> None:
+    weights = sum({id(layer): layer.count_params() for layer in made.values()}.values())
+    if weights > MAX_WEIGHTS:
+        raise SizeError(f"{where}: a model has at most {MAX_WEIGHTS} weights. Received: {weights} so far.")
+    for tensor in keras.tree.flatten(output):
+        if math.prod(size or 1 for size in tensor.shape[1:]) > LARGEST:
+            shape = tuple(tensor.shape[1:])
+            raise SizeError(
+                f"{where}: gives at most {LARGEST} values for a sample. Received: an output of shape {shape}."
+            )
+
+
 def _derived(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4], "little")
 
@@ -188,6 +244,8 @@ def _failing(where: str) -> Iterator[None]:
     """Turn what a layer says of its arguments or inputs into a ConfigError that names the layer."""
     try:
         yield
+    except SizeError:
+        raise
     except (ValueError, TypeError, IndexError, AssertionError, RuntimeError, MemoryError) as error:
         # Of an error in `call`, what Keras puts in bold is the error's own text.
         text = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)

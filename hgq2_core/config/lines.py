@@ -40,6 +40,14 @@ class Line:
         """The name of the line whose layer it applies once more."""
         return None
 
+    def applications(self, before: Mapping[str, int]) -> int:
+        """Give how many layers it applies.
+
+        Args:
+            before: those of the lines before, by name.
+        """
+        return 1 if self.shares is None else before[self.shares]
+
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
         """Give the layer to apply.
 
@@ -111,6 +119,10 @@ class ModelLine(Line):
     """A whole model as one layer."""
 
     model: ModelSection
+
+    def applications(self, before: Mapping[str, int]) -> int:
+        """Give those of the model."""
+        return self.model.applications
 
     @property
     def basis(self) -> str:

@@ -760,3 +760,30 @@ def test_what_a_layer_says_of_its_inputs_holds_no_terminal_codes():
         ModelConfig.parse({"model": {"inputs": {"x": {"shape": [4]}}, "layers": layers}}).build()
     assert "\x1b" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([{"kind": "keras.Dense", "units": 1 << 24}], "a weight of shape (4096, 16777216)."),
+        ([{"kind": "dense", "units": 1 << 24}], "a weight of shape (4096, 16777216)."),
+        ([{"kind": "keras.Dense", "units": 4096}] * 6, "a model has at most 67108864 weights."),
+        ([{"kind": "keras.RepeatVector", "n": 1 << 24}], "an output of shape (16777216, 4096)."),
+    ],
+)  # fmt: skip
+def test_sizes_beyond_all_memory_are_refused_before_it_is_taken(layers, message):
+    with pytest.raises(ConfigError, match=r"^model\.layers\.\d \(") as error:
+        ModelConfig.parse({"model": {"inputs": {"x": {"shape": [4096]}}, "layers": layers}}).build()
+    assert message in str(error.value)
+
+
+def test_a_chain_that_is_too_long_is_refused_and_models_inside_count_each_time():
+    def parse(layers):
+        ModelConfig.parse({"model": {"inputs": {"x": {"shape": [4]}}, "layers": layers}})
+
+    with pytest.raises(ConfigError) as error:
+        parse([{"kind": "keras.ReLU"}] * 501)
+    assert str(error.value) == ("model.layers: at most 500 layers, models inside counted each time. Received: 501.")
+    inner = {"name": "m", "model": {"inputs": {"y": {"shape": [4]}}, "layers": [{"kind": "keras.ReLU"}] * 100}}
+    with pytest.raises(ConfigError, match=r"Received: 600\."):
+        parse([inner, *[{"layer": "m"}] * 5])
