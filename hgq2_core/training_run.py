@@ -19,7 +19,7 @@ from hgq2_core.config.model import ModelConfig, Training
 from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.cost import ebops, summary
 from hgq2_core.data import Split, Splits
-from hgq2_core.errors import ConfigError, DataError
+from hgq2_core.errors import ConfigError, DataError, listing
 from hgq2_core.fitting import fit_ranges
 from hgq2_core.freezing import freeze
 from hgq2_core.history import HistoryLog
@@ -281,6 +281,9 @@ def _check_unfinished(start: Checkpoint, training: Training, directory: Path) ->
 
 
 def _check_fit(model: keras.Model, splits: Splits) -> None:
+    if len(model.inputs) != 1 and len(keras.tree.flatten(splits.train.x)) == 1:
+        names = listing(tensor.name for tensor in model.inputs)
+        raise DataError(f"model.inputs: the data have one array of inputs, the model takes {names}.")
     if len(model.inputs) != 1:
         return
     wanted, got = tuple(model.inputs[0].shape[1:]), tuple(splits.train.x.shape[1:])

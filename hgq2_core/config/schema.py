@@ -110,7 +110,9 @@ def _registered(sort: str, definitions: Schema) -> Iterator[tuple[list[str], Sch
 
 def _named(kinds: KerasKinds) -> Iterator[Schema]:
     own = kinds.extra.model_json_schema().get("properties", {})
-    for name, cls in named_classes(kinds.sort).items():
+    classes = named_classes(kinds.sort)
+    yield from (_entry([name], {}, {}) for name in kinds.strings if name not in classes)
+    for name, cls in classes.items():
         yield _entry(list(dict.fromkeys([name, cls.__name__])), _of_keras(cls), own)
 
 

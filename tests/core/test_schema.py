@@ -188,3 +188,9 @@ def test_definitions_that_a_kind_brings_along_are_hoisted(monkeypatch: pytest.Mo
     for data, valid in (({"inner": {"depth": 3}}, True), ({"inner": {"depth": "3"}}, False), ({}, False)):
         document["data"] = {"kind": "nested", **data}
         assert Draft202012Validator(found).is_valid(document) is valid
+
+
+@pytest.mark.parametrize("name", ["acc", "accuracy", "ce", "crossentropy"])
+def test_metrics_that_keras_knows_by_a_string_are_valid_written_out(schema: dict, name: str) -> None:
+    document = changed("training.metrics", [{"kind": name}])
+    assert best_match(Draft202012Validator(schema).iter_errors(document)) is None

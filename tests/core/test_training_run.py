@@ -14,7 +14,7 @@ import pytest
 import yaml
 from training_runs import DOCUMENT, config, everything
 
-from hgq2_core import ConfigError, ModelFileError, WriteError, pace, training_run
+from hgq2_core import ConfigError, DataError, ModelFileError, WriteError, pace, training_run
 from hgq2_core.checkpoint import Checkpoint
 from hgq2_core.config.model import ModelConfig, load_config
 from hgq2_core.runs import load, load_checkpoint
@@ -345,3 +345,11 @@ def test_a_full_disk_stops_the_training_and_leaves_what_was_saved(
     assert (run / "checkpoint.npz").read_bytes() == before
     resume(run)
     assert everything(run) == undisturbed()
+
+
+def test_a_model_of_two_inputs_needs_data_of_two(tmp_path: Path) -> None:
+    inputs = {"a": {"shape": [64]}, "b": {"shape": [64]}}
+    layers = [{"kind": "keras.Concatenate", "inputs": ["a", "b"]}, {"kind": "dense", "units": 10}]
+    with pytest.raises(DataError) as error:
+        train(ModelConfig.parse({**DOCUMENT, "model": {"inputs": inputs, "layers": layers}}), tmp_path / "run")
+    assert str(error.value) == "model.inputs: the data have one array of inputs, the model takes a, b."
