@@ -2,168 +2,31 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import torch
 from torch import Tensor
 
 from ..modes import OverflowMode, RoundMode, check_modes
+from ..torch_arithmetic import (
+    LAYOUTS,
+    NOTHING,
+    ONE,
+    highest_integer,
+    make_format,
+    number,
+    power,
+    to_integers,
+    wrap,
+)
 
-# Operands of every step: on small tensors, a Python number costs three times the operation.
-NOTHING, HALF, ONE, TWO = (torch.tensor(number) for number in (0.0, 0.5, 1.0, 2.0))
 LN2, NONE = torch.tensor(math.log(2.0)), torch.tensor(-math.inf)
 
 
-class _Layout(NamedTuple):
-    """Where a float keeps its exponent, the number that leaves n + bias in the low bits, and the largest below 1."""
-
-    integer: torch.dtype
-    mantissa_bits: Tensor
-    magic: Tensor
-    below_one: Tensor
-
-
-def _layout(dtype: torch.dtype, integer: torch.dtype, mantissa_bits: int, bias: int) -> _Layout:
-    magic = torch.tensor(1.5 * 2.0**mantissa_bits + bias, dtype=dtype)
-    below_one = torch.tensor(1.0 - torch.finfo(dtype).eps / 2, dtype=dtype)
-    return _Layout(integer, torch.tensor(mantissa_bits, dtype=integer), magic, below_one)
-
-
-_LAYOUTS = {
-    torch.float32: _layout(torch.float32, torch.int32, 23, 127),
-    torch.float64: _layout(torch.float64, torch.int64, 52, 1023),
-}
-
-
-@functools.cache
-def _number(value: float) -> Tensor:
-    return torch.tensor(value)
-
-
 def _ln2(scale: float) -> Tensor:
-    return LN2 if scale == 1.0 else _number(scale * math.log(2.0))
-
-
-def _power(n: Tensor, dtype: torch.dtype) -> Tensor:
-    """2^n for n rounded half to even, in memory of its own; n within the exponents of normal numbers.
-
-    The integer is brought into the low bits, and a shift moves it into the exponent field.
-    """
-    integer, mantissa_bits, magic, _ = _LAYOUTS[dtype]
-    n = (n if n.dtype is dtype else n.to(dtype)).round().add_(magic)
-    n.view(integer).bitwise_left_shift_(mantissa_bits)
-    return n
-
-
-# From x and the scale 2^f to integers. `doubled` modes receive 2^(f+1): on 2z, halves are decided exactly.
-def _floor(x: Tensor, scale: Tensor) -> Tensor:
-    z = x * scale
-    # x 2^f may underflow, and its sign must still be seen; the scale of a pruned format is 0.
-    return torch.where((z == 0) & (x < 0), -scale.sign(), z).floor_()
-
-
-def _half_up(x: Tensor, scale: Tensor) -> Tensor:
-    return torch.mul(x, scale).floor_().mul_(HALF).ceil_()
-
-
-def _half_down(x: Tensor, scale: Tensor) -> Tensor:
-    return torch.mul(x, scale).ceil_().mul_(HALF).floor_()
-
-
-def _half_away(x: Tensor, scale: Tensor) -> Tensor:
-    return torch.mul(x, scale).abs_().floor_().mul_(HALF).ceil_().copysign_(x)
-
-
-def _half_to_zero(x: Tensor, scale: Tensor) -> Tensor:
-    return torch.mul(x, scale).abs_().ceil_().mul_(HALF).floor_().copysign_(x)
-
-
-def _toward_zero(x: Tensor, scale: Tensor) -> Tensor:
-    return torch.mul(x, scale).trunc_()
-
-
-def _half_even(x: Tensor, scale: Tensor) -> Tensor:
-    return torch.mul(x, scale).round_()
-
-
-class _Rounding(NamedTuple):
-    to_integer: Callable[[Tensor, Tensor], Tensor]
-    doubled: bool
-
-
-_ROUNDING: dict[str, _Rounding] = {
-    "TRN": _Rounding(_floor, doubled=False),
-    "TRN_ZERO": _Rounding(_toward_zero, doubled=False),
-    "RND": _Rounding(_half_up, doubled=True),
-    "RND_MIN_INF": _Rounding(_half_down, doubled=True),
-    "RND_INF": _Rounding(_half_away, doubled=True),
-    "RND_ZERO": _Rounding(_half_to_zero, doubled=True),
-    "RND_CONV": _Rounding(_half_even, doubled=False),
-}
-
-
-class _Format(NamedTuple):
-    """A format as powers of two, in tensors that are ours to overwrite.
-
-    Args:
-        k: 1 or 0; a number where all elements agree.
-        scale: 2^f.
-        step: 2^-f.
-        width: 2^(i + f).
-    """
-
-    k: Tensor | float
-    scale: Tensor
-    step: Tensor
-    width: Tensor
-
-    @property
-    def alive(self) -> Tensor:
-        """Where any bits are left: k + i + f > 0."""
-        return self.width * (1.0 + self.k) > 1.0
-
-
-def _format(k: Tensor | float, i: Tensor, fraction: Tensor, by_width: bool, dtype: torch.dtype) -> _Format:
-    first, second = _power(i, dtype), _power(fraction, dtype)
-    # Of powers of two, products and quotients are exact.
-    scale, width = (second / first, second) if by_width else (second, first * second)
-    return _Format(k, scale, scale.reciprocal(), width)
-
-
-def _round(x: Tensor, scale: Tensor, round_mode: str) -> Tensor:
-    """Bring to the scale and round to integers; overwrites the scale."""
-    to_integer, doubled = _ROUNDING[round_mode]
-    return to_integer(x, scale.mul_(TWO) if doubled else scale)
-
-
-def _highest(width: Tensor) -> Tensor:
-    """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
-    return (width * _LAYOUTS[width.dtype].below_one).floor_()
-
-
-def _wrap(x: Tensor, fmt: _Format, round_mode: str, overflow_mode: str) -> Tensor:
-    """Round and wrap; every step but the rounding is exact."""
-    k, alive = fmt.k, fmt.alive
-    modulus = fmt.width * fmt.step * (1.0 + k)
-    turns = (x / (2.0 * modulus)).trunc_()
-    # Where the quotient overflows, x is a multiple of the modulus; infinities have become NaN.
-    near = torch.addcmul(x, turns, 2.0 * modulus, value=-1.0).nan_to_num_(nan=math.nan, posinf=0.0, neginf=0.0)
-    q = _round(near, fmt.scale * alive, round_mode).mul_(fmt.step)
-    quotient = q / modulus
-    turns = quotient.floor()
-    turns += k * (quotient.sub_(turns) >= 0.5)
-    wrapped = torch.addcmul(q, turns, modulus, value=-1.0)
-    if overflow_mode == "WRAP":
-        return wrapped
-    # Beyond the range ap_fixed inverts all bits (n becomes -1 - n) if the lowest bit it drops is not the sign it keeps,
-    # and reads that dropped bit before rounding.
-    dropped = (near / modulus).floor_().remainder_(2.0) == 1.0
-    inverted = ((wrapped != q) | (near != x)) & (dropped != (wrapped < 0)) & alive
-    return torch.where(inverted, -fmt.step - wrapped, wrapped)
+    return LN2 if scale == 1.0 else number(scale * math.log(2.0))
 
 
 def _sum_to(tensor: Tensor, shape: torch.Size) -> Tensor:
@@ -208,18 +71,18 @@ class _Quantize(torch.autograd.Function):
         bits = fraction.round() if by_width else fraction.round() + i.round()
         bits = (bits.add_(offset) if offset else bits).relu_()
         paid = _paid(i, fraction, regularizers)
-        fmt = _format(k, i, fraction, by_width, x.dtype)
+        fmt = make_format(k, i, fraction, by_width, x.dtype)
         if ctx.wraps:
             if training:
-                q = _round(x, fmt.scale, round_mode).mul_(fmt.step * fmt.alive)
+                q = to_integers(x, fmt.scale, round_mode).mul_(fmt.step * fmt.alive)
             else:
-                q = _wrap(x, fmt, round_mode, overflow_mode)
+                q = wrap(x, fmt, round_mode, overflow_mode)
             if ctx.needs_input_grad[3]:
                 ctx.save_for_backward(x, q, bits)
             return q, bits, paid
-        highest = _highest(fmt.width)
+        highest = highest_integer(fmt.width)
         lowest = _negated(highest if ctx.symmetric else fmt.width.floor(), k)
-        q = _round(x, fmt.scale, round_mode)
+        q = to_integers(x, fmt.scale, round_mode)
         if overflow_mode == "SAT_ZERO":
             q.masked_fill_((q < lowest) | (q > highest), 0.0)
         else:
@@ -267,7 +130,7 @@ def _saturating_gradients(ctx: Any, grad: Tensor, bits_too: bool) -> tuple[Tenso
     x, q, _, step, width = ctx.saved_tensors
     # Pruned formats take max(i, -f) for i, so that they keep a gradient.
     top = torch.maximum(width, ONE).mul_(step)
-    highest = _highest(width).mul_(step)
+    highest = highest_integer(width).mul_(step)
     lowest = _negated(highest if ctx.symmetric else top, ctx.k)
     above, below = grad * (x > highest), grad * (x < lowest)
     grad_x = (grad - above).sub_(below)
@@ -294,14 +157,14 @@ def _plus(a: Tensor | None, b: Tensor) -> Tensor:
 def _paid(i: Tensor, fraction: Tensor, regularizers: tuple[float, float]) -> Tensor:
     """What the bits pay by themselves, whatever is computed with them."""
     for_i, for_fraction = regularizers
-    paid = fraction.sum().mul_(_number(for_fraction)) if for_fraction else fraction.new_zeros(())
-    return paid.addcmul_(i.sum(), _number(for_i)) if for_i else paid
+    paid = fraction.sum().mul_(number(for_fraction)) if for_fraction else fraction.new_zeros(())
+    return paid.addcmul_(i.sum(), number(for_i)) if for_i else paid
 
 
 def _plus_everywhere(grad: Tensor | None, scale: Tensor, factor: float, shape: torch.Size) -> Tensor | None:
     if not factor:
         return grad
-    share = scale * _number(factor)
+    share = scale * number(factor)
     return share.expand(shape) if grad is None else grad.add_(share)
 
 
@@ -319,7 +182,7 @@ def _sign(k: Any) -> Tensor | float:
 
 def _values(x: Any) -> Tensor:
     x = x.value if isinstance(x, keras.Variable) else x if isinstance(x, Tensor) else keras.ops.convert_to_tensor(x)
-    return x if x.dtype in _LAYOUTS else x.to(torch.float32)
+    return x if x.dtype in LAYOUTS else x.to(torch.float32)
 
 
 def quantize(
@@ -425,16 +288,16 @@ def _extremes(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 def _integer_bits(low: Tensor, high: Tensor, f: Tensor) -> Tensor:
     """The smallest i whose range holds integers n as n * 2^-f; -inf where none is nonzero."""
     # Of negative integers, -2^n itself is in range: an exponent is read a hair below the magnitude.
-    largest = torch.maximum(high, low.neg().mul_(_LAYOUTS[low.dtype].below_one))
+    largest = torch.maximum(high, low.neg().mul_(LAYOUTS[low.dtype].below_one))
     return torch.where(largest > NOTHING, torch.frexp(largest).exponent - f, NONE)
 
 
 def _needed(low: Tensor, high: Tensor, f: Tensor, signed: bool, round_mode: str) -> Tensor:
     """The smallest i that holds values rounded to 2^-f; -inf where none is nonzero."""
     f = f.round()
-    scale = _power(f, low.dtype)
-    high = _round(high, scale.clone(), round_mode)
-    low = _round(low, scale, round_mode) if signed else torch.zeros_like(high)
+    scale = power(f, low.dtype)
+    high = to_integers(high, scale.clone(), round_mode)
+    low = to_integers(low, scale, round_mode) if signed else torch.zeros_like(high)
     return _integer_bits(low, high, f)
 
 
@@ -451,7 +314,7 @@ def _needed_for_width(low: Tensor, high: Tensor, b: Tensor, signed: bool, round_
     # 0 is neither: it needs no bits, nor can a format without bits hold anything.
     sign = mantissa.sign_()
     negative = sign < 0
-    reached = _round(v, _power((b - e).add_(negative), v.dtype), round_mode) >= _power(b, v.dtype) * sign
+    reached = to_integers(v, power((b - e).add_(negative), v.dtype), round_mode) >= power(b, v.dtype) * sign
     empty = sign.bool().logical_not_().logical_or_(b <= -ONE if signed else b <= NOTHING)
     i = torch.where(empty, NONE, e + reached * sign)
     return i if low is high else i.amax(0)
@@ -508,21 +371,21 @@ class _QuantizeFollowing(torch.autograd.Function):
             i = _near_exponents(x, n).clamp_(*(round(bound) for bound in bounds))
         else:
             i = follow(x, n, by_width=by_width, signed=signed, round_mode=round_mode, axes=axes, bounds=bounds).round_()
-        scale = _power(n - i if by_width else n, x.dtype)
+        scale = power(n - i if by_width else n, x.dtype)
         step = scale.reciprocal()
-        q = _round(x, scale, round_mode).mul_(step)
+        q = to_integers(x, scale, round_mode).mul_(step)
         # Smaller i hold what they round; at its upper bound, i holds what fits, and that is the range.
         upper = round(bounds[1])
-        limit = _number(2.0**upper)
-        width = _power(n if by_width else n + upper, x.dtype)
+        limit = number(2.0**upper)
+        width = power(n if by_width else n + upper, x.dtype)
         finest = width.reciprocal().mul_(limit)
-        highest = _highest(width).mul_(finest)
+        highest = highest_integer(width).mul_(finest)
         q.clamp_(width.floor_().mul_(finest).neg_() if signed else NOTHING, highest)
         bits = (n if by_width else n + i).to(torch.float32).relu_()
         if any(ctx.needs_input_grad):
             # Without bits beside the sign nothing positive fits; half the limit is where i would reach its bound.
             above = x > highest.clamp_(min=2.0 ** (upper - 1))
-            beyond = above | (x < (_number(-(2.0**upper)) if signed else NOTHING))
+            beyond = above | (x < (number(-(2.0**upper)) if signed else NOTHING))
             ctx.save_for_backward(torch.where(beyond, finest * above, x - q), beyond, bits)
         return q, bits, paid
 
@@ -583,11 +446,11 @@ class _QuantizeTracking(torch.autograd.Function):
         ctx.shape, ctx.regularizer, ctx.ln2 = f.shape, regularizer, _ln2(gradient_scale)
         paid = _paid(f, f, (0.0, regularizer))
         f = f.round()
-        scale = _power(f, x.dtype)
+        scale = power(f, x.dtype)
         step = scale.reciprocal()
-        q = _round(x, scale, round_mode)
+        q = to_integers(x, scale, round_mode)
         low, high = _extremes(q, axes)
-        i = torch.maximum(i - _number(decay), _integer_bits(low, high, f)).clamp_(*bounds).to(torch.float32)
+        i = torch.maximum(i - number(decay), _integer_bits(low, high, f)).clamp_(*bounds).to(torch.float32)
         k = torch.maximum(k, (low < NOTHING).to(torch.float32))
         bits = f + i.round()
         q.mul_(step.mul_(bits > -k))
@@ -662,5 +525,5 @@ def _tracked_by_width(
     low, high = _extremes(x, axes)
     i = torch.maximum(i - decay, _needed_for_width(low, high, b, True, round_mode)).clamp_(*bounds).to(torch.float32)
     # Each is rounded before the difference, as in the quantization itself: halves may round otherwise after it.
-    negative = _round(low, _power(b.round() - i.round(), low.dtype), round_mode) < 0
+    negative = to_integers(low, power(b.round() - i.round(), low.dtype), round_mode) < 0
     return i, torch.maximum(k, negative.to(torch.float32))

@@ -1,0 +1,160 @@
+"""Fixed-point arithmetic on torch tensors, without gradients: powers of two, rounding, formats, wrapping."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# Operands of every step: on small tensors, a Python number costs three times the operation.
+NOTHING, HALF, ONE, TWO = (torch.tensor(value) for value in (0.0, 0.5, 1.0, 2.0))
+
+
+class _Layout(NamedTuple):
+    """Where a float keeps its exponent, the number that leaves n + bias in the low bits, and the largest below 1."""
+
+    integer: torch.dtype
+    mantissa_bits: Tensor
+    magic: Tensor
+    below_one: Tensor
+
+
+def _layout(dtype: torch.dtype, integer: torch.dtype, mantissa_bits: int, bias: int) -> _Layout:
+    magic = torch.tensor(1.5 * 2.0**mantissa_bits + bias, dtype=dtype)
+    below_one = torch.tensor(1.0 - torch.finfo(dtype).eps / 2, dtype=dtype)
+    return _Layout(integer, torch.tensor(mantissa_bits, dtype=integer), magic, below_one)
+
+
+LAYOUTS = {
+    torch.float32: _layout(torch.float32, torch.int32, 23, 127),
+    torch.float64: _layout(torch.float64, torch.int64, 52, 1023),
+}
+
+
+@functools.cache
+def number(value: float) -> Tensor:
+    """A Python number as the operand of a step."""
+    return torch.tensor(value)
+
+
+def power(n: Tensor, dtype: torch.dtype) -> Tensor:
+    """2^n for n rounded half to even, in memory of its own; n within the exponents of normal numbers.
+
+    The integer is brought into the low bits, and a shift moves it into the exponent field.
+    """
+    integer, mantissa_bits, magic, _ = LAYOUTS[dtype]
+    n = (n if n.dtype is dtype else n.to(dtype)).round().add_(magic)
+    n.view(integer).bitwise_left_shift_(mantissa_bits)
+    return n
+
+
+# From x and the scale 2^f to integers. `doubled` modes receive 2^(f+1): on 2z, halves are decided exactly.
+def _floor(x: Tensor, scale: Tensor) -> Tensor:
+    z = x * scale
+    # x 2^f may underflow, and its sign must still be seen; the scale of a pruned format is 0.
+    return torch.where((z == 0) & (x < 0), -scale.sign(), z).floor_()
+
+
+def _half_up(x: Tensor, scale: Tensor) -> Tensor:
+    return torch.mul(x, scale).floor_().mul_(HALF).ceil_()
+
+
+def _half_down(x: Tensor, scale: Tensor) -> Tensor:
+    return torch.mul(x, scale).ceil_().mul_(HALF).floor_()
+
+
+def _half_away(x: Tensor, scale: Tensor) -> Tensor:
+    return torch.mul(x, scale).abs_().floor_().mul_(HALF).ceil_().copysign_(x)
+
+
+def _half_to_zero(x: Tensor, scale: Tensor) -> Tensor:
+    return torch.mul(x, scale).abs_().ceil_().mul_(HALF).floor_().copysign_(x)
+
+
+def _toward_zero(x: Tensor, scale: Tensor) -> Tensor:
+    return torch.mul(x, scale).trunc_()
+
+
+def _half_even(x: Tensor, scale: Tensor) -> Tensor:
+    return torch.mul(x, scale).round_()
+
+
+class _Rounding(NamedTuple):
+    to_integer: Callable[[Tensor, Tensor], Tensor]
+    doubled: bool
+
+
+_ROUNDING: dict[str, _Rounding] = {
+    "TRN": _Rounding(_floor, doubled=False),
+    "TRN_ZERO": _Rounding(_toward_zero, doubled=False),
+    "RND": _Rounding(_half_up, doubled=True),
+    "RND_MIN_INF": _Rounding(_half_down, doubled=True),
+    "RND_INF": _Rounding(_half_away, doubled=True),
+    "RND_ZERO": _Rounding(_half_to_zero, doubled=True),
+    "RND_CONV": _Rounding(_half_even, doubled=False),
+}
+
+
+class Format(NamedTuple):
+    """A format as powers of two, in tensors that are ours to overwrite.
+
+    Args:
+        k: 1 or 0; a number where all elements agree.
+        scale: 2^f.
+        step: 2^-f.
+        width: 2^(i + f).
+    """
+
+    k: Tensor | float
+    scale: Tensor
+    step: Tensor
+    width: Tensor
+
+    @property
+    def alive(self) -> Tensor:
+        """Where any bits are left: k + i + f > 0."""
+        return self.width * (1.0 + self.k) > 1.0
+
+
+def make_format(k: Tensor | float, i: Tensor, fraction: Tensor, by_width: bool, dtype: torch.dtype) -> Format:
+    """The format (k, i, f), or (k, i, b - i) where `by_width`; i and the fraction are used rounded half to even."""
+    first, second = power(i, dtype), power(fraction, dtype)
+    # Of powers of two, products and quotients are exact.
+    scale, width = (second / first, second) if by_width else (second, first * second)
+    return Format(k, scale, scale.reciprocal(), width)
+
+
+def to_integers(x: Tensor, scale: Tensor, round_mode: str) -> Tensor:
+    """Bring to the scale and round to integers; overwrites the scale."""
+    to_integer, doubled = _ROUNDING[round_mode]
+    return to_integer(x, scale.mul_(TWO) if doubled else scale)
+
+
+def highest_integer(width: Tensor) -> Tensor:
+    """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
+    return (width * LAYOUTS[width.dtype].below_one).floor_()
+
+
+def wrap(x: Tensor, fmt: Format, round_mode: str, overflow_mode: str) -> Tensor:
+    """Round and wrap; every step but the rounding is exact."""
+    k, alive = fmt.k, fmt.alive
+    modulus = fmt.width * fmt.step * (1.0 + k)
+    turns = (x / (2.0 * modulus)).trunc_()
+    # Where the quotient overflows, x is a multiple of the modulus; infinities have become NaN.
+    near = torch.addcmul(x, turns, 2.0 * modulus, value=-1.0).nan_to_num_(nan=math.nan, posinf=0.0, neginf=0.0)
+    q = to_integers(near, fmt.scale * alive, round_mode).mul_(fmt.step)
+    quotient = q / modulus
+    turns = quotient.floor()
+    turns += k * (quotient.sub_(turns) >= 0.5)
+    wrapped = torch.addcmul(q, turns, modulus, value=-1.0)
+    if overflow_mode == "WRAP":
+        return wrapped
+    # Beyond the range ap_fixed inverts all bits (n becomes -1 - n) if the lowest bit it drops is not the sign it keeps,
+    # and reads that dropped bit before rounding.
+    dropped = (near / modulus).floor_().remainder_(2.0) == 1.0
+    inverted = ((wrapped != q) | (near != x)) & (dropped != (wrapped < 0)) & alive
+    return torch.where(inverted, -fmt.step - wrapped, wrapped)
