@@ -82,7 +82,7 @@ def test_weights_alone_and_bits_alone():
         chosen = [v for v in model.trainable_variables if is_bit_variable(v) is not freeze_bits]
         optimizer = BitOptimizer("adam", 4.0)
         before = [of(variable) for variable in chosen]
-        optimizer.apply([keras.ops.ones_like(variable) for variable in chosen], chosen)
+        optimizer.apply([keras.ops.ones_like(variable.value) for variable in chosen], chosen)
         assert all((of(b) < a).all() for a, b in zip(before, chosen, strict=True))
 
 
@@ -193,6 +193,6 @@ def test_decay_pulls_weights_and_no_bits(cls):
     model = make()
     before = [of(variable) for variable in model.trainable_variables]
     variables = model.trainable_variables
-    optimizer.apply([keras.ops.zeros_like(variable) for variable in variables], variables)
+    optimizer.apply([keras.ops.zeros_like(variable.value) for variable in variables], variables)
     for old, variable in zip(before, variables, strict=True):
         assert np.array_equal(of(variable), old) == (is_bit_variable(variable) or not old.any())
