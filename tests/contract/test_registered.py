@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import keras
 import pytest
+from layer_examples import EXAMPLES
 
+from hgq2_core import defaults
 from hgq2_core.kinds import registry
 from hgq2_core.testing import check_layer, check_quantizer
 
 QUANTIZERS = registry().names("quantizers")
 LAYERS = tuple(kind for kind in registry().names("layers") if not kind.startswith("keras."))
-
-EXAMPLES: dict[str, list[tuple[dict[str, Any], Any]]] = {
-    "layers.dense": [
-        ({"units": 3, "activation": "relu"}, (4,)),
-        ({"units": 2, "use_bias": False, "output_quantizer": "kif"}, (3, 4)),
-    ],
-    "layers.einsum_dense": [
-        ({"equation": "abc,cd->abd", "output_shape": [None, 3], "bias_axes": "d", "activation": "relu"}, (2, 4)),
-        ({"equation": "...a,ab->...b", "output_shape": 3}, (2, 4)),
-    ],
-}
-"""Small arguments and input shapes for each kind of layer."""
 
 
 @pytest.mark.parametrize("overflow_mode", ["WRAP", "SAT_SYM"])
@@ -46,9 +38,42 @@ def test_every_layer_has_an_example() -> None:
     assert set(EXAMPLES) == set(LAYERS)
 
 
+@dataclass(frozen=True)
+class Formats:
+    """What every slot of a layer is given by a scope; the rows meet each pair of their values once or more."""
+
+    weights: str
+    kind: str
+    activations: str
+    granularity: str
+
+    def scope(self) -> defaults:
+        shared = {"granularity": self.granularity}
+        return defaults(
+            weight={"kind": "kbi", "overflow_mode": self.weights, **shared},
+            activation={"kind": self.kind, "overflow_mode": self.activations, **shared},
+        )
+
+
+FORMATS = (
+    Formats("SAT_SYM", "kif", "WRAP", "element"),
+    Formats("WRAP", "kif", "SAT_SYM", "channel"),
+    Formats("SAT_SYM", "kbi", "SAT_SYM", "tensor"),
+    Formats("WRAP", "kbi", "WRAP", "tensor"),
+)
+
+
+@pytest.mark.parametrize("formats", FORMATS if keras.backend.backend() == "torch" else FORMATS[:1], ids=str)
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_layer(kind: str, formats: Formats) -> None:
+    arguments, input_shape = EXAMPLES[kind][0]
+    with formats.scope():
+        check_layer({"kind": kind, **arguments}, input_shape)
+
+
 @pytest.mark.parametrize(
     ("kind", "arguments", "input_shape"),
-    [(kind, arguments, shape) for kind in EXAMPLES for arguments, shape in EXAMPLES[kind]],
+    [(kind, arguments, shape) for kind in EXAMPLES for arguments, shape in EXAMPLES[kind][1:]],
 )
-def test_layer(kind: str, arguments: dict[str, Any], input_shape: Any) -> None:
+def test_layer_of_other_arguments(kind: str, arguments: dict[str, Any], input_shape: Any) -> None:
     check_layer({"kind": kind, **arguments}, input_shape)
