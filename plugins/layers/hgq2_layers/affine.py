@@ -108,6 +108,11 @@ class AffineLayer(QLayer):
         """Multiply inputs and kernel."""
         raise NotImplementedError
 
+    def affine(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Multiply inputs and kernel, and add the bias."""
+        outputs = self.product(x, kernel)
+        return outputs if bias is None else outputs + bias
+
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Multiply inputs and kernel, exactly."""
         raise NotImplementedError
@@ -156,9 +161,7 @@ class AffineLayer(QLayer):
         """Compute the equation above."""
         training = bool(training)
         constants = self.constants(training)
-        outputs = self.product(self.input_quantizer.quantize(inputs, training), constants["kernel"])
-        if "bias" in constants:
-            outputs = outputs + constants["bias"]
+        outputs = self.affine(self.input_quantizer.quantize(inputs, training), **constants)
         if self.activation is not keras.activations.linear:
             outputs = self.activation(outputs)
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
