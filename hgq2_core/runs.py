@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
+from filelock import FileLock, Timeout
 
-from hgq2_core.atomic import atomic_path, is_leftover, remove_leftovers
+from hgq2_core.atomic import atomic_path, is_leftover, make_folder, remove_leftovers
 from hgq2_core.checkpoint import Checkpoint
 from hgq2_core.config.model import ModelConfig, load_config
 from hgq2_core.cost import Summary, summary
@@ -18,6 +21,7 @@ from hgq2_core.model_file.load import load_model
 
 CONFIG, MODEL, FROZEN, METRICS = "config.yaml", "model.keras", "frozen.keras", "metrics.json"
 HISTORY, REPORT, FRONT, CHECKPOINT = "history.json", "report.html", "front", "checkpoint.npz"
+LOCK = ".lock"
 
 
 def save(model: keras.Model, path: Path) -> None:
@@ -106,6 +110,24 @@ def report(directory: str | Path) -> dict[str, Any]:
     return {"directory": str(directory), **read_metrics(directory), "summary": summary(load(directory)).to_dict()}
 
 
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep every other process from training in a directory, which is made where it is not there.
+
+    Raises:
+        ConfigError: one trains there now. A process that is killed leaves no lock.
+    """
+    lock = FileLock(make_folder(directory) / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(f"{directory}: another process trains here. Wait for its end, or stop it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def new_directory(directory: str | Path) -> Path:
     """Check that a directory is free for a run: not there, or empty but for what a killed process left.
 
@@ -114,7 +136,7 @@ def new_directory(directory: str | Path) -> Path:
     """
     directory = Path(directory)
     found = list(directory.iterdir()) if directory.is_dir() else []
-    if directory.is_file() or not all(is_leftover(path) for path in found):
+    if directory.is_file() or not all(is_leftover(path) or path.name == LOCK for path in found):
         resume = f" To go on with the run that is there: hgq2 train -o {directory} --resume."
         raise ConfigError(
             f"{directory}: exists and is not empty; a run needs a new directory, nothing is overwritten."

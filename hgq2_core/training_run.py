@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import yaml
 
-from hgq2_core.atomic import make_folder, remove, remove_leftovers, write_json, write_text
+from hgq2_core.atomic import remove, remove_leftovers, write_json, write_text
 from hgq2_core.calibration import calibrate
 from hgq2_core.callbacks import EbopsLog, EpochSeed
 from hgq2_core.checkpoint import Checkpoint, Checkpoints
@@ -38,6 +38,7 @@ from hgq2_core.runs import (
     load_checkpoint,
     load_recorded,
     load_run,
+    locked,
     new_directory,
     read_metrics,
     save,
@@ -78,7 +79,7 @@ def train(
         callbacks: further ones, such as a progress bar; they come last, and keep no state.
 
     Raises:
-        ConfigError: the config names no data or training, or data and model do not fit.
+        ConfigError: the config names no data or training, data and model do not fit, or another process trains there.
         DataError: the data cannot be read.
         WriteError: the directory cannot be written to.
     """
@@ -104,7 +105,7 @@ def resume(
         callbacks: as for `train`.
 
     Raises:
-        ConfigError: the run is finished, or was begun with another config.
+        ConfigError: the run is finished, was begun with another config, or another process trains there.
         ModelFileError: no run there, or a file that is damaged.
         WriteError: the directory cannot be written to.
     """
@@ -116,10 +117,6 @@ def resume(
     start = load_checkpoint(directory)
     if start is not None:
         _check_unfinished(start, training, directory)
-    remove_leftovers(directory)
-    # They tell of fewer epochs; metrics.json, which says that a run is finished, goes first.
-    for name in (METRICS, REPORT, FROZEN):
-        remove(directory / name)
     return _run(config, training, directory, callbacks, start)
 
 
@@ -138,20 +135,37 @@ def _run(
         fit_ranges(model, splits.train.x)
     else:
         start.check(model, directory / CHECKPOINT)
+    with locked(directory):
+        remove_leftovers(directory)
+        # They tell of fewer epochs; metrics.json, which says that a run is finished, goes first.
+        for name in (METRICS, REPORT, FROZEN):
+            remove(directory / name)
+        write_text(directory / CONFIG, yaml.safe_dump(resolved(config, model), sort_keys=False))
+        checkpoints = _train(config, model, splits, training, directory, callbacks, start)
+        return finish(model, splits, directory, checkpoints.last.seconds if checkpoints.last else 0.0)
+
+
+def _train(
+    config: ModelConfig,
+    model: keras.Model,
+    splits: Splits,
+    training: Training,
+    directory: Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+    start: Checkpoint | None,
+) -> Checkpoints:
     history = HistoryLog(directory / HISTORY)
     own = [*training.make_callbacks(), history]
     for callback in own:
         if hasattr(callback, "bind"):
             callback.bind(directory / FRONT, splits)
-    make_folder(directory)
-    write_text(directory / CONFIG, yaml.safe_dump(resolved(config, model), sort_keys=False))
     checkpoints = Checkpoints(directory / CHECKPOINT, own, training.checkpoint_every, start)
     try:
         _fit(model, splits, training, start, [EpochSeed(config.seed), EbopsLog(), *own, checkpoints, *callbacks])
     except BaseException:
         _keep(model, directory, checkpoints, history)
         raise
-    return finish(model, splits, directory, checkpoints.last.seconds if checkpoints.last else 0.0)
+    return checkpoints
 
 
 def _fit(

@@ -17,7 +17,7 @@ from training_runs import DOCUMENT, config, everything
 from hgq2_core import ConfigError, DataError, ModelFileError, WriteError, pace, training_run
 from hgq2_core.checkpoint import Checkpoint
 from hgq2_core.config.model import ModelConfig, load_config
-from hgq2_core.runs import load, load_checkpoint
+from hgq2_core.runs import load, load_checkpoint, locked
 from hgq2_core.training_run import resume, train
 
 
@@ -312,7 +312,23 @@ def test_a_new_run_may_begin_where_one_was_killed_before_it_had_a_config(tmp_pat
     (tmp_path / ".config.0123abcd.partial.yaml").write_text("half")
     with pytest.raises(KeyboardInterrupt):
         train(config(), tmp_path, callbacks=[Stop(0, "begin")])
-    assert {path.name for path in tmp_path.iterdir()} == {"config.yaml", "front"}
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.yaml", "front"}
+
+
+def test_two_processes_do_not_train_in_one_directory(run: Path, fresh_python: Any) -> None:
+    script = f"""
+        import json, pathlib
+        from hgq2_core import ConfigError
+        from hgq2_core.training_run import resume
+        try:
+            resume(pathlib.Path({str(run)!r}))
+        except ConfigError as error:
+            print(json.dumps(str(error)))
+    """
+    with locked(run):
+        message = fresh_python(script)
+    assert message == f"{run}: another process trains here. Wait for its end, or stop it."
+    resume(run)  # the lock is gone with its owner
 
 
 def test_a_new_run_does_not_take_the_place_of_another(run: Path) -> None:
