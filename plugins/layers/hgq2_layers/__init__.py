@@ -8,11 +8,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hgq2_layers.dense import QDense
     from hgq2_layers.einsum_dense import QEinsumDense
+    from hgq2_layers.merging import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
 
 __version__ = "0.1.0"
-__all__ = ["QDense", "QEinsumDense"]
+__all__ = [
+    "QAdd",
+    "QAveragePow2",
+    "QDense",
+    "QEinsumDense",
+    "QMaximum",
+    "QMinimum",
+    "QMultiply",
+    "QSubtract",
+]
 
-_HOMES = {"QDense": "dense", "QEinsumDense": "einsum_dense"}
+_HOMES = {
+    "QAdd": "merging",
+    "QAveragePow2": "merging",
+    "QDense": "dense",
+    "QEinsumDense": "einsum_dense",
+    "QMaximum": "merging",
+    "QMinimum": "merging",
+    "QMultiply": "merging",
+    "QSubtract": "merging",
+}
 
 
 def __getattr__(name: str) -> Any:

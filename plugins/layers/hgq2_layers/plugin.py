@@ -7,8 +7,14 @@ from hgq2_core.hookspecs import hookimpl
 def hgq2_layers() -> dict[str, str]:
     """Offer the quantized layers, and the adapters of Keras' own."""
     return {
+        "add": "hgq2_layers.merging:QAdd",
+        "average_pow2": "hgq2_layers.merging:QAveragePow2",
         "dense": "hgq2_layers.dense:QDense",
         "einsum_dense": "hgq2_layers.einsum_dense:QEinsumDense",
+        "maximum": "hgq2_layers.merging:QMaximum",
+        "minimum": "hgq2_layers.merging:QMinimum",
+        "multiply": "hgq2_layers.merging:QMultiply",
+        "subtract": "hgq2_layers.merging:QSubtract",
         "keras.Activation": "hgq2_layers.adapters:ActivationAdapter",
         "keras.Dropout": "hgq2_layers.adapters:DropoutAdapter",
         "keras.Flatten": "hgq2_layers.adapters:FlattenAdapter",
