@@ -20,6 +20,7 @@ from hgq2_core.config.keras_names import (
     named_class,
     parameters,
     singular,
+    snake,
     try_out,
 )
 from hgq2_core.config.quantizer import QuantizerConfig
@@ -129,10 +130,11 @@ class Kinds:
             return kind
         if f"keras.{kind}" in keras_kinds(self.sort):
             # Also where an adapter is registered under that name, which is no layer.
-            ours = [name.partition(".")[2] for name in registry().names(self.sort) if not is_keras_kind(name)]
+            names = [name.partition(".")[2] for name in registry().names(self.sort) if not is_keras_kind(name)]
+            ours = [name for name in names if name == snake(kind)]
             raise KindError(
                 f"unknown {singular(self.sort)} kind. Received: {kind!r}. "
-                f"Keras' own have a prefix: {f'keras.{kind}'!r}.{nearest(kind, ours)}"
+                f"Keras' own have a prefix: {f'keras.{kind}'!r}.{nearest(snake(kind), ours)}"
             )
         return registry().resolve(self.sort, kind)
 

@@ -13,7 +13,7 @@ from test_model_config import EXAMPLES, FUNCTIONAL, VALID, changed
 from hgq2_core import PluginError, json_schema
 from hgq2_core.config import schema as module
 from hgq2_core.config.files import read_document
-from hgq2_core.config.keras_names import keras_kinds
+from hgq2_core.config.keras_names import is_keras_kind, keras_kinds
 from hgq2_core.config.strict import DEFINITION, Strict
 from hgq2_core.kinds import registry
 
@@ -56,8 +56,10 @@ def test_every_kind_is_there_once(schema: dict) -> None:
     kinds = registry().names("quantizers")
     assert {"fixed_point.kbi", "fixed_point.kif"} <= set(kinds)
     assert names_of(schema, "quantizer") == [name for kind in kinds for name in (kind, kind.partition(".")[2])]
+    ours = [kind for kind in registry().names("layers") if not is_keras_kind(kind)]
+    assert {"layers.dense", "layers.einsum_dense"} <= set(ours)
     layers = names_of(schema, "layer")
-    assert set(layers) == {"layers.dense", "dense", "layers.einsum_dense", "einsum_dense", *keras_kinds("layers")}
+    assert set(layers) == {*ours, *(kind.partition(".")[2] for kind in ours), *keras_kinds("layers")}
     assert {"digits", "training.digits"} <= set(names_of(schema, "dataset"))
     assert {"pareto_front", "keras.EarlyStopping"} <= set(names_of(schema, "callback"))
     for kind in KINDS:

@@ -32,6 +32,14 @@ def interpreted(layer, x):
         (layers.Activation(keras.activations.relu), lambda x: np.maximum(x, 0)),
         (layers.Dropout(0.5), lambda x: x),
         (layers.Flatten(), lambda x: x.reshape(len(x), -1)),
+        (layers.Flatten(data_format="channels_first"), lambda x: x.swapaxes(1, 2).reshape(len(x), -1)),
+        (layers.ReLU(max_value=2.0), lambda x: np.clip(x, 0, 2)),
+        (layers.ReLU(max_value=6.0), lambda x: np.clip(x, 0, 6)),
+        (layers.ReLU(threshold=1.0), lambda x: np.where(x > 1, x, 0)),
+        (layers.ReLU(negative_slope=0.25), lambda x: np.where(x > 0, x, x / 4)),
+        (layers.LeakyReLU(negative_slope=0.25), lambda x: np.where(x > 0, x, x / 4)),
+        (layers.LeakyReLU(negative_slope=2.0), lambda x: np.where(x > 0, x, x * 2)),
+        (layers.LeakyReLU(negative_slope=0.0), lambda x: np.maximum(x, 0)),
         (layers.Reshape((4, 3)), lambda x: x.reshape(len(x), 4, 3)),
         (layers.Reshape((-1, 2)), lambda x: x.reshape(len(x), -1, 2)),
         (layers.Reshape((12,)), lambda x: x.reshape(len(x), 12)),
@@ -49,12 +57,13 @@ def test_exact_arithmetic(layer, function):
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (layers.ReLU(max_value=6.0, name="six"), "six.*max_value=6"),
-        (layers.ReLU(negative_slope=0.1, name="leaky"), "leaky.*negative_slope=0.1"),
-        (layers.ReLU(threshold=1.0, name="late"), "late.*threshold=1"),
+        (layers.ReLU(max_value=0.1, name="tenth"), r"tenth: max_value .* float32 holds\. .*max_value=0\.1"),
+        (layers.ReLU(negative_slope=0.1, name="leaky"), r"leaky: .* power of two\. .*negative_slope=0\.1"),
+        (layers.ReLU(threshold=0.1, name="late"), r"late: threshold .* float32 holds\. .*threshold=0\.1"),
+        (layers.LeakyReLU(name="leaky"), r"leaky: .*LeakyReLU is 0 or a power of two\. .*negative_slope=0\.3"),
         (layers.Activation("tanh", name="bend"), "bend.*'tanh'"),
         (layers.Activation("gelu", name="bend"), "bend.*'gelu'"),
-        (layers.Flatten(data_format="channels_first", name="flat"), "flat.*channels_first"),
+        (layers.Masking(name="hidden"), "hidden.*keras.Masking"),
         (layers.Dense(3, name="plain"), "plain.*keras.Dense"),
         (layers.LayerNormalization(name="norm"), "norm.*keras.LayerNormalization"),
         (layers.Lambda(lambda x: x, name="own"), "own.*keras.Lambda"),
@@ -66,7 +75,7 @@ def test_what_is_not_exact_is_refused(layer, message):
 
 
 def test_the_message_says_what_could_be_used():
-    with pytest.raises(ExactnessError, match=r"keras\.Activation, keras\.Dropout, keras\.Flatten"):
+    with pytest.raises(ExactnessError, match=r"keras\.Activation, keras\.ActivityRegularization, keras\.Add"):
         interpreted(layers.Dense(3), values(2, 3))
 
 

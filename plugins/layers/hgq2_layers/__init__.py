@@ -6,13 +6,45 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hgq2_layers.concatenate import QConcatenate
+    from hgq2_layers.contraction import QDot, QEinsum
     from hgq2_layers.dense import QDense
     from hgq2_layers.einsum_dense import QEinsumDense
+    from hgq2_layers.merging import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
+    from hgq2_layers.reduction import QMeanPow2, QSum
 
 __version__ = "0.1.0"
-__all__ = ["QDense", "QEinsumDense"]
+__all__ = [
+    "QAdd",
+    "QAveragePow2",
+    "QConcatenate",
+    "QDense",
+    "QDot",
+    "QEinsum",
+    "QEinsumDense",
+    "QMaximum",
+    "QMeanPow2",
+    "QMinimum",
+    "QMultiply",
+    "QSubtract",
+    "QSum",
+]
 
-_HOMES = {"QDense": "dense", "QEinsumDense": "einsum_dense"}
+_HOMES = {
+    "QAdd": "merging",
+    "QAveragePow2": "merging",
+    "QConcatenate": "concatenate",
+    "QDense": "dense",
+    "QDot": "contraction",
+    "QEinsum": "contraction",
+    "QEinsumDense": "einsum_dense",
+    "QMaximum": "merging",
+    "QMeanPow2": "reduction",
+    "QMinimum": "merging",
+    "QMultiply": "merging",
+    "QSubtract": "merging",
+    "QSum": "reduction",
+}
 
 
 def __getattr__(name: str) -> Any:

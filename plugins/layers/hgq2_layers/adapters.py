@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import keras
+import numpy as np
 
 from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
@@ -17,7 +19,7 @@ def rectify(arrays: Arrays[A], x: A) -> A:
     return arrays.maximum(x, arrays.constant(0.0))
 
 
-class DropoutAdapter(KerasAdapter):
+class IdentityAdapter(KerasAdapter):
     """y = x in inference."""
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
@@ -28,15 +30,13 @@ class DropoutAdapter(KerasAdapter):
 class FlattenAdapter(KerasAdapter):
     """One axis beside the batch."""
 
-    def check(self, layer: keras.layers.Layer) -> None:
-        """Refuse channels_first, which transposes only where there is more than one spatial axis."""
-        if layer.data_format != "channels_last":
-            raise ExactnessError(f"{layer.name}: Flatten is exact for channels_last. Received: {layer.data_format!r}.")
-
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Reshape to (batch, size)."""
+        """Reshape to (batch, size), the channels last."""
         (x,) = inputs
-        return arrays.reshape(x, (arrays.shape(x)[0], -1))
+        batch, *rest = arrays.shape(x)
+        if layer.data_format == "channels_first" and rest:
+            x = arrays.transpose(x, (0, *range(2, 1 + len(rest)), 1))
+        return arrays.reshape(x, (batch, -1))
 
 
 class ReshapeAdapter(KerasAdapter):
@@ -49,19 +49,60 @@ class ReshapeAdapter(KerasAdapter):
 
 
 class ReLUAdapter(KerasAdapter):
-    """y = max(x, 0)."""
+    """x above the threshold, at most max_value; below it, negative_slope (x - threshold)."""
 
     def check(self, layer: keras.layers.Layer) -> None:
-        """Refuse the arguments that make it another function."""
-        if layer.max_value is not None or layer.negative_slope != 0 or layer.threshold != 0:
-            raise ExactnessError(
-                f"{layer.name}: ReLU is exact without max_value, negative_slope and threshold. Received: "
-                f"max_value={layer.max_value}, negative_slope={layer.negative_slope}, threshold={layer.threshold}."
-            )
+        """Refuse numbers that float32 does not hold, and slopes that would round."""
+        for name in ("max_value", "threshold"):
+            value = getattr(layer, name)
+            if value is not None and float(np.float32(value)) != value:
+                raise ExactnessError(
+                    f"{layer.name}: {name} of an exact ReLU is a number that float32 holds. Received: {name}={value}."
+                )
+        _check_slope(layer)
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Take the maximum with 0."""
-        return rectify(arrays, inputs[0])
+        """Compare and select."""
+        (x,) = inputs
+        threshold = arrays.constant(layer.threshold)
+        outputs = rectify(arrays, x)
+        if layer.threshold:
+            outputs = arrays.select(arrays.less(threshold, x), x, arrays.constant(0.0))
+        if layer.max_value is not None:
+            outputs = arrays.minimum(outputs, arrays.constant(layer.max_value))
+        if layer.negative_slope:
+            below = rectify(arrays, arrays.subtract(threshold, x))
+            outputs = arrays.subtract(outputs, arrays.shift(below, _exponent(layer.negative_slope)))
+        return outputs
+
+
+class LeakyReLUAdapter(KerasAdapter):
+    """x above 0, negative_slope x below."""
+
+    def check(self, layer: keras.layers.Layer) -> None:
+        """Refuse slopes that would round."""
+        _check_slope(layer)
+
+    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
+        """Shift what is below 0."""
+        (x,) = inputs
+        if not layer.negative_slope:
+            return rectify(arrays, x)
+        below = arrays.less(x, arrays.constant(0.0))
+        return arrays.select(below, arrays.shift(x, _exponent(layer.negative_slope)), x)
+
+
+def _check_slope(layer: keras.layers.Layer) -> None:
+    slope = layer.negative_slope
+    if slope and math.frexp(slope)[0] != 0.5:
+        raise ExactnessError(
+            f"{layer.name}: negative_slope of an exact {type(layer).__name__} is 0 or a power of two. "
+            f"Received: negative_slope={slope}."
+        )
+
+
+def _exponent(power: float) -> int:
+    return math.frexp(power)[1] - 1
 
 
 class ActivationAdapter(KerasAdapter):
