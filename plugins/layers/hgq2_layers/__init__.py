@@ -6,13 +6,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hgq2_layers.batch_norm_dense import QBatchNormDense
+    from hgq2_layers.batch_normalization import QBatchNormalization
     from hgq2_layers.dense import QDense
+    from hgq2_layers.dense_batch_norm import QDenseBatchNorm
     from hgq2_layers.einsum_dense import QEinsumDense
+    from hgq2_layers.einsum_dense_batch_norm import QEinsumDenseBatchNorm
 
 __version__ = "0.1.0"
-__all__ = ["QDense", "QEinsumDense"]
+__all__ = [
+    "QBatchNormDense",
+    "QBatchNormalization",
+    "QDense",
+    "QDenseBatchNorm",
+    "QEinsumDense",
+    "QEinsumDenseBatchNorm",
+]
 
-_HOMES = {"QDense": "dense", "QEinsumDense": "einsum_dense"}
+_HOMES = {
+    "QBatchNormDense": "batch_norm_dense",
+    "QBatchNormalization": "batch_normalization",
+    "QDense": "dense",
+    "QDenseBatchNorm": "dense_batch_norm",
+    "QEinsumDense": "einsum_dense",
+    "QEinsumDenseBatchNorm": "einsum_dense_batch_norm",
+}
 
 
 def __getattr__(name: str) -> Any:

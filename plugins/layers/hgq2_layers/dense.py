@@ -59,7 +59,7 @@ class QDense(AffineLayer):
                 f"{self.name}: the last axis of the input, besides the batch, needs a static size. "
                 f"Received: {input_shape}."
             )
-        self.build_parts(input_shape, (features, self.units), (self.units,) if self.use_bias else None)
+        self.build_parts(input_shape, (features, self.units), (self.units,) if self.has_bias() else None)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Replace the last axis by the units."""
