@@ -79,7 +79,7 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
         constants: dict[str, Any] = dict(source.constants())
         for name, variable in copy.constants().items():
             variable.assign(constants[name])
-        copy.ebops_beta.assign(source.ebops_beta)
+        _assign(copy.ebops_beta, source.ebops_beta)
         return
     own = {id(weight) for layer in layers_of(source) if layer is not source for weight in layer.weights}
     theirs = {id(weight) for layer in layers_of(copy) if layer is not copy for weight in layer.weights}
@@ -89,4 +89,9 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
         strict=True,
     )
     for weight, target in pairs:
-        target.assign(weight)
+        _assign(target, weight)
+
+
+def _assign(target: keras.Variable, source: keras.Variable) -> None:
+    # By value: on jax the two would share an array, which is deleted when one of the models has predicted.
+    target.assign(keras.ops.convert_to_numpy(source).copy())

@@ -1,4 +1,4 @@
-"""Quantized layers for Keras 3: `QDense`, `QEinsumDense`, and adapters for Keras' passive layers."""
+"""Quantized layers for Keras 3, from dense to recurrent, and adapters for Keras' passive layers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hgq2_layers.batch_norm_dense import QBatchNormDense
+    from hgq2_layers.batch_normalization import QBatchNormalization
     from hgq2_layers.concatenate import QConcatenate
     from hgq2_layers.contraction import QDot, QEinsum
     from hgq2_layers.dense import QDense
+    from hgq2_layers.dense_batch_norm import QDenseBatchNorm
     from hgq2_layers.einsum_dense import QEinsumDense
+    from hgq2_layers.einsum_dense_batch_norm import QEinsumDenseBatchNorm
     from hgq2_layers.merging import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
     from hgq2_layers.reduction import QMeanPow2, QSum
 
@@ -17,11 +21,15 @@ __version__ = "0.1.0"
 __all__ = [
     "QAdd",
     "QAveragePow2",
+    "QBatchNormDense",
+    "QBatchNormalization",
     "QConcatenate",
     "QDense",
+    "QDenseBatchNorm",
     "QDot",
     "QEinsum",
     "QEinsumDense",
+    "QEinsumDenseBatchNorm",
     "QMaximum",
     "QMeanPow2",
     "QMinimum",
@@ -33,11 +41,15 @@ __all__ = [
 _HOMES = {
     "QAdd": "merging",
     "QAveragePow2": "merging",
+    "QBatchNormDense": "batch_norm_dense",
+    "QBatchNormalization": "batch_normalization",
     "QConcatenate": "concatenate",
     "QDense": "dense",
+    "QDenseBatchNorm": "dense_batch_norm",
     "QDot": "contraction",
     "QEinsum": "contraction",
     "QEinsumDense": "einsum_dense",
+    "QEinsumDenseBatchNorm": "einsum_dense_batch_norm",
     "QMaximum": "merging",
     "QMeanPow2": "reduction",
     "QMinimum": "merging",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, Unpack
 
 import keras
@@ -108,7 +108,7 @@ class AffineLayer(QLayer):
         """Multiply inputs and kernel."""
         raise NotImplementedError
 
-    def affine(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+    def product_and_bias(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
         """Multiply inputs and kernel, and add the bias."""
         outputs = self.product(x, kernel)
         return outputs if bias is None else outputs + bias
@@ -140,18 +140,26 @@ class AffineLayer(QLayer):
         self.kernel_quantizer.build(tuple(kernel_shape))
         self.bias = None
         if bias_shape is not None:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=tuple(bias_shape),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+            self.add_bias(tuple(bias_shape))
             self.bias_quantizer.build(tuple(bias_shape))
         self.built_output_shape = tuple(self.compute_output_shape(tuple(input_shape)))
         if self.output_quantizer is not None:
             self.output_quantizer.build(self.built_output_shape)
         self.built = True
+
+    def add_bias(self, shape: tuple[int, ...]) -> None:
+        """Add the variables that the bias is made of.
+
+        Args:
+            shape: of the bias.
+        """
+        self.bias = self.add_weight(
+            name="bias",
+            shape=shape,
+            initializer=self.bias_initializer,
+            regularizer=self.bias_regularizer,
+            constraint=self.bias_constraint,
+        )
 
     def folded(self) -> dict[str, Tensor]:
         """Give the kernel and the bias."""
@@ -161,7 +169,17 @@ class AffineLayer(QLayer):
         """Compute the equation above."""
         training = bool(training)
         constants = self.constants(training)
-        outputs = self.affine(self.input_quantizer.quantize(inputs, training), **constants)
+        return self.affine(self.input_quantizer.quantize(inputs, training), constants, training)
+
+    def affine(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+        """Compute the outputs from what is quantized already.
+
+        Args:
+            x: quantized inputs.
+            constants: quantized kernel and bias.
+            training: whether the layer is in training.
+        """
+        outputs = self.product_and_bias(x, **constants)
         if self.activation is not keras.activations.linear:
             outputs = self.activation(outputs)
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)

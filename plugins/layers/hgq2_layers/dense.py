@@ -59,7 +59,7 @@ class QDense(AffineLayer):
                 f"{self.name}: the last axis of the input, besides the batch, needs a static size. "
                 f"Received: {input_shape}."
             )
-        self.build_parts(input_shape, (features, self.units), (self.units,) if self.use_bias else None)
+        self.build_parts(input_shape, (features, self.units), (self.units,) if self.has_bias() else None)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Replace the last axis by the units."""
@@ -69,7 +69,7 @@ class QDense(AffineLayer):
         """Multiply over the last axis."""
         return x @ kernel
 
-    def affine(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+    def product_and_bias(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
         """Multiply over the last axis, and add the bias, in one operation where the backend has one."""
         return self.product(x, kernel) if bias is None else tensors.affine(x, kernel, bias)
 

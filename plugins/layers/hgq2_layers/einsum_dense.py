@@ -106,6 +106,10 @@ class QEinsumDense(AffineLayer):
         """Whether there is a bias."""
         return bool(self.bias_axes)
 
+    def bias_letters(self) -> str:
+        """The output axes along which the bias differs."""
+        return self.bias_axes or ""
+
     def kernel_channel_axes(self) -> tuple[int, ...]:
         """The kernel's axes that only the output has."""
         parsed = self._parsed
@@ -126,10 +130,10 @@ class QEinsumDense(AffineLayer):
         sizes.update({letter: size for letter, size in zip(outputs, output_shape, strict=True) if size is not None})
         self._require_static(sizes, kernel, "kernel", input_shape)
         bias_shape = None
-        if self.bias_axes:
-            first = min(outputs.index(letter) for letter in self.bias_axes)
-            self._require_static(sizes, self.bias_axes, "bias", input_shape)
-            bias_shape = [sizes[letter] if letter in self.bias_axes else 1 for letter in outputs[first:]]
+        if letters := self.bias_letters():
+            first = min(outputs.index(letter) for letter in letters)
+            self._require_static(sizes, letters, "bias", input_shape)
+            bias_shape = [sizes[letter] if letter in letters else 1 for letter in outputs[first:]]
         self._letters = inputs, kernel, outputs
         self.build_parts(input_shape, [sizes[letter] for letter in kernel], bias_shape)  # type: ignore[misc, arg-type]
 
