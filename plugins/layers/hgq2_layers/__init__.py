@@ -1,4 +1,4 @@
-"""Quantized layers for Keras 3: `QDense`, `QEinsumDense`, and adapters for Keras' passive layers."""
+"""Quantized layers for Keras 3, such as `QDense` and `QConv2D`, and adapters for Keras' passive layers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hgq2_layers.convolution import QConv1D, QConv2D, QConv3D
     from hgq2_layers.dense import QDense
     from hgq2_layers.einsum_dense import QEinsumDense
 
 __version__ = "0.1.0"
-__all__ = ["QDense", "QEinsumDense"]
+__all__ = ["QConv1D", "QConv2D", "QConv3D", "QDense", "QEinsumDense"]
 
-_HOMES = {"QDense": "dense", "QEinsumDense": "einsum_dense"}
+_HOMES = {
+    "QConv1D": "convolution",
+    "QConv2D": "convolution",
+    "QConv3D": "convolution",
+    "QDense": "dense",
+    "QEinsumDense": "einsum_dense",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,9 @@ from hgq2_core.hookspecs import hookimpl
 def hgq2_layers() -> dict[str, str]:
     """Offer the quantized layers, and the adapters of Keras' own."""
     return {
+        "conv1d": "hgq2_layers.convolution:QConv1D",
+        "conv2d": "hgq2_layers.convolution:QConv2D",
+        "conv3d": "hgq2_layers.convolution:QConv3D",
         "dense": "hgq2_layers.dense:QDense",
         "einsum_dense": "hgq2_layers.einsum_dense:QEinsumDense",
         "keras.Activation": "hgq2_layers.adapters:ActivationAdapter",
