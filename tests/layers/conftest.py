@@ -61,8 +61,8 @@ def independent():
 
 
 @pytest.fixture
-def scatter():
-    """Give the bits of a layer uneven values, and the weights too."""
+def scatter_bits():
+    """Give the bits of a layer uneven values."""
 
     def apply(layer, seed=0):
         rng = np.random.default_rng(seed)
@@ -70,6 +70,17 @@ def scatter():
             for name, variable in named(quantizer).items():
                 low, high = {"b": (0, 7), "i": (-1, 3), "f": (-1, 5), "k": (0, 2)}[name]
                 variable.assign(rng.integers(low, high, size=tuple(variable.shape)).astype(np.float32))
+        return rng
+
+    return apply
+
+
+@pytest.fixture
+def scatter(scatter_bits):
+    """Give the bits of a layer uneven values, and the weights too."""
+
+    def apply(layer, seed=0):
+        rng = scatter_bits(layer, seed)
         for variable in (layer.kernel, layer.bias):
             if variable is not None:
                 variable.assign(rng.normal(size=tuple(variable.shape)).astype(np.float32) * 2)

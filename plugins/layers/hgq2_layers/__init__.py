@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hgq2_layers.batch_normalization import QBatchNormalization
     from hgq2_layers.concatenate import QConcatenate
     from hgq2_layers.contraction import QDot, QEinsum
+    from hgq2_layers.convolution import QConv1D, QConv2D, QConv3D
     from hgq2_layers.dense import QDense
     from hgq2_layers.dense_batch_norm import QDenseBatchNorm
     from hgq2_layers.einsum_dense import QEinsumDense
@@ -24,6 +25,9 @@ __all__ = [
     "QBatchNormDense",
     "QBatchNormalization",
     "QConcatenate",
+    "QConv1D",
+    "QConv2D",
+    "QConv3D",
     "QDense",
     "QDenseBatchNorm",
     "QDot",
@@ -44,6 +48,9 @@ _HOMES = {
     "QBatchNormDense": "batch_norm_dense",
     "QBatchNormalization": "batch_normalization",
     "QConcatenate": "concatenate",
+    "QConv1D": "convolution",
+    "QConv2D": "convolution",
+    "QConv3D": "convolution",
     "QDense": "dense",
     "QDenseBatchNorm": "dense_batch_norm",
     "QDot": "contraction",

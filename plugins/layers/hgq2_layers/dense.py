@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar, Unpack
 
 from hgq2_core import ConfigError, tensors
@@ -69,9 +70,11 @@ class QDense(AffineLayer):
         """Multiply over the last axis."""
         return x @ kernel
 
-    def product_and_bias(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+    def biased_products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
         """Multiply over the last axis, and add the bias, in one operation where the backend has one."""
-        return self.product(x, kernel) if bias is None else tensors.affine(x, kernel, bias)
+        if "bias" in constants:
+            return tensors.affine(x, constants["kernel"], constants["bias"])
+        return super().biased_products(x, constants, training)
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Give sum Bx @ Bk."""
