@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hgq2_layers.dense import QDense
     from hgq2_layers.einsum_dense import QEinsumDense
+    from hgq2_layers.unary_function import QUnaryFunction
 
 __version__ = "0.1.0"
-__all__ = ["QDense", "QEinsumDense"]
+__all__ = ["QDense", "QEinsumDense", "QUnaryFunction"]
 
-_HOMES = {"QDense": "dense", "QEinsumDense": "einsum_dense"}
+_HOMES = {
+    "QDense": "dense",
+    "QEinsumDense": "einsum_dense",
+    "QUnaryFunction": "unary_function",
+}
 
 
 def __getattr__(name: str) -> Any:

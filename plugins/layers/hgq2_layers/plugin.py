@@ -9,6 +9,7 @@ def hgq2_layers() -> dict[str, str]:
     return {
         "dense": "hgq2_layers.dense:QDense",
         "einsum_dense": "hgq2_layers.einsum_dense:QEinsumDense",
+        "unary_function": "hgq2_layers.unary_function:QUnaryFunction",
         "keras.Activation": "hgq2_layers.adapters:ActivationAdapter",
         "keras.Dropout": "hgq2_layers.adapters:DropoutAdapter",
         "keras.Flatten": "hgq2_layers.adapters:FlattenAdapter",
