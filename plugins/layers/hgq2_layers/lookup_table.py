@@ -29,17 +29,15 @@ class LookupTable:
     """table = oq(f(q)), q being what an input quantizer gives: trained as a function, deployed as a finite table.
 
     A part of a `TableLayer`, made by its `add_table`. Not frozen, it computes the function, with gradients. Frozen, it
-    looks up entries that were computed once, for every value that the input quantizer may give. `exact` looks up the
-    same entries.
+    looks up entries that were computed once, for every value that the input quantizer may give; beyond them it takes
+    the nearest. `exact` looks up the same entries.
 
     Args:
         layer: the layer that owns it.
         name: the slot of the table's quantizer, under which the layer stores the entries.
         input_quantizer: its values are the inputs; the layer applies it.
         quantizer: of the entries.
-        function: of a tensor `(..., *own)` of inputs; gives a tensor `(..., *own, *more)`.
-        own: trailing axes of the input whose elements have a table of their own; none where all share one.
-        more: axes that the function adds.
+        function: of a tensor `(..., *own)` of inputs; gives a tensor `(..., *own, *more)`. See `build`.
     """
 
     def __init__(
@@ -62,7 +60,8 @@ class LookupTable:
         """Build the table's quantizer, whose first axis counts entries; the owner calls it in its own `build`.
 
         Args:
-            own: sizes of the trailing axes of the input whose elements have a table of their own.
+            own: sizes of the trailing axes of the input whose elements have a table of their own; none where all
+                share one.
             more: sizes of the axes that the function adds.
         """
         self.own, self.more = own, more
@@ -153,7 +152,7 @@ class LookupTable:
     def _lookup(self, points: Floats, entries: Floats) -> Callable[[Floats], Floats]:
         def function(values: Floats) -> Floats:
             place = np.minimum(np.searchsorted(points, values), len(points) - 1)
-            if not np.array_equal(points[place], values):
+            if not np.array_equal(points[place], np.clip(values, points[0], points[-1])):
                 raise ExactnessError(
                     f"{self.layer.name}.{self.name}: the lookup table has no entry for some input. Its input "
                     "quantizer has changed since the model was frozen: freeze the trainable model again."
