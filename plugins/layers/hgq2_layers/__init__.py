@@ -6,16 +6,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hgq2_layers.activations import QHardTanh, QLeakyReLU, QPReLU, QReLU
     from hgq2_layers.dense import QDense
     from hgq2_layers.einsum_dense import QEinsumDense
-    from hgq2_layers.unary_function import QUnaryFunction
+    from hgq2_layers.embedding import QEmbedding
+    from hgq2_layers.unary_function import QAffineUnaryFunction, QHardSigmoid, QUnaryFunction
 
 __version__ = "0.1.0"
-__all__ = ["QDense", "QEinsumDense", "QUnaryFunction"]
+__all__ = [
+    "QAffineUnaryFunction",
+    "QDense",
+    "QEinsumDense",
+    "QEmbedding",
+    "QHardSigmoid",
+    "QHardTanh",
+    "QLeakyReLU",
+    "QPReLU",
+    "QReLU",
+    "QUnaryFunction",
+]
 
 _HOMES = {
+    "QAffineUnaryFunction": "unary_function",
     "QDense": "dense",
     "QEinsumDense": "einsum_dense",
+    "QEmbedding": "embedding",
+    "QHardSigmoid": "unary_function",
+    "QHardTanh": "activations",
+    "QLeakyReLU": "activations",
+    "QPReLU": "activations",
+    "QReLU": "activations",
     "QUnaryFunction": "unary_function",
 }
 
