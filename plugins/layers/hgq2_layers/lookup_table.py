@@ -22,6 +22,9 @@ Floats = npt.NDArray[np.float64]
 MAX_ENTRIES = 2**16
 """Entries of one table; hardware wants far fewer."""
 
+MAX_LAYER_ENTRIES = 2**24
+"""Entries of all tables that belong together."""
+
 ENTRY_EBOPS = 1e-4
 """What one bit of one entry costs (NUMERICS 7)."""
 
@@ -75,7 +78,8 @@ class LookupTable:
 
     def points(self) -> Tensor:
         """Give the inputs at which there are entries, rising."""
-        points = self.input_quantizer.grid(MAX_ENTRIES)
+        tables = math.prod(self.own) * math.prod(self.more)
+        points = self.input_quantizer.grid(min(MAX_ENTRIES, MAX_LAYER_ENTRIES // tables))
         return keras.ops.convert_to_tensor(points, dtype=self.layer.compute_dtype)
 
     def folded(self) -> Tensor:

@@ -8,7 +8,10 @@ def hgq2_layers() -> dict[str, str]:
     """Offer the quantized layers, and the adapters of Keras' own."""
     return {
         "affine_unary_function": "hgq2_layers.unary_function:QAffineUnaryFunction",
+        "conv1d_lut": "hgq2_layers.conv_lut:QConv1DLUT",
+        "conv2d_lut": "hgq2_layers.conv_lut:QConv2DLUT",
         "dense": "hgq2_layers.dense:QDense",
+        "dense_lut": "hgq2_layers.lut:QDenseLUT",
         "einsum_dense": "hgq2_layers.einsum_dense:QEinsumDense",
         "embedding": "hgq2_layers.embedding:QEmbedding",
         "hard_sigmoid": "hgq2_layers.unary_function:QHardSigmoid",
