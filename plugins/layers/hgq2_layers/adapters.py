@@ -113,7 +113,8 @@ class ActivationAdapter(KerasAdapter):
         if layer.activation not in (keras.activations.relu, keras.activations.linear):
             raise ExactnessError(
                 f"{layer.name}: Activation is exact for 'relu' and 'linear'. "
-                f"Received: {getattr(layer.activation, '__name__', layer.activation)!r}."
+                f"Received: {getattr(layer.activation, '__name__', layer.activation)!r}. Use unary_function "
+                "(QUnaryFunction) in its place, which makes it a lookup table."
             )
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
