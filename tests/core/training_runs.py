@@ -19,7 +19,7 @@ defaults:
 model:
   inputs: {pixels: {shape: [64]}}
   layers:
-    - {kind: dense, name: hidden, units: 3, activation: relu}
+    - {kind: dense, name: hidden, units: 3, activation: relu, kernel_quantizer: {kind: kbi, round_mode: S_RND}}
     - {kind: keras.Dropout, name: unseeded, rate: 0.2}
     - {kind: keras.Dropout, name: seeded, rate: 0.2, seed: 7}
     - {kind: dense, name: logits, units: 10}

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hgq2_core.errors import ConfigError
 
-from .modes import OverflowMode, RoundMode, check_modes, check_round_mode
+from .modes import DETERMINISTIC, OverflowMode, RoundMode, check_modes, check_round_mode
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -24,6 +24,7 @@ ROUNDING: dict[str, Callable[[Floats], Floats]] = {
     "RND_ZERO": lambda z: np.copysign(np.floor(np.ceil(2 * abs(z)) / 2), z),
     "RND_CONV": np.rint,
 }
+ROUNDING |= {stochastic: ROUNDING[mode] for stochastic, mode in DETERMINISTIC.items()}
 
 
 def quantize(
@@ -44,7 +45,7 @@ def quantize(
         k: 1 with a sign bit, else 0; broadcasts against `x`.
         i: integer bits without the sign, possibly negative; broadcasts against `x`.
         f: fraction bits, possibly negative; broadcasts against `x`.
-        round_mode: one of `ROUND_MODES`.
+        round_mode: one of `ROUND_MODES`. There is no training here: S_RND and S_RND_CONV are RND and RND_CONV.
         overflow_mode: one of `OVERFLOW_MODES`.
 
     Returns:

@@ -37,7 +37,7 @@ class FixedPoint(QuantizerConfig):
     Args:
         k: 1 signed, 0 unsigned.
         i: first number of integer bits, the sign not counted.
-        round_mode: onto the grid.
+        round_mode: onto the grid; S_RND and S_RND_CONV draw in training, and are RND and RND_CONV elsewhere.
         overflow_mode: what happens outside the range, decided on the rounded value.
         granularity: which elements have bits of their own.
         i_bounds: bounds of i.

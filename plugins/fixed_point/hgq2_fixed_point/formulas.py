@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from .modes import OverflowMode, RoundMode
+from .modes import DETERMINISTIC, OverflowMode, RoundMode
 
 Tensor = Any
 
@@ -119,6 +119,17 @@ _ROUNDING: dict[str, _Rounding] = {
     "RND_ZERO": _Rounding(_half_to_zero, doubled=True),
     "RND_CONV": _Rounding(_half_even, doubled=False),
 }
+_ROUNDING |= {stochastic: _ROUNDING[mode] for stochastic, mode in DETERMINISTIC.items()}
+
+
+def _stochastic(xp: Operations, x: Tensor, scale: Tensor, u: Tensor) -> Tensor:
+    """Round up where u < z - floor(z).
+
+    The difference is exact, but for -1 < z < 0: there it is rounded to a multiple of 2^-24, or in float64 2^-53.
+    """
+    z = x * scale
+    below = xp.floor(z)
+    return below + xp.cast(u < z - below, xp.dtype(x))
 
 
 @dataclass(frozen=True)
@@ -173,8 +184,10 @@ class Formulas:
         f, b = (fraction - i, fraction) if by_width else (fraction, i + fraction)
         return _Format(k, i, f, xp.power(b, dtype), xp.power(-f, dtype))
 
-    def _round(self, x: Tensor, f: Tensor, round_mode: str) -> Tensor:
-        """The integer nearest to x 2^f."""
+    def _round(self, x: Tensor, f: Tensor, round_mode: str, u: Tensor | None = None) -> Tensor:
+        """The integer nearest to x 2^f, or the one beside it that u draws."""
+        if u is not None:
+            return _stochastic(self.xp, x, self.xp.power(f, self.xp.dtype(x)), u)
         to_integer, doubled = _ROUNDING[round_mode]
         return to_integer(self.xp, x, self.xp.power(f + 1.0 if doubled else f, self.xp.dtype(x)))
 
@@ -182,17 +195,17 @@ class Formulas:
         """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
         return self.xp.floor(width * BELOW_ONE[self.xp.dtype(width)])
 
-    def quantize(self, x: Tensor, k: Tensor, i: Tensor, fraction: Tensor, mode: Mode) -> Tensor:
-        """Round, and bring into the range; NaN passes every comparison."""
+    def quantize(self, x: Tensor, k: Tensor, i: Tensor, fraction: Tensor, u: Tensor | None, mode: Mode) -> Tensor:
+        """Round, as u draws where it is given, and bring into the range; NaN passes every comparison."""
         xp, fmt = self.xp, self._format(x, k, i, fraction, mode.by_width)
         if mode.wraps:
             alive = xp.cast(fmt.width * (1.0 + fmt.k) > 1.0, xp.dtype(x))
             if mode.training:
-                return self._round(x, fmt.f, mode.round_mode) * (fmt.step * alive)
+                return self._round(x, fmt.f, mode.round_mode, u) * (fmt.step * alive)
             return self._wrap(x, fmt, alive, mode)
         highest = self._highest(fmt.width)
         lowest = -fmt.k * (highest if mode.overflow_mode == "SAT_SYM" else xp.floor(fmt.width))
-        q = self._round(x, fmt.f, mode.round_mode)
+        q = self._round(x, fmt.f, mode.round_mode, u)
         above, below = (0.0, 0.0) if mode.overflow_mode == "SAT_ZERO" else (highest, lowest)
         return xp.where(q > highest, above, xp.where(q < lowest, below, q)) * fmt.step
 
@@ -241,21 +254,30 @@ class Formulas:
         of_x = xp.where(above | below, 0.0, grad)
         return of_x, xp.sum_to(grad * d_i, i) * ln2, xp.sum_to(grad * d_f, fraction) * ln2
 
-    def needed(self, x: Tensor, fraction: Tensor, axes: tuple[int, ...], signed: bool, mode: Mode) -> Tensor:
+    def needed(
+        self, x: Tensor, fraction: Tensor, axes: tuple[int, ...], signed: bool, mode: Mode, u: Tensor | None = None
+    ) -> Tensor:
         """The smallest i that holds the values after rounding; -inf where none is nonzero."""
         xp, dtype = self.xp, self.xp.dtype(x)
-        low, high = xp.minimum(xp.least(x, axes), 0.0), xp.maximum(xp.largest(x, axes), 0.0)
+        # The extremes are enough, but not where each value draws for itself.
+        low, high = (xp.least(x, axes), xp.largest(x, axes)) if u is None else (x, x)
+        low, high = xp.minimum(low, 0.0), xp.maximum(high, 0.0)
         low, bits = low if signed else 0.0 * high, xp.half_even(xp.cast(fraction, dtype))
-        return (self._for_width if mode.by_width else self._for_fraction)(low, high, bits, signed, mode.round_mode)
+        i = (self._for_width if mode.by_width else self._for_fraction)(low, high, bits, signed, mode.round_mode, u)
+        return i if u is None else xp.largest(i, axes)
 
-    def _for_fraction(self, low: Tensor, high: Tensor, f: Tensor, signed: bool, round_mode: str) -> Tensor:
+    def _for_fraction(
+        self, low: Tensor, high: Tensor, f: Tensor, signed: bool, round_mode: str, u: Tensor | None
+    ) -> Tensor:
         xp = self.xp
-        low, high = self._round(low, f, round_mode), self._round(high, f, round_mode)
+        low, high = self._round(low, f, round_mode, u), self._round(high, f, round_mode, u)
         # Of negative integers, -2^n itself is in range: an exponent is read a hair below the magnitude.
         most = xp.maximum(high, -low * BELOW_ONE[xp.dtype(low)])
         return xp.where(most > 0, xp.exponent(most) - f, -math.inf)
 
-    def _for_width(self, low: Tensor, high: Tensor, b: Tensor, signed: bool, round_mode: str) -> Tensor:
+    def _for_width(
+        self, low: Tensor, high: Tensor, b: Tensor, signed: bool, round_mode: str, u: Tensor | None
+    ) -> Tensor:
         """With 2^(e-1) <= |v| < 2^e and f = b - i, i is e.
 
         It is e + 1 where a positive value rounds up to 2^e; e - 1 where a negative one rounds to -2^(e-1) exactly with
@@ -264,14 +286,23 @@ class Formulas:
         xp, dtype = self.xp, self.xp.dtype(high)
         width, bits_left = xp.power(b, dtype), b > (-1.0 if signed else 0.0)
         e = xp.exponent(high)
-        carried = xp.cast(self._round(high, b - e, round_mode) >= width, dtype)
+        carried = xp.cast(self._round(high, b - e, round_mode, u) >= width, dtype)
         above = xp.where((high > 0) & bits_left, e + carried, -math.inf)
         e = xp.exponent(-low)
-        held = xp.cast(self._round(low, b - e + 1.0, round_mode) >= -width, dtype)
+        held = xp.cast(self._round(low, b - e + 1.0, round_mode, u) >= -width, dtype)
         return xp.maximum(above, xp.where((low < 0) & bits_left, e - held, -math.inf))
 
-    def negative(self, x: Tensor, k: Tensor, i: Tensor, fraction: Tensor, axes: tuple[int, ...], mode: Mode) -> Tensor:
+    def negative(
+        self,
+        x: Tensor,
+        k: Tensor,
+        i: Tensor,
+        fraction: Tensor,
+        axes: tuple[int, ...],
+        mode: Mode,
+        u: Tensor | None = None,
+    ) -> Tensor:
         """Whether any value is negative after rounding."""
-        low = self.xp.least(x, axes)
+        low = self.xp.least(x, axes) if u is None else x
         fmt = self._format(low, k, i, fraction, mode.by_width)
-        return self._round(low, fmt.f, mode.round_mode) < 0
+        return self.xp.least(self._round(low, fmt.f, mode.round_mode, u), axes) < 0

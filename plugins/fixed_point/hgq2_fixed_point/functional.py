@@ -8,6 +8,7 @@ from typing import Any
 
 from .formulas import Formulas, Mode, Operations
 from .modes import OverflowMode, RoundMode, check_modes
+from .stochastic import Seed, draw, training_seed
 
 Tensor = Any
 
@@ -22,15 +23,16 @@ class Functions:
     """
 
     formulas: Formulas
-    differentiable: Callable[[Tensor, Tensor, Tensor, Tensor, Mode], Tensor]
+    differentiable: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None, Mode], Tensor]
 
     @property
     def _xp(self) -> Operations:
         return self.formulas.xp
 
-    def _quantize(self, x: Any, k: Any, i: Any, fraction: Any, mode: Mode) -> Tensor:
+    def _quantize(self, x: Any, k: Any, i: Any, fraction: Any, mode: Mode, seed: Seed | None) -> Tensor:
         check_modes(mode.round_mode, mode.overflow_mode)
-        return self.differentiable(*map(self._xp.tensor, (x, k, i, fraction)), mode)
+        x, k, i, fraction = map(self._xp.tensor, (x, k, i, fraction))
+        return self.differentiable(x, k, i, fraction, draw(x, mode.round_mode, seed), mode)
 
     def quantize(
         self,
@@ -42,9 +44,11 @@ class Functions:
         overflow_mode: OverflowMode = "WRAP",
         *,
         training: bool = False,
+        seed: Seed | None = None,
     ) -> Tensor:
         """See `hgq2_fixed_point.ops.quantize`."""
-        return self._quantize(x, k, i, f, Mode(round_mode, overflow_mode, training=training))
+        mode = Mode(round_mode, overflow_mode, training=training)
+        return self._quantize(x, k, i, f, mode, training_seed(round_mode, training, seed))
 
     def quantize_kbi(
         self,
@@ -56,9 +60,11 @@ class Functions:
         overflow_mode: OverflowMode = "WRAP",
         *,
         training: bool = False,
+        seed: Seed | None = None,
     ) -> Tensor:
         """See `hgq2_fixed_point.ops.quantize_kbi`."""
-        return self._quantize(x, k, i, b, Mode(round_mode, overflow_mode, by_width=True, training=training))
+        mode = Mode(round_mode, overflow_mode, by_width=True, training=training)
+        return self._quantize(x, k, i, b, mode, training_seed(round_mode, training, seed))
 
     def quantize_counted(
         self,
@@ -73,10 +79,11 @@ class Functions:
         offset: float,
         regularizers: tuple[float, float],
         gradient_scale: float = 1.0,
+        seed: Seed | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `hgq2_fixed_point.ops.quantize_counted`."""
         mode = Mode(round_mode, overflow_mode, by_width, gradient_scale=gradient_scale)
-        return self._quantize(x, k, i, fraction, mode), *self._cost(i, fraction, by_width, offset, regularizers)
+        return self._quantize(x, k, i, fraction, mode, seed), *self._cost(i, fraction, by_width, offset, regularizers)
 
     def _cost(
         self, i: Any, fraction: Any, by_width: bool, offset: float, regularizers: tuple[float, float]
@@ -105,10 +112,11 @@ class Functions:
         round_mode: RoundMode,
         axes: tuple[int, ...],
         bounds: tuple[float, float],
+        u: Tensor | None = None,
     ) -> Tensor:
         """See `hgq2_fixed_point.ops.follow`."""
         x, fraction = (self._xp.constant(self._xp.tensor(v)) for v in (x, fraction))
-        i = self.formulas.needed(x, fraction, axes, signed, Mode(round_mode, "SAT", by_width))
+        i = self.formulas.needed(x, fraction, axes, signed, Mode(round_mode, "SAT", by_width), u)
         return self._bounded(i, bounds)
 
     def _bounded(self, i: Tensor, bounds: tuple[float, float]) -> Tensor:
@@ -127,11 +135,17 @@ class Functions:
         bounds: tuple[float, float],
         regularizer: float,
         gradient_scale: float = 1.0,
+        seed: Seed | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """See `hgq2_fixed_point.ops.quantize_following`."""
-        i = self.follow(x, fraction, by_width=by_width, signed=signed, round_mode=round_mode, axes=axes, bounds=bounds)
         mode = Mode(round_mode, "SAT", by_width, upper=float(round(bounds[1])), gradient_scale=gradient_scale)
-        q = self._quantize(x, float(signed), i, fraction, mode)
+        check_modes(mode.round_mode, mode.overflow_mode)
+        x, k, fraction = map(self._xp.tensor, (x, float(signed), fraction))
+        u = draw(x, round_mode, seed)
+        i = self.follow(
+            x, fraction, by_width=by_width, signed=signed, round_mode=round_mode, axes=axes, bounds=bounds, u=u
+        )
+        q = self.differentiable(x, k, i, fraction, u, mode)
         return q, *self._cost(i, fraction, by_width, 0.0, (0.0, regularizer))
 
     def quantize_tracking(
@@ -148,13 +162,16 @@ class Functions:
         bounds: tuple[float, float],
         regularizer: float,
         gradient_scale: float = 1.0,
+        seed: Seed | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """See `hgq2_fixed_point.ops.quantize_tracking`."""
         xp, mode = self._xp, Mode(round_mode, "WRAP", by_width, training=True, gradient_scale=gradient_scale)
+        check_modes(mode.round_mode, mode.overflow_mode)
         x, k, i, fraction = map(xp.tensor, (x, k, i, fraction))
+        u = draw(x, round_mode, seed)
         seen, bits = xp.constant(x), xp.constant(fraction)
-        needed = self.formulas.needed(seen, bits, axes, True, mode)
+        needed = self.formulas.needed(seen, bits, axes, True, mode, u)
         i = self._bounded(xp.maximum(xp.cast(i - decay, xp.dtype(needed)), needed), bounds)
-        k = xp.maximum(k, xp.cast(self.formulas.negative(seen, k, i, bits, axes, mode), "float32"))
-        q = self._quantize(x, k, i, fraction, mode)
+        k = xp.maximum(k, xp.cast(self.formulas.negative(seen, k, i, bits, axes, mode, u), "float32"))
+        q = self.differentiable(x, k, i, fraction, u, mode)
         return q, *self._cost(i, fraction, by_width, 0.0, (0.0, regularizer)), i, k

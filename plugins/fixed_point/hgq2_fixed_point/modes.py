@@ -6,12 +6,15 @@ from typing import Literal, get_args
 
 from hgq2_core.errors import ConfigError, listing, nearest
 
-RoundMode = Literal["TRN", "TRN_ZERO", "RND", "RND_ZERO", "RND_INF", "RND_MIN_INF", "RND_CONV"]
+RoundMode = Literal["TRN", "TRN_ZERO", "RND", "RND_ZERO", "RND_INF", "RND_MIN_INF", "RND_CONV", "S_RND", "S_RND_CONV"]
 OverflowMode = Literal["WRAP", "SAT", "SAT_SYM", "SAT_ZERO", "WRAP_SM"]
 
 ROUND_MODES: tuple[RoundMode, ...] = get_args(RoundMode)
 OVERFLOW_MODES: tuple[OverflowMode, ...] = get_args(OverflowMode)
 WRAP_SM_ROUND_MODES: tuple[RoundMode, ...] = ("RND", "RND_CONV")
+
+DETERMINISTIC: dict[str, RoundMode] = {"S_RND": "RND", "S_RND_CONV": "RND_CONV"}
+"""The modes that are stochastic in training, and how they round elsewhere."""
 
 
 def _check_name(argument: str, received: object, allowed: tuple[str, ...]) -> None:

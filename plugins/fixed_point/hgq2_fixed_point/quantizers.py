@@ -20,10 +20,12 @@ from hgq2_core.tensors import reshape
 from hgq2_fixed_point import ops
 from hgq2_fixed_point.arithmetic import quantize
 from hgq2_fixed_point.config import BITS_LIMIT, KBI, KIF, FitTo, FixedPoint
+from hgq2_fixed_point.modes import DETERMINISTIC
 
 A = TypeVar("A")
 C = TypeVar("C", bound=FixedPoint)
 Tensor = Any
+Seed = keras.random.SeedGenerator
 
 WRAPPING = ("WRAP", "WRAP_SM")
 COUNTS_SIGN = ("SAT", "SAT_ZERO")
@@ -50,6 +52,8 @@ class FixedPointQuantizer(Quantizer[C]):
             )
         # Inside its own range a value never wraps; beyond the bound on i it saturates.
         self.overflow_mode = "SAT" if self.follows_values else config.overflow_mode
+        # Without a seed of its own it takes one from Python's generator, which a model's config has seeded by then.
+        self.seed_generator = keras.random.SeedGenerator() if config.round_mode in DETERMINISTIC else None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the bit variables.
@@ -95,10 +99,11 @@ class FixedPointQuantizer(Quantizer[C]):
         if present == "fit" and self.config.fit_to is not None:
             self.fit_range(x, self.config.fit_to)
         calibrating = present == "calibrate"
+        seed = self.seed_generator if training and not calibrating else None
         if self.tracks_range and (training or calibrating):
-            q, bits, paid = self.quantize_tracking(x, 0.0 if calibrating else self.config.i_decay)
+            q, bits, paid = self.quantize_tracking(x, 0.0 if calibrating else self.config.i_decay, seed)
         elif self.follows_values:
-            q, bits, paid = self.quantize_following(x)
+            q, bits, paid = self.quantize_following(x, seed)
         else:
             q, bits, paid = ops.quantize_counted(
                 x,
@@ -111,12 +116,13 @@ class FixedPointQuantizer(Quantizer[C]):
                 offset=self.counted_sign,
                 regularizers=self.regularizers,
                 gradient_scale=self.gradient_scale,
+                seed=seed,
             )
         self.shared.offer(bits, paid)
         return q if self.noise is None or not training else self.noise * q + (1.0 - self.noise) * x
 
-    def quantize_following(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantize with the range that the present values need."""
+    def quantize_following(self, x: Tensor, seed: Seed | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantize with the range that the present values need; with a seed, as the mode draws."""
         config = self.config
         outputs: tuple[Tensor, Tensor, Tensor] = ops.quantize_following(
             x,
@@ -128,10 +134,11 @@ class FixedPointQuantizer(Quantizer[C]):
             bounds=config.i_bounds,
             regularizer=self.regularizers[1],
             gradient_scale=self.gradient_scale,
+            seed=seed,
         )
         return outputs
 
-    def quantize_tracking(self, x: Tensor, decay: float) -> tuple[Tensor, Tensor, Tensor]:
+    def quantize_tracking(self, x: Tensor, decay: float, seed: Seed | None) -> tuple[Tensor, Tensor, Tensor]:
         """Let i and k follow the values, and quantize with them: i sinks by `decay`, and grows at once to hold all."""
         config = self.config
         q, bits, paid, i, k = ops.quantize_tracking(
@@ -146,6 +153,7 @@ class FixedPointQuantizer(Quantizer[C]):
             bounds=config.i_bounds,
             regularizer=self.regularizers[1],
             gradient_scale=self.gradient_scale,
+            seed=seed,
         )
         self.i.assign(i)
         self.sign.assign(k)
@@ -210,7 +218,9 @@ class FixedPointQuantizer(Quantizer[C]):
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """State the arithmetic: round to 2^-f, then bring into the range of (k, i, f)."""
         bits = self.format()
-        return arrays.quantize(x, bits["k"], bits["i"], bits["f"], self.config.round_mode, self.overflow_mode)
+        round_mode = self.config.round_mode
+        twin = DETERMINISTIC.get(round_mode, round_mode)
+        return arrays.quantize(x, bits["k"], bits["i"], bits["f"], twin, self.overflow_mode)
 
     def grid(self, most: int) -> np.ndarray:
         """Give the multiples of the finest step within the widest range."""

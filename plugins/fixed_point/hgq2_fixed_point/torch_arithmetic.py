@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .modes import DETERMINISTIC
+
 # Operands of every step: on small tensors, a Python number costs three times the operation.
 NOTHING, HALF, ONE, TWO = (torch.tensor(value) for value in (0.0, 0.5, 1.0, 2.0))
 
@@ -97,6 +99,7 @@ _ROUNDING: dict[str, _Rounding] = {
     "RND_ZERO": _Rounding(_half_to_zero, doubled=True),
     "RND_CONV": _Rounding(_half_even, doubled=False),
 }
+_ROUNDING |= {stochastic: _ROUNDING[mode] for stochastic, mode in DETERMINISTIC.items()}
 
 
 class Format(NamedTuple):
@@ -128,8 +131,21 @@ def make_format(k: Tensor | float, i: Tensor, fraction: Tensor, by_width: bool, 
     return Format(k, scale, scale.reciprocal(), width)
 
 
-def to_integers(x: Tensor, scale: Tensor, round_mode: str) -> Tensor:
-    """Bring to the scale and round to integers; overwrites the scale."""
+def _stochastic(x: Tensor, scale: Tensor, u: Tensor) -> Tensor:
+    """Round up where u < z - floor(z); u is kept.
+
+    The difference is exact, but for -1 < z < 0: there it is rounded to a multiple of the steps of u.
+    """
+    z = x * scale
+    q = z.floor()
+    z.sub_(q)
+    return q.add_(torch.lt(u, z, out=z))
+
+
+def to_integers(x: Tensor, scale: Tensor, round_mode: str, u: Tensor | None = None) -> Tensor:
+    """Bring to the scale and round to integers, as u draws where it is given; overwrites the scale."""
+    if u is not None:
+        return _stochastic(x, scale, u)
     to_integer, doubled = _ROUNDING[round_mode]
     return to_integer(x, scale.mul_(TWO) if doubled else scale)
 

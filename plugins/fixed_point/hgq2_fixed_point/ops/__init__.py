@@ -12,6 +12,7 @@ import keras
 from hgq2_core.errors import ConfigError, listing
 
 from ..modes import OverflowMode, RoundMode
+from ..stochastic import Seed
 
 Tensor = Any
 
@@ -39,6 +40,7 @@ def quantize(
     overflow_mode: OverflowMode = "WRAP",
     *,
     training: bool = False,
+    seed: Seed | None = None,
 ) -> Tensor:
     """Quantize to the fixed-point format (k, i, f), with the surrogate gradients of NUMERICS.md §2 for x, i and f.
 
@@ -50,15 +52,19 @@ def quantize(
         f: fraction bits; used rounded half to even, straight through.
         round_mode: one of `ROUND_MODES`.
         overflow_mode: one of `OVERFLOW_MODES`. WRAP and WRAP_SM give no gradient for `i`.
-        training: WRAP and WRAP_SM round only, without wrapping.
+        training: WRAP and WRAP_SM round only, without wrapping; S_RND and S_RND_CONV draw, and are RND and RND_CONV
+            otherwise.
+        seed: what stochastic rounding draws from in training: a `keras.random.SeedGenerator`, or an integer, which
+            draws the same numbers in every call.
 
     Returns:
         A tensor of the shape of `x`. It is exact for formats of at most 24 bits in float32 and 53 in float64.
 
     Raises:
-        ConfigError: a mode is unknown, or WRAP_SM is combined with a rounding it is not defined for.
+        ConfigError: a mode is unknown, WRAP_SM is combined with a rounding it is not defined for, or a stochastic mode
+            has no seed in training.
     """
-    return _backend.quantize(x, k, i, f, round_mode, overflow_mode, training=training)
+    return _backend.quantize(x, k, i, f, round_mode, overflow_mode, training=training, seed=seed)
 
 
 def quantize_kbi(
@@ -70,6 +76,7 @@ def quantize_kbi(
     overflow_mode: OverflowMode = "WRAP",
     *,
     training: bool = False,
+    seed: Seed | None = None,
 ) -> Tensor:
     """Quantize to (k, i, f = b - i), with gradients for x, b and i: dq/db = dq/df and dq/di|b = dq/di|f - dq/df.
 
@@ -81,6 +88,7 @@ def quantize_kbi(
         round_mode: as in `quantize`.
         overflow_mode: as in `quantize`.
         training: as in `quantize`.
+        seed: as in `quantize`.
 
     Returns:
         A tensor of the shape of `x`.
@@ -88,7 +96,7 @@ def quantize_kbi(
     Raises:
         ConfigError: as in `quantize`.
     """
-    return _backend.quantize_kbi(x, k, b, i, round_mode, overflow_mode, training=training)
+    return _backend.quantize_kbi(x, k, b, i, round_mode, overflow_mode, training=training, seed=seed)
 
 
 def quantize_counted(
@@ -103,6 +111,7 @@ def quantize_counted(
     offset: float,
     regularizers: tuple[float, float],
     gradient_scale: float = 1.0,
+    seed: Seed | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Quantize for inference, or with a range that is not state, and count the bits in the same step.
 
@@ -117,6 +126,7 @@ def quantize_counted(
         offset: bits counted on top, such as the sign.
         regularizers: coefficients of i and `fraction`; 0 for i where it is no variable.
         gradient_scale: factor of the quantized values' gradients for i and `fraction`.
+        seed: with one, stochastic modes draw.
 
     Returns:
         The quantized values; max(0, i + f + offset) of the shape of the bits (NUMERICS.md §7); and the sum of i and
@@ -133,6 +143,7 @@ def quantize_counted(
         offset=offset,
         regularizers=regularizers,
         gradient_scale=gradient_scale,
+        seed=seed,
     )
 
 
@@ -201,6 +212,7 @@ def quantize_following(
     bounds: tuple[float, float],
     regularizer: float,
     gradient_scale: float = 1.0,
+    seed: Seed | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Quantize with the smallest i that holds the present values (NUMERICS.md §3), and count the bits.
 
@@ -216,6 +228,7 @@ def quantize_following(
         bounds: as in `follow`.
         regularizer: coefficient of `fraction`.
         gradient_scale: factor of the quantized values' gradient for `fraction`.
+        seed: with one, stochastic modes draw, and i holds what they have drawn.
 
     Returns:
         The quantized values; max(0, i + f) of the shape of the bits; and the sum of `fraction` times its regularizer, a
@@ -231,6 +244,7 @@ def quantize_following(
         bounds=bounds,
         regularizer=regularizer,
         gradient_scale=gradient_scale,
+        seed=seed,
     )
 
 
@@ -247,6 +261,7 @@ def quantize_tracking(
     bounds: tuple[float, float],
     regularizer: float,
     gradient_scale: float = 1.0,
+    seed: Seed | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Let a range follow the values (NUMERICS.md §3), and quantize with it: rounded, not wrapped.
 
@@ -264,6 +279,7 @@ def quantize_tracking(
         bounds: of i.
         regularizer: coefficient of `fraction`.
         gradient_scale: factor of the quantized values' gradient for `fraction`.
+        seed: with one, stochastic modes draw, and i holds what they have drawn.
 
     Returns:
         The quantized values, the bits that the cost counts, and the sum of `fraction` times its regularizer, with
@@ -281,4 +297,5 @@ def quantize_tracking(
         bounds=bounds,
         regularizer=regularizer,
         gradient_scale=gradient_scale,
+        seed=seed,
     )

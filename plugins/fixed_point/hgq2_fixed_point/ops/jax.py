@@ -59,20 +59,22 @@ class _Operations:
 _formulas = Formulas(_Operations())
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _quantize(x: Array, k: Array, i: Array, fraction: Array, mode: Mode) -> Array:
-    return _formulas.quantize(x, k, i, fraction, mode)
+@partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _quantize(x: Array, k: Array, i: Array, fraction: Array, u: Array | None, mode: Mode) -> Array:
+    return _formulas.quantize(x, k, i, fraction, u, mode)
 
 
-def _forward(x: Array, k: Array, i: Array, fraction: Array, mode: Mode) -> tuple[Array, tuple[Array, ...]]:
-    q = _quantize(x, k, i, fraction, mode)
+def _forward(
+    x: Array, k: Array, i: Array, fraction: Array, u: Array | None, mode: Mode
+) -> tuple[Array, tuple[Array, ...]]:
+    q = _quantize(x, k, i, fraction, u, mode)
     return q, (x, q, k, i, fraction)
 
 
 def _backward(mode: Mode, saved: tuple[Array, ...], grad: Array) -> tuple[Any, ...]:
     x, q, k, i, fraction = saved
     grad_x, grad_i, grad_fraction = _formulas.gradients(grad, x, q, k, i, fraction, mode)
-    return _formulas.xp.sum_to(grad_x, x), jnp.zeros_like(k), grad_i, grad_fraction
+    return _formulas.xp.sum_to(grad_x, x), jnp.zeros_like(k), grad_i, grad_fraction, None
 
 
 _quantize.defvjp(_forward, _backward)

@@ -59,10 +59,10 @@ class _Operations:
 _formulas = Formulas(_Operations())
 
 
-def _quantize(x: Tensor, k: Tensor, i: Tensor, fraction: Tensor, mode: Mode) -> Tensor:
+def _quantize(x: Tensor, k: Tensor, i: Tensor, fraction: Tensor, u: Tensor | None, mode: Mode) -> Tensor:
     @tf.custom_gradient
     def quantized(x: Tensor, k: Tensor, i: Tensor, fraction: Tensor) -> Any:
-        q = _formulas.quantize(x, k, i, fraction, mode)
+        q = _formulas.quantize(x, k, i, fraction, u, mode)
 
         def gradient(grad: Tensor) -> tuple[Tensor | None, ...]:
             grad_x, grad_i, grad_fraction = _formulas.gradients(grad, x, q, k, i, fraction, mode)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..modes import OverflowMode, RoundMode, check_modes
+from ..stochastic import Seed, draw, training_seed
 from ..torch_arithmetic import (
     LAYOUTS,
     NOTHING,
@@ -62,6 +63,7 @@ class _Quantize(torch.autograd.Function):
         offset: float,
         regularizers: tuple[float, float],
         gradient_scale: float,
+        u: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         ctx.regularizers, ctx.ln2 = regularizers, _ln2(gradient_scale)
@@ -74,7 +76,7 @@ class _Quantize(torch.autograd.Function):
         fmt = make_format(k, i, fraction, by_width, x.dtype)
         if ctx.wraps:
             if training:
-                q = to_integers(x, fmt.scale, round_mode).mul_(fmt.step * fmt.alive)
+                q = to_integers(x, fmt.scale, round_mode, u).mul_(fmt.step * fmt.alive)
             else:
                 q = wrap(x, fmt, round_mode, overflow_mode)
             if ctx.needs_input_grad[3]:
@@ -82,7 +84,7 @@ class _Quantize(torch.autograd.Function):
             return q, bits, paid
         highest = highest_integer(fmt.width)
         lowest = _negated(highest if ctx.symmetric else fmt.width.floor(), k)
-        q = to_integers(x, fmt.scale, round_mode)
+        q = to_integers(x, fmt.scale, round_mode, u)
         if overflow_mode == "SAT_ZERO":
             q.masked_fill_((q < lowest) | (q > highest), 0.0)
         else:
@@ -122,7 +124,7 @@ class _Quantize(torch.autograd.Function):
             grad_i = _plus_everywhere(grad_i, grad_paid, for_i, i_shape) if needs_i else None
             grad_fraction = _plus_everywhere(grad_fraction, grad_paid, for_fraction, fraction_shape)
         grad_x = _sum_to(grad_x, x_shape) if needs_x and grad_x is not None else None
-        return grad_x, None, grad_i, grad_fraction, None, None, None, None, None, None, None
+        return grad_x, None, grad_i, grad_fraction, None, None, None, None, None, None, None, None
 
 
 def _saturating_gradients(ctx: Any, grad: Tensor, bits_too: bool) -> tuple[Tensor, Any, Any]:
@@ -194,10 +196,12 @@ def quantize(
     overflow_mode: OverflowMode = "WRAP",
     *,
     training: bool = False,
+    seed: Seed | None = None,
 ) -> Tensor:
     """See `hgq2_fixed_point.ops.quantize`."""
     check_modes(round_mode, overflow_mode)
-    return _quantize(x, k, i, f, round_mode, overflow_mode, training=training, by_width=False)[0]
+    seed = training_seed(round_mode, training, seed)
+    return _quantize(x, k, i, f, round_mode, overflow_mode, training=training, by_width=False, seed=seed)[0]
 
 
 def quantize_kbi(
@@ -209,10 +213,12 @@ def quantize_kbi(
     overflow_mode: OverflowMode = "WRAP",
     *,
     training: bool = False,
+    seed: Seed | None = None,
 ) -> Tensor:
     """See `hgq2_fixed_point.ops.quantize_kbi`."""
     check_modes(round_mode, overflow_mode)
-    return _quantize(x, k, i, b, round_mode, overflow_mode, training=training, by_width=True)[0]
+    seed = training_seed(round_mode, training, seed)
+    return _quantize(x, k, i, b, round_mode, overflow_mode, training=training, by_width=True, seed=seed)[0]
 
 
 def quantize_counted(
@@ -227,6 +233,7 @@ def quantize_counted(
     offset: float,
     regularizers: tuple[float, float],
     gradient_scale: float = 1.0,
+    seed: Seed | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `hgq2_fixed_point.ops.quantize_counted`."""
     return _quantize(
@@ -240,6 +247,7 @@ def quantize_counted(
         offset=offset,
         regularizers=regularizers,
         gradient_scale=gradient_scale,
+        seed=seed,
     )
 
 
@@ -256,10 +264,13 @@ def _quantize(
     offset: float = 0.0,
     regularizers: tuple[float, float] = (0.0, 0.0),
     gradient_scale: float = 1.0,
+    seed: Seed | None = None,
+    u: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     x, k, i, fraction = _values(x), _sign(k), _tensor(i), _tensor(fraction)
+    u = draw(x, round_mode, seed) if u is None else u
     outputs: tuple[Tensor, Tensor, Tensor] = _Quantize.apply(
-        x, k, i, fraction, round_mode, overflow_mode, training, by_width, offset, regularizers, gradient_scale
+        x, k, i, fraction, round_mode, overflow_mode, training, by_width, offset, regularizers, gradient_scale, u
     )
     return outputs
 
@@ -285,6 +296,10 @@ def _extremes(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return (x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)) if axes else (x, x)
 
 
+def _least(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return x.amin(axes, keepdim=True) if axes else x
+
+
 def _integer_bits(low: Tensor, high: Tensor, f: Tensor) -> Tensor:
     """The smallest i whose range holds integers n as n * 2^-f; -inf where none is nonzero."""
     # Of negative integers, -2^n itself is in range: an exponent is read a hair below the magnitude.
@@ -292,32 +307,41 @@ def _integer_bits(low: Tensor, high: Tensor, f: Tensor) -> Tensor:
     return torch.where(largest > NOTHING, torch.frexp(largest).exponent - f, NONE)
 
 
-def _needed(low: Tensor, high: Tensor, f: Tensor, signed: bool, round_mode: str) -> Tensor:
+def _needed(
+    x: Tensor, f: Tensor, signed: bool, round_mode: str, axes: tuple[int, ...], u: Tensor | None = None
+) -> Tensor:
     """The smallest i that holds values rounded to 2^-f; -inf where none is nonzero."""
     f = f.round()
-    scale = power(f, low.dtype)
-    high = to_integers(high, scale.clone(), round_mode)
-    low = to_integers(low, scale, round_mode) if signed else torch.zeros_like(high)
-    return _integer_bits(low, high, f)
+    scale = power(f, x.dtype)
+    if u is None:
+        low, high = _extremes(x, axes)
+        high = to_integers(high, scale.clone(), round_mode)
+        low = to_integers(low, scale, round_mode) if signed else low
+    else:  # what is largest need not be so once it is rounded
+        low, high = _extremes(to_integers(x, scale, round_mode, u), axes)
+    return _integer_bits(low if signed else torch.zeros_like(high), high, f)
 
 
-def _needed_for_width(low: Tensor, high: Tensor, b: Tensor, signed: bool, round_mode: str) -> Tensor:
+def _needed_for_width(
+    x: Tensor, b: Tensor, signed: bool, round_mode: str, axes: tuple[int, ...], u: Tensor | None = None
+) -> Tensor:
     """The smallest i that holds values rounded with f = b - i for that very i; -inf where none is nonzero.
 
     With 2^(e-1) <= |v| < 2^e, it is e; e + 1 where a positive value rounds up to 2^e; e - 1 where a negative one rounds
     to -2^(e-1) exactly with the finer step of that i.
     """
-    b = b.to(low.dtype).round()
-    v = low if low is high else torch.stack([low.clamp(max=0.0), high.clamp(min=0.0)])
+    b = b.to(x.dtype).round()
+    # The extremes are enough, but not where each value draws for itself.
+    v = torch.cat(_extremes(x, axes), axes[0]) if axes and u is None else x
     v = v if signed else v.clamp(min=0.0)
     mantissa, e = torch.frexp(v)
     # 0 is neither: it needs no bits, nor can a format without bits hold anything.
     sign = mantissa.sign_()
     negative = sign < 0
-    reached = to_integers(v, power((b - e).add_(negative), v.dtype), round_mode) >= power(b, v.dtype) * sign
+    reached = to_integers(v, power((b - e).add_(negative), v.dtype), round_mode, u) >= power(b, v.dtype) * sign
     empty = sign.bool().logical_not_().logical_or_(b <= -ONE if signed else b <= NOTHING)
     i = torch.where(empty, NONE, e + reached * sign)
-    return i if low is high else i.amax(0)
+    return i.amax(axes, keepdim=True) if axes else i
 
 
 @torch.no_grad()
@@ -330,10 +354,11 @@ def follow(
     round_mode: RoundMode,
     axes: tuple[int, ...],
     bounds: tuple[float, float],
+    u: Tensor | None = None,
 ) -> Tensor:
     """See `hgq2_fixed_point.ops.follow`."""
     needed = _needed_for_width if by_width else _needed
-    i = needed(*_extremes(_values(x), axes), _tensor(fraction), signed, round_mode)
+    i = needed(_values(x), _tensor(fraction), signed, round_mode, axes, u)
     return i.clamp_(*bounds).to(torch.float32)
 
 
@@ -362,6 +387,7 @@ class _QuantizeFollowing(torch.autograd.Function):
         bounds: tuple[float, float],
         regularizer: float,
         gradient_scale: float,
+        u: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         ctx.shape, ctx.regularizer, ctx.ln2 = fraction.shape, regularizer, _ln2(gradient_scale)
@@ -370,10 +396,11 @@ class _QuantizeFollowing(torch.autograd.Function):
         if by_width and not axes:
             i = _near_exponents(x, n).clamp_(*(round(bound) for bound in bounds))
         else:
-            i = follow(x, n, by_width=by_width, signed=signed, round_mode=round_mode, axes=axes, bounds=bounds).round_()
+            i = follow(x, n, by_width=by_width, signed=signed, round_mode=round_mode, axes=axes, bounds=bounds, u=u)
+            i.round_()
         scale = power(n - i if by_width else n, x.dtype)
         step = scale.reciprocal()
-        q = to_integers(x, scale, round_mode).mul_(step)
+        q = to_integers(x, scale, round_mode, u).mul_(step)
         # Smaller i hold what they round; at its upper bound, i holds what fits, and that is the range.
         upper = round(bounds[1])
         limit = number(2.0**upper)
@@ -403,7 +430,7 @@ class _QuantizeFollowing(torch.autograd.Function):
                 grad_fraction = _plus(grad_fraction, _sum_to(grad_bits * (bits > NOTHING), ctx.shape))
             if grad_paid is not None:
                 grad_fraction = _plus_everywhere(grad_fraction, grad_paid, ctx.regularizer, ctx.shape)
-        return grad_x, grad_fraction, None, None, None, None, None, None, None
+        return grad_x, grad_fraction, None, None, None, None, None, None, None, None
 
 
 def quantize_following(
@@ -417,10 +444,13 @@ def quantize_following(
     bounds: tuple[float, float],
     regularizer: float,
     gradient_scale: float = 1.0,
+    seed: Seed | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `hgq2_fixed_point.ops.quantize_following`."""
+    x, fraction = _values(x), _tensor(fraction)
+    u = draw(x, round_mode, seed)
     outputs: tuple[Tensor, Tensor, Tensor] = _QuantizeFollowing.apply(
-        _values(x), _tensor(fraction), signed, round_mode, by_width, axes, bounds, regularizer, gradient_scale
+        x, fraction, signed, round_mode, by_width, axes, bounds, regularizer, gradient_scale, u
     )
     return outputs
 
@@ -441,6 +471,7 @@ class _QuantizeTracking(torch.autograd.Function):
         bounds: tuple[float, float],
         regularizer: float,
         gradient_scale: float,
+        u: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         ctx.shape, ctx.regularizer, ctx.ln2 = f.shape, regularizer, _ln2(gradient_scale)
@@ -448,7 +479,7 @@ class _QuantizeTracking(torch.autograd.Function):
         f = f.round()
         scale = power(f, x.dtype)
         step = scale.reciprocal()
-        q = to_integers(x, scale, round_mode)
+        q = to_integers(x, scale, round_mode, u)
         low, high = _extremes(q, axes)
         i = torch.maximum(i - number(decay), _integer_bits(low, high, f)).clamp_(*bounds).to(torch.float32)
         k = torch.maximum(k, (low < NOTHING).to(torch.float32))
@@ -473,7 +504,7 @@ class _QuantizeTracking(torch.autograd.Function):
                 grad_f = _plus(grad_f, _sum_to(grad_bits * (bits > NOTHING), ctx.shape))
             if grad_paid is not None:
                 grad_f = _plus_everywhere(grad_f, grad_paid, ctx.regularizer, ctx.shape)
-        return grad, None, None, grad_f, None, None, None, None, None, None
+        return grad, None, None, grad_f, None, None, None, None, None, None, None
 
 
 def quantize_tracking(
@@ -489,13 +520,17 @@ def quantize_tracking(
     bounds: tuple[float, float],
     regularizer: float,
     gradient_scale: float = 1.0,
+    seed: Seed | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See `hgq2_fixed_point.ops.quantize_tracking`."""
     check_modes(round_mode, "WRAP")
     x, k, i, fraction = _values(x), _tensor(k), _tensor(i), _tensor(fraction)
+    u = draw(x, round_mode, seed)
     if not by_width:
-        return _QuantizeTracking.apply(x, k, i, fraction, round_mode, axes, decay, bounds, regularizer, gradient_scale)
-    i, k = _tracked_by_width(x, k, i, fraction, round_mode, axes, decay, bounds)
+        return _QuantizeTracking.apply(
+            x, k, i, fraction, round_mode, axes, decay, bounds, regularizer, gradient_scale, u
+        )
+    i, k = _tracked_by_width(x, k, i, fraction, round_mode, axes, decay, bounds, u)
     outputs = _quantize(
         x,
         k,
@@ -507,6 +542,7 @@ def quantize_tracking(
         by_width=True,
         regularizers=(0.0, regularizer),
         gradient_scale=gradient_scale,
+        u=u,
     )
     return (*outputs, i, k)
 
@@ -521,9 +557,12 @@ def _tracked_by_width(
     axes: tuple[int, ...],
     decay: float,
     bounds: tuple[float, float],
+    u: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    low, high = _extremes(x, axes)
-    i = torch.maximum(i - decay, _needed_for_width(low, high, b, True, round_mode)).clamp_(*bounds).to(torch.float32)
+    needed = _needed_for_width(x, b, True, round_mode, axes, u)
+    i = torch.maximum(i - decay, needed).clamp_(*bounds).to(torch.float32)
     # Each is rounded before the difference, as in the quantization itself: halves may round otherwise after it.
-    negative = to_integers(low, power(b.round() - i.round(), low.dtype), round_mode) < 0
+    scale = power(b.round() - i.round(), x.dtype)
+    low = x if u is not None else _least(x, axes)
+    negative = _least(to_integers(low, scale, round_mode, u), axes) < 0
     return i, torch.maximum(k, negative.to(torch.float32))
