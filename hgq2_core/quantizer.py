@@ -210,6 +210,10 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         """Give the numbers of the format as numpy arrays by name, for reports."""
         raise NotImplementedError(f"{type(self).__name__} defines no format().")
 
+    def format_name(self) -> str:
+        """Give the name of the format where it has one, for summaries; empty, as here, where it has none."""
+        return ""
+
     def check_range(self, x: npt.NDArray[Any]) -> RangeCheck | None:
         """Hold values against the range of the format, for `doctor`; None, as here, where a format has no range.
 

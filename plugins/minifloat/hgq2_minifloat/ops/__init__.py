@@ -29,6 +29,24 @@ def _load_backend() -> ModuleType:
 _backend = _load_backend()
 
 
+def tensor(x: Any) -> Tensor:
+    """Give floats as they are, narrower ones as float32; numbers and variables as tensors.
+
+    Args:
+        x: a tensor, a variable, an array, or a number.
+    """
+    return _backend.tensor(x)
+
+
+def binade(x: Tensor) -> Tensor:
+    """Give the largest power of two within |x|, from the bits; 0 for what is below the normal numbers.
+
+    Args:
+        x: float tensor of any shape.
+    """
+    return _backend.binade(x)
+
+
 def quantize(
     x: Tensor, m: Tensor, e: Tensor, e0: Tensor, *, training: bool = False, seed: Any = None
 ) -> Tensor:
@@ -47,7 +65,7 @@ def quantize(
     Returns:
         A tensor of the broadcast shape, exact in float32.
     """
-    x = _backend.tensor(x)
+    x = tensor(x)
     uniform = keras.random.uniform(keras.ops.shape(x), seed=seed) if training and seed is not None else None
     return quantize_counted(x, m, e, e0, uniform)[0]
 

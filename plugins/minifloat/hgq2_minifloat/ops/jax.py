@@ -73,4 +73,4 @@ def _backward(mode: Mode, saved: tuple[Array, ...], grad: Array) -> tuple[Any, .
 _quantize.defvjp(_forward, _backward)
 _functions = Functions(_formulas, _quantize)
 
-tensor, quantize_counted = _formulas.xp.tensor, _functions.quantize_counted
+tensor, binade, quantize_counted = _formulas.xp.tensor, _formulas.xp.binade, _functions.quantize_counted

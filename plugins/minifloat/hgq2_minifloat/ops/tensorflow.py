@@ -64,4 +64,4 @@ def _quantize(x: Tensor, m: Tensor, e: Tensor, e0: Tensor, uniform: Tensor | Non
 
 _functions = Functions(_formulas, _quantize)
 
-tensor, quantize_counted = _formulas.xp.tensor, _functions.quantize_counted
+tensor, binade, quantize_counted = _formulas.xp.tensor, _formulas.xp.binade, _functions.quantize_counted

@@ -9,6 +9,7 @@ import keras
 import torch
 from torch import Tensor
 
+from .. import torch_arithmetic
 from ..torch_arithmetic import LAYOUTS, NOTHING, ONE, make_format, number, to_format
 
 LN2 = math.log(2.0)
@@ -107,6 +108,11 @@ def tensor(x: Any) -> Tensor:
     """Give floats as they are, narrower ones as float32; numbers and variables as tensors."""
     x = x.value if isinstance(x, keras.Variable) else x if isinstance(x, Tensor) else keras.ops.convert_to_tensor(x)
     return x if x.dtype in LAYOUTS else x.to(torch.float32)
+
+
+def binade(x: Tensor) -> Tensor:
+    """See `hgq2_minifloat.ops.binade`."""
+    return torch_arithmetic.binade(x.detach())
 
 
 def quantize_counted(
