@@ -134,7 +134,9 @@ def image(figure: Figure, path: Path) -> None:
     """
     kinds = sorted(figure.canvas.get_supported_filetypes())
     if path.suffix[1:].lower() not in kinds:
-        raise ConfigError(f"an image is told by the ending of its file. Received: {str(path)!r}. Allowed: {listing(kinds)}.")
+        raise ConfigError(
+            f"an image is told by the ending of its file. Received: {str(path)!r}. Allowed: {listing(kinds)}."
+        )
     with _style(), atomic_path(path) as temporary:
         figure.savefig(temporary, transparent=False, dpi=150)
 

@@ -120,8 +120,8 @@ class HardwareArrays(Arrays[Operand]):
         return _objects(self._traced(traced).apply(entries).quantize())
 
     def cheapest(self, a: Operand, *statements: Callable[[Operand], Operand]) -> Operand:
-        ranges = Counter((x.low, x.high, x.step) for x in self.variables(a).ravel())
-        costs = [sum(self._cost(statement, each) * ranges[each] for each in ranges) for statement in statements]
+        formats = Counter(tuple(x.kif) for x in self.variables(a).ravel())
+        costs = [sum(self._cost(statement, *kif) * formats[kif] for kif in formats) for statement in statements]
         return statements[costs.index(min(costs))](a)
 
     def reshape(self, a: Operand, shape: Sequence[int]) -> Operand:
@@ -167,9 +167,9 @@ class HardwareArrays(Arrays[Operand]):
         """Multiply data by data."""
         return self.sum(self.multiply(row[:, np.newaxis], matrix), axis=0)
 
-    def _cost(self, statement: Callable[[Operand], Operand], each: tuple[float, float, float]) -> float:
-        """Give the cost of a statement for one number of a range; infinite where it has no circuit."""
-        alone = _objects([FVariable(*each, hwconf=self.hwconf)])
+    def _cost(self, statement: Callable[[Operand], Operand], k: int, i: int, f: int) -> float:
+        """Give the cost of a statement for one number of a format; infinite where it has no circuit."""
+        alone = _objects([FVariable.from_kif(k, i, f, hwconf=self.hwconf)])
         try:
             return trace(list(alone), list(self.variables(statement(alone)))).cost
         except Unsupported:

@@ -186,15 +186,17 @@ class Minifloat(AnyMinifloat):
                     f"Received: {name}_bounds={[lower, upper]}"
                 )
             if not lower <= value <= upper:
-                raise ValueError(
-                    f"{name} must lie within {name}_bounds={[lower, upper]}. Received: {name}={value}"
-                )
+                raise ValueError(f"{name} must lie within {name}_bounds={[lower, upper]}. Received: {name}={value}")
         return self
 
     @model_validator(mode="after")
     def _check_exponents(self) -> Minifloat:
         """Refuse what float32 does not hold, wherever the bits that may move would go."""
-        moving = {*self.trained, *(("e0",) if self.fit_to else ()), *(("e",) if self.fit_to and self.fit_to.normal else ())}
+        moving = {
+            *self.trained,
+            *(("e0",) if self.fit_to else ()),
+            *(("e",) if self.fit_to and self.fit_to.normal else ()),
+        }
         e, low, high = (
             self.bounds(name)[end] if name in moving else getattr(self, name)
             for name, end in (("e", 1), ("e0", 0), ("e0", 1))

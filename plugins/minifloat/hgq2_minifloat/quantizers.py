@@ -69,9 +69,7 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
             )
             for name in ALL_BITS
         )
-        self.regularizers = tuple(
-            config.regularizer(name) if name in config.trained else 0.0 for name in ALL_BITS
-        )
+        self.regularizers = tuple(config.regularizer(name) if name in config.trained else 0.0 for name in ALL_BITS)
         self.noise = None
         if config.noise < 1.0:
             self.noise = self.add_weight(

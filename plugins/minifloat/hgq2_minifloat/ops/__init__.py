@@ -47,9 +47,7 @@ def binade(x: Tensor) -> Tensor:
     return _backend.binade(x)
 
 
-def quantize(
-    x: Tensor, m: Tensor, e: Tensor, e0: Tensor, *, training: bool = False, seed: Any = None
-) -> Tensor:
+def quantize(x: Tensor, m: Tensor, e: Tensor, e0: Tensor, *, training: bool = False, seed: Any = None) -> Tensor:
     """Quantize to the minifloat format (m, e, e0), with the surrogate gradients of NUMERICS.md §5 for all four.
 
     Args:

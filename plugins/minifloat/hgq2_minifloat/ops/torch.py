@@ -68,9 +68,7 @@ class _Quantize(torch.autograd.Function):
         return grad_x, *grads, None, None, None, None, None
 
 
-def _of_values(
-    ctx: Any, grad: Tensor, needed: tuple[bool, ...]
-) -> tuple[Tensor | None, list[Tensor | None]]:
+def _of_values(ctx: Any, grad: Tensor, needed: tuple[bool, ...]) -> tuple[Tensor | None, list[Tensor | None]]:
     """The gradients for x, and for m, e and e0 as far as they are needed."""
     x, q, m, e, e0 = ctx.saved_tensors
     max_value, overflow_gradient, _, gradient_scale = ctx.options
