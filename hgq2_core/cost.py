@@ -38,7 +38,10 @@ def ebops(model: keras.layers.Layer) -> float:
 
 @dataclass(frozen=True)
 class SlotRow:
-    """The bits of one quantizer: mean, smallest and largest over its elements; for weights, the share that is zero."""
+    """The bits of one quantizer: mean, smallest and largest over its elements; for weights, the share that is zero.
+
+    Its format has a name where all elements have the same and it is a standard one.
+    """
 
     name: str
     kind: str
@@ -46,6 +49,12 @@ class SlotRow:
     min: float
     max: float
     zeroed: float | None
+    format: str = ""
+
+    @property
+    def label(self) -> str:
+        """The slot, and the name of its format."""
+        return f"{self.name} {self.format}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class Summary:
             cost = f"{row.ebops:,.0f}"
             for slot in row.slots:
                 zeroed = "" if slot.zeroed is None else f"{slot.zeroed:.0%}"
-                table.add_row(*head, slot.name, f"{slot.mean:.2f}", f"{slot.min:.0f}", f"{slot.max:.0f}", zeroed, cost)
+                table.add_row(*head, slot.label, f"{slot.mean:.2f}", f"{slot.min:.0f}", f"{slot.max:.0f}", zeroed, cost)
                 head, cost = ("", "", ""), ""
             if not row.slots:
                 table.add_row(*head, "", "", "", "", "", cost)
@@ -135,7 +144,6 @@ def _slots(layer: Any) -> tuple[SlotRow, ...]:
         if quantizer in constants:
             zeroed = float(np.mean(keras.ops.convert_to_numpy(constants[quantizer]) == 0))
         kind = registry().kind_of("quantizers", type(quantizer.config)) or type(quantizer.config).__name__
-        rows.append(
-            SlotRow(quantizer.slot.name, kind, float(bits.mean()), float(bits.min()), float(bits.max()), zeroed)
-        )
+        widths = (float(bits.mean()), float(bits.min()), float(bits.max()))
+        rows.append(SlotRow(quantizer.slot.name, kind, *widths, zeroed, quantizer.format_name()))
     return tuple(rows)

@@ -93,7 +93,7 @@ def _table(layers: Summary) -> str:
         shape = "" if layer.output_shape is None else " × ".join(map(str, layer.output_shape))
         head, cost = (layer.name, layer.kind, shape), f"{layer.ebops:,.0f}"
         bits = [
-            (slot.name, f"{slot.mean:.2f}", f"{slot.min:.0f}", f"{slot.max:.0f}", _share(slot.zeroed))
+            (slot.label, f"{slot.mean:.2f}", f"{slot.min:.0f}", f"{slot.max:.0f}", _share(slot.zeroed))
             for slot in layer.slots
         ] or [("", "", "", "", "")]
         rows.append(_row("td", (*head, *bits[0], cost), "first"))

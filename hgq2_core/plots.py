@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from hgq2_core.atomic import atomic_path
+from hgq2_core.errors import ConfigError, listing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,6 +94,51 @@ def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
         axes.set_ylabel(f"validation {_title(metric)}" if metric.startswith("val_") else _title(metric))
         axes.legend(loc="lower right" if front["directions"][metric] == "max" else "upper right", fontsize=8)
         return figure
+
+
+def values(numbers: Sequence[float], title: str) -> Figure:
+    """Draw a set of values: where they lie, and the step from each to the next over its magnitude.
+
+    Args:
+        numbers: at least two, rising.
+        title: what has these values.
+    """
+    points = np.asarray(numbers)
+    with _style():
+        figure = _figure(6.2, 3.4)
+        line, steps = figure.subplots(2, 1, height_ratios=(1, 3))
+        line.vlines(points, 0.0, 1.0, color=BLUE, linewidth=0.8)
+        line.set_yticks([])
+        line.set_title(f"{title}: {len(points):,} values", loc="left", fontsize=10)
+        steps.plot(points[1:], np.diff(points), color=BLUE, linewidth=1.0, marker="o", markersize=2)
+        if points[-1] > 0:
+            steps.set_xlim(0.0, 1.05 * points[-1])
+            steps.set_xscale("log", base=2)
+            steps.set_xlim(0.7 * points[points > 0].min(), 1.4 * points[-1])
+        steps.set_yscale("log", base=2)
+        steps.set_xlabel("value")
+        steps.set_ylabel("step from the one below")
+        return figure
+
+
+def image(figure: Figure, path: Path) -> None:
+    """Write a figure to a file.
+
+    Args:
+        figure: what to write.
+        path: a name whose ending says how, such as .png or .svg.
+
+    Raises:
+        ConfigError: no image has such an ending.
+        WriteError: the file cannot be written.
+    """
+    kinds = sorted(figure.canvas.get_supported_filetypes())
+    if path.suffix[1:].lower() not in kinds:
+        raise ConfigError(
+            f"an image is told by the ending of its file. Received: {str(path)!r}. Allowed: {listing(kinds)}."
+        )
+    with _style(), atomic_path(path) as temporary:
+        figure.savefig(temporary, transparent=False, dpi=150)
 
 
 def svg(figure: Figure) -> str:

@@ -225,6 +225,10 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         """
         raise ExactnessError(f"{self.slot}: {type(self.config).__name__} gives no finite set of values to tabulate.")
 
+    def format_name(self) -> str:
+        """Give the name of the format where it has one, for summaries; empty, as here, where it has none."""
+        return ""
+
     def check_range(self, x: npt.NDArray[Any]) -> RangeCheck | None:
         """Hold values against the range of the format, for `doctor`; None, as here, where a format has no range.
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hgq2_core.cli.printing import narrow, print_json
-from hgq2_core.errors import HGQ2Error
+from hgq2_core.errors import ConfigError, HGQ2Error
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Settings = Annotated[
@@ -58,6 +58,10 @@ def complete_sorts(incomplete: str) -> list[str]:
 def show(
     kind: Kind,
     as_json: AsJson = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="An image to write: the values of a quantizer's defaults.", show_default=False),
+    ] = None,
 ) -> None:
     """Show what a kind is, where it comes from, and every field with its type, default and meaning.
 
@@ -66,6 +70,8 @@ def show(
     from hgq2_core.config.describe import describe
 
     found = describe(kind)
+    if plot is not None:
+        _plot(found.kind, plot)
     if as_json:
         print_json(found.to_dict())
         return
@@ -79,6 +85,21 @@ def show(
     out.print(table)
     for name, value in found.facts.items():
         out.print(f"{name}: {value}", markup=False)
+
+
+def _plot(kind: str, path: Path) -> None:
+    from hgq2_core.config.describe import find
+    from hgq2_core.kinds import registry
+    from hgq2_core.plots import image, values
+
+    sort, full = find(kind)
+    numbers = registry().load(sort, full)().values() if sort == "quantizers" else []
+    if len(numbers) < 2:
+        raise ConfigError(
+            f"show: only a quantizer that tells its values can be drawn. Received: --plot {path} for {full}. "
+            "Allowed: kinds such as minifloat.float8_e4m3fn."
+        )
+    image(values(numbers, full), path)
 
 
 def schema(

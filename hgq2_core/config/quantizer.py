@@ -78,6 +78,10 @@ class QuantizerConfig(Strict):
         """
         return {}
 
+    def values(self) -> list[float]:
+        """Give every value, rising; `hgq2 show --plot` draws those of the defaults. Empty, as here, where not known."""
+        return []
+
     def to_dict(self, only_set: bool = False) -> dict[str, Any]:
         """Give the config as plain data, its full kind included.
 

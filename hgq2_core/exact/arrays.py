@@ -133,6 +133,15 @@ class Arrays(Protocol[A]):
         """
         ...
 
+    def cheapest(self, a: A, *statements: Callable[[A], A]) -> A:
+        """Return what one of several statements gives: the first, but in hardware the one of least cost.
+
+        Args:
+            a: the operand.
+            statements: elementwise, of operands of any shape; all give the same values.
+        """
+        ...
+
     def reshape(self, a: A, shape: Sequence[int]) -> A:
         """Return the same values in another full shape, in which one entry may be -1."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -187,6 +188,14 @@ class Intervals(Arrays[IntervalArray]):
         low, high, step = (np.reshape([images[key][n] for key in keys], a.step.shape) for n in range(3))
         return _interval(_exact.constant(low.astype(float)), _exact.constant(high.astype(float)), step.astype(np.int64))
 
+    def cheapest(self, a: IntervalArray, *statements: Callable[[IntervalArray], IntervalArray]) -> IntervalArray:
+        """Return the bounds of the first, made tighter by those of the others, as far as they have any."""
+        result = statements[0](a)
+        for statement in statements[1:]:
+            with suppress(ExactnessError):
+                result = _both(result, statement(a))
+        return result
+
     def reshape(self, a: IntervalArray, shape: Sequence[int]) -> IntervalArray:
         return _moved(a, lambda data: data.reshape(tuple(shape)))
 
@@ -222,6 +231,11 @@ def _interval(lo: IntegerArray, hi: IntegerArray, step: npt.NDArray[np.int64]) -
     """Return an interval in which single points count only the bits that they really have."""
     exponent_free = _exact.subtract(hi, lo).data == 0
     return IntervalArray(lo, hi, np.where(exponent_free, fraction_bits(lo), step))
+
+
+def _both(a: IntervalArray, b: IntervalArray) -> IntervalArray:
+    """Return what both admit, which is not nothing."""
+    return _interval(_exact.maximum(a.lo, b.lo), _exact.minimum(a.hi, b.hi), np.minimum(a.step, b.step))
 
 
 def _moved(a: IntervalArray, move: Callable[[Data], Data]) -> IntervalArray:

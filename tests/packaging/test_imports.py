@@ -41,7 +41,9 @@ def test_importing_the_core_imports_nothing_heavy(fresh_python):
     assert fresh_python(script.format(heavy=HEAVY)) == []
 
 
-@pytest.mark.parametrize("package", ["hgq2_alkaid", "hgq2_fixed_point", "hgq2_layers", "hgq2_training"])
+@pytest.mark.parametrize(
+    "package", ["hgq2_alkaid", "hgq2_fixed_point", "hgq2_layers", "hgq2_minifloat", "hgq2_training"]
+)
 def test_importing_a_plugin_imports_nothing_heavy(fresh_python, package):
     script = """
         import sys, json, importlib

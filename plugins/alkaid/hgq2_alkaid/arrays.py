@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from math import ldexp
+from math import inf, ldexp
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from alkaid.trace import FVariable, FVArray, HWConfig
+from alkaid.trace import FVariable, FVArray, HWConfig, trace
 
 from hgq2_alkaid.errors import Unsupported
 from hgq2_alkaid.inputs import Format, InputElement
@@ -118,6 +119,11 @@ class HardwareArrays(Arrays[Operand]):
             raise Unsupported(f"a table of more than {TABLE_INPUT_BITS} bits of input. Received: {width} bits.")
         return _objects(self._traced(traced).apply(entries).quantize())
 
+    def cheapest(self, a: Operand, *statements: Callable[[Operand], Operand]) -> Operand:
+        formats = Counter(tuple(x.kif) for x in self.variables(a).ravel())
+        costs = [sum(self._cost(statement, *kif) * formats[kif] for kif in formats) for statement in statements]
+        return statements[costs.index(min(costs))](a)
+
     def reshape(self, a: Operand, shape: Sequence[int]) -> Operand:
         return a.reshape(tuple(shape))
 
@@ -160,6 +166,14 @@ class HardwareArrays(Arrays[Operand]):
     def _products(self, row: Operand, matrix: Operand) -> Operand:
         """Multiply data by data."""
         return self.sum(self.multiply(row[:, np.newaxis], matrix), axis=0)
+
+    def _cost(self, statement: Callable[[Operand], Operand], k: int, i: int, f: int) -> float:
+        """Give the cost of a statement for one number of a format; infinite where it has no circuit."""
+        alone = _objects([FVariable.from_kif(k, i, f, hwconf=self.hwconf)])
+        try:
+            return trace(list(alone), list(self.variables(statement(alone)))).cost
+        except Unsupported:
+            return inf
 
     def _traced(self, a: Operand) -> FVArray:
         return FVArray(self.variables(a), hwconf=self.hwconf)

@@ -1,0 +1,265 @@
+"""Schemas of minifloat quantizers: what all of them share, and the one whose bits are trained. Imports no backend."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from hgq2_core.config.quantizer import Granularity, QuantizerConfig, Slot
+from hgq2_core.config.strict import FromList, Interval, Strict
+from hgq2_minifloat.formats import Format
+
+if TYPE_CHECKING:
+    from hgq2_minifloat.quantizers import MinifloatQuantizer
+
+Bits = Literal["m", "e", "e0"]
+ALL_BITS: tuple[Bits, ...] = ("m", "e", "e0")
+LIMITS = {"m": (-2, 22), "e": (0, 8), "e0": (-126, 127)}
+"""How far the bounds may reach: within them, and with normal float32 numbers at both ends, all is exact in float32."""
+
+LOWEST, HIGHEST = -126, 127
+"""The exponents of the smallest and of the largest normal float32 numbers."""
+
+Cost = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=100)]
+
+
+class FitTo(Strict):
+    """How the exponents are set from values.
+
+    Args:
+        percentile: of the magnitudes that must fit; what lies beyond saturates.
+        margin: binades added on top.
+        normal: percentile of the magnitudes from which on values shall be normal: sets e as well, to the least that
+            reaches down to it; None sets e0 alone.
+    """
+
+    percentile: Share = 100.0
+    margin: int = 0
+    normal: Share | None = None
+
+
+class Block(Strict):
+    """A power of two that the elements of a block share, as in OCP MX: weights are quantized in units of it.
+
+    Args:
+        size: elements of a block; the last of an axis may have fewer.
+        axis: along which blocks lie.
+    """
+
+    size: Annotated[int, Field(gt=0)] = 32
+    axis: int = 0
+
+
+class AnyMinifloat(QuantizerConfig):
+    """What all minifloat quantizers share.
+
+    Args:
+        round_mode: RND_CONV, to the nearest, ties to even; S_RND_CONV, in training up or down by chance, unbiased.
+        overflow_gradient: gradient of a value that saturates, 0 or 1.
+        block: a scale for each block of a weight; None for none.
+        noise: share of the quantization that training sees, from 0, none, to 1, all; inference always quantizes. Less
+            than 1 makes it a variable, for a schedule to move.
+    """
+
+    round_mode: Literal["RND_CONV", "S_RND_CONV"] = "RND_CONV"
+    overflow_gradient: Literal[0, 1] = 0
+    block: Block | None = None
+    noise: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    if TYPE_CHECKING:  # fields of `Minifloat`, and constants of the standard formats
+        m: float
+        e: float
+        e0: float
+        max_value: float | None
+        granularity: Granularity
+        fit_to: FitTo | None
+        scale_gradient: bool
+
+    def build(self, slot: Slot | None = None) -> MinifloatQuantizer:
+        """Make the Keras quantizer."""
+        from hgq2_minifloat.quantizers import MinifloatQuantizer
+
+        return MinifloatQuantizer(self, slot)
+
+    @property
+    def trained(self) -> tuple[Bits, ...]:
+        """Which of m, e and e0 gradients move."""
+        raise NotImplementedError(f"{type(self).__name__} defines no trained.")
+
+    def bounds(self, name: Bits) -> tuple[float, float]:
+        """Give the bounds of m, e or e0."""
+        raise NotImplementedError(f"{type(self).__name__} defines no bounds().")
+
+    def regularizer(self, name: Bits) -> float:
+        """Give the cost of one bit in the loss."""
+        raise NotImplementedError(f"{type(self).__name__} defines no regularizer().")
+
+    @property
+    def format(self) -> Format:
+        """The first format."""
+        max_value = math.inf if self.max_value is None else self.max_value
+        return Format(round(self.m), round(self.e), round(self.e0), max_value)
+
+    def facts(self) -> dict[str, Any]:
+        """Give the first format, its ends, its steps, and the number of its values and codes."""
+        form = self.format
+        step, magnitudes = form.step, form.magnitudes()
+        return {
+            "format (m, e, e0)": [form.m, form.e, form.e0],
+            "min": -form.largest,
+            "max": form.largest,
+            "smallest step": step,
+            "smallest normal": math.ldexp(1.0, form.lowest) if form.e else None,
+            "bits": form.bits,
+            "codes": 1 << form.bits,
+            "values": 2 * len(magnitudes) - 1,
+        }
+
+    def values(self) -> list[float]:
+        """Give every value of the first format, rising."""
+        magnitudes = self.format.magnitudes()
+        return [-value for value in magnitudes[:0:-1]] + magnitudes
+
+
+class Minifloat(AnyMinifloat):
+    """Minifloat: a sign, e exponent bits and m mantissa bits; the bias is 2^(e-1) - e0.
+
+    Args:
+        m: first number of mantissa bits; below 0, the value is 0 and costs nothing.
+        e: first number of exponent bits; 0 is fixed point.
+        e0: how far the exponents are moved up at first.
+        max_value: the largest value, where the codes above it are reserved; for fixed bits only.
+        granularity: which elements have bits of their own.
+        m_bounds: bounds of m.
+        e_bounds: bounds of e.
+        e0_bounds: bounds of e0.
+        m_regularizer: cost of one mantissa bit in the loss.
+        e_regularizer: cost of one exponent bit in the loss.
+        e0_regularizer: cost of moving the exponents up by one in the loss.
+        trainable: whether gradients move the bits; or which of m, e and e0 they move.
+        scale_gradient: whether the gradient that the bits get from the values is multiplied by sqrt(1 / elements that
+            share them), the batch not counted.
+        fit_to: how `hgq2_core.fit_ranges` sets e0, and e on request, from the values before training; None leaves them.
+    """
+
+    m: float = 3.0
+    e: float = 4.0
+    e0: float = 0.0
+    max_value: Annotated[float, Field(gt=0)] | None = None
+    granularity: Granularity = "element"
+    m_bounds: Interval = (-1.0, 10.0)
+    e_bounds: Interval = (0.0, 5.0)
+    e0_bounds: Interval = (-16.0, 16.0)
+    m_regularizer: Cost = 0.0
+    e_regularizer: Cost = 0.0
+    e0_regularizer: Cost = 0.0
+    trainable: bool | Annotated[tuple[Bits, ...], FromList] = True
+    scale_gradient: bool = False
+    fit_to: FitTo | None = None
+
+    @property
+    def trained(self) -> tuple[Bits, ...]:
+        """Which of m, e and e0 gradients move."""
+        if isinstance(self.trainable, bool):
+            return ALL_BITS if self.trainable else ()
+        return self.trainable
+
+    def bounds(self, name: Bits) -> tuple[float, float]:
+        """Give the bounds of m, e or e0."""
+        found: tuple[float, float] = getattr(self, f"{name}_bounds")
+        return found
+
+    def regularizer(self, name: Bits) -> float:
+        """Give the cost of one bit in the loss."""
+        return float(getattr(self, f"{name}_regularizer"))
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> Minifloat:
+        for name in ALL_BITS:
+            value, (lower, upper), (least, most) = getattr(self, name), self.bounds(name), LIMITS[name]
+            if not least <= lower <= upper <= most:
+                raise ValueError(
+                    f"{name}_bounds must be a lower and an upper bound within {least} and {most}. "
+                    f"Received: {name}_bounds={[lower, upper]}"
+                )
+            if not lower <= value <= upper:
+                raise ValueError(f"{name} must lie within {name}_bounds={[lower, upper]}. Received: {name}={value}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_exponents(self) -> Minifloat:
+        """Refuse what float32 does not hold, wherever the bits that may move would go."""
+        moving = {
+            *self.trained,
+            *(("e0",) if self.fit_to else ()),
+            *(("e",) if self.fit_to and self.fit_to.normal else ()),
+        }
+        e, low, high = (
+            self.bounds(name)[end] if name in moving else getattr(self, name)
+            for name, end in (("e", 1), ("e0", 0), ("e0", 1))
+        )
+        lowest, highest = Format(0, round(e), round(low)).lowest, Format(0, round(e), round(high)).highest
+        top = math.frexp(self.max_value)[1] - 1 if self.max_value else highest
+        if lowest < LOWEST or min(highest, top) > HIGHEST:
+            raise ValueError(
+                f"the exponents must lie within {LOWEST} and {HIGHEST}, those of float32; with the bounds given they "
+                f"reach from {lowest} to {highest}. Narrow e_bounds or e0_bounds. "
+                f"Received: e_bounds={list(self.e_bounds)}, e0_bounds={list(self.e0_bounds)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_fixed(self) -> Minifloat:
+        if self.max_value is not None:
+            if self.trained or self.fit_to:
+                raise ValueError(
+                    "max_value ends a format that does not move. Say trainable=False, and no fit_to. "
+                    f"Received: max_value={self.max_value}, trainable={self.trainable}"
+                )
+            if self.max_value not in self.format._replace(max_value=math.inf).magnitudes():
+                raise ValueError(
+                    f"max_value must be a value of the format (m, e, e0)={list(self.format[:3])}. "
+                    f"Received: max_value={self.max_value}"
+                )
+        if self.block is not None and ({"e", "e0"} & {*self.trained} or self.fit_to):
+            raise ValueError(
+                "block sets the exponents from the values. Say trainable=False or trainable=['m'], and no fit_to. "
+                f"Received: trainable={self.trainable}"
+            )
+        return self
+
+
+class StandardFormat(AnyMinifloat):
+    """A standard format: nothing of it is trained."""
+
+    standard: ClassVar[Format]
+    max_value: ClassVar[float | None]
+    m: ClassVar[float]
+    e: ClassVar[float]
+    e0: ClassVar[float]
+    granularity: ClassVar[Granularity] = "tensor"
+    scale_gradient: ClassVar[bool] = False
+    fit_to: ClassVar[FitTo | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        form = cls.standard
+        cls.m, cls.e, cls.e0 = float(form.m), float(form.e), float(form.e0)
+        cls.max_value = None if math.isinf(form.max_value) else form.max_value
+
+    @property
+    def trained(self) -> tuple[Bits, ...]:
+        """None of them."""
+        return ()
+
+    def bounds(self, name: Bits) -> tuple[float, float]:
+        """Give the value twice."""
+        value = getattr(self, name)
+        return value, value
+
+    def regularizer(self, name: Bits) -> float:
+        """Give 0."""
+        return 0.0

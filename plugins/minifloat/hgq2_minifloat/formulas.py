@@ -1,0 +1,148 @@
+"""The formulas of minifloat quantization, for backends whose compiler fuses them: jax and tensorflow.
+
+Every step is exact, or is rounded where the definition rounds: products and quotients with powers of two, rounding to
+integers. So a compiler may contract or reorder them, and the results stay the same.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+Tensor = Any
+
+LN2 = math.log(2.0)
+HIGHEST = {"float32": 127.0, "float64": 1023.0}
+"""The exponent of the largest numbers; that of the smallest normal ones is 1 minus it."""
+
+
+class Operations(Protocol):
+    """What a backend offers, beside the operators of its tensors."""
+
+    def tensor(self, value: Any) -> Tensor:
+        """Give floats as they are, narrower ones as float32; numbers and variables as tensors."""
+
+    def dtype(self, x: Tensor) -> str:
+        """Name the dtype."""
+
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        """Change the dtype."""
+
+    def power(self, n: Tensor, dtype: str) -> Tensor:
+        """2^n for integers n within the exponents of normal numbers, from the bits."""
+
+    def binade(self, x: Tensor) -> Tensor:
+        """The largest power of two within |x|, from the bits; 0 for what is below the normal numbers."""
+
+    def floor(self, x: Tensor) -> Tensor:
+        """Round down."""
+
+    def half_even(self, x: Tensor) -> Tensor:
+        """Round to the nearest integer, ties to even."""
+
+    def sign(self, x: Tensor) -> Tensor:
+        """-1, 0 or 1."""
+
+    def where(self, condition: Tensor, a: Any, b: Any) -> Tensor:
+        """Choose by element."""
+
+    def minimum(self, a: Any, b: Any) -> Tensor:
+        """The smaller of two."""
+
+    def maximum(self, a: Any, b: Any) -> Tensor:
+        """The larger of two."""
+
+    def total(self, x: Tensor) -> Tensor:
+        """The sum of all elements."""
+
+    def sum_to(self, x: Tensor, like: Tensor) -> Tensor:
+        """Sum over the axes along which `like` was broadcast, in its dtype."""
+
+    def constant(self, x: Tensor) -> Tensor:
+        """The same values, without gradient."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How to quantize: all that is no tensor.
+
+    Args:
+        max_value: the largest value where the top codes are reserved.
+        overflow_gradient: gradient for x of what saturates, 0 or 1.
+        gradient_scale: factor of the gradients for m, e and e0.
+    """
+
+    max_value: float = math.inf
+    overflow_gradient: int = 0
+    gradient_scale: float = 1.0
+
+
+class _Format(NamedTuple):
+    """Formats in the dtype of the values, as powers of two.
+
+    Half of the number of exponents, the smallest normal value, 2^highest, 2^m, 2^-m and the largest value.
+    """
+
+    half: Tensor
+    low: Tensor
+    top: Tensor
+    scale: Tensor
+    grain: Tensor
+    largest: Tensor
+
+
+@dataclass(frozen=True)
+class Formulas:
+    """The table of NUMERICS.md §5 over a backend's operations; nothing here is differentiated.
+
+    Args:
+        xp: the backend's operations.
+    """
+
+    xp: Operations
+
+    def _format(self, x: Tensor, m: Tensor, e: Tensor, e0: Tensor, mode: Mode, least: float = -math.inf) -> _Format:
+        xp, dtype = self.xp, self.xp.dtype(x)
+        m, e, e0 = (xp.half_even(xp.cast(bits, dtype)) for bits in (m, e, e0))
+        m = m if least == -math.inf else xp.maximum(m, least)
+        half = xp.power(xp.maximum(e - 1.0, 0.0), dtype)
+        low = xp.power(xp.maximum(1.0 - half + e0, 1.0 - HIGHEST[dtype]), dtype)
+        top = xp.power(xp.minimum(half - 1.0 + e0, HIGHEST[dtype]), dtype)
+        scale, grain = xp.power(m, dtype), xp.power(-m, dtype)
+        largest = xp.maximum(xp.cast(e > 0, dtype) + 1.0 - grain, 0.0) * top
+        largest = largest if mode.max_value == math.inf else xp.minimum(largest, mode.max_value)
+        return _Format(half, low, top, scale, grain, largest)
+
+    def quantize(self, x: Tensor, m: Tensor, e: Tensor, e0: Tensor, uniform: Tensor | None, mode: Mode) -> Tensor:
+        """Saturate, and round; NaN passes every comparison."""
+        xp, fmt = self.xp, self._format(x, m, e, e0, mode)
+        # The largest value is one of the format: saturated first, nothing rounds beyond it.
+        clipped = xp.where(x > fmt.largest, fmt.largest, xp.where(x < -fmt.largest, -fmt.largest, x))
+        base = xp.maximum(xp.binade(clipped), fmt.low)
+        # A quotient and a product, each time: compilers join two of a kind, and base 2^-m may be no normal number.
+        z = clipped / base * fmt.scale
+        below = xp.floor(z)
+        r = xp.half_even(z) if uniform is None else below + xp.cast(uniform < z - below, xp.dtype(x))
+        return r / fmt.scale * base
+
+    def gradients(
+        self, grad: Tensor, x: Tensor, q: Tensor, m: Tensor, e: Tensor, e0: Tensor, mode: Mode
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The table of NUMERICS.md §5, times what comes from above: for x, m, e and e0."""
+        # Pruned formats keep the range of m = 0, and so a gradient.
+        xp, fmt, ln2 = self.xp, self._format(x, m, e, e0, mode, least=0.0), LN2 * mode.gradient_scale
+        beyond = (x > fmt.largest) | (x < -fmt.largest)
+        subnormal = (x < fmt.low) & (x > -fmt.low)
+        below = x - q
+        of_x = grad if mode.overflow_gradient else xp.where(beyond, 0.0, grad)
+        of_m = grad * xp.where(beyond, xp.sign(x) * fmt.top * fmt.grain, below)
+        fine = xp.where(subnormal, below, 0.0 * q)
+        of_e = grad * xp.where(beyond, q, fine) * fmt.half
+        of_e0 = grad * xp.where(beyond, q, -fine)
+        return (
+            xp.sum_to(of_x, x),
+            xp.sum_to(of_m, m) * ln2,
+            xp.sum_to(of_e, e) * (ln2 * LN2),
+            xp.sum_to(of_e0, e0) * ln2,
+        )

@@ -1,0 +1,169 @@
+"""The Keras side of minifloats: bit variables, block scales, cost, and exact arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+
+from hgq2_core.config.quantizer import Slot
+from hgq2_core.errors import ConfigError, ExactnessError
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.mode import mode
+from hgq2_core.quantizer import Quantizer, RangeCheck
+from hgq2_core.tensors import reshape
+from hgq2_minifloat import ops
+from hgq2_minifloat.arithmetic import limits
+from hgq2_minifloat.blocks import block_scales
+from hgq2_minifloat.config import ALL_BITS, AnyMinifloat, FitTo
+from hgq2_minifloat.fitting import fitted
+from hgq2_minifloat.formats import Format
+from hgq2_minifloat.statement import stated
+
+A = TypeVar("A")
+Tensor = Any
+
+
+class MinifloatQuantizer(Quantizer[AnyMinifloat]):
+    """Every format (m, e, e0), trained or not."""
+
+    def __init__(self, config: AnyMinifloat, slot: Slot | None = None, **kwargs: Any) -> None:
+        super().__init__(config, slot, **kwargs)
+        self.fits_range = config.fit_to is not None
+        self.max_value = config.format.max_value
+        if config.block is not None and self.slot.role != "weight":
+            raise ConfigError(
+                f"{self.slot}: block scales weights, whose values are known before they are used. "
+                f"Received: block of the role {self.slot.role!r}. Leave it out here."
+            )
+        self.random = None
+        if config.round_mode == "S_RND_CONV":
+            self.random = keras.random.SeedGenerator()
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add the bit variables.
+
+        Args:
+            input_shape: of the values, batch axis included for an activation.
+        """
+        config = self.config
+        self.value_shape = tuple(input_shape[1:] if self.slot.batched else input_shape)
+        self.shared_shape = shape = self.bit_shape(tuple(input_shape))
+        self.shared_axes = tuple(axis for axis, size in enumerate(shape) if size == 1 and input_shape[axis] != 1)
+        if config.block is not None and not -len(shape) <= config.block.axis < len(shape):
+            raise ConfigError(
+                f"{self.slot}: no such axis. Received: block.axis={config.block.axis}. "
+                f"Allowed: {-len(shape)} to {len(shape) - 1} for shape {tuple(input_shape)}."
+            )
+        self.m, self.e, self.e0 = (
+            self.add_bits(
+                name,
+                shape,
+                getattr(config, name),
+                config.bounds(name),
+                config.regularizer(name),
+                name in config.trained,
+            )
+            for name in ALL_BITS
+        )
+        self.regularizers = tuple(config.regularizer(name) if name in config.trained else 0.0 for name in ALL_BITS)
+        self.noise = None
+        if config.noise < 1.0:
+            self.noise = self.add_weight(
+                name="noise",
+                shape=(),
+                initializer=keras.initializers.Constant(config.noise),
+                dtype="float32",
+                trainable=False,
+                autocast=False,
+            )
+        sharing = math.prod(size or 1 for size in self.value_shape) // math.prod(shape)
+        self.gradient_scale = sharing**-0.5 if config.scale_gradient else 1.0
+        super().build(input_shape)
+
+    def quantize(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]
+        """Quantize, in units of a scale for each block where the config says so."""
+        if mode() == "fit" and self.config.fit_to is not None:
+            self.fit_range(x, self.config.fit_to)
+        if self.config.block is None:
+            q = self._quantize(x, training)
+        else:
+            x = ops.tensor(x)
+            scale = block_scales(x, self.config.block, self.config.format.largest)
+            q = self._quantize(x / scale, training) * scale
+        return q if self.noise is None or not training else self.noise * q + (1.0 - self.noise) * x
+
+    def _quantize(self, x: Tensor, training: bool) -> Tensor:
+        uniform = None
+        if training and self.random is not None:
+            uniform = keras.random.uniform(keras.ops.shape(x), seed=self.random)
+        q, bits, paid = ops.quantize_counted(
+            x,
+            self.m,
+            self.e,
+            self.e0,
+            uniform,
+            max_value=self.max_value,
+            overflow_gradient=self.config.overflow_gradient,
+            regularizers=self.regularizers,
+            gradient_scale=self.gradient_scale,
+        )
+        self.shared.offer(bits, paid)
+        return q
+
+    def fit_range(self, x: Tensor, fit: FitTo) -> None:
+        """Set e0, and e on request, to what these values need."""
+        m, e, _ = self.formats()
+        values = keras.ops.convert_to_numpy(x).astype(np.float64)
+        e, e0 = fitted(np.abs(values), self.shared_axes, m, e, fit, self.config.bounds("e"))
+        for name, variable, found in (("e", self.e, e), ("e0", self.e0, e0)):
+            variable.assign(np.clip(found, *self.config.bounds(name)).astype(np.float32))
+
+    def bits(self, x: Tensor | None = None) -> Tensor:
+        """Give 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing."""
+        bits = self.shared.bits
+        if bits is None:
+            bits = ops.quantize_counted(keras.ops.zeros_like(self.m), self.m, self.e, self.e0)[1]
+        if self.slot.batched:
+            bits = reshape(bits, tuple(bits.shape[1:]))
+        shape = tuple(size or 1 for size in self.value_shape)
+        return bits if tuple(bits.shape) == shape else keras.ops.broadcast_to(bits, shape)
+
+    def exact(self, arrays: Arrays[A], x: A) -> A:
+        """State the arithmetic, see `hgq2_minifloat.statement`."""
+        if self.config.block is not None:
+            raise ExactnessError(f"{self.slot}: the scale of a block follows the values, so only constants have one.")
+        return stated(arrays, x, np.stack(self.formats(), axis=-1), self.max_value)
+
+    def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
+        """Give m, e, e0 and the largest value; with blocks, in units of their scales."""
+        m, e, e0 = self.formats()
+        return {"m": m, "e": e, "e0": e0, "max": limits(m, e, e0, self.max_value).largest}
+
+    def format_name(self) -> str:
+        """Give the standard's name, where all elements have one format and it is a standard."""
+        first, *others = np.unique(np.stack(self.formats(), axis=-1).reshape(-1, 3), axis=0).tolist()
+        name = "" if others else Format(*first, self.max_value).name
+        return f"{name}, blocks of {self.config.block.size}" if name and self.config.block is not None else name
+
+    def check_range(self, x: np.ndarray) -> RangeCheck | None:
+        """Round the values with the largest step, and hold them against the largest value."""
+        if self.config.block is not None:
+            return None
+        m, e, e0 = self.formats()
+        found = limits(m, e, e0, self.max_value)
+        step = np.ldexp(1.0, np.maximum(np.frexp(found.largest)[1] - 1, found.lowest) - m)
+        rounded = np.rint(np.abs(x.astype(np.float64)) / step) * step
+        return RangeCheck(rounded > found.largest, -found.largest, found.largest)
+
+    def formats(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give m, e and e0 as integers."""
+        return self.rounded(self.m), self.rounded(self.e), self.rounded(self.e0)
+
+    def rounded(self, bits: Tensor) -> np.ndarray:
+        """Give a bit variable as integers."""
+        values = np.asarray(keras.ops.convert_to_numpy(bits), dtype=np.float64)
+        return np.broadcast_to(np.rint(values), self.shared_shape).astype(np.int64)
