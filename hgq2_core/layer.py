@@ -181,6 +181,9 @@ class QLayer(keras.layers.Layer):
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """State the inference arithmetic.
 
+        A layer whose `call` takes masks, further tensors or options states them under the same names: tensors come as
+        operands, a condition as 1 and 0, anything else as it was given. It may give several operands, as `call` does.
+
         Args:
             arrays: integers, intervals, or hardware.
             inputs: operands of `arrays`, batch axis first.
