@@ -56,7 +56,8 @@ class ReLUAdapter(KerasAdapter):
         if layer.max_value is not None or layer.negative_slope != 0 or layer.threshold != 0:
             raise ExactnessError(
                 f"{layer.name}: ReLU is exact without max_value, negative_slope and threshold. Received: "
-                f"max_value={layer.max_value}, negative_slope={layer.negative_slope}, threshold={layer.threshold}."
+                f"max_value={layer.max_value}, negative_slope={layer.negative_slope}, threshold={layer.threshold}. "
+                "Use relu (QReLU) or leaky_relu (QLeakyReLU) in its place."
             )
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
@@ -72,7 +73,8 @@ class ActivationAdapter(KerasAdapter):
         if layer.activation not in (keras.activations.relu, keras.activations.linear):
             raise ExactnessError(
                 f"{layer.name}: Activation is exact for 'relu' and 'linear'. "
-                f"Received: {getattr(layer.activation, '__name__', layer.activation)!r}."
+                f"Received: {getattr(layer.activation, '__name__', layer.activation)!r}. Use unary_function "
+                "(QUnaryFunction) in its place, which makes it a lookup table."
             )
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:

@@ -19,6 +19,8 @@ from hgq2_core.errors import listing, nearest
 
 PROBE = np.array([-2.5, -0.5, 0.25, 1.0, 3.0, 7.0], dtype=np.float32)
 
+MANY = np.arange(-32.0, 32.0, 1 / 16, dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class Elementwise(KerasObject):
@@ -58,6 +60,11 @@ class Elementwise(KerasObject):
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         named = [name for name, function in _public().items() if _is_elementwise(function)]
         return {"anyOf": [{"enum": named}, {"type": "object"}], "description": "A function of one number."}
+
+
+def never_negative(function: Callable[[Any], Any]) -> bool:
+    """Say whether a function of one number is nowhere below 0, as far as a look at many numbers tells."""
+    return bool((_numpy(function(keras.ops.convert_to_tensor(MANY))) >= 0).all())
 
 
 def _public() -> dict[str, Callable[..., Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hgq2_core import ExactnessError, QLayer, Quantizer
+from hgq2_core.config.roles import ROLE_DEFAULTS, scoped
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.tensors import total
 
@@ -21,6 +22,9 @@ Floats = npt.NDArray[np.float64]
 MAX_ENTRIES = 2**16
 """Entries of one table; hardware wants far fewer."""
 
+MAX_LAYER_ENTRIES = 2**24
+"""Entries of all tables that belong together."""
+
 ENTRY_EBOPS = 1e-4
 """What one bit of one entry costs (NUMERICS 7)."""
 
@@ -29,17 +33,15 @@ class LookupTable:
     """table = oq(f(q)), q being what an input quantizer gives: trained as a function, deployed as a finite table.
 
     A part of a `TableLayer`, made by its `add_table`. Not frozen, it computes the function, with gradients. Frozen, it
-    looks up entries that were computed once, for every value that the input quantizer may give. `exact` looks up the
-    same entries.
+    looks up entries that were computed once, for every value that the input quantizer may give; beyond them it takes
+    the nearest. `exact` looks up the same entries.
 
     Args:
         layer: the layer that owns it.
         name: the slot of the table's quantizer, under which the layer stores the entries.
         input_quantizer: its values are the inputs; the layer applies it.
         quantizer: of the entries.
-        function: of a tensor `(..., *own)` of inputs; gives a tensor `(..., *own, *more)`.
-        own: trailing axes of the input whose elements have a table of their own; none where all share one.
-        more: axes that the function adds.
+        function: of a tensor `(..., *own)` of inputs; gives a tensor `(..., *own, *more)`. See `build`.
     """
 
     def __init__(
@@ -62,7 +64,8 @@ class LookupTable:
         """Build the table's quantizer, whose first axis counts entries; the owner calls it in its own `build`.
 
         Args:
-            own: sizes of the trailing axes of the input whose elements have a table of their own.
+            own: sizes of the trailing axes of the input whose elements have a table of their own; none where all
+                share one.
             more: sizes of the axes that the function adds.
         """
         self.own, self.more = own, more
@@ -75,7 +78,8 @@ class LookupTable:
 
     def points(self) -> Tensor:
         """Give the inputs at which there are entries, rising."""
-        points = self.input_quantizer.grid(MAX_ENTRIES)
+        tables = math.prod(self.own) * math.prod(self.more)
+        points = self.input_quantizer.grid(min(MAX_ENTRIES, MAX_LAYER_ENTRIES // tables))
         return keras.ops.convert_to_tensor(points, dtype=self.layer.compute_dtype)
 
     def folded(self) -> Tensor:
@@ -134,33 +138,54 @@ class LookupTable:
             np.asarray(keras.ops.convert_to_numpy(stored[name]), dtype=np.float64)
             for name in (self.grid_name, self.name)
         )
-        if not self.own and not self.more:
-            return arrays.table(q, self._lookup(points, entries))
-        return self._exact_each(arrays, q, points, entries)
+        return exact_lookup(arrays, q, points, entries, self.own, self.more, f"{self.layer.name}.{self.name}")
 
-    def _exact_each(self, arrays: Arrays[A], q: A, points: Floats, entries: Floats) -> A:
-        shape = arrays.shape(q)
-        lead = shape[: len(shape) - len(self.own)]
-        columns = arrays.reshape(q, (*lead, -1))
-        tables = entries.reshape(len(points), math.prod(self.own), -1)
-        results = [
-            arrays.table(arrays.gather(columns, [n], len(lead)), self._lookup(points, tables[:, n, m]))
-            for n in range(tables.shape[1])
-            for m in range(tables.shape[2])
-        ]
-        return arrays.reshape(arrays.concatenate(results, len(lead)), (*lead, *self.own, *self.more))
 
-    def _lookup(self, points: Floats, entries: Floats) -> Callable[[Floats], Floats]:
+def exact_lookup(
+    arrays: Arrays[A],
+    q: A,
+    points: Floats,
+    entries: Floats,
+    own: tuple[int, ...] = (),
+    more: tuple[int, ...] = (),
+    where: str = "",
+) -> A:
+    """Give the entries at the points that the inputs are; beyond the ends, those of the nearest.
+
+    Args:
+        arrays: integers, intervals, or hardware.
+        q: inputs, (..., *own).
+        points: the inputs at which there are entries, rising.
+        entries: (points, *own, *more).
+        own: axes of the input whose elements have a table of their own.
+        more: axes that the entries add.
+        where: the table, for messages.
+    """
+
+    def look_up(column: Floats) -> Callable[[Floats], Floats]:
         def function(values: Floats) -> Floats:
             place = np.minimum(np.searchsorted(points, values), len(points) - 1)
-            if not np.array_equal(points[place], values):
+            if not np.array_equal(points[place], np.clip(values, points[0], points[-1])):
                 raise ExactnessError(
-                    f"{self.layer.name}.{self.name}: the lookup table has no entry for some input. Its input "
-                    "quantizer has changed since the model was frozen: freeze the trainable model again."
+                    f"{where}: the lookup table has no entry for some input. Its input quantizer has changed since the "
+                    "model was frozen: freeze the trainable model again."
                 )
-            return entries[place]
+            return column[place]
 
         return function
+
+    if not own and not more:
+        return arrays.table(q, look_up(entries))
+    shape = arrays.shape(q)
+    lead = shape[: len(shape) - len(own)]
+    inputs = arrays.reshape(q, (*lead, math.prod(own)))
+    tables = entries.reshape(len(points), math.prod(own), math.prod(more))
+    results = [
+        arrays.table(arrays.gather(inputs, [n], len(lead)), look_up(tables[:, n, m]))
+        for n in range(tables.shape[1])
+        for m in range(tables.shape[2])
+    ]
+    return arrays.reshape(arrays.concatenate(results, len(lead)), (*lead, *own, *more))
 
 
 class TableLayer(QLayer):
@@ -171,7 +196,12 @@ class TableLayer(QLayer):
     """
 
     def add_table(
-        self, quantizer: Any, name: str, input_quantizer: Quantizer[Any], function: Callable[[Tensor], Tensor]
+        self,
+        quantizer: Any,
+        name: str,
+        input_quantizer: Quantizer[Any],
+        function: Callable[[Tensor], Tensor],
+        unsigned: bool = False,
     ) -> LookupTable:
         """Make a table.
 
@@ -180,7 +210,10 @@ class TableLayer(QLayer):
             name: of the slot, such as `table`.
             input_quantizer: the quantizer whose values are the table's inputs.
             function: see `LookupTable`; called eagerly too.
+            unsigned: whether the function is never negative, so that the default of tables goes without a sign.
         """
+        if quantizer is None and unsigned and scoped("table") is None:
+            quantizer = {"kind": ROLE_DEFAULTS["table"]["kind"], "k": 0}
         table = LookupTable(self, name, input_quantizer, self.add_quantizer(quantizer, "table", name), function)
         # A plain dict in an attribute would become a tracked copy.
         self.__dict__.setdefault("_tables", {})[name] = table
