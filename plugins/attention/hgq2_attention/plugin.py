@@ -7,5 +7,6 @@ from hgq2_core.hookspecs import hookimpl
 def hgq2_layers() -> dict[str, str]:
     """Offer the quantized softmax and attention layers."""
     return {
+        "multi_head_attention": "hgq2_attention.multi_head_attention:QMultiHeadAttention",
         "softmax": "hgq2_attention.softmax:QSoftmax",
     }
