@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import string
 from collections.abc import Sequence
@@ -290,13 +291,19 @@ class QMultiHeadAttention(QLayer):
             **self._affine(),
         )
 
+    @property
+    def one_tensor(self) -> bool:
+        """Whether keys and values must be the same tensor."""
+        return self.fuse != "none"
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call as Keras does; what shares a projection must be the same tensor."""
-        if self.fuse != "none":
+        if self.one_tensor:
             given = inspect.signature(self.call).bind_partial(*args, **kwargs).arguments
             query, value, key = _triple(given.get("query"), given.get("value"), given.get("key"))
             if key is not value or (self.fuse == "qkv" and value is not query):
-                raise ConfigError(f"{self.name}: fuse={self.fuse!r} projects one tensor. Received: different ones.")
+                which = "query, key and value" if self.fuse == "qkv" else "key and value"
+                raise ConfigError(f"{self.name}: {which} share a projection, and must be the same tensor.")
         return super().__call__(*args, **kwargs)
 
     def build(self, query_shape: Any, value_shape: Shape | None = None, key_shape: Shape | None = None) -> None:
@@ -315,7 +322,10 @@ class QMultiHeadAttention(QLayer):
             static(self.name, what, shape)
         self._axes = self._checked_axes(query, value, key)
         self._equations = Equations.of(len(query), self._axes)
-        heads = self._build_projections(query, value, key)
+        value, key = self.attended_shapes(value, key)
+        shapes, heads = {"query": query, "key": key, "value": value}, (self.num_heads,)
+        for name in SHARED[self.fuse]:
+            getattr(self, f"{name}_projection").build_share(shapes[name], 1, self.parallelization_factor)
         positions, parallel = math.prod(query[1:-1]), self.parallelization_factor  # type: ignore[arg-type]
         if parallel is not None and parallel > positions:
             raise ConfigError(
@@ -353,11 +363,9 @@ class QMultiHeadAttention(QLayer):
             raise ConfigError(f"{self.name}: sliding_window needs one attention axis. Received: {list(axes)}.")
         return axes
 
-    def _build_projections(self, query: Shape, value: Shape, key: Shape) -> tuple[int]:
-        shapes = {"query": query, "key": key, "value": value}
-        for name in SHARED[self.fuse]:
-            getattr(self, f"{name}_projection").build_share(shapes[name], 1, self.parallelization_factor)
-        return (self.num_heads,)
+    def attended_shapes(self, value: Shape, key: Shape) -> tuple[Shape, Shape]:
+        """Give the shapes of `attended`."""
+        return value, key
 
     def _build_output(self, query: Shape) -> None:
         last = query[-1:] if self.output_shape is None else self.output_shape
@@ -402,13 +410,14 @@ class QMultiHeadAttention(QLayer):
     ) -> Any:
         """Compute the equation above; see `keras.layers.MultiHeadAttention`."""
         query, value, key = _triple(query, value, key)
+        value, key = self.attended(value, key, training)
         q, k, v = (
             quantizer.quantize(projected, bool(training))
             for quantizer, projected in zip(
                 self._head_quantizers, self._projected(query, value, key, training), strict=True
             )
         )
-        masks = Masks(query_mask, value_mask, key_mask, attention_mask, self._fixed_mask(use_causal_mask))
+        masks = self.masks(query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
         scores = self.softmax(
             keras.ops.einsum(self._equations.product, q, k),
             mask=masks.tensor(len(self._scores_shape), 2 * len(self._axes)),
@@ -434,12 +443,26 @@ class QMultiHeadAttention(QLayer):
     def _cuts(self) -> list[int]:
         return [self.key_dim, 2 * self.key_dim] if self.fuse == "qkv" else [self.key_dim]
 
-    def _fixed_mask(self, causal: bool) -> Any:
+    def masks(self, query: A | None, value: A | None, key: A | None, attention: A | None, causal: bool) -> Masks[A]:
+        """Bring the masks of a call together.
+
+        Raises:
+            ConfigError: a causal mask along several axes.
+        """
         if causal and len(self._axes) > 1:
             raise ConfigError(
                 f"{self.name}: use_causal_mask needs one attention axis. Received: attention along {list(self._axes)}."
             )
-        return fixed_mask(*self._scores_shape[-2:], causal, self.sliding_window)
+        queries, keys = self._scores_shape[-2:]
+        return Masks(query, value, key, attention, fixed_mask(queries, keys, causal, self.sliding_window))
+
+    def attended(self, value: Tensor, key: Tensor, training: bool | None) -> tuple[Tensor, Tensor]:
+        """Give the positions that are attended to: all of them, as they are."""
+        return value, key
+
+    def exactly_attended(self, arrays: Arrays[A], value: A, key: A) -> tuple[A, A]:
+        """Give them exactly."""
+        return value, key
 
     def ebops(self) -> Tensor:
         """Give the cost of the two products."""
@@ -464,14 +487,14 @@ class QMultiHeadAttention(QLayer):
     ) -> Any:
         """State the equation above."""
         value = query if value is None else value
-        key = value if key is None else key
+        value, key = self.exactly_attended(arrays, value, value if key is None else key)
         q, k, v = (
             quantizer.exact(arrays, projected)
             for quantizer, projected in zip(
                 self._head_quantizers, self._exactly_projected(arrays, query, value, key), strict=True
             )
         )
-        masks = Masks(query_mask, value_mask, key_mask, attention_mask, self._fixed_mask(use_causal_mask))
+        masks = self.masks(query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
         condition = masks.exact(arrays, len(self._scores_shape), 2 * len(self._axes))
         scores = self.softmax.exact_masked(arrays, arrays.einsum(self._equations.product, q, k), condition)
         context = arrays.einsum(self._equations.combination, scores, v)
@@ -482,7 +505,7 @@ class QMultiHeadAttention(QLayer):
         def parts(x: A) -> list[A]:
             axis = len(arrays.shape(x)) - 1
             edges = [0, *self._cuts(), arrays.shape(x)[axis]]
-            return [arrays.gather(x, list(range(*pair)), axis) for pair in zip(edges, edges[1:], strict=False)]
+            return [arrays.gather(x, list(range(*pair)), axis) for pair in itertools.pairwise(edges)]
 
         q = self.query_projection.exact(arrays, query)
         if self.fuse == "qkv":

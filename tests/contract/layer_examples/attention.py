@@ -3,6 +3,13 @@
 SATURATING = {"kind": "kif", "i": 3, "f": 3, "overflow_mode": "SAT"}
 
 EXAMPLES = {
+    "attention.linformer_attention": [
+        ({"num_heads": 2, "key_dim": 2, "projected_length": 2}, (3, 4)),
+        (
+            {"num_heads": 1, "key_dim": 2, "projected_length": [2, 1], "share_sequence_projection": False},
+            [(2, 2, 3), (2, 3, 2)],
+        ),
+    ],
     "attention.multi_head_attention": [
         ({"num_heads": 2, "key_dim": 2}, (3, 4)),
         ({"num_heads": 1, "key_dim": 2, "value_dim": 3, "fuse": "kv", "output_quantizer": "kif"}, [(2, 3), (3, 4)]),
