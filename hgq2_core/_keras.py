@@ -45,6 +45,11 @@ def functional(model: keras.Model) -> keras.Model | None:
     return model if hasattr(model, "_nodes_by_depth") else None
 
 
+def mask_of(tensor: Any) -> Any:
+    """Give the mask that Keras hands on beside a tensor, or None."""
+    return getattr(tensor, "_keras_mask", None)
+
+
 @contextmanager
 def unallocated() -> Iterator[None]:
     """Let layers built inside have weights with shapes and no values, to be counted and forgotten."""

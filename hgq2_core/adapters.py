@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 
-from hgq2_core.errors import ExactnessError
+from hgq2_core.errors import ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.graph import operands
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
 
@@ -26,7 +30,8 @@ class KerasAdapter:
         Args:
             arrays: integers, intervals, or hardware.
             layer: the Keras layer.
-            inputs: operands of `arrays`, batch axis first.
+            inputs: operands of `arrays`, batch axis first. An adapter whose layer is called with keyword arguments
+                takes those too, see `QLayer.exact`.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no exact().")
 
@@ -44,20 +49,30 @@ def adapter_of(layer: keras.layers.Layer) -> KerasAdapter | None:
     return None if found is None else found()
 
 
-def exact(arrays: Arrays[A], layer: keras.layers.Layer, path: str, *inputs: A) -> A:
+def exact(
+    arrays: Arrays[A], layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
     """Interpret one layer: by its own statement, or by the adapter of its Keras class.
 
     Args:
         arrays: integers, intervals, or hardware.
         layer: a quantized layer or a Keras layer.
         path: the layer's place in the model, for messages.
-        inputs: operands of `arrays`.
+        args: what the layer is called with: operands of `arrays`, or tensors and numpy arrays, which become constants.
+        kwargs: likewise, by keyword: masks, further inputs, options. `training` and what is None stay out.
+
+    Returns:
+        An operand, or several as the layer gives them.
 
     Raises:
-        ExactnessError: the layer states no exact arithmetic.
+        ExactnessError: the layer states no exact arithmetic, or none for such a keyword.
     """
+    inputs = [_operand(arrays, value) for value in operands(args)]
+    named = {
+        name: _operand(arrays, value) for name, value in kwargs.items() if value is not None and name != "training"
+    }
     if isinstance(layer, QLayer):
-        return layer.exact(arrays, *inputs)
+        return _known(layer.exact, layer, path, named)(arrays, *inputs, **named)
     adapter = adapter_of(layer)
     if adapter is None:
         kinds = [kind for kind in registry().names("layers") if kind.startswith("keras.")]
@@ -66,4 +81,20 @@ def exact(arrays: Arrays[A], layer: keras.layers.Layer, path: str, *inputs: A) -
             f"or one of {', '.join(kinds) or 'the Keras layers that a plugin adapts (none is installed)'}."
         )
     adapter.check(layer)
-    return adapter.exact(arrays, layer, *inputs)
+    return _known(adapter.exact, layer, path, named)(arrays, layer, *inputs, **named)
+
+
+def _operand(arrays: Arrays[Any], value: Any) -> Any:
+    # Operands of hardware are arrays of objects.
+    if keras.ops.is_tensor(value) or (isinstance(value, np.ndarray) and value.dtype != object):
+        return arrays.constant(np.asarray(keras.ops.convert_to_numpy(value)))
+    return value
+
+
+def _known(statement: Callable[..., Any], layer: keras.layers.Layer, path: str, named: Mapping[str, Any]) -> Any:
+    taken = inspect.signature(statement).parameters
+    if strangers := [name for name in named if name not in taken]:
+        raise ExactnessError(
+            f"{path}: {type(layer).__name__} states no exact arithmetic for {listing(strangers)} of its call."
+        )
+    return statement

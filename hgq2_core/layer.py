@@ -18,6 +18,7 @@ from hgq2_core.config.signature import bind, parameters, schema_of
 from hgq2_core.config.strict import explained
 from hgq2_core.errors import ConfigError, KindError
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.graph import layers_of
 from hgq2_core.kinds import registry
 from hgq2_core.quantizer import PACKAGE, Quantizer
 
@@ -181,6 +182,9 @@ class QLayer(keras.layers.Layer):
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """State the inference arithmetic.
 
+        A layer whose `call` takes masks, further tensors or options states them under the same names: tensors come as
+        operands, a condition as 1 and 0, anything else as it was given. It may give several operands, as `call` does.
+
         Args:
             arrays: integers, intervals, or hardware.
             inputs: operands of `arrays`, batch axis first.
@@ -219,6 +223,10 @@ class QLayer(keras.layers.Layer):
             config[name] = to_config(value) if to_config else value
         if self.frozen:
             config["frozen"] = {name: list(value.shape) for name, value in self._stored.items()}
+            if inside := self._inside():
+                config["frozen_inside"] = [
+                    {name: list(value.shape) for name, value in layer.stored().items()} for layer in inside
+                ]
         return config
 
     @classmethod
@@ -230,11 +238,17 @@ class QLayer(keras.layers.Layer):
             KindError: no plugin and no custom object has the class.
         """
         arguments = dict(config)
-        frozen = arguments.pop("frozen", None)
+        frozen, inside = arguments.pop("frozen", None), arguments.pop("frozen_inside", [])
         layer = _class_of(arguments.pop("kind", None), cls)(**arguments)
         if frozen is not None:
             layer.freeze(frozen)
+            for sublayer, stored in zip(layer._inside(), inside, strict=True):
+                if not sublayer.frozen:  # one that came with a config of its own already is
+                    sublayer.freeze(stored)
         return layer
+
+    def _inside(self) -> list[QLayer]:
+        return [layer for layer in layers_of(self) if isinstance(layer, QLayer) and layer is not self]
 
 
 def _class_of(kind: Any, cls: type[QLayer]) -> type[QLayer]:

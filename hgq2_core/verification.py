@@ -17,7 +17,7 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers, IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.freezing import freeze
-from hgq2_core.graph import Apply, infer, model_inputs, operands, run
+from hgq2_core.graph import Apply, infer, model_inputs, require_explicit_masks, run
 
 Flags = npt.NDArray[np.bool_]
 
@@ -112,10 +112,11 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024) -> VerifyReport:
 
     Raises:
         CalibrationError: the model is uncalibrated or stale.
-        ExactnessError: a layer that states no exact arithmetic.
+        ExactnessError: a layer that states no exact arithmetic, or that takes a mask which Keras hands on implicitly.
         DataError: no samples.
     """
     require_calibrated(model, "verify")
+    require_explicit_masks(model)
     samples = count_samples(x, "verify")
     frozen = freeze(model)
     required = required_bits(frozen)
@@ -163,7 +164,7 @@ def required_bits(
     def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         intervals.reset()
         try:
-            outputs = exact(intervals, layer, path, *operands(args))
+            outputs = exact(intervals, layer, path, args, kwargs)
         except (ExactnessError, NotImplementedError) as error:
             if otherwise is None:
                 raise
@@ -171,8 +172,14 @@ def required_bits(
         bits[path] = max(bits.get(path, 0), intervals.required_bits)
         return outputs
 
-    run(model, [unknown(tensor.shape[1:]) for tensor in model.inputs], apply)
+    run(model, [_bounds(tensor) for tensor in model.inputs], apply)
     return bits
+
+
+def _bounds(tensor: Any) -> IntervalArray:
+    if tensor.dtype == "bool":
+        return Intervals().input(0, 1, 0, (1, *(size or 1 for size in tensor.shape[1:])))
+    return unknown(tensor.shape[1:])
 
 
 def unknown(shape: Sequence[int | None]) -> IntervalArray:
@@ -191,7 +198,7 @@ def interpret(arrays: Any) -> Apply:
     Args:
         arrays: integers, intervals, or hardware.
     """
-    return lambda layer, path, args, kwargs: exact(arrays, layer, path, *operands(args))
+    return lambda layer, path, args, kwargs: exact(arrays, layer, path, args, kwargs)
 
 
 def _differing(wanted: list[Any], got: list[Any]) -> Flags:
@@ -208,11 +215,12 @@ class _Rows:
 
     def compare(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outputs = infer(layer, args, kwargs)
-        wanted = exact(Integers(), layer, path, *[from_float(_numpy(value)) for value in operands(args)])
-        differs = ~equal(wanted, _numpy(outputs))
-        mismatches, values = self.counts.get(path, (0, 0))
-        self.counts[path] = mismatches + int(differs.sum()), values + differs.size
-        self.samples.append(_per_sample(differs))
+        wanted = keras.tree.flatten(exact(Integers(), layer, path, args, kwargs))
+        for integers, given in zip(wanted, keras.tree.flatten(outputs), strict=True):
+            differs = ~equal(integers, _numpy(given))
+            mismatches, values = self.counts.get(path, (0, 0))
+            self.counts[path] = mismatches + int(differs.sum()), values + differs.size
+            self.samples.append(_per_sample(differs))
         return outputs
 
     def take_samples(self) -> Flags:

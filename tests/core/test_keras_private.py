@@ -15,7 +15,7 @@ from hgq2_core.quantizer import Quantizer
 from hgq2_fixed_point import KIF
 
 layers = keras.layers
-USED = {"_flatten_layers", "_nodes_by_depth", "_run_through_graph", "_functional"}
+USED = {"_flatten_layers", "_nodes_by_depth", "_run_through_graph", "_functional", "_keras_mask"}
 
 
 @pytest.fixture
@@ -47,6 +47,12 @@ def test_flatten_layers_gives_the_layer_and_all_inside(model):
     assert len(names) == len(set(names))
     assert {"outer", "a", "b", "sum", "last", model.name} <= set(names)
     assert _keras.flatten_layers(outer) == list(outer._flatten_layers())
+
+
+def test_keras_mask_stands_beside_the_tensor():
+    plain = keras.Input((3, 4))
+    assert _keras.mask_of(plain) is None
+    assert tuple(_keras.mask_of(layers.Masking()(plain)).shape) == (None, 3)
 
 
 def test_nodes_by_depth_hold_operation_and_tensors(model):

@@ -21,7 +21,7 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exporting import Element, LayerWidths, Port
-from hgq2_core.graph import output_names, run
+from hgq2_core.graph import output_names, require_explicit_masks, run
 from hgq2_core.verification import interpret
 
 Floats = npt.NDArray[np.float64]
@@ -76,20 +76,19 @@ def build(model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, in
             to the host and takes their formats.
 
     Raises:
-        ExactnessError: a layer states no exact arithmetic, or has no circuit.
+        ExactnessError: a layer states no exact arithmetic, or has no circuit, or takes an implicit mask.
     """
     arrays = HardwareArrays(hwconf)
+    require_explicit_masks(model)
     elements = [_elements(tensor) for tensor in model.inputs]
-    starts = elements
-    if input_format is not None:
-        starts = [arrays.quantize(each, *input_format, "RND", "SAT") for each in elements]
+    starts = [_start(arrays, tensor, each, input_format) for tensor, each in zip(model.inputs, elements, strict=True)]
     traced: list[tuple[str, Operand]] = []
     step = interpret(arrays)
 
     def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with _named(path):
             output = step(layer, path, args, kwargs)
-        traced.append((path, output))
+        traced.append((path, np.concatenate([each.ravel() for each in keras.tree.flatten(output)])))
         return output
 
     results = run(model, starts, apply)
@@ -144,6 +143,14 @@ def _elements(tensor: Any) -> Operand:
     elements = np.empty((1, *shape), dtype=object)
     elements.ravel()[:] = [InputElement(tensor.name) for _ in range(elements.size)]
     return elements
+
+
+def _start(
+    arrays: HardwareArrays, tensor: Any, elements: Operand, input_format: tuple[int, int, int] | None
+) -> Operand:
+    if tensor.dtype == "bool":  # a mask is one bit
+        return arrays.quantize(elements, 0, 1, 0, "RND", "SAT")
+    return elements if input_format is None else arrays.quantize(elements, *input_format, "RND", "SAT")
 
 
 def _check(logic: CombLogic, name: str) -> None:
