@@ -62,7 +62,7 @@ def _clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         return copy
     for source, inner in zip(layers_of(layer), layers_of(copy), strict=False):
         if isinstance(source, QLayer) and not source.frozen:
-            inner.freeze({name: tuple(value.shape) for name, value in source.constants().items()})
+            inner.freeze({name: tuple(value.shape) for name, value in source.stored().items()})
     return copy
 
 
@@ -76,9 +76,9 @@ def _unbuilt(config: Any) -> Any:
 def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
     # Only what the layer owns itself: its sublayers come in their own turn.
     if isinstance(source, QLayer):
-        constants: dict[str, Any] = dict(source.constants())
-        for name, variable in copy.constants().items():
-            variable.assign(constants[name])
+        values: dict[str, Any] = dict(source.stored())
+        for name, variable in copy.stored().items():
+            variable.assign(values[name])
         copy.ebops_beta.assign(source.ebops_beta)
         return
     own = {id(weight) for layer in layers_of(source) if layer is not source for weight in layer.weights}

@@ -142,12 +142,20 @@ class QLayer(keras.layers.Layer):
     def constants(self, training: bool = False) -> Mapping[str, Tensor]:
         """Give the quantized weights by slot name: computed, or the stored data of a frozen layer."""
         if self.frozen:
-            return self._constants
+            return {name: value for name, value in self._stored.items() if name in self._slots.quantizers}
         return {name: self.slot_quantizer(name).quantize(value, training) for name, value in self.folded().items()}
+
+    def grids(self) -> Mapping[str, Tensor]:
+        """Give, by name, what else the frozen form stores: the inputs at which a lookup table has its entries."""
+        return {}
+
+    def stored(self) -> Mapping[str, Tensor]:
+        """Give all that the frozen form stores: computed, or the data of a frozen layer."""
+        return self._stored if self.frozen else {**self.constants(), **self.grids()}
 
     def inputs_of_quantizers(self) -> Mapping[str, Tensor]:
         """Give, by slot name, what the weight quantizers see; a frozen layer's constants are already quantized."""
-        return self._constants if self.frozen else self.folded()
+        return self.constants() if self.frozen else self.folded()
 
     @property
     def quantizers(self) -> list[Quantizer[Any]]:
@@ -183,21 +191,21 @@ class QLayer(keras.layers.Layer):
         """Give a quantized weight as an operand, for `exact`."""
         return arrays.constant(keras.ops.convert_to_numpy(self.constants()[name]))
 
-    def freeze(self, constants: Mapping[str, tuple[int, ...]]) -> None:
+    def freeze(self, stored: Mapping[str, tuple[int, ...]]) -> None:
         """Turn a new, unbuilt layer into its deployable form, which stores constants instead of weights.
 
         Args:
-            constants: shape of each constant, by slot name; the values are assigned or loaded afterwards.
+            stored: shape of each constant and grid, by name; the values are assigned or loaded afterwards.
         """
         if self.built:
             raise ConfigError(
                 f"{self.name}: only a layer that is not built can be frozen; use hgq2_core.freeze(model)."
             )
-        self._constants = {
+        self._stored = {
             name: super(QLayer, self).add_weight(
                 name=name, shape=tuple(shape), initializer="zeros", trainable=False, autocast=False
             )
-            for name, shape in constants.items()
+            for name, shape in stored.items()
         }
         self.frozen = True
         self.trainable = False
@@ -210,7 +218,7 @@ class QLayer(keras.layers.Layer):
             to_config = _to_config(parameter.annotation)
             config[name] = to_config(value) if to_config else value
         if self.frozen:
-            config["frozen"] = {name: list(value.shape) for name, value in self._constants.items()}
+            config["frozen"] = {name: list(value.shape) for name, value in self._stored.items()}
         return config
 
     @classmethod

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hgq2_core.config.quantizer import QuantizerConfig, Slot
+from hgq2_core.errors import ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.granularity import bit_shape
 from hgq2_core.kinds import registry
@@ -93,6 +94,9 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 
     step_follows_range = False
     """Whether a wider range makes the step coarser, so that calibration must look again."""
+
+    follows_values = False
+    """Whether its range is, without state, what the present values need, so that `bits` and `format` ask for them."""
 
     fits_range = False
     """Whether `hgq2_core.fit_ranges` sets its range from what it sees."""
@@ -209,6 +213,17 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Give the numbers of the format as numpy arrays by name, for reports."""
         raise NotImplementedError(f"{type(self).__name__} defines no format().")
+
+    def grid(self, most: int) -> npt.NDArray[np.float64]:
+        """Give the values that inference may give, any element's, rising: the inputs of a lookup table.
+
+        Args:
+            most: how many there may be.
+
+        Raises:
+            ExactnessError: there are more, or there is no end of them.
+        """
+        raise ExactnessError(f"{self.slot}: {type(self.config).__name__} gives no finite set of values to tabulate.")
 
     def check_range(self, x: npt.NDArray[Any]) -> RangeCheck | None:
         """Hold values against the range of the format, for `doctor`; None, as here, where a format has no range.

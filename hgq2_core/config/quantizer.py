@@ -29,7 +29,7 @@ class Slot:
     """Where a quantizer sits.
 
     Args:
-        role: what it quantizes; an activation's first axis is the batch.
+        role: what it quantizes; an activation's first axis is the batch, a table's counts its entries.
         name: the slot's name, such as `kernel`.
         layer: name of the layer it belongs to, for messages.
         channel_axes: the axes that `granularity="channel"` gives bits of their own.
@@ -42,8 +42,8 @@ class Slot:
 
     @property
     def batched(self) -> bool:
-        """Whether axis 0 counts samples, which always share their bits."""
-        return self.role == "activation"
+        """Whether axis 0 counts samples, or the entries of a table, which always share their bits."""
+        return self.role in ("activation", "table")
 
     def __str__(self) -> str:
         return f"{self.layer}.{self.name}" if self.layer else self.name

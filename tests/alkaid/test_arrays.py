@@ -159,4 +159,4 @@ def test_an_input_moves_freely_before_it_is_quantized():
     quantized = arrays.quantize(moved, 1, 2, 3, "RND", "SAT_SYM")
     assert quantized[0, 0] is quantized[1, 0]
     assert element.format == Format(1, 2, 3, "RND", "SAT_SYM")
-    assert (quantized[0, 0].low, quantized[0, 0].high) == (-3.875, 3.875)
+    assert (quantized[0, 0].low, quantized[0, 0].high) == (-4.0, 3.875)

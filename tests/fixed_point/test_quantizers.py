@@ -397,7 +397,7 @@ def test_margin_widens_within_the_bounds(kind):
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("role", ["weight", "bias", "table"])
+@pytest.mark.parametrize("role", ["weight", "bias"])
 def test_wrapping_weights_follow_their_present_values(role, training):
     quantizer = build(KBI(b=4, overflow_mode="WRAP", i_bounds=(-8, 8)), (3,), role)
     assert not quantizer.tracks_range
@@ -407,6 +407,16 @@ def test_wrapping_weights_follow_their_present_values(role, training):
         assert of(quantizer.format(tensor(x))["i"]).tolist() == i
         wanted = [float(quantize(np.float64(v), 1, n, 4 - n, "RND", "SAT")) for v, n in zip(x, i, strict=True)]
         assert run(quantizer, x, training).tolist() == wanted
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_wrapping_table_follows_all_its_entries(training):
+    quantizer = KBI(b=4, overflow_mode="WRAP", granularity="element").build(Slot("table", "table"))
+    quantizer.build((None, 2))
+    x = array([[3.3, -0.3], [0.1, 0.1], [-1.0, 0.0]])
+    assert of(quantizer.format(tensor(x))["i"]).tolist() == [[2, -1]]
+    assert of(quantizer.bits(tensor(x))).tolist() == [4.0, 4.0]
+    assert run(quantizer, x, training).tolist() == [[3.25, -0.3125], [0.0, 0.09375], [-1.0, 0.0]]
 
 
 @BOTH

@@ -32,8 +32,12 @@ class Format(NamedTuple):
 
     def variable(self, hwconf: HWConfig) -> FVariable:
         """Make a circuit's input of this format."""
-        least, most = self.bounds
-        return FVariable(least, most, ldexp(1.0, -self.f) if least < most else 1.0, hwconf=hwconf)
+        if self.bounds == (0.0, 0.0):
+            return FVariable(0.0, 0.0, 1.0, hwconf=hwconf)
+        # All that the bits hold, SAT_SYM or not: alkaid traces a second time from the bits alone, and a table must
+        # serve both times.
+        least, most = self._replace(overflow_mode="SAT").bounds
+        return FVariable(least, most, ldexp(1.0, -self.f), hwconf=hwconf)
 
 
 UNUSED = Format(0, 0, 0, "TRN", "WRAP")

@@ -74,6 +74,10 @@ def _straight_through(x: Tensor, nearest: Any, largest: float) -> Tensor:
 class BinaryQuantizer(DiscreteQuantizer[Binary]):
     """-1 below zero, +1 from zero on."""
 
+    def grid(self, most: int) -> np.ndarray:
+        """Give both signs."""
+        return np.array([-1.0, 1.0])
+
     def nearest(self, x: Tensor) -> Tensor:
         """Give the sign, that of 0 being +1."""
         return ops.where(x < 0, -ops.ones_like(x), ops.ones_like(x))
@@ -90,6 +94,11 @@ class SymmetricQuantizer(DiscreteQuantizer[C]):
     def steps(self) -> list[tuple[float, float]]:
         """Thresholds and magnitudes, rising; below the first is 0."""
         raise NotImplementedError(f"{type(self).__name__} defines no steps.")
+
+    def grid(self, most: int) -> np.ndarray:
+        """Give 0, and the magnitudes with both signs."""
+        magnitudes = np.array([value for _, value in self.steps])
+        return np.concatenate([-magnitudes[::-1], [0.0], magnitudes])
 
     def nearest(self, x: Tensor) -> Tensor:
         """Give the magnitude of the last threshold that is reached, with the sign."""

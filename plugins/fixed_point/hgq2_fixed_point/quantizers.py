@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from hgq2_core.config.quantizer import Slot
-from hgq2_core.errors import ConfigError
+from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.rounding import limits
@@ -211,6 +211,21 @@ class FixedPointQuantizer(Quantizer[C]):
         """State the arithmetic: round to 2^-f, then bring into the range of (k, i, f)."""
         bits = self.format()
         return arrays.quantize(x, bits["k"], bits["i"], bits["f"], self.config.round_mode, self.overflow_mode)
+
+    def grid(self, most: int) -> np.ndarray:
+        """Give the multiples of the finest step within the widest range."""
+        bits = self.format()
+        least, highest, _ = limits(bits["k"], bits["i"], bits["f"], self.overflow_mode)
+        low, high = float(to_float(least).min()), float(to_float(highest).max())
+        live = bits["k"] + bits["i"] + bits["f"] > 0
+        step = math.ldexp(1.0, -int(bits["f"].max(where=live, initial=-BITS_LIMIT)))
+        points = round((high - low) / step) + 1
+        if points > most:
+            raise ExactnessError(
+                f"{self.slot}: a lookup table may have {most} entries. Received: {points}, from {low:g} to {high:g} in "
+                f"steps of {step:g}. Give it fewer integer or fraction bits."
+            )
+        return low + step * np.arange(points, dtype=np.float64)
 
     def check_range(self, x: np.ndarray) -> RangeCheck:
         """Round the values as `quantize` does, and hold them against the smallest and the largest of the format."""

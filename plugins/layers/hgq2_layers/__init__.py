@@ -1,4 +1,4 @@
-"""Quantized layers for Keras 3: `QDense`, `QEinsumDense`, and adapters for Keras' passive layers."""
+"""Quantized layers for Keras 3, and adapters for Keras' merging and passive layers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hgq2_layers.einsum_dense import QEinsumDense
     from hgq2_layers.merging import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
     from hgq2_layers.reduction import QMeanPow2, QSum
+    from hgq2_layers.unary_function import QUnaryFunction
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "QMultiply",
     "QSubtract",
     "QSum",
+    "QUnaryFunction",
 ]
 
 _HOMES = {
@@ -44,6 +46,7 @@ _HOMES = {
     "QMultiply": "merging",
     "QSubtract": "merging",
     "QSum": "reduction",
+    "QUnaryFunction": "unary_function",
 }
 
 

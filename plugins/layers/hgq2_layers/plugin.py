@@ -20,6 +20,7 @@ def hgq2_layers() -> dict[str, str]:
         "multiply": "hgq2_layers.merging:QMultiply",
         "subtract": "hgq2_layers.merging:QSubtract",
         "sum": "hgq2_layers.reduction:QSum",
+        "unary_function": "hgq2_layers.unary_function:QUnaryFunction",
         "keras.Activation": "hgq2_layers.adapters:ActivationAdapter",
         "keras.ActivityRegularization": "hgq2_layers.adapters:IdentityAdapter",
         "keras.Add": "hgq2_layers.keras_merging:AddAdapter",
