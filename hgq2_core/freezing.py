@@ -78,8 +78,8 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
     if isinstance(source, QLayer):
         values: dict[str, Any] = dict(source.stored())
         for name, variable in copy.stored().items():
-            variable.assign(values[name])
-        copy.ebops_beta.assign(source.ebops_beta)
+            _assign(variable, values[name])
+        _assign(copy.ebops_beta, source.ebops_beta)
         return
     own = {id(weight) for layer in layers_of(source) if layer is not source for weight in layer.weights}
     theirs = {id(weight) for layer in layers_of(copy) if layer is not copy for weight in layer.weights}
@@ -89,4 +89,9 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
         strict=True,
     )
     for weight, target in pairs:
-        target.assign(weight)
+        _assign(target, weight)
+
+
+def _assign(target: keras.Variable, value: Any) -> None:
+    # jax would share the memory, which it gives up when one of both models predicts.
+    target.assign(keras.ops.copy(value))
