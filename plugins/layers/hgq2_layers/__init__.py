@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hgq2_layers.einsum_dense import QEinsumDense
     from hgq2_layers.merging import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
     from hgq2_layers.reduction import QMeanPow2, QSum
+    from hgq2_layers.simple_rnn import QSimpleRNN
     from hgq2_layers.unary_function import QUnaryFunction
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ __all__ = [
     "QMeanPow2",
     "QMinimum",
     "QMultiply",
+    "QSimpleRNN",
     "QSubtract",
     "QSum",
     "QUnaryFunction",
@@ -44,6 +46,7 @@ _HOMES = {
     "QMeanPow2": "reduction",
     "QMinimum": "merging",
     "QMultiply": "merging",
+    "QSimpleRNN": "simple_rnn",
     "QSubtract": "merging",
     "QSum": "reduction",
     "QUnaryFunction": "unary_function",

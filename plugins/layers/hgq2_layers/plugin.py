@@ -18,6 +18,7 @@ def hgq2_layers() -> dict[str, str]:
         "mean_pow2": "hgq2_layers.reduction:QMeanPow2",
         "minimum": "hgq2_layers.merging:QMinimum",
         "multiply": "hgq2_layers.merging:QMultiply",
+        "simple_rnn": "hgq2_layers.simple_rnn:QSimpleRNN",
         "subtract": "hgq2_layers.merging:QSubtract",
         "sum": "hgq2_layers.reduction:QSum",
         "unary_function": "hgq2_layers.unary_function:QUnaryFunction",
