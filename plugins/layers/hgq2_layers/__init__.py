@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from hgq2_layers.contraction import QDot, QEinsum
     from hgq2_layers.dense import QDense
     from hgq2_layers.einsum_dense import QEinsumDense
+    from hgq2_layers.gru import QGRU
+    from hgq2_layers.lstm import QLSTM
     from hgq2_layers.merging import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
     from hgq2_layers.reduction import QMeanPow2, QSum
     from hgq2_layers.simple_rnn import QSimpleRNN
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "QGRU",
+    "QLSTM",
     "QAdd",
     "QAveragePow2",
     "QConcatenate",
@@ -42,6 +46,8 @@ _HOMES = {
     "QDot": "contraction",
     "QEinsum": "contraction",
     "QEinsumDense": "einsum_dense",
+    "QGRU": "gru",
+    "QLSTM": "lstm",
     "QMaximum": "merging",
     "QMeanPow2": "reduction",
     "QMinimum": "merging",

@@ -33,13 +33,16 @@ class Arithmetic(Protocol[A]):
         """Multiply over the last axis."""
 
     def part(self, x: A, index: Any, axis: int) -> A:
-        """Give the slices of the indices, or the one slice of an index without its axis."""
+        """Give the slices of indices in a row, or the one slice of an index without its axis."""
 
     def one(self) -> A:
         """Give 1."""
 
     def zeros(self, x: A, units: int) -> A:
         """Give zeros for each sample of x."""
+
+    def join(self, parts: Sequence[A]) -> A:
+        """Put parts after each other along the last axis."""
 
     def stack(self, steps: Sequence[A]) -> A:
         """Put steps along the second axis."""
@@ -75,13 +78,16 @@ class Tensors:
 
     def part(self, x: Tensor, index: Any, axis: int) -> Tensor:
         where = index if isinstance(index, int) else slice(int(index[0]), int(index[-1]) + 1)
-        return x[(slice(None),) * (axis % len(x.shape)) + (where,)]
+        return x[(slice(None),) * axis + (where,)]
 
     def one(self) -> Tensor:
         return 1.0
 
     def zeros(self, x: Tensor, units: int) -> Tensor:
         return keras.ops.zeros((keras.ops.shape(x)[0], units), dtype=x.dtype)
+
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        return keras.ops.concatenate(parts, axis=-1)
 
     def stack(self, steps: Sequence[Tensor]) -> Tensor:
         return keras.ops.stack(steps, axis=1)
@@ -115,6 +121,9 @@ class Exact(Generic[A]):
 
     def zeros(self, x: A, units: int) -> A:
         return self.arrays.broadcast(self.arrays.constant(0.0), (self.arrays.shape(x)[0], units))
+
+    def join(self, parts: Sequence[A]) -> A:
+        return self.arrays.concatenate(parts, axis=-1)
 
     def stack(self, steps: Sequence[A]) -> A:
         batch, units = self.arrays.shape(steps[0])

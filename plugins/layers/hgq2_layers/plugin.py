@@ -14,6 +14,8 @@ def hgq2_layers() -> dict[str, str]:
         "dot": "hgq2_layers.contraction:QDot",
         "einsum": "hgq2_layers.contraction:QEinsum",
         "einsum_dense": "hgq2_layers.einsum_dense:QEinsumDense",
+        "gru": "hgq2_layers.gru:QGRU",
+        "lstm": "hgq2_layers.lstm:QLSTM",
         "maximum": "hgq2_layers.merging:QMaximum",
         "mean_pow2": "hgq2_layers.reduction:QMeanPow2",
         "minimum": "hgq2_layers.merging:QMinimum",

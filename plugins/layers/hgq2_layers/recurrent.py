@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, Unpack
 
 import keras
-import numpy as np
 
 from hgq2_core import ConfigError, Quantizer
 from hgq2_core.arguments import (
@@ -31,6 +30,10 @@ from hgq2_layers.nonlinearity import Nonlinearity
 
 A = TypeVar("A")
 Tensor = Any
+
+
+WEIGHTS = ("kernel", "recurrent_kernel", "bias")
+"""The slots whose constants are no tables."""
 
 
 class RecurrentKwargs(LayerKwargs, total=False):
@@ -354,11 +357,3 @@ class RecurrentLayer(TableLayer):
         if "bias" in bits:
             step = step + total(bits["bias"])
         return parallel * (products + step + sum(function.ebops() for function in self.nonlinearities()))
-
-
-WEIGHTS = ("kernel", "recurrent_kernel", "bias")
-
-
-def gate(index: int, units: int, count: int = 1) -> Any:
-    """Give the columns of one gate, or of several in a row."""
-    return np.arange(index * units, (index + count) * units)
