@@ -78,7 +78,7 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
     if isinstance(source, QLayer):
         values: dict[str, Any] = dict(source.stored())
         for name, variable in copy.stored().items():
-            variable.assign(values[name])
+            _assign(variable, values[name])
         _assign(copy.ebops_beta, source.ebops_beta)
         return
     own = {id(weight) for layer in layers_of(source) if layer is not source for weight in layer.weights}
@@ -92,6 +92,6 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
         _assign(target, weight)
 
 
-def _assign(target: keras.Variable, source: keras.Variable) -> None:
-    # By value: on jax the two would share an array, which is deleted when one of the models has predicted.
-    target.assign(keras.ops.convert_to_numpy(source).copy())
+def _assign(target: keras.Variable, value: Any) -> None:
+    # jax would share the memory, which it gives up when one of both models predicts.
+    target.assign(keras.ops.copy(value))

@@ -90,6 +90,14 @@ def test_the_original_is_not_changed(models, sort):
 
 
 @SORTS
+def test_the_original_is_alive_after_the_frozen_model_has_predicted(models, sort):
+    model, x = models(sort)
+    wanted = outputs(model, x)
+    freeze(model).predict(x, verbose=0)
+    assert np.array_equal(outputs(model, x), wanted)
+
+
+@SORTS
 def test_no_raw_weights_are_left(models, sort):
     model, _ = models(sort)
     frozen = freeze(model)

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
     from hgq2_layers.einsum_dense import QEinsumDense
     from hgq2_layers.einsum_dense_batch_norm import QEinsumDenseBatchNorm
     from hgq2_layers.embedding import QEmbedding
+    from hgq2_layers.gru import QGRU
+    from hgq2_layers.lstm import QLSTM
     from hgq2_layers.lut import QDenseLUT
     from hgq2_layers.merging import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
     from hgq2_layers.reduction import QMeanPow2, QSum
+    from hgq2_layers.simple_rnn import QSimpleRNN
     from hgq2_layers.unary_function import QAffineUnaryFunction, QHardSigmoid, QUnaryFunction
 
 __version__ = "0.1.0"
 __all__ = [
+    "QGRU",
+    "QLSTM",
     "QAdd",
     "QAffineUnaryFunction",
     "QAveragePow2",
@@ -53,6 +58,7 @@ __all__ = [
     "QMultiply",
     "QPReLU",
     "QReLU",
+    "QSimpleRNN",
     "QSubtract",
     "QSum",
     "QUnaryFunction",
@@ -78,8 +84,10 @@ _HOMES = {
     "QEinsumDense": "einsum_dense",
     "QEinsumDenseBatchNorm": "einsum_dense_batch_norm",
     "QEmbedding": "embedding",
+    "QGRU": "gru",
     "QHardSigmoid": "unary_function",
     "QHardTanh": "activations",
+    "QLSTM": "lstm",
     "QLeakyReLU": "activations",
     "QMaximum": "merging",
     "QMeanPow2": "reduction",
@@ -87,6 +95,7 @@ _HOMES = {
     "QMultiply": "merging",
     "QPReLU": "activations",
     "QReLU": "activations",
+    "QSimpleRNN": "simple_rnn",
     "QSubtract": "merging",
     "QSum": "reduction",
     "QUnaryFunction": "unary_function",

@@ -1,0 +1,359 @@
+"""What the recurrent layers share: their arguments and slots, and the loop over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, Unpack
+
+import keras
+
+from hgq2_core import ConfigError, Quantizer
+from hgq2_core.arguments import (
+    CONSTRAINTS,
+    INITIALIZERS,
+    REGULARIZERS,
+    BetaArg,
+    ConstraintArg,
+    InitializerArg,
+    LayerKwargs,
+    PositiveInt,
+    QuantizerArg,
+    RegularizerArg,
+)
+from hgq2_core.config.roles import resolve
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.tensors import total
+from hgq2_layers.arithmetic import Arithmetic, Exact, Tensors
+from hgq2_layers.elementwise import ELEMENTWISE, ElementwiseArg
+from hgq2_layers.lookup_table import TableLayer
+from hgq2_layers.nonlinearity import Nonlinearity
+
+A = TypeVar("A")
+Tensor = Any
+
+
+WEIGHTS = ("kernel", "recurrent_kernel", "bias")
+"""The slots whose constants are no tables."""
+
+
+class RecurrentKwargs(LayerKwargs, total=False):
+    """The arguments of `RecurrentLayer`, for the signatures of its subclasses."""
+
+    activation: ElementwiseArg
+    use_bias: bool
+    kernel_initializer: InitializerArg
+    recurrent_initializer: InitializerArg
+    bias_initializer: InitializerArg
+    kernel_regularizer: RegularizerArg
+    recurrent_regularizer: RegularizerArg
+    bias_regularizer: RegularizerArg
+    kernel_constraint: ConstraintArg
+    recurrent_constraint: ConstraintArg
+    bias_constraint: ConstraintArg
+    dropout: float
+    recurrent_dropout: float
+    return_sequences: bool
+    return_state: bool
+    go_backwards: bool
+    stateful: bool
+    unroll: bool
+    input_quantizer: QuantizerArg
+    kernel_quantizer: QuantizerArg
+    recurrent_quantizer: QuantizerArg
+    bias_quantizer: QuantizerArg
+    state_quantizer: QuantizerArg
+    activation_quantizer: QuantizerArg
+    activation_table_quantizer: QuantizerArg
+    output_quantizer: QuantizerArg
+    parallelization_factor: PositiveInt | None
+    ebops_beta: BetaArg
+    enable_ebops: bool | None
+
+
+class RecurrentLayer(TableLayer):
+    """Steps through a sequence; a subclass says what a step does to the states.
+
+    The steps are written out, each a circuit of its own, so the sequence has a static length. The quantizers inside a
+    step (of states and activations) are the same in all steps. They saturate (SAT_SYM) unless told otherwise: a range
+    that follows the values would be a state that every step changes.
+
+    Args:
+        units: size of the state.
+        activation: of the candidate, one of Keras' activations by name, or a function of one number that is registered
+            with Keras; a table, but for `linear` and `relu`.
+        use_bias: whether there is a bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: Keras initializers.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers, or None.
+        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints, or None.
+        dropout, recurrent_dropout: must be 0; put a Dropout layer in front.
+        return_sequences: whether the outputs of all steps are given, or the last one's.
+        return_state: whether the last states are given too, unquantized by `output_quantizer`.
+        go_backwards: whether the steps go from the end to the beginning.
+        stateful: must be False: every sample begins with states of zero.
+        unroll: Keras' word; the steps are written out either way.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        kernel_quantizer: likewise, of weights.
+        recurrent_quantizer: likewise, of the recurrent kernel.
+        bias_quantizer: likewise, of biases.
+        state_quantizer: likewise, of the state, which is the output of a step too.
+        activation_quantizer: likewise, of what goes into the activation.
+        activation_table_quantizer: likewise, of the entries of its table.
+        output_quantizer: likewise; None leaves the outputs as they are, for the next layer to quantize.
+        parallelization_factor: how many steps run in parallel, for the cost; None for all.
+
+    Masks and initial states are refused: a circuit runs all its steps, from zero.
+    """
+
+    gates = 1
+    """How many times `units` the kernels are wide."""
+
+    states = 1
+    """How many states there are; the first is the output."""
+
+    def __init__(
+        self,
+        units: PositiveInt,
+        activation: ElementwiseArg = "tanh",
+        use_bias: bool = True,
+        *,
+        kernel_initializer: InitializerArg = "glorot_uniform",
+        recurrent_initializer: InitializerArg = "orthogonal",
+        bias_initializer: InitializerArg = "zeros",
+        kernel_regularizer: RegularizerArg = None,
+        recurrent_regularizer: RegularizerArg = None,
+        bias_regularizer: RegularizerArg = None,
+        kernel_constraint: ConstraintArg = None,
+        recurrent_constraint: ConstraintArg = None,
+        bias_constraint: ConstraintArg = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        input_quantizer: QuantizerArg = None,
+        kernel_quantizer: QuantizerArg = None,
+        recurrent_quantizer: QuantizerArg = None,
+        bias_quantizer: QuantizerArg = None,
+        state_quantizer: QuantizerArg = None,
+        activation_quantizer: QuantizerArg = None,
+        activation_table_quantizer: QuantizerArg = None,
+        output_quantizer: QuantizerArg = None,
+        parallelization_factor: PositiveInt | None = None,
+        **kwargs: Unpack[LayerKwargs],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.__dict__.setdefault("_tables", {})  # `linear` and `relu` make none
+        for word, value in {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "stateful": stateful}.items():
+            if value:
+                remedy = "every sample begins with states of zero" if word == "stateful" else "put a Dropout in front"
+                raise ConfigError(
+                    f"{self.name}: {word} is not supported: {remedy}. Received: {word}={value}. "
+                    f"Allowed: {type(value)()}."
+                )
+        self.units = units
+        self.activation = ELEMENTWISE.resolve(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = INITIALIZERS.resolve(kernel_initializer)
+        self.recurrent_initializer = INITIALIZERS.resolve(recurrent_initializer)
+        self.bias_initializer = INITIALIZERS.resolve(bias_initializer)
+        self.kernel_regularizer = REGULARIZERS.resolve(kernel_regularizer)
+        self.recurrent_regularizer = REGULARIZERS.resolve(recurrent_regularizer)
+        self.bias_regularizer = REGULARIZERS.resolve(bias_regularizer)
+        self.kernel_constraint = CONSTRAINTS.resolve(kernel_constraint)
+        self.recurrent_constraint = CONSTRAINTS.resolve(recurrent_constraint)
+        self.bias_constraint = CONSTRAINTS.resolve(bias_constraint)
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
+        self.parallelization_factor = parallelization_factor
+        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
+        self.kernel_quantizer = self.add_quantizer(kernel_quantizer, "weight", "kernel")
+        self.recurrent_quantizer = self.add_quantizer(recurrent_quantizer, "weight", "recurrent_kernel")
+        self.bias_quantizer = self.add_quantizer(bias_quantizer, "bias", "bias") if use_bias else None
+        self.state_quantizer = self.add_step_quantizer(state_quantizer, "state")
+        self.activation_quantizer = self.add_step_quantizer(activation_quantizer, "activation")
+        self.candidate = Nonlinearity(
+            self, self.activation, "activation_table", self.activation_quantizer, activation_table_quantizer
+        )
+        self.activation_table_quantizer = self.candidate.table_quantizer
+        self.output_quantizer = None
+        if output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+
+    def add_step_quantizer(self, quantizer: Any, name: str) -> Quantizer[Any]:
+        """Make the quantizer of a slot inside a step, where SAT_SYM is the default overflow mode."""
+        if quantizer is None:
+            default = resolve(None, "activation").config
+            if "overflow_mode" in type(default).model_fields:
+                quantizer = {"kind": default.to_dict()["kind"], "overflow_mode": "SAT_SYM"}
+        return self.add_quantizer(quantizer, "activation", name)
+
+    def nonlinearities(self) -> Sequence[Nonlinearity]:
+        """Give the functions inside a step."""
+        return [self.candidate]
+
+    def step_widths(self) -> Mapping[str, int]:
+        """Give, by slot, the sizes of what is quantized inside a step."""
+        return {"state": self.units, "activation": self.units}
+
+    def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
+        """Give the states after a step.
+
+        Args:
+            arithmetic: tensors, or exact arrays.
+            x: the step's input times the kernel, with the bias.
+            states: before the step.
+            weights: quantized, by slot.
+        """
+        raise NotImplementedError
+
+    def step_ebops(self, recurrent: Tensor, state: Tensor) -> Any:
+        """Give the cost of the products of one step, but those with the kernel.
+
+        Args:
+            recurrent: bits of the recurrent kernel.
+            state: bits of the state.
+        """
+        raise NotImplementedError
+
+    def bias_shape(self) -> tuple[int, ...]:
+        """Give the shape of the bias."""
+        return (self.gates * self.units,)
+
+    def input_bias(self, arithmetic: Arithmetic[A], bias: A) -> A:
+        """Give the bias of the products with the kernel."""
+        return bias
+
+    def bias_start(self) -> Any:
+        """Give the initializer of the bias."""
+        return self.bias_initializer
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add the kernels and the bias, and build the quantizers.
+
+        Args:
+            input_shape: `(batch, steps, features)`, both of static size.
+
+        Raises:
+            ConfigError: another rank, no static size, or more steps in parallel than there are.
+        """
+        shape = tuple(input_shape)
+        if len(shape) != 3 or None in shape[1:]:
+            raise ConfigError(
+                f"{self.name}: takes (batch, steps, features), steps and features of static size. Received: {shape}."
+            )
+        _, self._steps, features = shape
+        if (self.parallelization_factor or 1) > self._steps:
+            raise ConfigError(
+                f"{self.name}: parallelization_factor is at most the number of steps. "
+                f"Received: parallelization_factor={self.parallelization_factor} for {self._steps} steps."
+            )
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={1: self._steps, 2: features})
+        width = self.gates * self.units
+        self.input_quantizer.build(shape)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(features, width),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.kernel_quantizer.build((features, width))
+        self.recurrent_kernel = self.add_weight(
+            name="recurrent_kernel",
+            shape=(self.units, width),
+            initializer=self.recurrent_initializer,
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
+        self.recurrent_quantizer.build((self.units, width))
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=self.bias_shape(),
+                initializer=self.bias_start(),
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+            self.bias_quantizer.build(self.bias_shape())
+        for name, size in self.step_widths().items():
+            self.slot_quantizer(name).build((shape[0], size))
+        for function in self.nonlinearities():
+            function.build()
+        if self.output_quantizer is not None:
+            self.output_quantizer.build(self._output_shape(shape))
+        self.built = True
+
+    def _output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        batch, steps, _ = input_shape
+        return (batch, steps, self.units) if self.return_sequences else (batch, self.units)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
+        """Give the shape of the outputs, and of the states where they are given too."""
+        shape = self._output_shape(input_shape)
+        return [shape, *[(shape[0], self.units)] * self.states] if self.return_state else shape
+
+    def compute_mask(self, sequences: Tensor, mask: Any = None) -> None:
+        """Give no mask: none is taken."""
+        return
+
+    def raw(self) -> dict[str, Tensor]:
+        """Give kernels and bias by slot; of a frozen layer, quantized already."""
+        if self.frozen:
+            return {name: value for name, value in self.constants().items() if name in WEIGHTS}
+        weights = {"kernel": self.kernel, "recurrent_kernel": self.recurrent_kernel, "bias": self.bias}
+        return {name: value for name, value in weights.items() if value is not None}
+
+    def folded(self) -> dict[str, Tensor]:
+        """Give kernels, bias and the entries of the tables."""
+        return {**self.raw(), **super().folded()}
+
+    def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: bool | None = None) -> Any:
+        """Run the steps."""
+        for word, value in {"initial_state": initial_state, "mask": mask}.items():
+            if value is not None:
+                raise ConfigError(f"{self.name}: takes no {word}: a circuit runs all its steps, from states of zero.")
+        arithmetic = Tensors(bool(training))
+        raw = self.raw()
+        weights = (
+            raw
+            if self.frozen
+            else {name: arithmetic.quantize(self.slot_quantizer(name), value) for name, value in raw.items()}
+        )
+        return self._run(arithmetic, sequences, weights)
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> Any:
+        """Run the steps in integers."""
+        (sequences,) = inputs
+        weights = {name: self.constant(arrays, name) for name in self.raw()}
+        return self._run(Exact(arrays), sequences, weights)
+
+    def _run(self, arithmetic: Arithmetic[A], sequences: A, weights: Mapping[str, A]) -> Any:
+        x = arithmetic.product(arithmetic.quantize(self.input_quantizer, sequences), weights["kernel"])
+        if "bias" in weights:
+            x = arithmetic.add(x, self.input_bias(arithmetic, weights["bias"]))
+        states: Sequence[A] = [arithmetic.zeros(x, self.units)] * self.states
+        outputs = []
+        for number in range(self._steps)[:: -1 if self.go_backwards else 1]:
+            states = self.step(arithmetic, arithmetic.part(x, number, 1), states, weights)
+            outputs.append(states[0])
+        result = arithmetic.stack(outputs) if self.return_sequences else outputs[-1]
+        if self.output_quantizer is not None:
+            result = arithmetic.quantize(self.output_quantizer, result)
+        return [result, *states] if self.return_state else result
+
+    def ebops(self) -> Tensor:
+        """Give the products, the biases and the tables of the steps that run in parallel."""
+        raw = self.raw()
+        bits = {name: self.slot_quantizer(name).bits(value) for name, value in raw.items()}
+        parallel = float(self.parallelization_factor or self._steps)
+        # Each step of the sequence may have input bits of its own: those of the steps in parallel are their mean.
+        features = total(self.input_quantizer.bits(), 0)
+        products = total(features * total(bits["kernel"], -1)) / float(self._steps)
+        step = self.step_ebops(bits["recurrent_kernel"], self.state_quantizer.bits())
+        if "bias" in bits:
+            step = step + total(bits["bias"])
+        return parallel * (products + step + sum(function.ebops() for function in self.nonlinearities()))

@@ -1,0 +1,22 @@
+"""Layers that step through a sequence."""
+
+EXAMPLES = {
+    "layers.gru": [
+        ({"units": 2}, (2, 2)),
+        ({"units": 2, "reset_after": False, "return_sequences": True, "output_quantizer": "kif"}, (2, 2)),
+        ({"units": 2, "activation": "relu", "recurrent_activation": "hard_sigmoid", "use_bias": False}, (3, 2)),
+    ],
+    "layers.lstm": [
+        ({"units": 2}, (2, 2)),
+        ({"units": 2, "recurrent_activation": "hard_sigmoid", "return_sequences": True, "use_bias": False}, (2, 2)),
+        ({"units": 2, "activation": "relu", "go_backwards": True, "output_quantizer": "kif"}, (2, 2)),
+    ],
+    "layers.simple_rnn": [
+        ({"units": 2}, (3, 2)),
+        (
+            {"units": 2, "activation": "relu", "use_bias": False, "go_backwards": True, "output_quantizer": "kif"},
+            (3, 2),
+        ),
+        ({"units": 2, "return_sequences": True, "state_quantizer": {"kind": "kif", "overflow_mode": "WRAP"}}, (3, 2)),
+    ],
+}
