@@ -16,6 +16,7 @@ from hgq2_layers import (
     QConv1DLUT,
     QDense,
     QDenseLUT,
+    QEmbedding,
     QHardSigmoid,
     QHardTanh,
     QLeakyReLU,
@@ -27,6 +28,8 @@ from hgq2_layers import (
 NARROW = KIF(i=2, f=2, overflow_mode="SAT", granularity="tensor")
 PAIRS = KBI(b=4, i=1, overflow_mode="SAT", granularity="element")
 
+ROUGH = {"kind": "random_normal", "stddev": 1.0}
+
 
 def chain(*layers, shape=(4,)):
     keras.utils.set_random_seed(2)
@@ -37,9 +40,7 @@ def functions():
     return chain(
         QDense(4, name="in"),
         QUnaryFunction("tanh", name="bend"),
-        QAffineUnaryFunction(
-            "silu", per_channel=True, scale_initializer="random_normal", input_quantizer=NARROW, name="turn"
-        ),
+        QAffineUnaryFunction("silu", per_channel=True, scale_initializer=ROUGH, input_quantizer=NARROW, name="turn"),
         QHardSigmoid(input_quantizer=NARROW, table_quantizer=KIF(f=4, overflow_mode="WRAP"), name="gate"),
         QDense(2, name="out"),
     )
@@ -70,7 +71,15 @@ def networks():
     )
 
 
-EVERY_MODEL = pytest.mark.parametrize("make", [functions, first, straight, networks])
+def words():
+    return chain(
+        QEmbedding(6, 2, embeddings_initializer=ROUGH, name="rows"),
+        keras.layers.Flatten(name="flat"),
+        QDense(2, name="out"),
+    )
+
+
+EVERY_MODEL = pytest.mark.parametrize("make", [functions, first, straight, networks, words])
 
 
 @EVERY_MODEL
