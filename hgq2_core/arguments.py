@@ -132,7 +132,7 @@ class ExactActivation(KerasObject):
             raise refuse(
                 f"the activation inside a quantized layer is one that needs no table. Received: {describe(value)}. "
                 f"Allowed: {listing(EXACT_ACTIVATIONS)}.{nearest(name, EXACT_ACTIVATIONS)} "
-                "For another function, keep the layer linear and put unary_function (QUnaryFunction) after it: a lookup table."
+                "For another one, keep the layer linear and put unary_function (QUnaryFunction), a table, after it."
             )
         return value
 

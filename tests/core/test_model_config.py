@@ -149,7 +149,7 @@ WRONG = {
         (f"{LAYER}.activation", "gelu"),
         f"{LAYER}.activation: the activation inside a quantized layer is one that needs no table. "
         "Received: 'gelu' (str). Allowed: linear, relu. Did you mean 'relu'? "
-        "For another function, keep the layer linear and put a layer for the function after it.",
+        "For another one, keep the layer linear and put unary_function (QUnaryFunction), a table, after it.",
     ),
     "regularizer": (
         (f"{LAYER}.kernel_regularizer", "l3"),

@@ -113,4 +113,4 @@ class QEmbedding(QLayer):
         rows = arrays.quantize(x, 0, bits, 0, "TRN_ZERO", "SAT")
         entries = np.asarray(keras.ops.convert_to_numpy(self.constants()["embeddings"]), dtype=np.float64)
         points = np.arange(self.input_dim, dtype=np.float64)
-        return exact_lookup(arrays, rows, points, entries, more=(self.output_dim,), where=self.name)
+        return exact_lookup(arrays, rows, points, entries, more=(self.output_dim,))

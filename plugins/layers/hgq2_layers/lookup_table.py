@@ -33,8 +33,8 @@ class LookupTable:
     """table = oq(f(q)), q being what an input quantizer gives: trained as a function, deployed as a finite table.
 
     A part of a `TableLayer`, made by its `add_table`. Not frozen, it computes the function, with gradients. Frozen, it
-    looks up entries that were computed once, for every value that the input quantizer may give; beyond them it takes
-    the nearest. `exact` looks up the same entries.
+    looks up entries that were computed once, for every value that the input quantizer may give. `exact` looks up the
+    same entries.
 
     Args:
         layer: the layer that owns it.
@@ -132,13 +132,21 @@ class LookupTable:
         Args:
             arrays: integers, intervals, or hardware.
             q: what the input quantizer gave.
+
+        Raises:
+            ExactnessError: the input quantizer has changed since the layer was frozen.
         """
         stored = self.layer.stored()
         points, entries = (
             np.asarray(keras.ops.convert_to_numpy(stored[name]), dtype=np.float64)
             for name in (self.grid_name, self.name)
         )
-        return exact_lookup(arrays, q, points, entries, self.own, self.more, f"{self.layer.name}.{self.name}")
+        if not np.isin(self.input_quantizer.grid(MAX_ENTRIES), points).all():
+            raise ExactnessError(
+                f"{self.layer.name}.{self.name}: the lookup table has no entry for some input. Its input quantizer has "
+                "changed since the model was frozen: freeze the trainable model again."
+            )
+        return exact_lookup(arrays, q, points, entries, self.own, self.more)
 
 
 def exact_lookup(
@@ -148,9 +156,11 @@ def exact_lookup(
     entries: Floats,
     own: tuple[int, ...] = (),
     more: tuple[int, ...] = (),
-    where: str = "",
 ) -> A:
-    """Give the entries at the points that the inputs are; beyond the ends, those of the nearest.
+    """Give the entries at the points that the inputs are.
+
+    Intervals and circuits also ask for values that no input has: they get the entry of the next point above, or the
+    last one.
 
     Args:
         arrays: integers, intervals, or hardware.
@@ -159,20 +169,10 @@ def exact_lookup(
         entries: (points, *own, *more).
         own: axes of the input whose elements have a table of their own.
         more: axes that the entries add.
-        where: the table, for messages.
     """
 
     def look_up(column: Floats) -> Callable[[Floats], Floats]:
-        def function(values: Floats) -> Floats:
-            place = np.minimum(np.searchsorted(points, values), len(points) - 1)
-            if not np.array_equal(points[place], np.clip(values, points[0], points[-1])):
-                raise ExactnessError(
-                    f"{where}: the lookup table has no entry for some input. Its input quantizer has changed since the "
-                    "model was frozen: freeze the trainable model again."
-                )
-            return column[place]
-
-        return function
+        return lambda values: column[np.minimum(np.searchsorted(points, values), len(points) - 1)]
 
     if not own and not more:
         return arrays.table(q, look_up(entries))
