@@ -7,18 +7,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hgq2_layers.convolution import QConv1D, QConv2D, QConv3D
+    from hgq2_layers.convolution_transpose import QConv1DTranspose, QConv2DTranspose
     from hgq2_layers.dense import QDense
+    from hgq2_layers.depthwise import QDepthwiseConv1D, QDepthwiseConv2D, QSeparableConv1D, QSeparableConv2D
     from hgq2_layers.einsum_dense import QEinsumDense
 
 __version__ = "0.1.0"
-__all__ = ["QConv1D", "QConv2D", "QConv3D", "QDense", "QEinsumDense"]
+__all__ = [
+    "QConv1D",
+    "QConv1DTranspose",
+    "QConv2D",
+    "QConv2DTranspose",
+    "QConv3D",
+    "QDense",
+    "QDepthwiseConv1D",
+    "QDepthwiseConv2D",
+    "QEinsumDense",
+    "QSeparableConv1D",
+    "QSeparableConv2D",
+]
 
 _HOMES = {
     "QConv1D": "convolution",
+    "QConv1DTranspose": "convolution_transpose",
     "QConv2D": "convolution",
+    "QConv2DTranspose": "convolution_transpose",
     "QConv3D": "convolution",
     "QDense": "dense",
+    "QDepthwiseConv1D": "depthwise",
+    "QDepthwiseConv2D": "depthwise",
     "QEinsumDense": "einsum_dense",
+    "QSeparableConv1D": "depthwise",
+    "QSeparableConv2D": "depthwise",
 }
 
 
