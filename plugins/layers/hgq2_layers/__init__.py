@@ -11,9 +11,26 @@ if TYPE_CHECKING:
     from hgq2_layers.dense import QDense
     from hgq2_layers.depthwise import QDepthwiseConv1D, QDepthwiseConv2D, QSeparableConv1D, QSeparableConv2D
     from hgq2_layers.einsum_dense import QEinsumDense
+    from hgq2_layers.pooling import (
+        QAveragePooling1D,
+        QAveragePooling2D,
+        QAveragePooling3D,
+        QGlobalAveragePooling1D,
+        QGlobalAveragePooling2D,
+        QGlobalAveragePooling3D,
+        QGlobalMaxPooling1D,
+        QGlobalMaxPooling2D,
+        QGlobalMaxPooling3D,
+        QMaxPooling1D,
+        QMaxPooling2D,
+        QMaxPooling3D,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
+    "QAveragePooling1D",
+    "QAveragePooling2D",
+    "QAveragePooling3D",
     "QConv1D",
     "QConv1DTranspose",
     "QConv2D",
@@ -23,11 +40,23 @@ __all__ = [
     "QDepthwiseConv1D",
     "QDepthwiseConv2D",
     "QEinsumDense",
+    "QGlobalAveragePooling1D",
+    "QGlobalAveragePooling2D",
+    "QGlobalAveragePooling3D",
+    "QGlobalMaxPooling1D",
+    "QGlobalMaxPooling2D",
+    "QGlobalMaxPooling3D",
+    "QMaxPooling1D",
+    "QMaxPooling2D",
+    "QMaxPooling3D",
     "QSeparableConv1D",
     "QSeparableConv2D",
 ]
 
 _HOMES = {
+    "QAveragePooling1D": "pooling",
+    "QAveragePooling2D": "pooling",
+    "QAveragePooling3D": "pooling",
     "QConv1D": "convolution",
     "QConv1DTranspose": "convolution_transpose",
     "QConv2D": "convolution",
@@ -37,6 +66,15 @@ _HOMES = {
     "QDepthwiseConv1D": "depthwise",
     "QDepthwiseConv2D": "depthwise",
     "QEinsumDense": "einsum_dense",
+    "QGlobalAveragePooling1D": "pooling",
+    "QGlobalAveragePooling2D": "pooling",
+    "QGlobalAveragePooling3D": "pooling",
+    "QGlobalMaxPooling1D": "pooling",
+    "QGlobalMaxPooling2D": "pooling",
+    "QGlobalMaxPooling3D": "pooling",
+    "QMaxPooling1D": "pooling",
+    "QMaxPooling2D": "pooling",
+    "QMaxPooling3D": "pooling",
     "QSeparableConv1D": "depthwise",
     "QSeparableConv2D": "depthwise",
 }
