@@ -6,18 +6,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hgq2_layers.convolution import QConv1D, QConv2D, QConv3D
-    from hgq2_layers.convolution_transpose import QConv1DTranspose, QConv2DTranspose
-    from hgq2_layers.dense import QDense
-    from hgq2_layers.depthwise import QDepthwiseConv1D, QDepthwiseConv2D, QSeparableConv1D, QSeparableConv2D
-    from hgq2_layers.einsum_dense import QEinsumDense
-    from hgq2_layers.pooling import (
+    from hgq2_layers.average_pooling import (
         QAveragePooling1D,
         QAveragePooling2D,
         QAveragePooling3D,
         QGlobalAveragePooling1D,
         QGlobalAveragePooling2D,
         QGlobalAveragePooling3D,
+    )
+    from hgq2_layers.convolution import QConv1D, QConv2D, QConv3D
+    from hgq2_layers.convolution_transpose import QConv1DTranspose, QConv2DTranspose
+    from hgq2_layers.dense import QDense
+    from hgq2_layers.depthwise import QDepthwiseConv1D, QDepthwiseConv2D, QSeparableConv1D, QSeparableConv2D
+    from hgq2_layers.einsum_dense import QEinsumDense
+    from hgq2_layers.pooling import (
         QGlobalMaxPooling1D,
         QGlobalMaxPooling2D,
         QGlobalMaxPooling3D,
@@ -54,9 +56,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "QAveragePooling1D": "pooling",
-    "QAveragePooling2D": "pooling",
-    "QAveragePooling3D": "pooling",
+    "QAveragePooling1D": "average_pooling",
+    "QAveragePooling2D": "average_pooling",
+    "QAveragePooling3D": "average_pooling",
     "QConv1D": "convolution",
     "QConv1DTranspose": "convolution_transpose",
     "QConv2D": "convolution",
@@ -66,9 +68,9 @@ _HOMES = {
     "QDepthwiseConv1D": "depthwise",
     "QDepthwiseConv2D": "depthwise",
     "QEinsumDense": "einsum_dense",
-    "QGlobalAveragePooling1D": "pooling",
-    "QGlobalAveragePooling2D": "pooling",
-    "QGlobalAveragePooling3D": "pooling",
+    "QGlobalAveragePooling1D": "average_pooling",
+    "QGlobalAveragePooling2D": "average_pooling",
+    "QGlobalAveragePooling3D": "average_pooling",
     "QGlobalMaxPooling1D": "pooling",
     "QGlobalMaxPooling2D": "pooling",
     "QGlobalMaxPooling3D": "pooling",

@@ -7,9 +7,9 @@ from hgq2_core.hookspecs import hookimpl
 def hgq2_layers() -> dict[str, str]:
     """Offer the quantized layers, and the adapters of Keras' own."""
     return {
-        "average_pooling1d": "hgq2_layers.pooling:QAveragePooling1D",
-        "average_pooling2d": "hgq2_layers.pooling:QAveragePooling2D",
-        "average_pooling3d": "hgq2_layers.pooling:QAveragePooling3D",
+        "average_pooling1d": "hgq2_layers.average_pooling:QAveragePooling1D",
+        "average_pooling2d": "hgq2_layers.average_pooling:QAveragePooling2D",
+        "average_pooling3d": "hgq2_layers.average_pooling:QAveragePooling3D",
         "conv1d": "hgq2_layers.convolution:QConv1D",
         "conv1d_transpose": "hgq2_layers.convolution_transpose:QConv1DTranspose",
         "conv2d": "hgq2_layers.convolution:QConv2D",
@@ -19,9 +19,9 @@ def hgq2_layers() -> dict[str, str]:
         "depthwise_conv1d": "hgq2_layers.depthwise:QDepthwiseConv1D",
         "depthwise_conv2d": "hgq2_layers.depthwise:QDepthwiseConv2D",
         "einsum_dense": "hgq2_layers.einsum_dense:QEinsumDense",
-        "global_average_pooling1d": "hgq2_layers.pooling:QGlobalAveragePooling1D",
-        "global_average_pooling2d": "hgq2_layers.pooling:QGlobalAveragePooling2D",
-        "global_average_pooling3d": "hgq2_layers.pooling:QGlobalAveragePooling3D",
+        "global_average_pooling1d": "hgq2_layers.average_pooling:QGlobalAveragePooling1D",
+        "global_average_pooling2d": "hgq2_layers.average_pooling:QGlobalAveragePooling2D",
+        "global_average_pooling3d": "hgq2_layers.average_pooling:QGlobalAveragePooling3D",
         "global_max_pooling1d": "hgq2_layers.pooling:QGlobalMaxPooling1D",
         "global_max_pooling2d": "hgq2_layers.pooling:QGlobalMaxPooling2D",
         "global_max_pooling3d": "hgq2_layers.pooling:QGlobalMaxPooling3D",

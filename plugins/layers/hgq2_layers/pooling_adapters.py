@@ -10,7 +10,8 @@ import numpy as np
 from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
 from hgq2_layers import spatial
-from hgq2_layers.pooling import divisions, real_elements
+from hgq2_layers.average_pooling import divisions
+from hgq2_layers.pooling import Counts
 from hgq2_layers.reductions import MAXIMUM, SUM
 from hgq2_layers.windows import Windows
 
@@ -29,16 +30,16 @@ def _windows(layer: keras.layers.Layer) -> Windows:
     return Windows(tuple(layer.pool_size), tuple(layer.strides), (1,) * len(layer.pool_size), layer.padding)
 
 
-def _shift(arrays: Arrays[A], layer: keras.layers.Layer, sums: A, counts: np.ndarray) -> A:
+def _divided(arrays: Arrays[A], layer: keras.layers.Layer, sums: A, counts: Counts) -> A:
     """Divide by powers of two."""
-    places, reciprocals = divisions(counts)
-    if (reciprocals != 1).any():
-        raise ExactnessError(
-            f"{layer.name}: {type(layer).__name__} is exact where it averages a power of two of values. "
-            f"Received: {int(counts[reciprocals != 1].flat[0] if reciprocals.size > 1 else counts.flat[0])} values. "
-            f"Use Q{type(layer).__name__} with a reciprocal_quantizer in its place."
-        )
-    return arrays.shift(sums, -places)
+    for count in counts.ravel():
+        if count & (count - 1):
+            kind = type(layer).__name__
+            raise ExactnessError(
+                f"{layer.name}: {kind} is exact where it averages a power of two of values. Received: {count} values. "
+                f"Use Q{kind} with a reciprocal_quantizer in its place."
+            )
+    return arrays.shift(sums, -divisions(counts)[0])
 
 
 class MaxPoolingAdapter(KerasAdapter):
@@ -67,13 +68,14 @@ class AveragePoolingAdapter(KerasAdapter):
         sizes = arrays.shape(x)[first : first + len(windows.size)]
         pads = [windows.pads(axis, size) for axis, size in enumerate(sizes)]
         if any(before != after for before, after in pads):
+            kind = type(layer).__name__
             raise ExactnessError(
-                f"{layer.name}: AveragePooling is exact where `same` pads as much before as behind: elsewhere the "
-                f"backends of Keras differ. Received: {pads}. Use Q{type(layer).__name__} in its place."
+                f"{layer.name}: {kind} is exact where padding='same' pads as much before as behind; elsewhere backends "
+                f"differ. Received: pads {pads}. Use Q{kind} in its place."
             )
-        counts = real_elements(windows, sizes)
+        counts = windows.counts(sizes)
         counts = counts if first == 2 else counts[..., np.newaxis]
-        return _shift(arrays, layer, SUM.exact_windows(arrays, x, windows, first), counts)
+        return _divided(arrays, layer, SUM.exact_windows(arrays, x, windows, first), counts)
 
 
 class GlobalAveragePoolingAdapter(KerasAdapter):
@@ -84,4 +86,4 @@ class GlobalAveragePoolingAdapter(KerasAdapter):
         (x,) = inputs
         axes = _axes(arrays, layer, x)
         counts = np.asarray([np.prod([arrays.shape(x)[axis] for axis in axes])])
-        return _shift(arrays, layer, SUM.exact_axes(arrays, x, axes, layer.keepdims), counts)
+        return _divided(arrays, layer, SUM.exact_axes(arrays, x, axes, layer.keepdims), counts)

@@ -80,6 +80,13 @@ class Windows(Geometry):
         first = np.arange(self.output(axis, size)) * self.strides[axis] - self.pads(axis, size)[0]
         return _within(first[:, np.newaxis] + np.arange(self.size[axis]) * self.dilation[axis], size)
 
+    def counts(self, sizes: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Give how many inputs each window has, for an input of these spatial sizes."""
+        counts = np.ones((), dtype=np.int64)
+        for axis, size in enumerate(sizes):
+            counts = np.multiply.outer(counts, (self.table(axis, size) != size).sum(axis=1))
+        return counts
+
 
 @dataclass(frozen=True)
 class TransposedWindows(Geometry):
