@@ -60,10 +60,7 @@ DENSE_FIELDS = (
 )
 GRANULARITY = "Allowed: 'tensor', 'channel', 'element', a list."
 NAME_RULE = "a name begins with a letter or digit and goes on with letters, digits, `_` and `-`."
-QUANTIZERS = (
-    "fixed_point.binary, fixed_point.kbi, fixed_point.kif, fixed_point.none, fixed_point.power_of_two, "
-    "fixed_point.ternary"
-)
+QUANTIZERS = ", ".join(registry().names("quantizers"))
 LAYERS = ", ".join(kind for kind in registry().names("layers") if not is_keras_kind(kind))
 LAYERS += ", and keras.<Layer> (hgq2 list layers)"
 OPTIMIZERS = (

@@ -25,6 +25,22 @@ CASES = [
     ("Conv2D", {"filters": 4, "kernel_size": 2, "strides": (2, 1), "padding": "same", "groups": 2, **FIRST}, (4, 5, 6)),
     ("Conv3D", {"filters": 2, "kernel_size": (2, 1, 3), "strides": (1, 2, 1)}, (4, 3, 5, 2)),
     ("Conv3D", {"filters": 2, "kernel_size": 2, "strides": 2, "padding": "same", **FIRST}, (2, 4, 3, 4)),
+    ("Conv1DTranspose", {"filters": 3, "kernel_size": 3, "strides": 2}, (4, 2)),
+    ("Conv1DTranspose", {"filters": 3, "kernel_size": 2, "strides": 3, "padding": "same"}, (4, 2)),
+    ("Conv1DTranspose", {"filters": 3, "kernel_size": 3, "dilation_rate": 2, "padding": "same", **FIRST}, (2, 5)),
+    ("Conv2DTranspose", {"filters": 3, "kernel_size": (4, 3), "strides": 2, "padding": "same"}, (3, 4, 2)),
+    ("Conv2DTranspose", {"filters": 3, "kernel_size": (2, 3), "strides": (3, 2), "output_padding": (1, 0)}, (3, 2, 2)),
+    (
+        "Conv2DTranspose",
+        {"filters": 2, "kernel_size": 3, "strides": 2, "padding": "same", "output_padding": 1},
+        (3, 4, 2),
+    ),
+    ("DepthwiseConv1D", {"kernel_size": 3, "depth_multiplier": 2, "strides": 2, "padding": "same"}, (7, 3)),
+    ("DepthwiseConv2D", {"kernel_size": 3, "dilation_rate": 2, "padding": "same"}, (5, 6, 3)),
+    ("DepthwiseConv2D", {"kernel_size": (2, 3), "depth_multiplier": 2, "strides": 2, **FIRST}, (3, 5, 6)),
+    ("SeparableConv1D", {"filters": 3, "kernel_size": 3, "depth_multiplier": 2, "padding": "same"}, (6, 2)),
+    ("SeparableConv2D", {"filters": 3, "kernel_size": 2, "strides": 2, "padding": "same"}, (5, 6, 2)),
+    ("SeparableConv2D", {"filters": 3, "kernel_size": (2, 3), "use_bias": False, **FIRST}, (2, 5, 6)),
 ]
 EACH = pytest.mark.parametrize(("name", "arguments", "shape"), CASES, ids=str)
 """Every kind of convolution; names without the Q are Keras'."""
@@ -73,14 +89,24 @@ def test_without_quantizers_it_is_keras_own(name, arguments, shape):
     assert layer.compute_output_shape((None, *shape)) == (None, *wanted.shape[1:])
 
 
-@EACH
-@pytest.mark.parametrize("granularity", ["tensor", "channel", "element"])
-def test_the_cost_is_keras_own_convolution_of_the_bits(name, arguments, shape, granularity, independent, scatter_bits):
-    with defaults(
+def scattered_over(granularity):
+    """Quantizers that share their bits so."""
+    return defaults(
         weight=KBI(granularity=granularity, overflow_mode="SAT_SYM"),
         bias=KBI(granularity=granularity, overflow_mode="SAT_SYM"),
         activation=KIF(granularity=granularity, overflow_mode="SAT"),
-    ):
+    )
+
+
+GRANULARITIES = pytest.mark.parametrize("granularity", ["tensor", "channel", "element"])
+
+
+@GRANULARITIES
+@pytest.mark.parametrize(
+    ("name", "arguments", "shape"), [case for case in CASES if not case[0].startswith("Separable")], ids=str
+)
+def test_the_cost_is_keras_own_convolution_of_the_bits(name, arguments, shape, granularity, independent, scatter_bits):
+    with scattered_over(granularity):
         layer = ours(name, {**arguments, "activation": None}, shape)
     scatter_bits(layer)
     twin = twin_of(name, {**arguments, "activation": None}, shape)
@@ -94,6 +120,31 @@ def test_the_cost_is_keras_own_convolution_of_the_bits(name, arguments, shape, g
     wanted = twin_output(twin, arguments, bits[np.newaxis]).sum()
     assert wanted > 0
     assert ebops(layer) == pytest.approx(wanted, rel=1e-6)
+
+
+@GRANULARITIES
+def test_the_cost_of_a_separable_convolution_is_that_of_its_two_products(granularity, independent, scatter_bits):
+    arguments = {"kernel_size": (2, 3), "strides": 2, "padding": "same"}
+    with scattered_over(granularity):
+        layer = ours("SeparableConv2D", {"filters": 3, **arguments}, (5, 6, 2))
+    scatter_bits(layer, seed=7)
+    counted = {
+        slot: independent.counted(layer.slot_quantizer(slot), shape)
+        for slot, shape in {
+            "input": (5, 6, 2),
+            "depthwise": (2, 3, 2, 1),
+            "intermediate": (3, 3, 2),
+            "pointwise": (1, 1, 2, 3),
+            "bias": (3,),
+        }.items()
+    }
+    twin = keras.layers.DepthwiseConv2D(**arguments, use_bias=False)
+    twin.build((None, 5, 6, 2))
+    twin.set_weights([counted["depthwise"]])
+    first = numpy_of(twin(counted["input"][np.newaxis].astype(np.float32))).sum()
+    second = (counted["intermediate"] @ counted["pointwise"][0, 0]).sum()
+    assert min(first, second) > 0
+    assert ebops(layer) == first + second + 9 * counted["bias"].sum()
 
 
 def test_the_bias_is_counted_at_output_positions():

@@ -54,7 +54,7 @@ class AffineKwargs(BiasedKwargs, total=False):
 
 
 class BiasedLayer(QLayer):
-    """y = oq(act(products(iq(x)) + bq(b))); a subclass has the kernels and their slots, and says which products.
+    """y = oq(act(products(iq(x)) + bq(b))); a subclass has the kernels and says which products.
 
     Args:
         activation: `linear` (None) or `relu`.

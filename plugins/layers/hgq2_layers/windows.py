@@ -16,7 +16,7 @@ from hgq2_core.tensors import total
 A = TypeVar("A")
 Tensor = Any
 Table = npt.NDArray[np.int64]
-"""For each output (row) and each tap of the window (column) the place of its input; the axis' size where there is none."""
+"""For each output (row) and each tap of the window (column) the place of its input; the size where none is."""
 
 Spatial = Sequence[int | None]
 
@@ -80,6 +80,13 @@ class Windows(Geometry):
         first = np.arange(self.output(axis, size)) * self.strides[axis] - self.pads(axis, size)[0]
         return _within(first[:, np.newaxis] + np.arange(self.size[axis]) * self.dilation[axis], size)
 
+    def counts(self, sizes: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Give how many inputs each window has, for an input of these spatial sizes."""
+        counts = np.ones((), dtype=np.int64)
+        for axis, size in enumerate(sizes):
+            counts = np.multiply.outer(counts, (self.table(axis, size) != size).sum(axis=1))
+        return counts
+
 
 @dataclass(frozen=True)
 class TransposedWindows(Geometry):
@@ -137,18 +144,15 @@ def gathered(arrays: Arrays[A], x: A, geometry: Geometry) -> A:
     return x
 
 
-def exact_convolution(
-    arrays: Arrays[A], x: A, kernel: A, geometry: Geometry, groups: int = 1, transposed: bool = False
-) -> A:
+def exact_convolution(arrays: Arrays[A], x: A, kernel: A, geometry: Geometry, groups: int = 1) -> A:
     """Convolve, exactly.
 
     Args:
         arrays: integers, intervals, or hardware.
         x: `(batch, *spatial, channels)`.
-        kernel: `(*taps, channels of a group, filters)`, or for a transposed one `(*taps, filters, channels)`.
+        kernel: `(*taps, channels of a group, filters)`.
         geometry: how the windows lie.
         groups: into how many parts channels and filters are split.
-        transposed: which of the two the kernel is.
 
     Returns:
         `(batch, *outputs, filters)`.
@@ -156,7 +160,7 @@ def exact_convolution(
     rank = len(geometry.size)
     outputs, taps = OUTPUTS[:rank], TAPS[:rank]
     windows = "".join(pair for both in zip(outputs, taps, strict=True) for pair in both)
-    equation = f"n{windows}i,{taps}{'oi' if transposed else 'io'}->n{outputs}o"
+    equation = f"n{windows}i,{taps}io->n{outputs}o"
     x = gathered(arrays, x, geometry)
     channels, filters = (
         np.arange(size).reshape(groups, -1) for size in (arrays.shape(x)[-1], arrays.shape(kernel)[-1])
