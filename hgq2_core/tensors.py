@@ -17,6 +17,7 @@ class _Operations(Protocol):
     def value(self, variable: Any) -> Tensor: ...
     def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor: ...
     def dot(self, a: Tensor, b: Tensor) -> Tensor: ...
+    def affine(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor: ...
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor: ...
     def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor: ...
 
@@ -31,6 +32,9 @@ class _Keras:
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         return keras.ops.dot(a, b)
 
+    def affine(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        return x @ kernel + bias
+
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor:
         return keras.ops.clip(x, lower, upper)
 
@@ -44,6 +48,10 @@ class _Torch(_Keras):
 
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         return self.value(a).dot(self.value(b))
+
+    def affine(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        # One node in place of two, and one pass over the outputs less.
+        return self.value(bias).addmm(x, self.value(kernel)) if x.ndim == 2 else super().affine(x, kernel, bias)
 
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor:
         return self.value(x).detach().clamp_(lower, upper)
@@ -70,6 +78,11 @@ def total(x: Tensor, axis: int | tuple[int, ...] | None = None) -> Tensor:
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """Give the scalar product of two vectors."""
     return _operations().dot(a, b)
+
+
+def affine(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Give `x @ kernel + bias`."""
+    return _operations().affine(x, kernel, bias)
 
 
 def clip(x: Tensor, lower: float, upper: float) -> Tensor:

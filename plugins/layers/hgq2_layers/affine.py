@@ -108,6 +108,11 @@ class AffineLayer(QLayer):
         """Multiply inputs and kernel."""
         raise NotImplementedError
 
+    def affine(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Multiply inputs and kernel, and add the bias."""
+        outputs = self.product(x, kernel)
+        return outputs if bias is None else outputs + bias
+
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Multiply inputs and kernel, exactly."""
         raise NotImplementedError
@@ -164,9 +169,9 @@ class AffineLayer(QLayer):
         """Compute the equation above."""
         training = bool(training)
         constants = self.constants(training)
-        return self.affine(self.input_quantizer.quantize(inputs, training), constants, training)
+        return self.respond(self.input_quantizer.quantize(inputs, training), constants, training)
 
-    def affine(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+    def respond(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
         """Compute the outputs from what is quantized already.
 
         Args:
@@ -174,9 +179,7 @@ class AffineLayer(QLayer):
             constants: quantized kernel and bias.
             training: whether the layer is in training.
         """
-        outputs = self.product(x, constants["kernel"])
-        if "bias" in constants:
-            outputs = outputs + constants["bias"]
+        outputs = self.affine(x, **constants)
         if self.activation is not keras.activations.linear:
             outputs = self.activation(outputs)
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, Unpack
 
-from hgq2_core import ConfigError
+from hgq2_core import ConfigError, tensors
 from hgq2_core.arguments import ActivationArg, PositiveInt
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.tensors import dot, total
@@ -68,6 +68,10 @@ class QDense(AffineLayer):
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
         """Multiply over the last axis."""
         return x @ kernel
+
+    def affine(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Multiply over the last axis, and add the bias, in one operation where the backend has one."""
+        return self.product(x, kernel) if bias is None else tensors.affine(x, kernel, bias)
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Give sum Bx @ Bk."""
