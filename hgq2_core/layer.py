@@ -20,6 +20,7 @@ from hgq2_core.errors import ConfigError, KindError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.kinds import registry
 from hgq2_core.quantizer import PACKAGE, Quantizer
+from hgq2_core.twins import copy_weights, shared_arguments
 
 A = TypeVar("A")
 Tensor = Any
@@ -212,6 +213,32 @@ class QLayer(keras.layers.Layer):
         if self.frozen:
             config["frozen"] = {name: list(value.shape) for name, value in self._constants.items()}
         return config
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, **arguments: Any) -> QLayer:
+        """Make the quantized form of a Keras layer, for `hgq2_core.quantize_model`.
+
+        Here the arguments of the same names are taken over. A class whose arguments differ translates them.
+
+        Args:
+            layer: the Keras layer.
+            arguments: of this class, over those of the layer.
+
+        Raises:
+            ConfigError: an argument of the layer that this class cannot keep.
+        """
+        return cls(**{**shared_arguments(layer, cls), **arguments})
+
+    def take_weights(self, layer: keras.layers.Layer) -> None:
+        """Take over the weights of the Keras layer that this one was made from; here those of the same names.
+
+        Args:
+            layer: the Keras layer; both are built.
+
+        Raises:
+            ConfigError: a weight for which there is no place.
+        """
+        copy_weights(layer, self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> QLayer:
