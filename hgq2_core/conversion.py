@@ -185,14 +185,14 @@ def _keras_kind(layer: keras.layers.Layer) -> str | None:
 
 
 def _check_use(rules: list[Rule], steps: list[Step]) -> None:
-    used = [step.rule for step in steps if step.rule is not None]
+    used = {id(step.rule) for step in steps}
     for rule in rules:
-        if rule not in used:
+        if id(rule) not in used:
             names = [step.path for step in steps]
             classes = {kind for step in steps if (kind := _keras_kind(step.layer))}
             raise ConfigError(
-                f"quantize_model: {rule.place}: no layer that has quantizers, and no earlier rule, is left for it. "
-                f"Received: match={rule.match!r}. Allowed: a name of {listing(names)}, or a class of "
+                f"quantize_model: {rule.place} converts no layer: none that takes quantizers is of this name or class "
+                f"and left by the rules before. Received: match={rule.match!r}. Allowed: {listing(names)}; "
                 f"{listing(classes)}.{nearest(rule.match, [*names, *classes])}"
             )
 

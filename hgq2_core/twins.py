@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -10,27 +11,37 @@ from hgq2_core.config.keras_names import parameters as keras_parameters
 from hgq2_core.config.signature import parameters
 from hgq2_core.errors import ConfigError, listing, nearest
 
+DRAWN = "_initializer"
+"""How the names of arguments end that say how weights are drawn."""
 
-def shared_arguments(layer: keras.layers.Layer, cls: type) -> dict[str, Any]:
+
+def shared_arguments(layer: keras.layers.Layer, cls: type, translated: Collection[str] = ()) -> dict[str, Any]:
     """Give a Keras layer's arguments to the constructor of another class.
+
+    How weights were drawn is left out where `cls` does not have them, as the weights themselves are kept.
 
     Args:
         layer: the Keras layer.
         cls: a class with a typed constructor.
+        translated: arguments of the layer that the caller takes care of.
 
     Raises:
         ConfigError: an argument that `cls` does not have, and that is not Keras' default.
     """
     config = {**layer.get_config(), "dtype": layer.dtype_policy.name}
     ours, theirs = parameters(cls), keras_parameters(type(layer))
-    lost = [name for name, value in config.items() if name not in ours and value != theirs.get(name)]
+    lost = [
+        name
+        for name, value in config.items()
+        if not (name in ours or name in translated or name.endswith(DRAWN) or value == theirs.get(name))
+    ]
     if lost:
         received = ", ".join(f"{name}={config[name]!r}" for name in sorted(lost))
         raise ConfigError(
             f"{layer.name}: {cls.__name__} has no {listing(lost)}, which this {type(layer).__name__} needs. "
             f"Received: {received}. Allowed: {listing(ours)}.{nearest(lost[0], ours)}"
         )
-    return {name: value for name, value in config.items() if name in ours}
+    return {name: value for name, value in config.items() if name in ours and name not in translated}
 
 
 def copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
