@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from hgq2_core.adapters import adapter_of
 from hgq2_core.config.keras_names import snake
 from hgq2_core.config.strict import Strict, below, explained, findings
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
-from hgq2_core.graph import graph_is_known
+from hgq2_core.graph import chained, graph_is_known
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
 from hgq2_core.twins import copy_weights
@@ -56,33 +56,55 @@ class Rule:
 
 @dataclass(frozen=True)
 class Step:
-    """What becomes of one layer: another class with these arguments, or, without a class, a copy."""
+    """What becomes of one layer: another class with these arguments, or, without a class, a copy.
+
+    Args:
+        layer: the old layer.
+        path: its place.
+        cls: what it becomes; None where it stays.
+        rule: the one that says so.
+        behind: the layer, or none, that it takes in.
+    """
 
     layer: keras.layers.Layer
     path: str
     cls: type[QLayer] | None = None
     rule: Rule | None = None
+    behind: tuple[keras.layers.Layer, ...] = ()
 
     def make(self) -> keras.layers.Layer:
         """Make the new layer, not built yet."""
         if self.cls is None:
             return type(self.layer).from_config(self.layer.get_config())
         arguments = self.rule.arguments if self.rule else {}
-        return self.cls.from_keras(self.layer, **arguments)
+        return self.cls.from_keras(self.layer, *self.behind, **arguments)
 
     def copy_weights(self, made: keras.layers.Layer) -> None:
         """Give the new layer, built, the weights of the old one."""
         if isinstance(made, QLayer) and self.cls is not None:
-            made.take_weights(self.layer)
+            made.take_weights(self.layer, *self.behind)
         else:
             copy_weights(self.layer, made)
+
+
+@dataclass(frozen=True)
+class Absorbed(Step):
+    """A layer that the one in front of it takes in; what it leaves in the graph hands its input on."""
+
+    def make(self) -> keras.layers.Layer:
+        """Make a layer that does nothing."""
+        return keras.layers.Activation("linear", name=self.layer.name)
+
+    def copy_weights(self, made: keras.layers.Layer) -> None:
+        """Leave the weights to the layer in front."""
 
 
 def quantize_model(model: keras.Model, rules: Rules = ()) -> keras.Model:
     """Convert a plain Keras model: the same graph and weights, of quantized layers.
 
     A layer becomes what the first rule that matches says; without a rule, the kind that has its name: `keras.Dense`
-    becomes `dense`. Layers that an adapter makes exact, and those that are quantized already, stay. Scopes of
+    becomes `dense`. A kind that takes in the layer behind, as `dense_batch_norm` takes in the normalization, stands for
+    both. Layers that an adapter makes exact, and those that are quantized already, stay. Scopes of
     `hgq2_core.defaults` apply. Next come `fit_ranges`, training, and `calibrate`.
 
     Args:
@@ -105,7 +127,7 @@ def quantize_model(model: keras.Model, rules: Rules = ()) -> keras.Model:
             f"quantize_model: the graph of {model.name} ({type(model).__name__}) is not known. "
             "Build it first, and use a functional or sequential model."
         )
-    steps = {id(layer): _step(layer, path, read) for path, layer in _layers(model)}
+    steps = _absorb(model, {id(layer): _step(layer, path, read) for path, layer in _layers(model)})
     _check_use(read, list(steps.values()))
     made: dict[int, keras.layers.Layer] = {}
 
@@ -158,6 +180,16 @@ def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
     except ExactnessError as error:
         raise _unsupported(layer, path) from error
     return Step(layer, path)
+
+
+def _absorb(model: keras.Model, steps: dict[int, Step]) -> dict[int, Step]:
+    absorbed = dict(steps)
+    for layer, behind in chained(model):
+        step = steps.get(id(layer))
+        if step and step.cls and step.cls.absorbs and step.cls.absorbs == _keras_kind(behind):
+            absorbed[id(layer)] = replace(step, behind=(behind,))
+            absorbed[id(behind)] = Absorbed(behind, steps[id(behind)].path)
+    return absorbed
 
 
 def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Step:

@@ -60,6 +60,9 @@ class QLayer(keras.layers.Layer):
         enable_ebops: whether this layer counts EBOPs; None takes the scope's.
     """
 
+    absorbs: str | None = None
+    """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` takes in where it is right behind."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # The name must lead back here, where the registry finds the class.
@@ -215,13 +218,14 @@ class QLayer(keras.layers.Layer):
         return config
 
     @classmethod
-    def from_keras(cls, layer: keras.layers.Layer, **arguments: Any) -> QLayer:
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> QLayer:
         """Make the quantized form of a Keras layer, for `hgq2_core.quantize_model`.
 
         Here the arguments of the same names are taken over. A class whose arguments differ translates them.
 
         Args:
             layer: the Keras layer.
+            behind: the layer of class `absorbs` that alone takes its output, if there is one.
             arguments: of this class, over those of the layer.
 
         Raises:
@@ -229,16 +233,18 @@ class QLayer(keras.layers.Layer):
         """
         return cls(**{**shared_arguments(layer, cls), **arguments})
 
-    def take_weights(self, layer: keras.layers.Layer) -> None:
-        """Take over the weights of the Keras layer that this one was made from; here those of the same names.
+    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+        """Take over the weights of the Keras layers that this one was made from; here those of the same names.
 
         Args:
-            layer: the Keras layer; both are built.
+            layer: the Keras layer; all are built.
+            behind: see `from_keras`.
 
         Raises:
             ConfigError: a weight for which there is no place.
         """
-        copy_weights(layer, self)
+        for each in (layer, *behind):
+            copy_weights(each, self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> QLayer:

@@ -130,6 +130,47 @@ def test_quantized_layers_stay():
     assert np.array_equal(of(converted.layers[0].kernel), of(model.layers[0].kernel))
 
 
+def moved(model):
+    """Give a model whose weights and statistics are all uneven."""
+    rng = np.random.default_rng(5)
+    for variable in model.weights:
+        variable.assign(0.5 + rng.random(size=tuple(variable.shape)))
+    return model
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize(
+    ("make", "match", "kind"),
+    [
+        (lambda bias, norm: [layers.Dense(3, use_bias=bias, name="a"), norm], "a", "dense_batch_norm"),
+        (
+            lambda bias, norm: [layers.EinsumDense("ab,bc->ac", 3, bias_axes="c" if bias else None, name="a"), norm],
+            "a",
+            "einsum_dense_batch_norm",
+        ),
+        (lambda bias, norm: [norm, layers.Dense(3, use_bias=bias, name="a")], "norm", "batch_norm_dense"),
+    ],
+)
+def test_a_rule_fuses_a_product_and_its_normalization(make, match, kind, use_bias, center):
+    norm = layers.BatchNormalization(center=center, epsilon=0.25, momentum=0.5, name="norm")
+    model, x = moved(sequential(*make(use_bias, norm), layers.ReLU())), values(64, 4)
+    with defaults(**UNQUANTIZED):
+        fused = quantize_model(model, {match: {"kind": kind}})
+    assert [type(layer).__name__ for layer in fused.layers].count("Activation") == 1
+    np.testing.assert_allclose(of(fused(x)), of(model(x)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(of(fused(x, training=True)), of(model(x, training=True)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(of(fused(x)), of(model(x)), rtol=1e-5, atol=1e-5)  # the statistics moved alike
+
+
+def test_only_a_normalization_that_alone_takes_the_output_is_fused():
+    inputs = keras.Input((4,))
+    product = layers.Dense(3, name="a")(inputs)
+    model = keras.Model(inputs, layers.Add(name="add")([layers.BatchNormalization(name="norm")(product), product]))
+    with pytest.raises(ConfigError, match="behind: none"):
+        quantize_model(model, {"a": {"kind": "dense_batch_norm"}, "add": {"kind": "keras.Add"}})
+
+
 class QHalves(QLayer):
     """A layer of whoever: half the units a Dense has, and its kernel under another name."""
 
@@ -198,7 +239,14 @@ def test_a_class_says_itself_what_it_takes_over(monkeypatch):
         (
             layers.Dense(3, name="a"),
             {"a": {"kind": "dense_batch_norm"}},
-            "a: QDenseBatchNorm has no place for the weight 'bias' of shape (3,): it has none of that name.",
+            "a: QDenseBatchNorm stands for a linear layer and the BatchNormalization right behind that alone takes its "
+            "output. Received: activation='linear', behind: none.",
+        ),
+        (
+            layers.Dense(3, name="a"),
+            {"a": {"kind": "batch_norm_dense"}},
+            "a: QBatchNormDense stands for a BatchNormalization of the last axis and the Dense right behind that alone "
+            "takes its output. Received: a Dense, behind: none.",
         ),
         (
             layers.LayerNormalization(name="a"),
@@ -206,7 +254,7 @@ def test_a_class_says_itself_what_it_takes_over(monkeypatch):
             "quantize_model: a: LayerNormalization has no quantized form of its name, and no exact arithmetic as it "
             "is. Write a rule for it: a kind of ",
         ),
-        (layers.Activation("tanh", name="a"), {}, "or kind 'keras.Activation', which leaves it in floats."),
+        (layers.ReLU(max_value=6.0, name="a"), {}, "or kind 'keras.ReLU', which leaves it in floats."),
     ],
 )
 def test_what_cannot_be_converted_is_named(layer, rules, message):
@@ -271,7 +319,12 @@ def test_eight_bits_keep_the_accuracy_before_any_training(digits, tmp_path):
     result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
     assert result.exit_code == 0, result.output
     rows = {row["name"]: row for row in json.loads(result.stdout)["layers"]}
-    assert [slot["max"] for name in ("hidden_1", "logits") for slot in rows[name]["slots"] if slot["name"] == "kernel"]
+    assert {name: row["kind"] for name, row in rows.items() if row["ebops"]} == {
+        "hidden_1": "layers.dense",
+        "norm": "layers.batch_normalization",
+        "hidden_2": "layers.dense",
+        "logits": "layers.dense",
+    }
     converted = load_model(tmp_path / "q.keras")
     assert converted.get_layer("logits").kernel_quantizer.config.b == 6
     fit_ranges(converted, data.train.x)
