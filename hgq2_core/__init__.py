@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hgq2_core.config.quantizer import QuantizerConfig
     from hgq2_core.config.roles import defaults
     from hgq2_core.config.schema import json_schema
+    from hgq2_core.conversion import quantize_model
     from hgq2_core.cost import ebops, summary
     from hgq2_core.data import Split, Splits
     from hgq2_core.diagnosis import doctor
@@ -71,6 +72,7 @@ _HOMES = {
     "load_config": "config.model",
     "load_model": "model_file.load",
     "plugins": "kinds",
+    "quantize_model": "conversion",
     "summary": "cost",
     "verify": "verification",
 }
@@ -108,6 +110,7 @@ __all__ = [
     "load_config",
     "load_model",
     "plugins",
+    "quantize_model",
     "registry",
     "summary",
     "verify",

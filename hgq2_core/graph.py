@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,27 @@ def applications(model: keras.layers.Layer, prefix: str = "") -> Iterator[Applic
             yield from (
                 Application(inner, f"{path}/{inner.name}", None) for inner in layers_of(layer) if inner is not layer
             )
+
+
+def chained(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
+    """Give each layer with the one that alone takes its output, both applied once; nested models' too.
+
+    Args:
+        model: functional, or sequential and built.
+    """
+    graph = _keras.functional(model)
+    if graph is None:
+        return
+    applied = list(_keras.nodes(graph))
+    times = Counter(id(layer) for layer, _, _ in applied)
+    for layer, _, outputs in applied:
+        if isinstance(layer, keras.Model):
+            yield from chained(layer)
+        made = {id(tensor) for tensor in outputs}
+        takers = [taker for taker, inputs, _ in applied for tensor in inputs if id(tensor) in made]
+        ends_here = any(id(tensor) in made for tensor in graph.outputs)
+        if len(takers) == 1 and not ends_here and times[id(layer)] == times[id(takers[0])] == 1:
+            yield layer, takers[0]
 
 
 def output_names(model: keras.Model) -> list[str]:

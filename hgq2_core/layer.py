@@ -21,6 +21,7 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.graph import layers_of
 from hgq2_core.kinds import registry
 from hgq2_core.quantizer import PACKAGE, Quantizer
+from hgq2_core.twins import copy_weights, shared_arguments
 
 A = TypeVar("A")
 Tensor = Any
@@ -59,6 +60,9 @@ class QLayer(keras.layers.Layer):
         ebops_beta: weight of this layer's EBOPs in the loss; None takes the scope's.
         enable_ebops: whether this layer counts EBOPs; None takes the scope's.
     """
+
+    absorbs: str | None = None
+    """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` takes in where it is right behind."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -228,6 +232,35 @@ class QLayer(keras.layers.Layer):
                     {name: list(value.shape) for name, value in layer.stored().items()} for layer in inside
                 ]
         return config
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> QLayer:
+        """Make the quantized form of a Keras layer, for `hgq2_core.quantize_model`.
+
+        Here the arguments of the same names are taken over. A class whose arguments differ translates them.
+
+        Args:
+            layer: the Keras layer.
+            behind: the layer of class `absorbs` that alone takes its output, if there is one.
+            arguments: of this class, over those of the layer.
+
+        Raises:
+            ConfigError: an argument of the layer that this class cannot keep.
+        """
+        return cls(**{**shared_arguments(layer, cls), **arguments})
+
+    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+        """Take over the weights of the Keras layers that this one was made from; here those of the same names.
+
+        Args:
+            layer: the Keras layer; all are built.
+            behind: see `from_keras`.
+
+        Raises:
+            ConfigError: a weight for which there is no place.
+        """
+        for each in (layer, *behind):
+            copy_weights(each, self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> QLayer:

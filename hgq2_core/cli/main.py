@@ -19,6 +19,7 @@ from hgq2_core.cli.doctor import UNHEALTHY, doctor
 from hgq2_core.cli.export import register as register_export
 from hgq2_core.cli.inspection import AsJson, Settings, complete_sorts, resolve, schema, show
 from hgq2_core.cli.printing import narrow, print_json
+from hgq2_core.cli.quantize import quantize
 from hgq2_core.errors import ConfigError, HGQ2Error
 
 MISMATCH, WRONG, DEFECT, INTERRUPTED, UNREAD = 1, 2, 3, 130, 141
@@ -298,7 +299,7 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
         raise typer.Exit(MISMATCH)
 
 
-for _command in (show, schema, resolve, doctor):
+for _command in (show, schema, resolve, doctor, quantize):
     app.command()(_command)
 register_export(app)
 

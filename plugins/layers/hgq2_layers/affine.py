@@ -163,9 +163,9 @@ class BiasedLayer(QLayer):
         """Compute the equation above."""
         training = bool(training)
         constants = self.constants(training)
-        return self.affine(self.input_quantizer.quantize(inputs, training), constants, training)
+        return self.respond(self.input_quantizer.quantize(inputs, training), constants, training)
 
-    def affine(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+    def respond(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
         """Compute the outputs from what is quantized already.
 
         Args:

@@ -6,7 +6,9 @@ from typing import Any, Unpack
 
 import keras
 
+from hgq2_core import ConfigError
 from hgq2_core.arguments import ActivationArg, PositiveInt
+from hgq2_core.twins import shared_arguments
 from hgq2_layers.affine_batch_norm import AffineBatchNormKwargs
 from hgq2_layers.dense import QDense
 from hgq2_layers.normalization import NormalizationLayer
@@ -33,6 +35,36 @@ class QBatchNormDense(NormalizationLayer, QDense):
     """
 
     not_in_schema = ("center", "beta_initializer", "beta_regularizer", "beta_constraint")
+    absorbs = "keras.Dense"
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> QBatchNormDense:
+        """Make it of a Keras normalization of the last axis and the Dense right behind.
+
+        Raises:
+            ConfigError: other layers, another axis, or arguments that are lost.
+        """
+        rank = len(layer.input.shape)
+        if not behind or getattr(layer, "axis", None) not in (-1, rank - 1):
+            raise ConfigError(
+                f"{layer.name}: {cls.__name__} stands for a BatchNormalization of the last axis and the Dense right "
+                f"behind that alone takes its output. Received: a {type(layer).__name__}, behind: "
+                f"{', '.join(each.name for each in behind) or 'none'}."
+            )
+        (dense,) = behind
+        own = {**shared_arguments(layer, cls, ("axis", "center")), "use_bias": dense.use_bias or layer.center}
+        return cls(**{**shared_arguments(dense, cls, ("name", "dtype", "use_bias")), **own, **arguments})
+
+    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+        """Take over the normalization and the kernel; beta goes into the bias."""
+        (dense,) = behind
+        for name in ("gamma", "moving_mean", "moving_variance"):
+            if getattr(layer, name) is not None:
+                getattr(self, name).assign(keras.ops.convert_to_numpy(getattr(layer, name)).copy())
+        self.kernel.assign(keras.ops.convert_to_numpy(dense.kernel).copy())
+        if self.bias is not None:
+            beta = 0.0 if layer.beta is None else keras.ops.matmul(layer.beta, dense.kernel)
+            self.bias.assign(beta + (0.0 if dense.bias is None else dense.bias))
 
     def __init__(
         self,

@@ -90,7 +90,7 @@ class QBatchNormalization(NormalizationLayer):
         s = self.factors(variance)
         return {"scale": s, "offset": -mean * s if self.beta is None else self.beta - mean * s}
 
-    def affine(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+    def respond(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
         """Scale and shift.
 
         Args:

@@ -9,7 +9,7 @@ import keras
 from hgq2_core import ConfigError
 from hgq2_core.arguments import ActivationArg, PositiveInt, Shape
 from hgq2_layers.affine_batch_norm import AffineBatchNorm, AffineBatchNormKwargs
-from hgq2_layers.einsum_dense import QEinsumDense
+from hgq2_layers.einsum_dense import Equation, QEinsumDense
 
 Tensor = Any
 
@@ -45,6 +45,18 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
             equation=equation, output_shape=output_shape, activation=activation, bias_axes=bias_axes, **kwargs
         )
         self._check_axes()
+
+    @classmethod
+    def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:
+        """Give the axis that Keras' layer normalizes, by its letter."""
+        outputs = Equation.parse(layer.equation).spelled(len(layer.input.shape))[2]
+        letter = outputs[norm.axis]
+        if layer.bias_axes not in (None, letter):
+            raise ConfigError(
+                f"{layer.name}: {cls.__name__} takes a bias along the normalized axis {letter!r} alone. "
+                f"Received: bias_axes={layer.bias_axes!r}."
+            )
+        return {"normalize_axes": letter}
 
     def _check_axes(self) -> None:
         normalized = self._normalized_letters()

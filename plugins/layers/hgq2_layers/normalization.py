@@ -70,7 +70,7 @@ class NormalizationLayer(QLayer):
     """
 
     input_quantizer: Quantizer[Any]
-    affine: Callable[[Tensor, Mapping[str, Tensor], bool], Tensor]
+    respond: Callable[[Tensor, Mapping[str, Tensor], bool], Tensor]
     """Computes the outputs from quantized inputs, constants, and whether the layer is in training."""
 
     def __init__(
@@ -179,7 +179,7 @@ class NormalizationLayer(QLayer):
         x = self.input_quantizer.quantize(inputs, training)
         follows = training and self.trainable and not self.frozen and mode() == "normal"
         constants = self._constants_of_batch(x, mask) if follows else self.constants(training)
-        return self.affine(x, constants, training)
+        return self.respond(x, constants, training)
 
     def _constants_of_batch(self, x: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         values = self.normalized(x)

@@ -1,0 +1,238 @@
+"""`quantize_model`: a plain Keras model becomes one of quantized layers, by rules, its weights kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Annotated, Any
+
+import keras
+from pydantic import Field
+
+from hgq2_core.adapters import adapter_of
+from hgq2_core.config.keras_names import snake
+from hgq2_core.config.strict import Strict, below, explained, findings
+from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
+from hgq2_core.graph import chained, graph_is_known
+from hgq2_core.kinds import registry
+from hgq2_core.layer import QLayer
+from hgq2_core.twins import copy_weights
+
+KERAS = "keras."
+
+Rules = Iterable[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]
+
+
+class _Head(Strict):
+    """What a rule says beside the arguments of the layer that it makes."""
+
+    match: Annotated[str, Field(min_length=1)]
+    kind: Annotated[str, Field(min_length=1)] | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Args:
+        place: in the rules, for messages.
+        match: a glob of names, such as `encoder/dense_*`, or a class, such as `keras.Dense`.
+        kind: what a matching layer becomes; None for its quantized form, `keras.<its class>` to leave it as it is.
+        arguments: of the new layer, over those of the old one.
+    """
+
+    place: str
+    match: str
+    kind: str | None
+    arguments: Mapping[str, Any]
+
+    def matches(self, path: str, layer: keras.layers.Layer) -> bool:
+        """Say whether this rule is for a layer."""
+        if self.match.startswith(KERAS):
+            return self.match == _keras_kind(layer)
+        return fnmatchcase(path, self.match) or fnmatchcase(layer.name, self.match)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What becomes of one layer: another class with these arguments, or, without a class, a copy.
+
+    Args:
+        layer: the old layer.
+        path: its place.
+        cls: what it becomes; None where it stays.
+        rule: the one that says so.
+        behind: the layer, or none, that it takes in.
+    """
+
+    layer: keras.layers.Layer
+    path: str
+    cls: type[QLayer] | None = None
+    rule: Rule | None = None
+    behind: tuple[keras.layers.Layer, ...] = ()
+
+    def make(self) -> keras.layers.Layer:
+        """Make the new layer, not built yet."""
+        if self.cls is None:
+            return type(self.layer).from_config(self.layer.get_config())
+        arguments = self.rule.arguments if self.rule else {}
+        return self.cls.from_keras(self.layer, *self.behind, **arguments)
+
+    def copy_weights(self, made: keras.layers.Layer) -> None:
+        """Give the new layer, built, the weights of the old one."""
+        if isinstance(made, QLayer) and self.cls is not None:
+            made.take_weights(self.layer, *self.behind)
+        else:
+            copy_weights(self.layer, made)
+
+
+@dataclass(frozen=True)
+class Absorbed(Step):
+    """A layer that the one in front of it takes in; what it leaves in the graph hands its input on."""
+
+    def make(self) -> keras.layers.Layer:
+        """Make a layer that does nothing."""
+        return keras.layers.Activation("linear", name=self.layer.name)
+
+    def copy_weights(self, made: keras.layers.Layer) -> None:
+        """Leave the weights to the layer in front."""
+
+
+def quantize_model(model: keras.Model, rules: Rules = ()) -> keras.Model:
+    """Convert a plain Keras model: the same graph and weights, of quantized layers.
+
+    A layer becomes what the first rule that matches says; without a rule, the kind that has its name: `keras.Dense`
+    becomes `dense`. A kind that takes in the layer behind, as `dense_batch_norm` takes in the normalization, stands for
+    both. Layers that an adapter makes exact, and those that are quantized already, stay. Scopes of
+    `hgq2_core.defaults` apply. Next come `fit_ranges`, training, and `calibrate`.
+
+    Args:
+        model: functional or sequential, built; nested models are converted inside. It is not changed.
+        rules: mappings of `match` (a glob of names, or a class such as `keras.Dense`), `kind`, and arguments of the new
+            layer; or a mapping from `match` to the rest.
+
+    Returns:
+        The new model, not compiled.
+
+    Raises:
+        ConfigError: a rule that converts no layer, arguments that do not fit, or a layer that nothing converts.
+
+    Example:
+        >>> quantize_model(model, [{"match": "keras.Dense", "kernel_quantizer": {"kind": "kbi", "b": 6}}])
+    """
+    read = list(_read(rules))
+    if not graph_is_known(model):
+        raise ConfigError(
+            f"quantize_model: the graph of {model.name} ({type(model).__name__}) is not known. "
+            "Build it first, and use a functional or sequential model."
+        )
+    steps = _absorb(model, {id(layer): _step(layer, path, read) for path, layer in _layers(model)})
+    _check_use(read, list(steps.values()))
+    made: dict[int, keras.layers.Layer] = {}
+
+    def convert(layer: Any) -> Any:
+        if id(layer) not in steps:
+            raise _unsupported(layer, getattr(layer, "name", "?"))
+        made[id(layer)] = steps[id(layer)].make()
+        return made[id(layer)]
+
+    converted = keras.models.clone_model(model, clone_function=convert, recursive=True)
+    for key, layer in made.items():
+        steps[key].copy_weights(layer)
+    return converted
+
+
+def _read(rules: Rules) -> Iterator[Rule]:
+    entries = [{"match": match, **rest} for match, rest in rules.items()] if isinstance(rules, Mapping) else rules
+    for index, entry in enumerate(entries):
+        with explained("quantize_model"), below("rules", index):
+            if not isinstance(entry, Mapping):
+                raise findings([((), f"must be a mapping with `match`. Received: {entry!r}.")])
+            head = _Head.model_validate({name: entry[name] for name in _Head.model_fields if name in entry})
+        arguments = {name: value for name, value in entry.items() if name not in _Head.model_fields}
+        yield Rule(f"rules.{index}", head.match, head.kind, arguments)
+
+
+def _layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    for layer in model.layers:
+        path = prefix + layer.name
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer, f"{path}/")
+        elif not isinstance(layer, keras.layers.InputLayer):
+            yield path, layer
+
+
+def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
+    rule = next((rule for rule in rules if rule.matches(path, layer)), None)
+    if isinstance(layer, QLayer):
+        return Step(layer, path)
+    if rule is not None and rule.kind is not None:
+        return _by_kind(layer, path, rule, rule.kind)
+    twin = _twin(layer, path)
+    if twin is not None:
+        return Step(layer, path, registry().load("layers", twin), rule)
+    adapter = adapter_of(layer)
+    if adapter is None:
+        raise _unsupported(layer, path)
+    try:
+        adapter.check(layer)
+    except ExactnessError as error:
+        raise _unsupported(layer, path) from error
+    return Step(layer, path)
+
+
+def _absorb(model: keras.Model, steps: dict[int, Step]) -> dict[int, Step]:
+    absorbed = dict(steps)
+    for layer, behind in chained(model):
+        step = steps.get(id(layer))
+        if step and step.cls and step.cls.absorbs and step.cls.absorbs == _keras_kind(behind):
+            absorbed[id(layer)] = replace(step, behind=(behind,))
+            absorbed[id(behind)] = Absorbed(behind, steps[id(behind)].path)
+    return absorbed
+
+
+def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Step:
+    where = f"quantize_model: {rule.place}"
+    if kind.startswith(KERAS):
+        if kind != _keras_kind(layer) or rule.arguments:
+            raise ConfigError(
+                f"{where}: {path} is a {_keras_kind(layer) or type(layer).__name__}, which a kind of Keras' can only "
+                f"leave as it is. Received: kind={kind!r}, arguments {listing(rule.arguments)}."
+            )
+        return Step(layer, path, rule=rule)
+    return Step(layer, path, registry().load("layers", kind, where), rule)
+
+
+def _twin(layer: keras.layers.Layer, path: str) -> str | None:
+    kind = _keras_kind(layer)
+    name = "" if kind is None else snake(kind.removeprefix(KERAS))
+    found = [each for each in registry().names("layers") if each.partition(".")[2] == name]
+    return registry().resolve("layers", name, f"quantize_model: {path}") if found else None
+
+
+def _keras_kind(layer: keras.layers.Layer) -> str | None:
+    name = type(layer).__name__
+    return f"{KERAS}{name}" if type(layer) is getattr(keras.layers, name, None) else None
+
+
+def _check_use(rules: list[Rule], steps: list[Step]) -> None:
+    used = {id(step.rule) for step in steps}
+    for rule in rules:
+        if id(rule) not in used:
+            names = [step.path for step in steps]
+            classes = {kind for step in steps if (kind := _keras_kind(step.layer))}
+            raise ConfigError(
+                f"quantize_model: {rule.place} converts no layer: none that takes quantizers is of this name or class "
+                f"and left by the rules before. Received: match={rule.match!r}. Allowed: {listing(names)}; "
+                f"{listing(classes)}.{nearest(rule.match, [*names, *classes])}"
+            )
+
+
+def _unsupported(layer: Any, path: str) -> ConfigError:
+    kinds = [kind for kind in registry().names("layers") if not kind.startswith(KERAS)]
+    kept = _keras_kind(layer) or "keras.<Layer>"
+    return ConfigError(
+        f"quantize_model: {path}: {type(layer).__name__} has no quantized form of its name, and no exact arithmetic as "
+        f"it is. Write a rule for it: a kind of {listing(kinds)}; or kind {kept!r}, which leaves it in floats."
+    )

@@ -1,0 +1,359 @@
+"""`quantize_model` and `hgq2 quantize`: plain Keras models become quantized ones, their weights kept."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hgq2_core import ConfigError, QLayer, calibrate, defaults, fit_ranges, load_model, quantize_model, verify
+from hgq2_core.arguments import PositiveInt
+from hgq2_core.cli.main import app
+from hgq2_layers import QBatchNormalization, QDense, QEinsumDense
+from hgq2_training.digits import Digits
+
+layers = keras.layers
+UNQUANTIZED = {
+    "weight": "none",
+    "bias": "none",
+    "activation": "none",
+}
+
+
+def of(tensor):
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+def values(*shape):
+    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+
+
+def plain_model():
+    """A functional model with a sequential one inside, a layer applied twice, and passive layers."""
+    keras.utils.set_random_seed(3)
+    inner = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(6, name="dense"),
+            layers.BatchNormalization(axis=1, epsilon=0.25, momentum=0.5, name="norm"),
+            layers.ReLU(name="relu"),
+        ],
+        name="inner",
+    )
+    inputs = keras.Input((4,))
+    shared = layers.Dense(6, kernel_regularizer="l2", name="shared")
+    x = layers.Dropout(0.25, name="drop")(layers.Dense(6, "relu", name="first")(inputs))
+    x = inner(shared(shared(x)))
+    x = layers.Reshape((2, 3), name="reshape")(x)
+    x = layers.EinsumDense("abc,cd->abd", (None, 2), bias_axes="d", name="einsum")(x)
+    model = keras.Model(inputs, x, name="outer")
+    for variable in model.variables:
+        if variable.name in ("gamma", "beta", "moving_mean", "moving_variance"):
+            variable.assign(1.0 + np.abs(values(*variable.shape)))
+    return model
+
+
+def test_the_same_function_of_quantized_layers():
+    model, x = plain_model(), values(64, 4)
+    before = [of(weight) for weight in model.weights]
+    with defaults(**UNQUANTIZED):
+        converted = quantize_model(model)
+    np.testing.assert_allclose(of(converted(x)), of(model(x)), rtol=1e-5, atol=1e-5)
+    kinds = {layer.name: type(layer) for layer in [*converted.layers, *converted.get_layer("inner").layers]}
+    assert (kinds["first"], kinds["shared"], kinds["dense"]) == (QDense, QDense, QDense)
+    assert (kinds["norm"], kinds["einsum"]) == (QBatchNormalization, QEinsumDense)
+    assert (kinds["relu"], kinds["drop"]) == (layers.ReLU, layers.Dropout)
+    norm = converted.get_layer("inner").get_layer("norm")
+    assert (norm.axis, norm.epsilon, norm.momentum) == (1, 0.25, 0.5)
+    assert converted.get_layer("shared").kernel_regularizer.get_config() == keras.regularizers.L2().get_config()
+    assert (converted.name, converted.get_layer("drop").rate) == ("outer", 0.25)
+    # The old model is as it was, and shares nothing with the new one.
+    converted.get_layer("first").kernel.assign(np.zeros((4, 6)))
+    assert all(np.array_equal(a, of(b)) for a, b in zip(before, model.weights, strict=True))
+
+
+def test_a_converted_model_trains_is_saved_and_verified(tmp_path):
+    model, x = quantize_model(plain_model()), values(64, 4)
+    model.compile("adam", "mse")
+    model.fit(x, values(64, 2, 2), epochs=1, verbose=0)
+    calibrate(model, x)
+    assert verify(model, x).mismatches == 0
+    model.save(tmp_path / "model.keras")
+    assert np.array_equal(load_model(tmp_path / "model.keras").predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize(
+    ("rules", "bits"),
+    [
+        ([{"match": "first", "kernel_quantizer": {"kind": "kbi", "b": 3}}], {"first": 3, "shared": 8, "dense": 8}),
+        ({"keras.Dense": {"kernel_quantizer": {"kind": "kbi", "b": 4}}}, {"first": 4, "shared": 4, "dense": 4}),
+        ({"inner/d*": {"kernel_quantizer": {"kind": "kbi", "b": 5}}}, {"first": 8, "shared": 8, "dense": 5}),
+        (
+            [
+                {"match": "shared", "kernel_quantizer": {"kind": "kbi", "b": 2}},
+                {"match": "keras.Dense", "kind": "layers.dense", "kernel_quantizer": {"kind": "kbi", "b": 6}},
+            ],
+            {"first": 6, "shared": 2, "dense": 6},
+        ),
+    ],
+)
+def test_the_first_rule_that_matches_counts(rules, bits):
+    model = quantize_model(plain_model(), rules)
+    found = {layer.name: layer for layer in [*model.layers, *model.get_layer("inner").layers]}
+    assert {name: found[name].kernel_quantizer.config.b for name in bits} == bits
+
+
+def sequential(*layers_of_it):
+    return keras.Sequential([keras.Input((4,)), *layers_of_it])
+
+
+def test_a_layer_can_be_left_in_floats():
+    model = sequential(layers.Dense(3, name="a"), layers.LayerNormalization(name="norm"))
+    model.layers[1].gamma.assign([1.0, 2.0, 3.0])
+    converted = quantize_model(model, {"norm": {"kind": "keras.LayerNormalization"}})
+    assert [type(layer) for layer in converted.layers] == [QDense, layers.LayerNormalization]
+    assert of(converted.layers[1].gamma).tolist() == [1.0, 2.0, 3.0]
+
+
+def test_arguments_of_a_rule_come_before_those_of_the_layer():
+    model = sequential(layers.Dense(3, "softmax", name="a"))
+    assert quantize_model(model, {"a": {"activation": "linear"}}).layers[0].get_config()["activation"] == "linear"
+
+
+def test_quantized_layers_stay():
+    model = sequential(QDense(3, name="a", kernel_quantizer={"kind": "kbi", "b": 3}), layers.Dense(2, name="b"))
+    converted = quantize_model(model)
+    assert converted.layers[0].kernel_quantizer.config.b == 3
+    assert np.array_equal(of(converted.layers[0].kernel), of(model.layers[0].kernel))
+
+
+def moved(model):
+    """Give a model whose weights and statistics are all uneven."""
+    rng = np.random.default_rng(5)
+    for variable in model.weights:
+        variable.assign(0.5 + rng.random(size=tuple(variable.shape)))
+    return model
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("use_bias", [True, False])
+@pytest.mark.parametrize(
+    ("make", "match", "kind"),
+    [
+        (lambda bias, norm: [layers.Dense(3, use_bias=bias, name="a"), norm], "a", "dense_batch_norm"),
+        (
+            lambda bias, norm: [layers.EinsumDense("ab,bc->ac", 3, bias_axes="c" if bias else None, name="a"), norm],
+            "a",
+            "einsum_dense_batch_norm",
+        ),
+        (lambda bias, norm: [norm, layers.Dense(3, use_bias=bias, name="a")], "norm", "batch_norm_dense"),
+    ],
+)
+def test_a_rule_fuses_a_product_and_its_normalization(make, match, kind, use_bias, center):
+    norm = layers.BatchNormalization(center=center, epsilon=0.25, momentum=0.5, name="norm")
+    model, x = moved(sequential(*make(use_bias, norm), layers.ReLU())), values(64, 4)
+    with defaults(**UNQUANTIZED):
+        fused = quantize_model(model, {match: {"kind": kind}})
+    assert [type(layer).__name__ for layer in fused.layers].count("Activation") == 1
+    np.testing.assert_allclose(of(fused(x)), of(model(x)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(of(fused(x, training=True)), of(model(x, training=True)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(of(fused(x)), of(model(x)), rtol=1e-5, atol=1e-5)  # the statistics moved alike
+
+
+def test_only_a_normalization_that_alone_takes_the_output_is_fused():
+    inputs = keras.Input((4,))
+    product = layers.Dense(3, name="a")(inputs)
+    model = keras.Model(inputs, layers.Add(name="add")([layers.BatchNormalization(name="norm")(product), product]))
+    with pytest.raises(ConfigError, match="behind: none"):
+        quantize_model(model, {"a": {"kind": "dense_batch_norm"}, "add": {"kind": "keras.Add"}})
+
+
+class QHalves(QLayer):
+    """A layer of whoever: half the units a Dense has, and its kernel under another name."""
+
+    def __init__(self, pairs: PositiveInt, name: str | None = None) -> None:
+        self.pairs = pairs
+        super().__init__(name=name)
+
+    @classmethod
+    def from_keras(cls, layer, **arguments):
+        return cls(layer.units // 2, name=layer.name, **arguments)
+
+    def take_weights(self, layer):
+        self.matrix.assign(of(layer.kernel)[:, ::2])
+
+    def build(self, input_shape):
+        self.matrix = self.add_weight(name="matrix", shape=(input_shape[-1], self.pairs))
+        self.built = True
+
+    def call(self, x):
+        return x @ self.matrix
+
+
+def test_a_class_says_itself_what_it_takes_over(monkeypatch):
+    from hgq2_core.kinds import Registry
+
+    load = Registry.load
+    monkeypatch.setattr(
+        Registry,
+        "load",
+        lambda self, sort, name, where="": QHalves if name == "mine.halves" else load(self, sort, name, where),
+    )
+    model = sequential(layers.Dense(6, name="a"))
+    converted = quantize_model(model, {"a": {"kind": "mine.halves"}})
+    assert np.array_equal(of(converted.layers[0].matrix), of(model.layers[0].kernel)[:, ::2])
+
+
+@pytest.mark.parametrize(
+    ("layer", "rules", "message"),
+    [
+        (
+            layers.Dense(3, name="a"),
+            {"b": {}},
+            "quantize_model: rules.0 converts no layer: none that takes quantizers is of this name or class and left "
+            "by the rules before. Received: match='b'. Allowed: a; keras.Dense.",
+        ),
+        (layers.Dense(3, name="a"), {"keras.Dens": {}}, "Did you mean 'keras.Dense'?"),
+        (layers.Dense(3, name="a"), [{"match": "a"}, {"match": "*"}], "rules.1 converts no layer"),
+        (layers.ReLU(name="a"), {"a": {}}, "rules.0 converts no layer"),
+        (layers.Dense(3, name="a"), [{"kind": "dense"}], "quantize_model: rules.0.match: is missing."),
+        (layers.Dense(3, name="a"), ["a"], "quantize_model: rules.0: must be a mapping with `match`. Received: 'a'."),
+        (layers.Dense(3, name="a"), {"a": {"kind": "dens"}}, "quantize_model: rules.0: unknown layer kind"),
+        (layers.Dense(3, name="a"), {"a": {"kernel_quantiser": "kbi"}}, "Did you mean 'kernel_quantizer'?"),
+        (layers.Dense(3, name="a"), {"a": {"kind": "keras.ReLU"}}, "rules.0: a is a keras.Dense, which"),
+        (layers.Dense(3, "softmax", name="a"), {}, "QDense 'a': activation: the activation inside a quantized layer"),
+        (
+            layers.BatchNormalization(renorm=True, renorm_momentum=0.5, name="a"),
+            {},
+            "a: QBatchNormalization has no renorm, renorm_clipping, renorm_momentum, which this BatchNormalization "
+            "needs. Received: renorm=True, renorm_clipping={}, renorm_momentum=0.5.",
+        ),
+        (
+            layers.Dense(3, name="a"),
+            {"a": {"kind": "batch_normalization"}},
+            "a: QBatchNormalization has no activation, units,",
+        ),
+        (
+            layers.Dense(3, name="a"),
+            {"a": {"kind": "dense_batch_norm"}},
+            "a: QDenseBatchNorm stands for a linear layer and the BatchNormalization right behind that alone takes its "
+            "output. Received: activation='linear', behind: none.",
+        ),
+        (
+            layers.Dense(3, name="a"),
+            {"a": {"kind": "batch_norm_dense"}},
+            "a: QBatchNormDense stands for a BatchNormalization of the last axis and the Dense right behind that alone "
+            "takes its output. Received: a Dense, behind: none.",
+        ),
+        (
+            layers.LayerNormalization(name="a"),
+            {},
+            "quantize_model: a: LayerNormalization has no quantized form of its name, and no exact arithmetic as it "
+            "is. Write a rule for it: a kind of ",
+        ),
+        (layers.ReLU(max_value=6.0, name="a"), {}, "or kind 'keras.ReLU', which leaves it in floats."),
+    ],
+)
+def test_what_cannot_be_converted_is_named(layer, rules, message):
+    with pytest.raises(ConfigError) as caught:
+        quantize_model(sequential(layer), rules)
+    assert message in str(caught.value)
+
+
+def test_a_model_without_a_graph_is_refused():
+    with pytest.raises(ConfigError, match="quantize_model: the graph of unbuilt"):
+        quantize_model(keras.Sequential([layers.Dense(3)], name="unbuilt"))
+
+
+def test_operations_are_refused():
+    inputs = keras.Input((4,))
+    with pytest.raises(ConfigError, match="has no quantized form"):
+        quantize_model(keras.Model(inputs, layers.Dense(3)(inputs) * 2.0))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """A model trained in floats, and the data."""
+    data = Digits().load()
+    keras.utils.set_random_seed(0)
+    model = sequential_on_digits()
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(data.train.x, data.train.y, epochs=15, batch_size=64, verbose=0)
+    return model, data
+
+
+def sequential_on_digits():
+    return keras.Sequential(
+        [
+            keras.Input((64,)),
+            layers.Dense(32, name="hidden_1"),
+            layers.BatchNormalization(name="norm"),
+            layers.ReLU(),
+            layers.Dense(32, "relu", name="hidden_2"),
+            layers.Dense(10, name="logits"),
+        ]
+    )
+
+
+EIGHT_BITS = {
+    "defaults": {
+        "weight": {"kind": "kbi", "b": 7, "granularity": "channel", "fit_to": {}},
+        "activation": {"kind": "kif", "f": 5},
+    },
+    "rules": [{"match": "logits", "kernel_quantizer": {"kind": "kbi", "b": 6}}],
+}
+
+
+def accuracy(model, split):
+    return np.mean(model.predict(split.x, verbose=0).argmax(1) == split.y)
+
+
+def test_eight_bits_keep_the_accuracy_before_any_training(digits, tmp_path):
+    model, data = digits
+    model.save(tmp_path / "float.keras")
+    (tmp_path / "rules.json").write_text(json.dumps(EIGHT_BITS))
+    arguments = ["quantize", tmp_path / "float.keras", "--rules", tmp_path / "rules.json", "-o", tmp_path / "q.keras"]
+    result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+    assert result.exit_code == 0, result.output
+    rows = {row["name"]: row for row in json.loads(result.stdout)["layers"]}
+    assert {name: row["kind"] for name, row in rows.items() if row["ebops"]} == {
+        "hidden_1": "layers.dense",
+        "norm": "layers.batch_normalization",
+        "hidden_2": "layers.dense",
+        "logits": "layers.dense",
+    }
+    converted = load_model(tmp_path / "q.keras")
+    assert converted.get_layer("logits").kernel_quantizer.config.b == 6
+    fit_ranges(converted, data.train.x)
+    calibrate(converted, data.train.x)
+    assert verify(converted, data.test.x).mismatches == 0
+    assert accuracy(converted, data.test) >= accuracy(model, data.test) - 0.01 >= 0.93
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"rule": []}, "unknown key 'rule'. Allowed: defaults, rules. Did you mean 'rules'?"),
+        ({"rules": {}}, "rules: must be a list."),
+        ({"rules": [{"match": "nothing"}]}, "rules.0 converts no layer"),
+    ],
+)
+def test_wrong_files_of_rules(document, message, tmp_path):
+    sequential(layers.Dense(3)).save(tmp_path / "float.keras")
+    (tmp_path / "rules.json").write_text(json.dumps(document))
+    output = tmp_path / "q.keras"
+    arguments = ["quantize", tmp_path / "float.keras", "--rules", tmp_path / "rules.json", "-o", output]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not output.exists()
+
+
+def test_nothing_is_overwritten(tmp_path):
+    sequential(layers.Dense(3)).save(tmp_path / "float.keras")
+    result = CliRunner().invoke(app, ["quantize", str(tmp_path / "float.keras"), "-o", str(tmp_path / "float.keras")])
+    assert result.exit_code == 2
+    assert "--output must be a new file that ends in .keras" in result.stderr
