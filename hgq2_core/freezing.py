@@ -78,8 +78,8 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
     if isinstance(source, QLayer):
         constants: dict[str, Any] = dict(source.constants())
         for name, variable in copy.constants().items():
-            variable.assign(constants[name])
-        copy.ebops_beta.assign(source.ebops_beta)
+            _assign(variable, constants[name])
+        _assign(copy.ebops_beta, source.ebops_beta)
         return
     own = {id(weight) for layer in layers_of(source) if layer is not source for weight in layer.weights}
     theirs = {id(weight) for layer in layers_of(copy) if layer is not copy for weight in layer.weights}
@@ -89,4 +89,9 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
         strict=True,
     )
     for weight, target in pairs:
-        target.assign(weight)
+        _assign(target, weight)
+
+
+def _assign(variable: keras.Variable, value: Any) -> None:
+    # On jax a variable would otherwise hold the very array, and predicting with one model take it away from the other.
+    variable.assign(keras.ops.copy(value))
