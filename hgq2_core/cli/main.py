@@ -100,7 +100,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Read by `Commands`, which sees a command fail; a backend that is asked for must be there, whatever the command."""
+    """Read by `Commands`, which sees a command fail; the backend that is asked for must be there in any case."""
     check_backend()
 
 
