@@ -36,13 +36,13 @@ $(VENV)/.backends: $(STAMP) requirements-backends.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-backends.txt
 	touch $@
 
-# Each backend in a process of its own; what only torch can do says so where it is skipped.
-BACKEND_TESTS := tests/fixed_point/test_golden.py tests/fixed_point/test_gradients.py \
-	tests/contract/test_registered.py tests/end_to_end/test_backends.py tests/core/test_optimizer.py
+# Each backend in processes of its own; a test that only torch can do says so where it is skipped.
+BACKEND_TESTS := $(wildcard tests/fixed_point tests/minifloat tests/layers tests/attention tests/contract \
+	tests/end_to_end/test_backends.py tests/core/test_optimizer.py tests/core/test_gradients.py)
 
-test-backends: $(VENV)/.backends ## Run the numeric, contract and end-to-end tests on jax and tensorflow
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 $(BACKEND_TESTS)
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 $(BACKEND_TESTS)
+test-backends: $(VENV)/.backends ## Run the numeric, layer, contract and end-to-end tests on jax and tensorflow
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "not slow or backends" $(BACKEND_TESTS)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m "not slow or backends" $(BACKEND_TESTS)
 
 lint: $(STAMP) ## Check style, types and the dependency rule
 	$(BIN)/ruff check .

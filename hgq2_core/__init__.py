@@ -23,6 +23,7 @@ from hgq2_core.errors import (
     PluginError,
     ToolError,
     WriteError,
+    nearest,
 )
 
 if TYPE_CHECKING:
@@ -130,6 +131,22 @@ def _choose_backend() -> None:
 _choose_backend()
 
 
+def check_backend() -> None:
+    """Refuse a backend that KERAS_BACKEND names and that cannot be used, before Keras is imported.
+
+    Raises:
+        PluginError: it is none of ours, or not installed.
+    """
+    name = os.environ.get("KERAS_BACKEND")
+    if not name or (name in BACKENDS and importlib.util.find_spec(name)):
+        return
+    if name not in BACKENDS:
+        problem, remedy = "there is no such backend here.", nearest(name, BACKENDS)
+    else:
+        problem, remedy = "it is not installed.", f" Install it: pip install 'hgq2-core[{name}]'"
+    raise PluginError(f"KERAS_BACKEND: {problem} Received: {name!r}. Allowed: {', '.join(BACKENDS)}.{remedy}")
+
+
 _KERAS_NAMES = {
     "hgq2>QLayer": "layer:QLayer",
     "hgq2>Quantizer": "quantizer:Quantizer",
@@ -165,11 +182,13 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("hgq2_core.kinds").registry()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if not os.environ.get("KERAS_BACKEND") and name not in ("plugins", "Split", "Splits"):
-        raise PluginError(
-            f"hgq2_core.{name} needs a Keras backend, and none of {', '.join(BACKENDS)} is installed: "
-            "pip install 'hgq2-core[torch]'"
-        )
+    if name not in ("plugins", "Split", "Splits"):
+        if not os.environ.get("KERAS_BACKEND"):
+            raise PluginError(
+                f"hgq2_core.{name} needs a Keras backend, and none of {', '.join(BACKENDS)} is installed: "
+                "pip install 'hgq2-core[torch]'"
+            )
+        check_backend()
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 

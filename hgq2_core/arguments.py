@@ -163,8 +163,13 @@ class Policy:
 
     def validate(self, value: Any) -> Any:
         """Refuse what Keras knows no policy for, and policies that compute in fewer bits than exact sums need."""
-        if value is None:
-            return value
+        problem = None if value is None else self.problem(value)
+        if problem:
+            raise refuse(problem)
+        return value
+
+    def problem(self, value: Any) -> str | None:
+        """Say what is wrong with a policy, or its name."""
         import keras
 
         try:
@@ -172,12 +177,12 @@ class Policy:
             exact = policy.compute_dtype in EXACT_DTYPES and policy.variable_dtype == policy.compute_dtype
         except Exception:  # Keras checks little, and trips over the rest in whatever way
             exact = False
-        if not exact:
-            raise refuse(
-                f"quantized layers compute in floats that hold exact sums. Received: {describe(value)}. "
-                f"Allowed: {listing(EXACT_DTYPES)}.{nearest(value, EXACT_DTYPES)}"
-            )
-        return value
+        if exact:
+            return None
+        return (
+            f"quantized layers compute in floats that hold exact sums. Received: {describe(value)}. "
+            f"Allowed: {listing(EXACT_DTYPES)}.{nearest(value, EXACT_DTYPES)}"
+        )
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)
@@ -190,6 +195,7 @@ INITIALIZERS = KerasObject("initializers")
 REGULARIZERS = KerasObject("regularizers", optional=True)
 CONSTRAINTS = KerasObject("constraints", optional=True)
 ACTIVATIONS = ExactActivation()
+POLICY = Policy()
 
 InitializerArg = Annotated[Any, INITIALIZERS]
 RegularizerArg = Annotated[Any, REGULARIZERS]
@@ -197,7 +203,7 @@ ConstraintArg = Annotated[Any, CONSTRAINTS]
 ActivationArg = Annotated[Any, ACTIVATIONS]
 QuantizerArg = Annotated[AnyQuantizer | None, QuantizerSlot()]
 BetaArg = Annotated[Annotated[float, Field(ge=0)] | None, VariableValue()]
-DTypeArg = Annotated[Any, Policy()]
+DTypeArg = Annotated[Any, POLICY]
 PositiveInt = Annotated[int, Field(gt=0, le=LARGEST)]
 Shape = Annotated[tuple[PositiveInt | None, ...], FromList]
 
@@ -215,6 +221,7 @@ __all__ = [
     "ACTIVATIONS",
     "CONSTRAINTS",
     "INITIALIZERS",
+    "POLICY",
     "REGULARIZERS",
     "ActivationArg",
     "BetaArg",

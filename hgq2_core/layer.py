@@ -11,7 +11,7 @@ from typing import Any, TypeVar, Unpack
 import keras
 from pydantic import TypeAdapter
 
-from hgq2_core.arguments import REGULARIZERS, BetaArg, LayerKwargs
+from hgq2_core.arguments import POLICY, REGULARIZERS, BetaArg, LayerKwargs
 from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.config.roles import EBOPS_BETA, resolve, scoped
 from hgq2_core.config.signature import bind, parameters, schema_of
@@ -82,6 +82,10 @@ class QLayer(keras.layers.Layer):
     ) -> None:
         kwargs["activity_regularizer"] = REGULARIZERS.resolve(kwargs.get("activity_regularizer"))
         super().__init__(**kwargs)
+        # The schema has seen the layer's own policy, not the one that Keras gives to all.
+        problem = POLICY.problem(self.dtype_policy.name)
+        if problem:
+            raise ConfigError(f"{self.name}: Keras' global dtype policy: {problem} Or give the layer a dtype.")
         self.supports_masking = True
         self.frozen = False
         self._slots = _Slots({}, {})

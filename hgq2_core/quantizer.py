@@ -267,3 +267,9 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 def is_bit_variable(variable: keras.Variable) -> bool:
     """Say whether a variable holds bit-widths."""
     return bool(getattr(variable, "is_bit_width", False))
+
+
+def has_room(variable: keras.Variable) -> bool:
+    """Say whether the bounds of a bit variable leave it more than one value; anything else has room."""
+    bounds = variable.constraint
+    return not (isinstance(bounds, Bounds) and bounds.lower == bounds.upper)

@@ -42,6 +42,14 @@ class _Keras:
         return keras.ops.reshape(x, shape)
 
 
+class _TensorFlow(_Keras):
+    def value(self, variable: Any) -> Tensor:
+        import tensorflow as tf
+
+        # There a variable's value is a variable too, which a function with a gradient of its own may not use.
+        return tf.convert_to_tensor(variable.value) if isinstance(variable, keras.Variable) else variable
+
+
 class _Torch(_Keras):
     def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
         return self.value(x).sum() if axis is None else self.value(x).sum(axis)
@@ -60,9 +68,12 @@ class _Torch(_Keras):
         return self.value(x).reshape(shape)
 
 
+_BACKENDS = {"torch": _Torch, "tensorflow": _TensorFlow}
+
+
 @functools.cache
 def _operations() -> _Operations:
-    return _Torch() if keras.backend.backend() == "torch" else _Keras()
+    return _BACKENDS.get(keras.backend.backend(), _Keras)()
 
 
 def value(variable: Any) -> Tensor:

@@ -1,7 +1,14 @@
-"""Values and gradients of a function of tensors, whatever the backend."""
+"""Values and gradients of a function of tensors, whatever the backend; of variables: `hgq2_core.gradients`."""
 
 import keras
 import numpy as np
+import pytest
+
+
+def require_float64():
+    """Skip a test where the backend computes in float32 alone: jax, unless told otherwise before it starts."""
+    if keras.backend.standardize_dtype(keras.ops.convert_to_tensor(np.zeros(1)).dtype) != "float64":
+        pytest.skip("jax without JAX_ENABLE_X64 has no float64")
 
 
 def differentiate(function, *inputs, upstream=None):

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from hgq2_core import check_backend
 from hgq2_core.cli.doctor import UNHEALTHY, doctor
 from hgq2_core.cli.export import register as register_export
 from hgq2_core.cli.inspection import AsJson, Settings, complete_sorts, resolve, schema, show
@@ -100,7 +101,8 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Read by `Commands`, which sees a command fail."""
+    """Read by `Commands`, which sees a command fail; the backend that is asked for must be there in any case."""
+    check_backend()
 
 
 @app.command()

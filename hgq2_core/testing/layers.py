@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ from hgq2_core.freezing import freeze
 from hgq2_core.graph import layers_of
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
+from hgq2_core.quantizer import Quantizer, has_room, is_bit_variable
 from hgq2_core.testing.rules import Floats, check, described, differing, numpy, require, samples, strict
 from hgq2_core.verification import verify
 
 SAMPLES = 1000
+STEPS = 2
 KERAS_NAME = keras.saving.get_registered_name(QLayer)
 
 Shape = tuple[int, ...]
@@ -137,6 +140,34 @@ def _loss(model: keras.Model, subject: _Subject, beta: float) -> float:
     return sum(float(numpy(loss)) for loss in model.losses)
 
 
+def trains(subject: _Subject) -> None:
+    """Training on a loss and the EBOPs moves bits of every quantizer whose bounds leave them room."""
+    model = subject.model()
+    rng = np.random.default_rng(SAMPLES)
+    for layer in layers_of(model):
+        if isinstance(layer, QLayer):
+            layer.ebops_beta.assign(1e-3)
+    for variable in model.trainable_variables:
+        if not is_bit_variable(variable):
+            variable.assign(rng.normal(size=tuple(variable.shape)))  # a bias of 0 is exact whatever its bits
+    bits = {layer: _bits(layer) for layer in layers_of(model) if isinstance(layer, Quantizer) and _bits(layer)}
+    if not bits:
+        return
+    values = subject.values()
+    targets = keras.tree.map_structure(lambda output: rng.normal(size=tuple(output.shape)), model(values))
+    model.compile(keras.optimizers.SGD(0.1), loss="mean_squared_error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras' word for what is found below
+        model.fit(values, targets, batch_size=SAMPLES, epochs=STEPS, verbose=0)
+    moved = {layer: not all(map(np.array_equal, before, _bits(layer))) for layer, before in bits.items()}
+    still = sorted(str(layer.slot) for layer in bits if not moved[layer])
+    require(not still, f"The bits of {', '.join(still)} did not move.")
+
+
+def _bits(quantizer: Quantizer[Any]) -> list[Any]:
+    return [numpy(variable).copy() for variable in quantizer.trainable_variables if has_room(variable)]
+
+
 def is_saved(subject: _Subject) -> None:
     """A model file brings the layer back, bit for bit."""
     model = subject.model()
@@ -168,4 +199,4 @@ def becomes_a_circuit(subject: _Subject) -> None:
 
 
 CLASS_RULES = (is_strict, has_json_schema, has_our_keras_name, round_trips)
-VALUE_RULES = (costs_once, is_saved, is_exact, becomes_a_circuit)
+VALUE_RULES = (costs_once, trains, is_saved, is_exact, becomes_a_circuit)

@@ -19,7 +19,7 @@ from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.kinds import registry
 from hgq2_core.mode import calibrating
-from hgq2_core.quantizer import Bounds, Quantizer
+from hgq2_core.quantizer import Quantizer, has_room
 from hgq2_core.testing.rules import Floats, check, described, differing, numpy, require, samples, strict
 
 SAMPLES = 200
@@ -190,14 +190,9 @@ def trains(subject: _Subject) -> None:
     still = [
         variable.name
         for variable in quantizer.trainable_variables
-        if _has_room(variable) and np.array_equal(numpy(variable), before[variable.path])
+        if has_room(variable) and np.array_equal(numpy(variable), before[variable.path])
     ]
     require(not still, f"{', '.join(still)} did not move.")
-
-
-def _has_room(variable: keras.Variable) -> bool:
-    bounds = variable.constraint
-    return not (isinstance(bounds, Bounds) and bounds.lower == bounds.upper)
 
 
 def is_saved(subject: _Subject) -> None:

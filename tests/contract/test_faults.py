@@ -235,6 +235,17 @@ class SubclassCostsTwice(QDense):
         cls.call = costs_again  # as the predecessor wraps each subclass once more
 
 
+class HoldsItsBits(QDense):
+    """No gradient reaches the bits of the weights; those of the inputs are trained."""
+
+    def constants(self, training: bool = False) -> Any:
+        constants = super().constants(training)
+        return constants if self.frozen else keras.tree.map_structure(keras.ops.stop_gradient, constants)
+
+    def ebops(self) -> Any:
+        return keras.ops.stop_gradient(super().ebops())
+
+
 class LosesState(QDense):
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
@@ -257,6 +268,11 @@ LAYERS = [
     (CannotBuild, "The layer can be built, called and calibrated. ConfigError: there is no such thing"),
     (CostsTwice, "The EBOPs enter the loss once, in a subclass too. CostsTwice adds "),
     (SubclassCostsTwice, "The EBOPs enter the loss once, in a subclass too. SubclassCostsTwiceSubclass adds "),
+    (
+        HoldsItsBits,
+        "Training on a loss and the EBOPs moves bits of every quantizer whose bounds leave them room. "
+        "The bits of checked.bias, checked.kernel did not move.",
+    ),
     (LosesState, "A model file brings the layer back, bit for bit. "),
     (OtherSum, "Integers give what the frozen layer gives. 1000 mismatches in 1000 samples (integers == Keras)."),
 ]

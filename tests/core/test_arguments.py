@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from hgq2_core import ConfigError
 from hgq2_core.arguments import ACTIVATIONS, CONSTRAINTS, INITIALIZERS, REGULARIZERS, KerasObject
 from hgq2_layers import QDense
 
@@ -119,3 +120,20 @@ def test_a_layers_config_names_no_module() -> None:
     config = layer.get_config()
     assert "module" not in str(config)
     assert QDense.from_config(config).get_config() == config
+
+
+@pytest.mark.parametrize(("policy", "meant"), [("mixed_float16", " Did you mean 'float64'?"), ("mixed_bfloat16", "")])
+def test_a_global_policy_that_computes_in_fewer_bits_is_refused(policy: str, meant: str) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        with pytest.raises(ConfigError) as caught:
+            QDense(3, name="d")
+        layer = QDense(3, dtype="float32")
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert str(caught.value) == (
+        "d: Keras' global dtype policy: quantized layers compute in floats that hold exact sums. "
+        f"Received: '{policy}' (str). Allowed: float32, float64.{meant} Or give the layer a dtype."
+    )
+    assert layer.compute_dtype == "float32"

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from differentiation import require_float64
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,9 @@ def _backend_quantize(x, k, i, f, round_mode="RND", overflow_mode="WRAP"):
 
 both = pytest.mark.parametrize("quantize", [arithmetic.quantize, _backend_quantize], ids=["numpy", "backend"])
 
-values = st.floats(width=32, allow_nan=False, allow_infinity=False)
+TORCH = keras.backend.backend() == "torch"
+# jax and tensorflow flush subnormal numbers.
+values = st.floats(width=32, allow_nan=False, allow_infinity=False, allow_subnormal=TORCH)
 moderate = values.filter(lambda v: abs(v) < 2**20)
 formats = st.tuples(st.integers(0, 1), st.integers(-8, 12), st.integers(1, 23)).map(
     lambda kib: (kib[0], kib[1], kib[2] - kib[0] - kib[1])
@@ -32,6 +35,10 @@ formats = st.tuples(st.integers(0, 1), st.integers(-8, 12), st.integers(1, 23)).
 round_modes = st.sampled_from(ROUND_MODES)
 saturating = st.sampled_from(["SAT", "SAT_SYM"])
 modes = st.sampled_from([(r, o) for r in ROUND_MODES for o in OVERFLOW_MODES if o != "WRAP_SM"])
+
+
+def of(tensor):
+    return keras.ops.convert_to_numpy(tensor)
 
 
 def f32(*v):
@@ -138,6 +145,8 @@ def test_extreme_magnitudes(quantize):
     np.testing.assert_array_equal(quantize(huge, 1, -20, 43, "RND", "WRAP"), f32(0, 0, 0))
     np.testing.assert_array_equal(quantize(huge, 1, 2, 20, "RND", "SAT_SYM"), f32(1, -1, 1) * (4 - 2.0**-20))
     tiny = f32(-1e-45, 1e-45, -(2.0**-126), -0.0)
+    if quantize is _backend_quantize and not TORCH:
+        tiny = f32(-(2.0**-126), 2.0**-126, -(2.0**-126), -0.0)  # no subnormal numbers
     np.testing.assert_array_equal(quantize(tiny, 1, 30, -24, "TRN", "WRAP"), f32(-(2.0**24), 0, -(2.0**24), 0))
     np.testing.assert_array_equal(quantize(tiny, 1, 30, -24, "TRN", "SAT"), f32(-(2.0**24), 0, -(2.0**24), 0))
     np.testing.assert_array_equal(quantize(tiny, 0, 30, -24, "TRN", "SAT"), f32(0, 0, 0, 0))
@@ -153,6 +162,8 @@ def test_bounds_wider_than_the_dtype_round_toward_zero(quantize):
 @pytest.mark.parametrize("overflow_mode", OVERFLOW_MODES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_dtype_is_kept(quantize, dtype, overflow_mode):
+    if quantize is _backend_quantize and dtype is np.float64:
+        require_float64()
     for i in (2, np.array([2, -9])):
         assert quantize(np.array([0.3, 9.0], dtype), 1, i, 3, "RND", overflow_mode).dtype == dtype
 
@@ -265,7 +276,7 @@ def test_minimal_integer_bits_is_minimal_and_sufficient(m, n, k, f):
     bits = ops.follow(
         x, *_tensors(f), by_width=False, signed=bool(k), round_mode="RND", axes=(0,), bounds=(-math.inf, math.inf)
     )
-    assert float(bits) == want
+    assert of(bits).item() == want
 
 
 @settings(max_examples=300)
@@ -281,8 +292,8 @@ def test_minimal_integer_bits_for_width_is_minimal_and_sufficient(v, w, k, b, ro
     assert arithmetic.minimal_integer_bits_for_width(lo, hi, k, b, round_mode) == want
     x = keras.ops.convert_to_tensor(np.array([[lo], [hi]], np.float32))
     options = {"by_width": True, "signed": bool(k), "round_mode": round_mode, "bounds": (-math.inf, math.inf)}
-    assert float(ops.follow(x, *_tensors(b), axes=(0,), **options)) == want
-    alone = [float(ops.follow(each, *_tensors(b), axes=(), **options)) for each in _tensors(lo, hi)]
+    assert of(ops.follow(x, *_tensors(b), axes=(0,), **options)).item() == want
+    alone = [of(ops.follow(each, *_tensors(b), axes=(), **options)).item() for each in _tensors(lo, hi)]
     assert max(alone) == want
 
 

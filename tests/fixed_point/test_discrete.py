@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from differentiation import differentiate
 
 from hgq2_core import ConfigError, calibrate, ebops, verify
 from hgq2_fixed_point import KIF, Binary, Identity, PowerOfTwo, Ternary
@@ -60,14 +61,11 @@ def test_bits(config, bits):
 
 @pytest.mark.parametrize(("config", "largest"), [(Binary(), 1.0), (Ternary(), 1.0), (PowerOfTwo(highest=3), 8.0)])
 def test_the_gradient_passes_up_to_the_largest_value(config, largest):
-    torch = pytest.importorskip("torch")
-    if keras.backend.backend() != "torch":
-        pytest.skip("takes gradients with torch")
-    x = torch.tensor([-2 * largest, -largest, 0.1, largest, 1.01 * largest], requires_grad=True)
+    x = [-2 * largest, -largest, 0.1, largest, 1.01 * largest]
     quantizer = config.build()
     quantizer.build((5,))
-    (quantizer.quantize(x) * torch.arange(1.0, 6.0)).sum().backward()
-    assert x.grad.tolist() == [0.0, 2.0, 3.0, 4.0, 0.0]
+    _, gradient = differentiate(quantizer.quantize, x, upstream=np.arange(1, 6, dtype="float32"))
+    assert gradient.tolist() == [0.0, 2.0, 3.0, 4.0, 0.0]
 
 
 def test_an_empty_range_of_exponents_is_refused():

@@ -7,6 +7,7 @@ import pytest
 from hgq2_core import ConfigError, DataError, calibrate, fit_ranges, freeze, verify
 from hgq2_core.calibration import require_calibrated
 from hgq2_core.config.quantizer import Slot
+from hgq2_core.gradients import gradients
 from hgq2_fixed_point import KBI, KIF
 from hgq2_fixed_point.config import FitTo
 from hgq2_layers import QDense
@@ -116,18 +117,13 @@ def test_a_range_that_follows_its_values_has_nothing_to_set():
 def test_the_gradient_of_shared_bits_is_divided_by_the_root_of_their_number(
     kind, role, shape, granularity, sharing, overflow_mode
 ):
-    torch = pytest.importorskip("torch")
-    if keras.backend.backend() != "torch":
-        pytest.skip("takes gradients with torch")
-
-    def gradients(scale_gradient):
+    def taken(scale_gradient):
         config = kind(i=1.0, overflow_mode=overflow_mode, granularity=granularity, scale_gradient=scale_gradient)
         quantizer = build(config, shape, role)
-        x = torch.tensor(samples(*(size or 5 for size in shape), spread=2.0))
-        quantizer.quantize(x, training=True).pow(2).sum().backward()
-        return [of(v.value.grad) for v in quantizer.trainable_variables]
+        x = samples(*(size or 5 for size in shape), spread=2.0)
+        return gradients(lambda: keras.ops.sum(quantizer.quantize(x, True) ** 2), quantizer.trainable_variables)
 
-    plain, scaled = gradients(False), gradients(True)
+    plain, scaled = taken(False), taken(True)
     assert plain
     for a, b in zip(plain, scaled, strict=True):
         np.testing.assert_allclose(b, a * sharing**-0.5, rtol=1e-5)

@@ -87,6 +87,32 @@ def test_the_first_installed_backend_is_the_default(fresh_python):
     assert fresh_python(script, KERAS_BACKEND="jax") == "jax"  # what the user says stays
 
 
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [
+        ("jax", "it is not installed. Received: 'jax'. {allowed} Install it: pip install 'hgq2-core[jax]'"),
+        ("theano", "there is no such backend here. Received: 'theano'. {allowed}"),
+        ("tensorflw", "there is no such backend here. Received: 'tensorflw'. {allowed} Did you mean 'tensorflow'?"),
+    ],
+)
+def test_a_backend_that_cannot_be_used_is_the_users_error(fresh_python, backend, message):
+    script = """
+        import importlib.util, json, sys
+        find = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *rest: None if name == "jax" else find(name, *rest)
+        import hgq2_core
+        import hgq2_core.cli.main as cli
+        from typer.testing import CliRunner
+        command = CliRunner().invoke(cli.app, ["validate", "config.yaml"])
+        try:
+            hgq2_core.QLayer
+        except hgq2_core.PluginError as error:
+            print(json.dumps([str(error), command.exit_code, command.output, "keras" in sys.modules]))
+    """
+    message = "KERAS_BACKEND: " + message.format(allowed="Allowed: torch, jax, tensorflow.")
+    assert fresh_python(script, KERAS_BACKEND=backend, COLUMNS="200") == [message, 2, f"error: {message}\n", False]
+
+
 def test_without_a_backend_the_remedy_is_named(fresh_python):
     script = """
         import importlib.util, json
