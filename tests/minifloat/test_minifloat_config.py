@@ -22,8 +22,8 @@ REFUSED = [
     ),
     (
         {"e_bounds": [0, 8]},
-        "Minifloat: the exponents must lie within -126 and 127, those of float32; with the bounds given they reach from "
-        "-143 to 143. Narrow e_bounds or e0_bounds. Received: e_bounds=[0.0, 8.0], e0_bounds=[-16.0, 16.0].",
+        "Minifloat: the exponents must lie within -126 and 127, those of float32; with the bounds given they reach "
+        "from -143 to 143. Narrow e_bounds or e0_bounds. Received: e_bounds=[0.0, 8.0], e0_bounds=[-16.0, 16.0].",
     ),
     (
         {"max_value": 100.0},
