@@ -85,6 +85,8 @@ def show(
     out.print(table)
     for name, value in found.facts.items():
         out.print(f"{name}: {value}", markup=False)
+    if plot is not None:
+        out.print(f"{plot}: written", markup=False)
 
 
 def _plot(kind: str, path: Path) -> None:

@@ -54,6 +54,7 @@ STATEMENTS = {
     "multiply": lambda a, x: a.multiply(x, a.gather(x, [1, 2, 0], 1)),
     "square": lambda a, x: a.multiply(x, x),
     "multiply by constants": lambda a, x: a.multiply(x, a.constant([0.0, -2.75, 0.125])),
+    "cheapest": lambda a, x: a.cheapest(x, lambda y: a.add(y, y), lambda y: a.table(y, lambda v: 2 * v)),
     "shift": lambda a, x: a.shift(x, np.array([3, -2, 0])),
     "sum": lambda a, x: a.sum(x, axis=1, keepdims=True),
     "sum of constants too": lambda a, x: a.sum(a.pad(x, [(0, 0), (1, 1)]), axis=1),
@@ -160,3 +161,21 @@ def test_an_input_moves_freely_before_it_is_quantized():
     assert quantized[0, 0] is quantized[1, 0]
     assert element.format == Format(1, 2, 3, "RND", "SAT_SYM")
     assert (quantized[0, 0].low, quantized[0, 0].high) == (-4.0, 3.875)
+
+
+def test_of_several_statements_the_one_of_least_cost_becomes_gates():
+    arrays = HardwareArrays(HWCONF)
+    x = np.array([Format(1, 2, 3, "TRN", "WRAP").variable(HWCONF)], dtype=object)
+
+    def square(y):
+        return arrays.multiply(y, y)
+
+    def refused(y):
+        raise Unsupported("no circuit")
+
+    def shifted(y):
+        return arrays.shift(y, 1)
+
+    for statements in ((square, shifted, refused), (refused, shifted, square)):
+        (result,) = arrays.cheapest(x, *statements)
+        assert (result.low, result.high) == (-8.0, 7.75)

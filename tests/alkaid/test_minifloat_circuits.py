@@ -19,7 +19,7 @@ from hgq2_fixed_point import KIF
 from hgq2_layers import QDense
 from hgq2_minifloat import Float4E2M1FN, Float6E2M3FN, Float6E3M2FN, Float8E4M3FN, Float8E5M2, Minifloat, quantize
 from hgq2_minifloat.formats import STANDARDS, Format
-from hgq2_minifloat.statement import _by_magnitude, _by_value, stated
+from hgq2_minifloat.statement import by_magnitude, by_value, stated
 
 HWCONF = HWConfig(1, 1, -1)
 INPUT = (1, 3, 4)
@@ -105,7 +105,7 @@ def numbers(k, i, f):
     return np.arange(-k * 2 ** (i + f), 2 ** (i + f)) / 2.0**f
 
 
-@pytest.mark.parametrize("statement", [_by_value, _by_magnitude])
+@pytest.mark.parametrize("statement", [by_value, by_magnitude])
 @pytest.mark.parametrize(
     "form", [STANDARDS["float4_e2m1fn"], STANDARDS["float8_e4m3fn"], Format(0, 3, 0), Format(2, 0, 1)]
 )

@@ -84,6 +84,37 @@ def test_show_gives_json(hgq2):
     assert [field["name"] for field in found["fields"]] == ["lowest", "highest"]
 
 
+def test_show_draws_the_values_of_a_quantizer(hgq2, tmp_path):
+    pytest.importorskip("hgq2_minifloat")
+    path = tmp_path / "values.svg"
+    lines = hgq2("show", "float4_e2m1fn", "--plot", path).stdout.splitlines()
+    assert lines[-1] == f"{path}: written"
+    text = path.read_text()
+    assert "minifloat.float4_e2m1fn: 15 values" in text
+    found = hgq2("show", "float8_e4m3fn", "--json", "--plot", tmp_path / "values.png").stdout
+    assert json.loads(found)["facts"]["max"] == 448
+    assert (tmp_path / "values.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("kind", ["layers.dense", "fixed_point.kbi", "keras.Dropout"])
+def test_what_tells_no_values_is_not_drawn(hgq2, tmp_path, kind):
+    path = tmp_path / "values.png"
+    assert hgq2("show", kind, "--plot", path, code=2).stderr.strip() == (
+        f"error: show: only a quantizer that tells its values can be drawn. Received: --plot {path} for {kind}. "
+        "Allowed: kinds such as minifloat.float8_e4m3fn."
+    )
+    assert not path.exists()
+
+
+def test_an_image_of_an_unknown_kind_is_refused(hgq2, tmp_path):
+    pytest.importorskip("hgq2_minifloat")
+    message = hgq2("show", "float4_e2m1fn", "--plot", tmp_path / "values.pgn", code=2).stderr.strip()
+    assert message.startswith(
+        f"error: an image is told by the ending of its file. Received: '{tmp_path / 'values.pgn'}'. Allowed: "
+    )
+    assert ", png, " in message
+
+
 def test_an_unknown_kind_names_the_nearest(hgq2):
     message = hgq2("show", "kbl", code=2).stderr.strip()
     assert message == "error: unknown kind. Received: 'kbl'. Allowed: what `hgq2 list` shows. Did you mean 'kbi'?"

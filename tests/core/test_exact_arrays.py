@@ -460,3 +460,31 @@ class TestRequiredBits:
             total = np.float16(total + np.float16(a[n] * b[n]))
         exact = integers.einsum("i,i->", from_float(a), from_float(b))
         assert equal(exact, np.asarray(total)).all()
+
+
+def test_integers_take_the_first_of_several_statements():
+    def never(a: IntegerArray) -> IntegerArray:
+        raise ExactnessError("not asked")
+
+    doubled = integers.cheapest(array(1, 2), lambda a: integers.shift(a, 1), never)
+    assert fractions(doubled).tolist() == [2, 4]
+
+
+def test_intervals_admit_what_all_statements_admit():
+    intervals = Intervals()
+    x = intervals.between([-3.0, 0.0], [2.0, 8.0], 2)
+
+    def never(a: IntervalArray) -> IntervalArray:
+        raise ExactnessError("too many entries for a table")
+
+    square = intervals.cheapest(
+        x,
+        lambda a: intervals.multiply(a, a),  # as if both factors were independent
+        never,
+        lambda a: intervals.table(a, np.square),
+    )
+    assert fractions(square.lo).tolist() == [0, 0]
+    assert fractions(square.hi).tolist() == [9, 64]
+    assert square.step.tolist() == [4, 4]
+    with pytest.raises(ExactnessError, match="too many entries for a table"):
+        intervals.cheapest(x, never, lambda a: a)

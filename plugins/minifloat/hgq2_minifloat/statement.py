@@ -44,13 +44,13 @@ def _quantized(arrays: Arrays[A], x: A, form: Format) -> A:
         return arrays.multiply(x, arrays.constant(0.0))
     return arrays.cheapest(
         x,
-        lambda x: _by_value(arrays, x, form),
-        lambda x: _by_magnitude(arrays, x, form),
+        lambda x: by_value(arrays, x, form),
+        lambda x: by_magnitude(arrays, x, form),
         lambda x: arrays.table(x, lambda values: quantize(values, *form)),
     )
 
 
-def _by_value(arrays: Arrays[A], x: A, form: Format) -> A:
+def by_value(arrays: Arrays[A], x: A, form: Format) -> A:
     """Round values with their sign; saturating each exponent tells the tightest bounds."""
     largest = arrays.constant(form.largest)
     clipped = arrays.minimum(arrays.maximum(x, arrays.negate(largest)), largest)
@@ -58,7 +58,7 @@ def _by_value(arrays: Arrays[A], x: A, form: Format) -> A:
     return _by_exponent(arrays, clipped, size, form, 1, "SAT_SYM")
 
 
-def _by_magnitude(arrays: Arrays[A], x: A, form: Format) -> A:
+def by_magnitude(arrays: Arrays[A], x: A, form: Format) -> A:
     """Round magnitudes, and give them their sign back; the fewest gates."""
     size = arrays.minimum(arrays.maximum(x, arrays.negate(x)), arrays.constant(form.largest))
     rounded = _by_exponent(arrays, size, size, form, 0, "WRAP")

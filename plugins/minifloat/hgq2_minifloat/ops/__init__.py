@@ -55,8 +55,8 @@ def quantize(x: Tensor, m: Tensor, e: Tensor, e0: Tensor, *, training: bool = Fa
         m: mantissa bits, at most 23 in float32; below 0, all becomes 0. Used rounded half to even, straight through,
             like `e` and `e0`; all broadcast against `x`: size 1 on shared axes.
         e: exponent bits, from 0, fixed point, to 8.
-        e0: how far the exponents are moved up. The smallest normal value 2^(1 - max(2^(e-1), 1) + e0) is at least 2^-127,
-            beyond it the result is undefined.
+        e0: how far the exponents are moved up. The smallest normal value, 2^(1 - max(2^(e-1), 1) + e0), is at least
+            2^-127; beyond it the result is undefined.
         training: with a seed, rounding is stochastic; otherwise ties go to even.
         seed: an integer or a `keras.random.SeedGenerator`.
 
