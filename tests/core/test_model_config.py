@@ -295,7 +295,7 @@ WRONG = {
     "round mode": (
         (f"{QUANTIZER}.round_mode", "RNDD"),
         f"{QUANTIZER}.round_mode: not allowed. Received: 'RNDD' (str). Allowed: 'TRN', 'TRN_ZERO', 'RND', 'RND_ZERO', "
-        "'RND_INF', 'RND_MIN_INF', 'RND_CONV'. Did you mean 'RND'?",
+        "'RND_INF', 'RND_MIN_INF', 'RND_CONV', 'S_RND', 'S_RND_CONV'. Did you mean 'RND'?",
     ),
     "overflow mode": (
         (f"{QUANTIZER}.overflow_mode", "wrap"),
