@@ -209,10 +209,12 @@ class _Rows:
     def compare(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outputs = infer(layer, args, kwargs)
         wanted = exact(Integers(), layer, path, *[from_float(_numpy(value)) for value in operands(args)])
-        differs = ~equal(wanted, _numpy(outputs))
         mismatches, values = self.counts.get(path, (0, 0))
-        self.counts[path] = mismatches + int(differs.sum()), values + differs.size
-        self.samples.append(_per_sample(differs))
+        for integers, output in zip(keras.tree.flatten(wanted), keras.tree.flatten(outputs), strict=True):
+            differs = ~equal(integers, _numpy(output))
+            mismatches, values = mismatches + int(differs.sum()), values + differs.size
+            self.samples.append(_per_sample(differs))
+        self.counts[path] = mismatches, values
         return outputs
 
     def take_samples(self) -> Flags:
