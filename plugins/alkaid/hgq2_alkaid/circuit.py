@@ -82,7 +82,7 @@ def build(model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, in
     require_explicit_masks(model)
     elements = [_elements(tensor) for tensor in model.inputs]
     starts = [_start(arrays, tensor, each, input_format) for tensor, each in zip(model.inputs, elements, strict=True)]
-    traced: list[tuple[str, Operand]] = []
+    traced: list[tuple[str, Any]] = []
     step = interpret(arrays)
 
     def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -181,8 +181,9 @@ def _ports(
     return tuple(ports)
 
 
-def _widths(path: str, output: Operand, hwconf: HWConfig) -> LayerWidths:
-    entered = [x.entry(hwconf) if isinstance(x, InputElement) else x for x in output.ravel()]
+def _widths(path: str, outputs: Any, hwconf: HWConfig) -> LayerWidths:
+    elements = [x for output in keras.tree.flatten(outputs) for x in output.ravel()]
+    entered = [x.entry(hwconf) if isinstance(x, InputElement) else x for x in elements]
     bits = [sum(x.kif) if isinstance(x, FVariable) and x.low < x.high else 0 for x in entered]
     return LayerWidths(path, len(bits), max(bits, default=0), sum(bits))
 

@@ -39,7 +39,7 @@ class QLSTM(GatedLayer):
     """
 
     gates = 4
-    states = 2
+    state_count = 2
     gating_width = 3
 
     def __init__(

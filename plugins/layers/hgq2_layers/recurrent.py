@@ -107,8 +107,11 @@ class RecurrentLayer(TableLayer):
     gates = 1
     """How many times `units` the kernels are wide."""
 
-    states = 1
+    state_count = 1
     """How many states there are; the first is the output."""
+
+    states = None
+    """Keras' word for what a stateful layer keeps from batch to batch."""
 
     def __init__(
         self,
@@ -294,7 +297,7 @@ class RecurrentLayer(TableLayer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
         """Give the shape of the outputs, and of the states where they are given too."""
         shape = self._output_shape(input_shape)
-        return [shape, *[(shape[0], self.units)] * self.states] if self.return_state else shape
+        return (shape, *[(shape[0], self.units)] * self.state_count) if self.return_state else shape
 
     def compute_mask(self, sequences: Tensor, mask: Any = None) -> None:
         """Give no mask: none is taken."""
@@ -335,7 +338,7 @@ class RecurrentLayer(TableLayer):
         x = arithmetic.product(arithmetic.quantize(self.input_quantizer, sequences), weights["kernel"])
         if "bias" in weights:
             x = arithmetic.add(x, self.input_bias(arithmetic, weights["bias"]))
-        states: Sequence[A] = [arithmetic.zeros(x, self.units)] * self.states
+        states: Sequence[A] = [arithmetic.zeros(x, self.units)] * self.state_count
         outputs = []
         for number in range(self._steps)[:: -1 if self.go_backwards else 1]:
             states = self.step(arithmetic, arithmetic.part(x, number, 1), states, weights)
@@ -343,7 +346,7 @@ class RecurrentLayer(TableLayer):
         result = arithmetic.stack(outputs) if self.return_sequences else outputs[-1]
         if self.output_quantizer is not None:
             result = arithmetic.quantize(self.output_quantizer, result)
-        return [result, *states] if self.return_state else result
+        return (result, *states) if self.return_state else result
 
     def ebops(self) -> Tensor:
         """Give the products, the biases and the tables of the steps that run in parallel."""
