@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 from hgq2_core.calibration import read_record, require_calibrated, write_records
 from hgq2_core.errors import ExactnessError
@@ -78,8 +79,8 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
     if isinstance(source, QLayer):
         constants: dict[str, Any] = dict(source.constants())
         for name, variable in copy.constants().items():
-            variable.assign(constants[name])
-        copy.ebops_beta.assign(source.ebops_beta)
+            variable.assign(_duplicate(constants[name]))
+        copy.ebops_beta.assign(_duplicate(source.ebops_beta))
         return
     own = {id(weight) for layer in layers_of(source) if layer is not source for weight in layer.weights}
     theirs = {id(weight) for layer in layers_of(copy) if layer is not copy for weight in layer.weights}
@@ -89,4 +90,9 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
         strict=True,
     )
     for weight, target in pairs:
-        target.assign(weight)
+        target.assign(_duplicate(weight))
+
+
+def _duplicate(tensor: Any) -> Any:
+    # On jax, predict() gives the memory of a model's variables away, whoever else holds it.
+    return np.array(keras.ops.convert_to_numpy(tensor))
