@@ -286,3 +286,13 @@ def test_a_layer_around_a_quantized_one_freezes(samples):
 
 def test_is_frozen_of_a_model_without_quantized_layers():
     assert is_frozen(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+
+
+@pytest.mark.backends
+def test_a_frozen_model_outlives_a_prediction_of_its_source(chain, samples):
+    """On jax, predict() gives the memory of a model's variables away."""
+    model, x = chain(), samples(64, 4)
+    calibrate(model, x)
+    frozen = freeze(model)
+    wanted = model.predict(x, verbose=0)
+    assert np.array_equal(frozen.predict(x, verbose=0), wanted)

@@ -75,7 +75,7 @@ def test_what_is_not_exact_is_refused(layer, message):
 
 
 def test_the_message_says_what_could_be_used():
-    with pytest.raises(ExactnessError, match=r"keras\.Activation, keras\.ActivityRegularization, keras\.Add"):
+    with pytest.raises(ExactnessError, match=r"keras\.Activation, .*keras\.Dropout, .*keras\.Flatten"):
         interpreted(layers.Dense(3), values(2, 3))
 
 
