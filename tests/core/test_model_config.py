@@ -12,10 +12,11 @@ import yaml
 
 from hgq2_core import ConfigError, ModelConfig, defaults, ebops, load_config, summary
 from hgq2_core.config.files import parse_yaml
-from hgq2_core.config.keras_names import keras_kinds
+from hgq2_core.config.keras_names import is_keras_kind, keras_kinds
 from hgq2_core.config.resolved import resolved
 from hgq2_core.config.roles import scoped
 from hgq2_core.errors import listing
+from hgq2_core.kinds import registry
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
@@ -63,7 +64,8 @@ QUANTIZERS = (
     "fixed_point.binary, fixed_point.kbi, fixed_point.kif, fixed_point.none, fixed_point.power_of_two, "
     "fixed_point.ternary"
 )
-LAYERS = "layers.dense, layers.einsum_dense, and keras.<Layer> (hgq2 list layers)"
+LAYERS = ", ".join(kind for kind in registry().names("layers") if not is_keras_kind(kind))
+LAYERS += ", and keras.<Layer> (hgq2 list layers)"
 OPTIMIZERS = (
     "adadelta, adafactor, adagrad, adam, adam_w, adamax, ftrl, lamb, lion, muon, nadam, rmsprop, "
     "schedule_free_adam_w, sgd"
