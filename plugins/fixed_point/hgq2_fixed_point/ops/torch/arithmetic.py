@@ -10,17 +10,28 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .modes import DETERMINISTIC
+from ...modes import DETERMINISTIC
 
 # Operands of every step: on small tensors, a Python number costs three times the operation.
 NOTHING, HALF, ONE, TWO = (torch.tensor(value) for value in (0.0, 0.5, 1.0, 2.0))
 
 
 class _Layout(NamedTuple):
-    """Where a float keeps its exponent, the number that leaves n + bias in the low bits, and the largest below 1."""
+    """Where a float keeps its exponent.
+
+    Args:
+        integer: of its size.
+        mantissa_bits: below the exponent.
+        exponent: its bits alone.
+        half: what they hold where 1/2 <= x < 1.
+        magic: the number that leaves n + bias in the low bits of the sum.
+        below_one: the largest number below 1.
+    """
 
     integer: torch.dtype
     mantissa_bits: Tensor
+    exponent: Tensor
+    half: Tensor
     magic: Tensor
     below_one: Tensor
 
@@ -28,7 +39,8 @@ class _Layout(NamedTuple):
 def _layout(dtype: torch.dtype, integer: torch.dtype, mantissa_bits: int, bias: int) -> _Layout:
     magic = torch.tensor(1.5 * 2.0**mantissa_bits + bias, dtype=dtype)
     below_one = torch.tensor(1.0 - torch.finfo(dtype).eps / 2, dtype=dtype)
-    return _Layout(integer, torch.tensor(mantissa_bits, dtype=integer), magic, below_one)
+    in_place = (torch.tensor(n, dtype=integer) for n in (mantissa_bits, (2 * bias + 1) << mantissa_bits, bias - 1))
+    return _Layout(integer, *in_place, magic, below_one)
 
 
 LAYOUTS = {
@@ -48,10 +60,22 @@ def power(n: Tensor, dtype: torch.dtype) -> Tensor:
 
     The integer is brought into the low bits, and a shift moves it into the exponent field.
     """
-    integer, mantissa_bits, magic, _ = LAYOUTS[dtype]
-    n = (n if n.dtype is dtype else n.to(dtype)).round().add_(magic)
-    n.view(integer).bitwise_left_shift_(mantissa_bits)
+    layout = LAYOUTS[dtype]
+    n = (n if n.dtype is dtype else n.to(dtype)).round().add_(layout.magic)
+    n.view(layout.integer).bitwise_left_shift_(layout.mantissa_bits)
     return n
+
+
+def power_below(x: Tensor) -> Tensor:
+    """The largest power of two that is not above |x|; 0 for subnormal numbers, infinity for what is not finite."""
+    layout = LAYOUTS[x.dtype]
+    return x.view(layout.integer).bitwise_and(layout.exponent).view(x.dtype)
+
+
+def exponent(x: Tensor) -> Tensor:
+    """The integer e of x = m 2^e with 1/2 <= m < 1, for x >= 0; below all that are normal for 0 and subnormal x."""
+    layout = LAYOUTS[x.dtype]
+    return x.view(layout.integer).bitwise_right_shift(layout.mantissa_bits).sub_(layout.half)
 
 
 # From x and the scale 2^f to integers. `doubled` modes receive 2^(f+1): on 2z, halves are decided exactly.

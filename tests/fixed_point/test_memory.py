@@ -1,0 +1,36 @@
+"""What the graph holds until the backward pass: beside the inputs, one float tensor as large as the values."""
+
+import pytest
+
+from hgq2_core.config.quantizer import Slot
+from hgq2_fixed_point import KBI, KIF
+
+torch = pytest.importorskip("torch")
+
+
+def held(quantizer, x):
+    """The large float tensors that are saved, once each, without the values and the quantizer's variables."""
+    inputs = {x.data_ptr(), *(variable.value.data_ptr() for variable in quantizer.variables)}
+    saved = {}
+
+    def pack(tensor):
+        if tensor.is_floating_point() and tensor.numel() == x.numel() and tensor.data_ptr() not in inputs:
+            saved[tensor.data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        q = quantizer.quantize(x, training=True)
+    assert q.requires_grad
+    return saved
+
+
+@pytest.mark.parametrize("round_mode", ["RND", "S_RND"])
+@pytest.mark.parametrize("overflow_mode", ["WRAP", "SAT", "SAT_SYM", "SAT_ZERO"])
+@pytest.mark.parametrize("granularity", ["tensor", "channel", "element"])
+@pytest.mark.parametrize("role", ["weight", "activation"])
+@pytest.mark.parametrize("kind", [KBI, KIF])
+def test_one_float_tensor_is_kept_beside_the_inputs(kind, role, granularity, overflow_mode, round_mode):
+    config = kind(overflow_mode=overflow_mode, round_mode=round_mode, granularity=granularity)
+    quantizer = config.build(Slot(role, "slot", "layer", channel_axes=(-1,)))
+    quantizer.build((None, 8) if role == "activation" else (6, 8))
+    assert len(held(quantizer, torch.randn(6, 8, requires_grad=True))) == 1
