@@ -38,7 +38,7 @@ $(VENV)/.backends: $(STAMP) requirements-backends.txt
 
 # Each backend in processes of its own; a test that only torch can do says so where it is skipped.
 BACKEND_TESTS := $(wildcard tests/fixed_point tests/minifloat tests/layers tests/attention tests/contract \
-	tests/end_to_end/test_backends.py tests/core/test_optimizer.py tests/core/test_gradients.py)
+	tests/end_to_end/test_backends.py tests/core/test_optimizer.py tests/core/test_doctor.py)
 
 test-backends: $(VENV)/.backends ## Run the numeric, layer, contract and end-to-end tests on jax and tensorflow
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "not slow or backends" $(BACKEND_TESTS)

@@ -32,7 +32,7 @@ def fresh_python(tmp_path) -> Callable[..., Any]:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         assert process.returncode == 0, process.stderr
         return json.loads(process.stdout.splitlines()[-1])

@@ -1,6 +1,10 @@
-"""The golden vectors, bit for bit, for the numpy reference and for the backend operation."""
+"""The golden vectors, bit for bit, for the numpy reference and for the backend operation, eager and compiled."""
 
+import functools
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -27,21 +31,64 @@ def _tensor(v, dtype):
     return keras.ops.convert_to_tensor(np.asarray(v, dtype))
 
 
-def kif(x, k, i, f, round_mode, overflow_mode):
-    q = ops.quantize(_tensor(x, x.dtype), *(_tensor(n, "float32") for n in (k, i, f)), round_mode, overflow_mode)
-    return keras.ops.convert_to_numpy(q)
+def _eager(function):
+    return function
 
 
-def kbi(x, k, i, f, round_mode, overflow_mode):
+def _jit(function):
+    import jax
+
+    return jax.jit(function)
+
+
+def _graph(function):
+    import tensorflow as tf
+
+    return tf.function(function)
+
+
+def _xla(function):
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True)
+
+
+BACKEND = keras.backend.backend()
+COMPILERS = {"torch": [_eager], "jax": [_eager, _jit], "tensorflow": [_eager, _graph, _xla]}[BACKEND]
+
+
+@functools.cache
+def _compiled(compiler, op, round_mode, overflow_mode):
+    return compiler(lambda *tensors: op(*tensors, round_mode, overflow_mode))
+
+
+def kif(compiler, x, k, i, f, round_mode, overflow_mode):
+    bits = (_tensor(n, "float32") for n in (k, i, f))
+    quantize = _compiled(compiler, ops.quantize, round_mode, overflow_mode)
+    return keras.ops.convert_to_numpy(quantize(_tensor(x, x.dtype), *bits))
+
+
+def kbi(compiler, x, k, i, f, round_mode, overflow_mode):
     bits = (_tensor(n, "float32") for n in (k, i + f, i))
-    return keras.ops.convert_to_numpy(ops.quantize_kbi(_tensor(x, x.dtype), *bits, round_mode, overflow_mode))
+    quantize = _compiled(compiler, ops.quantize_kbi, round_mode, overflow_mode)
+    return keras.ops.convert_to_numpy(quantize(_tensor(x, x.dtype), *bits))
+
+
+FUNCTIONS = {
+    "numpy": arithmetic.quantize,
+    **{
+        f"{op.__name__}-{compiler.__name__[1:]}": functools.partial(op, compiler)
+        for op in (kif, kbi)
+        for compiler in COMPILERS
+    },
+}
 
 
 # jax and tensorflow flush subnormal numbers; jax has float64 only if told so before it starts.
-check.SKIP_SUBNORMAL = keras.backend.backend() != "torch"
+check.SKIP_SUBNORMAL = BACKEND != "torch"
 
 
-@pytest.mark.parametrize("function", [arithmetic.quantize, kif, kbi], ids=["numpy", "kif", "kbi"])
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 @pytest.mark.parametrize("name", ["fixed_f32.npz", "fixed_zero.npz", "fixed_f64.npz"])
 def test_golden_vectors(name, function):
     if name == "fixed_f64.npz" and function is not arithmetic.quantize:
@@ -53,3 +100,20 @@ def test_golden_vectors(name, function):
     assert not errors
     assert sum(checked.values()) > 0
     assert not counted, first
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="the other backends have float64 in every process")
+def test_float64_on_jax():
+    folder = Path(__file__).parent
+    process = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider"),
+            *("-k", "(fixed_f64 or float64) and not numpy and not on_jax"),
+            *(folder / "test_golden.py", folder / "test_arithmetic.py"),
+        ],
+        env={**os.environ, "JAX_ENABLE_X64": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stdout
+    assert "skipped" not in process.stdout
