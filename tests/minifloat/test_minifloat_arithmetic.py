@@ -72,6 +72,14 @@ def test_the_nearest_value_is_taken(form, x):
     assert got == 0 or (got > 0) == (x > 0)
 
 
+@given(formats, st.floats(width=32, min_value=0, max_value=300))
+def test_codes_count_the_values(form, x):
+    values = form.magnitudes()
+    assert [form.code(value) for value in values] == list(range(len(values)))
+    assert form.holds(x) == (x in values)
+    assert all(form.holds(value) for value in values)
+
+
 @given(formats)
 def test_quantizing_twice_changes_nothing(form):
     values = np.array(form.magnitudes())

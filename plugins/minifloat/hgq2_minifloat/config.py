@@ -106,16 +106,15 @@ class AnyMinifloat(QuantizerConfig):
     def facts(self) -> dict[str, Any]:
         """Give the first format, its ends, its steps, and the number of its values and codes."""
         form = self.format
-        step, magnitudes = form.step, form.magnitudes()
         return {
             "format (m, e, e0)": [form.m, form.e, form.e0],
             "min": -form.largest,
             "max": form.largest,
-            "smallest step": step,
+            "smallest step": form.step,
             "smallest normal": math.ldexp(1.0, form.lowest) if form.e else None,
             "bits": form.bits,
             "codes": 1 << form.bits,
-            "values": 2 * len(magnitudes) - 1,
+            "values": 2 * int(form.code(form.largest)) + 1,
         }
 
     def values(self) -> list[float]:
@@ -219,7 +218,7 @@ class Minifloat(AnyMinifloat):
                     "max_value ends a format that does not move. Say trainable=False, and no fit_to. "
                     f"Received: max_value={self.max_value}, trainable={self.trainable}"
                 )
-            if self.max_value not in self.format._replace(max_value=math.inf).magnitudes():
+            if not self.format._replace(max_value=math.inf).holds(self.max_value):
                 raise ValueError(
                     f"max_value must be a value of the format (m, e, e0)={list(self.format[:3])}. "
                     f"Received: max_value={self.max_value}"

@@ -126,7 +126,7 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         """Give 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing."""
         bits = self.shared.bits
         if bits is None:
-            bits = ops.quantize_counted(keras.ops.zeros_like(self.m), self.m, self.e, self.e0)[1]
+            bits = ops.quantize_counted(0.0, self.m, self.e, self.e0)[1]
         if self.slot.batched:
             bits = reshape(bits, tuple(bits.shape[1:]))
         shape = tuple(size or 1 for size in self.value_shape)
