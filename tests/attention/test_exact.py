@@ -11,6 +11,7 @@ from hgq2_core import defaults, freeze, verify
 from hgq2_fixed_point import KIF
 
 SAMPLES = 2000
+MODES = ("WRAP", "SAT_SYM")
 FORMS = {
     "self": ({}, [(4, 6)], {}, None),
     "cross": ({}, [(4, 6), (5, 3)], {}, None),
@@ -34,8 +35,14 @@ def scope(mode):
     return defaults(activation=activation, weight={"kind": "kbi", "b": 4, "i": 1}, bias={"kind": "kbi", "b": 4})
 
 
-@pytest.mark.parametrize("mode", ["WRAP", "SAT_SYM"])
-@pytest.mark.parametrize("form", FORMS)
+def pairs(forms):
+    """Each form in one mode, and the other mode among the slow tests."""
+    for n, form in enumerate(forms):
+        yield pytest.param(form, MODES[n % 2])
+        yield pytest.param(form, MODES[1 - n % 2], marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("form", "mode"), pairs(FORMS))
 def test_integers_equal_keras(attention, form, mode):
     arguments, shapes, call, mask_shape = FORMS[form]
     with scope(mode):
@@ -48,7 +55,7 @@ def test_integers_equal_keras(attention, form, mode):
     assert len(np.unique(outputs[0])) > 10
 
 
-@pytest.mark.parametrize("heads", [1, 2, 3, 4])
+@pytest.mark.parametrize("heads", [1, 3, 4])
 def test_any_number_of_heads(attention, heads):
     with scope("WRAP"):
         model, data = attention.calibrated(QMultiHeadAttention(heads, 2), [(4, 6)], SAMPLES)
@@ -75,8 +82,7 @@ LINFORMERS = {
 }
 
 
-@pytest.mark.parametrize("mode", ["WRAP", "SAT_SYM"])
-@pytest.mark.parametrize("form", LINFORMERS)
+@pytest.mark.parametrize(("form", "mode"), pairs(LINFORMERS))
 def test_linformer(attention, form, mode):
     arguments, shapes = LINFORMERS[form]
     with scope(mode):
