@@ -82,10 +82,17 @@ class RecurrentLayer(TableLayer):
         activation: of the candidate, one of Keras' activations by name, or a function of one number that is registered
             with Keras; a table, but for `linear` and `relu`.
         use_bias: whether there is a bias.
-        kernel_initializer, recurrent_initializer, bias_initializer: Keras initializers.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers, or None.
-        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints, or None.
-        dropout, recurrent_dropout: must be 0; put a Dropout layer in front.
+        kernel_initializer: Keras initializer of K.
+        recurrent_initializer: Keras initializer of R.
+        bias_initializer: Keras initializer of b.
+        kernel_regularizer: Keras regularizer of K, or None.
+        recurrent_regularizer: Keras regularizer of R, or None.
+        bias_regularizer: Keras regularizer of b, or None.
+        kernel_constraint: Keras constraint of K, or None.
+        recurrent_constraint: Keras constraint of R, or None.
+        bias_constraint: Keras constraint of b, or None.
+        dropout: must be 0; put a Dropout layer in front.
+        recurrent_dropout: must be 0.
         return_sequences: whether the outputs of all steps are given, or the last one's.
         return_state: whether the last states are given too, unquantized by `output_quantizer`.
         go_backwards: whether the steps go from the end to the beginning.
