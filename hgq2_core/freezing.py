@@ -74,12 +74,13 @@ def _unbuilt(config: Any) -> Any:
 
 
 def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
-    # Only what the layer owns itself: its sublayers come in their own turn.
+    # Only what the layer owns itself: its sublayers come in their own turn. Copies of the numbers: jax gives the memory
+    # of variables away when it predicts, and two models must not share it.
     if isinstance(source, QLayer):
         constants: dict[str, Any] = dict(source.constants())
         for name, variable in copy.constants().items():
-            variable.assign(constants[name])
-        copy.ebops_beta.assign(source.ebops_beta)
+            variable.assign(keras.ops.copy(constants[name]))
+        copy.ebops_beta.assign(keras.ops.copy(source.ebops_beta))
         return
     own = {id(weight) for layer in layers_of(source) if layer is not source for weight in layer.weights}
     theirs = {id(weight) for layer in layers_of(copy) if layer is not copy for weight in layer.weights}
@@ -89,4 +90,4 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
         strict=True,
     )
     for weight, target in pairs:
-        target.assign(weight)
+        target.assign(keras.ops.copy(weight))
