@@ -16,6 +16,7 @@ from hgq2_core.config.keras_names import keras_kinds
 from hgq2_core.config.resolved import resolved
 from hgq2_core.config.roles import scoped
 from hgq2_core.errors import listing
+from hgq2_core.kinds import registry
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
@@ -59,10 +60,7 @@ DENSE_FIELDS = (
 )
 GRANULARITY = "Allowed: 'tensor', 'channel', 'element', a list."
 NAME_RULE = "a name begins with a letter or digit and goes on with letters, digits, `_` and `-`."
-QUANTIZERS = (
-    "fixed_point.binary, fixed_point.kbi, fixed_point.kif, fixed_point.none, fixed_point.power_of_two, "
-    "fixed_point.ternary"
-)
+QUANTIZERS = listing(registry().names("quantizers"))
 LAYERS = "layers.dense, layers.einsum_dense, and keras.<Layer> (hgq2 list layers)"
 OPTIMIZERS = (
     "adadelta, adafactor, adagrad, adam, adam_w, adamax, ftrl, lamb, lion, muon, nadam, rmsprop, "
