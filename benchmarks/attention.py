@@ -143,8 +143,8 @@ def main() -> None:
     for worker in workers:
         worker.close()
     print(
-        f"Attention, batch {BATCH}, sequence {SEQUENCE}, width {WIDTH}, {HEADS} heads, {arguments.backend}, one thread; "
-        f"{arguments.rounds} rounds of {arguments.steps} steps each"
+        f"Attention, batch {BATCH}, sequence {SEQUENCE}, width {WIDTH}, {HEADS} heads, {arguments.backend}, "
+        f"one thread; {arguments.rounds} rounds of {arguments.steps} steps each"
     )
     report(seconds, losses)
     print("Ratios: row / column. The loss is the last one; where bits have a price, it includes that.")
