@@ -59,7 +59,8 @@ class Elementwise(KerasObject):
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         named = [name for name, function in _public().items() if _is_elementwise(function)]
-        return {"anyOf": [{"enum": named}, {"type": "object"}], "description": "A function of one number."}
+        # A function of one's own has no name that a file could know.
+        return {"enum": named, "description": "A function of one number."}
 
 
 def never_negative(function: Callable[[Any], Any]) -> bool:
