@@ -12,34 +12,7 @@ from typing import Any
 
 from hgq2_core.errors import KindError, PluginError, listing, nearest
 from hgq2_core.loader import KERAS, SORTS, Plugin, load_plugins
-
-# Only to say what to install: our own plugins, and the short names of their kinds.
-OFFICIAL: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "fixed_point": ("hgq2-fixed-point", ("kbi", "kif", "binary", "ternary", "power_of_two")),
-        "minifloat": ("hgq2-minifloat", ("minifloat",)),
-        "layers": (
-            "hgq2-layers",
-            (
-                *("dense", "einsum_dense", "einsum_dense_batchnorm", "conv1d", "conv2d", "conv3d", "table", "add"),
-                *(
-                    "average_pooling1d",
-                    "average_pooling2d",
-                    "max_pooling1d",
-                    "max_pooling2d",
-                    "simple_rnn",
-                    "gru",
-                    "lstm",
-                ),
-            ),
-        ),
-        "attention": ("hgq2-attention", ("softmax", "multi_head_attention", "linformer_attention")),
-        "training": ("hgq2-training", ("digits", "magic", "beta_schedule", "pareto_front")),
-        "alkaid": ("hgq2-alkaid", ("alkaid",)),
-        "hls4ml": ("hgq2-hls4ml", ("hls4ml",)),
-    }
-)
-
+from hgq2_core.official import DISTRIBUTIONS, KINDS
 
 # Keras' own kinds are no plugin's: an adapter under such a name only gives its layer exact arithmetic.
 KERAS_KINDS: Mapping[str, str] = MappingProxyType(
@@ -226,9 +199,8 @@ class Registry:
 
     def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
         """Say what to install, or which kind comes closest and what could be missing because it is not loaded."""
-        if owner in OFFICIAL and all(plugin.name != owner for plugin in self.plugins):
-            distribution, _ = OFFICIAL[owner]
-            return f" It comes with {distribution}: pip install {distribution}"
+        if owner in DISTRIBUTIONS and all(plugin.name != owner for plugin in self.plugins):
+            return f" It comes with {DISTRIBUTIONS[owner]}: pip install {DISTRIBUTIONS[owner]}"
         kinds = list(kinds)
         alike = nearest(name, [*kinds, *map(_short, kinds)])
         unloaded = [f"{plugin.name} ({plugin.state})" for plugin in self.plugins if plugin.state != "loaded"]
@@ -278,7 +250,7 @@ def _plugin_name(name: str) -> str:
     owner, dot, _ = name.partition(".")
     if dot:
         return "layers" if owner == KERAS else owner
-    return next((plugin for plugin, (_, names) in OFFICIAL.items() if name in names), "")
+    return next((plugin for plugin, names in KINDS.items() if name in names), "")
 
 
 def _import(kind: str, spec: str, where: str) -> type[Any]:

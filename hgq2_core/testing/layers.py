@@ -141,7 +141,10 @@ def _loss(model: keras.Model, subject: _Subject, beta: float) -> float:
 
 
 def trains(subject: _Subject) -> None:
-    """Training on a loss and the EBOPs moves bits of every quantizer whose bounds leave them room."""
+    """Training on a loss and the EBOPs moves bits of every quantizer whose bounds leave them room.
+
+    But for those of outputs: what is already on their grid has nothing to gain, and no product to pay for.
+    """
     model = subject.model()
     rng = np.random.default_rng(SAMPLES)
     for layer in layers_of(model):
@@ -150,7 +153,8 @@ def trains(subject: _Subject) -> None:
     for variable in model.trainable_variables:
         if not is_bit_variable(variable):
             variable.assign(rng.normal(size=tuple(variable.shape)))  # a bias of 0 is exact whatever its bits
-    bits = {layer: _bits(layer) for layer in layers_of(model) if isinstance(layer, Quantizer) and _bits(layer)}
+    inner = [each for each in layers_of(model) if isinstance(each, Quantizer) and each.slot.name != "output"]
+    bits = {each: _bits(each) for each in inner if _bits(each)}
     if not bits:
         return
     values = subject.values()

@@ -20,7 +20,7 @@ def values(*shape):
 
 
 def interpreted(layer, x):
-    return exact(Integers(), layer, layer.name, from_float(x))
+    return exact(Integers(), layer, layer.name, (from_float(x),), {})
 
 
 @pytest.mark.parametrize(

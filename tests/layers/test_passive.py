@@ -23,7 +23,7 @@ def values(*shape, seed=2):
 
 
 def interpreted(layer, *inputs):
-    return exact(Integers(), layer, layer.name, *map(from_float, inputs))
+    return exact(Integers(), layer, layer.name, tuple(map(from_float, inputs)), {})
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_inputs_that_do_not_fit_are_refused(name, arguments, shape, message):
 def test_keras_own_pooling_is_exact(name, arguments, shape):
     layer = getattr(keras.layers, name)(**arguments)
     x = np.round(values(16, *shape) * 8) / 8
-    result = exact(Integers(), layer, layer.name, from_float(x))
+    result = exact(Integers(), layer, layer.name, (from_float(x),), {})
     wanted = twin_output(name, arguments, x.astype(np.float32))
     assert result.data.shape == wanted.shape
     assert equal(result, wanted).all()
@@ -204,5 +204,5 @@ def test_keras_own_pooling_is_exact(name, arguments, shape):
 def test_keras_own_pooling_is_refused_where_it_rounds(name, arguments, shape, message):
     layer = getattr(keras.layers, name)(name="mean", **arguments)
     with pytest.raises(ExactnessError) as caught:
-        exact(Integers(), layer, "mean", from_float(values(2, *shape)))
+        exact(Integers(), layer, "mean", (from_float(values(2, *shape)),), {})
     assert str(caught.value) == f"mean: {message}"
