@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hgq2_core import load_config, load_model
+from hgq2_core import load_model
+from hgq2_training.digits import Digits
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "transformer.yaml"
 PREDICT = """
@@ -51,7 +52,7 @@ def test_it_learns_in_few_bits_and_exactly(tmp_path, seed):
     activations = [slot["mean"] for row in rows.values() for slot in row["slots"] if slot["zeroed"] is None]
     assert np.mean(activations) <= 8
 
-    x = load_config(EXAMPLE).data.load().test.x[:100]
+    x = Digits(shape=[8, 8]).load().test.x[:100]
     np.save(tmp_path / "x.npy", x)
     python("-c", PREDICT, directory / "frozen.keras", tmp_path / "x.npy", tmp_path / "y.npy")
     here = load_model(directory / "frozen.keras").predict(x, verbose=0)
