@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
 
 from hgq2_attention import QLinformerAttention, QMultiHeadAttention
-from hgq2_core import defaults, freeze, verify
+from hgq2_core import defaults, export, freeze, verify
+from hgq2_core.exporting import exporter_of
+from hgq2_core.graph import model_inputs
 from hgq2_fixed_point import KIF
 
 SAMPLES = 2000
@@ -37,9 +41,11 @@ def scope(mode):
 
 def pairs(forms):
     """Each form in one mode, and the other mode among the slow tests."""
-    for n, form in enumerate(forms):
-        yield pytest.param(form, MODES[n % 2])
-        yield pytest.param(form, MODES[1 - n % 2], marks=pytest.mark.slow)
+    return [
+        pytest.param(form, mode, marks=pytest.mark.slow if mode != MODES[n % 2] else ())
+        for n, form in enumerate(forms)
+        for mode in MODES
+    ]
 
 
 @pytest.mark.parametrize(("form", "mode"), list(pairs(FORMS)))
@@ -93,15 +99,10 @@ def test_linformer(attention, form, mode):
     assert len(np.unique(model.predict(data, verbose=0))) > 10
 
 
-@pytest.mark.parametrize("form", [*FORMS, *LINFORMERS])
-def test_circuits_equal_the_integers(attention, form):
-    alkaid = pytest.importorskip("alkaid.trace", reason="alkaid is not installed")
-    from hgq2_alkaid.circuit import build, expected
-    from hgq2_core.graph import model_inputs
-
-    activation = KIF(i=1, f=2, overflow_mode="SAT_SYM")
+def small(attention, form, samples):
+    """A frozen model of few bits, and its data."""
     with defaults(
-        activation=activation,
+        activation=KIF(i=1, f=2, overflow_mode="SAT_SYM"),
         weight={"kind": "kbi", "b": 2, "i": 0},
         bias={"kind": "kbi", "b": 2},
         table={"kind": "kif", "k": 0, "i": 1, "f": 3, "overflow_mode": "SAT"},
@@ -112,8 +113,27 @@ def test_circuits_equal_the_integers(attention, form):
         else:
             (arguments, shapes), call, mask_shape = LINFORMERS[form], {}, None
             layer = QLinformerAttention(1, 2, **arguments)
-    model, data = attention.calibrated(layer, shapes, 200, mask_shape, **call)
-    frozen = freeze(model)
+    model, data = attention.calibrated(layer, shapes, samples, mask_shape, **call)
+    return freeze(model), data
+
+
+@pytest.mark.parametrize("form", [*FORMS, *LINFORMERS])
+def test_circuits_equal_the_integers(attention, form):
+    alkaid = pytest.importorskip("alkaid.trace", reason="alkaid is not installed")
+    from hgq2_alkaid.circuit import build, expected
+
+    frozen, data = small(attention, form, 200)
     circuit = build(frozen, alkaid.HWConfig(1, 1, -1))
     given = model_inputs(frozen, data)
     assert (circuit.interpret(circuit.quantize_inputs(given)) != expected(frozen, given)).sum() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["self", "causal", "cross", "shared"])
+def test_the_simulated_circuit_equals_the_integers(attention, form, tmp_path):
+    pytest.importorskip("alkaid.trace", reason="alkaid is not installed")
+    if shutil.which("iverilog") is None:
+        pytest.skip("Icarus Verilog is not installed: apt-get install iverilog")
+    frozen, data = small(attention, form, 100)
+    report = export(frozen, "alkaid", tmp_path / "out", x=data)
+    assert exporter_of("alkaid").simulate(report.path).mismatches == 0
