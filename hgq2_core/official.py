@@ -19,24 +19,79 @@ DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
 
 KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "fixed_point": tuple(
-            ["binary", "kbi", "kif", "none", "power_of_two", "ternary"]
+        "fixed_point": ("binary", "kbi", "kif", "none", "power_of_two", "ternary"),
+        "minifloat": (
+            "bfloat16",
+            "float16",
+            "float4_e2m1fn",
+            "float6_e2m3fn",
+            "float6_e3m2fn",
+            "float8_e3m4",
+            "float8_e4m3",
+            "float8_e4m3b11fnuz",
+            "float8_e4m3fn",
+            "float8_e4m3fnuz",
+            "float8_e5m2",
+            "float8_e5m2fnuz",
+            "minifloat",
         ),
-        "minifloat": tuple(
-            ["bfloat16", "float16", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "minifloat"]
+        "layers": (
+            "add",
+            "affine_unary_function",
+            "average_pooling1d",
+            "average_pooling2d",
+            "average_pooling3d",
+            "average_pow2",
+            "batch_norm_dense",
+            "batch_normalization",
+            "concatenate",
+            "conv1d",
+            "conv1d_lut",
+            "conv1d_transpose",
+            "conv2d",
+            "conv2d_lut",
+            "conv2d_transpose",
+            "conv3d",
+            "dense",
+            "dense_batch_norm",
+            "dense_lut",
+            "depthwise_conv1d",
+            "depthwise_conv2d",
+            "dot",
+            "einsum",
+            "einsum_dense",
+            "einsum_dense_batch_norm",
+            "embedding",
+            "global_average_pooling1d",
+            "global_average_pooling2d",
+            "global_average_pooling3d",
+            "global_max_pooling1d",
+            "global_max_pooling2d",
+            "global_max_pooling3d",
+            "gru",
+            "hard_sigmoid",
+            "hard_tanh",
+            "leaky_relu",
+            "lstm",
+            "max_pooling1d",
+            "max_pooling2d",
+            "max_pooling3d",
+            "maximum",
+            "mean_pow2",
+            "minimum",
+            "multiply",
+            "prelu",
+            "relu",
+            "separable_conv1d",
+            "separable_conv2d",
+            "simple_rnn",
+            "subtract",
+            "sum",
+            "unary_function",
         ),
-        "layers": tuple(
-            ["add", "affine_unary_function", "average_pooling1d", "average_pooling2d", "average_pooling3d", "average_pow2", "batch_norm_dense", "batch_normalization", "concatenate", "conv1d", "conv1d_lut", "conv1d_transpose", "conv2d", "conv2d_lut", "conv2d_transpose", "conv3d", "dense", "dense_batch_norm", "dense_lut", "depthwise_conv1d", "depthwise_conv2d", "dot", "einsum", "einsum_dense", "einsum_dense_batch_norm", "embedding", "global_average_pooling1d", "global_average_pooling2d", "global_average_pooling3d", "global_max_pooling1d", "global_max_pooling2d", "global_max_pooling3d", "gru", "hard_sigmoid", "hard_tanh", "leaky_relu", "lstm", "max_pooling1d", "max_pooling2d", "max_pooling3d", "maximum", "mean_pow2", "minimum", "multiply", "prelu", "relu", "separable_conv1d", "separable_conv2d", "simple_rnn", "subtract", "sum", "unary_function"]
-        ),
-        "attention": tuple(
-            ["linformer_attention", "multi_head_attention", "softmax"]
-        ),
-        "training": tuple(
-            ["beta_schedule", "csv", "digits", "ebops", "magic", "noise_schedule", "npz", "pareto_front"]
-        ),
-        "alkaid": tuple(
-            ["alkaid"]
-        ),
+        "attention": ("linformer_attention", "multi_head_attention", "softmax"),
+        "training": ("beta_schedule", "csv", "digits", "ebops", "magic", "noise_schedule", "npz", "pareto_front"),
+        "alkaid": ("alkaid",),
     }
 )
 """The short names of their kinds; a test holds them against the plugins."""

@@ -18,7 +18,7 @@ from hgq2_core.errors import KindError, listing
 from hgq2_core.kinds import registry
 from hgq2_core.loader import SORTS
 
-_ARGUMENT = re.compile(r"^(\*{0,2}\w+)(?: \([^)]*\))?: (.*)$")
+_ARGUMENT = re.compile(r"^(\*{0,2}\w+(?:, \w+)*)(?: \([^)]*\))?: (.*)$")
 
 
 @dataclass(frozen=True)
@@ -142,17 +142,15 @@ def _documented(cls: type) -> dict[str, str]:
 
 def _arguments(text: str) -> Iterator[tuple[str, str]]:
     section = re.search(r"^(?:Args|Arguments):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
-    name, lines = "", list[str]()
+    names, lines = list[str](), list[str]()
     for line in inspect.cleandoc(section.group(1)).splitlines() if section else ():
         begun = _ARGUMENT.match(line)
         if begun:
-            if name:
-                yield name, " ".join(lines)
-            name, lines = begun.group(1), [begun.group(2)]
+            yield from ((name, " ".join(lines)) for name in names)
+            names, lines = begun.group(1).split(", "), [begun.group(2)]
         else:
             lines.append(line.strip())
-    if name:
-        yield name, " ".join(lines)
+    yield from ((name, " ".join(lines)) for name in names)
 
 
 def in_words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:

@@ -11,8 +11,9 @@ import pytest
 
 from hgq2_core import kinds
 from hgq2_core.errors import KindError, PluginError
-from hgq2_core.kinds import Registry
+from hgq2_core.kinds import Registry, plugins
 from hgq2_core.loader import load_plugins
+from hgq2_core.official import KINDS
 
 HOOKS = """
 from hgq2_core.hookspecs import hookimpl
@@ -220,7 +221,6 @@ def test_a_kind_of_another_sort(registry: Registry) -> None:
         ("callbacks", "pareto_front", "hgq2-training"),
         ("datasets", "digits", "hgq2-training"),
         ("exporters", "alkaid", "hgq2-alkaid"),
-        ("exporters", "hls4ml", "hgq2-hls4ml"),
     ],
 )
 def test_our_own_distributions_are_known(sort: str, name: str, distribution: str) -> None:
@@ -381,3 +381,12 @@ def test_the_registry_of_the_process_is_loaded_once(install: Install, monkeypatc
         assert kinds.plugins() is kinds.registry().plugins
     finally:
         kinds.registry.cache_clear()  # what other tests see is theirs to load
+
+
+def test_what_our_own_distributions_are_known_for_is_what_they_bring() -> None:
+    brought: dict[str, set[str]] = {}
+    for plugin in plugins():
+        kinds = {kind for sort in plugin.kinds.values() for kind in sort if not kind.startswith("keras.")}
+        brought[plugin.name] = {kind.partition(".")[2] for kind in kinds}
+    known = {name: set(kinds) for name, kinds in KINDS.items()}
+    assert known == {name: brought.get(name, known[name]) for name in known}

@@ -28,6 +28,7 @@ BEYOND_A_SCHEMA = (
     r"`target`|`features`|`classes`|a column is a feature or a target|`x_test` and `y_test`|`shape` must be one of",
     r"metrics|directions",
     r"unknown (initializer|regularizer|constraint)",
+    r"max_value ends a format|max_value must be a value of the format|block sets the exponents|the exponents must lie",
 )
 
 

@@ -33,7 +33,7 @@ def numpy(x):
 
 def built(config, shape=(4, 3), role="weight"):
     quantizer = config.build(Slot(role, "checked"))
-    quantizer.build((None, *shape) if role == "activation" else shape)
+    quantizer.build((None, *shape) if role in ("activation", "table") else shape)
     return quantizer
 
 
@@ -57,7 +57,8 @@ def test_the_conformance_kit_over_options(config):
 @pytest.mark.parametrize("role", ["weight", "bias", "table", "activation"])
 @pytest.mark.parametrize("granularity", ["tensor", "channel", "element", (1,)])
 def test_every_role_and_granularity(role, granularity):
-    x = normal(4, 3) if role != "activation" else normal(50, 4, 3)
+    batched = role in ("activation", "table")
+    x = normal(50, 4, 3) if batched else normal(4, 3)
     quantizer = built(Minifloat(granularity=granularity), role=role)
     rng = np.random.default_rng(1)
     for variable, low, high in ((quantizer.m, -1, 5), (quantizer.e, 0, 4), (quantizer.e0, -2, 3)):
@@ -68,7 +69,7 @@ def test_every_role_and_granularity(role, granularity):
     assert equal(quantizer.exact(Integers(), from_float(x)), wanted).all()
     bits = np.where(m < 0, 0, 1 + e + m)
     np.testing.assert_array_equal(
-        numpy(quantizer.bits()), np.broadcast_to(bits, (1, 4, 3) if role == "activation" else (4, 3)).reshape(4, 3)
+        numpy(quantizer.bits()), np.broadcast_to(bits, (1, 4, 3) if batched else (4, 3)).reshape(4, 3)
     )
 
 
