@@ -42,7 +42,7 @@ def pairs(forms):
         yield pytest.param(form, MODES[1 - n % 2], marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("form", "mode"), pairs(FORMS))
+@pytest.mark.parametrize(("form", "mode"), list(pairs(FORMS)))
 def test_integers_equal_keras(attention, form, mode):
     arguments, shapes, call, mask_shape = FORMS[form]
     with scope(mode):
@@ -82,7 +82,7 @@ LINFORMERS = {
 }
 
 
-@pytest.mark.parametrize(("form", "mode"), pairs(LINFORMERS))
+@pytest.mark.parametrize(("form", "mode"), list(pairs(LINFORMERS)))
 def test_linformer(attention, form, mode):
     arguments, shapes = LINFORMERS[form]
     with scope(mode):
