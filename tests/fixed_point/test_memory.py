@@ -1,11 +1,13 @@
 """What the graph holds until the backward pass: beside the inputs, one float tensor as large as the values."""
 
+import keras
 import pytest
 
 from hgq2_core.config.quantizer import Slot
 from hgq2_fixed_point import KBI, KIF
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch alone shows what its graph holds")
 
 
 def held(quantizer, x):
