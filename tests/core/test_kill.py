@@ -56,7 +56,7 @@ def test_a_run_killed_at_any_moment_is_whole_and_goes_on_to_the_same_result(tmp_
         for _ in range(KILLS):
             print(run, file=nursery.stdin, flush=True)
             child = int(nursery.stdout.readline())
-            time.sleep(moments.uniform(0.05, 0.6))
+            time.sleep(moments.uniform(0.1, 1.2))
             os.kill(child, signal.SIGKILL)
             assert nursery.stdout.readline() == "ended\n"
             seen.add(check(run))

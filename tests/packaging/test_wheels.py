@@ -71,7 +71,7 @@ def test_installed_wheels_are_found(wheels, tmp_path):
     assert (tmp_path / "bin" / "hgq2").exists()
     found = json.loads(run(tmp_path, code).stdout)
     assert found == [
-        [name, "loaded", str(tmp_path)] for name in ("alkaid", "fixed_point", "layers", "minifloat", "training")
+        [name, "loaded", str(tmp_path)] for name in ("alkaid", "attention", "fixed_point", "layers", "minifloat", "training")
     ]
 
 
