@@ -179,3 +179,14 @@ def test_of_several_statements_the_one_of_least_cost_becomes_gates():
     for statements in ((square, shifted, refused), (refused, shifted, square)):
         (result,) = arrays.cheapest(x, *statements)
         assert (result.low, result.high) == (-8.0, 7.75)
+
+
+@pytest.mark.parametrize("extreme", ["maximum", "minimum"])
+def test_extremes_of_numbers_whose_difference_has_no_sign(extreme):
+    """Where terms cancel, alkaid knows the difference to be positive, and `max_of` takes its highest bit for a sign."""
+
+    def statement(arrays, x):
+        first, second = arrays.gather(x, [0], 1), arrays.gather(x, [1], 1)
+        return getattr(arrays, extreme)(arrays.add(first, second), first)
+
+    compare(statement, [(1, 2, 3), (0, 3, 2)])

@@ -83,10 +83,10 @@ class HardwareArrays(Arrays[Operand]):
         return _objects(np.sum(self._traced(a), axis=axis, keepdims=keepdims))
 
     def maximum(self, a: Operand, b: Operand) -> Operand:
-        return self._each(lambda x, y: x.max_of(y), a, b)
+        return self._each(_larger, a, b)
 
     def minimum(self, a: Operand, b: Operand) -> Operand:
-        return self._each(lambda x, y: x.min_of(y), a, b)
+        return self._each(_smaller, a, b)
 
     def less(self, a: Operand, b: Operand) -> Operand:
         return self._each(lambda x, y: (x - y).is_negative(), a, b)
@@ -185,6 +185,22 @@ class HardwareArrays(Arrays[Operand]):
                 "quantize it, or say input_format=(k, i, f)."
             )
         return x if isinstance(x, FVariable) else FVariable.from_const(float(x), self.hwconf)
+
+
+def _larger(x: FVariable, y: FVariable) -> FVariable:
+    """Give the maximum. Alkaid takes the highest bit of the difference for a sign, even where it can have none."""
+    difference = x - y
+    if difference.low >= 0:
+        return x
+    return y if difference.high <= 0 else x.max_of(y)
+
+
+def _smaller(x: FVariable, y: FVariable) -> FVariable:
+    """Give the minimum, likewise."""
+    difference = x - y
+    if difference.low >= 0:
+        return y
+    return x if difference.high <= 0 else x.min_of(y)
 
 
 def _map(function: Callable[..., Any], *operands: Any) -> Operand:
