@@ -70,9 +70,8 @@ def test_installed_wheels_are_found(wheels, tmp_path):
     code = "import json, hgq2_core; print(json.dumps([[p.name, p.state, p.location] for p in hgq2_core.plugins()]))"
     assert (tmp_path / "bin" / "hgq2").exists()
     found = json.loads(run(tmp_path, code).stdout)
-    assert found == [
-        [name, "loaded", str(tmp_path)] for name in ("alkaid", "attention", "fixed_point", "layers", "minifloat", "training")
-    ]
+    names = ("alkaid", "attention", "fixed_point", "layers", "minifloat", "training")
+    assert found == [[name, "loaded", str(tmp_path)] for name in names]
 
 
 def test_a_model_without_its_plugin_names_what_to_install(wheels, tmp_path):
