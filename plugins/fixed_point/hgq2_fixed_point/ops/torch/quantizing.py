@@ -80,7 +80,13 @@ class _Quantize(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         x_shape, i_shape, fraction_shape = ctx.shapes
         needs_x, _, needs_i, needs_fraction, *_ = ctx.needs_input_grad
-        grad_x = grad_i = grad_fraction = None
+        grad_x = grad_i = grad_fraction = for_bits = None
+        counts = grad_bits is not None and needs_fraction
+        if counts or not (grad is None or ctx.wraps):
+            x, _, i, fraction = ctx.saved_tensors
+            whole = rounded(i, x.dtype), rounded(fraction, x.dtype)
+        if counts:
+            for_bits = count_gradient(grad_bits, counted(*whole, ctx.by_width, ctx.offset))
         if grad is None:
             pass
         elif ctx.wraps:
@@ -89,13 +95,12 @@ class _Quantize(torch.autograd.Function):
                 x, q, _, _ = ctx.saved_tensors
                 grad_fraction = sum_to((x - q).mul_(grad), fraction_shape).mul_(ctx.ln2)
         else:
-            grad_x, d_i, d_f = _saturating_gradients(ctx, grad, needs_i or needs_fraction)
+            grad_x, d_i, d_f = _saturating_gradients(ctx, grad, whole, needs_i or needs_fraction)
             if needs_i:
                 grad_i = sum_to(d_i.sub_(d_f) if ctx.by_width else d_i, i_shape).mul_(ctx.ln2)
             if needs_fraction:
                 grad_fraction = sum_to(d_f, fraction_shape).mul_(ctx.ln2)
-        if grad_bits is not None and needs_fraction:
-            for_bits = count_gradient(grad_bits, counted(*_whole_bits(ctx), ctx.by_width, ctx.offset))
+        if for_bits is not None:
             grad_fraction = plus(grad_fraction, sum_to(for_bits, fraction_shape))
             if needs_i and not (ctx.by_width or ctx.wraps):
                 grad_i = plus(grad_i, sum_to(for_bits, i_shape))
@@ -107,15 +112,12 @@ class _Quantize(torch.autograd.Function):
         return grad_x, None, grad_i, grad_fraction, None, None, None, None, None, None, None, None
 
 
-def _whole_bits(ctx: Any) -> tuple[Tensor, Tensor]:
-    x, _, i, fraction = ctx.saved_tensors
-    return rounded(i, x.dtype), rounded(fraction, x.dtype)
-
-
-def _saturating_gradients(ctx: Any, grad: Tensor, bits_too: bool) -> tuple[Tensor, Any, Any]:
-    """The gradients for x, i and f, the latter two in units of ln 2, of the shape of the bits."""
+def _saturating_gradients(
+    ctx: Any, grad: Tensor, whole: tuple[Tensor, Tensor], bits_too: bool
+) -> tuple[Tensor, Any, Any]:
+    """The gradients for x, i and f, the latter two in units of ln 2, of the shape of the bits; overwrites whole bits."""
     x, q, _, _ = ctx.saved_tensors
-    step, width = step_and_width(*_whole_bits(ctx), ctx.by_width)
+    step, width = step_and_width(*whole, ctx.by_width)
     highest = highest_integer(width).mul_(step)
     # Pruned formats take max(i, -f) for i, so that they keep a gradient.
     top = torch.maximum(width, ONE, out=width).mul_(step)
