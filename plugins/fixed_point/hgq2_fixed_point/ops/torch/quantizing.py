@@ -115,7 +115,7 @@ class _Quantize(torch.autograd.Function):
 def _saturating_gradients(
     ctx: Any, grad: Tensor, whole: tuple[Tensor, Tensor], bits_too: bool
 ) -> tuple[Tensor, Any, Any]:
-    """The gradients for x, i and f, the latter two in units of ln 2, of the shape of the bits; overwrites whole bits."""
+    """The gradients for x, i and f, those two in units of ln 2 and of the shape of the bits; overwrites whole bits."""
     x, q, _, _ = ctx.saved_tensors
     step, width = step_and_width(*whole, ctx.by_width)
     highest = highest_integer(width).mul_(step)
