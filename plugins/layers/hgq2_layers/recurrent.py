@@ -23,6 +23,7 @@ from hgq2_core.arguments import (
 from hgq2_core.config.roles import resolve
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.tensors import total
+from hgq2_core.twins import copy_weights, shared_arguments
 from hgq2_layers.arithmetic import Arithmetic, Exact, Tensors
 from hgq2_layers.elementwise import ELEMENTWISE, ElementwiseArg
 from hgq2_layers.lookup_table import TableLayer
@@ -296,6 +297,15 @@ class RecurrentLayer(TableLayer):
         if self.output_quantizer is not None:
             self.output_quantizer.build(self._output_shape(shape))
         self.built = True
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:
+        """Take over the arguments; what masked steps give has no meaning without masks."""
+        return cls(**{**shared_arguments(layer, cls, ("zero_output_for_mask",)), **arguments})
+
+    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+        """Take over the weights, which are those of Keras' cell."""
+        copy_weights(layer.cell, self)
 
     def _output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         batch, steps, _ = input_shape
