@@ -61,6 +61,7 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "einsum",
             "einsum_dense",
             "einsum_dense_batch_norm",
+            "einsum_dense_lut",
             "embedding",
             "global_average_pooling1d",
             "global_average_pooling2d",

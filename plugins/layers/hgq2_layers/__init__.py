@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hgq2_layers.depthwise import QDepthwiseConv1D, QDepthwiseConv2D, QSeparableConv1D, QSeparableConv2D
     from hgq2_layers.einsum_dense import QEinsumDense
     from hgq2_layers.einsum_dense_batch_norm import QEinsumDenseBatchNorm
+    from hgq2_layers.einsum_lut import QEinsumDenseLUT
     from hgq2_layers.embedding import QEmbedding
     from hgq2_layers.gru import QGRU
     from hgq2_layers.lstm import QLSTM
@@ -73,6 +74,7 @@ __all__ = [
     "QEinsum",
     "QEinsumDense",
     "QEinsumDenseBatchNorm",
+    "QEinsumDenseLUT",
     "QEmbedding",
     "QGlobalAveragePooling1D",
     "QGlobalAveragePooling2D",
@@ -126,6 +128,7 @@ _HOMES = {
     "QEinsum": "contraction",
     "QEinsumDense": "einsum_dense",
     "QEinsumDenseBatchNorm": "einsum_dense_batch_norm",
+    "QEinsumDenseLUT": "einsum_lut",
     "QEmbedding": "embedding",
     "QGRU": "gru",
     "QGlobalAveragePooling1D": "average_pooling",

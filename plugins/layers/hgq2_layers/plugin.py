@@ -32,6 +32,7 @@ def hgq2_layers() -> dict[str, str]:
         "einsum": "hgq2_layers.contraction:QEinsum",
         "einsum_dense": "hgq2_layers.einsum_dense:QEinsumDense",
         "einsum_dense_batch_norm": "hgq2_layers.einsum_dense_batch_norm:QEinsumDenseBatchNorm",
+        "einsum_dense_lut": "hgq2_layers.einsum_lut:QEinsumDenseLUT",
         "embedding": "hgq2_layers.embedding:QEmbedding",
         "global_average_pooling1d": "hgq2_layers.average_pooling:QGlobalAveragePooling1D",
         "global_average_pooling2d": "hgq2_layers.average_pooling:QGlobalAveragePooling2D",
