@@ -72,6 +72,8 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "gru",
             "hard_sigmoid",
             "hard_tanh",
+            "integrate_and_fire",
+            "leaky_integrate_and_fire",
             "leaky_relu",
             "lstm",
             "max_pooling1d",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hgq2_layers.einsum_lut import QEinsumDenseLUT
     from hgq2_layers.embedding import QEmbedding
     from hgq2_layers.gru import QGRU
+    from hgq2_layers.integrate_and_fire import QIntegrateAndFire, QLeakyIntegrateAndFire
     from hgq2_layers.lstm import QLSTM
     from hgq2_layers.lut import QDenseLUT
     from hgq2_layers.merging import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
@@ -84,6 +85,8 @@ __all__ = [
     "QGlobalMaxPooling3D",
     "QHardSigmoid",
     "QHardTanh",
+    "QIntegrateAndFire",
+    "QLeakyIntegrateAndFire",
     "QLeakyReLU",
     "QMaxPooling1D",
     "QMaxPooling2D",
@@ -140,6 +143,8 @@ _HOMES = {
     "QHardSigmoid": "unary_function",
     "QHardTanh": "activations",
     "QLSTM": "lstm",
+    "QIntegrateAndFire": "integrate_and_fire",
+    "QLeakyIntegrateAndFire": "integrate_and_fire",
     "QLeakyReLU": "activations",
     "QMaxPooling1D": "pooling",
     "QMaxPooling2D": "pooling",

@@ -43,6 +43,8 @@ def hgq2_layers() -> dict[str, str]:
         "gru": "hgq2_layers.gru:QGRU",
         "hard_sigmoid": "hgq2_layers.unary_function:QHardSigmoid",
         "hard_tanh": "hgq2_layers.activations:QHardTanh",
+        "integrate_and_fire": "hgq2_layers.integrate_and_fire:QIntegrateAndFire",
+        "leaky_integrate_and_fire": "hgq2_layers.integrate_and_fire:QLeakyIntegrateAndFire",
         "leaky_relu": "hgq2_layers.activations:QLeakyReLU",
         "lstm": "hgq2_layers.lstm:QLSTM",
         "max_pooling1d": "hgq2_layers.pooling:QMaxPooling1D",
