@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from hgq2_core import ConfigError
-from hgq2_layers.einsum_dense import Equation, QEinsumDense
+from hgq2_layers.einsum_dense import QEinsumDense
+from hgq2_layers.equation import Equation
 
 Tensor = Any
 

@@ -195,11 +195,7 @@ class RecurrentLayer(TableLayer):
 
     def add_step_quantizer(self, quantizer: Any, name: str) -> Quantizer[Any]:
         """Make the quantizer of a slot inside a step, where SAT_SYM is the default overflow mode."""
-        if quantizer is None:
-            default = resolve(None, "activation").config
-            if "overflow_mode" in type(default).model_fields:
-                quantizer = {"kind": default.to_dict()["kind"], "overflow_mode": "SAT_SYM"}
-        return self.add_quantizer(quantizer, "activation", name)
+        return self.add_quantizer(step_quantizer(quantizer), "activation", name)
 
     def nonlinearities(self) -> Sequence[Nonlinearity]:
         """Give the functions inside a step."""
@@ -377,3 +373,12 @@ class RecurrentLayer(TableLayer):
         if "bias" in bits:
             step = step + total(bits["bias"])
         return parallel * (products + step + sum(function.ebops() for function in self.nonlinearities()))
+
+
+def step_quantizer(quantizer: Any) -> Any:
+    """Give what a slot inside a step takes: where nothing is said, the default of activations, with SAT_SYM."""
+    if quantizer is None:
+        default = resolve(None, "activation").config
+        if "overflow_mode" in type(default).model_fields:
+            return {"kind": default.to_dict()["kind"], "overflow_mode": "SAT_SYM"}
+    return quantizer

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from hgq2_core import KerasAdapter
+from hgq2_core import KerasAdapter, ebops
 from hgq2_core.adapters import exact
 from hgq2_core.exact.arrays import Arrays
 
@@ -53,7 +53,12 @@ def _merged(arrays: Arrays[A], mode: str, first: A, last: A) -> A:
 
 
 class TimeDistributedAdapter(KerasAdapter):
-    """One layer at every step of a sequence."""
+    """One layer at every step of a sequence, each a circuit of its own."""
+
+    def ebops(self, layer: keras.layers.Layer) -> float:
+        """Give the cost of all steps but the one that the layer inside counts itself."""
+        steps = layer.get_build_config()["input_shape"][1] if layer.built else 1
+        return (steps - 1) * ebops(layer.layer) if steps else 0.0
 
     def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
         """Give it."""
