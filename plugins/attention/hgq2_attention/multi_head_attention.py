@@ -72,7 +72,7 @@ class Equations(NamedTuple):
     @property
     def combination(self) -> str:
         """Values weighted by scores."""
-        return f"{self.scores},{self.key}->{self.query}"
+        return f"{self.key},{self.scores}->{self.query}"
 
     def cost(self) -> tuple[str, str]:
         """Give both as sums over one sample."""
@@ -424,7 +424,7 @@ class QMultiHeadAttention(QLayer):
             training=training,
         )
         kept = scores if self.dropout_layer is None else self.dropout_layer(scores, training=training)
-        context = keras.ops.einsum(self._equations.combination, kept, v)
+        context = keras.ops.einsum(self._equations.combination, v, kept)
         outputs = self.output_projection(context, training=training)
         return (outputs, scores) if return_attention_scores else outputs
 
@@ -497,7 +497,7 @@ class QMultiHeadAttention(QLayer):
         masks = self.masks(query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
         condition = masks.exact(arrays, len(self._scores_shape), 2 * len(self._axes))
         scores = self.softmax.exact_masked(arrays, arrays.einsum(self._equations.product, q, k), condition)
-        context = arrays.einsum(self._equations.combination, scores, v)
+        context = arrays.einsum(self._equations.combination, v, scores)
         outputs = self.output_projection.exact(arrays, context)
         return (outputs, scores) if return_attention_scores else outputs
 

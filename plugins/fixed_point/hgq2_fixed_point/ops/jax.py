@@ -35,6 +35,11 @@ class _Operations:
     def cast(self, x: Array, dtype: str) -> Array:
         return x.astype(dtype)
 
+    def kept(self, x: Array) -> Array:
+        # XLA repeats cheap operations in all that uses them, for every element they are broadcast to, and on CPUs drops
+        # an optimization barrier before; a quotient counts as expensive. x / 1 is x, and NaN / NaN is NaN.
+        return x / jnp.where(x == x, 1.0, x)
+
     def power(self, n: Array, dtype: str) -> Array:
         integer, mantissa_bits, bias = _LAYOUTS[dtype]
         return lax.bitcast_convert_type((n.astype(integer) + bias) << mantissa_bits, jnp.dtype(dtype))
@@ -67,7 +72,7 @@ def _quantize(x: Array, k: Array, i: Array, fraction: Array, u: Array | None, mo
 def _forward(
     x: Array, k: Array, i: Array, fraction: Array, u: Array | None, mode: Mode
 ) -> tuple[Array, tuple[Array, ...]]:
-    q = _quantize(x, k, i, fraction, u, mode)
+    q = _formulas.xp.kept(_quantize(x, k, i, fraction, u, mode))
     return q, (x, q, k, i, fraction)
 
 

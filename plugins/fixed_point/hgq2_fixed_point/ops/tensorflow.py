@@ -34,6 +34,9 @@ class _Operations:
         dtype = (b if isinstance(a, float) else a).dtype
         return tf.where(condition, tf.convert_to_tensor(a, dtype), tf.convert_to_tensor(b, dtype))
 
+    def kept(self, x: Tensor) -> Tensor:
+        return x
+
     def power(self, n: Tensor, dtype: str) -> Tensor:
         integer, mantissa_bits, bias = _LAYOUTS[dtype]
         shift = tf.constant(mantissa_bits, integer)
