@@ -246,6 +246,15 @@ class HoldsItsBits(QDense):
         return keras.ops.stop_gradient(super().ebops())
 
 
+class TrainsInside(QDense):
+    """One inside is not told that nothing is to be trained."""
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        self.inner = keras.layers.Dense(1, use_bias=False, name="inner")
+        self.inner.build(input_shape)
+
+
 class LosesState(QDense):
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
@@ -272,6 +281,10 @@ LAYERS = [
         HoldsItsBits,
         "Training on a loss and the EBOPs moves bits of every quantizer whose bounds leave them room. "
         "The bits of checked.bias, checked.kernel did not move.",
+    ),
+    (
+        TrainsInside,
+        "A layer made with trainable=False trains nothing, inside neither. A model of it trains checked/inner/kernel.",
     ),
     (LosesState, "A model file brings the layer back, bit for bit. "),
     (OtherSum, "Integers give what the frozen layer gives. 1000 mismatches in 1000 samples (integers == Keras)."),
