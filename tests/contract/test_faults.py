@@ -170,6 +170,7 @@ def test_bits_without_room_need_not_move() -> None:
     check_quantizer(KBI(trainable=False), imports=False)
 
 
+@pytest.mark.once
 def test_a_config_module_that_imports_a_backend() -> None:
     with pytest.raises(ConformanceError, match=rf"imports no backend\. {__name__} imports keras"):
         check_quantizer(Wrong(fault="sound"))
