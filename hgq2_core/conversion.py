@@ -12,6 +12,8 @@ from pydantic import Field
 
 from hgq2_core.adapters import adapter_of
 from hgq2_core.config.keras_names import snake
+from hgq2_core.config.quantizer import Role
+from hgq2_core.config.roles import defaults, scoped
 from hgq2_core.config.strict import Strict, below, explained, findings
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
 from hgq2_core.graph import chained, graph_is_known
@@ -20,6 +22,8 @@ from hgq2_core.layer import QLayer
 from hgq2_core.twins import copy_weights
 
 KERAS = "keras."
+BITS = 8
+"""Of a converted model, unless told otherwise."""
 
 Rules = Iterable[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]
 
@@ -99,24 +103,28 @@ class Absorbed(Step):
         """Leave the weights to the layer in front."""
 
 
-def quantize_model(model: keras.Model, rules: Rules = ()) -> keras.Model:
+def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BITS) -> keras.Model:
     """Convert a plain Keras model: the same graph and weights, of quantized layers.
 
     A layer becomes what the first rule that matches says; without a rule, the kind that has its name: `keras.Dense`
     becomes `dense`. A kind that takes in the layer behind, as `dense_batch_norm` takes in the normalization, stands for
     both. Layers that an adapter makes exact, and those that are quantized already, stay. Scopes of
-    `hgq2_core.defaults` apply. Next come `fit_ranges`, training, and `calibrate`.
+    `hgq2_core.defaults` come before `bits`. Next comes `calibrate`; or training, then `calibrate`.
 
     Args:
         model: functional or sequential, built; nested models are converted inside. It is not changed.
         rules: mappings of `match` (a glob of names, or a class such as `keras.Dense`), `kind`, and arguments of the new
             layer; or a mapping from `match` to the rest.
+        bits: first width of everything, the sign counted, where neither a rule nor a scope says otherwise. Weights then
+            have one format per channel and activations one per tensor, whose ranges follow the values, so that nothing
+            saturates. None for the defaults of the roles, which are meant for training.
 
     Returns:
         The new model, not compiled.
 
     Raises:
-        ConfigError: a rule that converts no layer, arguments that do not fit, or a layer that nothing converts.
+        ConfigError: a rule that converts no layer, arguments that do not fit, a layer that nothing converts, or bits
+            that are no width.
 
     Example:
         >>> quantize_model(model, [{"match": "keras.Dense", "kernel_quantizer": {"kind": "kbi", "b": 6}}])
@@ -137,10 +145,26 @@ def quantize_model(model: keras.Model, rules: Rules = ()) -> keras.Model:
         made[id(layer)] = steps[id(layer)].make()
         return made[id(layer)]
 
-    converted = keras.models.clone_model(model, clone_function=convert, recursive=True)
+    with defaults(**_formats(bits)):
+        converted = keras.models.clone_model(model, clone_function=convert, recursive=True)
     for key, layer in made.items():
         steps[key].copy_weights(layer)
     return converted
+
+
+def _formats(bits: int | None) -> dict[str, Any]:
+    if bits is None:
+        return {}
+    if isinstance(bits, bool) or not isinstance(bits, int) or bits < 2:
+        raise ConfigError(f"quantize_model: bits is a width with its sign, 2 or more. Received: bits={bits!r}.")
+    followed = {"kind": "fixed_point.kbi", "b": bits - 1, "overflow_mode": "WRAP"}
+    formats: dict[Role, dict[str, Any]] = {
+        "weight": {**followed, "granularity": "channel"},
+        "bias": followed,
+        "table": followed,
+        "activation": {**followed, "granularity": "tensor"},
+    }
+    return {role: entry for role, entry in formats.items() if scoped(role) is None}
 
 
 def _read(rules: Rules) -> Iterator[Rule]:
