@@ -117,6 +117,7 @@ def small(attention, form, samples):
     return freeze(model), data
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("form", [*FORMS, *LINFORMERS])
 def test_circuits_equal_the_integers(attention, form):
     alkaid = pytest.importorskip("alkaid.trace", reason="alkaid is not installed")

@@ -215,7 +215,10 @@ class QMultiHeadAttention(QLayer):
         for name, wanted in (("flash_attention", flash_attention), ("use_gate", use_gate)):
             if wanted:
                 raise ConfigError(f"{self.name}: {name} is not offered. Received: {name}=True.")
-        self._common = {"ebops_beta": ebops_beta, "enable_ebops": enable_ebops, "dtype": self.dtype_policy.name}
+        self._common = {
+            **{"ebops_beta": ebops_beta, "enable_ebops": enable_ebops},
+            **{"dtype": self.dtype_policy.name, "trainable": self.trainable},
+        }
         given = {
             "query": (query_input_quantizer, query_kernel_quantizer, query_bias_quantizer),
             "key": (key_input_quantizer, key_kernel_quantizer, key_bias_quantizer),
