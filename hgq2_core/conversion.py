@@ -172,7 +172,7 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
             return clone(layer)
         if id(layer) not in steps:
             raise ConfigError(
-                f"quantize_model: {layer.name}: {type(layer).__name__} is an operation on tensors, such as x + y, which "
+                f"quantize_model: {layer.name}: {type(layer).__name__} is an operation on tensors, such as x + y, and "
                 "has no quantizers. Put a layer in its place, such as keras.layers.Add."
             )
         made[id(layer)] = steps[id(layer)].make()
