@@ -154,6 +154,54 @@ def test_a_frozen_model_is_saved_and_loaded_bit_for_bit(cls, arguments, tmp_path
     assert all(row.float32_enough for row in report.layers)
 
 
+def on_jax():
+    return pytest.mark.skipif(keras.backend.backend() != "jax", reason="only jax compiles a loop faster than its steps")
+
+
+def loops(layer, x):
+    import jax
+
+    return "scan" in str(jax.make_jaxpr(lambda x: layer(x))(x))
+
+
+@on_jax()
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("arguments_of_all", [{"return_sequences": True, "go_backwards": True}, {"return_state": True}])
+@pytest.mark.parametrize(("cls", "arguments"), KINDS)
+def test_a_loop_gives_what_its_steps_give(cls, arguments, arguments_of_all, training):
+    x = values(32, 5, 2)
+    outputs, costs = [], []
+    for unroll in (False, True):
+        keras.utils.set_random_seed(1)
+        with defaults(activation=KIF(overflow_mode="SAT_SYM"), ebops_beta=1e-6):
+            layer = cls(3, unroll=unroll, **arguments, **arguments_of_all)
+        outputs.append([numpy_of(output) for output in keras.tree.flatten(layer(x, training=training))])
+        costs.append(sum(numpy_of(loss) for loss in layer.losses))
+        assert loops(layer, x) != unroll
+    assert all(map(np.array_equal, *outputs))
+    assert costs[0] == costs[1] > 0
+
+
+@on_jax()
+def test_a_loop_trains_as_its_steps_do():
+    x = values(64, 5, 2)
+    losses = []
+    for unroll in (False, True):
+        keras.utils.set_random_seed(1)
+        with defaults(activation=KIF(overflow_mode="SAT_SYM"), ebops_beta=1e-6):
+            model = keras.Sequential([keras.Input((5, 2)), QGRU(3, unroll=unroll), QDense(1)])
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        losses.append(model.fit(x, x[:, :, 0].sum(1), epochs=3, batch_size=32, verbose=0).history["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+@on_jax()
+@pytest.mark.parametrize("changing", [KIF(overflow_mode="WRAP"), KIF(overflow_mode="SAT", round_mode="S_RND")])
+def test_no_loop_where_a_step_changes_state(changing):
+    assert not QSimpleRNN(2, state_quantizer=changing).scans()
+    assert QSimpleRNN(2, input_quantizer=changing).scans()
+
+
 def test_inside_a_step_ranges_saturate_unless_told_otherwise():
     with defaults(activation={"kind": "kbi", "overflow_mode": "WRAP", "b": 5}):
         layer = QGRU(2, state_quantizer=KIF(overflow_mode="WRAP"))

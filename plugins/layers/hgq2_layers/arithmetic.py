@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import keras
@@ -24,6 +24,10 @@ class Function(Protocol):
 
     def exact(self, arrays: Arrays[A], q: A) -> A:
         """State it."""
+
+
+Step = Callable[[A, Sequence[A]], Sequence[A]]
+"""What a step makes of its input and the states before it."""
 
 
 class Arithmetic(Protocol[A]):
@@ -62,6 +66,11 @@ class Arithmetic(Protocol[A]):
     def stack(self, steps: Sequence[A]) -> A:
         """Put steps along the second axis."""
 
+    def steps(
+        self, step: Step[A], x: A, states: Sequence[A], backwards: bool, all_steps: bool
+    ) -> tuple[A, Sequence[A]]:
+        """Step through the second axis; give the first state after all steps, or after the last, and the states."""
+
     def quantize(self, quantizer: Quantizer[Any], x: A) -> A:
         """Quantize."""
 
@@ -69,7 +78,24 @@ class Arithmetic(Protocol[A]):
         """Give the function of quantized values."""
 
 
-class Tensors:
+class _WrittenOut(Generic[A]):
+    """Steps one after the other, each a circuit, or a part of the graph, of its own."""
+
+    part: Callable[[A, Any, int], A]
+    stack: Callable[[Sequence[A]], A]
+    length: Callable[[A], int]
+
+    def steps(
+        self, step: Step[A], x: A, states: Sequence[A], backwards: bool, all_steps: bool
+    ) -> tuple[A, Sequence[A]]:
+        outputs = []
+        for number in range(self.length(x))[:: -1 if backwards else 1]:
+            states = step(self.part(x, number, 1), states)
+            outputs.append(states[0])
+        return self.stack(outputs) if all_steps else outputs[-1], states
+
+
+class Tensors(_WrittenOut[Tensor]):
     """Arithmetic of backend tensors.
 
     Args:
@@ -113,6 +139,9 @@ class Tensors:
     def stack(self, steps: Sequence[Tensor]) -> Tensor:
         return keras.ops.stack(steps, axis=1)
 
+    def length(self, x: Tensor) -> int:
+        return int(x.shape[1])
+
     def quantize(self, quantizer: Quantizer[Any], x: Tensor) -> Tensor:
         return quantizer.quantize(x, self.training)
 
@@ -120,7 +149,22 @@ class Tensors:
         return function(q, self.training)
 
 
-class Exact(Generic[A]):
+class ScannedTensors(Tensors):
+    """Arithmetic of backend tensors whose steps are one loop, compiled once; nothing inside may change a variable."""
+
+    def steps(
+        self, step: Step[Tensor], x: Tensor, states: Sequence[Tensor], backwards: bool, all_steps: bool
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        def one(states: Sequence[Tensor], part: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+            states = tuple(step(part, states))
+            return states, states[0] if all_steps else None
+
+        parts = keras.ops.moveaxis(x, 1, 0)
+        states, outputs = keras.ops.scan(one, tuple(states), keras.ops.flip(parts, 0) if backwards else parts)
+        return keras.ops.moveaxis(outputs, 0, 1) if all_steps else states[0], states
+
+
+class Exact(_WrittenOut[A]):
     """Arithmetic of exact arrays.
 
     Args:
@@ -130,6 +174,9 @@ class Exact(Generic[A]):
     def __init__(self, arrays: Arrays[A]) -> None:
         self.arrays = arrays
         self.add, self.subtract, self.multiply = arrays.add, arrays.subtract, arrays.multiply
+
+    def length(self, x: A) -> int:
+        return self.arrays.shape(x)[1]
 
     def scale(self, a: A, factor: float) -> A:
         return self.arrays.multiply(a, self.arrays.constant(factor))

@@ -24,7 +24,7 @@ from hgq2_core.config.roles import resolve
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.tensors import total
 from hgq2_core.twins import copy_weights, shared_arguments
-from hgq2_layers.arithmetic import Arithmetic, Exact, Tensors
+from hgq2_layers.arithmetic import Arithmetic, Exact, ScannedTensors, Tensors
 from hgq2_layers.elementwise import ELEMENTWISE, ElementwiseArg
 from hgq2_layers.lookup_table import TableLayer
 from hgq2_layers.nonlinearity import Nonlinearity
@@ -74,7 +74,7 @@ class RecurrentKwargs(LayerKwargs, total=False):
 class RecurrentLayer(TableLayer):
     """Steps through a sequence; a subclass says what a step does to the states.
 
-    The steps are written out, each a circuit of its own, so the sequence has a static length. The quantizers inside a
+    Each step is a circuit of its own, so the sequence has a static length. The quantizers inside a
     step (of states and activations) are the same in all steps. They saturate (SAT_SYM) unless told otherwise: a range
     that follows the values would be a state that every step changes.
 
@@ -98,7 +98,8 @@ class RecurrentLayer(TableLayer):
         return_state: whether the last states are given too, unquantized by `output_quantizer`.
         go_backwards: whether the steps go from the end to the beginning.
         stateful: must be False: every sample begins with states of zero.
-        unroll: Keras' word; the steps are written out either way.
+        unroll: whether the steps are written out on jax too, where they are one loop unless a quantizer inside has
+            state that every step changes: a range that follows, or a seed. Elsewhere they always are.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
         kernel_quantizer: likewise, of weights.
         recurrent_quantizer: likewise, of the recurrent kernel.
@@ -204,6 +205,18 @@ class RecurrentLayer(TableLayer):
     def step_widths(self) -> Mapping[str, int]:
         """Give, by slot, the sizes of what is quantized inside a step."""
         return {"state": self.units, "activation": self.units}
+
+    def scans(self) -> bool:
+        """Say whether the steps are one loop: on jax, where nothing inside is a state that every step changes.
+
+        There a loop is compiled once, and steps that are written out one by one.
+        """
+        changing = any(each.tracks_range or len(each.variables) > len(each.weights) for each in self._inside_steps())
+        return keras.backend.backend() == "jax" and not self.unroll and not changing
+
+    def _inside_steps(self) -> list[Quantizer[Any]]:
+        tables = [function.table_quantizer for function in self.nonlinearities()]
+        return [*map(self.slot_quantizer, self.step_widths()), *(table for table in tables if table is not None)]
 
     def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
         """Give the states after a step.
@@ -332,7 +345,11 @@ class RecurrentLayer(TableLayer):
         for word, value in {"initial_state": initial_state, "mask": mask}.items():
             if value is not None:
                 raise ConfigError(f"{self.name}: takes no {word}: a circuit runs all its steps, from states of zero.")
-        arithmetic = Tensors(bool(training))
+        scanned = self.scans()
+        if scanned:  # what is computed in the loop must not leave it, so the cost is computed anew
+            for quantizer in self._inside_steps():
+                quantizer.shared.close()
+        arithmetic = (ScannedTensors if scanned else Tensors)(bool(training))
         raw = self.raw()
         weights = (
             raw
@@ -351,12 +368,14 @@ class RecurrentLayer(TableLayer):
         x = arithmetic.product(arithmetic.quantize(self.input_quantizer, sequences), weights["kernel"])
         if "bias" in weights:
             x = arithmetic.add(x, self.input_bias(arithmetic, weights["bias"]))
-        states: Sequence[A] = [arithmetic.zeros(x, self.units)] * self.state_count
-        outputs = []
-        for number in range(self._steps)[:: -1 if self.go_backwards else 1]:
-            states = self.step(arithmetic, arithmetic.part(x, number, 1), states, weights)
-            outputs.append(states[0])
-        result = arithmetic.stack(outputs) if self.return_sequences else outputs[-1]
+        start = [arithmetic.zeros(x, self.units)] * self.state_count
+        result, states = arithmetic.steps(
+            lambda part, before: self.step(arithmetic, part, before, weights),
+            x,
+            start,
+            self.go_backwards,
+            self.return_sequences,
+        )
         if self.output_quantizer is not None:
             result = arithmetic.quantize(self.output_quantizer, result)
         return (result, *states) if self.return_state else result
