@@ -205,15 +205,16 @@ def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Ste
 
 
 def _twin(layer: keras.layers.Layer, path: str) -> str | None:
-    kind = _keras_kind(layer)
-    name = "" if kind is None else snake(kind.removeprefix(KERAS))
+    name = "" if _keras_kind(layer) is None else snake(type(layer).__name__)
     found = [each for each in registry().names("layers") if each.partition(".")[2] == name]
     return registry().resolve("layers", name, f"quantize_model: {path}") if found else None
 
 
 def _keras_kind(layer: keras.layers.Layer) -> str | None:
-    name = type(layer).__name__
-    return f"{KERAS}{name}" if type(layer) is getattr(keras.layers, name, None) else None
+    # Some are offered under another name than their own: GroupedQueryAttention as GroupQueryAttention.
+    names = (type(layer).__name__, *vars(keras.layers))
+    name = next((name for name in names if getattr(keras.layers, name, None) is type(layer)), None)
+    return None if name is None else f"{KERAS}{name}"
 
 
 def _check_use(rules: list[Rule], steps: list[Step]) -> None:
