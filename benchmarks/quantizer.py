@@ -174,13 +174,15 @@ class Worker:
     def __init__(self, python: str, contender: str, backend: str) -> None:
         self.name = contender
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        # Else glibc may or may not give memory back to the system at every pass, by the chance of how the heap lies.
+        memory = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
         xla = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"}
         self.process = subprocess.Popen(
             [python, str(Path(__file__).resolve()), "--worker", contender],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **threads, **(xla if backend == "jax" else {}), "KERAS_BACKEND": backend},
+            env={**os.environ, **threads, **memory, **(xla if backend == "jax" else {}), "KERAS_BACKEND": backend},
         )
         self.answer()
 

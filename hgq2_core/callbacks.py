@@ -22,7 +22,8 @@ class EpochSeed(keras.callbacks.Callback):
     """Seed every epoch by its number, so that a resumed training shuffles as an undisturbed one.
 
     So do the random layers that draw from the global generators, such as Dropout without a seed on torch. Those with a
-    seed of their own count on in a variable, which a checkpoint holds.
+    seed of their own count on in a variable, which a checkpoint holds. On tensorflow every epoch has the order of the
+    first: Keras' data pipeline there takes the seed once, when it is made.
 
     Args:
         seed: of the whole training.

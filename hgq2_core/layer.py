@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, Unpack
 
@@ -38,12 +38,15 @@ class _Slots:
 
     quantizers: dict[str, Quantizer[Any]]
     sources: dict[str, Mapping[str, str]]
+    active: bool = False
 
     def __enter__(self) -> None:
+        self.active = True
         for quantizer in self.quantizers.values():
             quantizer.shared.open()
 
     def __exit__(self, *error: object) -> None:
+        self.active = False
         for quantizer in self.quantizers.values():
             quantizer.shared.close()
 
@@ -66,6 +69,8 @@ class QLayer(keras.layers.Layer):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "call" in vars(cls):
+            cls.call = _paid(cls.call)
         # The name must lead back here, where the registry finds the class.
         for registered in (cls, QLayer):
             keras.saving.register_keras_serializable(PACKAGE, "QLayer")(registered)
@@ -118,20 +123,14 @@ class QLayer(keras.layers.Layer):
             given = None if quantizer is None else _any_quantizer.validate_python(quantizer)
         complete = resolve(given, role, str(slot))
         self._slots.sources[name] = complete.sources
-        self._slots.quantizers[name] = complete.config.build(slot)
-        return self._slots.quantizers[name]
+        made = self._slots.quantizers[name] = complete.config.build(slot)
+        if not self.trainable:  # Keras hands on only what is set later
+            made.trainable = False
+        return made
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""
         return None if self.frozen else super().add_weight(*args, **kwargs)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call as Keras does, and add the cost to the loss, once a call however deep the subclass."""
-        with self._slots:
-            outputs = super().__call__(*args, **kwargs)
-            if not self.frozen and not _is_symbolic(outputs):
-                self._add_cost()
-        return outputs
 
     def _add_cost(self) -> None:
         costs = [cost for each in self._slots.quantizers.values() if (cost := each.bit_cost()) is not None]
@@ -286,6 +285,25 @@ class QLayer(keras.layers.Layer):
 
     def _inside(self) -> list[QLayer]:
         return [layer for layer in layers_of(self) if isinstance(layer, QLayer) and layer is not self]
+
+
+def _paid(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the layer's cost to the loss, once a call however deep the subclass.
+
+    In `call`, not in Keras' `__call__`: TimeDistributed calls the layer inside it without.
+    """
+
+    @functools.wraps(call)
+    def paying(self: QLayer, *args: Any, **kwargs: Any) -> Any:
+        if self._slots.active:
+            return call(self, *args, **kwargs)
+        with self._slots:
+            outputs = call(self, *args, **kwargs)
+            if not self.frozen and not _is_symbolic(outputs):
+                self._add_cost()
+        return outputs
+
+    return paying
 
 
 def _class_of(kind: Any, cls: type[QLayer]) -> type[QLayer]:

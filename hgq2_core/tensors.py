@@ -20,6 +20,7 @@ class _Operations(Protocol):
     def affine(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor: ...
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor: ...
     def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor: ...
+    def assign(self, variable: keras.Variable, values: Tensor) -> None: ...
 
 
 class _Keras:
@@ -40,6 +41,9 @@ class _Keras:
 
     def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         return keras.ops.reshape(x, shape)
+
+    def assign(self, variable: keras.Variable, values: Tensor) -> None:
+        variable.assign(values)
 
 
 class _TensorFlow(_Keras):
@@ -66,6 +70,9 @@ class _Torch(_Keras):
 
     def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.value(x).reshape(shape)
+
+    def assign(self, variable: keras.Variable, values: Tensor) -> None:
+        variable.value.detach().copy_(values)
 
 
 _BACKENDS = {"torch": _Torch, "tensorflow": _TensorFlow}
@@ -104,3 +111,8 @@ def clip(x: Tensor, lower: float, upper: float) -> Tensor:
 def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Give the same values in another shape."""
     return _operations().reshape(x, shape)
+
+
+def assign(variable: keras.Variable, values: Tensor) -> None:
+    """Give a variable new values, a tensor of its own shape and dtype."""
+    _operations().assign(variable, values)

@@ -129,7 +129,7 @@ def _run(
 ) -> Run:
     splits = config.load_data()
     model = config.build()
-    _check_fit(model, splits)
+    check_fit(model, splits)
     training.compile(model)
     if start is None:
         fit_ranges(model, splits.train.x)
@@ -294,7 +294,16 @@ def _check_unfinished(start: Checkpoint, training: Training, directory: Path) ->
     )
 
 
-def _check_fit(model: keras.Model, splits: Splits) -> None:
+def check_fit(model: keras.Model, splits: Splits) -> None:
+    """Refuse data whose inputs are not what the model takes.
+
+    Args:
+        model: any Keras model with inputs.
+        splits: the data.
+
+    Raises:
+        DataError: another number of inputs, or another shape.
+    """
     if len(model.inputs) != 1 and len(keras.tree.flatten(splits.train.x)) == 1:
         names = listing(tensor.name for tensor in model.inputs)
         raise DataError(f"model.inputs: the data have one array of inputs, the model takes {names}.")

@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from hgq2_core.cli.inspection import AsJson, Settings
 from hgq2_core.cli.printing import narrow, print_json
 from hgq2_core.errors import ConfigError
 
 SUFFIX = ".keras"
+MISMATCH = 1
+"""Exit code: the model and its integers differ."""
+NOT_CALIBRATED = "Not calibrated: give --data, or train the model and call hgq2_core.calibrate."
 
 
 def quantize(
@@ -19,40 +23,65 @@ def quantize(
     output: Annotated[Path, typer.Option("-o", "--output", help="A new `.keras` file.", show_default=False)],
     rules: Annotated[
         Path | None,
-        typer.Option(help="YAML or JSON with `rules`, and with `defaults` as in a config.", show_default=False),
+        typer.Option(
+            help="YAML or JSON with `rules`, `defaults`, `bits` and `data`, all optional.", show_default=False
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    bits: Annotated[
+        int | None,
+        typer.Option(min=2, help="Width of what no rule and no default says; 8 by default.", show_default=False),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="What to calibrate on and compare with: a data set kind, or a file of one, such as samples.npz.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Convert a plain Keras model into one of quantized layers, its weights kept.
+    """Convert a plain Keras model into one of quantized layers, its weights kept, ready to use where --data are given.
 
     A rule is a line `{match: NAME, kind: KIND, ...}`: a glob of layer names or a class such as keras.Dense, what such a
     layer becomes (by default the kind of its name), and arguments of that, such as kernel_quantizer. The first rule
-    that matches counts. Then fine-tune and calibrate the model from Python: see hgq2_core.quantize_model.
+    that matches counts. With data, the model is calibrated on their training part and compared on their test part:
+    with the one in floats, and with integers (exit code 1 where these differ). Without, calibrate it from Python.
 
-    Example: hgq2 quantize float.keras --rules rules.yaml -o quantized.keras
+    Example: hgq2 quantize float.keras --rules rules.yaml --data samples.npz -o quantized.keras
     """
-    from hgq2_core import defaults, load_model, quantize_model, summary
     from hgq2_core.config.files import read_document
-    from hgq2_core.errors import listing, nearest
+    from hgq2_core.config.overrides import overridden
+    from hgq2_core.conversion_run import ConversionConfig, load_plain, settle
+    from hgq2_core.cost import summary
     from hgq2_core.runs import save
 
     if output.suffix != SUFFIX or output.exists():
         raise ConfigError(f"quantize: --output must be a new file that ends in {SUFFIX}. Received: {str(output)!r}.")
     document = {} if rules is None else read_document(rules)
-    allowed = ("rules", "defaults")
-    for key in document:
-        if key not in allowed:
-            raise ConfigError(f"{rules}: unknown key {key!r}. Allowed: {listing(allowed)}.{nearest(key, allowed)}")
-    for key, sort in (("rules", list), ("defaults", dict)):
-        if not isinstance(document.get(key, sort()), sort):
-            raise ConfigError(f"{rules}: {key}: must be a {'list' if sort is list else 'mapping'}.")
-    with defaults(**document.get("defaults", {})):
-        converted = quantize_model(load_model(model), document.get("rules", ()))
+    if bits is not None:
+        document["bits"] = bits
+    if data is not None:
+        document["data"] = _entry(data)
+    document = overridden(document, settings or ())
+    config = ConversionConfig.parse(document, "quantize" if rules is None else str(rules))
+    floats = load_plain(model)
+    converted = config.convert(floats)
+    splits = config.load_data()
+    found = None if splits is None else settle(floats, converted, splits)
     save(converted, output)
-    found = summary(converted)
+    layers = summary(converted)
     if as_json:
-        print_json(found.to_dict())
-        return
-    out = Console(highlight=False)
-    out.print(narrow(found.__rich__()))
-    out.print(f"quantized: {output}", markup=False)
+        print_json({**layers.to_dict(), "comparison": None if found is None else found.to_dict()})
+    else:
+        out = Console(highlight=False)
+        out.print(narrow(layers.__rich__()))
+        out.print(NOT_CALIBRATED if found is None else str(found), markup=False)
+        out.print(f"quantized: {output}", markup=False)
+    if found is not None and not found.ok:
+        raise typer.Exit(MISMATCH)
+
+
+def _entry(data: str) -> dict[str, str]:
+    kind = Path(data).suffix.removeprefix(".")
+    return {"kind": kind, "path": data} if kind else {"kind": data}

@@ -16,6 +16,7 @@ from hgq2_layers import (
     QConv1DLUT,
     QDense,
     QDenseLUT,
+    QEinsumDenseLUT,
     QEmbedding,
     QHardSigmoid,
     QHardTanh,
@@ -65,6 +66,7 @@ def straight():
 def networks():
     return chain(
         QConv1DLUT(2, 2, 2, padding="same", input_quantizer=NARROW, table_quantizer=PAIRS, name="windows"),
+        QEinsumDenseLUT("abc,bd->adc", (2, None), input_quantizer=NARROW, table_quantizer=PAIRS, name="einsum"),
         keras.layers.Flatten(name="flat"),
         QDenseLUT(2, "relu", input_quantizer=NARROW, table_quantizer=PAIRS, name="pairs"),
         shape=(3, 2),

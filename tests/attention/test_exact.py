@@ -43,7 +43,7 @@ SMALL = {
     QGroupedQueryAttention: {"head_dim": 2, "num_query_heads": 2, "num_key_value_heads": 1},
 }
 CROSS = ((4, 6), (5, 6))
-# Few different shapes: jax compiles each operation once for each.
+# Few different shapes, as jax compiles each operation once for each.
 FORMS = {
     "self": Form(QMultiHeadAttention),
     "cross": Form(QMultiHeadAttention, {}, CROSS),
@@ -82,13 +82,17 @@ def scope(mode):
     return defaults(activation=activation, weight={"kind": "kbi", "b": 4, "i": 1}, bias={"kind": "kbi", "b": 4})
 
 
-def pairs(forms):
+ON_EACH_BACKEND = {"self", "cross", "causal", "masked", "4-D", "kv", "qkv", "gated", "grouped", "Linformer"}
+"""The forms that differ in what they compute, and not only in how that is arranged."""
+
+
+def pairs():
     """Each form in one mode, and the other mode among the slow tests."""
-    return [
-        pytest.param(form, mode, marks=pytest.mark.slow if mode != MODES[n % 2] else ())
-        for n, form in enumerate(forms)
-        for mode in MODES
-    ]
+    for n, form in enumerate(FORMS):
+        for mode in MODES:
+            marks = [] if form in ON_EACH_BACKEND else [pytest.mark.once]
+            marks += [] if mode == MODES[n % 2] else [pytest.mark.slow]
+            yield pytest.param(form, mode, marks=marks)
 
 
 def modelled(attention, name, sizes, samples):
@@ -98,7 +102,7 @@ def modelled(attention, name, sizes, samples):
     return attention.calibrated(layer, form.shapes, samples, form.mask_shape, **form.call)
 
 
-@pytest.mark.parametrize(("form", "mode"), pairs(FORMS))
+@pytest.mark.parametrize(("form", "mode"), list(pairs()))
 def test_integers_equal_keras(attention, form, mode):
     with scope(mode):
         model, data = modelled(attention, form, SIZES, SAMPLES)
@@ -110,6 +114,7 @@ def test_integers_equal_keras(attention, form, mode):
     assert len(np.unique(attention.numpy_of(outputs[0]))) > 10
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("heads", [1, 3, 4])
 def test_any_number_of_heads(attention, heads):
     with scope("WRAP"):
@@ -140,12 +145,7 @@ def small(attention, form, samples):
     return freeze(model), data
 
 
-frozen_numbers = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="circuits are made of the frozen numbers, whatever the backend"
-)
-
-
-@frozen_numbers
+@pytest.mark.once
 @pytest.mark.parametrize("form", FORMS)
 def test_circuits_equal_the_integers(attention, form):
     alkaid = pytest.importorskip("alkaid.trace", reason="alkaid is not installed")
@@ -157,7 +157,7 @@ def test_circuits_equal_the_integers(attention, form):
     assert (circuit.interpret(circuit.quantize_inputs(given)) != expected(frozen, given)).sum() == 0
 
 
-@frozen_numbers
+@pytest.mark.once
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["self", "causal", "cross", "gated", "grouped, masked", "Linformer"])
 def test_the_simulated_circuit_equals_the_integers(attention, form, tmp_path):

@@ -6,9 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from hgq2_core import CalibrationError, ConfigError, calibrate, defaults, ebops, verify
+from hgq2_core import CalibrationError, ConfigError, calibrate, defaults, ebops, freeze, verify
+from hgq2_core.exporting import exporter_of
+from hgq2_core.kinds import registry
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QDense
+from hgq2_minifloat import Float4E2M1FN
 
 X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32") * 3
 
@@ -22,9 +25,13 @@ def of(*layers, shape=(4,)):
     return keras.Sequential([keras.Input(shape), *layers])
 
 
+def numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
 def loss_of(model):
     model(X)
-    return sum(float(keras.ops.convert_to_numpy(loss)) for loss in model.losses)
+    return sum(float(numpy(loss)) for loss in model.losses)
 
 
 def test_fault_5_a_subclass_costs_its_ebops_once():
@@ -39,6 +46,20 @@ def test_fault_10_nested_models_count():
     inner, outer = model.layers[0].layers[0], model.layers[1]
     assert ebops(model) == ebops(inner) + ebops(outer)
     assert ebops(inner) > 0
+
+
+def test_fault_13_a_scale_is_right_with_noise_and_kept_on_export():
+    small = np.array([[3, -2], [6, 1], [-4, 0], [0.5, 1.5]], np.float32) * 2.0**-12  # 0 in float4 without a scale
+    scaled = Float4E2M1FN(block={"size": 4}, noise=0.25)
+    model = of(QDense(2, use_bias=False, kernel_quantizer=scaled, input_quantizer=KIF(i=4, f=2, overflow_mode="SAT")))
+    (layer,) = model.layers
+    layer.kernel.assign(small * 1.125)
+    np.testing.assert_array_equal(numpy(layer.kernel_quantizer.quantize(layer.kernel, training=True)), small * 1.09375)
+    frozen = freeze(model)
+    np.testing.assert_array_equal(numpy(frozen.layers[0].constants()["kernel"]), small)
+    assert verify(frozen, X).mismatches == 0
+    for kind in registry().names("exporters"):
+        assert exporter_of(kind).mismatches(frozen, X) == 0
 
 
 def test_fault_14_a_scope_that_is_entered_again_leaves_nothing_behind():

@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hgq2_core import ConfigError, QLayer, calibrate, defaults, fit_ranges, load_model, quantize_model, verify
+from hgq2_core import (
+    CalibrationError,
+    ConfigError,
+    QLayer,
+    calibrate,
+    defaults,
+    load_model,
+    quantize_model,
+    summary,
+    verify,
+)
 from hgq2_core.arguments import PositiveInt
 from hgq2_core.cli.main import app
 from hgq2_layers import QBatchNormalization, QDense, QEinsumDense
@@ -88,9 +98,9 @@ def test_a_converted_model_trains_is_saved_and_verified(tmp_path):
 @pytest.mark.parametrize(
     ("rules", "bits"),
     [
-        ([{"match": "first", "kernel_quantizer": {"kind": "kbi", "b": 3}}], {"first": 3, "shared": 8, "dense": 8}),
+        ([{"match": "first", "kernel_quantizer": {"kind": "kbi", "b": 3}}], {"first": 3, "shared": 7, "dense": 7}),
         ({"keras.Dense": {"kernel_quantizer": {"kind": "kbi", "b": 4}}}, {"first": 4, "shared": 4, "dense": 4}),
-        ({"inner/d*": {"kernel_quantizer": {"kind": "kbi", "b": 5}}}, {"first": 8, "shared": 8, "dense": 5}),
+        ({"inner/d*": {"kernel_quantizer": {"kind": "kbi", "b": 5}}}, {"first": 7, "shared": 7, "dense": 5}),
         (
             [
                 {"match": "shared", "kernel_quantizer": {"kind": "kbi", "b": 2}},
@@ -224,7 +234,12 @@ def test_a_class_says_itself_what_it_takes_over(monkeypatch):
         (layers.Dense(3, name="a"), {"a": {"kind": "dens"}}, "quantize_model: rules.0: unknown layer kind"),
         (layers.Dense(3, name="a"), {"a": {"kernel_quantiser": "kbi"}}, "Did you mean 'kernel_quantizer'?"),
         (layers.Dense(3, name="a"), {"a": {"kind": "keras.ReLU"}}, "rules.0: a is a keras.Dense, which"),
-        (layers.Dense(3, "softmax", name="a"), {}, "QDense 'a': activation: the activation inside a quantized layer"),
+        (layers.Dense(3, "log_softmax", name="a"), {}, "a_activation': activation: must be a function of one number."),
+        (
+            layers.Dense(3, "tanh", name="a"),
+            {"a": {"activation": "tanh"}},
+            "QDense 'a': activation: the activation inside a quantized layer",
+        ),
         (
             layers.BatchNormalization(renorm=True, renorm_momentum=0.5, name="a"),
             {},
@@ -263,6 +278,46 @@ def test_what_cannot_be_converted_is_named(layer, rules, message):
     assert message in str(caught.value)
 
 
+def tabled_model():
+    """Activations that need a table: in a sequential model that is applied twice, of its own, and at the output."""
+    keras.utils.set_random_seed(5)
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, "tanh", name="dense")], name="inner")
+    inputs = keras.Input((4,))
+    x = layers.Activation("sigmoid", name="squashed")(inner(inner(inputs)))
+    x = layers.Add(name="sum")([x, layers.Dense(4, "relu", name="rectified")(inputs)])
+    return keras.Model(inputs, layers.Dense(3, "softmax", name="out")(x), name="outer")
+
+
+def test_an_activation_that_needs_a_table_becomes_a_layer_behind():
+    model, x = tabled_model(), values(256, 4)
+    before = [layer.name for layer in model.layers]
+    converted = quantize_model(model, {"*_activation": {"input_quantizer": {"kind": "kbi", "b": 9}}}, bits=12)
+    kinds = {row.name: row.kind for row in summary(converted).layers}
+    assert kinds == {
+        "inner/dense": "layers.dense",
+        "inner/dense_activation": "layers.unary_function",
+        "squashed": "layers.unary_function",
+        "rectified": "layers.dense",
+        "sum": "layers.add",
+        "out": "layers.dense",
+        "out_activation": "attention.softmax",
+    }
+    calibrate(converted, x)
+    np.testing.assert_allclose(of(converted(x)), of(model(x)), atol=0.01)
+    assert verify(converted, x).mismatches == 0
+    assert [layer.name for layer in model.layers] == before  # the model itself is as it was
+
+
+def test_the_activation_of_a_rule_leaves_nothing_behind():
+    converted = quantize_model(sequential(layers.Dense(3, "tanh", name="a")), {"a": {"activation": "relu"}})
+    assert [layer.name for layer in converted.layers] == ["a"]
+
+
+def test_a_layer_that_stays_keeps_its_activation():
+    converted = quantize_model(sequential(layers.Dense(3, "tanh", name="a")), {"a": {"kind": "keras.Dense"}})
+    assert [layer.activation.__name__ for layer in converted.layers] == ["tanh"]
+
+
 def test_a_model_without_a_graph_is_refused():
     with pytest.raises(ConfigError, match="quantize_model: the graph of unbuilt"):
         quantize_model(keras.Sequential([layers.Dense(3)], name="unbuilt"))
@@ -270,7 +325,7 @@ def test_a_model_without_a_graph_is_refused():
 
 def test_operations_are_refused():
     inputs = keras.Input((4,))
-    with pytest.raises(ConfigError, match="has no quantized form"):
+    with pytest.raises(ConfigError, match="multiply: Multiply is an operation on tensors"):
         quantize_model(keras.Model(inputs, layers.Dense(3)(inputs) * 2.0))
 
 
@@ -280,7 +335,7 @@ def digits():
     data = Digits().load()
     keras.utils.set_random_seed(0)
     model = sequential_on_digits()
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
     model.fit(data.train.x, data.train.y, epochs=15, batch_size=64, verbose=0)
     return model, data
 
@@ -298,51 +353,110 @@ def sequential_on_digits():
     )
 
 
-EIGHT_BITS = {
-    "defaults": {
-        "weight": {"kind": "kbi", "b": 7, "granularity": "channel", "fit_to": {}},
-        "activation": {"kind": "kif", "f": 5},
-    },
-    "rules": [{"match": "logits", "kernel_quantizer": {"kind": "kbi", "b": 6}}],
-}
-
-
 def accuracy(model, split):
     return np.mean(model.predict(split.x, verbose=0).argmax(1) == split.y)
 
 
-def test_eight_bits_keep_the_accuracy_before_any_training(digits, tmp_path):
+def hgq2(*arguments):
+    result = CliRunner().invoke(app, [*map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_without_any_word_on_bits_eight_keep_the_accuracy(digits):
+    model, data = digits
+    converted = quantize_model(model)
+    calibrate(converted, data.train.x)
+    assert verify(converted, data.test.x).mismatches == 0
+    assert accuracy(converted, data.test) >= accuracy(model, data.test) - 0.01 >= 0.93
+    slots = [slot for row in summary(converted).layers for slot in row.slots]
+    assert {(slot.min, slot.max) for slot in slots} == {(7, 7)}  # and a sign
+
+
+def test_bits_are_for_what_nothing_else_says():
+    with defaults(weight={"kind": "kif", "f": 3}):
+        model = quantize_model(plain_model(), {"first": {"input_quantizer": {"kind": "kbi", "b": 3}}}, bits=5)
+    first, shared = model.get_layer("first"), model.get_layer("shared")
+    assert (first.kernel_quantizer.config.f, first.bias_quantizer.config.b) == (3, 4)
+    assert (first.input_quantizer.config.b, shared.input_quantizer.config.b) == (3, 4)
+    assert quantize_model(plain_model(), bits=None).get_layer("first").kernel_quantizer.config.granularity == "element"
+
+
+@pytest.mark.parametrize("bits", [1, True, 8.0])
+def test_bits_that_are_no_width(bits):
+    with pytest.raises(ConfigError, match="bits is a width with its sign, 2 or more"):
+        quantize_model(plain_model(), bits=bits)
+
+
+def test_the_command_gives_a_model_to_use(digits, tmp_path):
     model, data = digits
     model.save(tmp_path / "float.keras")
-    (tmp_path / "rules.json").write_text(json.dumps(EIGHT_BITS))
+    rules = {"bits": 9, "rules": [{"match": "logits", "kernel_quantizer": {"kind": "kbi", "b": 6}}]}
+    (tmp_path / "rules.json").write_text(json.dumps(rules))
+    np.savez(tmp_path / "samples.npz", x=data.test.x, y=data.test.y)
     arguments = ["quantize", tmp_path / "float.keras", "--rules", tmp_path / "rules.json", "-o", tmp_path / "q.keras"]
-    result = CliRunner().invoke(app, [*map(str, arguments), "--json"])
-    assert result.exit_code == 0, result.output
-    rows = {row["name"]: row for row in json.loads(result.stdout)["layers"]}
+    found = json.loads(hgq2(*arguments, "--data", tmp_path / "samples.npz", "--bits", "8", "--json"))
+    rows = {row["name"]: row for row in found["layers"]}
     assert {name: row["kind"] for name, row in rows.items() if row["ebops"]} == {
         "hidden_1": "layers.dense",
         "norm": "layers.batch_normalization",
         "hidden_2": "layers.dense",
         "logits": "layers.dense",
     }
-    converted = load_model(tmp_path / "q.keras")
-    assert converted.get_layer("logits").kernel_quantizer.config.b == 6
-    fit_ranges(converted, data.train.x)
-    calibrate(converted, data.train.x)
+    assert found["comparison"]["verify"] == {"mismatches": 0, "samples": 112}
+    floats, quantized = (found["comparison"][name]["accuracy"] for name in ("floats", "quantized"))
+    assert abs(floats - quantized) < 0.01
+    assert 0 < found["comparison"]["difference"] < 0.05
+    converted = load_model(tmp_path / "q.keras", compile=True)
+    widths = [converted.get_layer(name).kernel_quantizer.config.b for name in ("hidden_1", "logits")]
+    assert widths == [7, 6]
     assert verify(converted, data.test.x).mismatches == 0
-    assert accuracy(converted, data.test) >= accuracy(model, data.test) - 0.01 >= 0.93
+    converted.fit(data.train.x, data.train.y, epochs=1, verbose=0)  # compiled as the one in floats
+
+
+def test_the_command_says_what_is_missing_without_data(digits, tmp_path):
+    digits[0].save(tmp_path / "float.keras")
+    text = hgq2("quantize", tmp_path / "float.keras", "-o", tmp_path / "q.keras")
+    assert "Not calibrated: give --data, or train the model and call hgq2_core.calibrate." in text
+    with pytest.raises(CalibrationError):
+        verify(load_model(tmp_path / "q.keras"), digits[1].test.x)
+
+
+def test_the_command_tells_how_far_the_outputs_moved(digits, tmp_path):
+    model, _ = digits
+    keras.Model(model.inputs[0], model.outputs[0]).save(tmp_path / "float.keras")  # not compiled
+    text = hgq2("quantize", tmp_path / "float.keras", "-o", tmp_path / "q.keras", "--data", "digits", "--bits", "6")
+    assert "accuracy" not in text
+    assert "of their deviation on average" in text
+    assert "0 mismatches in 449 samples (integers == Keras)" in text
+
+
+def test_the_command_converts_around_what_a_rule_leaves_in_floats(tmp_path):
+    sequential(layers.Dense(3), layers.LayerNormalization(name="norm")).save(tmp_path / "float.keras")
+    rules = {"rules": [{"match": "norm", "kind": "keras.LayerNormalization"}]}
+    (tmp_path / "rules.json").write_text(json.dumps(rules))
+    np.savez(tmp_path / "samples.npz", x=values(32, 4), y=values(32, 3))
+    arguments = ["quantize", tmp_path / "float.keras", "--rules", tmp_path / "rules.json", "-o", tmp_path / "q.keras"]
+    text = hgq2(*arguments, "--data", tmp_path / "samples.npz")
+    assert "not verified: norm: keras.LayerNormalization has no exact arithmetic." in text
+    assert (tmp_path / "q.keras").exists()
 
 
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"rule": []}, "unknown key 'rule'. Allowed: defaults, rules. Did you mean 'rules'?"),
+        ({"rule": []}, "unknown field 'rule'. Allowed: bits, data, defaults, rules. Did you mean 'rules'?"),
         ({"rules": {}}, "rules: must be a list."),
+        ({"bits": 1}, "bits: must be greater than or equal to 2. Received: 1 (int)."),
+        ({"data": "digit"}, "data: unknown dataset kind. Received: 'digit'."),
+        ({"data": "magic"}, "the shape does not fit the data. Received: shape [4], data of shape [10]."),
+        ({"rules": [{"match": "dens"}]}, "Did you mean 'dense'?"),
+        ({"rules": [{"match": "dense", "kind": "dens"}]}, "Did you mean 'dense'?"),
         ({"rules": [{"match": "nothing"}]}, "rules.0 converts no layer"),
     ],
 )
 def test_wrong_files_of_rules(document, message, tmp_path):
-    sequential(layers.Dense(3)).save(tmp_path / "float.keras")
+    sequential(layers.Dense(3, name="dense")).save(tmp_path / "float.keras")
     (tmp_path / "rules.json").write_text(json.dumps(document))
     output = tmp_path / "q.keras"
     arguments = ["quantize", tmp_path / "float.keras", "--rules", tmp_path / "rules.json", "-o", output]
@@ -357,3 +471,101 @@ def test_nothing_is_overwritten(tmp_path):
     result = CliRunner().invoke(app, ["quantize", str(tmp_path / "float.keras"), "-o", str(tmp_path / "float.keras")])
     assert result.exit_code == 2
     assert "--output must be a new file that ends in .keras" in result.stderr
+
+
+def recurrent_model():
+    keras.utils.set_random_seed(7)
+    return keras.Sequential(
+        [
+            keras.Input((4, 3)),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True, name="lstm"), name="both"),
+            layers.TimeDistributed(layers.Dense(4, "tanh", name="dense"), name="steps"),
+            layers.GRU(5, name="gru"),
+            layers.Dense(2, name="out"),
+        ]
+    )
+
+
+def spatial_model():
+    keras.utils.set_random_seed(8)
+    inputs = keras.Input((6, 6, 2))
+    x = layers.Conv2DTranspose(3, 2, strides=2, activation="swish", name="up")(inputs)
+    x = layers.LeakyReLU(0.3, name="leaky")(x)
+    x = layers.AveragePooling2D(3, name="thirds")(x)
+    x = layers.PReLU(shared_axes=(1, 2), name="prelu")(x)
+    return keras.Model(inputs, layers.GlobalAveragePooling2D(name="all")(x))
+
+
+def attention_model():
+    keras.utils.set_random_seed(9)
+    inputs = keras.Input((6, 8))
+    x = layers.Add(name="sum")([inputs, layers.MultiHeadAttention(2, 4, name="attention")(inputs, inputs)])
+    return keras.Model(inputs, layers.GlobalAveragePooling1D(name="mean")(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "kinds"),
+    [
+        (
+            recurrent_model,
+            {
+                "both": "keras.Bidirectional",
+                "both/forward_lstm": "layers.lstm",
+                "both/backward_lstm": "layers.lstm",
+                "steps": "keras.TimeDistributed",
+                "steps/dense": "layers.dense",
+                "steps_activation": "layers.unary_function",
+                "gru": "layers.gru",
+                "out": "layers.dense",
+            },
+        ),
+        (
+            spatial_model,
+            {
+                "up": "layers.conv2d_transpose",
+                "up_activation": "layers.unary_function",
+                "leaky": "layers.leaky_relu",
+                "thirds": "layers.average_pooling2d",
+                "prelu": "layers.prelu",
+                "all": "layers.global_average_pooling2d",
+            },
+        ),
+        (
+            attention_model,
+            {
+                "attention": "attention.multi_head_attention",
+                "attention/query": "Projection",
+                "attention/key": "Projection",
+                "attention/value": "Projection",
+                "attention/softmax": "attention.softmax",
+                "attention/attention_output": "Projection",
+                "sum": "layers.add",
+                "mean": "layers.global_average_pooling1d",
+            },
+        ),
+    ],
+    ids=["recurrent", "spatial", "attention"],
+)
+def test_every_family_of_layers_is_converted_with_its_weights(make, kinds):
+    model = make()
+    x = values(200, *model.input_shape[1:])
+    converted = quantize_model(model, bits=12)
+    assert {row.name: row.kind for row in summary(converted).layers} == kinds
+    calibrate(converted, x)
+    assert verify(converted, x).mismatches == 0
+    wanted = of(model(x))
+    assert np.abs(of(converted(x)) - wanted).mean() < 0.02 * wanted.std()
+
+
+def test_a_rule_finds_a_layer_inside_a_wrapper():
+    rules = {"both/forward_*": {"kernel_quantizer": {"kind": "kbi", "b": 3}}}
+    converted = quantize_model(recurrent_model(), rules)
+    bits = {row.name: {slot.name: slot.max for slot in row.slots} for row in summary(converted).layers}
+    assert (bits["both/forward_lstm"]["kernel"], bits["both/backward_lstm"]["kernel"]) == (3, 7)
+
+
+def test_a_mask_that_the_quantized_layer_does_not_take_is_named():
+    inputs, mask = keras.Input((4, 3)), keras.Input((4,), dtype="bool")
+    model = keras.Model([inputs, mask], layers.GlobalAveragePooling1D(name="mean")(inputs, mask=mask))
+    with pytest.raises(ConfigError, match="quantize_model: mean: the model calls this layer with mask, which QGlobal"):
+        quantize_model(model)

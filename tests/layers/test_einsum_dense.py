@@ -9,7 +9,7 @@ import pytest
 from hgq2_core import ConfigError, ebops
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QEinsumDense
-from hgq2_layers.einsum_dense import Equation
+from hgq2_layers.equation import Equation
 
 TABLE = [
     # equation, output_shape, bias_axes, input shape without batch

@@ -8,7 +8,7 @@ import pytest
 
 from hgq2_core import ConfigError, calibrate, ebops, freeze, load_model, verify
 from hgq2_fixed_point import KBI, KIF, Identity, quantize
-from hgq2_layers import QConv1DLUT, QConv2DLUT, QDenseLUT
+from hgq2_layers import QConv1DLUT, QConv2DLUT, QDenseLUT, QEinsumDenseLUT
 
 NONE = Identity()
 NARROW = KIF(i=2, f=2, overflow_mode="SAT", granularity="channel")
@@ -37,8 +37,7 @@ def network(layer, i, o, x):
     for kernel, bias in inner:
         hidden = np.tanh(hidden @ kernel / np.sqrt(len(kernel)) + bias)
     kernel, bias = last
-    inputs = layer.stages[0][0].shape[0]
-    return (hidden @ kernel + bias)[..., 0] / np.sqrt(len(kernel) * inputs)
+    return (hidden @ kernel + bias)[..., 0] / np.sqrt(len(kernel) * layer.terms)
 
 
 @pytest.mark.parametrize("hidden_layers", [0, 1, 2])
@@ -87,6 +86,59 @@ def test_straight_lines_without_offset_are_keras_convolution(cls, twin, shape, a
     np.testing.assert_allclose(got, of(other(x)), rtol=1e-4, atol=1e-5)
 
 
+EQUATIONS = pytest.mark.parametrize(
+    ("equation", "output_shape", "shape", "terms"),
+    [
+        ("ab,bc->ac", 3, (4,), 4),
+        ("abc,cd->abd", (None, 3), (2, 4), 4),
+        ("abc,cd->adb", (3, None), (2, 4), 4),
+        ("abc,bcd->ad", 3, (2, 4), 8),
+        ("abc,bd->adc", (3, None), (2, 4), 2),
+        ("abc,bcd->abd", (2, 3), (2, 4), 4),  # a kernel of its own for each b
+        ("abc,cbed->adeb", (3, 2, 2), (2, 4), 4),
+        ("abc,cd->ad", 3, (2, 4), 8),  # which sums what the kernel does not have
+        ("abc,bc->abc", (2, 4), (2, 4), 1),
+        ("...b,bc->...c", 3, (2, 4), 4),
+        ("ab...,bc->ac...", 3, (2, 4), 2),
+    ],
+)
+
+
+@EQUATIONS
+def test_an_einsum_of_straight_lines_is_keras_einsum(equation, output_shape, shape, terms):
+    layer = QEinsumDenseLUT(
+        equation,
+        output_shape,
+        hidden_layers=0,
+        bias_initializer="zeros",
+        input_quantizer=NONE,
+        table_quantizer=NONE,
+    )
+    other = keras.layers.EinsumDense(equation, output_shape)
+    x = values(5, *shape)
+    got, same_shape = of(layer(x)), of(other(x)).shape
+    # The tables lie by the letters that the input has too, then by the others, each in the kernel's order.
+    inputs, kernel = equation.partition("->")[0].split(",")
+    letters = sorted(kernel, key=lambda letter: letter not in inputs)
+    sizes = [other.kernel.shape[kernel.index(letter)] for letter in letters]
+    factors = of(layer.stages[0][0]).reshape(sizes) / np.sqrt(terms)
+    other.kernel.assign(factors.transpose([letters.index(letter) for letter in kernel]))
+    assert got.shape == same_shape == tuple(layer.compute_output_shape((5, *shape)))
+    np.testing.assert_allclose(got, of(other(x)), rtol=1e-4, atol=1e-5)
+
+
+def test_an_einsum_over_the_last_axis_is_a_dense_one():
+    arguments = {"hidden_units": 4, "input_quantizer": NARROW, "table_quantizer": PAIRS}
+    einsum, dense = QEinsumDenseLUT("abc,cd->abd", (None, 3), **arguments), QDenseLUT(3, **arguments)
+    x = values(16, 2, 4)
+    einsum(x), dense(x)
+    for own, other in zip(einsum.stages, dense.stages, strict=True):
+        for variable, twin in zip(own, other, strict=True):
+            variable.assign(twin)
+    assert np.array_equal(of(einsum(x)), of(dense(x)))
+    assert ebops(einsum) == ebops(dense) > 0
+
+
 @pytest.mark.parametrize("granularity", ["tensor", "channel", "element"])
 @pytest.mark.parametrize("shape", [(4,), (2, 4)])
 def test_ebops(independent, granularity, shape):
@@ -128,6 +180,7 @@ def test_training_learns_and_moves_bits():
     [
         (lambda: QDenseLUT(3, "relu"), (2, 4)),
         (lambda: QConv2DLUT(2, 2, 2, padding="same", input_quantizer=NARROW), (3, 5, 1)),
+        (lambda: QEinsumDenseLUT("abc,cbd->adb", (2, None), "relu", table_quantizer=PAIRS), (2, 3)),
     ],
 )
 def test_frozen_saved_and_loaded_predictions_are_the_same_bits(layer, shape, tmp_path):
@@ -145,6 +198,19 @@ def test_frozen_saved_and_loaded_predictions_are_the_same_bits(layer, shape, tmp
         (
             lambda: QDenseLUT(2, name="pairs").build((None, None)),
             "pairs: the last axis of the input, besides the batch, needs a static size. Received: (None, None).",
+        ),
+        (
+            lambda: QEinsumDenseLUT("abc,cd->abd", (None, 2), name="pairs").build((None, 3, None)),
+            "pairs: kernel axis 'c' of 'abc,cd->abd' needs a static size. "
+            "Received: input shape (None, 3, None), output_shape=(None, 2).",
+        ),
+        (
+            lambda: QEinsumDenseLUT("abc,acd->abd", (None, 2), name="pairs").build((5, 3, 4)),
+            "pairs: the input's first axis is the batch, which no kernel has. Received: equation='abc,acd->abd'.",
+        ),
+        (
+            lambda: QEinsumDenseLUT("abc,cd->ad", 2, name="pairs").build((None, None, 4)),
+            "pairs: axes ['b', 'c'] of 'abc,cd->ad', over which it sums, need static sizes. Received: (None, None, 4).",
         ),
         (
             lambda: QConv2DLUT(2, [1, 2, 3]),

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from hgq2_core import ConfigError, calibrate, defaults, ebops, freeze, verify
+from hgq2_core import ConfigError, calibrate, defaults, ebops, freeze, summary, verify
 from hgq2_fixed_point import KIF
 from hgq2_layers import QGRU, QLSTM, QDense, QSimpleRNN
 
@@ -189,6 +189,21 @@ def test_every_step(inner, tmp_path):
     again = keras.saving.load_model(tmp_path / "frozen.keras")
     assert np.array_equal(again.predict(x, verbose=0), frozen.predict(x, verbose=0))
     assert verify(again, x).ok
+
+
+def two_layers():
+    return keras.Sequential([keras.Input((2,)), QDense(3), QDense(2)])
+
+
+@pytest.mark.parametrize("make", [lambda: QDense(3), two_layers])
+def test_every_step_costs(make):
+    with defaults(ebops_beta=0.5):
+        every, alone = applied(layers.TimeDistributed(make()), (4, 2)), applied(make(), (2,))
+    every(values(8, 4, 2)), alone(values(8, 2))
+    assert ebops(every) == summary(every).ebops == 4 * ebops(alone) > 0
+    in_loss, once = (sum(numpy_of(loss) for loss in model.losses) for model in (every, alone))
+    assert np.isclose(in_loss, 4 * once, rtol=1e-6)
+    assert np.isclose(once, 0.5 * ebops(alone), rtol=1e-4)
 
 
 @pytest.mark.parametrize(

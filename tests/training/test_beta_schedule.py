@@ -58,8 +58,8 @@ def test_exact_at_the_points_and_never_outside_their_range(
     assert min(around) * (1 - 1e-12) <= schedule.value(epoch) <= max(around) * (1 + 1e-12)
 
 
-def test_a_logarithm_of_zero_is_refused_at_construction() -> None:
-    """Known fault 15 of the predecessor: it divided by zero."""
+def test_fault_15_a_logarithm_of_zero_is_refused_at_construction() -> None:
+    """NUMERICS 9.15: it divided by zero."""
     for points in ([(0, 0.0), (10, 1e-5)], [(0, 1e-5), (10, 0)]):
         with pytest.raises(ConfigError, match="A beta of 0 has no logarithm"):
             BetaSchedule(points, interpolation="log")

@@ -47,8 +47,8 @@ def test_a_better_entry_takes_the_place_of_those_it_beats() -> None:
     assert members(front) == [(0.9, 90)]
 
 
-def test_ties_are_dominated_too() -> None:
-    """Known fault 15 of the predecessor: it kept points that are equal in one metric and worse in the other."""
+def test_fault_15_ties_are_dominated_too() -> None:
+    """NUMERICS 9.15: points that are equal in one metric and worse in the other were kept."""
     front = Front(METRICS)
     assert front.offer(entry(0.9, 100))
     assert not front.offer(entry(0.9, 120))

@@ -181,7 +181,10 @@ class AttentionLayer(QLayer):
                 f"{self.name}: flash_attention is not offered: it never forms the scores, which are quantized here. "
                 "Received: flash_attention=True. Allowed: False, None."
             )
-        self._common = {"ebops_beta": ebops_beta, "enable_ebops": enable_ebops, "dtype": self.dtype_policy.name}
+        self._common = {
+            **{"ebops_beta": ebops_beta, "enable_ebops": enable_ebops},
+            **{"dtype": self.dtype_policy.name, "trainable": self.trainable},
+        }
         given = {
             "query": (query_input_quantizer, query_kernel_quantizer, query_bias_quantizer),
             "key": (key_input_quantizer, key_kernel_quantizer, key_bias_quantizer),

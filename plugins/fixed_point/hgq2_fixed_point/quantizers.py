@@ -16,7 +16,7 @@ from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.rounding import limits
 from hgq2_core.mode import mode
 from hgq2_core.quantizer import Quantizer, RangeCheck
-from hgq2_core.tensors import reshape
+from hgq2_core.tensors import assign, reshape
 from hgq2_fixed_point import ops
 from hgq2_fixed_point.arithmetic import quantize
 from hgq2_fixed_point.config import BITS_LIMIT, KBI, KIF, FitTo, FixedPoint
@@ -155,8 +155,8 @@ class FixedPointQuantizer(Quantizer[C]):
             gradient_scale=self.gradient_scale,
             seed=seed,
         )
-        self.i.assign(i)
-        self.sign.assign(k)
+        assign(self.i, i)
+        assign(self.sign, k)
         return q, bits, paid
 
     def fit_range(self, x: Tensor, fit: FitTo) -> None:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from hgq2_layers.depthwise import QDepthwiseConv1D, QDepthwiseConv2D, QSeparableConv1D, QSeparableConv2D
     from hgq2_layers.einsum_dense import QEinsumDense
     from hgq2_layers.einsum_dense_batch_norm import QEinsumDenseBatchNorm
+    from hgq2_layers.einsum_lut import QEinsumDenseLUT
     from hgq2_layers.embedding import QEmbedding
     from hgq2_layers.gru import QGRU
+    from hgq2_layers.integrate_and_fire import QIntegrateAndFire, QLeakyIntegrateAndFire
     from hgq2_layers.lstm import QLSTM
     from hgq2_layers.lut import QDenseLUT
     from hgq2_layers.merging import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
@@ -73,6 +75,7 @@ __all__ = [
     "QEinsum",
     "QEinsumDense",
     "QEinsumDenseBatchNorm",
+    "QEinsumDenseLUT",
     "QEmbedding",
     "QGlobalAveragePooling1D",
     "QGlobalAveragePooling2D",
@@ -82,6 +85,8 @@ __all__ = [
     "QGlobalMaxPooling3D",
     "QHardSigmoid",
     "QHardTanh",
+    "QIntegrateAndFire",
+    "QLeakyIntegrateAndFire",
     "QLeakyReLU",
     "QMaxPooling1D",
     "QMaxPooling2D",
@@ -126,6 +131,7 @@ _HOMES = {
     "QEinsum": "contraction",
     "QEinsumDense": "einsum_dense",
     "QEinsumDenseBatchNorm": "einsum_dense_batch_norm",
+    "QEinsumDenseLUT": "einsum_lut",
     "QEmbedding": "embedding",
     "QGRU": "gru",
     "QGlobalAveragePooling1D": "average_pooling",
@@ -137,6 +143,8 @@ _HOMES = {
     "QHardSigmoid": "unary_function",
     "QHardTanh": "activations",
     "QLSTM": "lstm",
+    "QIntegrateAndFire": "integrate_and_fire",
+    "QLeakyIntegrateAndFire": "integrate_and_fire",
     "QLeakyReLU": "activations",
     "QMaxPooling1D": "pooling",
     "QMaxPooling2D": "pooling",

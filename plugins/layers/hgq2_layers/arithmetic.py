@@ -11,10 +11,19 @@ import keras
 
 from hgq2_core import Quantizer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_layers.nonlinearity import Nonlinearity
 
 A = TypeVar("A")
 Tensor = Any
+
+
+class Function(Protocol):
+    """A function of quantized values: a nonlinearity, or a spike."""
+
+    def __call__(self, q: Tensor, training: bool) -> Tensor:
+        """Give it for tensors."""
+
+    def exact(self, arrays: Arrays[A], q: A) -> A:
+        """State it."""
 
 
 class Arithmetic(Protocol[A]):
@@ -28,6 +37,12 @@ class Arithmetic(Protocol[A]):
 
     def multiply(self, a: A, b: A) -> A:
         """Give a b, element by element."""
+
+    def scale(self, a: A, factor: float) -> A:
+        """Give a times a constant."""
+
+    def detach(self, a: A) -> A:
+        """Give a, through which no gradient goes."""
 
     def product(self, x: A, kernel: A) -> A:
         """Multiply over the last axis."""
@@ -50,7 +65,7 @@ class Arithmetic(Protocol[A]):
     def quantize(self, quantizer: Quantizer[Any], x: A) -> A:
         """Quantize."""
 
-    def apply(self, function: Nonlinearity, q: A) -> A:
+    def apply(self, function: Function, q: A) -> A:
         """Give the function of quantized values."""
 
 
@@ -72,6 +87,12 @@ class Tensors:
 
     def multiply(self, a: Tensor, b: Tensor) -> Tensor:
         return a * b
+
+    def scale(self, a: Tensor, factor: float) -> Tensor:
+        return a * factor
+
+    def detach(self, a: Tensor) -> Tensor:
+        return keras.ops.stop_gradient(a)
 
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
         return x @ kernel
@@ -95,7 +116,7 @@ class Tensors:
     def quantize(self, quantizer: Quantizer[Any], x: Tensor) -> Tensor:
         return quantizer.quantize(x, self.training)
 
-    def apply(self, function: Nonlinearity, q: Tensor) -> Tensor:
+    def apply(self, function: Function, q: Tensor) -> Tensor:
         return function(q, self.training)
 
 
@@ -109,6 +130,12 @@ class Exact(Generic[A]):
     def __init__(self, arrays: Arrays[A]) -> None:
         self.arrays = arrays
         self.add, self.subtract, self.multiply = arrays.add, arrays.subtract, arrays.multiply
+
+    def scale(self, a: A, factor: float) -> A:
+        return self.arrays.multiply(a, self.arrays.constant(factor))
+
+    def detach(self, a: A) -> A:
+        return a
 
     def product(self, x: A, kernel: A) -> A:
         return self.arrays.einsum("...i,io->...o", x, kernel)
@@ -126,11 +153,11 @@ class Exact(Generic[A]):
         return self.arrays.concatenate(parts, axis=-1)
 
     def stack(self, steps: Sequence[A]) -> A:
-        batch, units = self.arrays.shape(steps[0])
-        return self.arrays.concatenate([self.arrays.reshape(each, (batch, 1, units)) for each in steps], axis=1)
+        batch, *rest = self.arrays.shape(steps[0])
+        return self.arrays.concatenate([self.arrays.reshape(each, (batch, 1, *rest)) for each in steps], axis=1)
 
     def quantize(self, quantizer: Quantizer[Any], x: A) -> A:
         return quantizer.exact(self.arrays, x)
 
-    def apply(self, function: Nonlinearity, q: A) -> A:
+    def apply(self, function: Function, q: A) -> A:
         return function.exact(self.arrays, q)

@@ -9,7 +9,8 @@ import keras
 from hgq2_core import ConfigError
 from hgq2_core.arguments import ActivationArg, PositiveInt, Shape
 from hgq2_layers.affine_batch_norm import AffineBatchNorm, AffineBatchNormKwargs
-from hgq2_layers.einsum_dense import Equation, QEinsumDense
+from hgq2_layers.einsum_dense import QEinsumDense
+from hgq2_layers.equation import Equation
 
 Tensor = Any
 

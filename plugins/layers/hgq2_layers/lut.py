@@ -56,7 +56,7 @@ class LUTKwargs(LayerKwargs, total=False):
 
 
 class LUTLayer(TableLayer):
-    """y_o = oq(act(sum over i of tq(f_io(iq(x_i))))); a subclass says which inputs x an output has.
+    """y_o = oq(act(sum over i of tq(f_io(iq(x_i))))); a subclass says which inputs x an output has, and which it sums.
 
     Each f_io is a small network of its own, trained, and deployed as a table. Its weights are of the size of 1: each
     sum of n products is divided by the square root of n. A bias is in the tables.
@@ -125,19 +125,35 @@ class LUTLayer(TableLayer):
         """Give the inputs of each output, exactly."""
         raise NotImplementedError
 
-    def build_parts(self, input_shape: tuple[int | None, ...], windows: tuple[int | None, ...], outputs: int) -> None:
+    def sums(self, y: Tensor) -> Tensor:
+        """Sum what the tables give, (..., inputs, outputs), over the inputs of each output."""
+        return keras.ops.sum(y, axis=-2)
+
+    def exact_sums(self, arrays: Arrays[A], y: A) -> A:
+        """Sum, exactly."""
+        return arrays.sum(y, len(arrays.shape(y)) - 2)
+
+    def build_parts(
+        self,
+        input_shape: tuple[int | None, ...],
+        windows: tuple[int | None, ...],
+        outputs: int,
+        terms: int | None = None,
+    ) -> None:
         """Add the networks, and build the quantizers; a subclass's `build` ends with it.
 
         Args:
             input_shape: batch axis included.
             windows: of `windows(x)`; the last axis has a static size.
             outputs: of each window.
+            terms: how many tables an output sums; None for one of each input of a window.
         """
         static = {axis: size for axis, size in enumerate(input_shape) if axis and size is not None}
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes=static)
         self.outputs = outputs
         self.input_quantizer.build((*windows, outputs))
         pairs = (int(windows[-1] or 0), outputs)
+        self.terms = terms or pairs[0]
         self.table.build(pairs)
         sizes = [1, *[self.hidden_units] * self.hidden_layers, 1]
         self.stages = [
@@ -145,7 +161,7 @@ class LUTLayer(TableLayer):
             for n, (before, after) in enumerate(itertools.pairwise(sizes))
         ]
         if self.output_quantizer is not None:
-            self.output_quantizer.build((*windows[:-1], outputs))
+            self.output_quantizer.build(self.compute_output_shape(input_shape))
         self.built = True
 
     def _add(self, sort: str, number: int, shape: tuple[int, ...]) -> Any:
@@ -165,13 +181,13 @@ class LUTLayer(TableLayer):
             hidden = self.hidden_activation(sums / math.sqrt(kernel.shape[-2]) + bias)
         kernel, bias = self.stages[-1]
         sums = keras.ops.einsum("...iod,iode->...ioe", hidden, kernel) + bias
-        return keras.ops.squeeze(sums, -1) / math.sqrt(kernel.shape[-2] * kernel.shape[0])
+        return keras.ops.squeeze(sums, -1) / math.sqrt(kernel.shape[-2] * self.terms)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Compute the equation above, or look up and sum."""
         training = bool(training)
         pairs = keras.ops.repeat(keras.ops.expand_dims(self.windows(inputs), -1), self.outputs, axis=-1)
-        outputs = keras.ops.sum(self.table(self.input_quantizer.quantize(pairs, training), training), axis=-2)
+        outputs = self.sums(self.table(self.input_quantizer.quantize(pairs, training), training))
         outputs = self.activation(outputs)
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
@@ -189,7 +205,7 @@ class LUTLayer(TableLayer):
         shape = arrays.shape(windows)
         pairs = arrays.broadcast(arrays.reshape(windows, (*shape, 1)), (*shape, self.outputs))
         looked_up = self.table.exact(arrays, self.input_quantizer.exact(arrays, pairs))
-        outputs = arrays.sum(looked_up, len(shape) - 1)
+        outputs = self.exact_sums(arrays, looked_up)
         if self.activation is keras.activations.relu:
             outputs = rectify(arrays, outputs)
         return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)

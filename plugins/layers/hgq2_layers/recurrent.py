@@ -23,6 +23,7 @@ from hgq2_core.arguments import (
 from hgq2_core.config.roles import resolve
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.tensors import total
+from hgq2_core.twins import copy_weights, shared_arguments
 from hgq2_layers.arithmetic import Arithmetic, Exact, Tensors
 from hgq2_layers.elementwise import ELEMENTWISE, ElementwiseArg
 from hgq2_layers.lookup_table import TableLayer
@@ -194,11 +195,7 @@ class RecurrentLayer(TableLayer):
 
     def add_step_quantizer(self, quantizer: Any, name: str) -> Quantizer[Any]:
         """Make the quantizer of a slot inside a step, where SAT_SYM is the default overflow mode."""
-        if quantizer is None:
-            default = resolve(None, "activation").config
-            if "overflow_mode" in type(default).model_fields:
-                quantizer = {"kind": default.to_dict()["kind"], "overflow_mode": "SAT_SYM"}
-        return self.add_quantizer(quantizer, "activation", name)
+        return self.add_quantizer(step_quantizer(quantizer), "activation", name)
 
     def nonlinearities(self) -> Sequence[Nonlinearity]:
         """Give the functions inside a step."""
@@ -297,6 +294,15 @@ class RecurrentLayer(TableLayer):
             self.output_quantizer.build(self._output_shape(shape))
         self.built = True
 
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:
+        """Take over the arguments; what masked steps give has no meaning without masks."""
+        return cls(**{**shared_arguments(layer, cls, ("zero_output_for_mask",)), **arguments})
+
+    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+        """Take over the weights, which are those of Keras' cell."""
+        copy_weights(layer.cell, self)
+
     def _output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         batch, steps, _ = input_shape
         return (batch, steps, self.units) if self.return_sequences else (batch, self.units)
@@ -367,3 +373,12 @@ class RecurrentLayer(TableLayer):
         if "bias" in bits:
             step = step + total(bits["bias"])
         return parallel * (products + step + sum(function.ebops() for function in self.nonlinearities()))
+
+
+def step_quantizer(quantizer: Any) -> Any:
+    """Give what a slot inside a step takes: where nothing is said, the default of activations, with SAT_SYM."""
+    if quantizer is None:
+        default = resolve(None, "activation").config
+        if "overflow_mode" in type(default).model_fields:
+            return {"kind": default.to_dict()["kind"], "overflow_mode": "SAT_SYM"}
+    return quantizer

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
-from hgq2_core import KerasAdapter
+from hgq2_core import KerasAdapter, ebops
 from hgq2_core.adapters import exact
 from hgq2_core.exact.arrays import Arrays
 
@@ -16,6 +17,17 @@ A = TypeVar("A")
 
 class BidirectionalAdapter(KerasAdapter):
     """One layer from the beginning, one from the end; what they cost, they count themselves."""
+
+    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+        """Give both."""
+        return layer.forward_layer, layer.backward_layer
+
+    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+        """Wrap both."""
+        forward, backward = inside
+        return keras.layers.Bidirectional(
+            forward, merge_mode=layer.merge_mode, backward_layer=backward, name=layer.name, trainable=layer.trainable
+        )
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> Any:
         """Run both, turn the second's steps round, and merge them."""
@@ -41,7 +53,21 @@ def _merged(arrays: Arrays[A], mode: str, first: A, last: A) -> A:
 
 
 class TimeDistributedAdapter(KerasAdapter):
-    """One layer at every step of a sequence."""
+    """One layer at every step of a sequence, each a circuit of its own."""
+
+    def ebops(self, layer: keras.layers.Layer) -> float:
+        """Give the cost of all steps but the one that the layer inside counts itself."""
+        steps = layer.get_build_config()["input_shape"][1] if layer.built else 1
+        return (steps - 1) * ebops(layer.layer) if steps else 0.0
+
+    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+        """Give it."""
+        return (layer.layer,)
+
+    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+        """Wrap it."""
+        (inner,) = inside
+        return keras.layers.TimeDistributed(inner, name=layer.name, trainable=layer.trainable)
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Apply it to each step."""

@@ -35,4 +35,19 @@ EXAMPLES = {
         ),
         ({"units": 2, "hidden_layers": 0, "input_quantizer": NARROW, "table_quantizer": PAIRS}, (3,)),
     ],
+    "layers.einsum_dense_lut": [
+        ({"equation": "abc,cd->abd", "output_shape": [None, 2], "activation": "relu", "hidden_units": 3}, (2, 3)),
+        (
+            {
+                "equation": "abc,cbd->adb",
+                "output_shape": [2, 2],
+                "hidden_layers": 0,
+                "input_quantizer": NARROW,
+                "table_quantizer": PAIRS,
+                "output_quantizer": "kif",
+            },
+            (2, 3),
+        ),
+        ({"equation": "...b,bc->...c", "output_shape": 2, "table_quantizer": PAIRS}, (3,)),
+    ],
 }

@@ -6,6 +6,15 @@ EXAMPLES = {
         ({"units": 2, "reset_after": False, "return_sequences": True, "output_quantizer": "kif"}, (2, 2)),
         ({"units": 2, "activation": "relu", "recurrent_activation": "hard_sigmoid", "use_bias": False}, (3, 2)),
     ],
+    "layers.integrate_and_fire": [
+        ({}, (3, 2)),
+        ({"threshold": 0.5, "reset_mechanism": "zero", "surrogate": "arctan", "return_sequences": False}, (3, 2)),
+        ({"go_backwards": True, "membrane_quantizer": {"kind": "kif", "overflow_mode": "WRAP"}}, (2, 2, 2)),
+    ],
+    "layers.leaky_integrate_and_fire": [
+        ({"beta": 0.5}, (3, 2)),
+        ({"beta": 0.875, "reset_mechanism": "zero", "threshold": 0.75, "slope": 4.0}, (3, 2)),
+    ],
     "layers.lstm": [
         ({"units": 2}, (2, 2)),
         ({"units": 2, "recurrent_activation": "hard_sigmoid", "return_sequences": True, "use_bias": False}, (2, 2)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,15 +55,24 @@ def number(value: float) -> Tensor:
     return torch.tensor(value)
 
 
-def power(n: Tensor, dtype: torch.dtype) -> Tensor:
-    """2^n for n rounded half to even, in memory of its own; n within the exponents of normal numbers.
+def rounded(n: Tensor, dtype: torch.dtype) -> Tensor:
+    """Rounded half to even, in memory of its own."""
+    return (n if n.dtype is dtype else n.to(dtype)).round()
+
+
+def power_(n: Tensor) -> Tensor:
+    """2^n in the memory of n, which holds integers within the exponents of normal numbers.
 
     The integer is brought into the low bits, and a shift moves it into the exponent field.
     """
-    layout = LAYOUTS[dtype]
-    n = (n if n.dtype is dtype else n.to(dtype)).round().add_(layout.magic)
-    n.view(layout.integer).bitwise_left_shift_(layout.mantissa_bits)
+    layout = LAYOUTS[n.dtype]
+    n.add_(layout.magic).view(layout.integer).bitwise_left_shift_(layout.mantissa_bits)
     return n
+
+
+def power(n: Tensor, dtype: torch.dtype) -> Tensor:
+    """2^n for n rounded half to even, in memory of its own."""
+    return power_(rounded(n, dtype))
 
 
 def power_below(x: Tensor) -> Tensor:
@@ -132,13 +141,11 @@ class Format(NamedTuple):
     Args:
         k: 1 or 0; a number where all elements agree.
         scale: 2^f.
-        step: 2^-f.
         width: 2^(i + f).
     """
 
     k: Tensor | float
     scale: Tensor
-    step: Tensor
     width: Tensor
 
     @property
@@ -147,12 +154,28 @@ class Format(NamedTuple):
         return self.width * (1.0 + self.k) > 1.0
 
 
-def make_format(k: Tensor | float, i: Tensor, fraction: Tensor, by_width: bool, dtype: torch.dtype) -> Format:
-    """The format (k, i, f), or (k, i, b - i) where `by_width`; i and the fraction are used rounded half to even."""
-    first, second = power(i, dtype), power(fraction, dtype)
+def make_format(k: Tensor | float, i: Tensor, fraction: Tensor, by_width: bool) -> Format:
+    """The format (k, i, f), or (k, i, b - i) where `by_width`, in the memory of i and the fraction, both `rounded`."""
+    first, second = power_(i), power_(fraction)
     # Of powers of two, products and quotients are exact.
-    scale, width = (second / first, second) if by_width else (second, first * second)
-    return Format(k, scale, scale.reciprocal(), width)
+    if by_width:
+        return Format(k, _into(first, torch.div, second, first), second)
+    return Format(k, second, _into(first, torch.mul, first, second))
+
+
+def step_and_width(i: Tensor, fraction: Tensor, by_width: bool) -> tuple[Tensor, Tensor]:
+    """2^-f and 2^(i + f), likewise."""
+    first, second = power_(i), power_(fraction)
+    if by_width:
+        return _into(first, torch.div, first, second), second
+    width = _into(first, torch.mul, first, second)
+    return second.reciprocal_(), width
+
+
+def _into(memory: Tensor, operation: Any, a: Tensor, b: Tensor) -> Tensor:
+    """The result in the memory of an operand, if it fits there."""
+    result: Tensor = operation(a, b, out=memory if a.shape == b.shape else None)
+    return result
 
 
 def _stochastic(x: Tensor, scale: Tensor, u: Tensor) -> Tensor:
@@ -174,19 +197,26 @@ def to_integers(x: Tensor, scale: Tensor, round_mode: str, u: Tensor | None = No
     return to_integer(x, scale.mul_(TWO) if doubled else scale)
 
 
-def highest_integer(width: Tensor) -> Tensor:
+def on_grid(x: Tensor, scale: Tensor, round_mode: str, u: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The same integers, and the step 2^-f in the memory of the scale."""
+    q = to_integers(x, scale, round_mode, u)
+    step = scale.reciprocal_()
+    return q, step.mul_(TWO) if u is None and _ROUNDING[round_mode].doubled else step
+
+
+def highest_integer(width: Tensor, out: Tensor | None = None) -> Tensor:
     """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
-    return (width * LAYOUTS[width.dtype].below_one).floor_()
+    return torch.mul(width, LAYOUTS[width.dtype].below_one, out=out).floor_()
 
 
 def wrap(x: Tensor, fmt: Format, round_mode: str, overflow_mode: str) -> Tensor:
     """Round and wrap; every step but the rounding is exact."""
-    k, alive = fmt.k, fmt.alive
-    modulus = fmt.width * fmt.step * (1.0 + k)
+    k, alive, step = fmt.k, fmt.alive, fmt.scale.reciprocal()
+    modulus = fmt.width * step * (1.0 + k)
     turns = (x / (2.0 * modulus)).trunc_()
     # Where the quotient overflows, x is a multiple of the modulus; infinities have become NaN.
     near = torch.addcmul(x, turns, 2.0 * modulus, value=-1.0).nan_to_num_(nan=math.nan, posinf=0.0, neginf=0.0)
-    q = to_integers(near, fmt.scale * alive, round_mode).mul_(fmt.step)
+    q = to_integers(near, fmt.scale * alive, round_mode).mul_(step)
     quotient = q / modulus
     turns = quotient.floor()
     turns += k * (quotient.sub_(turns) >= 0.5)
@@ -197,4 +227,4 @@ def wrap(x: Tensor, fmt: Format, round_mode: str, overflow_mode: str) -> Tensor:
     # and reads that dropped bit before rounding.
     dropped = (near / modulus).floor_().remainder_(2.0) == 1.0
     inverted = ((wrapped != q) | (near != x)) & (dropped != (wrapped < 0)) & alive
-    return torch.where(inverted, -fmt.step - wrapped, wrapped)
+    return torch.where(inverted, -step - wrapped, wrapped)

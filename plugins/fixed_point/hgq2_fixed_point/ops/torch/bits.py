@@ -27,14 +27,15 @@ def clipped_bits(v: Tensor, offset: Tensor | float = 0.0) -> Tensor:
 
 
 def counted(i: Tensor, fraction: Tensor, by_width: bool, offset: float) -> Tensor:
-    """The bits that the cost counts, where they are not negative."""
-    bits = fraction.round() if by_width else fraction.round() + i.round()
-    return bits.add_(offset) if offset else bits
+    """The bits that the cost counts, of integers, in memory of their own."""
+    bits = fraction if by_width else fraction + i
+    bits = bits + offset if offset else bits
+    return torch.relu(bits) if bits is fraction else bits.relu_()
 
 
 def count_gradient(grad: Tensor, bits: Tensor) -> Tensor:
-    """The gradient of max(0, bits), in the memory of the bits."""
-    return bits.relu_().sign_().mul_(grad)
+    """The gradient of max(0, bits) for whole bits, in their memory."""
+    return bits.clamp_(0.0, 1.0).mul_(grad)
 
 
 def paid_by(i: Tensor, fraction: Tensor, regularizers: tuple[float, float]) -> Tensor:

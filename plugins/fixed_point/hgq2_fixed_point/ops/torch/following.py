@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...modes import RoundMode
 from ...stochastic import Seed, draw
-from .arithmetic import NOTHING, highest_integer, number, power, power_below, to_integers
+from .arithmetic import NOTHING, highest_integer, number, on_grid, power, power_below
 from .bits import count_gradient, paid_by
 from .gradients import ln2, plus, plus_everywhere, split_at_range, sum_to
 from .operands import as_tensor, as_values
@@ -52,8 +52,7 @@ class _QuantizeFollowing(torch.autograd.Function):
             scale = width / power(i, x.dtype)
         elif by_width:
             scale = width / _near_range(x, width, bounds)
-        step = scale.reciprocal()
-        q = to_integers(x, scale if by_width else scale.clone(), round_mode, u)
+        q, step = on_grid(x, scale if by_width else scale.clone(), round_mode, u)
         bits = fraction.to(x.dtype).round() if by_width else _counted(q, fraction, signed, axes, bounds)
         q.mul_(step)
         # Smaller i hold what they round; at its upper bound, i holds what fits, and that is the range.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...modes import OverflowMode, RoundMode, check_modes
 from ...stochastic import Seed, draw, training_seed
-from .arithmetic import ONE, highest_integer, make_format, to_integers, wrap
+from .arithmetic import ONE, highest_integer, make_format, on_grid, rounded, step_and_width, wrap
 from .bits import count_gradient, counted, paid_by
 from .gradients import ln2, plus, plus_everywhere, split_at_range, sum_to
 from .operands import SIGNED, as_sign, as_tensor, as_values
@@ -47,25 +47,28 @@ class _Quantize(torch.autograd.Function):
         ctx.k, ctx.by_width, ctx.symmetric = k, by_width, overflow_mode == "SAT_SYM"
         ctx.wraps = overflow_mode in ("WRAP", "WRAP_SM")
         ctx.shapes = x.shape, i.shape, fraction.shape
-        bits = counted(i, fraction, by_width, offset).relu_()
         paid = paid_by(i, fraction, regularizers)
-        fmt = make_format(k, i, fraction, by_width, x.dtype)
+        whole = rounded(i, x.dtype), rounded(fraction, x.dtype)
+        bits = counted(*whole, by_width, offset).to(fraction.dtype)
+        fmt = make_format(k, *whole, by_width)
         if ctx.wraps:
             if training:
-                q = to_integers(x, fmt.scale, round_mode, u).mul_(fmt.step * fmt.alive)
+                q, step = on_grid(x, fmt.scale, round_mode, u)
+                q.mul_(step * fmt.alive)
             else:
                 q = wrap(x, fmt, round_mode, overflow_mode)
             if ctx.needs_input_grad[3]:
                 ctx.save_for_backward(x, q, i, fraction)
             return q, bits, paid
-        highest = highest_integer(fmt.width)
-        lowest = _negated(highest if ctx.symmetric else fmt.width.floor(), k)
-        q = to_integers(x, fmt.scale, round_mode, u)
+        full = None if ctx.symmetric else fmt.width.floor()
+        highest = highest_integer(fmt.width, out=fmt.width)
+        lowest = _negated(highest if full is None else full, k)
+        q, step = on_grid(x, fmt.scale, round_mode, u)
         if overflow_mode == "SAT_ZERO":
             q.masked_fill_((q < lowest) | (q > highest), 0.0)
         else:
             q.clamp_(lowest, highest)
-        q.mul_(fmt.step)
+        q.mul_(step)
         if any(ctx.needs_input_grad):
             # What is as large as a weight is one of its own variables, but for q.
             ctx.save_for_backward(x, q, i, fraction)
@@ -77,7 +80,13 @@ class _Quantize(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         x_shape, i_shape, fraction_shape = ctx.shapes
         needs_x, _, needs_i, needs_fraction, *_ = ctx.needs_input_grad
-        grad_x = grad_i = grad_fraction = None
+        grad_x = grad_i = grad_fraction = for_bits = None
+        counts = grad_bits is not None and needs_fraction
+        if counts or not (grad is None or ctx.wraps):
+            x, _, i, fraction = ctx.saved_tensors
+            whole = rounded(i, x.dtype), rounded(fraction, x.dtype)
+        if counts:
+            for_bits = count_gradient(grad_bits, counted(*whole, ctx.by_width, ctx.offset))
         if grad is None:
             pass
         elif ctx.wraps:
@@ -86,14 +95,12 @@ class _Quantize(torch.autograd.Function):
                 x, q, _, _ = ctx.saved_tensors
                 grad_fraction = sum_to((x - q).mul_(grad), fraction_shape).mul_(ctx.ln2)
         else:
-            grad_x, d_i, d_f = _saturating_gradients(ctx, grad, needs_i or needs_fraction)
+            grad_x, d_i, d_f = _saturating_gradients(ctx, grad, whole, needs_i or needs_fraction)
             if needs_i:
                 grad_i = sum_to(d_i.sub_(d_f) if ctx.by_width else d_i, i_shape).mul_(ctx.ln2)
             if needs_fraction:
                 grad_fraction = sum_to(d_f, fraction_shape).mul_(ctx.ln2)
-        if grad_bits is not None and needs_fraction:
-            _, _, i, fraction = ctx.saved_tensors
-            for_bits = count_gradient(grad_bits, counted(i, fraction, ctx.by_width, ctx.offset))
+        if for_bits is not None:
             grad_fraction = plus(grad_fraction, sum_to(for_bits, fraction_shape))
             if needs_i and not (ctx.by_width or ctx.wraps):
                 grad_i = plus(grad_i, sum_to(for_bits, i_shape))
@@ -105,10 +112,12 @@ class _Quantize(torch.autograd.Function):
         return grad_x, None, grad_i, grad_fraction, None, None, None, None, None, None, None, None
 
 
-def _saturating_gradients(ctx: Any, grad: Tensor, bits_too: bool) -> tuple[Tensor, Any, Any]:
-    """The gradients for x, i and f, the latter two in units of ln 2, of the shape of the bits."""
-    x, q, i, fraction = ctx.saved_tensors
-    _, _, step, width = make_format(ctx.k, i, fraction, ctx.by_width, x.dtype)
+def _saturating_gradients(
+    ctx: Any, grad: Tensor, whole: tuple[Tensor, Tensor], bits_too: bool
+) -> tuple[Tensor, Any, Any]:
+    """The gradients for x, i and f, those two in units of ln 2 and of the shape of the bits; overwrites whole bits."""
+    x, q, _, _ = ctx.saved_tensors
+    step, width = step_and_width(*whole, ctx.by_width)
     highest = highest_integer(width).mul_(step)
     # Pruned formats take max(i, -f) for i, so that they keep a gradient.
     top = torch.maximum(width, ONE, out=width).mul_(step)
@@ -119,11 +128,12 @@ def _saturating_gradients(ctx: Any, grad: Tensor, bits_too: bool) -> tuple[Tenso
     # Sums first, so that what remains is done on the few elements of the bits.
     beyond = sum_to(outside, top.shape)
     if ctx.symmetric and ctx.k is SIGNED:
-        d_f = sum_to(torch.sub(x, q, out=side).mul_(grad_x), top.shape).addcmul_(beyond, step)
-        return grad_x, top.mul_(beyond), d_f
-    above = sum_to(side.clamp_(min=0.0).mul_(outside), top.shape)
-    beyond = above - (above - beyond) * ctx.k
-    d_f = sum_to((x - q).mul_(grad_x), top.shape).addcmul_(beyond if ctx.symmetric else above, step)
+        limited, free = beyond, side
+    else:
+        above, free = sum_to(side.clamp_(min=0.0).mul_(outside), top.shape), None
+        beyond = beyond if ctx.k is SIGNED else above - (above - beyond) * ctx.k
+        limited = beyond if ctx.symmetric else above
+    d_f = sum_to(torch.sub(x, q, out=free).mul_(grad_x), top.shape).addcmul_(limited, step)
     return grad_x, top.mul_(beyond), d_f
 
 

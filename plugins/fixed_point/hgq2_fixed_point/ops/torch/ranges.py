@@ -12,11 +12,29 @@ from .arithmetic import LAYOUTS, NOTHING, ONE, exponent, power, to_integers
 from .operands import as_tensor, as_values
 
 NONE = torch.tensor(-math.inf)
+LANES = 32
+"""Of how many columns torch takes extremes at once; any that are left over cost it ten times as much."""
+FEW = 4096
+"""Values below which that does not matter."""
 
 
 def extremes(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """The least and the largest along axes, which are kept."""
-    return (x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)) if axes else (x, x)
+    if not axes:
+        return x, x
+    kept = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
+    columns = math.prod(kept)
+    together = LANES // math.gcd(columns, LANES) if columns > 1 and axes == tuple(range(len(axes))) else 1
+    if together == 1 or x.numel() < max(FEW, together * columns) or not x.is_contiguous():
+        return x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)
+    # Several rows side by side; what is left over is taken alone.
+    rows = x.view(-1, columns)
+    spare = len(rows) % together
+    wide = rows[: len(rows) - spare].view(-1, together, columns)
+    low, high = wide.amin(0).amin(0), wide.amax(0).amax(0)
+    if spare:
+        low, high = torch.minimum(low, rows[-spare:].amin(0)), torch.maximum(high, rows[-spare:].amax(0))
+    return low.view(kept), high.view(kept)
 
 
 def integer_bits(low: Tensor, high: Tensor, f: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...modes import RoundMode, check_modes
 from ...stochastic import Seed, draw
-from .arithmetic import NOTHING, number, power, to_integers
+from .arithmetic import NOTHING, number, on_grid, power, to_integers
 from .bits import count_gradient, paid_by
 from .gradients import ln2, plus, plus_everywhere, sum_to
 from .operands import as_tensor, as_values
@@ -39,9 +39,7 @@ class _QuantizeTracking(torch.autograd.Function):
         ctx.shape, ctx.regularizer, ctx.ln2 = f.shape, regularizer, ln2(gradient_scale)
         paid = paid_by(f, f, (0.0, regularizer))
         f = f.round()
-        scale = power(f, x.dtype)
-        step = scale.reciprocal()
-        q = to_integers(x, scale, round_mode, u)
+        q, step = on_grid(x, power(f, x.dtype), round_mode, u)
         low, high = extremes(q, axes)
         i = torch.maximum(i - number(decay), integer_bits(low, high, f)).clamp_(*bounds).to(torch.float32)
         k = torch.maximum(k, (low < NOTHING).to(torch.float32))

@@ -1,0 +1,44 @@
+"""A run that is killed and gone on with ends as an undisturbed one, on every backend; more of it on torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from training_runs import config, everything
+
+from hgq2_core import pace, training_run
+from hgq2_core.runs import load_checkpoint
+from hgq2_core.training_run import resume, train
+
+pytestmark = pytest.mark.backends
+
+
+class Kill(keras.callbacks.Callback):
+    """Stops everything after the first batch of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.at = epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.epoch == self.at:
+            raise KeyboardInterrupt
+
+
+def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(config(epochs=4), tmp_path / "undisturbed")
+    with monkeypatch.context() as patch:
+        patch.setattr(pace, "SHARE", 1.0)  # every epoch is written
+        patch.setattr(training_run, "_keep", lambda *arguments: None)  # and a killed process writes nothing more
+        with pytest.raises(KeyboardInterrupt):
+            train(config(epochs=4), tmp_path / "run", callbacks=[Kill(2)])
+    assert load_checkpoint(tmp_path / "run").epoch == 2
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    resume(tmp_path / "run")
+    assert everything(tmp_path / "run") == everything(tmp_path / "undisturbed")
