@@ -54,8 +54,11 @@ lint: $(STAMP) ## Check style, types and the dependency rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Time a training step against plain Keras (BENCH="--hgq2-python PATH": also hgq2 0.2.0)
-	$(BIN)/python benchmarks/step.py $(BENCH)
+bench: bench-step bench-quantizer bench-attention ## Time all benchmarks on torch (BENCH="--hgq2-python PATH": also hgq2 0.2.0)
+
+# One of them; quantizer and attention also take BENCH="--backend jax".
+bench-%: $(STAMP)
+	$(BIN)/python benchmarks/$*.py $(BENCH)
 
 clean: ## Remove .venv, caches and build output
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist plugins/*/dist

@@ -304,8 +304,7 @@ def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Ste
 
 
 def _twin(layer: keras.layers.Layer, path: str) -> str | None:
-    kind = _keras_kind(layer)
-    name = "" if kind is None else snake(kind.removeprefix(KERAS))
+    name = "" if _keras_kind(layer) is None else snake(type(layer).__name__)
     known = {each.partition(".")[2] for each in registry().names("layers") if not each.startswith(KERAS)}
     if name not in known and adapter_of(layer) is None:
         # PReLU is prelu, and Conv1DTranspose conv1d_transpose.
@@ -320,8 +319,10 @@ def _adapter(layer: keras.layers.Layer) -> KerasAdapter:
 
 
 def _keras_kind(layer: keras.layers.Layer) -> str | None:
-    name = type(layer).__name__
-    return f"{KERAS}{name}" if type(layer) is getattr(keras.layers, name, None) else None
+    # Some are offered under another name than their own: GroupedQueryAttention as GroupQueryAttention.
+    names = (type(layer).__name__, *vars(keras.layers))
+    name = next((name for name in names if getattr(keras.layers, name, None) is type(layer)), None)
+    return None if name is None else f"{KERAS}{name}"
 
 
 def _check_use(rules: list[Rule], steps: list[Step]) -> None:
