@@ -319,10 +319,10 @@ def _adapter(layer: keras.layers.Layer) -> KerasAdapter:
 
 
 def _keras_kind(layer: keras.layers.Layer) -> str | None:
-    # Some are offered under another name than their own: GroupedQueryAttention as GroupQueryAttention.
-    names = (type(layer).__name__, *vars(keras.layers))
-    name = next((name for name in names if getattr(keras.layers, name, None) is type(layer)), None)
-    return None if name is None else f"{KERAS}{name}"
+    cls = type(layer)
+    # A few are public under another name than their own, such as GroupQueryAttention.
+    names = (cls.__name__, *vars(keras.layers))
+    return next((f"{KERAS}{name}" for name in names if getattr(keras.layers, name, None) is cls), None)
 
 
 def _check_use(rules: list[Rule], steps: list[Step]) -> None:

@@ -500,6 +500,7 @@ def attention_model():
     keras.utils.set_random_seed(9)
     inputs = keras.Input((6, 8))
     x = layers.Add(name="sum")([inputs, layers.MultiHeadAttention(2, 4, name="attention")(inputs, inputs)])
+    x = layers.GroupQueryAttention(4, 4, 2, use_bias=False, name="grouped")(x, x)
     return keras.Model(inputs, layers.GlobalAveragePooling1D(name="mean")(x))
 
 
@@ -540,6 +541,12 @@ def attention_model():
                 "attention/softmax": "attention.softmax",
                 "attention/attention_output": "Projection",
                 "sum": "layers.add",
+                "grouped": "attention.grouped_query_attention",
+                "grouped/query": "Projection",
+                "grouped/key": "Projection",
+                "grouped/value": "Projection",
+                "grouped/softmax": "attention.softmax",
+                "grouped/attention_output": "Projection",
                 "mean": "layers.global_average_pooling1d",
             },
         ),
