@@ -325,7 +325,7 @@ def test_a_model_without_a_graph_is_refused():
 
 def test_operations_are_refused():
     inputs = keras.Input((4,))
-    with pytest.raises(ConfigError, match="multiply: Multiply is an operation on tensors"):
+    with pytest.raises(ConfigError, match="Multiply is an operation on tensors"):
         quantize_model(keras.Model(inputs, layers.Dense(3)(inputs) * 2.0))
 
 
