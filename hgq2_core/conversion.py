@@ -103,21 +103,44 @@ class Absorbed(Step):
         """Leave the weights to the layer in front."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wrapped(Step):
+    """TimeDistributed or Bidirectional, around what becomes of the layer inside.
+
+    Args:
+        inside: what becomes of it; of the one forwards, where there are two.
+    """
+
+    inside: Step
+
+    def make(self) -> keras.layers.Layer:
+        """Make the wrapper around the new layers."""
+        words = ("layer", "backward_layer")
+        made = (replace(self.inside, layer=old).make() for old in _wrapped(self.layer))
+        return type(self.layer)(**{**self.layer.get_config(), **dict(zip(words, made, strict=False))})
+
+    def copy_weights(self, made: keras.layers.Layer) -> None:
+        """Give the layers inside their weights."""
+        for old, new in zip(_wrapped(self.layer), _wrapped(made), strict=True):
+            replace(self.inside, layer=old).copy_weights(new)
+
+
 def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BITS) -> keras.Model:
     """Convert a plain Keras model: the same graph and weights, of quantized layers.
 
     A layer becomes what the first rule that matches says; without a rule, the kind that has its name: `keras.Dense`
     becomes `dense`. A kind that takes in the layer behind, as `dense_batch_norm` takes in the normalization, stands for
-    both. Layers that an adapter makes exact, and those that are quantized already, stay. Scopes of
-    `hgq2_core.defaults` come before `bits`. Next comes `calibrate`; or training, then `calibrate`.
+    both. Layers that an adapter makes exact, and those that are quantized already, stay; TimeDistributed and
+    Bidirectional are converted inside. Scopes of `hgq2_core.defaults` come before `bits`. Next come `fit_ranges` and
+    `calibrate`, with training between them or not.
 
     Args:
         model: functional or sequential, built; nested models are converted inside. It is not changed.
         rules: mappings of `match` (a glob of names, or a class such as `keras.Dense`), `kind`, and arguments of the new
             layer; or a mapping from `match` to the rest.
         bits: first width of everything, the sign counted, where neither a rule nor a scope says otherwise. Weights then
-            have one format per channel and activations one per tensor, whose ranges follow the values, so that nothing
-            saturates. None for the defaults of the roles, which are meant for training.
+            have one format per channel and activations one per tensor, whose ranges follow the values; tables and the
+            states of recurrent layers are fitted. None for the defaults of the roles, which are meant for training.
 
     Returns:
         The new model, not compiled.
@@ -161,8 +184,9 @@ def _formats(bits: int | None) -> dict[str, Any]:
     formats: dict[Role, dict[str, Any]] = {
         "weight": {**followed, "granularity": "channel"},
         "bias": followed,
-        "table": followed,
-        "activation": {**followed, "granularity": "tensor"},
+        # Some tables must saturate, as do the states of recurrent layers: those are fitted.
+        "table": {"kind": "fixed_point.kbi", "b": bits - 1, "fit_to": {}},
+        "activation": {**followed, "granularity": "tensor", "fit_to": {}},
     }
     return {role: entry for role, entry in formats.items() if scoped(role) is None}
 
@@ -203,7 +227,16 @@ def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
         adapter.check(layer)
     except ExactnessError as error:
         raise _unsupported(layer, path) from error
+    if wrapped := _wrapped(layer):
+        inside = _step(wrapped[0], f"{path}/{wrapped[0].name}", rules)
+        return Wrapped(layer, path, rule=inside.rule, inside=inside)
     return Step(layer, path)
+
+
+def _wrapped(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    if isinstance(layer, keras.layers.Bidirectional):
+        return [layer.forward_layer, layer.backward_layer]
+    return [layer.layer] if isinstance(layer, keras.layers.Wrapper) else []
 
 
 def _absorb(model: keras.Model, steps: dict[int, Step]) -> dict[int, Step]:

@@ -23,6 +23,7 @@ from hgq2_core.arguments import (
 from hgq2_core.config.roles import resolve
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.tensors import total
+from hgq2_core.twins import copy_weights, shared_arguments
 from hgq2_layers.arithmetic import Arithmetic, Exact, ScannedTensors, Tensors
 from hgq2_layers.elementwise import ELEMENTWISE, ElementwiseArg
 from hgq2_layers.lookup_table import TableLayer
@@ -192,6 +193,15 @@ class RecurrentLayer(TableLayer):
         self.output_quantizer = None
         if output_quantizer is not None:
             self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:
+        """Take over the arguments; what Keras does with a mask has no meaning where none is taken."""
+        return cls(**{**shared_arguments(layer, cls, {"zero_output_for_mask"}), **arguments})
+
+    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+        """Take over the weights, which Keras keeps in a cell."""
+        copy_weights(layer.cell, self)
 
     def add_step_quantizer(self, quantizer: Any, name: str) -> Quantizer[Any]:
         """Make the quantizer of a slot inside a step, where SAT_SYM is the default overflow mode."""
