@@ -36,13 +36,17 @@ $(VENV)/.backends: $(STAMP) requirements-backends.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-backends.txt
 	touch $@
 
-# Each backend in processes of its own; a test that only torch can do says so where it is skipped.
+# Each backend in processes of its own. Marked `once`: what asks nothing of the backend. A test that only torch can do says
+# so where it is skipped.
 BACKEND_TESTS := $(wildcard tests/fixed_point tests/minifloat tests/layers tests/attention tests/contract \
-	tests/end_to_end/test_backends.py tests/core/test_optimizer.py tests/core/test_doctor.py)
+	tests/end_to_end/test_backends.py tests/core/test_optimizer.py tests/core/test_doctor.py tests/core/test_resuming.py)
+
+ON_BACKENDS := -m pytest -n 2 -m "(not slow or backends) and not once" $(BACKEND_TESTS)
 
 test-backends: $(VENV)/.backends ## Run the numeric, layer, contract and end-to-end tests on jax and tensorflow
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 -m "not slow or backends" $(BACKEND_TESTS)
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 -m "not slow or backends" $(BACKEND_TESTS)
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -m "slow and backends" tests/end_to_end/test_backends.py
+	KERAS_BACKEND=jax $(BIN)/python $(ON_BACKENDS)
+	KERAS_BACKEND=tensorflow $(BIN)/python $(ON_BACKENDS)
 
 lint: $(STAMP) ## Check style, types and the dependency rule
 	$(BIN)/ruff check .
@@ -50,8 +54,11 @@ lint: $(STAMP) ## Check style, types and the dependency rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## Time a training step against plain Keras (BENCH="--hgq2-python PATH": also hgq2 0.2.0)
-	$(BIN)/python benchmarks/step.py $(BENCH)
+bench: bench-step bench-quantizer bench-attention ## Time all benchmarks on torch (BENCH="--hgq2-python PATH": also hgq2 0.2.0)
+
+# One of them; quantizer and attention also take BENCH="--backend jax".
+bench-%: $(STAMP)
+	$(BIN)/python benchmarks/$*.py $(BENCH)
 
 clean: ## Remove .venv, caches and build output
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist plugins/*/dist

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import keras
@@ -23,6 +23,23 @@ class KerasAdapter:
 
     def check(self, layer: keras.layers.Layer) -> None:
         """Raise ExactnessError where this layer's arguments leave exact arithmetic."""
+
+    def instead(self, layer: keras.layers.Layer) -> str | None:
+        """Give the kind that `hgq2_core.quantize_model` makes of a layer that `check` refuses, if there is one."""
+        return None
+
+    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+        """Give the layers that such a layer is wrapped around, which `hgq2_core.quantize_model` converts."""
+        return ()
+
+    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+        """Make such a layer anew, around others.
+
+        Args:
+            layer: a layer with anything inside.
+            inside: what takes the places of what `inside` gives.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no around().")
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """State the layer's inference arithmetic.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -10,15 +12,18 @@ from typing import Annotated, Any
 import keras
 from pydantic import Field
 
-from hgq2_core.adapters import adapter_of
+from hgq2_core.adapters import KerasAdapter, adapter_of
+from hgq2_core.arguments import ACTIVATIONS, EXACT_ACTIVATIONS
 from hgq2_core.config.keras_names import snake
 from hgq2_core.config.quantizer import Role
 from hgq2_core.config.roles import defaults, scoped
+from hgq2_core.config.signature import parameters
 from hgq2_core.config.strict import Strict, below, explained, findings
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
 from hgq2_core.graph import chained, graph_is_known
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
+from hgq2_core.separation import separated
 from hgq2_core.twins import copy_weights
 
 KERAS = "keras."
@@ -92,6 +97,26 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Around(Step):
+    """A wrapper, whose layers inside become others.
+
+    Args:
+        inside: what becomes of them.
+    """
+
+    inside: tuple[Step, ...] = ()
+
+    def make(self) -> keras.layers.Layer:
+        """Make such a wrapper around the new layers."""
+        return _adapter(self.layer).around(self.layer, [step.make() for step in self.inside])
+
+    def copy_weights(self, made: keras.layers.Layer) -> None:
+        """Give each layer inside its weights."""
+        for step, layer in zip(self.inside, _adapter(made).inside(made), strict=True):
+            step.copy_weights(layer)
+
+
+@dataclass(frozen=True)
 class Absorbed(Step):
     """A layer that the one in front of it takes in; what it leaves in the graph hands its input on."""
 
@@ -103,44 +128,22 @@ class Absorbed(Step):
         """Leave the weights to the layer in front."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wrapped(Step):
-    """TimeDistributed or Bidirectional, around what becomes of the layer inside.
-
-    Args:
-        inside: what becomes of it; of the one forwards, where there are two.
-    """
-
-    inside: Step
-
-    def make(self) -> keras.layers.Layer:
-        """Make the wrapper around the new layers."""
-        words = ("layer", "backward_layer")
-        made = (replace(self.inside, layer=old).make() for old in _wrapped(self.layer))
-        return type(self.layer)(**{**self.layer.get_config(), **dict(zip(words, made, strict=False))})
-
-    def copy_weights(self, made: keras.layers.Layer) -> None:
-        """Give the layers inside their weights."""
-        for old, new in zip(_wrapped(self.layer), _wrapped(made), strict=True):
-            replace(self.inside, layer=old).copy_weights(new)
-
-
 def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BITS) -> keras.Model:
     """Convert a plain Keras model: the same graph and weights, of quantized layers.
 
     A layer becomes what the first rule that matches says; without a rule, the kind that has its name: `keras.Dense`
     becomes `dense`. A kind that takes in the layer behind, as `dense_batch_norm` takes in the normalization, stands for
-    both. Layers that an adapter makes exact, and those that are quantized already, stay; TimeDistributed and
-    Bidirectional are converted inside. Scopes of `hgq2_core.defaults` come before `bits`. Next come `fit_ranges` and
-    `calibrate`, with training between them or not.
+    both. An activation inside a layer that needs a table, such as `tanh`, becomes a layer behind it, named after it
+    with `_activation`. Layers that an adapter makes exact, and those that are quantized already, stay. Scopes of
+    `hgq2_core.defaults` come before `bits`. Next come `fit_ranges` and `calibrate`, with training in between or not.
 
     Args:
         model: functional or sequential, built; nested models are converted inside. It is not changed.
         rules: mappings of `match` (a glob of names, or a class such as `keras.Dense`), `kind`, and arguments of the new
             layer; or a mapping from `match` to the rest.
         bits: first width of everything, the sign counted, where neither a rule nor a scope says otherwise. Weights then
-            have one format per channel and activations one per tensor, whose ranges follow the values; tables and the
-            states of recurrent layers are fitted. None for the defaults of the roles, which are meant for training.
+            have one format per channel and activations one per tensor, whose ranges follow the values; recurrent
+            states saturate, and are fitted. None for the defaults of the roles, which are meant for training.
 
     Returns:
         The new model, not compiled.
@@ -158,21 +161,45 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
             f"quantize_model: the graph of {model.name} ({type(model).__name__}) is not known. "
             "Build it first, and use a functional or sequential model."
         )
+    tabled = {id(layer) for path, layer in _layers(model) if _needs_table(layer, path, read)}
+    model = separated(model, lambda layer: id(layer) in tabled)
     steps = _absorb(model, {id(layer): _step(layer, path, read) for path, layer in _layers(model)})
     _check_use(read, list(steps.values()))
     made: dict[int, keras.layers.Layer] = {}
 
     def convert(layer: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return clone(layer)
         if id(layer) not in steps:
-            raise _unsupported(layer, getattr(layer, "name", "?"))
+            raise ConfigError(
+                f"quantize_model: {layer.name}: {type(layer).__name__} is an operation on tensors, such as x + y, and "
+                "has no quantizers. Put a layer in its place, such as keras.layers.Add."
+            )
         made[id(layer)] = steps[id(layer)].make()
         return made[id(layer)]
 
+    @functools.cache  # a model inside that is applied twice stays one
+    def clone(model: keras.Model) -> keras.Model:
+        applied = {} if isinstance(model, keras.Sequential) else {"call_function": _apply}
+        return keras.models.clone_model(model, clone_function=convert, **applied)
+
     with defaults(**_formats(bits)):
-        converted = keras.models.clone_model(model, clone_function=convert, recursive=True)
+        converted = clone(model)
     for key, layer in made.items():
         steps[key].copy_weights(layer)
     return converted
+
+
+def _apply(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+    # Where a layer takes a mask, Keras' graph says so of none, too.
+    given = {name: value for name, value in kwargs.items() if value is not None}
+    strangers = [name for name in given if name not in inspect.signature(layer.call).parameters]
+    if strangers:
+        raise ConfigError(
+            f"quantize_model: {layer.name}: the model calls this layer with {listing(strangers)}, which "
+            f"{type(layer).__name__} does not take. Allowed: {listing(inspect.signature(layer.call).parameters)}."
+        )
+    return layer(*args, **given)
 
 
 def _formats(bits: int | None) -> dict[str, Any]:
@@ -184,8 +211,8 @@ def _formats(bits: int | None) -> dict[str, Any]:
     formats: dict[Role, dict[str, Any]] = {
         "weight": {**followed, "granularity": "channel"},
         "bias": followed,
-        # Some tables must saturate, as do the states of recurrent layers: those are fitted.
-        "table": {"kind": "fixed_point.kbi", "b": bits - 1, "fit_to": {}},
+        "table": followed,
+        # The states of recurrent layers saturate: those are fitted.
         "activation": {**followed, "granularity": "tensor", "fit_to": {}},
     }
     return {role: entry for role, entry in formats.items() if scoped(role) is None}
@@ -209,10 +236,29 @@ def _layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.l
             yield from _layers(layer, f"{path}/")
         elif not isinstance(layer, keras.layers.InputLayer):
             yield path, layer
+            adapter = adapter_of(layer)
+            yield from ((f"{path}/{inner.name}", inner) for inner in (adapter.inside(layer) if adapter else ()))
+
+
+def _rule(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Rule | None:
+    return next((rule for rule in rules if rule.matches(path, layer)), None)
+
+
+def _needs_table(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> bool:
+    """Say whether a layer has an activation inside that its quantized form leaves to a table behind."""
+    activation = getattr(layer, "activation", None)
+    if isinstance(layer, QLayer) or activation in (None, *map(ACTIVATIONS.resolve, EXACT_ACTIVATIONS)):
+        return False
+    rule = _rule(layer, path, rules)
+    kind = rule.kind if rule and rule.kind else _twin(layer, path)
+    if kind is None or kind.startswith(KERAS) or (rule and "activation" in rule.arguments):
+        return False
+    parameter = parameters(registry().load("layers", kind, path)).get("activation")
+    return parameter is not None and ACTIVATIONS in getattr(parameter.annotation, "__metadata__", ())
 
 
 def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
-    rule = next((rule for rule in rules if rule.matches(path, layer)), None)
+    rule = _rule(layer, path, rules)
     if isinstance(layer, QLayer):
         return Step(layer, path)
     if rule is not None and rule.kind is not None:
@@ -223,20 +269,17 @@ def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
     adapter = adapter_of(layer)
     if adapter is None:
         raise _unsupported(layer, path)
+    if inside := adapter.inside(layer):
+        steps = tuple(_step(inner, f"{path}/{inner.name}", rules) for inner in inside)
+        return Around(layer, path, inside=steps)
     try:
         adapter.check(layer)
     except ExactnessError as error:
-        raise _unsupported(layer, path) from error
-    if wrapped := _wrapped(layer):
-        inside = _step(wrapped[0], f"{path}/{wrapped[0].name}", rules)
-        return Wrapped(layer, path, rule=inside.rule, inside=inside)
+        instead = adapter.instead(layer)
+        if instead is None:
+            raise _unsupported(layer, path) from error
+        return Step(layer, path, registry().load("layers", instead, f"quantize_model: {path}"), rule)
     return Step(layer, path)
-
-
-def _wrapped(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    if isinstance(layer, keras.layers.Bidirectional):
-        return [layer.forward_layer, layer.backward_layer]
-    return [layer.layer] if isinstance(layer, keras.layers.Wrapper) else []
 
 
 def _absorb(model: keras.Model, steps: dict[int, Step]) -> dict[int, Step]:
@@ -262,15 +305,25 @@ def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Ste
 
 
 def _twin(layer: keras.layers.Layer, path: str) -> str | None:
-    kind = _keras_kind(layer)
-    name = "" if kind is None else snake(kind.removeprefix(KERAS))
-    found = [each for each in registry().names("layers") if each.partition(".")[2] == name]
-    return registry().resolve("layers", name, f"quantize_model: {path}") if found else None
+    name = "" if _keras_kind(layer) is None else snake(type(layer).__name__)
+    known = {each.partition(".")[2] for each in registry().names("layers") if not each.startswith(KERAS)}
+    if name not in known and adapter_of(layer) is None:
+        # PReLU is prelu, and Conv1DTranspose conv1d_transpose.
+        name = next((each for each in known if each.replace("_", "") == name.replace("_", "")), name)
+    return registry().resolve("layers", name, f"quantize_model: {path}") if name in known else None
+
+
+def _adapter(layer: keras.layers.Layer) -> KerasAdapter:
+    adapter = adapter_of(layer)
+    assert adapter is not None
+    return adapter
 
 
 def _keras_kind(layer: keras.layers.Layer) -> str | None:
-    name = type(layer).__name__
-    return f"{KERAS}{name}" if type(layer) is getattr(keras.layers, name, None) else None
+    cls = type(layer)
+    # A few are public under another name than their own, such as GroupQueryAttention.
+    names = (cls.__name__, *vars(keras.layers))
+    return next((f"{KERAS}{name}" for name in names if getattr(keras.layers, name, None) is cls), None)
 
 
 def _check_use(rules: list[Rule], steps: list[Step]) -> None:

@@ -123,8 +123,10 @@ class QLayer(keras.layers.Layer):
             given = None if quantizer is None else _any_quantizer.validate_python(quantizer)
         complete = resolve(given, role, str(slot))
         self._slots.sources[name] = complete.sources
-        self._slots.quantizers[name] = complete.config.build(slot)
-        return self._slots.quantizers[name]
+        made = self._slots.quantizers[name] = complete.config.build(slot)
+        if not self.trainable:  # Keras hands on only what is set later
+            made.trainable = False
+        return made
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""

@@ -92,7 +92,7 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "sum",
             "unary_function",
         ),
-        "attention": ("linformer_attention", "multi_head_attention", "softmax"),
+        "attention": ("grouped_query_attention", "linformer_attention", "multi_head_attention", "softmax"),
         "training": ("beta_schedule", "csv", "digits", "ebops", "magic", "noise_schedule", "npz", "pareto_front"),
         "alkaid": ("alkaid",),
     }

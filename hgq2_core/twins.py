@@ -29,11 +29,11 @@ def shared_arguments(layer: keras.layers.Layer, cls: type, translated: Collectio
         ConfigError: an argument that `cls` does not have, and that is not Keras' default.
     """
     config = {**layer.get_config(), "dtype": layer.dtype_policy.name}
-    ours, theirs = parameters(cls), keras_parameters(type(layer))
+    ours = parameters(cls)
     lost = [
         name
         for name, value in config.items()
-        if not (name in ours or name in translated or name.endswith(DRAWN) or value == theirs.get(name))
+        if not (name in ours or name in translated or name.endswith(DRAWN) or value == _default(type(layer), name))
     ]
     if lost:
         received = ", ".join(f"{name}={config[name]!r}" for name in sorted(lost))
@@ -42,6 +42,12 @@ def shared_arguments(layer: keras.layers.Layer, cls: type, translated: Collectio
             f"Received: {received}. Allowed: {listing(ours)}.{nearest(lost[0], ours)}"
         )
     return {name: value for name, value in config.items() if name in ours and name not in translated}
+
+
+def _default(cls: type, name: str) -> Any:
+    """Give Keras' default of an argument, which a base may have behind `**kwargs`."""
+    bases = (base for base in cls.__mro__ if issubclass(base, keras.layers.Layer))
+    return next((found[name] for base in bases if name in (found := keras_parameters(base))), None)
 
 
 def copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None:

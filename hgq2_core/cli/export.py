@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from hgq2_core.errors import ConfigError
 
+if TYPE_CHECKING:
+    import keras
+
 EXIT_MISMATCH = 1
 
-Directory = Annotated[Path, typer.Argument(help="A run directory, as `hgq2 train` writes.", show_default=False)]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A run directory, as `hgq2 train` writes, or the file of a calibrated model, as `hgq2 quantize` writes.",
+        show_default=False,
+    ),
+]
 To = Annotated[str, typer.Option("--to", help="The exporter; `hgq2 list exporters` shows those installed.")]
 Cutoff = Annotated[
     float | None,
@@ -36,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    directory: Directory,
+    source: Source,
     output: Annotated[Path, typer.Option("-o", "--output", help="A new directory.", show_default=False)],
     to: To = "alkaid",
     latency_cutoff: Cutoff = None,
@@ -57,7 +68,7 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export a run's model to hardware, with its test split and more as test vectors.
+    """Export a model to hardware, with the run's test split and more as test vectors.
 
     The circuit is compared with the integers before anything is written. OUTPUT then holds the sources, ports.json (the
     format of every number), vectors/, and simulate.sh, which compares the circuit with the vectors.
@@ -66,7 +77,6 @@ def export(
     """
     from hgq2_core.exporting import export as write
     from hgq2_core.exporting import exporter_of
-    from hgq2_core.runs import load_run
 
     options = {
         "latency_cutoff": latency_cutoff,
@@ -74,10 +84,10 @@ def export(
         "input_format": None if input_format is None else _format(input_format),
     }
     exporter = exporter_of(to)
-    config, model = load_run(directory)
+    model, samples = _load(source)
     given = {name: value for name, value in options.items() if value is not None}
     with _status(f"tracing and writing {output} …"):
-        report = write(model, to, output, config.load_data().test.x, **given)
+        report = write(model, to, output, samples(), **given)
     simulation = None
     if simulate:
         with _status(f"simulating {report.checked} samples …"):
@@ -92,21 +102,31 @@ def export(
         raise typer.Exit(EXIT_MISMATCH)
 
 
-def estimate(directory: Directory, to: To = "alkaid", latency_cutoff: Cutoff = None, as_json: AsJson = False) -> None:
-    """Say what an export of a run's model would cost; nothing is written.
+def estimate(source: Source, to: To = "alkaid", latency_cutoff: Cutoff = None, as_json: AsJson = False) -> None:
+    """Say what an export of a model would cost; nothing is written.
 
     Example: hgq2 estimate runs/digits --latency-cutoff 3
     """
     from hgq2_core.exporting import estimate as measure
-    from hgq2_core.runs import load_run
 
-    _, model = load_run(directory)
+    model, _ = _load(source)
     with _status("tracing …"):
         report = measure(model, to, **({} if latency_cutoff is None else {"latency_cutoff": latency_cutoff}))
     if as_json:
         _print_json(report.to_dict())
     else:
         out.print(str(report), markup=False)
+
+
+def _load(source: Path) -> tuple[keras.Model, Callable[[], Any]]:
+    """Load the model, and say where samples come from: only a run knows its data."""
+    from hgq2_core.model_file.load import load_model
+    from hgq2_core.runs import MODEL, load_run
+
+    if source.suffix == Path(MODEL).suffix and not source.is_dir():
+        return load_model(source), lambda: None
+    config, model = load_run(source)
+    return model, lambda: config.load_data().test.x
 
 
 def _format(text: str) -> tuple[int, ...]:

@@ -236,5 +236,4 @@ def _plain(name: str) -> str:
 
 def snake(name: str) -> str:
     """Spell a class name in snake case: `MaxPooling2D` becomes `max_pooling2d`."""
-    """Spell a class's name as Keras spells its layers' default names, such as `max_pooling2d`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

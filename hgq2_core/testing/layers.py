@@ -69,16 +69,16 @@ class _Subject:
     arguments: Mapping[str, Any]
     input_shape: Shape | list[Shape]
 
-    def layer(self, cls: type[QLayer] | None = None) -> QLayer:
+    def layer(self, cls: type[QLayer] | None = None, **arguments: Any) -> QLayer:
         """Make the layer, or one of a subclass; always with the same weights."""
         keras.utils.set_random_seed(1)
-        return (cls or self.cls)(**{"name": "checked", **self.arguments})
+        return (cls or self.cls)(**{"name": "checked", **self.arguments, **arguments})
 
-    def model(self, cls: type[QLayer] | None = None) -> keras.Model:
+    def model(self, cls: type[QLayer] | None = None, **arguments: Any) -> keras.Model:
         """Make a calibrated model of the layer alone."""
         shape = self.input_shape
         inputs = [keras.Input(each) for each in shape] if isinstance(shape, list) else keras.Input(shape)
-        model = keras.Model(inputs, self.layer(cls)(inputs))
+        model = keras.Model(inputs, self.layer(cls, **arguments)(inputs))
         calibrate(model, self.values())
         return model
 
@@ -172,6 +172,13 @@ def _bits(quantizer: Quantizer[Any]) -> list[Any]:
     return [numpy(variable).copy() for variable in quantizer.trainable_variables if has_room(variable)]
 
 
+def stays_untrainable(subject: _Subject) -> None:
+    """A layer made with trainable=False trains nothing, inside neither."""
+    model = subject.model(trainable=False)
+    found = [variable.path for variable in model.trainable_variables]
+    require(not found, f"A model of it trains {', '.join(found)}.")
+
+
 def is_saved(subject: _Subject) -> None:
     """A model file brings the layer back, bit for bit."""
     model = subject.model()
@@ -203,4 +210,4 @@ def becomes_a_circuit(subject: _Subject) -> None:
 
 
 CLASS_RULES = (is_strict, has_json_schema, has_our_keras_name, round_trips)
-VALUE_RULES = (costs_once, trains, is_saved, is_exact, becomes_a_circuit)
+VALUE_RULES = (costs_once, trains, stays_untrainable, is_saved, is_exact, becomes_a_circuit)

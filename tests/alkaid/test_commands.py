@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import keras
 import pytest
 
 pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
@@ -78,3 +79,19 @@ def test_export_with_a_format_of_the_inputs(run, tmp_path):
 def test_what_cannot_be_used_ends_with_code_2_and_nothing_written(arguments, message, run, tmp_path):
     assert message in hgq2("export", run, "-o", tmp_path / "rtl", *arguments, code=2).stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_converted_model_is_exported_from_its_file(tmp_path):
+    keras.utils.set_random_seed(4)
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(2)])
+    model.save(tmp_path / "float.keras")
+    hgq2("quantize", tmp_path / "float.keras", "--bits", 4, "--data", "digits", "-o", tmp_path / "small.keras")
+    hgq2("export", tmp_path / "small.keras", "-o", tmp_path / "rtl")
+    assert (tmp_path / "rtl/ports.json").is_file()
+    shown = hgq2("estimate", tmp_path / "small.keras").stdout.splitlines()
+    assert shown[-1].endswith("samples (circuit == integers)")
+    assert "keras.Dense has no exact arithmetic" in hgq2("estimate", tmp_path / "float.keras", code=2).stderr
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    assert "none.keras: no such file" in hgq2("estimate", tmp_path / "none.keras", code=2).stderr

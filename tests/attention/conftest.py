@@ -11,9 +11,18 @@ import pytest
 from hgq2_core import calibrate
 
 ACTIVATION_SLOTS = (
-    "query_input", "key_input", "value_input", "query", "key", "value",
-    "difference", "sum", "attention", "context",
-)  # fmt: skip
+    "query_input",
+    "key_input",
+    "value_input",
+    "query",
+    "key",
+    "value",
+    "difference",
+    "sum",
+    "attention",
+    "context",
+)
+GATE_SLOTS = ("gate_input", "gate_kernel", "gate_bias", "gate", "gate_table", "gate_context")  # fmt: skip
 WEIGHT_SLOTS = (
     "query_kernel", "key_kernel", "value_kernel", "output_kernel",
     "query_bias", "key_bias", "value_bias", "output_bias",
@@ -22,28 +31,31 @@ WEIGHT_SLOTS = (
 SHARED = {"none": (), "kv": ("value",), "qkv": ("key", "value")}
 
 
-def without_quantizers(fuse="none"):
+def without_quantizers(fuse="none", use_gate=False):
     """The arguments that leave every number as it is."""
     return {
         f"{slot}_quantizer": "none"
-        for slot in ACTIVATION_SLOTS + WEIGHT_SLOTS
+        for slot in ACTIVATION_SLOTS + WEIGHT_SLOTS + (GATE_SLOTS if use_gate else ())
         if not (slot.endswith(("_input", "_kernel", "_bias")) and slot.startswith(SHARED[fuse]) and SHARED[fuse])
     }
 
 
-def take_weights(layer, twin):
-    """Give a built layer the weights of Keras' built MultiHeadAttention."""
-    from hgq2_attention.multi_head_attention import SHARED as OWNERS
+def weights_of(twin):
+    """The weights of a layer of Keras by the last two parts of their paths, such as `query/kernel`."""
+    return {"/".join(weight.path.split("/")[-2:]): weight for weight in twin.weights}
 
-    dense = {"query": twin.query_dense, "key": twin.key_dense, "value": twin.value_dense}
-    for name, others in OWNERS[layer.fuse].items():
-        projection = getattr(layer, f"{name}_projection")
+
+def take_weights(layer, twin):
+    """Give a built layer the weights of Keras' built one."""
+    values = {name: numpy_of(weight) for name, weight in weights_of(twin).items()}
+    for owner, others in layer.shared.items():
         for part in ("kernel", "bias") if layer.use_bias else ("kernel",):
-            values = [numpy_of(getattr(dense[each], part)) for each in (name, *others)]
-            getattr(projection, part).assign(np.concatenate(values, axis=-1))
-    layer.output_projection.kernel.assign(twin.output_dense.kernel)
-    if layer.use_bias:
-        layer.output_projection.bias.assign(twin.output_dense.bias)
+            parts = [values.pop(f"{name}/{part}") for name in (owner, *others)]
+            getattr(getattr(layer, f"{owner}_projection"), part).assign(np.concatenate(parts, axis=-1))
+    for name, value in values.items():
+        sublayer, part = name.split("/")
+        own = layer.output_projection if sublayer == "attention_output" else layer.gate_projection
+        getattr(own, part).assign(value)
 
 
 def numpy_of(tensor):
@@ -79,6 +91,6 @@ def calibrated(layer, shapes, samples, mask_shape=None, **call):
 @pytest.fixture
 def attention():
     return SimpleNamespace(
-        without_quantizers=without_quantizers, take_weights=take_weights, numpy_of=numpy_of, normal=normal,
-        calibrated=calibrated,
+        without_quantizers=without_quantizers, take_weights=take_weights, weights_of=weights_of, numpy_of=numpy_of,
+        normal=normal, calibrated=calibrated,
     )  # fmt: skip

@@ -3,34 +3,77 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from hgq2_attention import QLinformerAttention, QMultiHeadAttention
+from hgq2_attention import QGroupedQueryAttention, QLinformerAttention, QMultiHeadAttention
 from hgq2_core import defaults, export, freeze, verify
 from hgq2_core.exporting import exporter_of
 from hgq2_core.graph import model_inputs
 from hgq2_fixed_point import KIF
 
-SAMPLES = 2000
+SAMPLES = 1024
 MODES = ("WRAP", "SAT_SYM")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A layer and how it is called: the arguments, the shapes of its inputs, options, and the shape of a mask."""
+
+    layer: type
+    arguments: dict[str, Any] = field(default_factory=dict)
+    shapes: Sequence[tuple[int, ...]] = ((4, 6),)
+    call: dict[str, Any] = field(default_factory=dict)
+    mask_shape: tuple[int, ...] | None = None
+
+
+SIZES = {
+    QMultiHeadAttention: {"num_heads": 2, "key_dim": 3},
+    QLinformerAttention: {"num_heads": 2, "key_dim": 3},
+    QGroupedQueryAttention: {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2},
+}
+SMALL = {
+    QMultiHeadAttention: {"num_heads": 1, "key_dim": 2},
+    QLinformerAttention: {"num_heads": 1, "key_dim": 2},
+    QGroupedQueryAttention: {"head_dim": 2, "num_query_heads": 2, "num_key_value_heads": 1},
+}
+CROSS = ((4, 6), (5, 6))
+# Few different shapes, as jax compiles each operation once for each.
 FORMS = {
-    "self": ({}, [(4, 6)], {}, None),
-    "cross": ({}, [(4, 6), (5, 3)], {}, None),
-    "key of its own": ({"value_dim": 3}, [(4, 6), (5, 3), (5, 2)], {}, None),
-    "causal": ({}, [(4, 6)], {"use_causal_mask": True}, None),
-    "window": ({"sliding_window": 2}, [(4, 6)], {}, None),
-    "masked": ({}, [(4, 6)], {}, (4, 4)),
-    "masked, with scores": ({}, [(4, 6), (5, 3)], {"return_attention_scores": True}, (4, 5)),
-    "unstable": ({"stable": False}, [(4, 6)], {}, (4, 4)),
-    "4-D": ({}, [(2, 3, 4)], {}, None),
-    "4-D, one axis": ({"attention_axes": 2}, [(2, 3, 4)], {"use_causal_mask": True}, None),
-    "4-D, masked": ({"attention_axes": 1}, [(2, 3, 4)], {}, (2, 2)),
-    "kv": ({"fuse": "kv", "value_dim": 2}, [(4, 6), (5, 3)], {}, None),
-    "qkv": ({"fuse": "qkv", "value_dim": 2}, [(4, 6)], {"use_causal_mask": True}, None),
-    "output quantizer": ({"output_quantizer": "kif", "use_bias": False}, [(4, 6)], {}, None),
+    "self": Form(QMultiHeadAttention),
+    "cross": Form(QMultiHeadAttention, {}, CROSS),
+    "key of its own": Form(QMultiHeadAttention, {"value_dim": 2}, ((4, 6), (5, 3), (5, 2))),
+    "causal": Form(QMultiHeadAttention, call={"use_causal_mask": True}),
+    "window": Form(QMultiHeadAttention, {"sliding_window": 2}),
+    "masked": Form(QMultiHeadAttention, mask_shape=(4, 4)),
+    "masked, with scores": Form(QMultiHeadAttention, {}, CROSS, {"return_attention_scores": True}, (4, 5)),
+    "unstable": Form(QMultiHeadAttention, {"stable": False}, mask_shape=(4, 4)),
+    "4-D": Form(QMultiHeadAttention, {}, ((2, 3, 6),)),
+    "4-D, one axis": Form(QMultiHeadAttention, {"attention_axes": 2}, ((2, 3, 6),), {"use_causal_mask": True}),
+    "4-D, masked": Form(QMultiHeadAttention, {"attention_axes": 1}, ((2, 3, 6),), {}, (2, 2)),
+    "kv": Form(QMultiHeadAttention, {"fuse": "kv", "value_dim": 2}, CROSS),
+    "qkv": Form(QMultiHeadAttention, {"fuse": "qkv", "value_dim": 2}, call={"use_causal_mask": True}),
+    "output quantizer": Form(QMultiHeadAttention, {"output_quantizer": "kif", "use_bias": False}),
+    "gated": Form(QMultiHeadAttention, {"use_gate": True}),
+    "grouped": Form(QGroupedQueryAttention, {}, CROSS, {"return_attention_scores": True}),
+    "grouped, masked": Form(QGroupedQueryAttention, mask_shape=(4, 4), call={"use_causal_mask": True}),
+    "grouped, 4-D, gated": Form(QGroupedQueryAttention, {"use_gate": True}, ((2, 3, 6),)),
+    "Linformer": Form(QLinformerAttention, {"projected_length": 2}),
+    "Linformer, separate": Form(
+        QLinformerAttention, {"projected_length": 3, "share_sequence_projection": False}, CROSS
+    ),
+    "Linformer, kv": Form(QLinformerAttention, {"projected_length": 2, "fuse": "kv"}, CROSS),
+    "Linformer, several axes": Form(
+        QLinformerAttention, {"projected_length": [2, 1], "attention_axes": [1, 2]}, ((2, 3, 6),)
+    ),
+    "Linformer, one axis of several": Form(
+        QLinformerAttention, {"projected_length": 2, "attention_axes": 2}, ((2, 3, 6),)
+    ),
 }
 
 
@@ -39,28 +82,39 @@ def scope(mode):
     return defaults(activation=activation, weight={"kind": "kbi", "b": 4, "i": 1}, bias={"kind": "kbi", "b": 4})
 
 
-def pairs(forms):
+ON_EACH_BACKEND = {"self", "cross", "causal", "masked", "4-D", "kv", "qkv", "gated", "grouped", "Linformer"}
+"""The forms that differ in what they compute, and not only in how that is arranged."""
+
+
+def pairs():
     """Each form in one mode, and the other mode among the slow tests."""
-    return [
-        pytest.param(form, mode, marks=pytest.mark.slow if mode != MODES[n % 2] else ())
-        for n, form in enumerate(forms)
-        for mode in MODES
-    ]
+    for n, form in enumerate(FORMS):
+        for mode in MODES:
+            marks = [] if form in ON_EACH_BACKEND else [pytest.mark.once]
+            marks += [] if mode == MODES[n % 2] else [pytest.mark.slow]
+            yield pytest.param(form, mode, marks=marks)
 
 
-@pytest.mark.parametrize(("form", "mode"), list(pairs(FORMS)))
+def modelled(attention, name, sizes, samples):
+    """A calibrated model of a form, and its data."""
+    form = FORMS[name]
+    layer = form.layer(**sizes[form.layer], **form.arguments)
+    return attention.calibrated(layer, form.shapes, samples, form.mask_shape, **form.call)
+
+
+@pytest.mark.parametrize(("form", "mode"), list(pairs()))
 def test_integers_equal_keras(attention, form, mode):
-    arguments, shapes, call, mask_shape = FORMS[form]
     with scope(mode):
-        layer = QMultiHeadAttention(2, 3, **arguments)
-    model, data = attention.calibrated(layer, shapes, SAMPLES, mask_shape, **call)
+        model, data = modelled(attention, form, SIZES, SAMPLES)
     report = verify(model, data)
     assert (report.mismatches, report.samples) == (0, SAMPLES)
     assert all(row.float32_enough for row in report.layers)
-    outputs = keras.tree.flatten(model.predict(data, verbose=0))
-    assert len(np.unique(outputs[0])) > 10
+    # Eagerly, as in calibration: jax has compiled each operation by now.
+    outputs = keras.tree.flatten(model(data, training=False))
+    assert len(np.unique(attention.numpy_of(outputs[0]))) > 10
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("heads", [1, 3, 4])
 def test_any_number_of_heads(attention, heads):
     with scope("WRAP"):
@@ -79,26 +133,6 @@ def test_rows_without_any_position_are_zero(attention):
     assert (np.abs(scores.transpose(0, 2, 1, 3)[~empty]).max(axis=(-1, -2)) > 0).any()
 
 
-LINFORMERS = {
-    "shared": ({"projected_length": 2}, [(4, 3)]),
-    "separate": ({"projected_length": 3, "share_sequence_projection": False}, [(4, 3), (5, 3)]),
-    "kv": ({"projected_length": 2, "fuse": "kv"}, [(4, 3), (5, 2)]),
-    "several axes": ({"projected_length": [2, 1], "attention_axes": [1, 2]}, [(2, 3, 2)]),
-    "one axis of several": ({"projected_length": 2, "attention_axes": 2}, [(2, 3, 2)]),
-}
-
-
-@pytest.mark.parametrize(("form", "mode"), list(pairs(LINFORMERS)))
-def test_linformer(attention, form, mode):
-    arguments, shapes = LINFORMERS[form]
-    with scope(mode):
-        layer = QLinformerAttention(2, 3, **arguments)
-    model, data = attention.calibrated(layer, shapes, SAMPLES)
-    report = verify(model, data)
-    assert (report.mismatches, report.samples) == (0, SAMPLES)
-    assert len(np.unique(model.predict(data, verbose=0))) > 10
-
-
 def small(attention, form, samples):
     """A frozen model of few bits, and its data."""
     with defaults(
@@ -107,17 +141,12 @@ def small(attention, form, samples):
         bias={"kind": "kbi", "b": 2},
         table={"kind": "kif", "k": 0, "i": 1, "f": 3, "overflow_mode": "SAT"},
     ):
-        if form in FORMS:
-            arguments, shapes, call, mask_shape = FORMS[form]
-            layer = QMultiHeadAttention(1, 2, **arguments)
-        else:
-            (arguments, shapes), call, mask_shape = LINFORMERS[form], {}, None
-            layer = QLinformerAttention(1, 2, **arguments)
-    model, data = attention.calibrated(layer, shapes, samples, mask_shape, **call)
+        model, data = modelled(attention, form, SMALL, samples)
     return freeze(model), data
 
 
-@pytest.mark.parametrize("form", [*FORMS, *LINFORMERS])
+@pytest.mark.once
+@pytest.mark.parametrize("form", FORMS)
 def test_circuits_equal_the_integers(attention, form):
     alkaid = pytest.importorskip("alkaid.trace", reason="alkaid is not installed")
     from hgq2_alkaid.circuit import build, expected
@@ -128,8 +157,9 @@ def test_circuits_equal_the_integers(attention, form):
     assert (circuit.interpret(circuit.quantize_inputs(given)) != expected(frozen, given)).sum() == 0
 
 
+@pytest.mark.once
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["self", "causal", "cross", "shared"])
+@pytest.mark.parametrize("form", ["self", "causal", "cross", "gated", "grouped, masked", "Linformer"])
 def test_the_simulated_circuit_equals_the_integers(attention, form, tmp_path):
     pytest.importorskip("alkaid.trace", reason="alkaid is not installed")
     if shutil.which("iverilog") is None:

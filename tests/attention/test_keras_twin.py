@@ -1,4 +1,4 @@
-"""Without quantizers, QMultiHeadAttention is keras.layers.MultiHeadAttention in every argument and call form."""
+"""Without quantizers, attention is that of Keras in every argument and call form."""
 
 from __future__ import annotations
 
@@ -6,28 +6,44 @@ import keras
 import numpy as np
 import pytest
 
-from hgq2_attention import QMultiHeadAttention
+from hgq2_attention import QGroupedQueryAttention, QMultiHeadAttention
 
-B, T, S, E = 3, 4, 5, 6
-ARGUMENTS = [
-    {},
+B, T, S, E, HEADS = 3, 4, 5, 6, 4
+SIZES = {
+    "multi-head": {"num_heads": HEADS, "key_dim": 4},
+    "grouped-query": {"head_dim": 4, "num_query_heads": HEADS, "num_key_value_heads": 2},
+    "multi-query": {"head_dim": 4, "num_query_heads": HEADS, "num_key_value_heads": 1},
+}
+LAYERS = {
+    "multi-head": (keras.layers.MultiHeadAttention, QMultiHeadAttention),
+    "grouped-query": (keras.layers.GroupQueryAttention, QGroupedQueryAttention),
+    "multi-query": (keras.layers.GroupQueryAttention, QGroupedQueryAttention),
+}
+COMMON = [{}, {"use_bias": False}, {"sliding_window": 2}, {"use_gate": True}]
+OWN = [
     {"value_dim": 5},
-    {"use_bias": False},
     {"output_shape": 3},
     {"output_shape": (2, 3)},
-    {"sliding_window": 2},
+    {"use_gate": True, "value_dim": 5, "use_bias": False},
+]
+ARGUMENTS = [
+    *(("multi-head", arguments) for arguments in COMMON + OWN),
+    *(("grouped-query", arguments) for arguments in COMMON),
+    ("multi-query", {}),
 ]
 
 
-def agree(attention, arguments, call, fuse="none", tolerance=1e-5):
+def agree(attention, arguments, call, kind="multi-head", fuse="none", tolerance=1e-5, **quantizers):
     """Call both with the same weights: `call` says how."""
-    twin = keras.layers.MultiHeadAttention(2, 4, **arguments)
-    wanted = keras.tree.flatten(call(twin))
-    layer = QMultiHeadAttention(2, 4, fuse=fuse, **arguments, **attention.without_quantizers(fuse))
+    (theirs, ours), sizes = LAYERS[kind], SIZES[kind]
+    twin = theirs(**sizes, **arguments)
+    call(twin)
+    slots = {**attention.without_quantizers(fuse, arguments.get("use_gate", False)), **quantizers}
+    layer = ours(**sizes, **({} if fuse == "none" else {"fuse": fuse}), **arguments, **slots)
     call(layer)
-    for n, dense in enumerate((twin.query_dense, twin.key_dense, twin.value_dense, twin.output_dense)):
-        if dense.bias is not None:
-            dense.bias.assign(attention.normal(*dense.bias.shape, seed=n))
+    for n, (name, weight) in enumerate(attention.weights_of(twin).items()):
+        if name.endswith("/bias"):
+            weight.assign(attention.normal(*weight.shape, seed=n))
     attention.take_weights(layer, twin)
     wanted, got = keras.tree.flatten(call(twin)), keras.tree.flatten(call(layer))
     assert len(wanted) == len(got)
@@ -45,10 +61,10 @@ def mask(*shape, seed=3):
     return keras.ops.convert_to_tensor(drawn)
 
 
-@pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
-def test_arguments(attention, arguments):
+@pytest.mark.parametrize(("kind", "arguments"), ARGUMENTS, ids=str)
+def test_arguments(attention, kind, arguments):
     query, value, key = tensors(attention, (B, T, E), (B, S, 3), (B, S, 7))
-    agree(attention, arguments, lambda layer: layer(query, value, key, return_attention_scores=True))
+    agree(attention, arguments, lambda layer: layer(query, value, key, return_attention_scores=True), kind)
 
 
 CALLS = {
@@ -69,7 +85,7 @@ CALLS = {
     ),
     "attention mask for all samples": lambda layer, q, v, k: layer(q, v, attention_mask=mask(1, T, S)),
     "attention mask without a batch": lambda layer, q, v, k: layer(q, v, attention_mask=mask(T, S)),
-    "attention mask for each head": lambda layer, q, v, k: layer(q, v, attention_mask=mask(B, 2, T, S)),
+    "attention mask for each head": lambda layer, q, v, k: layer(q, v, attention_mask=mask(B, HEADS, T, S)),
     "masks together": lambda layer, q, v, k: layer(
         q, v, value_mask=mask(B, S), attention_mask=mask(B, T, S, seed=5), use_causal_mask=True
     ),
@@ -84,10 +100,13 @@ CALLS = {
 }
 
 
+# Keras' own grouped layer takes such masks, and its projections say that they drop them.
+@pytest.mark.filterwarnings("ignore:.*was passed an input with a mask attached:UserWarning")
 @pytest.mark.parametrize("name", CALLS)
-def test_call_forms_and_masks(attention, name):
+@pytest.mark.parametrize("kind", ["multi-head", "grouped-query"])
+def test_call_forms_and_masks(attention, kind, name):
     q, v, k = tensors(attention, (B, T, E), (B, S, E), (B, S, E))
-    agree(attention, {}, lambda layer: CALLS[name](layer, q, v, k))
+    agree(attention, {}, lambda layer: CALLS[name](layer, q, v, k), kind)
 
 
 def test_rows_without_any_position_are_zero_as_in_keras_own_softmax(attention):
@@ -98,11 +117,11 @@ def test_rows_without_any_position_are_zero_as_in_keras_own_softmax(attention):
 
 
 @pytest.mark.parametrize("fuse", ["kv", "qkv"])
-@pytest.mark.parametrize("arguments", ARGUMENTS[:3], ids=str)
+@pytest.mark.parametrize("arguments", [{}, {"value_dim": 5}, {"use_bias": False}], ids=str)
 def test_fused_projections(attention, fuse, arguments):
     (query,) = tensors(attention, (B, T, E))
     # Without scores Keras calls jax's own attention, which has no values of another size than the keys'.
-    agree(attention, arguments, lambda layer: layer(query, query, return_attention_scores=True), fuse)
+    agree(attention, arguments, lambda layer: layer(query, query, return_attention_scores=True), fuse=fuse)
 
 
 @pytest.mark.parametrize("axes", [None, 1, 2, -2, (1, 2), (2, 1)])
@@ -126,18 +145,18 @@ def test_symbolic_shapes_are_those_of_the_values(attention):
     assert [tuple(each.shape) for each in values] == [(B, 3, 4, 2, 3), (B, 3, 2, 4, 5)]
 
 
-def test_fine_tables_are_near_keras(attention):
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("use_gate", [False, True])
+def test_fine_tables_are_near_keras(attention, kind, use_gate):
     """Quantized, but finely: within 1e-3 of Keras."""
     (query,) = tensors(attention, (B, T, E))
-    twin = keras.layers.MultiHeadAttention(2, 4)
-    twin(query, query)
     fine = {
         "difference_quantizer": {"kind": "kif", "i": 5, "f": 10, "overflow_mode": "SAT"},
         "exp_quantizer": {"kind": "kif", "k": 0, "i": 1, "f": 16, "overflow_mode": "SAT"},
         "sum_quantizer": {"kind": "kif", "k": 0, "i": 3, "f": 12, "overflow_mode": "SAT"},
         "inverse_quantizer": {"kind": "kif", "k": 0, "i": 1, "f": 16, "overflow_mode": "SAT"},
     }
-    layer = QMultiHeadAttention(2, 4, **{**attention.without_quantizers(), **fine})
-    layer(query, query)
-    attention.take_weights(layer, twin)
-    assert np.abs(attention.numpy_of(layer(query, query)) - attention.numpy_of(twin(query, query))).max() < 1e-3
+    if use_gate:
+        fine["gate_quantizer"] = {"kind": "kif", "i": 4, "f": 12, "overflow_mode": "SAT"}
+        fine["gate_table_quantizer"] = {"kind": "kif", "k": 0, "i": 0, "f": 16, "overflow_mode": "SAT"}
+    agree(attention, {"use_gate": use_gate}, lambda layer: layer(query, query), kind, tolerance=1e-3, **fine)

@@ -8,7 +8,6 @@ import pytest
 
 from hgq2_attention import QLinformerAttention, QMultiHeadAttention
 from hgq2_core import ConfigError, calibrate, ebops, freeze, summary
-from hgq2_fixed_point import KIF
 
 
 def bits(attention, quantizer, shape):
@@ -92,17 +91,6 @@ def test_what_shares_a_projection_is_one_tensor(attention, fuse, which):
     assert str(error.value) == f"a: {which} share a projection, and must be the same tensor."
 
 
-def test_configs_that_are_given_stay_and_come_back():
-    given = KIF(i=1, f=5, overflow_mode="SAT")
-    layer = QMultiHeadAttention(2, 3, query_quantizer=given, exp_quantizer=given, output_kernel_quantizer=given)
-    assert given == KIF(i=1, f=5, overflow_mode="SAT")
-    config = layer.get_config()
-    for slot in ("query", "exp", "output_kernel"):
-        assert config[f"{slot}_quantizer"]["f"] == 5
-    again = QMultiHeadAttention.from_config(config).get_config()
-    assert again == config
-
-
 @pytest.mark.parametrize(
     "layer",
     [
@@ -158,12 +146,17 @@ def test_bits_and_weights_learn(attention):
             "value and key have the same axes but the last; the query too, but along attention_axes=[1]. "
             "Received: query (None, 4, 2, 6), value (None, 4, 3, 6), key (None, 4, 3, 6).",
         ),
-        ({"flash_attention": True}, [(4, 6)], "flash_attention is not offered. Received: flash_attention=True."),
-        ({"use_gate": True}, [(4, 6)], "use_gate is not offered. Received: use_gate=True."),
+        (
+            {"flash_attention": True},
+            [(4, 6)],
+            "flash_attention is not offered: it never forms the scores, which are quantized here. "
+            "Received: flash_attention=True. Allowed: False, None.",
+        ),
+        ({"gate_quantizer": "kif"}, [(4, 6)], "gate_* quantizers are for use_gate=True."),
         (
             {"fuse": "qkv", "value_kernel_quantizer": "kif"},
             [(4, 6)],
-            "with fuse='qkv', the value's projection is the query's. Name its quantizers query_input_quantizer, "
+            "the value's projection is the query's. Name its quantizers query_input_quantizer, "
             "query_kernel_quantizer and query_bias_quantizer.",
         ),
     ],

@@ -170,6 +170,7 @@ def test_bits_without_room_need_not_move() -> None:
     check_quantizer(KBI(trainable=False), imports=False)
 
 
+@pytest.mark.once
 def test_a_config_module_that_imports_a_backend() -> None:
     with pytest.raises(ConformanceError, match=rf"imports no backend\. {__name__} imports keras"):
         check_quantizer(Wrong(fault="sound"))
@@ -246,6 +247,15 @@ class HoldsItsBits(QDense):
         return keras.ops.stop_gradient(super().ebops())
 
 
+class TrainsInside(QDense):
+    """One inside is not told that nothing is to be trained."""
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        self.inner = keras.layers.Dense(1, use_bias=False, name="inner")
+        self.inner.build(input_shape)
+
+
 class LosesState(QDense):
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
@@ -272,6 +282,10 @@ LAYERS = [
         HoldsItsBits,
         "Training on a loss and the EBOPs moves bits of every quantizer whose bounds leave them room. "
         "The bits of checked.bias, checked.kernel did not move.",
+    ),
+    (
+        TrainsInside,
+        "A layer made with trainable=False trains nothing, inside neither. A model of it trains checked/inner/kernel.",
     ),
     (LosesState, "A model file brings the layer back, bit for bit. "),
     (OtherSum, "Integers give what the frozen layer gives. 1000 mismatches in 1000 samples (integers == Keras)."),

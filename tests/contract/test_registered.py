@@ -28,7 +28,7 @@ def fields_of(kind: str) -> Container[str]:
 def test_quantizer(kind: str, overflow_mode: str) -> None:
     cls = registry().load("quantizers", kind)
     modes = {"overflow_mode": overflow_mode} if "overflow_mode" in fields_of(kind) else {}
-    check_quantizer(cls(**modes), imports=overflow_mode == "WRAP")
+    check_quantizer(cls(**modes), imports=ON_TORCH and overflow_mode == "WRAP")  # it tells of every backend
 
 
 @pytest.mark.parametrize("granularity", ["tensor", "channel", "element"])
@@ -82,7 +82,7 @@ def test_layer(kind: str, formats: Formats) -> None:
         check_layer({"kind": kind, **arguments}, input_shape)
 
 
-@pytest.mark.skipif(not ON_TORCH, reason="jax and tensorflow check one example of each layer")
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("kind", "arguments", "input_shape"),
     [(kind, arguments, shape) for kind in EXAMPLES for arguments, shape in EXAMPLES[kind][1:]],

@@ -117,14 +117,6 @@ def test_layers_of_sequences_and_those_inside_them(make):
     assert 0 < np.abs(got - wanted).mean() < 0.05 * wanted.std()
 
 
-def test_a_rule_for_a_layer_inside_another():
-    model = keras.Sequential([keras.Input((4, 2)), layers.TimeDistributed(layers.Dense(3, name="in"), name="each")])
-    converted = quantize_model(model, {"each/in": {"kernel_quantizer": {"kind": "kbi", "b": 3}}})
-    assert converted.layers[0].layer.kernel_quantizer.config.b == 3
-    with pytest.raises(ConfigError, match="Allowed: each; keras"):
-        quantize_model(model, {"each/out": {}})
-
-
 @pytest.mark.parametrize(
     ("rules", "bits"),
     [
@@ -264,7 +256,12 @@ def test_a_class_says_itself_what_it_takes_over(monkeypatch):
         (layers.Dense(3, name="a"), {"a": {"kind": "dens"}}, "quantize_model: rules.0: unknown layer kind"),
         (layers.Dense(3, name="a"), {"a": {"kernel_quantiser": "kbi"}}, "Did you mean 'kernel_quantizer'?"),
         (layers.Dense(3, name="a"), {"a": {"kind": "keras.ReLU"}}, "rules.0: a is a keras.Dense, which"),
-        (layers.Dense(3, "softmax", name="a"), {}, "QDense 'a': activation: the activation inside a quantized layer"),
+        (layers.Dense(3, "log_softmax", name="a"), {}, "a_activation': activation: must be a function of one number."),
+        (
+            layers.Dense(3, "tanh", name="a"),
+            {"a": {"activation": "tanh"}},
+            "QDense 'a': activation: the activation inside a quantized layer",
+        ),
         (
             layers.BatchNormalization(renorm=True, renorm_momentum=0.5, name="a"),
             {},
@@ -303,6 +300,46 @@ def test_what_cannot_be_converted_is_named(layer, rules, message):
     assert message in str(caught.value)
 
 
+def tabled_model():
+    """Activations that need a table: in a sequential model that is applied twice, of its own, and at the output."""
+    keras.utils.set_random_seed(5)
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, "tanh", name="dense")], name="inner")
+    inputs = keras.Input((4,))
+    x = layers.Activation("sigmoid", name="squashed")(inner(inner(inputs)))
+    x = layers.Add(name="sum")([x, layers.Dense(4, "relu", name="rectified")(inputs)])
+    return keras.Model(inputs, layers.Dense(3, "softmax", name="out")(x), name="outer")
+
+
+def test_an_activation_that_needs_a_table_becomes_a_layer_behind():
+    model, x = tabled_model(), values(256, 4)
+    before = [layer.name for layer in model.layers]
+    converted = quantize_model(model, {"*_activation": {"input_quantizer": {"kind": "kbi", "b": 9}}}, bits=12)
+    kinds = {row.name: row.kind for row in summary(converted).layers}
+    assert kinds == {
+        "inner/dense": "layers.dense",
+        "inner/dense_activation": "layers.unary_function",
+        "squashed": "layers.unary_function",
+        "rectified": "layers.dense",
+        "sum": "layers.add",
+        "out": "layers.dense",
+        "out_activation": "attention.softmax",
+    }
+    calibrate(converted, x)
+    np.testing.assert_allclose(of(converted(x)), of(model(x)), atol=0.01)
+    assert verify(converted, x).mismatches == 0
+    assert [layer.name for layer in model.layers] == before  # the model itself is as it was
+
+
+def test_the_activation_of_a_rule_leaves_nothing_behind():
+    converted = quantize_model(sequential(layers.Dense(3, "tanh", name="a")), {"a": {"activation": "relu"}})
+    assert [layer.name for layer in converted.layers] == ["a"]
+
+
+def test_a_layer_that_stays_keeps_its_activation():
+    converted = quantize_model(sequential(layers.Dense(3, "tanh", name="a")), {"a": {"kind": "keras.Dense"}})
+    assert [layer.activation.__name__ for layer in converted.layers] == ["tanh"]
+
+
 def test_a_model_without_a_graph_is_refused():
     with pytest.raises(ConfigError, match="quantize_model: the graph of unbuilt"):
         quantize_model(keras.Sequential([layers.Dense(3)], name="unbuilt"))
@@ -310,7 +347,7 @@ def test_a_model_without_a_graph_is_refused():
 
 def test_operations_are_refused():
     inputs = keras.Input((4,))
-    with pytest.raises(ConfigError, match="has no quantized form"):
+    with pytest.raises(ConfigError, match="Multiply is an operation on tensors"):
         quantize_model(keras.Model(inputs, layers.Dense(3)(inputs) * 2.0))
 
 
@@ -456,3 +493,108 @@ def test_nothing_is_overwritten(tmp_path):
     result = CliRunner().invoke(app, ["quantize", str(tmp_path / "float.keras"), "-o", str(tmp_path / "float.keras")])
     assert result.exit_code == 2
     assert "--output must be a new file that ends in .keras" in result.stderr
+
+
+def recurrent_model():
+    keras.utils.set_random_seed(7)
+    return keras.Sequential(
+        [
+            keras.Input((4, 3)),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True, name="lstm"), name="both"),
+            layers.TimeDistributed(layers.Dense(4, "tanh", name="dense"), name="steps"),
+            layers.GRU(5, name="gru"),
+            layers.Dense(2, name="out"),
+        ]
+    )
+
+
+def spatial_model():
+    keras.utils.set_random_seed(8)
+    inputs = keras.Input((6, 6, 2))
+    x = layers.Conv2DTranspose(3, 2, strides=2, activation="swish", name="up")(inputs)
+    x = layers.LeakyReLU(0.3, name="leaky")(x)
+    x = layers.AveragePooling2D(3, name="thirds")(x)
+    x = layers.PReLU(shared_axes=(1, 2), name="prelu")(x)
+    return keras.Model(inputs, layers.GlobalAveragePooling2D(name="all")(x))
+
+
+def attention_model():
+    keras.utils.set_random_seed(9)
+    inputs = keras.Input((6, 8))
+    x = layers.Add(name="sum")([inputs, layers.MultiHeadAttention(2, 4, name="attention")(inputs, inputs)])
+    x = layers.GroupQueryAttention(4, 4, 2, use_bias=False, name="grouped")(x, x)
+    return keras.Model(inputs, layers.GlobalAveragePooling1D(name="mean")(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "kinds"),
+    [
+        (
+            recurrent_model,
+            {
+                "both": "keras.Bidirectional",
+                "both/forward_lstm": "layers.lstm",
+                "both/backward_lstm": "layers.lstm",
+                "steps": "keras.TimeDistributed",
+                "steps/dense": "layers.dense",
+                "steps_activation": "layers.unary_function",
+                "gru": "layers.gru",
+                "out": "layers.dense",
+            },
+        ),
+        (
+            spatial_model,
+            {
+                "up": "layers.conv2d_transpose",
+                "up_activation": "layers.unary_function",
+                "leaky": "layers.leaky_relu",
+                "thirds": "layers.average_pooling2d",
+                "prelu": "layers.prelu",
+                "all": "layers.global_average_pooling2d",
+            },
+        ),
+        (
+            attention_model,
+            {
+                "attention": "attention.multi_head_attention",
+                "attention/query": "Projection",
+                "attention/key": "Projection",
+                "attention/value": "Projection",
+                "attention/softmax": "attention.softmax",
+                "attention/attention_output": "Projection",
+                "sum": "layers.add",
+                "grouped": "attention.grouped_query_attention",
+                "grouped/query": "Projection",
+                "grouped/key": "Projection",
+                "grouped/value": "Projection",
+                "grouped/softmax": "attention.softmax",
+                "grouped/attention_output": "Projection",
+                "mean": "layers.global_average_pooling1d",
+            },
+        ),
+    ],
+    ids=["recurrent", "spatial", "attention"],
+)
+def test_every_family_of_layers_is_converted_with_its_weights(make, kinds):
+    model = make()
+    x = values(200, *model.input_shape[1:])
+    converted = quantize_model(model, bits=12)
+    assert {row.name: row.kind for row in summary(converted).layers} == kinds
+    calibrate(converted, x)
+    assert verify(converted, x).mismatches == 0
+    wanted = of(model(x))
+    assert np.abs(of(converted(x)) - wanted).mean() < 0.02 * wanted.std()
+
+
+def test_a_rule_finds_a_layer_inside_a_wrapper():
+    rules = {"both/forward_*": {"kernel_quantizer": {"kind": "kbi", "b": 3}}}
+    converted = quantize_model(recurrent_model(), rules)
+    bits = {row.name: {slot.name: slot.max for slot in row.slots} for row in summary(converted).layers}
+    assert (bits["both/forward_lstm"]["kernel"], bits["both/backward_lstm"]["kernel"]) == (3, 7)
+
+
+def test_a_mask_that_the_quantized_layer_does_not_take_is_named():
+    inputs, mask = keras.Input((4, 3)), keras.Input((4,), dtype="bool")
+    model = keras.Model([inputs, mask], layers.GlobalAveragePooling1D(name="mean")(inputs, mask=mask))
+    with pytest.raises(ConfigError, match="quantize_model: mean: the model calls this layer with mask, which QGlobal"):
+        quantize_model(model)

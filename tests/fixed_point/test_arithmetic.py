@@ -23,7 +23,13 @@ def _backend_quantize(x, k, i, f, round_mode="RND", overflow_mode="WRAP"):
     return keras.ops.convert_to_numpy(ops.quantize(x, *_tensors(k, i, f), round_mode, overflow_mode))
 
 
-both = pytest.mark.parametrize("quantize", [arithmetic.quantize, _backend_quantize], ids=["numpy", "backend"])
+both = pytest.mark.parametrize(
+    "quantize",
+    [
+        pytest.param(arithmetic.quantize, id="numpy", marks=pytest.mark.once),
+        pytest.param(_backend_quantize, id="backend"),
+    ],
+)
 
 TORCH = keras.backend.backend() == "torch"
 # jax and tensorflow flush subnormal numbers.
@@ -168,6 +174,7 @@ def test_the_dtype_is_kept(quantize, dtype, overflow_mode):
         assert quantize(np.array([0.3, 9.0], dtype), 1, i, 3, "RND", overflow_mode).dtype == dtype
 
 
+@pytest.mark.once
 def test_other_dtypes_are_widened():
     assert arithmetic.quantize(np.float16([0.3]), 1, 2, 3).dtype == np.float32
     assert arithmetic.quantize([7], 1, 2, 0, "RND", "SAT").tolist() == [3.0]
@@ -271,6 +278,7 @@ def _brute_force(lo, hi, k, holds):
     return next(i for i in range(-60, 60) if holds(lo, hi, i))
 
 
+@pytest.mark.once
 @given(st.integers(-(2**20), 2**20), st.integers(-(2**20), 2**20), st.integers(0, 1), st.integers(-8, 20))
 def test_minimal_integer_bits_is_minimal_and_sufficient(m, n, k, f):
     lo, hi = math.ldexp(min(m, n), -f), math.ldexp(max(m, n), -f)
@@ -284,6 +292,7 @@ def test_minimal_integer_bits_is_minimal_and_sufficient(m, n, k, f):
 
 
 @settings(max_examples=300)
+@pytest.mark.once
 @given(moderate, moderate, st.integers(0, 1), st.integers(-2, 12), round_modes)
 def test_minimal_integer_bits_for_width_is_minimal_and_sufficient(v, w, k, b, round_mode):
     lo, hi = (0.0 if abs(x) < 2.0**-30 else x for x in sorted((v, w)))
@@ -301,6 +310,7 @@ def test_minimal_integer_bits_for_width_is_minimal_and_sufficient(v, w, k, b, ro
     assert max(alone) == want
 
 
+@pytest.mark.once
 def test_minus_a_power_of_two_needs_no_extra_bit():
     assert arithmetic.minimal_integer_bits(f32(-4, -4, -4.5), f32(0, 4, 0), 1, 1).tolist() == [2, 3, 3]
     assert arithmetic.minimal_integer_bits_for_width(-4.0, 3.9, 1, 4) == 3  # 3.9 rounds to 4 with f = 2

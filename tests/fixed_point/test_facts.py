@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from hgq2_fixed_point import KBI, KIF, quantize
 
+pytestmark = pytest.mark.once
+
 
 def test_the_defaults_of_kbi() -> None:
     assert KBI().facts() == {

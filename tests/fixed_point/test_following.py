@@ -21,7 +21,7 @@ VALUES = npst.arrays(
     np.float32,
     (12,),
     elements=st.one_of(
-        st.floats(-70.0, 70.0, width=32),
+        st.floats(-70.0, 70.0, width=32, allow_subnormal=keras.backend.backend() == "torch"),  # the others flush them
         st.builds(lambda s, e, m: s * m * 2.0**e, st.sampled_from([-1, 1]), st.integers(-6, 6), st.integers(1, 17)),
         st.builds(lambda s, e, m: s * m * 2.0**e, st.sampled_from([-1, 1]), st.integers(-9, 6), st.integers(7, 9)),
     ),

@@ -236,10 +236,12 @@ def test_training_mixes_with_plain_keras_layers():
     assert all(moved)
 
 
-def test_untrainable_layer_trains_nothing():
+def test_untrainable_layer_trains_nothing_in_a_model_either():
     layer = QDense(2, trainable=False)
-    layer.build((None, 4))
-    assert layer.trainable_variables == []
+    model = keras.Sequential([keras.Input((4,)), layer])
+    assert layer.trainable_variables == model.trainable_variables == []
+    layer.trainable = True
+    assert {variable.name for variable in model.trainable_variables} == {"kernel", "bias", "b", "i", "f"}
 
 
 def test_the_loss_shrinks_bits():

@@ -32,7 +32,10 @@ def backend(x, m, e, e0, max_value):
     return keras.ops.convert_to_numpy(ops.quantize_counted(x, m, e, e0, max_value=max_value)[0])
 
 
-@pytest.mark.parametrize("function", [quantize, backend])
+both = pytest.mark.parametrize("function", [pytest.param(quantize, marks=pytest.mark.once), backend])
+
+
+@both
 @pytest.mark.parametrize("name", STANDARDS)
 def test_a_standard_is_what_ml_dtypes_casts_to(name, function):
     form = STANDARDS[name]
@@ -49,6 +52,7 @@ def test_a_standard_is_what_ml_dtypes_casts_to(name, function):
     assert got.dtype == np.float32
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", STANDARDS)
 def test_the_values_of_a_standard_are_those_of_its_codes(name):
     form, dtype = STANDARDS[name], np.dtype(DTYPES[name])
@@ -63,6 +67,7 @@ def test_the_values_of_a_standard_are_those_of_its_codes(name):
 formats = st.builds(Format, st.integers(-2, 5), st.integers(0, 4), st.integers(-3, 4), st.just(math.inf))
 
 
+@pytest.mark.once
 @given(formats, st.floats(width=32, allow_nan=False, min_value=-1e6, max_value=1e6))
 def test_the_nearest_value_is_taken(form, x):
     values = np.array(form.magnitudes())
@@ -72,6 +77,7 @@ def test_the_nearest_value_is_taken(form, x):
     assert got == 0 or (got > 0) == (x > 0)
 
 
+@pytest.mark.once
 @given(formats, st.floats(width=32, min_value=0, max_value=300))
 def test_codes_count_the_values(form, x):
     values = form.magnitudes()
@@ -80,12 +86,14 @@ def test_codes_count_the_values(form, x):
     assert all(form.holds(value) for value in values)
 
 
+@pytest.mark.once
 @given(formats)
 def test_quantizing_twice_changes_nothing(form):
     values = np.array(form.magnitudes())
     np.testing.assert_array_equal(quantize(-values, *form), -values)
 
 
+@pytest.mark.once
 @given(st.integers(0, 6), st.integers(-4, 5), st.floats(width=32, min_value=-100, max_value=100))
 def test_without_exponent_bits_it_is_fixed_point(m, e0, x):
     from hgq2_fixed_point import quantize as fixed
@@ -94,7 +102,7 @@ def test_without_exponent_bits_it_is_fixed_point(m, e0, x):
     assert quantize(x, m, 0, e0) == fixed(x, 1, e0, m - e0, "RND_CONV", "SAT_SYM")
 
 
-@pytest.mark.parametrize("function", [quantize, backend])
+@both
 def test_nan_stays_and_infinity_saturates(function):
     got = function(np.float32([np.nan, np.inf, -np.inf]), 3, 4, 1, 448.0)
     np.testing.assert_array_equal(got, [np.nan, 448.0, -448.0])

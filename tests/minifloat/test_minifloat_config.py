@@ -11,6 +11,8 @@ from hgq2_minifloat import BFloat16, Float8E4M3FN, Minifloat
 from hgq2_minifloat.formats import STANDARDS
 from hgq2_minifloat.presets import StandardFormat
 
+pytestmark = pytest.mark.once
+
 REFUSED = [
     (
         {"m": 11},

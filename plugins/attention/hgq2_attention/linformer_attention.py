@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import keras
 
+from hgq2_attention.call_forms import Shape
 from hgq2_attention.masks import Masks
 from hgq2_attention.multi_head_attention import QMultiHeadAttention
 from hgq2_attention.projection import Projection, SlotOf
@@ -17,7 +18,6 @@ from hgq2_core.exact.arrays import Arrays
 
 A = TypeVar("A")
 Tensor = Any
-Shape = tuple[int | None, ...]
 LengthsArg = PositiveInt | Annotated[tuple[PositiveInt, ...], FromList]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hgq2_core import ConfigError
 from hgq2_layers.einsum_dense import QEinsumDense
 from hgq2_layers.equation import Equation
 
@@ -54,16 +53,3 @@ class SlotOf:
     def __get__(self, owner: Any, cls: type) -> Any:
         """Give the quantizer; None where the layer shares another's."""
         return None if owner is None else getattr(getattr(owner, self.layer), self.slot, None)
-
-
-def static(name: str, what: str, shape: tuple[int | None, ...]) -> None:
-    """Refuse a shape in which a size besides the batch's is not static.
-
-    Raises:
-        ConfigError: such a shape.
-    """
-    if len(shape) < 3 or None in shape[1:]:
-        raise ConfigError(
-            f"{name}: {what} needs the axes (batch, ..., positions, features), all but the batch of static size. "
-            f"Received: shape {shape}."
-        )

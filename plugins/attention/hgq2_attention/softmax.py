@@ -16,6 +16,7 @@ from hgq2_core.config.strict import FromList
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.kinds import registry
 from hgq2_core.tensors import total
+from hgq2_core.twins import shared_arguments
 from hgq2_layers.lookup_table import TableLayer
 
 A = TypeVar("A")
@@ -85,7 +86,7 @@ class QSoftmax(TableLayer):
         argument = self.difference_quantizer or self.input_quantizer
         self.exp_table = self.add_table(_unsigned(exp_quantizer), "exp", argument, self._exponential)
         self.sum_quantizer = self.add_quantizer(sum_quantizer, "activation", "sum")
-        self.inverse_table = self.add_table(_unsigned(inverse_quantizer), "inverse", self.sum_quantizer, _inverse)
+        self.inverse_table = self.add_table(_saturating(inverse_quantizer), "inverse", self.sum_quantizer, _inverse)
         self.exp_quantizer = self.exp_table.quantizer
         self.inverse_quantizer = self.inverse_table.quantizer
         if self.inverse_quantizer.follows_values:
@@ -99,6 +100,11 @@ class QSoftmax(TableLayer):
 
     def _exponential(self, q: Tensor) -> Tensor:
         return keras.ops.exp(q * (-self.scale if self.stable else self.scale))
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> QSoftmax:
+        """Make it from Softmax, or from Activation("softmax")."""
+        return cls(**{**shared_arguments(layer, cls, ("activation",)), **arguments})
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build quantizers and tables.
@@ -229,6 +235,14 @@ def _unsigned(given: Any) -> Any:
     default = resolve(None, "table")
     kind = registry().kind_of("quantizers", type(default.config))
     return {"kind": kind, "k": 0} if default.sources.get("k") == "role" else None
+
+
+def _saturating(given: Any) -> Any:
+    """Give the same with a range up to 2, where the default follows the entries: none holds the inverse of 0."""
+    default = resolve(None, "table").config
+    if given is not None or not default.build().follows_values:
+        return _unsigned(given)
+    return {**default.to_dict(), "k": 0, "i": 1, "overflow_mode": "SAT"}
 
 
 def _wider(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:

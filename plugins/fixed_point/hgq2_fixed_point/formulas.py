@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
+
+from hgq2_core.operations import Operations
 
 from .modes import DETERMINISTIC, OverflowMode, RoundMode
 
@@ -17,61 +19,6 @@ Tensor = Any
 
 LN2 = math.log(2.0)
 BELOW_ONE = {"float32": 1.0 - 2.0**-24, "float64": 1.0 - 2.0**-53}
-
-
-class Operations(Protocol):
-    """What a backend offers, beside the operators of its tensors."""
-
-    def tensor(self, value: Any) -> Tensor:
-        """Give floats as they are, narrower ones as float32; numbers and variables as tensors."""
-
-    def dtype(self, x: Tensor) -> str:
-        """Name the dtype."""
-
-    def cast(self, x: Tensor, dtype: str) -> Tensor:
-        """Change the dtype."""
-
-    def power(self, n: Tensor, dtype: str) -> Tensor:
-        """2^n for integers n within the exponents of normal numbers, from the bits."""
-
-    def exponent(self, x: Tensor) -> Tensor:
-        """The e of x = m 2^e with 1/2 <= m < 1, for positive x, from the bits; in the dtype of x."""
-
-    def floor(self, x: Tensor) -> Tensor:
-        """Round down."""
-
-    def ceil(self, x: Tensor) -> Tensor:
-        """Round up."""
-
-    def half_even(self, x: Tensor) -> Tensor:
-        """Round to the nearest integer, ties to even."""
-
-    def where(self, condition: Tensor, a: Any, b: Any) -> Tensor:
-        """Choose by element."""
-
-    def minimum(self, a: Any, b: Any) -> Tensor:
-        """The smaller of two."""
-
-    def maximum(self, a: Any, b: Any) -> Tensor:
-        """The larger of two."""
-
-    def least(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-        """The smallest along axes, which are kept."""
-
-    def largest(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-        """The largest along axes, which are kept."""
-
-    def total(self, x: Tensor) -> Tensor:
-        """The sum of all elements."""
-
-    def sum_to(self, x: Tensor, like: Tensor) -> Tensor:
-        """Sum over the axes along which `like` was broadcast, in its dtype."""
-
-    def constant(self, x: Tensor) -> Tensor:
-        """The same values, without gradient."""
-
-    def relu(self, x: Tensor) -> Tensor:
-        """max(0, x), with gradient 0 at 0."""
 
 
 # From x and the scale 2^f to integers. `doubled` modes receive 2^(f+1): on 2z, halves are decided exactly.
@@ -182,14 +129,14 @@ class Formulas:
         xp, dtype = self.xp, self.xp.dtype(x)
         k, i, fraction = xp.cast(k, dtype), *(xp.half_even(xp.cast(bits, dtype)) for bits in (i, fraction))
         f, b = (fraction - i, fraction) if by_width else (fraction, i + fraction)
-        return _Format(k, i, f, xp.power(b, dtype), xp.power(-f, dtype))
+        return _Format(k, i, f, xp.kept(xp.power(b, dtype)), xp.kept(xp.power(-f, dtype)))
 
     def _round(self, x: Tensor, f: Tensor, round_mode: str, u: Tensor | None = None) -> Tensor:
         """The integer nearest to x 2^f, or the one beside it that u draws."""
         if u is not None:
-            return _stochastic(self.xp, x, self.xp.power(f, self.xp.dtype(x)), u)
+            return _stochastic(self.xp, x, self.xp.kept(self.xp.power(f, self.xp.dtype(x))), u)
         to_integer, doubled = _ROUNDING[round_mode]
-        return to_integer(self.xp, x, self.xp.power(f + 1.0 if doubled else f, self.xp.dtype(x)))
+        return to_integer(self.xp, x, self.xp.kept(self.xp.power(f + 1.0 if doubled else f, self.xp.dtype(x))))
 
     def _highest(self, width: Tensor) -> Tensor:
         """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
@@ -201,7 +148,7 @@ class Formulas:
         if mode.wraps:
             alive = xp.cast(fmt.width * (1.0 + fmt.k) > 1.0, xp.dtype(x))
             if mode.training:
-                return self._round(x, fmt.f, mode.round_mode, u) * (fmt.step * alive)
+                return self._round(x, fmt.f, mode.round_mode, u) * xp.kept(fmt.step * alive)
             return self._wrap(x, fmt, alive, mode)
         highest = self._highest(fmt.width)
         lowest = -fmt.k * (highest if mode.overflow_mode == "SAT_SYM" else xp.floor(fmt.width))
@@ -248,11 +195,15 @@ class Formulas:
             highest = xp.maximum(highest, 0.5 * top)
         symmetric = mode.overflow_mode == "SAT_SYM"
         above, below = x > highest, x < -fmt.k * (highest if symmetric else top)
-        d_f = xp.where(above, fmt.step, xp.where(below, -fmt.k * fmt.step if symmetric else 0.0 * fmt.step, x - q))
-        d_i = xp.where(above, top, xp.where(below, -fmt.k * top, 0.0 * top))
-        d_i = d_i - d_f if mode.by_width else d_i
-        of_x = xp.where(above | below, 0.0, grad)
-        return of_x, xp.sum_to(grad * d_i, i) * ln2, xp.sum_to(grad * d_f, fraction) * ln2
+        inside = xp.kept(xp.where(above | below, 0.0, grad))
+        over = xp.where(above, grad, 0.0)
+        # Within what shares its bits, powers of two are factors of the sums: fewer products, and smaller ones.
+        bits = fmt.k * fmt.step
+        of_over, of_under = xp.sum_to(over, bits), xp.sum_to(grad - inside - over, bits)
+        of_bounds = of_over - fmt.k * of_under
+        of_f = xp.sum_to(inside * (x - q), bits) + fmt.step * (of_bounds if symmetric else of_over)
+        of_i = top * of_bounds - of_f if mode.by_width else top * of_bounds
+        return inside, xp.sum_to(of_i, i) * ln2, xp.sum_to(of_f, fraction) * ln2
 
     def needed(
         self, x: Tensor, fraction: Tensor, axes: tuple[int, ...], signed: bool, mode: Mode, u: Tensor | None = None

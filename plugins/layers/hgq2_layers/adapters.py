@@ -83,6 +83,10 @@ class LeakyReLUAdapter(KerasAdapter):
         """Refuse slopes that would round."""
         _check_slope(layer)
 
+    def instead(self, layer: keras.layers.Layer) -> str:
+        """Give the layer that quantizes its slope."""
+        return "leaky_relu"
+
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Shift what is below 0."""
         (x,) = inputs
@@ -116,6 +120,10 @@ class ActivationAdapter(KerasAdapter):
                 f"Received: {getattr(layer.activation, '__name__', layer.activation)!r}. Use unary_function "
                 "(QUnaryFunction) in its place, which makes it a lookup table."
             )
+
+    def instead(self, layer: keras.layers.Layer) -> str:
+        """Give the table of a function of one number, or the softmax."""
+        return "softmax" if layer.activation is keras.activations.softmax else "unary_function"
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Rectify, or hand on."""

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from hgq2_core import ConfigError
 from hgq2_core.arguments import QuantizerArg
+from hgq2_core.config.roles import resolve
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.twins import shared_arguments
 from hgq2_layers.pooling import Counts, GlobalPooling, PoolingKwargs, PoolingLayer, Shape, WindowedPooling
 from hgq2_layers.reductions import SUM
 from hgq2_layers.spatial import DataFormat, Padding, Sizes
@@ -37,6 +39,17 @@ class AveragingLayer(PoolingLayer):
         self.reciprocal_quantizer = None
         if reciprocal_quantizer is not None:
             self.reciprocal_quantizer = self.add_quantizer(reciprocal_quantizer, "weight", "reciprocal")
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> AveragingLayer:
+        """Take over the arguments; reciprocals get the default of weights where any is quantized."""
+        given = {**shared_arguments(layer, cls), **arguments}
+        if "reciprocal_quantizer" not in given:
+            trial = cls(**given)
+            PoolingLayer.build(trial, keras.tree.flatten(layer.input)[0].shape)
+            if (divisions(trial.counts())[1] != 1).any():
+                given["reciprocal_quantizer"] = resolve(None, "weight").config
+        return cls(**given)
 
     def build(self, input_shape: Shape) -> None:
         """Build the quantizers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import keras
@@ -16,6 +17,17 @@ A = TypeVar("A")
 
 class BidirectionalAdapter(KerasAdapter):
     """One layer from the beginning, one from the end; what they cost, they count themselves."""
+
+    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+        """Give both."""
+        return layer.forward_layer, layer.backward_layer
+
+    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+        """Wrap both."""
+        forward, backward = inside
+        return keras.layers.Bidirectional(
+            forward, merge_mode=layer.merge_mode, backward_layer=backward, name=layer.name, trainable=layer.trainable
+        )
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> Any:
         """Run both, turn the second's steps round, and merge them."""
@@ -47,6 +59,15 @@ class TimeDistributedAdapter(KerasAdapter):
         """Give the cost of all steps but the one that the layer inside counts itself."""
         steps = layer.get_build_config()["input_shape"][1] if layer.built else 1
         return (steps - 1) * ebops(layer.layer) if steps else 0.0
+
+    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+        """Give it."""
+        return (layer.layer,)
+
+    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+        """Wrap it."""
+        (inner,) = inside
+        return keras.layers.TimeDistributed(inner, name=layer.name, trainable=layer.trainable)
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Apply it to each step."""

@@ -8,59 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
+
+from hgq2_core.operations import Operations
 
 Tensor = Any
 
 LN2 = math.log(2.0)
 HIGHEST = {"float32": 127.0, "float64": 1023.0}
 """The exponent of the largest numbers; that of the smallest normal ones is 1 minus it."""
-
-
-class Operations(Protocol):
-    """What a backend offers, beside the operators of its tensors."""
-
-    def tensor(self, value: Any) -> Tensor:
-        """Give floats as they are, narrower ones as float32; numbers and variables as tensors."""
-
-    def dtype(self, x: Tensor) -> str:
-        """Name the dtype."""
-
-    def cast(self, x: Tensor, dtype: str) -> Tensor:
-        """Change the dtype."""
-
-    def power(self, n: Tensor, dtype: str) -> Tensor:
-        """2^n for integers n within the exponents of normal numbers, from the bits."""
-
-    def binade(self, x: Tensor) -> Tensor:
-        """The largest power of two within |x|, from the bits; 0 for what is below the normal numbers."""
-
-    def floor(self, x: Tensor) -> Tensor:
-        """Round down."""
-
-    def half_even(self, x: Tensor) -> Tensor:
-        """Round to the nearest integer, ties to even."""
-
-    def sign(self, x: Tensor) -> Tensor:
-        """-1, 0 or 1."""
-
-    def where(self, condition: Tensor, a: Any, b: Any) -> Tensor:
-        """Choose by element."""
-
-    def minimum(self, a: Any, b: Any) -> Tensor:
-        """The smaller of two."""
-
-    def maximum(self, a: Any, b: Any) -> Tensor:
-        """The larger of two."""
-
-    def total(self, x: Tensor) -> Tensor:
-        """The sum of all elements."""
-
-    def sum_to(self, x: Tensor, like: Tensor) -> Tensor:
-        """Sum over the axes along which `like` was broadcast, in its dtype."""
-
-    def constant(self, x: Tensor) -> Tensor:
-        """The same values, without gradient."""
 
 
 @dataclass(frozen=True)

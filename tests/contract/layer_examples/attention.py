@@ -3,6 +3,13 @@
 SATURATING = {"kind": "kif", "i": 3, "f": 3, "overflow_mode": "SAT"}
 
 EXAMPLES = {
+    "attention.grouped_query_attention": [
+        ({"head_dim": 2, "num_query_heads": 2, "num_key_value_heads": 1}, (3, 4)),
+        (
+            {"head_dim": 1, "num_query_heads": 4, "num_key_value_heads": 2, "use_gate": True, "sliding_window": 2},
+            [(2, 3), (3, 4)],
+        ),
+    ],
     "attention.linformer_attention": [
         ({"num_heads": 2, "key_dim": 2, "projected_length": 2}, (3, 4)),
         (
@@ -16,7 +23,7 @@ EXAMPLES = {
         ({"num_heads": 2, "key_dim": 2, "fuse": "qkv", "use_bias": False, "dropout": 0.1}, (3, 4)),
         ({"num_heads": 3, "key_dim": 1, "output_shape": [2, 2], "sliding_window": 2, "stable": False}, (3, 4)),
         ({"num_heads": 1, "key_dim": 2, "attention_axes": [1, 2], "parallelization_factor": 2}, (2, 2, 3)),
-        ({"num_heads": 2, "key_dim": 2, "attention_axes": -2}, [(2, 2, 3), (2, 3, 3)]),
+        ({"num_heads": 2, "key_dim": 2, "attention_axes": -2, "use_gate": True}, [(2, 2, 3), (2, 3, 3)]),
     ],
     "attention.softmax": [
         ({}, (5,)),

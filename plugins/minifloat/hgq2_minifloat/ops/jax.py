@@ -6,52 +6,14 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import keras
-from jax import Array, lax
+from jax import Array
+
+from hgq2_core.operations.jax import OPERATIONS
 
 from ..formulas import Formulas, Mode
 from ..functional import Functions
 
-# Per dtype: the integer of its size, the bits of the mantissa, and the bias of the exponent.
-_LAYOUTS: dict[str, tuple[Any, int, int]] = {"float32": (jnp.int32, 23, 127), "float64": (jnp.int64, 52, 1023)}
-
-
-class _Operations:
-    """See `hgq2_minifloat.formulas.Operations`."""
-
-    floor, half_even, sign = staticmethod(jnp.floor), staticmethod(jnp.round), staticmethod(jnp.sign)
-    where, minimum, maximum = staticmethod(jnp.where), staticmethod(jnp.minimum), staticmethod(jnp.maximum)
-    total, constant = staticmethod(jnp.sum), staticmethod(lax.stop_gradient)
-
-    def tensor(self, value: Any) -> Array:
-        value = value.value if isinstance(value, keras.Variable) else value
-        value = jnp.asarray(value, None if hasattr(value, "dtype") else "float32")
-        return value if value.dtype.name in _LAYOUTS else value.astype("float32")
-
-    def dtype(self, x: Array) -> str:
-        return str(x.dtype)
-
-    def cast(self, x: Array, dtype: str) -> Array:
-        return x.astype(dtype)
-
-    def power(self, n: Array, dtype: str) -> Array:
-        integer, mantissa_bits, bias = _LAYOUTS[dtype]
-        return lax.bitcast_convert_type((n.astype(integer) + bias) << mantissa_bits, jnp.dtype(dtype))
-
-    def binade(self, x: Array) -> Array:
-        integer, mantissa_bits, bias = _LAYOUTS[str(x.dtype)]
-        mask = jnp.asarray((2 * bias + 1) << mantissa_bits, integer)
-        return lax.bitcast_convert_type(lax.bitcast_convert_type(x, integer) & mask, x.dtype)
-
-    def sum_to(self, x: Array, like: Array) -> Array:
-        leading = x.ndim - like.ndim
-        shared = [leading + axis for axis, size in enumerate(like.shape) if size == 1 != x.shape[leading + axis]]
-        total = jnp.sum(x, (*range(leading), *shared), keepdims=True)
-        return jnp.broadcast_to(total.reshape(total.shape[leading:]), like.shape).astype(like.dtype)
-
-
-_formulas = Formulas(_Operations())
+_formulas = Formulas(OPERATIONS)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(5,))

@@ -1,0 +1,82 @@
+"""Inner activations become layers of their own, where a quantized layer would need a table for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from hgq2_core.adapters import adapter_of
+
+SUFFIX = "_activation"
+"""How the name of an activation ends that was inside a layer."""
+
+
+def separated(model: keras.Model, apart: Callable[[keras.layers.Layer], bool]) -> keras.Model:
+    """Give a model of the same function in which some layers are linear, each with its activation right behind.
+
+    Args:
+        model: functional, or sequential and built; nested models are opened. It is not changed.
+        apart: whether the activation of a layer is to stand behind it.
+
+    Returns:
+        A copy with the weights, where any layer is taken apart; else the model itself.
+    """
+    if not any(apart(layer) for layer in _plain_layers(model)):
+        return model
+    copy = _Separation(apart).model(model)
+    copy.set_weights(model.get_weights())  # activations have none, so the order is the same
+    return copy
+
+
+class _Separation:
+    """One copy of a model, in which a layer that is shared is copied once."""
+
+    def __init__(self, apart: Callable[[keras.layers.Layer], bool]) -> None:
+        self.apart = apart
+        self.copies: dict[int, keras.layers.Layer] = {}
+        self.behind: dict[int, keras.layers.Layer] = {}
+
+    def model(self, model: keras.Model) -> keras.Model:
+        if isinstance(model, keras.Sequential):
+            layers = [made for layer in model.layers for made in self.chain(self.copy(layer))]
+            (given,) = model.inputs
+            inputs = keras.Input(batch_shape=given.shape, dtype=given.dtype, name=given.name)
+            return keras.Sequential([inputs, *layers], name=model.name, trainable=model.trainable)
+        return keras.models.clone_model(model, clone_function=self.copy, call_function=self.call)
+
+    def copy(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        if id(layer) not in self.copies:
+            self.copies[id(layer)] = self.model(layer) if isinstance(layer, keras.Model) else self.linear(layer)
+        return self.copies[id(layer)]
+
+    def linear(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        """Copy a layer, without its activation where that is to stand behind."""
+        adapter = adapter_of(layer)
+        inside = adapter.inside(layer) if adapter else ()
+        config = layer.get_config()
+        if adapter and len(inside) == 1 and self.apart(inside[0]):  # what is done at every step can be done after all
+            activation, made = inside[0].activation, adapter.around(layer, [self.linear(inside[0])])
+        elif self.apart(layer):
+            activation, made = layer.activation, type(layer).from_config({**config, "activation": "linear"})
+        else:
+            return type(layer).from_config(config)
+        self.behind[id(made)] = keras.layers.Activation(activation, name=f"{layer.name}{SUFFIX}")
+        return made
+
+    def chain(self, made: keras.layers.Layer) -> list[keras.layers.Layer]:
+        return [made, self.behind[id(made)]] if id(made) in self.behind else [made]
+
+    def call(self, made: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        outputs = made(*args, **kwargs)
+        return self.behind[id(made)](outputs) if id(made) in self.behind else outputs
+
+
+def _plain_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _plain_layers(layer)
+        else:
+            adapter = adapter_of(layer)
+            yield from (layer, *(adapter.inside(layer) if adapter else ()))

@@ -1,0 +1,83 @@
+"""The gate of attention: weighted sums times a sigmoid, which is a lookup table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar, Unpack
+
+import keras
+
+from hgq2_core.arguments import BetaArg, LayerKwargs, QuantizerArg
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.tensors import total
+from hgq2_layers.lookup_table import TableLayer
+
+A = TypeVar("A")
+Tensor = Any
+
+
+class Gating(TableLayer):
+    """y = iq(x) tq(sigmoid(gq(z))), of the same shape all.
+
+    Args:
+        input_quantizer: of x: a config, a kind, a mapping, or None for the default of activations.
+        gate_quantizer: of z, likewise.
+        table_quantizer: of the entries of the sigmoid's table; None for the default of tables, unsigned.
+
+    Cost (NUMERICS 7): sum Bx Bt, and the table.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_quantizer: QuantizerArg = None,
+        gate_quantizer: QuantizerArg = None,
+        table_quantizer: QuantizerArg = None,
+        ebops_beta: BetaArg = None,
+        enable_ebops: bool | None = None,
+        **kwargs: Unpack[LayerKwargs],
+    ) -> None:
+        super().__init__(ebops_beta=ebops_beta, enable_ebops=enable_ebops, **kwargs)
+        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
+        self.gate_quantizer = self.add_quantizer(gate_quantizer, "activation", "gate")
+        self.table = self.add_table(table_quantizer, "table", self.gate_quantizer, keras.ops.sigmoid, unsigned=True)
+        self.table_quantizer = self.table.quantizer
+
+    def build_share(self, input_shape: tuple[int | None, ...], contracted: int, parallel: int | None) -> None:
+        """Build, and set the share of positions that the cost counts; see `Projection.build_share`."""
+        positions = math.prod(input_shape[1 : len(input_shape) - contracted])  # type: ignore[arg-type]
+        self._share = 1.0 if parallel is None else min(1.0, parallel / positions)
+        self.build(input_shape)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build quantizers and table.
+
+        Args:
+            input_shape: of x and of z, batch axis included.
+        """
+        self.input_quantizer.build(tuple(input_shape))
+        self.gate_quantizer.build(tuple(input_shape))
+        self.table.build()
+        self.built = True
+
+    def call(self, inputs: Tensor, gate: Tensor, training: bool | None = None) -> Tensor:
+        """Compute the equation above.
+
+        Args:
+            inputs: x.
+            gate: z.
+            training: Keras' own.
+        """
+        training = bool(training)
+        factor = self.table(self.gate_quantizer.quantize(gate, training), training)
+        return self.input_quantizer.quantize(inputs, training) * factor
+
+    def ebops(self) -> Tensor:
+        """Give the cost above, of the share of positions that is computed at once."""
+        return (total(self.input_quantizer.bits() * self.table.bits()) + self.table.ebops()) * self._share
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> A:
+        """State the equation above."""
+        x, gate = inputs
+        factor = self.table.exact(arrays, self.gate_quantizer.exact(arrays, gate))
+        return arrays.multiply(self.input_quantizer.exact(arrays, x), factor)
