@@ -390,7 +390,7 @@ def test_without_any_word_on_bits_eight_keep_the_accuracy(digits):
     converted = quantize_model(model)
     calibrate(converted, data.train.x)
     assert verify(converted, data.test.x).mismatches == 0
-    assert accuracy(converted, data.test) >= accuracy(model, data.test) - 0.01 >= 0.93
+    assert accuracy(converted, data.test) >= accuracy(model, data.test) - 0.01 >= 0.92
     slots = [slot for row in summary(converted).layers for slot in row.slots]
     assert {(slot.min, slot.max) for slot in slots} == {(7, 7)}  # and a sign
 
