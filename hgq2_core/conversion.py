@@ -134,16 +134,17 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
     A layer becomes what the first rule that matches says; without a rule, the kind that has its name: `keras.Dense`
     becomes `dense`. A kind that takes in the layer behind, as `dense_batch_norm` takes in the normalization, stands for
     both. An activation inside a layer that needs a table, such as `tanh`, becomes a layer behind it, named after it
-    with `_activation`. Layers that an adapter makes exact, and those that are quantized already, stay. Scopes of
-    `hgq2_core.defaults` come before `bits`. Next comes `calibrate`; or training, then `calibrate`.
+    with `_activation`. TimeDistributed and Bidirectional are converted inside. Layers that an adapter makes exact, and
+    those that are quantized already, stay. Scopes of `hgq2_core.defaults` come before `bits`. Next come `fit_ranges`
+    and `calibrate`, with training between them or not.
 
     Args:
         model: functional or sequential, built; nested models are converted inside. It is not changed.
         rules: mappings of `match` (a glob of names, or a class such as `keras.Dense`), `kind`, and arguments of the new
             layer; or a mapping from `match` to the rest.
         bits: first width of everything, the sign counted, where neither a rule nor a scope says otherwise. Weights then
-            have one format per channel and activations one per tensor, whose ranges follow the values, so that nothing
-            saturates. None for the defaults of the roles, which are meant for training.
+            have one format per channel and activations one per tensor, whose ranges follow the values; the states of
+            recurrent layers, which saturate, are fitted. None for the roles' defaults, which are meant for training.
 
     Returns:
         The new model, not compiled.
@@ -212,7 +213,8 @@ def _formats(bits: int | None) -> dict[str, Any]:
         "weight": {**followed, "granularity": "channel"},
         "bias": followed,
         "table": followed,
-        "activation": {**followed, "granularity": "tensor"},
+        # What saturates all the same, such as the states of recurrent layers, is fitted.
+        "activation": {**followed, "granularity": "tensor", "fit_to": {}},
     }
     return {role: entry for role, entry in formats.items() if scoped(role) is None}
 

@@ -11,6 +11,8 @@ Mode = Literal["normal", "calibrate", "fit"]
 
 _mode: ContextVar[Mode] = ContextVar("hgq2_mode", default="normal")
 
+_met: ContextVar[set[int]] = ContextVar("hgq2_met", default=set())  # noqa: B039 - of no pass, never asked
+
 mode = _mode.get
 
 
@@ -28,6 +30,20 @@ def calibrating() -> AbstractContextManager[None]:
     return _running("calibrate")
 
 
-def fitting() -> AbstractContextManager[None]:
+@contextmanager
+def fitting() -> Iterator[None]:
     """Let every quantizer that is told to fit set its range to what it sees, for the calls made inside."""
-    return _running("fit")
+    token = _met.set(set())
+    try:
+        with _running("fit"):
+            yield
+    finally:
+        _met.reset(token)
+
+
+def meets_again(thing: object) -> bool:
+    """Say whether the present fitting has met a thing before: a quantizer of several steps, or of a shared layer."""
+    met = _met.get()
+    again = id(thing) in met
+    met.add(id(thing))
+    return again

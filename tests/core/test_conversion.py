@@ -15,6 +15,7 @@ from hgq2_core import (
     QLayer,
     calibrate,
     defaults,
+    fit_ranges,
     load_model,
     quantize_model,
     summary,
@@ -93,6 +94,35 @@ def test_a_converted_model_trains_is_saved_and_verified(tmp_path):
     assert verify(model, x).mismatches == 0
     model.save(tmp_path / "model.keras")
     assert np.array_equal(load_model(tmp_path / "model.keras").predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.LSTM(3, return_sequences=True),
+        lambda: layers.GRU(3, reset_after=False),
+        lambda: layers.SimpleRNN(3, "relu", use_bias=False, go_backwards=True),
+        lambda: layers.TimeDistributed(layers.Dense(3), name="each"),
+        lambda: layers.Bidirectional(layers.GRU(3), merge_mode="sum", name="both"),
+    ],
+)
+def test_layers_of_sequences_and_those_inside_them(make):
+    keras.utils.set_random_seed(1)
+    model, x = keras.Sequential([keras.Input((4, 2)), make()]), values(64, 4, 2)
+    converted = quantize_model(model)
+    fit_ranges(converted, x)
+    calibrate(converted, x)
+    assert verify(converted, x).mismatches == 0
+    got, wanted = of(converted(x)), of(model(x))
+    assert 0 < np.abs(got - wanted).mean() < 0.05 * wanted.std()
+
+
+def test_a_rule_for_a_layer_inside_another():
+    model = keras.Sequential([keras.Input((4, 2)), layers.TimeDistributed(layers.Dense(3, name="in"), name="each")])
+    converted = quantize_model(model, {"each/in": {"kernel_quantizer": {"kind": "kbi", "b": 3}}})
+    assert converted.layers[0].layer.kernel_quantizer.config.b == 3
+    with pytest.raises(ConfigError, match="Allowed: each, each/in; keras"):
+        quantize_model(model, {"each/out": {}})
 
 
 @pytest.mark.parametrize(
@@ -325,7 +355,7 @@ def test_a_model_without_a_graph_is_refused():
 
 def test_operations_are_refused():
     inputs = keras.Input((4,))
-    with pytest.raises(ConfigError, match="multiply: Multiply is an operation on tensors"):
+    with pytest.raises(ConfigError, match="Multiply is an operation on tensors"):
         quantize_model(keras.Model(inputs, layers.Dense(3)(inputs) * 2.0))
 
 
@@ -558,6 +588,7 @@ def test_every_family_of_layers_is_converted_with_its_weights(make, kinds):
     x = values(200, *model.input_shape[1:])
     converted = quantize_model(model, bits=12)
     assert {row.name: row.kind for row in summary(converted).layers} == kinds
+    fit_ranges(converted, x)
     calibrate(converted, x)
     assert verify(converted, x).mismatches == 0
     wanted = of(model(x))

@@ -10,7 +10,7 @@ from hgq2_core import calibrate, defaults, summary, verify
 from hgq2_layers import QDense, QDenseBatchNorm, QEinsumDenseBatchNorm
 from hgq2_training.magic import Magic
 
-EPOCHS, BATCH, SEEDS = 12, 512, (0, 1, 2)
+EPOCHS, BATCH, SEEDS = 24, 512, (0, 1, 2)
 
 
 def floats():
@@ -59,6 +59,7 @@ def test_quantized_normalization_is_as_accurate_as_in_floats():
         found.append(accuracy(model, data.test))
         for row in summary(model).layers:
             assert all(slot.mean <= 8 for slot in row.slots if slot.name == "kernel")
-    assert np.mean(found) >= np.mean(wanted) - 0.003
-    assert np.mean(wanted) > 0.86
-    print(f"floats {np.round(wanted, 4)}, quantized {np.round(found, 4)}")
+    told = f"floats {np.round(wanted, 4)}, quantized {np.round(found, 4)}"
+    assert all(ours >= theirs - 0.003 for ours, theirs in zip(found, wanted, strict=True)), told
+    assert np.mean(wanted) > 0.87, told
+    print(told)

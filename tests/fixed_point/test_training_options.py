@@ -84,6 +84,16 @@ def test_nothing_is_set_where_nothing_says_so():
     assert (of(layer.kernel_quantizer.i) == before).all()
 
 
+def test_a_layer_applied_twice_is_fitted_to_both():
+    fit = KIF(i=0, f=4, overflow_mode="SAT", granularity="tensor", fit_to=FitTo())
+    layer = QDense(4, kernel_initializer="identity", kernel_quantizer=KBI(b=8, i=1), input_quantizer=fit)
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layer(0.125 * layer(inputs)))
+    for largest, needed in ((100.0, 7), (3.0, 2)):  # each time anew
+        fit_ranges(model, np.full((5, 4), largest, "float32"))
+        assert np.all(keras.ops.convert_to_numpy(layer.input_quantizer.i) == needed)
+
+
 def test_data_without_samples_fit_nothing():
     model, _ = dense(kernel_quantizer=KBI(fit_to=FitTo()))
     with pytest.raises(DataError, match=r"fit_ranges: inputs need one number of samples, above 0\. Received: \[0\]"):

@@ -14,7 +14,7 @@ from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.rounding import limits
-from hgq2_core.mode import mode
+from hgq2_core.mode import meets_again, mode
 from hgq2_core.quantizer import Quantizer, RangeCheck
 from hgq2_core.tensors import assign, reshape
 from hgq2_fixed_point import ops
@@ -160,12 +160,11 @@ class FixedPointQuantizer(Quantizer[C]):
         return q, bits, paid
 
     def fit_range(self, x: Tensor, fit: FitTo) -> None:
-        """Set i to what these values need, but for the largest magnitudes if so told."""
+        """Set i to what these values need, and those before in the same pass, but for the largest if so told."""
         values = keras.ops.convert_to_numpy(x)
         most = np.percentile(np.abs(values), fit.percentile, axis=self.shared_axes, keepdims=True)
-        self.i.assign(
-            keras.ops.clip(self.needed_bits(np.clip(values, -most, most)) + fit.margin, *self.config.i_bounds)
-        )
+        needed = keras.ops.clip(self.needed_bits(np.clip(values, -most, most)) + fit.margin, *self.config.i_bounds)
+        self.i.assign(keras.ops.maximum(needed, self.i) if meets_again(self) else needed)
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""

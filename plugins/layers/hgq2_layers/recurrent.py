@@ -194,6 +194,15 @@ class RecurrentLayer(TableLayer):
         if output_quantizer is not None:
             self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
 
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:
+        """Take over the arguments; what Keras does with a mask has no meaning where none is taken."""
+        return cls(**{**shared_arguments(layer, cls, {"zero_output_for_mask"}), **arguments})
+
+    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+        """Take over the weights, which Keras keeps in a cell."""
+        copy_weights(layer.cell, self)
+
     def add_step_quantizer(self, quantizer: Any, name: str) -> Quantizer[Any]:
         """Make the quantizer of a slot inside a step, where SAT_SYM is the default overflow mode."""
         return self.add_quantizer(step_quantizer(quantizer), "activation", name)
@@ -306,15 +315,6 @@ class RecurrentLayer(TableLayer):
         if self.output_quantizer is not None:
             self.output_quantizer.build(self._output_shape(shape))
         self.built = True
-
-    @classmethod
-    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:
-        """Take over the arguments; what masked steps give has no meaning without masks."""
-        return cls(**{**shared_arguments(layer, cls, ("zero_output_for_mask",)), **arguments})
-
-    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
-        """Take over the weights, which are those of Keras' cell."""
-        copy_weights(layer.cell, self)
 
     def _output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         batch, steps, _ = input_shape
