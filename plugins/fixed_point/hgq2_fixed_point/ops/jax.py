@@ -14,7 +14,15 @@ from hgq2_core.operations.jax import OPERATIONS
 from ..formulas import Formulas, Mode
 from ..functional import Functions
 
-_formulas = Formulas(OPERATIONS)
+
+class _Compiled(Formulas):
+    """The formulas that are called outside of a compiled function too: each is compiled whole, not step by step."""
+
+    needed = partial(jax.jit, static_argnames=("self", "axes", "signed", "mode"))(Formulas.needed)
+    negative = partial(jax.jit, static_argnames=("self", "axes", "mode"))(Formulas.negative)
+
+
+_formulas = _Compiled(OPERATIONS)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -36,7 +44,7 @@ def _backward(mode: Mode, saved: tuple[Array, ...], grad: Array) -> tuple[Any, .
 
 
 _quantize.defvjp(_forward, _backward)
-_functions = Functions(_formulas, _quantize)
+_functions = Functions(_formulas, jax.jit(_quantize, static_argnums=5))
 
 quantize, quantize_kbi = _functions.quantize, _functions.quantize_kbi
 quantize_counted, quantize_following = _functions.quantize_counted, _functions.quantize_following
