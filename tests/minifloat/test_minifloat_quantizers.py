@@ -272,3 +272,16 @@ def test_doctor_is_told_what_overflows():
     check = quantizer.check_range(x)
     assert check.outside.tolist() == [[False, False, False, True, True, False]]
     assert (check.low.item(), check.high.item()) == (-448.0, 448.0)
+
+
+def test_a_layer_applied_twice_is_fitted_to_both():
+    activation = Minifloat(m=3, e=3, granularity="tensor", fit_to={})
+    layer = QDense(4, kernel_initializer="identity", kernel_quantizer="none", input_quantizer=activation)
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layer(0.125 * layer(inputs)))
+    for largest in (96.0, 3.0):  # each time anew, and to the larger of both
+        fit_ranges(model, np.full((5, 4), largest, "float32"))
+        alone = keras.Sequential([keras.Input((4,)), QDense(4, kernel_quantizer="none", input_quantizer=activation)])
+        fit_ranges(alone, np.full((5, 4), largest, "float32"))
+        found, wanted = (numpy(each.input_quantizer.e0).item() for each in (layer, alone.layers[0]))
+        assert found == wanted

@@ -41,4 +41,15 @@ def fitted(
         e = np.clip(e, *np.rint(e_bounds).astype(np.int64))
     fixed = e == 0
     carried = np.rint(np.ldexp(most, np.maximum(m, 0) - top - fixed)) >= np.ldexp(1.0, np.maximum(m, 0) + 1 - fixed)
-    return e, top + fixed + carried + fit.margin - ((1 << np.maximum(e - 1, 0)) - 1)
+    return e, top + fixed + carried + fit.margin - _half(e)
+
+
+def wider(a: tuple[Ints, Ints], b: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
+    """Give the e and e0 of as many exponents as the more of two have, up to the higher of both."""
+    e, top = np.maximum(a[0], b[0]), np.maximum(a[1] + _half(a[0]), b[1] + _half(b[0]))
+    return e, top - _half(e)
+
+
+def _half(e: Ints) -> Ints:
+    half: Ints = (1 << np.maximum(e - 1, 0)) - 1
+    return half

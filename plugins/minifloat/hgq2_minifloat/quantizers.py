@@ -12,14 +12,14 @@ import numpy as np
 from hgq2_core.config.quantizer import Slot
 from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.mode import mode
+from hgq2_core.mode import meets_again, mode
 from hgq2_core.quantizer import Quantizer, RangeCheck
 from hgq2_core.tensors import reshape
 from hgq2_minifloat import ops
 from hgq2_minifloat.arithmetic import limits
 from hgq2_minifloat.blocks import block_scales
 from hgq2_minifloat.config import ALL_BITS, AnyMinifloat, FitTo
-from hgq2_minifloat.fitting import fitted
+from hgq2_minifloat.fitting import fitted, wider
 from hgq2_minifloat.formats import Format
 from hgq2_minifloat.statement import stated
 
@@ -115,10 +115,12 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         return q
 
     def fit_range(self, x: Tensor, fit: FitTo) -> None:
-        """Set e0, and e on request, to what these values need."""
-        m, e, _ = self.formats()
+        """Set e0, and e on request, to what these values need, and those before in the same pass."""
+        m, *present = self.formats()
         values = keras.ops.convert_to_numpy(x).astype(np.float64)
-        e, e0 = fitted(np.abs(values), self.shared_axes, m, e, fit, self.config.bounds("e"))
+        e, e0 = fitted(np.abs(values), self.shared_axes, m, present[0], fit, self.config.bounds("e"))
+        if meets_again(self):
+            e, e0 = wider((e, e0), tuple(present))
         for name, variable, found in (("e", self.e, e), ("e0", self.e0, e0)):
             variable.assign(np.clip(found, *self.config.bounds(name)).astype(np.float32))
 
