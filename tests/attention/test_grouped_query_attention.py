@@ -9,6 +9,9 @@ import pytest
 from hgq2_attention import QGroupedQueryAttention, QMultiHeadAttention
 from hgq2_core import ConfigError, calibrate, quantize_model, verify
 
+# Costs, arguments and conversion ask nothing of the backend.
+pytestmark = pytest.mark.once
+
 PARTS = ("query_projection", "key_projection", "value_projection", "gate_projection", "output_projection")
 
 
@@ -84,7 +87,7 @@ def test_flash_attention_may_be_left_or_refused(attention, flash_attention):
     "twin",
     [
         lambda: keras.layers.GroupQueryAttention(3, 4, 2, use_gate=True, name="a"),
-        lambda: keras.layers.MultiHeadAttention(2, 3, value_dim=2, use_gate=True, name="a"),
+        lambda: keras.layers.MultiHeadAttention(2, 3, use_gate=True, name="a"),
     ],
     ids=["grouped-query", "multi-head"],
 )

@@ -136,6 +136,7 @@ def test_four_dimensions(attention, axes, masked):
     agree(attention, {"attention_axes": axes}, call)
 
 
+@pytest.mark.once
 def test_symbolic_shapes_are_those_of_the_values(attention):
     layer = QMultiHeadAttention(2, 4, output_shape=(2, 3), attention_axes=2)
     query, value = keras.Input((3, 4, E)), keras.Input((3, 5, E))

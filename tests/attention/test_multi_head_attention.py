@@ -26,6 +26,7 @@ def scattered(attention, arguments, *shapes):
     return layer
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("parallel", [None, 1, 2])
 def test_cost_by_hand(attention, parallel):
     layer = scattered(attention, {"value_dim": 2, "parallelization_factor": parallel}, (4, 6), (5, 6))
@@ -95,7 +96,7 @@ def test_what_shares_a_projection_is_one_tensor(attention, fuse, which):
     "layer",
     [
         lambda: QMultiHeadAttention(2, 3, output_quantizer="kif", fuse="kv", name="a"),
-        lambda: QLinformerAttention(2, 3, 2, name="a"),
+        pytest.param(lambda: QLinformerAttention(2, 3, 2, name="a"), marks=pytest.mark.once),
     ],
 )
 def test_frozen_saved_and_loaded(attention, layer, tmp_path):

@@ -10,6 +10,8 @@ from hgq2_core.config.signature import parameters
 from hgq2_core.graph import layers_of
 from hgq2_fixed_point import KIF
 
+pytestmark = pytest.mark.once
+
 LAYERS = {
     "multi-head": (QMultiHeadAttention, {"num_heads": 2, "key_dim": 3, "use_gate": True}, ()),
     "kv": (QMultiHeadAttention, {"num_heads": 2, "key_dim": 3, "fuse": "kv"}, ("value",)),
