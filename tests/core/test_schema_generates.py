@@ -16,7 +16,7 @@ GRAPH = ("inputs", "outputs", "name", "layer", "model")
 """What names other parts of the graph; left out of lines, so that they make a chain."""
 
 BEYOND_A_SCHEMA = (
-    r"must lie within \w_bounds",  # one field against another
+    r"must lie within \w+_bounds",  # one field against another
     r"_bounds must be a lower and an upper bound",
     r"WRAP_SM is defined for signed formats",
     r"lowest must not exceed highest",
