@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from training_runs import config, everything
 
-from hgq2_core.runs import load, load_checkpoint, load_recorded
+from hgq2_core.runs import load, load_checkpoint, load_recorded, read_metrics
 from hgq2_core.training_run import resume, train
 
 KILLS = 20
@@ -39,6 +39,7 @@ for line in sys.stdin:
             training_run.train(config(epochs={EPOCHS}), directory)
         os._exit(0)
     print(child, flush=True)
+    sys.stdin.readline()  # until then it has its number, even if it ends by itself
     os.waitpid(child, 0)
     print("ended", flush=True)
 """
@@ -56,15 +57,32 @@ def test_a_run_killed_at_any_moment_is_whole_and_goes_on_to_the_same_result(tmp_
         for _ in range(KILLS):
             print(run, file=nursery.stdin, flush=True)
             child = int(nursery.stdout.readline())
-            time.sleep(moments.uniform(0.1, 1.2))
+            work(run, moments)
             os.kill(child, signal.SIGKILL)
+            print("killed", file=nursery.stdin, flush=True)
             assert nursery.stdout.readline() == "ended\n"
             seen.add(check(run))
+            if read_metrics(run):  # the training came to its end before the kill
+                break
         nursery.stdin.close()
     assert len(seen) > 3, "the kills did not reach different epochs"
-    resume(run) if (run / "config.yaml").exists() else train(config(epochs=EPOCHS), run)
+    if not read_metrics(run):
+        resume(run) if (run / "config.yaml").exists() else train(config(epochs=EPOCHS), run)
     train(config(epochs=EPOCHS), tmp_path / "undisturbed")
     assert everything(run) == everything(tmp_path / "undisturbed")
+
+
+def work(run: Path, moments: random.Random) -> None:
+    """Let a training begin, or, three times in four, come as far as its next checkpoint and a little further."""
+    known, end = written(run), time.monotonic() + 60.0 * (moments.random() > 0.25)
+    while written(run) == known and time.monotonic() < end:
+        time.sleep(0.002)
+    time.sleep(moments.uniform(0.0, 0.3))
+
+
+def written(run: Path) -> list[int]:
+    """When the checkpoint, and what a finished run has, were written."""
+    return [path.stat().st_mtime_ns for name in ("checkpoint.npz", "metrics.json") if (path := run / name).exists()]
 
 
 def check(run: Path) -> int:
