@@ -17,7 +17,7 @@ from hgq2_core.exporting import exporter_of
 from hgq2_core.graph import model_inputs
 from hgq2_fixed_point import KIF
 
-SAMPLES = 1024
+SAMPLES = 2048
 MODES = ("WRAP", "SAT_SYM")
 
 
