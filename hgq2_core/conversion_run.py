@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from pydantic import Field
 from hgq2_core.calibration import calibrate
 from hgq2_core.config.entries import Entry, Kinds, construct
 from hgq2_core.config.roles import ScopeEntries, defaults
-from hgq2_core.config.strict import FromList, Strict, explained
+from hgq2_core.config.strict import Document, FromList
 from hgq2_core.conversion import BITS, quantize_model
 from hgq2_core.data import Splits
 from hgq2_core.errors import ExactnessError, ModelFileError
@@ -24,7 +23,7 @@ from hgq2_core.training_run import check_fit, evaluate
 from hgq2_core.verification import VerifyReport, verify
 
 
-class ConversionConfig(Strict):
+class ConversionConfig(Document):
     """How to convert a model.
 
     Args:
@@ -38,20 +37,6 @@ class ConversionConfig(Strict):
     bits: Annotated[int, Field(ge=2)] | None = BITS
     defaults: ScopeEntries = Field(default_factory=ScopeEntries)
     data: Annotated[Entry, Kinds("datasets")] | None = None
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any], where: str = "") -> ConversionConfig:
-        """Check plain data.
-
-        Args:
-            document: as a file holds it.
-            where: the file, for messages.
-
-        Raises:
-            ConfigError: everything that is wrong, with its place.
-        """
-        with explained(where):
-            return cls.model_validate(document)
 
     def convert(self, model: keras.Model) -> keras.Model:
         """Convert a model; compiled as it is, where it is."""

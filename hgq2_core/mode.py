@@ -11,7 +11,7 @@ Mode = Literal["normal", "calibrate", "fit"]
 
 _mode: ContextVar[Mode] = ContextVar("hgq2_mode", default="normal")
 
-_met: ContextVar[set[int]] = ContextVar("hgq2_met", default=set())  # noqa: B039 - of no pass, never asked
+_met: ContextVar[set[int] | None] = ContextVar("hgq2_met", default=None)
 
 mode = _mode.get
 
@@ -44,6 +44,7 @@ def fitting() -> Iterator[None]:
 def meets_again(thing: object) -> bool:
     """Say whether the present fitting has met a thing before: a quantizer of several steps, or of a shared layer."""
     met = _met.get()
-    again = id(thing) in met
+    if met is None or id(thing) in met:
+        return met is not None
     met.add(id(thing))
-    return again
+    return False

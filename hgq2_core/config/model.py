@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from hgq2_core.config.files import read_document
 from hgq2_core.config.graph import ModelSection, Size
 from hgq2_core.config.overrides import overridden
 from hgq2_core.config.roles import ScopeEntries, defaults
-from hgq2_core.config.strict import FromList, Strict, explained
+from hgq2_core.config.strict import Document, FromList, Strict
 from hgq2_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Training(Strict):
         return [construct("callbacks", entry) for entry in self.callbacks]
 
 
-class ModelConfig(Strict):
+class ModelConfig(Document):
     """A model, its defaults, its data and its training, as data.
 
     Args:
@@ -75,20 +75,6 @@ class ModelConfig(Strict):
     defaults: ScopeEntries = Field(default_factory=ScopeEntries)
     data: Annotated[Entry, Kinds("datasets")] | None = None
     training: Training | None = None
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any], where: str = "") -> ModelConfig:
-        """Check plain data.
-
-        Args:
-            document: as a file holds it.
-            where: the file, for messages.
-
-        Raises:
-            ConfigError: everything that is wrong, with its place.
-        """
-        with explained(where):
-            return cls.model_validate(document)
 
     def build(self) -> keras.Model:
         """Build the Keras model, seeded, every slot resolved.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -256,3 +256,21 @@ def _split_place(finding: ErrorDetails, value: Any) -> tuple[Location, int | str
         else:
             return place[:depth], part, place[depth + 1 :]
     return place, None, ()
+
+
+class Document(Strict):
+    """The schema of a whole file."""
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any], where: str = "") -> Self:
+        """Check plain data.
+
+        Args:
+            document: as a file holds it.
+            where: the file, for messages.
+
+        Raises:
+            ConfigError: everything that is wrong, with its place.
+        """
+        with explained(where):
+            return cls.model_validate(document)
