@@ -25,8 +25,10 @@ def separated(model: keras.Model, apart: Callable[[keras.layers.Layer], bool]) -
     """
     if not any(apart(layer) for layer in _plain_layers(model)):
         return model
-    copy = _Separation(apart).model(model)
-    copy.set_weights(model.get_weights())  # activations have none, so the order is the same
+    separation = _Separation(apart)
+    copy = separation.model(model)
+    for layer, made in separation.made:  # one by one: outputs by name may put the copy's layers in another order
+        made.set_weights(layer.get_weights())
     return copy
 
 
@@ -37,6 +39,7 @@ class _Separation:
         self.apart = apart
         self.copies: dict[int, keras.layers.Layer] = {}
         self.behind: dict[int, keras.layers.Layer] = {}
+        self.made: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
 
     def model(self, model: keras.Model) -> keras.Model:
         if isinstance(model, keras.Sequential):
@@ -48,7 +51,12 @@ class _Separation:
 
     def copy(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         if id(layer) not in self.copies:
-            self.copies[id(layer)] = self.model(layer) if isinstance(layer, keras.Model) else self.linear(layer)
+            if isinstance(layer, keras.Model):
+                self.copies[id(layer)] = self.model(layer)
+            else:
+                self.copies[id(layer)] = self.linear(layer)
+                if isinstance(layer, keras.layers.Layer):  # an operation has no weights
+                    self.made.append((layer, self.copies[id(layer)]))
         return self.copies[id(layer)]
 
     def linear(self, layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -338,6 +338,17 @@ def test_an_activation_that_needs_a_table_becomes_a_layer_behind():
     assert [layer.name for layer in model.layers] == before  # the model itself is as it was
 
 
+def test_outputs_by_name_keep_their_weights():
+    keras.utils.set_random_seed(6)
+    inputs = keras.Input((4,))
+    outputs = {"z": layers.Dense(3, "tanh", name="z")(inputs), "a": layers.Dense(1, name="a")(inputs)}
+    model, x = keras.Model(inputs, outputs), values(64, 4)
+    converted = quantize_model(model, bits=12)
+    calibrate(converted, x)
+    for name, wanted in model(x).items():
+        np.testing.assert_allclose(of(converted(x)[name]), of(wanted), atol=0.01)
+
+
 def test_the_activation_of_a_rule_leaves_nothing_behind():
     converted = quantize_model(sequential(layers.Dense(3, "tanh", name="a")), {"a": {"activation": "relu"}})
     assert [layer.name for layer in converted.layers] == ["a"]
