@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from hgq2_core.conversion import BITS, quantize_model
 from hgq2_core.data import Splits
 from hgq2_core.errors import ExactnessError, ModelFileError
 from hgq2_core.fitting import fit_ranges
+from hgq2_core.graph import output_names
 from hgq2_core.model_file.load import load_model
 from hgq2_core.training_run import check_fit, evaluate
 from hgq2_core.verification import VerifyReport, verify
@@ -43,12 +45,25 @@ class ConversionConfig(Document):
         with defaults(**{name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}):
             converted = quantize_model(model, self.rules, self.bits)
         if model.compiled:
-            converted.compile_from_config(model.get_compile_config())
+            converted.compile_from_config(_for_outputs(model, converted))
         return converted
 
     def load_data(self) -> Splits | None:
         """Load and split the data set; None where none is named."""
         return None if self.data is None else construct("datasets", self.data).load()
+
+
+def _for_outputs(model: keras.Model, converted: keras.Model) -> dict[str, Any]:
+    """Give how a model is compiled, its outputs under the names of the converted ones."""
+    config: dict[str, Any] = model.get_compile_config()
+    if isinstance(model, keras.Sequential) or isinstance(model.output, Mapping):  # one, or names of their own
+        return config
+    # An activation that has become a layer of its own is the output in the place of its layer.
+    names = dict(zip(output_names(model), output_names(converted), strict=True))
+    return {
+        word: {names.get(key, key): each for key, each in value.items()} if isinstance(value, Mapping) else value
+        for word, value in config.items()
+    }
 
 
 @dataclass(frozen=True)

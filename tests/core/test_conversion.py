@@ -23,6 +23,7 @@ from hgq2_core import (
 )
 from hgq2_core.arguments import PositiveInt
 from hgq2_core.cli.main import app
+from hgq2_core.conversion_run import ConversionConfig
 from hgq2_layers import QBatchNormalization, QDense, QEinsumDense
 from hgq2_training.digits import Digits
 
@@ -347,6 +348,20 @@ def test_outputs_by_name_keep_their_weights():
     calibrate(converted, x)
     for name, wanted in model(x).items():
         np.testing.assert_allclose(of(converted(x)[name]), of(wanted), atol=0.01)
+
+
+def test_losses_by_the_name_of_an_output_find_the_converted_one():
+    inputs = keras.Input((4,))
+    outputs = [layers.Dense(3, "softmax", name="z")(inputs), layers.Dense(1, name="a")(inputs)]
+    model, x = keras.Model(inputs, outputs), values(64, 4)
+    model.compile("adam", {"z": "sparse_categorical_crossentropy", "a": "mse"}, loss_weights={"z": 0.5, "a": 2.0})
+    targets = [np.zeros(64, "int32"), np.ones((64, 1), "float32")]
+    model.fit(x, targets, verbose=0)
+    converted = ConversionConfig.parse({"bits": 12}).convert(model)
+    calibrate(converted, x)
+    np.testing.assert_allclose(
+        converted.evaluate(x, targets, verbose=0)[1:], model.evaluate(x, targets, verbose=0)[1:], rtol=0.02
+    )
 
 
 def test_the_activation_of_a_rule_leaves_nothing_behind():
