@@ -44,3 +44,8 @@ def hgq2_datasets() -> Mapping[str, str]:  # type: ignore[empty-body]
 @hookspec
 def hgq2_exporters() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Exporter kinds: each class has `export(model, directory, **options)`."""
+
+
+@hookspec
+def hgq2_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Subcommands of `hgq2`: each a function with typed parameters, as typer reads them; imported when it is run."""

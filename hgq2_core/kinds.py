@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hgq2_core.errors import KindError, PluginError, listing, nearest
-from hgq2_core.loader import KERAS, SORTS, Plugin, load_plugins
+from hgq2_core.loader import GROUPS, KERAS, SORTS, Plugin, load_plugins
 from hgq2_core.official import DISTRIBUTIONS, KINDS
 
 # Keras' own kinds are no plugin's: an adapter under such a name only gives its layer exact arithmetic.
@@ -122,8 +122,32 @@ class Registry:
         """
         kind = self.resolve(sort, name, where)
         if (sort, kind) not in self._classes:
-            self._classes[sort, kind] = _import(kind, self._specs[sort][kind], where)
+            self._classes[sort, kind] = _import_class(kind, self._specs[sort][kind], where)
         return self._classes[sort, kind]
+
+    def command(self, name: str, where: str = "") -> Callable[..., Any]:
+        """Import the function of a subcommand of `hgq2`.
+
+        Args:
+            name: full kind or short name.
+            where: what asks for it, in front of each message.
+
+        Returns:
+            The function, whose typed parameters are the command's arguments and options.
+
+        Raises:
+            KindError: if the name is unknown or ambiguous.
+            PluginError: if its plugin, or the function, cannot be loaded.
+        """
+        kind = self.resolve("commands", name, where)
+        function = _import(kind, self._specs["commands"][kind], where)
+        if isinstance(function, type) or not callable(function):
+            raise PluginError(f"{where}: command {kind!r} is not a function. Received: {function!r}.")
+        return function  # type: ignore[no-any-return]
+
+    def spec(self, sort: str, kind: str) -> str:
+        """Return where a full kind is defined, as `"module:name"`, without importing it."""
+        return self._specs_of(sort)[kind]
 
     def kind_of(self, sort: str, cls: type[Any]) -> str | None:
         """Find the kind of exactly this class, not of its bases.
@@ -170,7 +194,8 @@ class Registry:
     @cached_property
     def _specs(self) -> Mapping[str, Mapping[str, str]]:
         return {
-            sort: dict(sorted(item for plugin in self.plugins for item in plugin.kinds[sort].items())) for sort in SORTS
+            sort: dict(sorted(item for plugin in self.plugins for item in plugin.kinds[sort].items()))
+            for sort in GROUPS
         }
 
     @cached_property
@@ -178,9 +203,9 @@ class Registry:
         return {}
 
     def _specs_of(self, sort: str) -> Mapping[str, str]:
-        if sort not in SORTS:
+        if sort not in GROUPS:
             raise KindError(
-                f"unknown sort of kind. Received: {sort!r}. Allowed: {listing(SORTS)}.{nearest(sort, SORTS)}"
+                f"unknown sort of kind. Received: {sort!r}. Allowed: {listing(GROUPS)}.{nearest(sort, GROUPS)}"
             )
         return self._specs[sort]
 
@@ -253,15 +278,20 @@ def _plugin_name(name: str) -> str:
     return next((plugin for plugin, names in KINDS.items() if name in names), "")
 
 
-def _import(kind: str, spec: str, where: str) -> type[Any]:
-    prefix = f"{where}: " if where else ""
+def _import(kind: str, spec: str, where: str) -> Any:
     module, _, qualname = spec.partition(":")
     try:
-        found = reduce(getattr, qualname.split("."), importlib.import_module(module))
+        return reduce(getattr, qualname.split("."), importlib.import_module(module))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # as for plugins: a module that exits must not end the program
+        prefix = f"{where}: " if where else ""
         raise PluginError(f"{prefix}kind {kind!r}: cannot import {spec}. {type(error).__name__}: {error}") from error
+
+
+def _import_class(kind: str, spec: str, where: str) -> type[Any]:
+    prefix = f"{where}: " if where else ""
+    found = _import(kind, spec, where)
     if not isinstance(found, type):
         raise PluginError(f"{prefix}kind {kind!r}: {spec} is not a class. Received: {found!r}.")
     settings = getattr(found, "model_config", STRICT)

@@ -22,6 +22,9 @@ State = Literal["loaded", "failed", "incompatible", "blocked"]
 
 CORE = "hgq2-core"
 SORTS = ("quantizers", "layers", "callbacks", "datasets", "exporters")
+"""What config files and models name."""
+GROUPS = (*SORTS, "commands")
+"""All that plugins offer, by the second half of the hook's name."""
 KERAS = "keras"
 # "none" is what HGQ2_PLUGINS says to block everything.
 RESERVED = (KERAS, "none")
@@ -32,7 +35,7 @@ _SPEC = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*
 
 
 def _frozen(kinds: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:
-    return MappingProxyType({sort: MappingProxyType(dict(kinds.get(sort, {}))) for sort in SORTS})
+    return MappingProxyType({sort: MappingProxyType(dict(kinds.get(sort, {}))) for sort in GROUPS})
 
 
 @dataclass(frozen=True)
@@ -241,8 +244,8 @@ def _offered(plugin: str, module: Any) -> dict[str, dict[str, str]]:
     manager.add_hookspecs(hookspecs)
     manager.register(module, plugin)
     _check_hooks(plugin, module, manager)
-    kinds: dict[str, dict[str, str]] = {sort: {} for sort in SORTS}
-    for sort in SORTS:
+    kinds: dict[str, dict[str, str]] = {sort: {} for sort in GROUPS}
+    for sort in GROUPS:
         hook = f"hgq2_{sort}"
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             # Called directly: pluggy drops a result of None, which is most often a forgotten return.
@@ -256,7 +259,7 @@ def _offered(plugin: str, module: Any) -> dict[str, dict[str, str]]:
 
 
 def _check_hooks(plugin: str, module: Any, manager: pluggy.PluginManager) -> None:
-    hooks = [f"hgq2_{sort}" for sort in SORTS]
+    hooks = [f"hgq2_{sort}" for sort in GROUPS]
     for caller in manager.get_hookcallers(module) or ():
         if not caller.has_spec() and not all(implementation.optionalhook for implementation in caller.get_hookimpls()):
             raise PluginError(

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from hgq2_core.cli.printing import print_json
+from hgq2_core.commands.exit_codes import UNHEALTHY
+from hgq2_core.commands.options import AsJson
+from hgq2_core.commands.printing import print_json
 
 if TYPE_CHECKING:
     from hgq2_core.data import Split, Splits
-
-UNHEALTHY = 4
-"""Exit code under --strict: a finding is an error."""
 
 
 class Part(StrEnum):
@@ -35,7 +34,7 @@ def doctor(
     strict: Annotated[
         bool, typer.Option("--strict", help=f"Exit code {UNHEALTHY} where a finding is an error.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for what keeps a run's model from being trained, verified or deployed well.
 

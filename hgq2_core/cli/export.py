@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from hgq2_core.commands.exit_codes import MISMATCH
+from hgq2_core.commands.options import AsJson
+from hgq2_core.commands.printing import print_json
 from hgq2_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import keras
-
-EXIT_MISMATCH = 1
 
 Source = Annotated[
     Path,
@@ -31,8 +30,6 @@ Cutoff = Annotated[
     float | None,
     typer.Option("--latency-cutoff", help="The most delay of a pipeline stage; no registers by default."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
 out = Console(highlight=False, soft_wrap=False)
 
 
@@ -93,13 +90,13 @@ def export(
         with _status(f"simulating {report.checked} samples …"):
             simulation = exporter.simulate(output)
     if as_json:
-        _print_json({**report.to_dict(), "simulation": None if simulation is None else vars(simulation)})
+        print_json({**report.to_dict(), "simulation": None if simulation is None else vars(simulation)})
     else:
         out.print(str(report), markup=False)
         if simulation is not None:
             out.print(str(simulation), style="red" if simulation.mismatches else "green", markup=False)
     if simulation is not None and simulation.mismatches:
-        raise typer.Exit(EXIT_MISMATCH)
+        raise typer.Exit(MISMATCH)
 
 
 def estimate(source: Source, to: To = "alkaid", latency_cutoff: Cutoff = None, as_json: AsJson = False) -> None:
@@ -113,7 +110,7 @@ def estimate(source: Source, to: To = "alkaid", latency_cutoff: Cutoff = None, a
     with _status("tracing …"):
         report = measure(model, to, **({} if latency_cutoff is None else {"latency_cutoff": latency_cutoff}))
     if as_json:
-        _print_json(report.to_dict())
+        print_json(report.to_dict())
     else:
         out.print(str(report), markup=False)
 
@@ -138,7 +135,3 @@ def _format(text: str) -> tuple[int, ...]:
 
 def _status(message: str) -> Any:
     return Console(stderr=True, highlight=False).status(message)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")

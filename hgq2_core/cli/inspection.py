@@ -13,19 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hgq2_core.cli.printing import narrow, print_json
+from hgq2_core.commands.options import AsJson, Settings
+from hgq2_core.commands.printing import narrow, print_json
 from hgq2_core.errors import ConfigError, HGQ2Error
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="PATH=VALUE",
-        help="Change a value of the config, such as training.epochs=10 or model.layers.hidden.units=64; repeatable.",
-        show_default=False,
-    ),
-]
 
 
 def complete_kinds(incomplete: str) -> list[str]:
@@ -50,9 +40,9 @@ Kind = Annotated[
 
 def complete_sorts(incomplete: str) -> list[str]:
     """Give the sorts of kinds that begin as what was typed, for the shell."""
-    from hgq2_core.loader import SORTS
+    from hgq2_core.loader import GROUPS
 
-    return [sort for sort in SORTS if sort.startswith(incomplete)]
+    return [sort for sort in GROUPS if sort.startswith(incomplete)]
 
 
 def show(

@@ -13,26 +13,23 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
 
 from hgq2_core import check_backend
-from hgq2_core.cli.doctor import UNHEALTHY, doctor
+from hgq2_core.cli.doctor import doctor
 from hgq2_core.cli.export import register as register_export
-from hgq2_core.cli.inspection import AsJson, Settings, complete_sorts, resolve, schema, show
-from hgq2_core.cli.printing import narrow, print_json
+from hgq2_core.cli.inspection import complete_sorts, resolve, schema, show
 from hgq2_core.cli.quantize import quantize
+from hgq2_core.cli.subcommands import PluginCommands
+from hgq2_core.commands.exit_codes import DEFECT, INTERRUPTED, MISMATCH, UNHEALTHY, UNREAD, WRONG
+from hgq2_core.commands.options import AsJson, ConfigFile, RunDirectory, Settings
+from hgq2_core.commands.printing import narrow, print_json
 from hgq2_core.errors import ConfigError, HGQ2Error
-
-MISMATCH, WRONG, DEFECT, INTERRUPTED, UNREAD = 1, 2, 3, 130, 141
-"""Exit codes: the model and its integers differ; the user's input cannot be used; a fault of ours; Ctrl-C; a closed
-pipe, as of `hgq2 list | head -1`."""
-
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """What a misspelt option raises, which typer itself shows."""
 
 
-class Commands(TyperGroup):
+class Commands(PluginCommands):
     """The commands; a user's error is one message and exit code 2, without a traceback unless --debug."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -79,8 +76,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ConfigFile = Annotated[Path, typer.Argument(help="A model's config, YAML or JSON.", show_default=False)]
-RunDirectory = Annotated[Path, typer.Argument(help="A run directory, as `hgq2 train` writes.", show_default=False)]
 Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the config's.", show_default=False)]
 
 out = Console(highlight=False, soft_wrap=False)
@@ -149,12 +144,13 @@ def list_kinds(
     sort: Annotated[
         str | None,
         typer.Argument(
-            help="quantizers, layers, callbacks, datasets or exporters; all by default.", autocompletion=complete_sorts
+            help="quantizers, layers, callbacks, datasets, exporters or commands; all by default.",
+            autocompletion=complete_sorts,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the kinds that config files can name.
+    """List the kinds that config files can name, and the subcommands that plugins bring.
 
     The part before the dot is the plugin; `kbi` will do for `fixed_point.kbi` while it is unique.
 
@@ -163,14 +159,14 @@ def list_kinds(
     from hgq2_core.config.keras_names import keras_kinds
     from hgq2_core.errors import nearest
     from hgq2_core.kinds import registry
-    from hgq2_core.loader import SORTS
+    from hgq2_core.loader import GROUPS
 
-    if sort is not None and sort not in SORTS:
+    if sort is not None and sort not in GROUPS:
         raise ConfigError(
-            f"list: unknown sort of kinds. Received: {sort!r}. Allowed: {', '.join(SORTS)}.{nearest(sort, SORTS)}"
+            f"list: unknown sort of kinds. Received: {sort!r}. Allowed: {', '.join(GROUPS)}.{nearest(sort, GROUPS)}"
         )
     kinds = {
-        each: sorted({*registry().names(each), *keras_kinds(each)}) for each in ([sort] if sort is not None else SORTS)
+        each: sorted({*registry().names(each), *keras_kinds(each)}) for each in ([sort] if sort is not None else GROUPS)
     }
     if as_json:
         print_json(kinds)
@@ -322,7 +318,10 @@ def _broken(found: Any) -> list[BaseException]:
         for sort, names in plugin.kinds.items():
             for name in names:
                 try:
-                    registry().load(sort, name)
+                    if sort == "commands":
+                        registry().command(name)
+                    else:
+                        registry().load(sort, name)
                 except HGQ2Error as error:
                     broken.append(error)
     return broken

@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hgq2_core.cli.inspection import AsJson, Settings
-from hgq2_core.cli.printing import narrow, print_json
+from hgq2_core.commands.exit_codes import MISMATCH
+from hgq2_core.commands.options import AsJson, Settings
+from hgq2_core.commands.printing import narrow, print_json
 from hgq2_core.errors import ConfigError
 
 SUFFIX = ".keras"
-MISMATCH = 1
-"""Exit code: the model and its integers differ."""
 NOT_CALIBRATED = "Not calibrated: give --data, or train the model and call hgq2_core.calibrate."
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import hgq2_core.cli.main as cli
 from hgq2_core import KindError, PluginError, json_schema
 from hgq2_core.cli.inspection import complete_kinds, complete_sorts
-from hgq2_core.cli.printing import print_json
+from hgq2_core.commands.printing import print_json
 from hgq2_core.config.describe import all_kinds, describe
 from hgq2_core.config.schema import json_schema_of
 

@@ -119,8 +119,8 @@ def test_an_unknown_sort(registry: Registry) -> None:
     with pytest.raises(KindError) as caught:
         registry.names("layer")
     assert str(caught.value) == (
-        "unknown sort of kind. Received: 'layer'. Allowed: callbacks, datasets, exporters, layers, quantizers. "
-        "Did you mean 'layers'?"
+        "unknown sort of kind. Received: 'layer'. Allowed: callbacks, commands, datasets, exporters, layers, "
+        "quantizers. Did you mean 'layers'?"
     )
 
 

@@ -16,7 +16,7 @@ from textwrap import dedent
 import pytest
 
 from hgq2_core.errors import ConfigError, PluginError
-from hgq2_core.loader import SORTS, Plugin, load_plugins
+from hgq2_core.loader import GROUPS, Plugin, load_plugins
 
 LAYERS = "return {'dense': 'acme_parts:Dense'}"
 
@@ -76,11 +76,11 @@ def test_a_plugin_is_loaded_with_full_kinds(site: Site) -> None:
     assert (plugin.location, plugin.value) == (str(site.path), "little_acme_dist")
     assert (plugin.state, plugin.error) == ("loaded", None)
     assert plugin.seconds > 0
-    assert tuple(plugin.kinds) == SORTS
+    assert tuple(plugin.kinds) == GROUPS
     assert plugin.kinds["layers"] == {"acme.dense": "acme_parts:Dense"}
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("sort", GROUPS)
 def test_each_sort_has_its_hook(site: Site, sort: str) -> None:
     site.install("acme", hook("return {'thing': 'acme_parts.deep:Outer.Inner'}", f"hgq2_{sort}"))
     (plugin,) = site.load()
@@ -146,8 +146,8 @@ def test_a_misspelt_hook_fails_its_plugin(site: Site) -> None:
     site.install("acme", hook(LAYERS, "hgq2_layer"))
     (plugin,) = site.load()
     assert failure(plugin) == (
-        "acme: unknown hook. Received: 'hgq2_layer'. Allowed: hgq2_callbacks, hgq2_datasets, hgq2_exporters, "
-        "hgq2_layers, hgq2_quantizers. Did you mean 'hgq2_layers'?"
+        "acme: unknown hook. Received: 'hgq2_layer'. Allowed: hgq2_callbacks, hgq2_commands, hgq2_datasets, "
+        "hgq2_exporters, hgq2_layers, hgq2_quantizers. Did you mean 'hgq2_layers'?"
     )
 
 

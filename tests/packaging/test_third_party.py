@@ -90,6 +90,11 @@ def test_the_command_line_lists_it(site, tmp_path):
     assert "  acme.levels\n" in listed.stdout
 
 
+def test_its_command_runs_without_a_backend(site, tmp_path):
+    run = python([site], "-m", "hgq2_core.cli.main", "levels", "--n", "2", cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (0, "-0.5 -0.25 0.0 0.25 0.5\n")
+
+
 def test_its_model_is_trained_from_a_file_and_verified(run_directory):
     metrics = json.loads((run_directory / "metrics.json").read_text())
     assert metrics["verify"] == {"mismatches": 0, "samples": 449}

@@ -13,3 +13,9 @@ def hgq2_quantizers() -> dict[str, str]:
 def hgq2_layers() -> dict[str, str]:
     """Offer the kind `acme.layer_scale`."""
     return {"layer_scale": "acme_quantizers.layer_scale:QLayerScale"}
+
+
+@hookimpl
+def hgq2_commands() -> dict[str, str]:
+    """Offer the subcommand `hgq2 levels`."""
+    return {"levels": "acme_quantizers.commands:levels"}

@@ -1,0 +1,82 @@
+"""The subcommands of plugins: listed from their source, imported only when run."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from hgq2_core.errors import HGQ2Error, KindError, listing, nearest
+from hgq2_core.kinds import registry
+
+GROUP = "commands"
+PANEL = "Commands of plugins"
+
+
+class PluginCommands(TyperGroup):
+    """A group that holds the core's own commands and, under their short names, those that plugins offer.
+
+    A name that two plugins offer is reached in full, `<plugin>.<name>`; the core's own names are never taken.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the core's commands, then those of plugins."""
+        return [*super().list_commands(ctx), *sorted(self._kinds())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command as help and completion show it: of a plugin's, the name and the summary alone."""
+        kind = self._kinds().get(cmd_name)
+        if kind is None:
+            return super().get_command(ctx, cmd_name)
+        return TyperCommand(cmd_name, help=_summary(registry().spec(GROUP, kind)), rich_help_panel=PANEL)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command to run, which imports its module."""
+        name = args[0]
+        if name in self.commands or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        kinds = self._kinds()
+        if name not in kinds and name not in registry().names(GROUP):
+            if ctx.resilient_parsing:
+                return None, None, args[1:]
+            raise KindError(self._unknown(name))
+        return name, _command(name, registry().command(kinds.get(name, name), "hgq2")), args[1:]
+
+    def _kinds(self) -> dict[str, str]:
+        """Return the full kinds of plugins' commands by the names under which they are reached."""
+        full: list[str] = []
+        with suppress(HGQ2Error):  # with HGQ2_STRICT=1 a broken plugin speaks up when a command is run
+            full = list(registry().names(GROUP))
+        short = [kind.partition(".")[2] for kind in full]
+        return {
+            kind if short.count(name) > 1 or name in self.commands else name: kind
+            for name, kind in zip(short, full, strict=True)
+        }
+
+    def _unknown(self, name: str) -> str:
+        names = [*self.commands, *self._kinds()]
+        return f"hgq2: unknown command. Received: {name!r}. Allowed: {listing(names)}.{nearest(name, names)}"
+
+
+def _command(name: str, function: Callable[..., Any]) -> Any:
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(name, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    return typer.main.get_command(app)
+
+
+def _summary(spec: str) -> str:
+    """Return the first line of a function's docstring from the source of its module, which stays unimported."""
+    module, _, function = spec.partition(":")
+    with suppress(ImportError, OSError, SyntaxError, ValueError):
+        found = importlib.util.find_spec(module)
+        source = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef) and node.name == function:
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""

@@ -1,0 +1,114 @@
+"""Subcommands of plugins: listed without an import, run by their short names, refused with a message."""
+
+from __future__ import annotations
+
+import sys
+from textwrap import dedent
+
+import pytest
+from typer.testing import CliRunner
+
+import hgq2_core.cli.main as cli
+from hgq2_core.cli import subcommands
+from hgq2_core.kinds import Registry
+from hgq2_core.loader import Plugin
+
+pytestmark = pytest.mark.once
+
+MODULE = '''
+    import sys
+    from typing import Annotated
+    import typer
+    from hgq2_core.errors import ConfigError
+
+    def greet(name: Annotated[str, typer.Argument()], loud: Annotated[bool, typer.Option("--loud")] = False) -> None:
+        """Greet somebody.
+
+        More about it.
+        """
+        typer.echo(f"hello {name}" + "!" * loud)
+
+    def fail() -> None:
+        raise ConfigError("greeting: cannot be used. Received: 1. Allowed: 2.")
+'''
+
+
+def plugin(name, **commands):
+    kinds = {"commands": {f"{name}.{command}": f"acme_commands:{function}" for command, function in commands.items()}}
+    every = {group: {} for group in ("quantizers", "layers", "callbacks", "datasets", "exporters")}
+    return Plugin(name, f"{name}-dist", "1.0", "", f"{name}_plugin", "loaded", {**every, **kinds})
+
+
+@pytest.fixture
+def hgq2(tmp_path, monkeypatch):
+    """Run `hgq2` with the given plugins alone; `acme_commands` is their module."""
+    (tmp_path / "acme_commands.py").write_text(dedent(MODULE))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "500")
+
+    def run(plugins, *arguments):
+        monkeypatch.delitem(sys.modules, "acme_commands", raising=False)
+        monkeypatch.setattr(subcommands, "registry", lambda: Registry(tuple(plugins)))
+        return CliRunner().invoke(cli.app, list(arguments))
+
+    return run
+
+
+def test_help_shows_the_summary_and_imports_nothing(hgq2):
+    result = hgq2([plugin("acme", greet="greet")], "--help")
+    line = next(line for line in result.output.splitlines() if "greet" in line)
+    assert line.strip("│ ").split(maxsplit=1) == ["greet", "Greet somebody."]
+    assert "acme_commands" not in sys.modules
+
+
+def test_it_runs_by_its_short_name_and_by_its_full_name(hgq2):
+    plugins = [plugin("acme", greet="greet")]
+    assert hgq2(plugins, "greet", "Ada", "--loud").output == "hello Ada!\n"
+    assert hgq2(plugins, "acme.greet", "Ada").output == "hello Ada\n"
+
+
+def test_its_own_help_has_its_options(hgq2):
+    assert "--loud" in hgq2([plugin("acme", greet="greet")], "greet", "-h").output
+
+
+def test_two_plugins_with_the_same_name_are_reached_in_full(hgq2):
+    plugins = [plugin("acme", greet="greet"), plugin("other", greet="greet")]
+    assert hgq2(plugins, "other.greet", "Ada").output == "hello Ada\n"
+    result = hgq2(plugins, "greet", "Ada")
+    assert result.exit_code == 2
+    assert "Allowed: " in result.output and "acme.greet" in result.output and "other.greet" in result.output
+
+
+def test_a_name_of_the_core_is_never_taken(hgq2):
+    plugins = [plugin("acme", plugins="greet")]
+    assert "acme-dist" not in hgq2(plugins, "plugins").output
+    assert hgq2(plugins, "acme.plugins", "Ada").output == "hello Ada\n"
+
+
+def test_an_unknown_command_names_the_nearest(hgq2):
+    result = hgq2([plugin("acme", greet="greet")], "gret", "Ada")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: hgq2: unknown command. Received: 'gret'. Allowed: ")
+    assert result.stderr.endswith(" Did you mean 'greet'?\n")
+
+
+def test_an_error_of_ours_is_one_message(hgq2):
+    result = hgq2([plugin("acme", fail="fail")], "fail")
+    assert result.exit_code == 2
+    assert result.stderr == "error: greeting: cannot be used. Received: 1. Allowed: 2.\n"
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("missing", "hgq2: kind 'acme.greet': cannot import acme_commands:missing. AttributeError: "),
+        (
+            "ConfigError",
+            "hgq2: command 'acme.greet' is not a function. Received: <class 'hgq2_core.errors.ConfigError'>.",
+        ),
+    ],
+)
+def test_a_command_that_cannot_be_loaded_names_its_plugin(hgq2, function, message):
+    result = hgq2([plugin("acme", greet=function)], "greet", "Ada")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {message}")
