@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hgq2_core.layer import QLayer
     from hgq2_core.model_file.limits import Limits
     from hgq2_core.model_file.load import load_model
+    from hgq2_core.optimizer import BitOptimizer
     from hgq2_core.quantizer import Quantizer
     from hgq2_core.verification import verify
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BitOptimizer": "optimizer",
     "KerasAdapter": "adapters",
     "Limits": "model_file.limits",
     "ModelConfig": "config.model",
@@ -80,6 +82,7 @@ _HOMES = {
 """Public names, and the modules that define them."""
 
 __all__ = [
+    "BitOptimizer",
     "CalibrationError",
     "ConfigError",
     "DataError",

@@ -61,3 +61,21 @@ def unallocated() -> Iterator[None]:
     finally:
         # Keras would give them their values when the next such scope is left.
         global_state.set_global_attribute(WAITING, waiting)
+
+
+def update(optimizer: keras.optimizers.Optimizer, grads: list[Any], variables: list[keras.Variable]) -> None:
+    """Take one step of an optimizer: its decay and its update, without what Keras' base does around them."""
+    optimizer._apply_weight_decay(variables)
+    optimizer._backend_update_step(grads, variables, optimizer.learning_rate)
+
+
+def uses_weight_decay(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
+    """Return True unless a variable is excluded from an optimizer's weight decay."""
+    return bool(optimizer._use_weight_decay(variable))
+
+
+def copy_weight_decay_exclusions(source: keras.optimizers.Optimizer, target: keras.optimizers.Optimizer) -> None:
+    """Exclude from one optimizer's weight decay what another one excludes."""
+    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+        if hasattr(source, name):
+            setattr(target, name, getattr(source, name))

@@ -13,6 +13,7 @@ import numpy as np
 from hgq2_core.errors import CalibrationError, ConfigError, DataError
 from hgq2_core.graph import layers_of
 from hgq2_core.mode import calibrating
+from hgq2_core.optimizer import warn_of_decayed_bits
 from hgq2_core.quantizer import RECORD, RECORD_WORDS, Quantizer
 
 NOT_DIGESTED = (RECORD, "ebops_beta", "noise")
@@ -56,6 +57,7 @@ def calibrate(model: keras.Model, data: Any, margin: int = 0, batch_size: int = 
     """
     if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
         raise ConfigError(f"calibrate: margin is a number of bits, 0 or more. Received: margin={margin!r}.")
+    warn_of_decayed_bits(model, "calibrate")
     quantizers = tracked(model)
     samples = count_samples(data, "calibrate")
     check_finite(data, "calibrate")

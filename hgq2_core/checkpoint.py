@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hgq2_core.atomic import atomic_path
 from hgq2_core.errors import ModelFileError
+from hgq2_core.optimizer import BitOptimizer
 from hgq2_core.pace import Pace
 
 Array = NDArray[Any]
@@ -97,8 +98,8 @@ class Checkpoint:
         Raises:
             ModelFileError: the variables are others.
         """
-        wanted, found = [tuple(each.shape) for each in state_variables(model)], [each.shape for each in self.variables]
-        if wanted != found:
+        wanted, found = _shapes(state_variables(model)), [each.shape for each in self.variables]
+        if wanted != found and _shapes(each[0] for each in _state_by_plain_optimizer(model)) != found:
             raise ModelFileError(
                 f"{path}: does not fit the model of the config. Received: {len(found)} variables. Allowed: "
                 f"{len(wanted)}, of the model's shapes. Was it written by other versions of the packages?"
@@ -110,8 +111,12 @@ class Checkpoint:
         Args:
             model: compiled, and checked.
         """
-        for variable, value in zip(state_variables(model), self.variables, strict=True):
-            variable.assign(value)
+        places = [[variable] for variable in state_variables(model)]
+        if len(places) != len(self.variables):
+            places = _state_by_plain_optimizer(model)
+        for variables, value in zip(places, self.variables, strict=True):
+            for variable in variables:
+                variable.assign(value)
 
 
 def state_variables(model: keras.Model) -> list[keras.Variable]:
@@ -119,6 +124,17 @@ def state_variables(model: keras.Model) -> list[keras.Variable]:
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]
+
+
+def _state_by_plain_optimizer(model: keras.Model) -> list[list[keras.Variable]]:
+    """Return the places of a state that was written before decaying optimizers were kept from the bits."""
+    if not isinstance(model.optimizer, BitOptimizer):
+        return []
+    return [*([variable] for variable in model.variables), *model.optimizer.plain_variables()]
+
+
+def _shapes(variables: Iterable[keras.Variable]) -> list[tuple[int, ...]]:
+    return [tuple(variable.shape) for variable in variables]
 
 
 class Checkpoints(keras.callbacks.Callback):

@@ -21,6 +21,7 @@ from hgq2_core.errors import ExactnessError, ModelFileError
 from hgq2_core.fitting import fit_ranges
 from hgq2_core.graph import output_names
 from hgq2_core.model_file.load import load_model
+from hgq2_core.optimizer import BitOptimizer, decays
 from hgq2_core.training_run import check_fit, evaluate
 from hgq2_core.verification import VerifyReport, verify
 
@@ -41,11 +42,15 @@ class ConversionConfig(Document):
     data: Annotated[Entry, Kinds("datasets")] | None = None
 
     def convert(self, model: keras.Model) -> keras.Model:
-        """Convert a model; compiled as it is, where it is."""
+        """Convert a model; compiled as it is, where it is, but that no weight decay reaches the bits."""
         with defaults(**{name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}):
             converted = quantize_model(model, self.rules, self.bits)
         if model.compiled:
             converted.compile_from_config(_for_outputs(model, converted))
+            if decays(converted.optimizer):
+                config = converted.get_compile_config()
+                optimizer = keras.optimizers.serialize(BitOptimizer(converted.optimizer))
+                converted.compile_from_config({**config, "optimizer": optimizer})
         return converted
 
     def load_data(self) -> Splits | None:

@@ -17,6 +17,7 @@ from hgq2_core.findings import SEVERITIES, Check, DoctorReport, Finding, LayerHe
 from hgq2_core.gradients import gradients
 from hgq2_core.graph import graph_is_known
 from hgq2_core.observation import as_array, count_not_finite, observe
+from hgq2_core.optimizer import DECAYED, describe_decayed_bits
 from hgq2_core.quantizer import Bounds, Quantizer, is_bit_variable
 from hgq2_core.verification import FLOAT32_BITS, required_bits, unknown
 
@@ -44,6 +45,7 @@ SATURATES = Check(
 )
 UPPER_BOUND = Check("upper_bound", "warning", "Raise the upper bound: training asks for more bits than it may have.")
 FLOAT32 = Check("float32", "warning", "Use fewer bits in its quantizers, or verify on as many samples as you can.")
+DECAYED_BITS = Check("decayed_bits", "warning", DECAYED)
 NO_GRAPH = Check("no_graph", "warning", "Make it functional or sequential; verify, freeze and export refuse it.")
 NOT_EXACT = Check("not_exact", "note", "Replace it; verify and export refuse the model as it is.")
 
@@ -191,6 +193,12 @@ def _bounded(quantizer: Quantizer[Any]) -> Iterator[tuple[keras.Variable, Bounds
             yield variable, bounds
 
 
+def _decayed_bits(subject: Subject) -> Iterator[Finding]:
+    seen = describe_decayed_bits(subject.model)
+    if seen:
+        yield Finding(DECAYED_BITS, subject.model.name, None, seen)
+
+
 def _exactness(subject: Subject) -> Iterator[Finding]:
     model = subject.model
     if not graph_is_known(model):
@@ -215,7 +223,7 @@ def _exactness(subject: Subject) -> Iterator[Finding]:
         yield Finding(NOT_EXACT, path, None, why)
 
 
-CHECKS = (_calibration, _not_finite, _outputs, _zeroed, _gradients, _overflow, _bounds, _exactness)
+CHECKS = (_calibration, _not_finite, _outputs, _zeroed, _gradients, _overflow, _bounds, _decayed_bits, _exactness)
 
 
 def _rectifies(layer: Any) -> bool:

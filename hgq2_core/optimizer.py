@@ -1,39 +1,53 @@
-"""An optimizer that gives bit variables a step size of their own."""
+"""An optimizer that gives bit variables a step size of their own, and never decays them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 
+from hgq2_core import _keras
 from hgq2_core.errors import ConfigError
-from hgq2_core.quantizer import PACKAGE, is_bit_variable
+from hgq2_core.quantizer import PACKAGE, has_room, is_bit_variable
 
 Tensor = Any
 
+WHOLE: dict[str, Any] = {
+    "clipnorm": None,
+    "clipvalue": None,
+    "ema_momentum": 0.99,
+    "ema_overwrite_frequency": None,
+    "global_clipnorm": None,
+    "gradient_accumulation_steps": None,
+    "loss_scale_factor": None,
+    "use_ema": False,
+}
+"""What an optimizer does to all variables at once, by argument, with the value that switches it off."""
 
-@dataclass(frozen=True)
-class _Trained:
-    """The variables to train, kept where Keras does not take them for the optimizer's own."""
-
-    variables: tuple[keras.Variable, ...]
+DECAY = "weight_decay"
+"""How the names of the arguments end that pull variables to 0."""
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "BitOptimizer")
 class BitOptimizer(keras.optimizers.Optimizer):
-    """Two copies of one optimizer, the second for the bit variables, with a scaled learning rate.
+    """Two copies of one optimizer, the second for the bit variables: without weight decay, and with a scaled step.
 
-    Optimizers that normalize gradients, such as Adam, move a variable by about the learning rate whatever the size of
-    its gradient; bits need larger steps than weights.
+    Weight decay would pull bits to 0, which is what their cost in the loss is for: compile with
+    `BitOptimizer(AdamW(...))`. Optimizers that normalize gradients, such as Adam, move a variable by about the learning
+    rate whatever the size of its gradient; bits may need larger steps than weights. All else is as with the optimizer
+    itself: clipping, averages, accumulated gradients and loss scaling act on all variables together.
 
     Args:
-        optimizer: any Keras optimizer, or its name.
+        optimizer: any Keras optimizer, or its name. As with Keras, what it excludes from decay is not saved.
         bit_learning_rate_scale: the bit variables' learning rate, in units of the weights'.
 
     Raises:
-        ConfigError: a scale that is not positive.
+        ConfigError: a scale that is not positive, or an optimizer around another one.
+
+    Example:
+        model.compile(hgq2_core.BitOptimizer(keras.optimizers.AdamW(1e-3, weight_decay=0.01)), loss="mse")
     """
 
     def __init__(self, optimizer: Any, bit_learning_rate_scale: float = 1.0, name: str | None = None) -> None:
@@ -41,16 +55,23 @@ class BitOptimizer(keras.optimizers.Optimizer):
             raise ConfigError(
                 f"bit_learning_rate_scale must be positive. Received: bit_learning_rate_scale={bit_learning_rate_scale}"
             )
-        weights = keras.optimizers.get(optimizer)
-        config = weights.get_config()
-        super().__init__(learning_rate=_rate(config["learning_rate"]), name=name or f"bit_{weights.name}")
+        given = keras.optimizers.get(optimizer)
+        if isinstance(given, BitOptimizer) or hasattr(given, "inner_optimizer"):
+            raise ConfigError(
+                f"BitOptimizer takes an optimizer that has none inside. Received: {type(given).__name__}. "
+                "Loss scaling goes around it: keras.optimizers.LossScaleOptimizer(BitOptimizer(optimizer))."
+            )
+        config = given.get_config()
+        whole = {argument: config[argument] for argument in WHOLE if argument in config}
+        super().__init__(learning_rate=_rate(config["learning_rate"]), name=name or f"bit_{given.name}", **whole)
         self.bit_learning_rate_scale = float(bit_learning_rate_scale)
         # The learning rates of the two are set at every step; schedules and callbacks act on this optimizer's own.
-        self.weight_optimizer = type(weights).from_config({**config, "learning_rate": 1.0})
-        # Decay would pull bits to 0, which is what their cost in the loss is for. AdamW refuses None.
-        decay = None if config["weight_decay"] is None else 0.0
-        own = {"learning_rate": 1.0, "name": f"{weights.name}_bits", "weight_decay": decay}
-        self.bit_optimizer = type(weights).from_config({**config, **own})
+        alone = {**config, **{argument: WHOLE[argument] for argument in whole}, "learning_rate": 1.0}
+        # AdamW refuses None.
+        undecayed = {name: 0.0 for name, value in alone.items() if name.endswith(DECAY) and value is not None}
+        self.weight_optimizer = type(given).from_config(dict(alone))
+        self.bit_optimizer = type(given).from_config({**alone, **undecayed, "name": f"{given.name}_bits"})
+        _keras.copy_weight_decay_exclusions(given, self.weight_optimizer)
 
     def build(self, variables: Iterable[keras.Variable]) -> None:
         """Split the variables, and make each optimizer's slots.
@@ -60,42 +81,103 @@ class BitOptimizer(keras.optimizers.Optimizer):
         """
         variables = list(variables)
         super().build(variables)
-        self._trained = _Trained(tuple(variables))
         self.bit_optimizer.build([variable for variable in variables if is_bit_variable(variable)])
         self.weight_optimizer.build([variable for variable in variables if not is_bit_variable(variable)])
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The state of both optimizers, and the step counter."""
+        """The step counter, the state that concerns all variables, and the state of both optimizers."""
         return [*super().variables, *self.weight_optimizer.variables, *self.bit_optimizer.variables]
 
-    def apply(self, grads: Iterable[Tensor], trainable_variables: Iterable[keras.Variable] | None = None) -> None:
-        """Apply the gradients, each with its variable's optimizer.
+    def exclude_from_weight_decay(
+        self, var_list: Iterable[keras.Variable] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
+        """Exclude weights from decay too; see Keras' optimizers."""
+        self.weight_optimizer.exclude_from_weight_decay(var_list, var_names)
 
-        Args:
-            grads: one gradient per variable, None where there is none.
-            trainable_variables: as the optimizer was built with.
-        """
-        variables = list(trainable_variables if trainable_variables is not None else self._trained.variables)
-        if not self.built:
-            self.build(variables)
-        pairs = list(zip(grads, variables, strict=True))
+    def _backend_update_step(
+        self, grads: Sequence[Tensor], trainable_variables: Sequence[keras.Variable], learning_rate: Tensor
+    ) -> None:
+        """Take one step with each optimizer, where Keras' base has already clipped and accumulated the gradients."""
+        pairs = list(zip(grads, trainable_variables, strict=True))
         for optimizer, bits, scale in (
             (self.weight_optimizer, False, 1.0),
             (self.bit_optimizer, True, self.bit_learning_rate_scale),
         ):
             own = [(grad, variable) for grad, variable in pairs if is_bit_variable(variable) is bits]
-            if any(grad is not None for grad, _ in own):
-                optimizer.learning_rate = self.learning_rate * scale
-                optimizer.apply(*map(list, zip(*own, strict=True)))
-        self.iterations.assign_add(1)
+            if own:
+                optimizer.iterations.assign(self.iterations)
+                optimizer.learning_rate = learning_rate * scale
+                _keras.update(optimizer, *map(list, zip(*own, strict=True)))
 
     def get_config(self) -> dict[str, Any]:
-        """Give the optimizer, with the present learning rate or its schedule, and the scale."""
-        own = super().get_config()
-        inner = {**self.weight_optimizer.get_config(), "learning_rate": own["learning_rate"]}
+        """Return the optimizer, with the present learning rate or its schedule, and the scale."""
+        whole = super().get_config()
+        inner = self.weight_optimizer.get_config()
+        inner |= {name: whole[name] for name in ("learning_rate", *WHOLE) if name in inner}
         optimizer = {"class_name": type(self.weight_optimizer).__name__, "config": inner}
         return {"optimizer": optimizer, "bit_learning_rate_scale": self.bit_learning_rate_scale, "name": self.name}
+
+    def plain_variables(self) -> list[list[keras.Variable]]:
+        """Return the variables in the order in which the optimizer by itself has them, to take over its state.
+
+        Returns:
+            For each of its variables, the one here that has its place; both copies where they have one each.
+        """
+        plain = keras.optimizers.get(self.get_config()["optimizer"])
+        plain.build(self._trainable_variables)
+        queues = [super().variables]
+        for inner in (self.weight_optimizer, self.bit_optimizer):
+            follows = (inner.iterations, inner.learning_rate)
+            queues.append([variable for variable in inner.variables if all(variable is not each for each in follows)])
+        places = []
+        for variable in plain.variables:
+            # State of a model's variable is named after it; what has a name of Keras' choice stands for the whole.
+            named = [queue for queue in queues if queue and queue[0].name == variable.name]
+            places.append([queue.pop(0) for queue in named or queues if queue])
+        return places
+
+
+def decays(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Return True if an optimizer pulls any variables to 0; `BitOptimizer` has its decay inside."""
+    return any(value for name, value in optimizer.get_config().items() if name.endswith(DECAY))
+
+
+def decayed_bits(model: keras.Model) -> list[keras.Variable]:
+    """Return the bit variables that the optimizer of a compiled model has decayed; none before its first step."""
+    optimizer = getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # LossScaleOptimizer
+    if optimizer is None or not int(keras.ops.convert_to_numpy(optimizer.iterations)) or not decays(optimizer):
+        return []
+    bits = [variable for variable in model.trainable_variables if is_bit_variable(variable) and has_room(variable)]
+    return [variable for variable in bits if _keras.uses_weight_decay(optimizer, variable)]
+
+
+DECAYED = (
+    "Compile with hgq2_core.BitOptimizer(optimizer), which decays weights alone, and train again. "
+    "(What an optimizer of Keras' own excludes from decay is not saved with a model.)"
+)
+"""The remedy for decayed bits."""
+
+
+def describe_decayed_bits(model: keras.Model) -> str:
+    """Return what weight decay has done to a compiled model's bits, in a clause; empty where it has done nothing."""
+    bits = decayed_bits(model)
+    if not bits:
+        return ""
+    return f"{type(model.optimizer).__name__} has pulled {len(bits)} bit variables towards 0 by weight decay"
+
+
+def warn_of_decayed_bits(model: keras.Model, what: str) -> None:
+    """Warn where the optimizer of a compiled model has decayed its bits.
+
+    Args:
+        model: any Keras model.
+        what: what is asked of it, for the message.
+    """
+    seen = describe_decayed_bits(model)
+    if seen:
+        warnings.warn(f"{what}: {seen}. {DECAYED}", stacklevel=3)
 
 
 def _rate(value: Any) -> Any:

@@ -18,6 +18,7 @@ from hgq2_core.exact import Integers, IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.freezing import freeze
 from hgq2_core.graph import Apply, infer, model_inputs, require_explicit_masks, run
+from hgq2_core.optimizer import warn_of_decayed_bits
 
 Flags = npt.NDArray[np.bool_]
 
@@ -115,6 +116,7 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024) -> VerifyReport:
         ExactnessError: a layer that states no exact arithmetic, or that takes a mask which Keras hands on implicitly.
         DataError: no samples.
     """
+    warn_of_decayed_bits(model, "verify")
     require_calibrated(model, "verify")
     require_explicit_masks(model)
     samples = count_samples(x, "verify")

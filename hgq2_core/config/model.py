@@ -26,7 +26,8 @@ class Training(Strict):
 
     Args:
         loss: a Keras loss.
-        optimizer: a Keras optimizer; `bit_learning_rate_scale` gives the bit variables a larger step.
+        optimizer: a Keras optimizer; `bit_learning_rate_scale` gives the bit variables a larger step. Weight decay
+            never reaches them.
         metrics: Keras metrics.
         epochs: passes over the training data.
         batch_size: samples per step.
@@ -44,12 +45,12 @@ class Training(Strict):
 
     def compile(self, model: keras.Model) -> None:
         """Compile a model with this optimizer, loss and these metrics."""
-        from hgq2_core.optimizer import BitOptimizer
+        from hgq2_core.optimizer import BitOptimizer, decays
 
         optimizer = OPTIMIZERS.make(self.optimizer)
         scale = self.optimizer.arguments.get("bit_learning_rate_scale", 1.0)
         model.compile(
-            optimizer=optimizer if scale == 1 else BitOptimizer(optimizer, scale),
+            optimizer=BitOptimizer(optimizer, scale) if scale != 1 or decays(optimizer) else optimizer,
             loss=LOSSES.make(self.loss),
             metrics=[METRICS.make(entry) for entry in self.metrics],
         )

@@ -15,7 +15,11 @@ from hgq2_core.quantizer import Quantizer
 from hgq2_fixed_point import KIF
 
 layers = keras.layers
-USED = {"_flatten_layers", "_nodes_by_depth", "_run_through_graph", "_functional", "_keras_mask"}
+USED = {
+    *("_flatten_layers", "_nodes_by_depth", "_run_through_graph", "_functional", "_keras_mask"),
+    *("_apply_weight_decay", "_backend_update_step", "_use_weight_decay"),
+    *("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"),
+}
 
 
 @pytest.fixture
@@ -28,7 +32,8 @@ def model():
 def test_these_are_all():
     """Pins the list above to the code: a new private name must come with a test."""
     source = Path(_keras.__file__).read_text()
-    assert set(re.findall(r"(?:model|layer)\.(_[a-z_]+)", source)) | set(re.findall(r"\"(_[a-z_]+)\"", source)) == USED
+    found = re.findall(r"(?:model|layer|optimizer)\.(_[a-z_]+)|\"(_[a-z_]+)\"", source)
+    assert {name for names in found for name in names if name} == USED
 
 
 def test_no_other_module_uses_them():
@@ -37,7 +42,54 @@ def test_no_other_module_uses_them():
     files = [*core.rglob("*.py"), *(repository / "plugins").rglob("*.py")]
     assert len(files) > 30
     using = {path.name for path in files if any(re.search(rf"\.{name}\b", path.read_text()) for name in USED)}
+    # Keras' base calls the method of ours by this name.
     assert using == {"_keras.py"}
+
+
+@pytest.fixture
+def variable():
+    return keras.Variable([2.0, 4.0], name="kernel")
+
+
+def optimizer(**arguments):
+    return keras.optimizers.SGD(0.5, **arguments)
+
+
+def test_an_update_decays_and_steps_and_does_nothing_else(variable):
+    variable.constraint = keras.constraints.NonNeg()
+    sgd = optimizer(weight_decay=0.5, clipnorm=0.125)
+    sgd.build([variable])
+    _keras.update(sgd, [keras.ops.convert_to_tensor([2.0, 16.0])], [variable])
+    assert keras.ops.convert_to_numpy(variable).tolist() == [2 - 0.5 - 1.0, 4 - 1.0 - 8.0]
+    assert int(keras.ops.convert_to_numpy(sgd.iterations)) == 0
+
+
+def test_the_base_clips_and_accumulates_before_it_calls_the_update(variable):
+    seen = []
+
+    class Own(keras.optimizers.Optimizer):
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            seen.append((keras.ops.convert_to_numpy(grads[0]).tolist(), trainable_variables, float(learning_rate)))
+
+    own = Own(0.5, clipvalue=3.0)
+    own.apply([keras.ops.convert_to_tensor([2.0, 16.0])], [variable])
+    (grads, variables, rate), *more = seen
+    assert (grads, rate, more) == ([2.0, 3.0], 0.5, [])
+    assert variables[0] is variable
+    assert keras.ops.convert_to_numpy(variable).tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("by", ["var_list", "var_names"])
+def test_exclusions_from_decay_are_seen_and_copied(by, variable):
+    source, target = optimizer(weight_decay=0.5), optimizer(weight_decay=0.5)
+    assert _keras.uses_weight_decay(source, variable)
+    source.exclude_from_weight_decay(**{by: [variable] if by == "var_list" else ["kern"]})
+    _keras.copy_weight_decay_exclusions(source, target)
+    other = keras.Variable([1.0], name="bias")
+    for each in (source, target):
+        assert (_keras.uses_weight_decay(each, variable), _keras.uses_weight_decay(each, other)) == (False, True)
+    _keras.copy_weight_decay_exclusions(optimizer(), untouched := optimizer())
+    assert _keras.uses_weight_decay(untouched, variable)
 
 
 def test_flatten_layers_gives_the_layer_and_all_inside(model):
