@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from hgq2_core.model_file.load import load_model
     from hgq2_core.optimizer import BitOptimizer
     from hgq2_core.quantizer import Quantizer
+    from hgq2_core.standardization import Standardization, with_standardization
     from hgq2_core.verification import verify
 
     registry: Registry
@@ -62,6 +63,7 @@ _HOMES = {
     "QuantizerConfig": "config.quantizer",
     "Split": "data",
     "Splits": "data",
+    "Standardization": "standardization",
     "calibrate": "calibration",
     "defaults": "config.roles",
     "doctor": "diagnosis",
@@ -78,6 +80,7 @@ _HOMES = {
     "quantize_model": "conversion",
     "summary": "cost",
     "verify": "verification",
+    "with_standardization": "standardization",
 }
 """Public names, and the modules that define them."""
 
@@ -99,6 +102,7 @@ __all__ = [
     "QuantizerConfig",
     "Split",
     "Splits",
+    "Standardization",
     "ToolError",
     "WriteError",
     "calibrate",
@@ -118,6 +122,7 @@ __all__ = [
     "registry",
     "summary",
     "verify",
+    "with_standardization",
 ]
 
 BACKENDS = ("torch", "jax", "tensorflow")
@@ -185,7 +190,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("hgq2_core.kinds").registry()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name not in ("plugins", "Split", "Splits"):
+    if name not in ("plugins", "Split", "Splits", "Standardization"):
         if not os.environ.get("KERAS_BACKEND"):
             raise PluginError(
                 f"hgq2_core.{name} needs a Keras backend, and none of {', '.join(BACKENDS)} is installed: "

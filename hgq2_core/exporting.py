@@ -13,10 +13,16 @@ from typing import Any, Protocol
 
 import keras
 
+from hgq2_core.atomic import write_json
 from hgq2_core.calibration import check_finite, count_samples, require_calibrated
 from hgq2_core.errors import ConfigError
 from hgq2_core.freezing import freeze
+from hgq2_core.history import read_json
 from hgq2_core.kinds import registry
+from hgq2_core.standardization import Standardization
+
+PORTS = "ports.json"
+"""What a host needs to know of a circuit."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,14 @@ def exporter_of(kind: str, what: str = "export") -> Exporter:
     return made
 
 
-def export(model: keras.Model, kind: str, directory: str | Path, x: Any = None, **options: Any) -> ExportReport:
+def export(
+    model: keras.Model,
+    kind: str,
+    directory: str | Path,
+    x: Any = None,
+    standardization: Standardization | None = None,
+    **options: Any,
+) -> ExportReport:
     """Export a model's frozen form.
 
     Args:
@@ -172,6 +185,7 @@ def export(model: keras.Model, kind: str, directory: str | Path, x: Any = None, 
         kind: of the exporter, such as `alkaid`.
         directory: a new or empty one; it appears when everything is written, or not at all.
         x: inputs that become test vectors beside the exporter's own.
+        standardization: of the inputs, such as `Splits.standardization`; `ports.json` then holds it for the host.
         options: the exporter's.
 
     Raises:
@@ -186,7 +200,11 @@ def export(model: keras.Model, kind: str, directory: str | Path, x: Any = None, 
         count_samples(x, "export")
         check_finite(x, "export")
     with _new_directory(directory) as temporary:
-        return replace(exporter.export(frozen, temporary, x, **options), path=directory)
+        report = exporter.export(frozen, temporary, x, **options)
+        if standardization is not None:
+            ports = read_json(temporary / PORTS, {})
+            write_json(temporary / PORTS, {**ports, "standardization": standardization.to_dict()})
+        return replace(report, path=directory)
 
 
 def estimate(model: keras.Model, kind: str, **options: Any) -> ExportReport:

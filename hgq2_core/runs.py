@@ -14,14 +14,15 @@ from hgq2_core.atomic import atomic_path, is_leftover, make_folder, remove_lefto
 from hgq2_core.checkpoint import Checkpoint
 from hgq2_core.config.model import ModelConfig, load_config
 from hgq2_core.cost import Summary, summary
-from hgq2_core.errors import ConfigError, ModelFileError
+from hgq2_core.errors import ConfigError, DataError, ModelFileError
 from hgq2_core.history import read_json
 from hgq2_core.html_report import page
 from hgq2_core.model_file.load import load_model
+from hgq2_core.standardization import Standardization
 
 CONFIG, MODEL, FROZEN, METRICS = "config.yaml", "model.keras", "frozen.keras", "metrics.json"
 HISTORY, REPORT, FRONT, CHECKPOINT = "history.json", "report.html", "front", "checkpoint.npz"
-LOCK = ".lock"
+DATA, LOCK = "data.json", ".lock"
 
 
 def save(model: keras.Model, path: Path) -> None:
@@ -85,6 +86,29 @@ def read_metrics(directory: str | Path) -> dict[str, Any]:
     """
     metrics: dict[str, Any] = read_json(Path(directory) / METRICS, {})
     return metrics
+
+
+def read_data(directory: str | Path) -> dict[str, Any]:
+    """Return the description of a run's data, see `Splits.to_dict`; empty for a run that was begun without one.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    description: dict[str, Any] = read_json(Path(directory) / DATA, {})
+    return description
+
+
+def read_standardization(directory: str | Path) -> Standardization | None:
+    """Return what the inputs of a run went through; None if they are as they were read.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    found = read_data(directory).get("standardization")
+    try:
+        return None if found is None else Standardization.from_dict(found)
+    except DataError as error:
+        raise ModelFileError(f"{Path(directory) / DATA}: is damaged. {error}") from error
 
 
 def html_report(directory: Path, layers: Summary, metrics: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ from hgq2_core.loader import CORE
 from hgq2_core.runs import (
     CHECKPOINT,
     CONFIG,
+    DATA,
     FRONT,
     FROZEN,
     HISTORY,
@@ -141,6 +142,7 @@ def _run(
         for name in (METRICS, REPORT, FROZEN):
             remove(directory / name)
         write_text(directory / CONFIG, yaml.safe_dump(resolved(config, model), sort_keys=False))
+        write_json(directory / DATA, splits.to_dict())
         checkpoints = _train(config, model, splits, training, directory, callbacks, start)
         return finish(model, splits, directory, checkpoints.last.seconds if checkpoints.last else 0.0)
 

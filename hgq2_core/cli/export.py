@@ -17,6 +17,8 @@ from hgq2_core.errors import ConfigError
 if TYPE_CHECKING:
     import keras
 
+    from hgq2_core.standardization import Standardization
+
 Source = Annotated[
     Path,
     typer.Argument(
@@ -68,7 +70,8 @@ def export(
     """Export a model to hardware, with the run's test split and more as test vectors.
 
     The circuit is compared with the integers before anything is written. OUTPUT then holds the sources, ports.json (the
-    format of every number), vectors/, and simulate.sh, which compares the circuit with the vectors.
+    format of every number, and how raw inputs are standardized), vectors/, and simulate.sh, which compares the circuit
+    with the vectors.
 
     Example: hgq2 export runs/digits -o rtl/digits --simulate
     """
@@ -82,9 +85,9 @@ def export(
     }
     exporter = exporter_of(to)
     model, samples = _load(source)
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     with _status(f"tracing and writing {output} …"):
-        report = write(model, to, output, samples(), **given)
+        report = write(model, to, output, *samples(), **given)
     simulation = None
     if simulate:
         with _status(f"simulating {report.checked} samples …"):
@@ -115,15 +118,20 @@ def estimate(source: Source, to: To = "alkaid", latency_cutoff: Cutoff = None, a
         out.print(str(report), markup=False)
 
 
-def _load(source: Path) -> tuple[keras.Model, Callable[[], Any]]:
-    """Load the model, and say where samples come from: only a run knows its data."""
+def _load(source: Path) -> tuple[keras.Model, Callable[[], tuple[Any, Standardization | None]]]:
+    """Load the model, and what reads test inputs and their standardization: only a run knows its data."""
     from hgq2_core.model_file.load import load_model
-    from hgq2_core.runs import MODEL, load_run
+    from hgq2_core.runs import MODEL, load_run, read_standardization
 
     if source.suffix == Path(MODEL).suffix and not source.is_dir():
-        return load_model(source), lambda: None
+        return load_model(source), lambda: (None, None)
     config, model = load_run(source)
-    return model, lambda: config.load_data().test.x
+
+    def samples() -> tuple[Any, Standardization | None]:
+        splits = config.load_data()
+        return splits.test.x, read_standardization(source) or splits.standardization
+
+    return model, samples
 
 
 def _format(text: str) -> tuple[int, ...]:

@@ -109,9 +109,14 @@ def test_spaces_quotes_blank_lines_and_a_byte_order_mark_are_no_matter(table: An
         ("n,t\n1,2\n1\n", {}, "{path}: line 3 has 1 cells, the header 2."),
         ("n,t\n1,2\n1,2,3\n", {}, "{path}: line 3 has 3 cells, the header 2."),
         ("n,t\n1,2\nx,2\n", {}, "{path}: line 3, column 'n': must be a number. Received: 'x'."),
-        ("n,t\n1,2\n,2\n", {}, "{path}: line 3, column 'n': must be a number. The cell is empty."),
+        ("n,t\n1,2\n,2\n", {},
+         "{path}: line 3, column 'n': must be a number. The cell is empty. `missing: drop` leaves such lines out, "
+         "`missing: mean` fills such cells."),
         ("n,t\n1,2\nnan,2\n", {},
-         "{path}: line 3, column 'n': must be a finite number within float32. Received: 'nan'."),
+         "{path}: line 3, column 'n': must be a number. Received: 'nan'. `missing: drop` leaves such lines out, "
+         "`missing: mean` fills such cells."),
+        ("n,t\n1,2\n1,nan\n", {},
+         "{path}: line 3, column 't': must be a finite number within float32. Received: 'nan'."),
         ("n,t\n1,1e39\n", {}, "{path}: line 2, column 't': must be a finite number within float32. Received: '1e39'."),
         ("n,t\n1,3\n", {"classes": 3}, "{path}: line 2, column 't': must be an integer from 0 to 2. Received: '3'."),
         ("n,t\n1,-1\n", {"classes": 3}, "{path}: line 2, column 't': must be an integer from 0 to 2. Received: '-1'."),

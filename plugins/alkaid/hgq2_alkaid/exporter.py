@@ -22,11 +22,11 @@ from hgq2_core.atomic import write_json, write_text
 from hgq2_core.config.strict import Strict, explained
 from hgq2_core.cost import ebops
 from hgq2_core.errors import ExactnessError, ToolError
-from hgq2_core.exporting import ExportReport, Simulation
+from hgq2_core.exporting import PORTS, ExportReport, Simulation
 
 KIND = "alkaid.alkaid"
 TOP = "model"
-SIMULATE, PORTS = "simulate.sh", "ports.json"
+SIMULATE = "simulate.sh"
 
 
 class Options(Strict):

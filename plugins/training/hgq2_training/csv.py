@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from hgq2_core.config.strict import FromList
 from hgq2_core.data import Split, Splits
 from hgq2_core.errors import ConfigError, DataError, listing, nearest
-from hgq2_training.splitting import Array, Seed, TestFraction, ValidationFraction, assemble, check_fractions
-
-Names = Annotated[tuple[str, ...], Field(min_length=1), FromList]
-Classes = PositiveInt | Names
-
-LARGEST = float(np.finfo(np.float32).max)
+from hgq2_training.labels import Classes, Names, class_names, line_to_paste
+from hgq2_training.missing import REMEDY, Missing, fill, is_missing
+from hgq2_training.splitting import (
+    Array,
+    Seed,
+    TestFraction,
+    ValidationFraction,
+    check_fractions,
+    in_parts,
+    with_inputs_ready,
+)
+from hgq2_training.text_table import TextTable, number
 
 
 class Csv:
@@ -28,7 +30,7 @@ class Csv:
     Args:
         path: the file, UTF-8.
         target: column of the targets, or several.
-        features: columns of the inputs, in this order; None for all but the targets.
+        features: columns of the inputs, in this order; None for all but the targets and those of `ignore`.
         classes: of a classification: how many, the column holding integers from 0; or their names as the column has
             them, which become 0, 1, ... in this order. None for targets that are numbers.
         delimiter: between the columns.
@@ -37,6 +39,9 @@ class Csv:
         validation_fraction: share that validates; 0 for none.
         seed: the same seed gives the same parts.
         standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part.
+        ignore: columns that are no inputs.
+        missing: what becomes of a cell that is empty, `?`, `NA`, `NaN` or `null`: `error` refuses the file, `drop`
+            leaves the line out, `mean` puts the mean of the training part in the place of a missing input.
 
     Raises:
         ConfigError: fractions or seed that are not allowed, names given twice, or classes of several targets.
@@ -55,6 +60,8 @@ class Csv:
         validation_fraction: ValidationFraction = 0.1,
         seed: Seed = 0,
         standardize: bool = False,
+        ignore: Names | None = None,
+        missing: Missing = "error",
     ) -> None:
         check_fractions(test_fraction, validation_fraction, seed)
         self.path = path
@@ -67,14 +74,20 @@ class Csv:
         self.validation_fraction = validation_fraction
         self.seed = seed
         self.standardize = standardize
+        self.ignore = ignore
+        self.missing = missing
         self._targets = [target] if isinstance(target, str) else list(target)
-        for what, names in (("target", self._targets), ("features", features or ()), ("classes", self._class_names())):
+        self._names = class_names(classes)
+        columns = {"target": self._targets, "features": list(features or ()), "ignore": list(ignore or ())}
+        for what, names in (*columns.items(), ("classes", self._names)):
             twice = sorted({name for name in names if list(names).count(name) > 1})
             if twice:
                 raise ConfigError(f"`{what}` names differ. Received twice: {listing(twice)}.")
-        both = sorted({*self._targets} & {*(features or ())})
-        if both:
-            raise ConfigError(f"a column is a feature or a target, not both. Received: {listing(both)}.")
+        for use, name in (("target", "features"), ("target", "ignore"), ("features", "ignore")):
+            both = sorted({*columns[use]} & {*columns[name]})
+            if both:
+                words = {"target": "a target", "features": "a feature", "ignore": "ignored"}
+                raise ConfigError(f"a column is {words[name]} or {words[use]}, not both. Received: {listing(both)}.")
         if classes is not None and not isinstance(target, str):
             raise ConfigError(f"`classes` are those of one target column. Received: target={target!r}")
 
@@ -87,96 +100,116 @@ class Csv:
         Raises:
             DataError: a file, a column or a cell that cannot be used; says which, and why.
         """
-        test = None if self.test_path is None else self._read(self.test_path)
-        return assemble(
-            self._read(self.path),
+        table = TextTable(self.path, self.delimiter)
+        features = self._features(table)
+        whole, notes = self._read(table, features)
+        test = None
+        if self.test_path is not None:
+            test, of_test = self._read(TextTable(self.test_path, self.delimiter), features)
+            notes += of_test
+        splits = in_parts(
+            whole,
             test,
             test_fraction=self.test_fraction,
             validation_fraction=self.validation_fraction,
             seed=self.seed,
-            standardized=self.standardize,
         )
+        filled = fill(splits, features) if self.missing == "mean" else splits
+        return with_inputs_ready(filled, standardized=self.standardize, features=features, notes=notes)
 
-    def _read(self, path: str) -> Split:
-        lines = self._lines(path)
-        header = next(lines, None)
-        if header is None:
-            raise DataError(f"{path}: is empty. Allowed: a header, then a line for each sample.")
-        columns = self._columns(header[1], path)
-        table = [self._cells(path, number, line, header[1], columns) for number, line in lines]
-        if not table:
-            raise DataError(f"{path}: has a header and no samples.")
+    def _features(self, table: TextTable) -> tuple[str, ...]:
+        """Return the columns of the inputs, in order."""
+        others = [*self._targets, *(self.ignore or ())]
+        header = table.header([*others, *(self.features or ())])
+        features = tuple(self.features or (name for name in header if name not in others))
+        if not features:
+            ignored = " and those of `ignore`" if self.ignore else ""
+            raise DataError(f"{table.path}: has no column besides the target{ignored}. Received: {', '.join(header)}.")
+        return features
+
+    def _read(self, table: TextTable, features: tuple[str, ...]) -> tuple[Split, tuple[str, ...]]:
+        """Read targets and inputs, and say what became of missing cells."""
+        names = [*self._targets, *features]
+        header = table.header(names)
+        columns = [header.index(name) for name in names]
+        rows, dropped = [], 0
+        for position, line in table.rows():
+            cells = [line[column] for column in columns]
+            if self.missing == "drop" and any(map(self._is_missing, cells, range(len(cells)))):
+                dropped += 1
+            else:
+                rows.append(self._values(cells, names, f"{table.path}: line {position}", table))
+        if not rows:
+            raise DataError(f"{table.path}: has a header and no samples{' without missing cells' * bool(dropped)}.")
+        values = np.array(rows, dtype=np.float64)
         width = len(self._targets)
-        x = np.array([row[width:] for row in table], dtype=np.float64)
-        y = np.array([row[:width] for row in table], dtype=np.float64)
-        return Split(x, self._as_targets(y))
+        x, y = values[:, width:], values[:, :width]
+        return Split(x, self._as_targets(y)), _notes(table.path, dropped, len(rows), int(np.isnan(x).sum()))
 
-    def _lines(self, path: str) -> Iterator[tuple[int, list[str]]]:
-        """Give the lines that are not blank, with their numbers."""
+    def _is_missing(self, text: str, index: int) -> bool:
+        # A class may have such a name.
+        return is_missing(text) and not (index == 0 and text in self._names)
+
+    def _values(self, cells: list[str], names: list[str], line: str, table: TextTable) -> list[float]:
+        values = []
+        for index, (text, name) in enumerate(zip(cells, names, strict=True)):
+            where = f"{line}, column {name!r}"
+            is_target = index < len(self._targets)
+            # A text among targets is a class that `classes` should name, rather than a missing number.
+            if self._is_missing(text, index) and not (is_target and text and self.missing == "error"):
+                values.append(self._missing(text, where, is_target))
+            elif is_target:
+                values.append(self._target(text, where, table, name))
+            else:
+                values.append(number(text, where))
+        return values
+
+    def _missing(self, text: str, where: str, is_target: bool) -> float:
+        received = f"Received: {text!r}" if text else "The cell is empty"
+        if self.missing == "error":
+            raise DataError(f"{where}: must be a number. {received}. {REMEDY}")
+        if is_target:
+            raise DataError(f"{where}: a target is not filled. {received}. `missing: drop` leaves such lines out.")
+        return math.nan
+
+    def _target(self, text: str, where: str, table: TextTable, name: str) -> float:
+        if self._names:
+            if text not in self._names:
+                allowed = ", ".join(self._names)
+                raise DataError(
+                    f"{where}: no such class. Received: {text!r}. Allowed: {allowed}.{nearest(text, self._names)}"
+                )
+            return float(self._names.index(text))
         try:
-            with Path(path).open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.reader(file, delimiter=self.delimiter, strict=True, skipinitialspace=True)
-                for line in reader:
-                    if line:
-                        yield reader.line_num, line
-        except FileNotFoundError as error:
-            raise DataError(f"{path}: no such file") from error
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path}: cannot be read as a CSV file in UTF-8: {error}") from error
-
-    def _columns(self, header: list[str], path: str) -> list[int]:
-        """Find the columns of targets and features."""
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if twice:
-            raise DataError(f"{path}: columns of the same name: {listing(twice)}.")
-        wanted = [*self._targets, *(self.features or [name for name in header if name not in self._targets])]
-        for name in wanted:
-            if name not in header:
-                raise DataError(
-                    f"{path}: no such column. Received: {name!r}. The header has: {listing(header)}."
-                    f"{nearest(name, header)}"
-                )
-        if len(wanted) == len(self._targets):
-            raise DataError(f"{path}: has no column besides the target. Received: {listing(header)}.")
-        return [header.index(name) for name in wanted]
-
-    def _cells(self, path: str, number: int, line: list[str], header: list[str], columns: Sequence[int]) -> list[float]:
-        if len(line) != len(header):
-            raise DataError(f"{path}: line {number} has {len(line)} cells, the header {len(header)}.")
-        cells = []
-        for position, column in enumerate(columns):
-            where = f"{path}: line {number}, column {header[column]!r}"
-            is_class = position == 0 and self.classes is not None
-            cells.append(self._label(line[column], where) if is_class else _number(line[column], where))
-        return cells
-
-    def _label(self, text: str, where: str) -> float:
-        if not isinstance(self.classes, int):
-            names = self._class_names()
-            if text not in names:
-                raise DataError(
-                    f"{where}: no such class. Received: {text!r}. Allowed: {listing(names)}.{nearest(text, names)}"
-                )
-            return float(names.index(text))
-        value = _number(text, where)
-        if not (value.is_integer() and 0 <= value < self.classes):
+            value = number(text, where)
+        except DataError as error:
+            raise DataError(f"{error}{line_to_paste(_cells(table, name)) if _is_text(text) else ''}") from None
+        if isinstance(self.classes, int) and not (value.is_integer() and 0 <= value < self.classes):
             raise DataError(f"{where}: must be an integer from 0 to {self.classes - 1}. Received: {text!r}.")
         return value
-
-    def _class_names(self) -> tuple[str, ...]:
-        return () if self.classes is None or isinstance(self.classes, int) else tuple(self.classes)
 
     def _as_targets(self, y: Array) -> Array:
         y = y[:, 0] if isinstance(self.target, str) else y
         return y.astype(np.float32 if self.classes is None else np.int64)
 
 
-def _number(text: str, where: str) -> float:
+def _cells(table: TextTable, name: str) -> list[str]:
+    column = table.header([name]).index(name)
+    return [line[column] for _, line in table.rows()]
+
+
+def _is_text(text: str) -> bool:
     try:
-        value = float(text)
+        float(text)
     except ValueError:
-        received = f"Received: {text!r}" if text else "The cell is empty"
-        raise DataError(f"{where}: must be a number. {received}.") from None
-    if not math.isfinite(value) or abs(value) > LARGEST:
-        raise DataError(f"{where}: must be a finite number within float32. Received: {text!r}.")
-    return value
+        return True
+    return False
+
+
+def _notes(path: str, dropped: int, kept: int, filled: int) -> tuple[str, ...]:
+    notes = []
+    if dropped:
+        notes.append(f"{path}: lines left out for a missing cell: {dropped} of {dropped + kept}.")
+    if filled:
+        notes.append(f"{path}: missing cells filled with the mean of the training part: {filled}.")
+    return tuple(notes)

@@ -11,13 +11,15 @@ from numpy.lib.npyio import NpzFile
 
 from hgq2_core.data import Split, Splits
 from hgq2_core.errors import ConfigError, DataError, listing, nearest
+from hgq2_training.labels import Names, line_to_paste
 from hgq2_training.splitting import (
     Array,
     Seed,
     TestFraction,
     ValidationFraction,
-    assemble,
     check_fractions,
+    in_parts,
+    with_inputs_ready,
 )
 
 MAX_RATIO = 100
@@ -39,6 +41,7 @@ class Npz:
         standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part.
         x_test: name of the inputs of a test part that is in the file.
         y_test: name of its targets.
+        classes: names of the classes as `y` holds them as text, which become 0, 1, ... in this order; None for numbers.
 
     Raises:
         ConfigError: fractions or seed that are not allowed, or only one of `x_test` and `y_test`.
@@ -56,6 +59,7 @@ class Npz:
         standardize: bool = False,
         x_test: str | None = None,
         y_test: str | None = None,
+        classes: Names | None = None,
     ) -> None:
         check_fractions(test_fraction, validation_fraction, seed)
         if (x_test is None) != (y_test is None):
@@ -71,6 +75,7 @@ class Npz:
         self.standardize = standardize
         self.x_test = x_test
         self.y_test = y_test
+        self.classes = classes
 
     def load(self) -> Splits:
         """Read, check and split the arrays.
@@ -84,16 +89,24 @@ class Npz:
         with self._open() as archive:
             whole = self._pair(archive, self.x, self.y)
             test = None if self.x_test is None else self._pair(archive, self.x_test, str(self.y_test))
+            notes = self._unused(archive.files)
         if test is not None:
             self._check_alike(whole, test)
-        return assemble(
+        splits = in_parts(
             whole,
             test,
             test_fraction=self.test_fraction,
             validation_fraction=self.validation_fraction,
             seed=self.seed,
-            standardized=self.standardize,
         )
+        return with_inputs_ready(splits, standardized=self.standardize, notes=notes)
+
+    def _unused(self, names: Iterable[str]) -> tuple[str, ...]:
+        unused = [name for name in names if name not in (self.x, self.y, self.x_test, self.y_test)]
+        if not unused:
+            return ()
+        split = f" The test part is split off {self.x!r}; name one of the file in `x_test` and `y_test`."
+        return (f"{self.path}: unused arrays: {listing(unused)}.{'' if self.x_test else split}",)
 
     def _check_alike(self, whole: Split, test: Split) -> None:
         for name, of_test, array, other in (
@@ -122,12 +135,41 @@ class Npz:
 
     def _pair(self, archive: NpzFile, x: str, y: str) -> Split:
         inputs, targets = self._array(archive, x), self._array(archive, y)
+        _check(inputs, f"{self.path}: {x!r}")
+        targets = self._as_numbers(targets, f"{self.path}: {y!r}")
         if len(inputs) != len(targets):
             raise DataError(
                 f"{self.path}: {x!r} and {y!r} must have the same length. "
                 f"Received: shapes {inputs.shape} and {targets.shape}"
             )
         return Split(inputs, targets.astype(np.int64 if targets.dtype.kind in "biu" else np.float32))
+
+    def _as_numbers(self, targets: Array, where: str) -> Array:
+        """Return targets as they are trained on, texts by their place among the classes."""
+        if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "US":
+            if self.classes is not None:
+                received = getattr(targets, "dtype", type(targets).__name__)
+                raise DataError(
+                    f"{where} must hold text, for `classes` names what it holds. Received: dtype {received}"
+                )
+            _check(targets, where)
+            return targets
+        texts = targets.astype(str)
+        if texts.ndim != 1 or not texts.size:
+            raise DataError(f"{where} must hold one class per sample. Received: shape {texts.shape}")
+        if self.classes is None:
+            raise DataError(
+                f"{where} holds text; `classes` names its classes. Received: {str(texts[0])!r}."
+                f"{line_to_paste(texts.tolist())}"
+            )
+        places = {name: place for place, name in enumerate(self.classes)}
+        for text in np.unique(texts).tolist():
+            if text not in places:
+                allowed = ", ".join(self.classes)
+                raise DataError(
+                    f"{where}: no such class. Received: {text!r}. Allowed: {allowed}.{nearest(text, self.classes)}"
+                )
+        return np.array([places[text] for text in texts.tolist()], dtype=np.int64)
 
     def _array(self, archive: NpzFile, name: str) -> Array:
         where = f"{self.path}: {name!r}"
@@ -137,10 +179,11 @@ class Npz:
         try:
             array = archive[name]
         except Exception as error:  # a damaged header raises whatever Python's tokenizer does
-            why = "holds Python objects, which are refused" if "allow_pickle" in str(error) else "cannot be read"
+            why = "cannot be read"
+            if "allow_pickle" in str(error):
+                why = "holds Python objects, which are refused; save text by np.array(y, dtype=str)"
             raise DataError(f"{where} {why}: {error}") from error
-        _check(array, where)
-        return array
+        return array  # type: ignore[no-any-return]
 
 
 def _check_packing(members: Iterable[zipfile.ZipInfo], name: str, where: str) -> None:

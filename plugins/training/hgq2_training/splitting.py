@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -113,14 +114,8 @@ def partition(x: Array, y: Array, fractions: list[float], *, seed: int, stratify
     return [Split(x[chosen], y[chosen]) for chosen in indices]
 
 
-def assemble(
-    whole: Split,
-    test: Split | None,
-    *,
-    test_fraction: float,
-    validation_fraction: float,
-    seed: int,
-    standardized: bool,
+def in_parts(
+    whole: Split, test: Split | None, *, test_fraction: float, validation_fraction: float, seed: int
 ) -> Splits:
     """Split what a file holds, stratified where the targets are labels.
 
@@ -130,19 +125,27 @@ def assemble(
         test_fraction: share of the test part where they have none.
         validation_fraction: share of `whole` that validates.
         seed: the same seed gives the same parts.
-        standardized: whether to standardize the inputs.
-
-    Returns:
-        The parts with float32 inputs.
     """
     stratify = is_labels(whole.y)
     if test is None:
         fractions = {"test_fraction": test_fraction, "validation_fraction": validation_fraction}
-        splits = split(whole.x, whole.y, **fractions, seed=seed, stratify=stratify)
-    else:
-        validation, train = partition(whole.x, whole.y, [validation_fraction], seed=seed, stratify=stratify)
-        splits = Splits(train=train, test=test, validation=validation if validation_fraction else None)
-    return standardize(splits) if standardized else as_float32(splits)
+        return split(whole.x, whole.y, **fractions, seed=seed, stratify=stratify)
+    validation, train = partition(whole.x, whole.y, [validation_fraction], seed=seed, stratify=stratify)
+    return Splits(train=train, test=test, validation=validation if validation_fraction else None)
+
+
+def with_inputs_ready(
+    splits: Splits, *, standardized: bool, features: tuple[str, ...] = (), notes: tuple[str, ...] = ()
+) -> Splits:
+    """Return the parts with float32 inputs.
+
+    Args:
+        splits: the parts.
+        standardized: whether to standardize the inputs.
+        features: names of the inputs.
+        notes: see `Splits`.
+    """
+    return replace(splits.standardized(features) if standardized else as_float32(splits), notes=notes)
 
 
 def is_labels(y: Array) -> bool:
@@ -159,30 +162,23 @@ def standardize(splits: Splits) -> Splits:
     Returns:
         The parts with float32 inputs; one that is constant in training is only shifted.
     """
-    x = splits.train.x.astype(np.float64)
-    # Compared, for the mean of equal values may be off by rounding and its deviation not zero.
-    constant = (x == x[0]).all(axis=0)
-    mean = np.where(constant, x[0], x.mean(axis=0))
-    scale = np.where(constant, 1.0, x.std(axis=0))
-    return _on_inputs(splits, lambda part: (part.astype(np.float64) - mean) / scale)
+    return splits.standardized()
 
 
 def as_float32(splits: Splits) -> Splits:
-    """Give the parts with float32 inputs."""
-    return _on_inputs(splits, lambda part: part)
+    """Return the parts with float32 inputs."""
+
+    def apply(part: Split) -> Split:
+        return Split(part.x.astype(np.float32), part.y)
+
+    validation = None if splits.validation is None else apply(splits.validation)
+    return replace(splits, train=apply(splits.train), test=apply(splits.test), validation=validation)
 
 
 def shipped(name: str) -> tuple[Array, Array]:
     """Read `x` and `y` of an archive that comes with this package."""
     with (files("hgq2_training") / "data" / f"{name}.npz").open("rb") as file, np.load(file) as archive:
         return archive["x"], archive["y"].astype(np.int64)
-
-
-def _on_inputs(splits: Splits, transform: Any) -> Splits:
-    def apply(part: Split) -> Split:
-        return Split(transform(part.x).astype(np.float32), part.y)
-
-    return Splits(apply(splits.train), apply(splits.test), splits.validation and apply(splits.validation))
 
 
 def _allocate(counts: NDArray[np.intp], fraction: float, room: NDArray[np.intp], rng: np.random.Generator) -> Array:

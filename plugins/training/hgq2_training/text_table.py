@@ -1,0 +1,121 @@
+"""Lines and cells of a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hgq2_core.errors import DataError, nearest
+
+LARGEST = float(np.finfo(np.float32).max)
+DELIMITERS = (",", ";", "\t", "|", " ")
+
+
+class _NotCsvError(DataError):
+    """Quotes and delimiters that do not go together."""
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A CSV file whose first line names the columns.
+
+    Args:
+        path: the file, UTF-8.
+        delimiter: between the columns.
+    """
+
+    path: str
+    delimiter: str
+
+    def header(self, wanted: Collection[str]) -> list[str]:
+        """Return the names of the columns.
+
+        Args:
+            wanted: names that must be among them.
+
+        Raises:
+            DataError: an empty file, a column that is not there or there twice, or columns separated otherwise.
+        """
+        try:
+            _, names = next(self._lines(), (0, None))
+        except _NotCsvError:
+            self._check_delimiter(wanted)
+            raise
+        if names is None:
+            raise DataError(f"{self.path}: is empty. Allowed: a header, then a line for each sample.")
+        for name in wanted:
+            if name not in names:
+                self._check_delimiter(wanted)
+                raise DataError(
+                    f"{self.path}: no such column. Received: {name!r}. The header has: {', '.join(names)}."
+                    f"{nearest(name, names)}"
+                )
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise DataError(f"{self.path}: columns of the same name: {', '.join(twice)}.")
+        return names
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the lines after the header that are not blank, with their numbers.
+
+        Raises:
+            DataError: a line of fewer or more cells than the header.
+        """
+        lines = self._lines()
+        _, header = next(lines)
+        for position, line in lines:
+            if len(line) != len(header):
+                raise DataError(f"{self.path}: line {position} has {len(line)} cells, the header {len(header)}.")
+            yield position, line
+
+    def _lines(self) -> Iterator[tuple[int, list[str]]]:
+        try:
+            with Path(self.path).open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.reader(file, delimiter=self.delimiter, strict=True, skipinitialspace=True)
+                for line in reader:
+                    if line:
+                        yield reader.line_num, line
+        except FileNotFoundError as error:
+            raise DataError(f"{self.path}: no such file") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{self.path}: cannot be read as a CSV file in UTF-8: {error}") from error
+        except csv.Error as error:
+            raise _NotCsvError(f"{self.path}: cannot be read as a CSV file in UTF-8: {error}") from error
+
+    def _check_delimiter(self, wanted: Collection[str]) -> None:
+        """Refuse a header that has the wanted columns with another delimiter."""
+        with Path(self.path).open(encoding="utf-8-sig", errors="replace") as file:
+            header = next((line.strip() for line in file if line.strip()), "")
+        for delimiter in DELIMITERS:
+            names = {name.strip(' "') for name in header.split(delimiter)}
+            if delimiter != self.delimiter and len(names) > 1 and names.issuperset(wanted):
+                raise DataError(
+                    f"{self.path}: the columns are not separated by {json.dumps(self.delimiter)}. Received: {header!r}."
+                    f" To paste: delimiter: {json.dumps(delimiter)}"
+                )
+
+
+def number(text: str, where: str) -> float:
+    """Return the number that a cell holds.
+
+    Args:
+        text: the cell.
+        where: its place, for messages.
+
+    Raises:
+        DataError: no number, or none that float32 holds.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        received = f"Received: {text!r}" if text else "The cell is empty"
+        raise DataError(f"{where}: must be a number. {received}.") from None
+    if not math.isfinite(value) or abs(value) > LARGEST:
+        raise DataError(f"{where}: must be a finite number within float32. Received: {text!r}.")
+    return value
