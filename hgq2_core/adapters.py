@@ -84,9 +84,11 @@ def exact(
     Raises:
         ExactnessError: the layer states no exact arithmetic, or none for such a keyword.
     """
-    inputs = [_operand(arrays, value) for value in operands(args)]
+    inputs = [_operand(arrays, value, path) for value in operands(args)]
     named = {
-        name: _operand(arrays, value) for name, value in kwargs.items() if value is not None and name != "training"
+        name: _operand(arrays, value, path)
+        for name, value in kwargs.items()
+        if value is not None and name != "training"
     }
     if isinstance(layer, QLayer):
         return _known(layer.exact, layer, path, named)(arrays, *inputs, **named)
@@ -101,11 +103,17 @@ def exact(
     return _known(adapter.exact, layer, path, named)(arrays, layer, *inputs, **named)
 
 
-def _operand(arrays: Arrays[Any], value: Any) -> Any:
+def _operand(arrays: Arrays[Any], value: Any, path: str) -> Any:
     # Operands of hardware are arrays of objects.
-    if keras.ops.is_tensor(value) or (isinstance(value, np.ndarray) and value.dtype != object):
-        return arrays.constant(np.asarray(keras.ops.convert_to_numpy(value)))
-    return value
+    if not (keras.ops.is_tensor(value) or (isinstance(value, np.ndarray) and value.dtype != object)):
+        return value
+    values = np.asarray(keras.ops.convert_to_numpy(value))
+    if not np.isfinite(values).all():
+        raise ExactnessError(
+            f"{path}: its inputs hold NaN or infinite values, for which there is no exact arithmetic. "
+            "hgq2_core.doctor(model, x) names the layer that they come from."
+        )
+    return arrays.constant(values)
 
 
 def _known(statement: Callable[..., Any], layer: keras.layers.Layer, path: str, named: Mapping[str, Any]) -> Any:

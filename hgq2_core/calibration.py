@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from hgq2_core.batches import Batches, check_finite, read, samples_of
 from hgq2_core.errors import CalibrationError, ConfigError, DataError
-from hgq2_core.graph import layers_of
+from hgq2_core.graph import in_structure, layers_of
 from hgq2_core.mode import calibrating
 from hgq2_core.optimizer import warn_of_decayed_bits
 from hgq2_core.quantizer import RECORD, RECORD_WORDS, Quantizer
@@ -42,30 +43,42 @@ def tracked(model: keras.layers.Layer) -> list[Quantizer[Any]]:
     return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.tracks_range and layer.built]
 
 
-def calibrate(model: keras.Model, data: Any, margin: int = 0, batch_size: int = 1024) -> CalibrationReport:
+def calibrate(
+    model: keras.Model,
+    data: Any,
+    margin: int = 0,
+    batch_size: int = 1024,
+    *,
+    steps: int | None = None,
+    reset: bool = True,
+) -> CalibrationReport:
     """Set the range of every activation that wraps to what the data need, and record it with the model.
 
     Args:
         model: a built Keras model; called eagerly, without training.
-        data: the model's inputs: an array, or a list or dict of arrays (as `fit` takes them), samples first.
+        data: the model's inputs in any form that `fit` takes; targets and sample weights in batches are ignored. An
+            iterator that has to be read more than once is kept in memory, up to 1 GiB.
         margin: integer bits added on top.
-        batch_size: samples per call.
+        batch_size: samples per call, where `data` are arrays.
+        steps: the most batches to use; None for all.
+        reset: whether to begin with empty ranges; False widens the present ones by what these data need.
 
     Raises:
-        ConfigError: a margin that is no number of bits.
-        DataError: no samples, or NaN or infinite values, in the data or in the outputs.
+        ConfigError: a margin or `steps` that is no such number.
+        DataError: data of another form, no samples, or NaN or infinite values in the data or in the outputs.
     """
     if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
         raise ConfigError(f"calibrate: margin is a number of bits, 0 or more. Received: margin={margin!r}.")
     warn_of_decayed_bits(model, "calibrate")
     quantizers = tracked(model)
-    samples = count_samples(data, "calibrate")
-    check_finite(data, "calibrate")
+    again = any(quantizer.step_follows_range for quantizer in quantizers)
+    parts = read(data, "calibrate", batch_size, steps, several_passes=again)
     before = _state(quantizers)
     try:
-        for quantizer in quantizers:
-            quantizer.reset_range()
-        _settle(model, data, quantizers, batch_size)
+        if reset:
+            for quantizer in quantizers:
+                quantizer.reset_range()
+        samples = _settle(model, parts, quantizers, again)
     except BaseException:
         _restore(quantizers, before)
         raise
@@ -75,16 +88,21 @@ def calibrate(model: keras.Model, data: Any, margin: int = 0, batch_size: int = 
     return CalibrationReport(samples, margin, tuple(str(quantizer.slot) for quantizer in quantizers))
 
 
-def _settle(model: keras.Model, data: Any, quantizers: list[Quantizer[Any]], batch_size: int) -> None:
+def _settle(model: keras.Model, parts: Batches, quantizers: list[Quantizer[Any]], again: bool) -> int:
     # Where the step follows the range, a wider range upstream changes the values downstream: pass again until it holds.
+    samples = 0
     for _ in range(len(quantizers) + 1):
-        state = _state(quantizers)
+        state, samples = _state(quantizers), 0
         with calibrating():
-            for batch in batches(data, batch_size):
-                _check_outputs(model(batch, training=False))
+            for batch in parts:
+                inputs = in_structure(model, batch)
+                check_finite(batch, "calibrate")
+                _check_outputs(model(inputs, training=False))
+                samples += samples_of(batch)
         moved = any(not np.array_equal(a, b) for a, b in zip(state, _state(quantizers), strict=True))
-        if not moved or not any(quantizer.step_follows_range for quantizer in quantizers):
-            return
+        if not (again and moved):
+            break
+    return samples
 
 
 def _state(quantizers: list[Quantizer[Any]]) -> list[Any]:
@@ -97,50 +115,11 @@ def _restore(quantizers: list[Quantizer[Any]], state: list[Any]) -> None:
         variable.assign(value)
 
 
-def count_samples(data: Any, what: str) -> int:
-    """Give the number of samples in an array, or a structure of them.
-
-    Args:
-        data: arrays, samples first.
-        what: what is to be done with them, for the message.
-
-    Raises:
-        DataError: no samples, or arrays of different lengths.
-    """
-    lengths = {len(array) for array in keras.tree.flatten(data)}
-    if len(lengths) != 1 or lengths == {0}:
-        raise DataError(f"{what}: inputs need one number of samples, above 0. Received: {sorted(lengths)}.")
-    return lengths.pop()
-
-
-def check_finite(data: Any, what: str) -> None:
-    """Refuse NaN and infinite values.
-
-    Args:
-        data: arrays, or a structure of them.
-        what: what is to be done with them, for the message.
-
-    Raises:
-        DataError: there are such values.
-    """
-    for array in keras.tree.flatten(data):
-        values = np.asarray(array)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise DataError(f"{what}: the data hold NaN or infinite values, which no range can hold.")
-
-
 def _check_outputs(outputs: Any) -> None:
     # A NaN that arises inside moves no range, and would leave bits that were never fixed.
     for output in keras.tree.flatten(outputs):
         if not np.isfinite(keras.ops.convert_to_numpy(output)).all():
             raise DataError("calibrate: the model gives NaN or infinite outputs for these data; no range holds them.")
-
-
-def batches(data: Any, batch_size: int) -> Iterator[Any]:
-    """Cut arrays, or a structure of them, into batches along the first axis."""
-    samples = len(keras.tree.flatten(data)[0])
-    for start in range(0, samples, batch_size):
-        yield keras.tree.map_structure(lambda array, at=start: np.asarray(array[at : at + batch_size]), data)
 
 
 def digest(model: keras.layers.Layer) -> np.ndarray:

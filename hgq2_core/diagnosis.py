@@ -10,12 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core.calibration import REMEDY, batches, count_samples, uncalibrated
+from hgq2_core.batches import are_arrays, read
+from hgq2_core.calibration import REMEDY, uncalibrated
 from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.examination import Place, Subject
 from hgq2_core.findings import SEVERITIES, Check, DoctorReport, Finding, LayerHealth, SlotHealth
 from hgq2_core.gradients import gradients
-from hgq2_core.graph import graph_is_known
+from hgq2_core.graph import graph_is_known, in_structure
 from hgq2_core.observation import as_array, count_not_finite, observe
 from hgq2_core.optimizer import DECAYED, describe_decayed_bits
 from hgq2_core.quantizer import Bounds, Quantizer, is_bit_variable
@@ -50,29 +51,39 @@ NO_GRAPH = Check("no_graph", "warning", "Make it functional or sequential; verif
 NOT_EXACT = Check("not_exact", "note", "Replace it; verify and export refuse the model as it is.")
 
 
-def doctor(model: keras.Model, x: Any, y: Any = None, batch_size: int = 1024) -> DoctorReport:
+def doctor(
+    model: keras.Model, x: Any, y: Any = None, batch_size: int = 1024, *, steps: int | None = None
+) -> DoctorReport:
     """Look for what keeps a model from being trained, verified or deployed well.
 
     The model runs without training and is not changed. It may be uncalibrated, stale, frozen, or not quantized at all.
 
     Args:
         model: a built Keras model; of a subclassed one, only the outputs of the whole are looked at.
-        x: inputs: an array, or a list or dict of arrays, samples first.
-        y: targets, for gradients of the compiled loss; without them, of the sum of squared outputs.
-        batch_size: samples per call.
+        x: inputs in any form that `fit` takes; targets and sample weights in batches are ignored. An iterator, which is
+            read twice, is kept in memory, up to 1 GiB.
+        y: targets, for gradients of the compiled loss, where `x` are arrays; without them, of the sum of squared
+            outputs.
+        batch_size: samples per call, where `x` are arrays.
+        steps: the most batches to use; None for all.
 
     Raises:
-        DataError: no samples, or arrays of different lengths.
-        ConfigError: targets are given, but the model is not compiled with a loss.
+        DataError: data of another form, no samples, or arrays of different lengths.
+        ConfigError: targets are given, but the model is not compiled with a loss; or `batch_size` or `steps` is no
+            number above 0.
     """
     if y is not None and not (model.compiled and model.loss is not None):
         raise ConfigError(f"doctor: {model.name} is not compiled with a loss. Received: y. Compile it, or leave y out.")
-    samples = count_samples(x if y is None else [x, y], "doctor")
-    subject = Subject(model, x, y, batch_size, samples, observe(model, x, batch_size))
+    if y is not None and not are_arrays(x):
+        raise ConfigError(f"doctor: y goes with arrays. Received: y beside {type(x).__name__}. Leave y out.")
+    with_targets = y is not None
+    data = read((x, y) if with_targets else x, "doctor", batch_size, steps, several_passes=True)
+    seen = observe(model, (inputs for inputs, _ in data) if with_targets else data)
+    subject = Subject(model, data, with_targets, seen)
     found = itertools.chain.from_iterable(check(subject) for check in CHECKS)
     severities = list(SEVERITIES)
     findings = sorted(found, key=lambda finding: severities.index(finding.severity))
-    return DoctorReport(samples, tuple(findings), tuple(_layers(subject)))
+    return DoctorReport(subject.samples, tuple(findings), tuple(_layers(subject)))
 
 
 def _calibration(subject: Subject) -> Iterator[Finding]:
@@ -85,12 +96,13 @@ def _calibration(subject: Subject) -> Iterator[Finding]:
 
 
 def _not_finite(subject: Subject) -> Iterator[Finding]:
-    counts = [(Place(""), [np.asarray(array) for array in keras.tree.flatten(subject.x)], "values")]
-    counts += [(place, list(map(as_array, own)), "variables") for place, own in subject.variables.items()]
-    for place, arrays, what in counts:
+    if subject.seen.inputs.not_finite:
+        yield _count_of_not_finite(Place(""), subject.seen.inputs.not_finite, subject.seen.inputs.values, "values")
+    for place, own in subject.variables.items():
+        arrays = list(map(as_array, own))
         count, of = sum(map(count_not_finite, arrays)), sum(array.size for array in arrays)
         if count:
-            yield _count_of_not_finite(place, count, of, what)
+            yield _count_of_not_finite(place, count, of, "variables")
     for each in subject.seen.applied:
         if each.outputs.not_finite and not each.inputs.not_finite:
             yield _count_of_not_finite(Place(each.path), each.outputs.not_finite, each.outputs.values, "outputs")
@@ -134,8 +146,8 @@ def _gradients(subject: Subject) -> Iterator[Finding]:
         return
     variables = [variable for _, variable in trained]
     totals = [np.zeros(tuple(variable.shape)) for variable in variables]
-    for batch in batches(subject.x if subject.y is None else (subject.x, subject.y), subject.batch_size):
-        inputs, targets = (batch, None) if subject.y is None else batch
+    for batch in subject.data:
+        inputs, targets = batch if subject.with_targets else (batch, None)
         found = gradients(partial(_scalar, subject.model, inputs, targets), variables)
         totals = [total + np.abs(gradient) for total, gradient in zip(totals, found, strict=True)]
     by_place: dict[Place, list[Any]] = {}
@@ -150,7 +162,7 @@ def _gradients(subject: Subject) -> Iterator[Finding]:
 
 
 def _scalar(model: keras.Model, x: Any, y: Any) -> Any:
-    outputs = model(x, training=False)
+    outputs = model(in_structure(model, x), training=False)
     if y is None:
         return sum(
             keras.ops.sum(keras.ops.square(keras.ops.cast(each, "float32"))) for each in keras.tree.flatten(outputs)

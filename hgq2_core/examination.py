@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from hgq2_core.batches import Batches
 from hgq2_core.graph import applications, layers_of
 from hgq2_core.layer import QLayer
 from hgq2_core.observation import Observation, Overflow, Values, as_array, count_not_finite, is_healthy
@@ -43,19 +44,20 @@ class Subject:
 
     Args:
         model: any built Keras model.
-        x: its inputs.
-        y: targets, or None.
-        batch_size: samples per call.
-        samples: how many there are.
+        data: batches of inputs, or of inputs and targets.
+        with_targets: whether there are targets.
         seen: of the run.
     """
 
     model: keras.Model
-    x: Any
-    y: Any
-    batch_size: int
-    samples: int
+    data: Batches
+    with_targets: bool
     seen: Observation
+
+    @property
+    def samples(self) -> int:
+        """How many the model ran on."""
+        return self.seen.samples
 
     @cached_property
     def layers(self) -> Mapping[str, Any]:

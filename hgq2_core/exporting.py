@@ -14,9 +14,11 @@ from typing import Any, Protocol
 import keras
 
 from hgq2_core.atomic import write_json
-from hgq2_core.calibration import check_finite, count_samples, require_calibrated
+from hgq2_core.batches import check_finite, concatenated, read
+from hgq2_core.calibration import require_calibrated
 from hgq2_core.errors import ConfigError
 from hgq2_core.freezing import freeze
+from hgq2_core.graph import in_structure
 from hgq2_core.history import read_json
 from hgq2_core.kinds import registry
 from hgq2_core.standardization import Standardization
@@ -184,7 +186,7 @@ def export(
         model: calibrated, functional or sequential, trainable or frozen.
         kind: of the exporter, such as `alkaid`.
         directory: a new or empty one; it appears when everything is written, or not at all.
-        x: inputs that become test vectors beside the exporter's own.
+        x: inputs, in any form that `fit` takes, that become test vectors beside the exporter's own.
         standardization: of the inputs, such as `Splits.standardization`; `ports.json` then holds it for the host.
         options: the exporter's.
 
@@ -197,7 +199,7 @@ def export(
     directory = Path(directory)
     exporter, frozen = _prepared(model, kind, "export")
     if x is not None:
-        count_samples(x, "export")
+        x = in_structure(frozen, concatenated(read(x, "export")))
         check_finite(x, "export")
     with _new_directory(directory) as temporary:
         report = exporter.export(frozen, temporary, x, **options)

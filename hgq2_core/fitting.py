@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from hgq2_core.calibration import batches, check_finite, count_samples
-from hgq2_core.graph import layers_of
+from hgq2_core.batches import check_finite, concatenated, read
+from hgq2_core.graph import in_structure, layers_of
 from hgq2_core.mode import fitting
 from hgq2_core.quantizer import Quantizer
 
@@ -17,24 +17,27 @@ def fitted(model: keras.layers.Layer) -> list[Quantizer[Any]]:
     return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.fits_range and layer.built]
 
 
-def fit_ranges(model: keras.Model, data: Any, samples: int = 4096) -> tuple[str, ...]:
+def fit_ranges(model: keras.Model, data: Any, samples: int = 4096, *, steps: int | None = None) -> tuple[str, ...]:
     """Set the integer bits of every quantizer that says `fit_to` from what it sees, each after those before it.
 
     Args:
         model: a built Keras model; called once, eagerly, without training.
-        data: the model's inputs, as `fit` takes them, samples first.
+        data: the model's inputs in any form that `fit` takes; targets and sample weights in batches are ignored. Of an
+            iterator no more is read than is used.
         samples: how many of the first samples to use.
+        steps: the most batches to use; None for all.
 
     Returns:
         The names of the quantizers set; empty where none says `fit_to`.
 
     Raises:
-        DataError: no samples, or NaN or infinite values.
+        ConfigError: `samples` or `steps` is no number above 0.
+        DataError: data of another form, no samples, or NaN or infinite values.
     """
     quantizers = fitted(model)
     if quantizers:
-        count_samples(data, "fit_ranges")
-        check_finite(data, "fit_ranges")
+        batch = in_structure(model, concatenated(read(data, "fit_ranges", samples, steps), samples))
+        check_finite(batch, "fit_ranges")
         with fitting():
-            model(next(batches(data, samples)), training=False)
+            model(batch, training=False)
     return tuple(str(quantizer.slot) for quantizer in quantizers)

@@ -133,15 +133,36 @@ def graph_is_known(model: keras.layers.Layer) -> bool:
 
 
 def model_inputs(model: keras.Model, batch: Any) -> list[Any]:
-    """Order a batch as the model's inputs, in their dtypes.
+    """Order a batch as the model's inputs, in their dtypes and, as Keras does, in their rank.
 
     Args:
         model: a model whose graph is known.
         batch: an array, or a list or mapping of arrays.
 
     Raises:
-        DataError: arrays that are not one for each input.
+        DataError: arrays that are not one for each input, or of other shapes.
     """
+    ordered = zip(_ordered(model, batch), model.inputs, strict=True)
+    return [np.asarray(value, dtype=tensor.dtype) for value, tensor in ordered]
+
+
+def in_structure(model: keras.Model, batch: Any) -> Any:
+    """Return a batch in the structure that the model was made with, where its graph is known, else unchanged.
+
+    Keras warns of a list with one array, or of a list in place of a dict.
+
+    Args:
+        model: any built model.
+        batch: an array, or a list or mapping of arrays.
+
+    Raises:
+        DataError: arrays that are not one for each input, or of other shapes.
+    """
+    graph = _keras.functional(model)
+    return batch if graph is None else keras.tree.pack_sequence_as(graph.input, _ordered(model, batch))
+
+
+def _ordered(model: keras.Model, batch: Any) -> list[np.ndarray]:
     names = [tensor.name for tensor in model.inputs]
     if isinstance(batch, Mapping):
         if missing := set(names) - set(batch):
@@ -150,7 +171,22 @@ def model_inputs(model: keras.Model, batch: Any) -> list[Any]:
     arrays = keras.tree.flatten(batch)
     if len(arrays) != len(names):
         raise DataError(f"{model.name}: takes {len(names)} inputs, {', '.join(names)}. Received: {len(arrays)} arrays.")
-    return [np.asarray(value, dtype=tensor.dtype) for value, tensor in zip(arrays, model.inputs, strict=True)]
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    return [
+        _in_rank(np.asarray(value), shape, f"{model.name}: {name}")
+        for value, shape, name in zip(arrays, shapes, names, strict=True)
+    ]
+
+
+def _in_rank(array: np.ndarray, shape: tuple[int | None, ...], where: str) -> np.ndarray:
+    if array.ndim == len(shape) - 1 and shape[-1] == 1:
+        array = array[..., np.newaxis]
+    elif array.ndim == len(shape) + 1 and array.shape[-1] == 1:
+        array = array[..., 0]
+    wanted, given = shape[1:], array.shape[1:]
+    if len(wanted) != len(given) or any(a not in (None, b) for a, b in zip(wanted, given, strict=True)):
+        raise DataError(f"{where}: takes samples of shape {list(wanted)}. Received: shape {list(given)}.")
+    return array
 
 
 def operands(args: tuple[Any, ...]) -> list[Any]:

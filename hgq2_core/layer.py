@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, Unpack
 
 import keras
+import numpy as np
 from pydantic import TypeAdapter
 
 from hgq2_core.arguments import POLICY, REGULARIZERS, BetaArg, LayerKwargs
@@ -16,7 +17,7 @@ from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.config.roles import EBOPS_BETA, resolve, scoped
 from hgq2_core.config.signature import bind, parameters, schema_of
 from hgq2_core.config.strict import explained
-from hgq2_core.errors import ConfigError, KindError
+from hgq2_core.errors import ConfigError, ExactnessError, KindError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.graph import layers_of
 from hgq2_core.kinds import registry
@@ -199,8 +200,18 @@ class QLayer(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} defines no exact().")
 
     def constant(self, arrays: Arrays[A], name: str) -> A:
-        """Give a quantized weight as an operand, for `exact`."""
-        return arrays.constant(keras.ops.convert_to_numpy(self.constants()[name]))
+        """Return a quantized weight as an operand, for `exact`.
+
+        Raises:
+            ExactnessError: the weight holds NaN or infinite values.
+        """
+        values = np.asarray(keras.ops.convert_to_numpy(self.constants()[name]))
+        if not np.isfinite(values).all():
+            raise ExactnessError(
+                f"{self.name}: its {name} holds NaN or infinite values, for which there is no exact arithmetic. "
+                "Train again, with a smaller learning rate."
+            )
+        return arrays.constant(values)
 
     def freeze(self, stored: Mapping[str, tuple[int, ...]]) -> None:
         """Turn a new, unbuilt layer into its deployable form, which stores constants instead of weights.

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from hgq2_core.calibration import batches
+from hgq2_core.batches import samples_of
 from hgq2_core.graph import graph_is_known, infer, layers_of, model_inputs, run
 from hgq2_core.quantizer import Quantizer
 
@@ -134,35 +134,40 @@ class Observation:
     """A model's run on data.
 
     Args:
+        samples: how many there were.
+        inputs: of the model.
         applied: each application of a layer in the order of the graph; the model alone where its graph is not known.
         overflows: of the quantizers of activations, each over all its applications.
     """
 
+    samples: int
+    inputs: Signal
     applied: tuple[Applied, ...]
     overflows: dict[Quantizer[Any], Overflow]
 
 
-def observe(model: keras.Model, x: Any, batch_size: int) -> Observation:
+def observe(model: keras.Model, parts: Iterable[Any]) -> Observation:
     """Run a model on data, without training, and watch.
 
     Args:
         model: any Keras model.
-        x: its inputs: an array, or a list or dict of arrays, samples first.
-        batch_size: samples per call.
+        parts: batches of its inputs.
     """
     activations = [
         layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.slot.batched and is_healthy(layer)
     ]
     overflows = {quantizer: Overflow() for quantizer in activations}
-    watch = _Watch()
+    watch, seen, samples = _Watch(), Signal(), 0
     with _watched(overflows):
-        for batch in batches(x, batch_size):
+        for batch in parts:
+            samples += samples_of(batch)
+            seen.add(keras.tree.flatten(batch))
             watch.position = 0
             if graph_is_known(model):
                 run(model, model_inputs(model, batch), watch.apply)
             else:
                 watch.apply(model, model.name, (batch,), {})
-    return Observation(tuple(watch.applied), overflows)
+    return Observation(samples, seen, tuple(watch.applied), overflows)
 
 
 class _Watch:

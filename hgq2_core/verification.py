@@ -12,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hgq2_core.adapters import exact
-from hgq2_core.calibration import batches, count_samples, require_calibrated
+from hgq2_core.batches import check_finite, read
+from hgq2_core.calibration import require_calibrated
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers, IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.freezing import freeze
 from hgq2_core.graph import Apply, infer, model_inputs, require_explicit_masks, run
 from hgq2_core.optimizer import warn_of_decayed_bits
+from hgq2_core.prediction import predict
 
 Flags = npt.NDArray[np.bool_]
 
@@ -100,7 +102,7 @@ class VerifyReport:
         return "\n".join(lines)
 
 
-def verify(model: keras.Model, x: Any, batch_size: int = 1024) -> VerifyReport:
+def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | None = None) -> VerifyReport:
     """Compare a model with the integer interpretation of its frozen form, bit for bit.
 
     Layer by layer on Keras' own inputs, so that the first faulty layer is named; end to end from the raw inputs; and
@@ -108,35 +110,35 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024) -> VerifyReport:
 
     Args:
         model: a calibrated model, functional or sequential, trainable or frozen.
-        x: inputs: an array, or a list or dict of arrays, samples first.
-        batch_size: samples per call.
+        x: inputs in any form that `fit` takes; targets and sample weights in batches are ignored. Read once.
+        batch_size: samples per call, where `x` are arrays.
+        steps: the most batches to use; None for all.
 
     Raises:
         CalibrationError: the model is uncalibrated or stale.
         ExactnessError: a layer that states no exact arithmetic, or that takes a mask which Keras hands on implicitly.
-        DataError: no samples.
+        ConfigError: `batch_size` or `steps` is no number above 0.
+        DataError: data of another form, no samples, or NaN or infinite values.
     """
     warn_of_decayed_bits(model, "verify")
     require_calibrated(model, "verify")
     require_explicit_masks(model)
-    samples = count_samples(x, "verify")
+    parts = read(x, "verify", batch_size, steps)
     frozen = freeze(model)
     required = required_bits(frozen)
     rows = _Rows()
-    differs = {name: np.zeros(samples, bool) for name in ("layers", "end_to_end", "predict")}
-    start = 0
-    for batch in batches(x, batch_size):
+    differing: dict[str, list[Flags]] = {"layers": [], "end_to_end": [], "predict": []}
+    for batch in parts:
         inputs = model_inputs(frozen, batch)
-        part = slice(start, start + len(inputs[0]))
+        check_finite(batch, "verify")
         outputs = run(frozen, inputs, rows.compare)
-        differs["layers"][part] = rows.take_samples()
+        differing["layers"].append(rows.take_samples())
         wanted = run(frozen, [from_float(value) for value in inputs], interpret(Integers()))
-        predicted = keras.tree.flatten(frozen.predict(batch, batch_size=batch_size, verbose=0))
-        differs["end_to_end"][part] = _differing(wanted, outputs)
-        differs["predict"][part] = _differing(wanted, predicted)
-        start = part.stop
+        differing["end_to_end"].append(_differing(wanted, outputs))
+        differing["predict"].append(_differing(wanted, keras.tree.flatten(predict(frozen, batch))))
+    differs = {name: np.concatenate(flags) for name, flags in differing.items()}
     return VerifyReport(
-        samples=samples,
+        samples=len(differs["layers"]),
         mismatches=int(np.logical_or.reduce(list(differs.values())).sum()),
         layers=tuple(LayerResult(name, *rows.counts[name], required.get(name)) for name in rows.counts),
         end_to_end=int(differs["end_to_end"].sum()),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import CalibrationError, ConfigError, DataError, calibrate, freeze, layers_of, verify
-from hgq2_core.calibration import batches, digest, read_record, require_calibrated, tracked
+from hgq2_core.calibration import digest, read_record, require_calibrated, tracked
 from hgq2_core.quantizer import Quantizer
 from hgq2_fixed_point import KBI, KIF, quantize
 from hgq2_layers import QDense
@@ -295,14 +295,6 @@ def test_several_inputs(samples):
     assert np.array_equal(of(model.get_layer("right").input_quantizer.i)[0], [needed(y[:, c], 6) for c in range(4)])
     calibrate(model, {"a": x, "b": y})
     assert same(state(model), wanted)
-
-
-def test_batches_cut_along_the_first_axis():
-    data = {"a": np.arange(10).reshape(5, 2), "b": [[1.0], [2.0], [3.0], [4.0], [5.0]]}
-    data["b"] = np.asarray(data["b"])
-    parts = list(batches(data, 2))
-    assert [part["a"].tolist() for part in parts] == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9]]]
-    assert [part["b"].tolist() for part in parts] == [[[1.0], [2.0]], [[3.0], [4.0]], [[5.0]]]
 
 
 def test_every_quantizer_of_a_model_is_known(nested):
