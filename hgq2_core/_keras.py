@@ -12,6 +12,9 @@ from keras.src.backend.common import global_state
 WAITING = "uninitialized_variables"
 """Where Keras keeps the variables that were made in a stateless scope."""
 
+LEGACY = "use_legacy_config"
+"""Where Keras keeps whether it writes its legacy HDF5 format."""
+
 
 def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Give the layer itself and every layer inside it, at any depth, each once."""
@@ -43,6 +46,11 @@ def functional(model: keras.Model) -> keras.Model | None:
     if isinstance(model, keras.Sequential):
         return model._functional if model.built else None
     return model if hasattr(model, "_nodes_by_depth") else None
+
+
+def saves_hdf5() -> bool:
+    """Return True while Keras writes a model in its legacy HDF5 format, whose reader changes some values of configs."""
+    return bool(global_state.get_global_attribute(LEGACY))
 
 
 def mask_of(tensor: Any) -> Any:

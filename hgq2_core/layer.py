@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from pydantic import TypeAdapter
 
+from hgq2_core import _keras
 from hgq2_core.arguments import POLICY, REGULARIZERS, BetaArg, LayerKwargs
 from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.config.roles import EBOPS_BETA, resolve, scoped
@@ -20,6 +21,7 @@ from hgq2_core.config.strict import explained
 from hgq2_core.errors import ConfigError, ExactnessError, KindError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.graph import layers_of
+from hgq2_core.hdf5_config import flat_config, hdf5_config
 from hgq2_core.kinds import registry
 from hgq2_core.quantizer import PACKAGE, Quantizer
 from hgq2_core.twins import copy_weights, shared_arguments
@@ -245,7 +247,7 @@ class QLayer(keras.layers.Layer):
                 config["frozen_inside"] = [
                     {name: list(value.shape) for name, value in layer.stored().items()} for layer in inside
                 ]
-        return config
+        return hdf5_config(config) if _keras.saves_hdf5() else config
 
     @classmethod
     def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> QLayer:
@@ -284,7 +286,7 @@ class QLayer(keras.layers.Layer):
             PluginError: the kind's plugin is missing or failed.
             KindError: no plugin and no custom object has the class.
         """
-        arguments = dict(config)
+        arguments = flat_config(config)
         frozen, inside = arguments.pop("frozen", None), arguments.pop("frozen_inside", [])
         layer = _class_of(arguments.pop("kind", None), cls)(**arguments)
         if frozen is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import keras
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hgq2_core.config.quantizer import QuantizerConfig, Slot
-from hgq2_core.errors import ExactnessError
+from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.granularity import bit_shape
 from hgq2_core.kinds import registry
@@ -20,6 +21,9 @@ PACKAGE = "hgq2"
 RECORD = "calibration_record"
 RECORD_WORDS = 10
 """Samples, margin, and the eight words of a SHA-256 digest."""
+
+KERAS_ARGUMENTS = frozenset({"mode", "type_check", "config"})
+"""Those of `keras.layers.Layer.quantize`."""
 
 C = TypeVar("C", bound=QuantizerConfig)
 A = TypeVar("A")
@@ -103,6 +107,8 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "quantize" in vars(cls):
+            cls.quantize = _refusing_keras(cls.quantize)  # type: ignore[method-assign]
         # The name must lead back here, where the registry finds the class.
         for registered in (cls, Quantizer):
             keras.saving.register_keras_serializable(PACKAGE, "Quantizer")(registered)
@@ -114,7 +120,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         return quantizer  # type: ignore[no-any-return]
 
     def __init__(self, config: C, slot: Slot | None = None, **kwargs: Any) -> None:
-        super().__init__(dtype="float32", name=(slot or Slot()).name, **kwargs)
+        super().__init__(dtype="float32", name=(slot or Slot()).layer_name, **kwargs)
         self.config = config
         self.slot = slot or Slot()
         self.record: Any = None
@@ -262,6 +268,23 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         schema = registry().load("quantizers", fields.pop("kind"))
         slot = Slot(**{**config["slot"], "channel_axes": tuple(config["slot"]["channel_axes"])})
         return schema.model_validate(fields).build(slot)  # type: ignore[no-any-return]
+
+
+def _refusing_keras(quantize: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Refuse the call of Keras' method of the same name, which converts a layer to int8 or the like."""
+
+    @functools.wraps(quantize)
+    def guarded(self: Quantizer[Any], *args: Any, **kwargs: Any) -> Tensor:
+        if (args and isinstance(args[0], str)) or (kwargs and not KERAS_ARGUMENTS.isdisjoint(kwargs)):
+            mode = args[0] if args else kwargs.get("mode")
+            raise ConfigError(
+                f"{self.slot}: Keras' quantize() converts layers of Keras, and this one is quantized already. "
+                f"Received: mode={mode!r}. Allowed: hgq2_core.quantize_model(model, rules) for the layers of Keras in "
+                "a model, or Keras' quantize() with filters that leave the quantized layers out."
+            )
+        return quantize(self, *args, **kwargs)
+
+    return guarded
 
 
 def is_bit_variable(variable: keras.Variable) -> bool:

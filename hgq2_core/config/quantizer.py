@@ -45,6 +45,11 @@ class Slot:
         """Whether axis 0 counts samples, or the entries of a table, which always share their bits."""
         return self.role in ("activation", "table")
 
+    @property
+    def layer_name(self) -> str:
+        """Name of the quantizer as a Keras layer: no weight's name, as in HDF5 a name is a weight's or a layer's."""
+        return f"{self.name}_quantizer" if self.layer else self.name
+
     def __str__(self) -> str:
         return f"{self.layer}.{self.name}" if self.layer else self.name
 

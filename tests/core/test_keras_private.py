@@ -196,3 +196,18 @@ def test_unallocated_layers_have_shapes_and_wait_for_nothing():
         pass
     assert waiting("uninitialized_variables") == []
     assert mine.get_weights()[0].shape == (3, 2)
+
+
+def test_keras_says_when_it_saves_hdf5(tmp_path):
+    saw = []
+
+    class Telling(layers.Dense):
+        def get_config(self):
+            saw.append(_keras.saves_hdf5())
+            return super().get_config()
+
+    model = keras.Sequential([keras.Input((2,)), Telling(1)])
+    assert not _keras.saves_hdf5()
+    model.save(tmp_path / "model.keras")
+    model.save(tmp_path / "model.h5")
+    assert saw == [False, True]
