@@ -11,7 +11,7 @@ import numpy as np
 
 from hgq2_core.errors import ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.graph import operands
+from hgq2_core.graph import operands, run
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
 
@@ -29,7 +29,7 @@ class KerasAdapter:
         return None
 
     def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
-        """Give the layers that such a layer is wrapped around, which `hgq2_core.quantize_model` converts."""
+        """Return the layers or models that such a layer holds, which `hgq2_core.quantize_model` converts."""
         return ()
 
     def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
@@ -55,6 +55,21 @@ class KerasAdapter:
     def ebops(self, layer: keras.layers.Layer) -> Any:
         """Give the layer's own effective bit operations; passive layers have none."""
         return 0.0
+
+
+def sublayers(layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+    """Return the layers or models that a wrapper such as TimeDistributed holds; none for any other layer."""
+    adapter = adapter_of(layer)
+    return () if adapter is None else adapter.inside(layer)
+
+
+def rewrapped(
+    layer: keras.layers.Layer, convert: Callable[[keras.layers.Layer], keras.layers.Layer]
+) -> keras.layers.Layer | None:
+    """Return a wrapper anew, around what its layers are converted to; None for a layer that is no wrapper."""
+    adapter = adapter_of(layer)
+    inside = () if adapter is None else adapter.inside(layer)
+    return adapter.around(layer, [convert(each) for each in inside]) if adapter and inside else None
 
 
 def adapter_of(layer: keras.layers.Layer) -> KerasAdapter | None:
@@ -90,6 +105,9 @@ def exact(
         for name, value in kwargs.items()
         if value is not None and name != "training"
     }
+    if isinstance(layer, keras.Model):  # inside a wrapper; elsewhere the graph is walked through it
+        outputs = run(layer, inputs, lambda *application: exact(arrays, *application), f"{path}/")
+        return outputs[0] if len(outputs) == 1 else outputs
     if isinstance(layer, QLayer):
         return _known(layer.exact, layer, path, named)(arrays, *inputs, **named)
     adapter = adapter_of(layer)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import keras
 from pydantic import Field
 
-from hgq2_core.adapters import KerasAdapter, adapter_of
+from hgq2_core.adapters import adapter_of, rewrapped, sublayers
 from hgq2_core.arguments import ACTIVATIONS, EXACT_ACTIVATIONS
 from hgq2_core.config.keras_names import snake
 from hgq2_core.config.quantizer import Role
@@ -23,6 +24,7 @@ from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
 from hgq2_core.graph import chained, graph_is_known
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
+from hgq2_core.quantizer import Quantizer
 from hgq2_core.separation import separated
 from hgq2_core.twins import copy_weights
 
@@ -81,8 +83,12 @@ class Step:
     rule: Rule | None = None
     behind: tuple[keras.layers.Layer, ...] = ()
 
-    def make(self) -> keras.layers.Layer:
-        """Make the new layer, not built yet."""
+    def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
+        """Make the new layer, not built yet.
+
+        Args:
+            convert: what makes the layers inside a wrapper.
+        """
         if self.cls is None:
             return type(self.layer).from_config(self.layer.get_config())
         arguments = self.rule.arguments if self.rule else {}
@@ -98,29 +104,21 @@ class Step:
 
 @dataclass(frozen=True)
 class Around(Step):
-    """A wrapper, whose layers inside become others.
+    """A wrapper, whose layers inside become others by steps of their own."""
 
-    Args:
-        inside: what becomes of them.
-    """
-
-    inside: tuple[Step, ...] = ()
-
-    def make(self) -> keras.layers.Layer:
+    def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
         """Make such a wrapper around the new layers."""
-        return _adapter(self.layer).around(self.layer, [step.make() for step in self.inside])
+        return rewrapped(self.layer, convert)
 
     def copy_weights(self, made: keras.layers.Layer) -> None:
-        """Give each layer inside its weights."""
-        for step, layer in zip(self.inside, _adapter(made).inside(made), strict=True):
-            step.copy_weights(layer)
+        """Leave the weights to the layers inside."""
 
 
 @dataclass(frozen=True)
 class Absorbed(Step):
     """A layer that the one in front of it takes in; what it leaves in the graph hands its input on."""
 
-    def make(self) -> keras.layers.Layer:
+    def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
         """Make a layer that does nothing."""
         return keras.layers.Activation("linear", name=self.layer.name)
 
@@ -176,8 +174,10 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
                 f"quantize_model: {layer.name}: {type(layer).__name__} is an operation on tensors, such as x + y, and "
                 "has no quantizers. Put a layer in its place, such as keras.layers.Add."
             )
-        made[id(layer)] = steps[id(layer)].make()
-        return made[id(layer)]
+        new = made[id(layer)] = steps[id(layer)].make(convert)
+        # Bidirectional holds copies of what it is given.
+        made.update({id(old): each for old, each in zip(sublayers(layer), sublayers(new), strict=False)})
+        return new
 
     @functools.cache  # a model inside that is applied twice stays one
     def clone(model: keras.Model) -> keras.Model:
@@ -186,8 +186,8 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
 
     with defaults(**_formats(bits)):
         converted = clone(model)
-    for key, layer in made.items():
-        steps[key].copy_weights(layer)
+    for key, step in steps.items():
+        step.copy_weights(made[key])
     return converted
 
 
@@ -230,15 +230,13 @@ def _read(rules: Rules) -> Iterator[Rule]:
         yield Rule(f"rules.{index}", head.match, head.kind, arguments)
 
 
-def _layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    for layer in model.layers:
-        path = prefix + layer.name
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer, f"{path}/")
-        elif not isinstance(layer, keras.layers.InputLayer):
-            yield path, layer
-            adapter = adapter_of(layer)
-            yield from ((f"{path}/{inner.name}", inner) for inner in (adapter.inside(layer) if adapter else ()))
+def _layers(layer: keras.layers.Layer, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Return the layers that a model or a wrapper holds, at any depth, and their places; models are opened."""
+    for each in layer.layers if isinstance(layer, keras.Model) else sublayers(layer):
+        path = prefix + each.name
+        if not isinstance(each, keras.Model | keras.layers.InputLayer):
+            yield path, each
+        yield from _layers(each, f"{path}/")
 
 
 def _rule(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Rule | None:
@@ -260,7 +258,7 @@ def _needs_table(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> boo
 
 def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
     rule = _rule(layer, path, rules)
-    if isinstance(layer, QLayer):
+    if _is_quantized(layer):
         return Step(layer, path)
     if rule is not None and rule.kind is not None:
         return _by_kind(layer, path, rule, rule.kind)
@@ -270,9 +268,8 @@ def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
     adapter = adapter_of(layer)
     if adapter is None:
         raise _unsupported(layer, path)
-    if inside := adapter.inside(layer):
-        steps = tuple(_step(inner, f"{path}/{inner.name}", rules) for inner in inside)
-        return Around(layer, path, inside=steps)
+    if adapter.inside(layer):
+        return Around(layer, path)
     try:
         adapter.check(layer)
     except ExactnessError as error:
@@ -285,7 +282,8 @@ def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
 
 def _absorb(model: keras.Model, steps: dict[int, Step]) -> dict[int, Step]:
     absorbed = dict(steps)
-    for layer, behind in chained(model):
+    wrapped = [each for step in steps.values() for each in sublayers(step.layer) if isinstance(each, keras.Model)]
+    for layer, behind in itertools.chain.from_iterable(map(chained, [model, *wrapped])):
         step = steps.get(id(layer))
         if step and step.cls and step.cls.absorbs and step.cls.absorbs == _keras_kind(behind):
             absorbed[id(layer)] = replace(step, behind=(behind,))
@@ -314,12 +312,6 @@ def _twin(layer: keras.layers.Layer, path: str) -> str | None:
     return registry().resolve("layers", name, f"quantize_model: {path}") if name in known else None
 
 
-def _adapter(layer: keras.layers.Layer) -> KerasAdapter:
-    adapter = adapter_of(layer)
-    assert adapter is not None
-    return adapter
-
-
 def _keras_kind(layer: keras.layers.Layer) -> str | None:
     cls = type(layer)
     # A few are public under another name than their own, such as GroupQueryAttention.
@@ -331,13 +323,32 @@ def _check_use(rules: list[Rule], steps: list[Step]) -> None:
     used = {id(step.rule) for step in steps}
     for rule in rules:
         if id(rule) not in used:
+            start = f"quantize_model: {rule.place} converts no layer: "
+            matching = [step for step in steps if rule.matches(step.path, step.layer)]
+            if matching:
+                reasons = listing(f"{step.path} {_why_unused(step)}" for step in matching)
+                raise ConfigError(f"{start}{reasons}. Received: match={rule.match!r}.")
             names = [step.path for step in steps]
             classes = {kind for step in steps if (kind := _keras_kind(step.layer))}
             raise ConfigError(
-                f"quantize_model: {rule.place} converts no layer: none that takes quantizers is of this name or class "
-                f"and left by the rules before. Received: match={rule.match!r}. Allowed: {listing(names)}; "
+                f"{start}none is of this name or class. Received: match={rule.match!r}. Allowed: {listing(names)}; "
                 f"{listing(classes)}.{nearest(rule.match, [*names, *classes])}"
             )
+
+
+def _why_unused(step: Step) -> str:
+    """Say why a rule that matches a layer does nothing to it."""
+    if _is_quantized(step.layer):
+        return "is quantized already, and stays as it is"
+    if step.rule is not None:
+        return f"is converted by {step.rule.place}, which comes before"
+    if isinstance(step, Around):
+        return "is converted inside: match what it holds"
+    return "is exact as it is, and stays; a rule with a `kind` converts it"
+
+
+def _is_quantized(layer: Any) -> bool:
+    return isinstance(layer, QLayer | Quantizer)
 
 
 def _unsupported(layer: Any, path: str) -> ConfigError:

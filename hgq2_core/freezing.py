@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from hgq2_core.adapters import rewrapped
 from hgq2_core.calibration import read_record, require_calibrated, write_records
 from hgq2_core.errors import ExactnessError
 from hgq2_core.graph import layers_of
@@ -57,6 +58,10 @@ def _clone(model: keras.Model) -> keras.Model:
 
 
 def _clone_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if isinstance(layer, keras.Model):  # inside a wrapper
+        return _clone(layer)
+    if (wrapper := rewrapped(layer, _clone_layer)) is not None:
+        return wrapper
     copy = layer.__class__.from_config(_unbuilt(layer.get_config()))
     if not isinstance(layer, keras.layers.Layer):  # an operation such as `x + 1`, which holds nothing
         return copy

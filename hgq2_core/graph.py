@@ -56,9 +56,20 @@ def applications(model: keras.layers.Layer, prefix: str = "") -> Iterator[Applic
         shape = tuple(outputs[0].shape[1:]) if len(outputs) == 1 else None
         yield Application(layer, path, shape)
         if isinstance(layer, keras.layers.Layer):
-            yield from (
-                Application(inner, f"{path}/{inner.name}", None) for inner in layers_of(layer) if inner is not layer
-            )
+            yield from _inside(layer, path)
+
+
+def _inside(layer: keras.layers.Layer, path: str) -> Iterator[Application]:
+    inner = [each for each in layers_of(layer) if each is not layer]
+    models = [each for each in inner if isinstance(each, keras.Model)]
+    in_models = {id(each) for model in models for each in layers_of(model) if each is not model}
+    for each in inner:
+        if id(each) in in_models:
+            continue
+        if isinstance(each, keras.Model):
+            yield from applications(each, f"{path}/{each.name}/")
+        else:
+            yield Application(each, f"{path}/{each.name}", None)
 
 
 def chained(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:

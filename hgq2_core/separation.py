@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from hgq2_core.adapters import adapter_of
+from hgq2_core.adapters import rewrapped, sublayers
 
 SUFFIX = "_activation"
 """How the name of an activation ends that was inside a layer."""
@@ -53,6 +53,8 @@ class _Separation:
         if id(layer) not in self.copies:
             if isinstance(layer, keras.Model):
                 self.copies[id(layer)] = self.model(layer)
+            elif any(isinstance(each, keras.Model) for each in sublayers(layer)):
+                self.copies[id(layer)] = rewrapped(layer, self.copy)
             else:
                 self.copies[id(layer)] = self.linear(layer)
                 if isinstance(layer, keras.layers.Layer):  # an operation has no weights
@@ -61,11 +63,10 @@ class _Separation:
 
     def linear(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         """Copy a layer, without its activation where that is to stand behind."""
-        adapter = adapter_of(layer)
-        inside = adapter.inside(layer) if adapter else ()
+        inside = sublayers(layer)
         config = layer.get_config()
-        if adapter and len(inside) == 1 and self.apart(inside[0]):  # what is done at every step can be done after all
-            activation, made = inside[0].activation, adapter.around(layer, [self.linear(inside[0])])
+        if len(inside) == 1 and self.apart(inside[0]):  # what is done at every step can be done after all
+            activation, made = inside[0].activation, rewrapped(layer, self.linear)
         elif self.apart(layer):
             activation, made = layer.activation, type(layer).from_config({**config, "activation": "linear"})
         else:
@@ -81,10 +82,9 @@ class _Separation:
         return self.behind[id(made)](outputs) if id(made) in self.behind else outputs
 
 
-def _plain_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _plain_layers(layer)
-        else:
-            adapter = adapter_of(layer)
-            yield from (layer, *(adapter.inside(layer) if adapter else ()))
+def _plain_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    inside = layer.layers if isinstance(layer, keras.Model) else sublayers(layer)
+    if not isinstance(layer, keras.Model):
+        yield layer
+    for each in inside:
+        yield from _plain_layers(each)

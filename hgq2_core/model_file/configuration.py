@@ -1,7 +1,7 @@
 """The configuration of a model file: which classes it may name, and where.
 
 Keras builds whatever a mapping with `class_name` describes, wherever it stands. So every such mapping is checked:
-layers stand only where a model lists its layers, and each place has its own list of classes.
+layers stand only where a model lists its layers or a wrapper holds them, and each place has its own list of classes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 import keras
 
 from hgq2_core.config.files import parse_json
-from hgq2_core.config.keras_names import LARGEST, LAYERS, named_classes
+from hgq2_core.config.keras_names import LARGEST, named_classes
 from hgq2_core.errors import ConfigError, ModelFileError, nearest
+from hgq2_core.keras_layers import KERAS_LAYERS
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
 from hgq2_core.model_file.limits import Limits
@@ -70,13 +71,12 @@ def read_config(data: bytes, where: str, limits: Limits, compile: bool) -> dict[
 
 
 def layers_in(entry: Mapping[str, Any], place: Place = ()) -> Iterator[tuple[Place, Mapping[str, Any]]]:
-    """Give the layers of a checked configuration that are no models, at any depth, and their places."""
-    for index, layer in enumerate(entry["config"]["layers"]):
-        here = (*place, "config", "layers", index)
-        if _is_container(layer):
-            yield from layers_in(layer, here)
-        else:
-            yield here, layer
+    """Return the layers of a checked configuration that hold no others, at any depth, and their places."""
+    inside = _layers_inside(entry)
+    for path, layer in inside:
+        yield from layers_in(layer, (*place, *path))
+    if not inside and not _is_container(entry):
+        yield place, entry
 
 
 def at(where: str, place: Place) -> str:
@@ -86,7 +86,7 @@ def at(where: str, place: Place) -> str:
 
 @functools.cache
 def _layers() -> Names:
-    return {"keras.layers": frozenset({*LAYERS, "InputLayer"})}
+    return {"keras.layers": frozenset({*KERAS_LAYERS, "InputLayer"})}
 
 
 @functools.cache
@@ -113,6 +113,19 @@ def _is_container(entry: Any) -> bool:
     return isinstance(entry, Mapping) and entry.get("class_name") in CONTAINERS.get(str(entry.get("module")), ())
 
 
+def _layers_inside(entry: Mapping[str, Any]) -> list[tuple[Place, Any]]:
+    """Return the layers that a model lists or a wrapper holds, and their places in it."""
+    config = entry["config"]
+    if _is_container(entry):
+        return [(("config", "layers", index), layer) for index, layer in enumerate(config["layers"])]
+    return [(("config", name), config[name]) for name in _sublayers(entry) if config.get(name) is not None]
+
+
+def _sublayers(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    layer = KERAS_LAYERS.get(entry["class_name"]) if entry.get("module") == "keras.layers" else None
+    return layer.sublayers if layer else ()
+
+
 class _Check:
     def __init__(self, where: str, limits: Limits) -> None:
         self.where = where
@@ -127,22 +140,23 @@ class _Check:
         layers = entry["config"].get("layers")
         if not isinstance(layers, list):
             raise self.error((*place, "config", "layers"), "must be a list of layers.")
-        for index, layer in enumerate(layers):
-            here = (*place, "config", "layers", index)
-            if _is_container(layer):
-                self.model(layer, here)
-            else:
-                self.layer(layer, here)
-        rest = {name: value for name, value in entry["config"].items() if name != "layers"}
-        self.layer_value(rest, (*place, "config"))
-        self.around(entry, place)
+        self.inside(entry, place, ("layers",))
 
     def layer(self, entry: Any, place: Place) -> None:
         if isinstance(entry, Mapping) and entry.get("registered_name") in QUANTIZED:
             self.quantized(entry, place)
+            self.inside(entry, place, ())
         else:
             self.named(entry, place, _layers())
-        self.layer_value(entry["config"], (*place, "config"))
+            self.inside(entry, place, _sublayers(entry))
+
+    def inside(self, entry: Mapping[str, Any], place: Place, fields: tuple[str, ...]) -> None:
+        """Check the layers in some fields of a config as layers, and everything else as values."""
+        for path, layer in _layers_inside(entry) if fields else ():
+            check = self.model if _is_container(layer) else self.layer
+            check(layer, (*place, *path))
+        rest = {name: value for name, value in entry["config"].items() if name not in fields}
+        self.layer_value(rest, (*place, "config"))
         self.around(entry, place)
 
     def around(self, entry: Mapping[str, Any], place: Place) -> None:

@@ -254,8 +254,8 @@ def test_a_class_says_itself_what_it_takes_over(monkeypatch):
         (
             layers.Dense(3, name="a"),
             {"b": {}},
-            "quantize_model: rules.0 converts no layer: none that takes quantizers is of this name or class and left "
-            "by the rules before. Received: match='b'. Allowed: a; keras.Dense.",
+            "quantize_model: rules.0 converts no layer: none is of this name or class. Received: match='b'. Allowed: "
+            "a; keras.Dense.",
         ),
         (layers.Dense(3, name="a"), {"keras.Dens": {}}, "Did you mean 'keras.Dense'?"),
         (layers.Dense(3, name="a"), [{"match": "a"}, {"match": "*"}], "rules.1 converts no layer"),

@@ -95,6 +95,7 @@ def hgq2_layers() -> dict[str, str]:
         "keras.Permute": "hgq2_layers.passive:PermuteAdapter",
         "keras.ReLU": "hgq2_layers.adapters:ReLUAdapter",
         "keras.RepeatVector": "hgq2_layers.passive:RepeatVectorAdapter",
+        "keras.Rescaling": "hgq2_layers.rescaling:RescalingAdapter",
         "keras.Reshape": "hgq2_layers.adapters:ReshapeAdapter",
         "keras.SpatialDropout1D": "hgq2_layers.adapters:IdentityAdapter",
         "keras.SpatialDropout2D": "hgq2_layers.adapters:IdentityAdapter",
