@@ -28,7 +28,8 @@ class AveragingLayer(PoolingLayer):
     quantized as a weight, `2**floor(log2(count)) / count`, and a shift.
 
     Args:
-        reciprocal_quantizer: a config, a kind, or a mapping; None where every count is a power of two.
+        reciprocal_quantizer: a config, a kind, or a mapping; without effect, and may be None, where every count is a
+            power of two.
         **kwargs: as in `PoolingLayer`.
     """
 
@@ -64,6 +65,8 @@ class AveragingLayer(PoolingLayer):
         self.places, self.reciprocals = divisions(self.counts())
         if self.reciprocal_quantizer is not None:
             self.reciprocal_quantizer.build(self.reciprocals.shape)
+            if not self.multiplies:
+                self.reciprocal_quantizer.trainable = False
         elif (self.reciprocals != 1).any():
             odd = min(int(count) for count in self.counts().ravel() if count & (count - 1))
             raise ConfigError(
@@ -72,23 +75,30 @@ class AveragingLayer(PoolingLayer):
                 "whose counts of values are powers of two."
             )
 
+    @property
+    def multiplies(self) -> bool:
+        """Whether sums are multiplied by reciprocals; where every count is a power of two, they are only shifted."""
+        if self.frozen:
+            return "reciprocal" in self.stored()
+        return self.reciprocal_quantizer is not None and bool((self.reciprocals != 1).any())
+
     def folded(self) -> dict[str, Tensor]:
         """Give the reciprocals, if they are quantized."""
-        if self.reciprocal_quantizer is None:
+        if not self.multiplies:
             return {}
         return {"reciprocal": keras.ops.convert_to_tensor(self.reciprocals, self.compute_dtype)}
 
     def pooled(self, x: Tensor, training: bool) -> Tensor:
         """Give the averages."""
-        sums, constants = self.reduced(x), self.constants(training)
-        if "reciprocal" in constants:
-            sums = sums * constants["reciprocal"]
+        sums = self.reduced(x)
+        if self.multiplies:
+            sums = sums * self.constants(training)["reciprocal"]
         return sums * keras.ops.convert_to_tensor(np.ldexp(1.0, -self.places), sums.dtype)
 
     def exact_pooled(self, arrays: Arrays[A], x: A) -> A:
         """Give the averages, exactly."""
         sums = self.exact_reduced(arrays, x)
-        if self.reciprocal_quantizer is not None:
+        if self.multiplies:
             sums = arrays.multiply(sums, self.constant(arrays, "reciprocal"))
         return arrays.shift(sums, -self.places)
 
