@@ -9,6 +9,9 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 
+SEEDS = ("global_random_seed", "global_seed_generator")
+"""Where Keras keeps the seed that was set, and the generator of what is drawn without a seed."""
+
 WAITING = "uninitialized_variables"
 """Where Keras keeps the variables that were made in a stateless scope."""
 
@@ -87,3 +90,46 @@ def copy_weight_decay_exclusions(source: keras.optimizers.Optimizer, target: ker
     for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
         if hasattr(source, name):
             setattr(target, name, getattr(source, name))
+
+
+def hold_seeds() -> Callable[[], None]:
+    """Return a function that puts Keras' seed and generator back as they are now."""
+    held = {name: global_state.get_global_attribute(name) for name in SEEDS}
+    generator = held["global_seed_generator"]
+    state = None if generator is None else keras.ops.convert_to_numpy(generator.state.value).copy()
+
+    def restore() -> None:
+        for name, value in held.items():
+            global_state.set_global_attribute(name, value)
+        if generator is not None:
+            generator.state.assign(state)
+
+    return restore
+
+
+def forget_seeds() -> None:
+    """Let Keras draw its next generator from Python's stream."""
+    for name in SEEDS:
+        global_state.set_global_attribute(name, None)
+
+
+def hold_tensorflow_seed() -> Callable[[], None]:
+    """Return a function that puts tensorflow's global seed, and the place in its stream, back as they are now."""
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+
+    attributes = vars(context.context())
+
+    def place() -> tuple[Any, Any]:
+        generator = attributes.get("_rng")
+        return attributes["_seed"], generator and generator.getstate()
+
+    held = place()
+
+    def restore() -> None:
+        if place() != held:  # setting it forgets what operations with a seed of their own have drawn
+            tf.random.set_seed(held[0])
+            if held[1] is not None:
+                attributes["_rng"].setstate(held[1])
+
+    return restore

@@ -10,10 +10,11 @@ from pydantic import Field, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from hgq2_core.config.keras_names import LARGEST, make, named_class, named_classes, singular, try_out, undisturbed
+from hgq2_core.config.keras_names import LARGEST, make, named_class, named_classes, singular, try_out
 from hgq2_core.config.quantizer import AnyQuantizer, QuantizerConfig
 from hgq2_core.config.strict import FromList, below, describe, refuse
 from hgq2_core.errors import KindError, listing, nearest
+from hgq2_core.random_state import preserve_rng
 
 if TYPE_CHECKING:
     from hgq2_core.quantizer import Quantizer
@@ -68,7 +69,7 @@ class KerasObject:
 
     def _validate_name(self, value: str | Mapping[str, Any]) -> None:
         try:
-            with undisturbed():
+            with preserve_rng():
                 found = self.resolve(value)
         except Exception as error:  # Keras trips over a damaged form in whatever way
             name = value if isinstance(value, str) else value.get("class_name")

@@ -16,6 +16,7 @@ from hgq2_core.graph import in_structure, layers_of
 from hgq2_core.mode import calibrating
 from hgq2_core.optimizer import warn_of_decayed_bits
 from hgq2_core.quantizer import RECORD, RECORD_WORDS, Quantizer
+from hgq2_core.random_state import preserve_rng
 
 NOT_DIGESTED = (RECORD, "ebops_beta", "noise")
 """Names of variables that inference does not read."""
@@ -43,6 +44,7 @@ def tracked(model: keras.layers.Layer) -> list[Quantizer[Any]]:
     return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.tracks_range and layer.built]
 
 
+@preserve_rng()
 def calibrate(
     model: keras.Model,
     data: Any,

@@ -25,6 +25,7 @@ from hgq2_core.graph import chained, graph_is_known
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
 from hgq2_core.quantizer import Quantizer
+from hgq2_core.random_state import preserve_rng
 from hgq2_core.separation import separated
 from hgq2_core.twins import copy_weights
 
@@ -126,6 +127,7 @@ class Absorbed(Step):
         """Leave the weights to the layer in front."""
 
 
+@preserve_rng()
 def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BITS) -> keras.Model:
     """Convert a plain Keras model: the same graph and weights, of quantized layers.
 

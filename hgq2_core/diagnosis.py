@@ -20,6 +20,7 @@ from hgq2_core.graph import graph_is_known, in_structure
 from hgq2_core.observation import as_array, count_not_finite, observe
 from hgq2_core.optimizer import DECAYED, describe_decayed_bits
 from hgq2_core.quantizer import Bounds, Quantizer, is_bit_variable
+from hgq2_core.random_state import preserve_rng
 from hgq2_core.verification import FLOAT32_BITS, required_bits, unknown
 
 MANY_SATURATED = 0.25
@@ -51,6 +52,7 @@ NO_GRAPH = Check("no_graph", "warning", "Make it functional or sequential; verif
 NOT_EXACT = Check("not_exact", "note", "Replace it; verify and export refuse the model as it is.")
 
 
+@preserve_rng()
 def doctor(
     model: keras.Model, x: Any, y: Any = None, batch_size: int = 1024, *, steps: int | None = None
 ) -> DoctorReport:

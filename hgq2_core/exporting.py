@@ -21,6 +21,7 @@ from hgq2_core.freezing import freeze
 from hgq2_core.graph import in_structure
 from hgq2_core.history import read_json
 from hgq2_core.kinds import registry
+from hgq2_core.random_state import preserve_rng
 from hgq2_core.standardization import Standardization
 
 PORTS = "ports.json"
@@ -172,6 +173,7 @@ def exporter_of(kind: str, what: str = "export") -> Exporter:
     return made
 
 
+@preserve_rng()
 def export(
     model: keras.Model,
     kind: str,
@@ -209,6 +211,7 @@ def export(
         return replace(report, path=directory)
 
 
+@preserve_rng()
 def estimate(model: keras.Model, kind: str, **options: Any) -> ExportReport:
     """Say what an export would give, without writing anything.
 

@@ -10,6 +10,7 @@ from hgq2_core.batches import check_finite, concatenated, read
 from hgq2_core.graph import in_structure, layers_of
 from hgq2_core.mode import fitting
 from hgq2_core.quantizer import Quantizer
+from hgq2_core.random_state import preserve_rng
 
 
 def fitted(model: keras.layers.Layer) -> list[Quantizer[Any]]:
@@ -17,6 +18,7 @@ def fitted(model: keras.layers.Layer) -> list[Quantizer[Any]]:
     return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.fits_range and layer.built]
 
 
+@preserve_rng()
 def fit_ranges(model: keras.Model, data: Any, samples: int = 4096, *, steps: int | None = None) -> tuple[str, ...]:
     """Set the integer bits of every quantizer that says `fit_to` from what it sees, each after those before it.
 

@@ -11,6 +11,7 @@ from hgq2_core.calibration import read_record, require_calibrated, write_records
 from hgq2_core.errors import ExactnessError
 from hgq2_core.graph import layers_of
 from hgq2_core.layer import QLayer
+from hgq2_core.random_state import preserve_rng
 
 
 def is_frozen(model: keras.layers.Layer) -> bool:
@@ -18,6 +19,7 @@ def is_frozen(model: keras.layers.Layer) -> bool:
     return all(layer.frozen for layer in layers_of(model) if isinstance(layer, QLayer))
 
 
+@preserve_rng()
 def freeze(model: keras.Model) -> keras.Model:
     """Compute every constant of a model once, and give the model that stores them.
 

@@ -25,6 +25,7 @@ from hgq2_core.freezing import freeze
 from hgq2_core.history import HistoryLog
 from hgq2_core.kinds import registry
 from hgq2_core.loader import CORE
+from hgq2_core.random_state import preserve_rng
 from hgq2_core.runs import (
     CHECKPOINT,
     CONFIG,
@@ -65,6 +66,7 @@ class Run:
     verification: VerifyReport
 
 
+@preserve_rng()
 def train(
     config: ModelConfig,
     directory: str | Path,
@@ -88,6 +90,7 @@ def train(
     return _run(config, training, new_directory(directory), callbacks, None)
 
 
+@preserve_rng()
 def resume(
     directory: str | Path,
     config: ModelConfig | None = None,
@@ -130,6 +133,7 @@ def _run(
 ) -> Run:
     splits = config.load_data()
     model = config.build()
+    keras.utils.set_random_seed(config.seed)
     check_fit(model, splits)
     training.compile(model)
     if start is None:
@@ -223,6 +227,7 @@ def finish(model: keras.Model, splits: Splits, directory: Path, seconds: float, 
     return Run(directory, metrics, verification)
 
 
+@preserve_rng()
 def recalibrate(directory: str | Path, margin: int = 0) -> Run:
     """Calibrate a run's model again, on its training data, and renew what depends on it.
 

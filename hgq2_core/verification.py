@@ -21,6 +21,7 @@ from hgq2_core.freezing import freeze
 from hgq2_core.graph import Apply, infer, model_inputs, require_explicit_masks, run
 from hgq2_core.optimizer import warn_of_decayed_bits
 from hgq2_core.prediction import predict
+from hgq2_core.random_state import preserve_rng
 
 Flags = npt.NDArray[np.bool_]
 
@@ -102,6 +103,7 @@ class VerifyReport:
         return "\n".join(lines)
 
 
+@preserve_rng()
 def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | None = None) -> VerifyReport:
     """Compare a model with the integer interpretation of its frozen form, bit for bit.
 

@@ -18,6 +18,7 @@ from hgq2_core.config.keras_names import LARGEST
 from hgq2_core.config.lines import Line, Lines, ModelLine
 from hgq2_core.config.strict import FromList, Location, Strict, findings
 from hgq2_core.errors import ConfigError, listing, nearest
+from hgq2_core.random_state import seeded
 
 MAX_WEIGHTS = 1 << 26
 """Weights and bits of a model; the optimizer's state takes several times as much memory."""
@@ -121,12 +122,12 @@ class ModelSection(Strict):
             sources = [tensors[source] for source in (line.inputs or (last,))]
             last = own
             drawn = _derived(seed, own)
-            keras.utils.set_random_seed(drawn)
-            with _failing(where):
-                made[own] = line.make(own, made, drawn)
-            shapes = ", ".join(str(tuple(each.shape)) for each in sources)
-            with _failing(f"{where}: cannot take inputs of shape {shapes}"), _weights_limited(made[own], where):
-                tensors[own] = made[own](sources[0] if len(sources) == 1 else sources)
+            with seeded(drawn):
+                with _failing(where):
+                    made[own] = line.make(own, made, drawn)
+                shapes = ", ".join(str(tuple(each.shape)) for each in sources)
+                with _failing(f"{where}: cannot take inputs of shape {shapes}"), _weights_limited(made[own], where):
+                    tensors[own] = made[own](sources[0] if len(sources) == 1 else sources)
             _check_sizes(made, tensors[own], where)
         outputs = [tensors[output] for output in (self.outputs or (last,))]
         return keras.Model(

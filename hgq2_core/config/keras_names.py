@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import random
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
 from hgq2_core.config.strict import Location, below, describe, findings, unknown
 from hgq2_core.errors import KindError, listing, nearest
 from hgq2_core.keras_layers import KERAS, KERAS_LAYERS
+from hgq2_core.random_state import preserve_rng
 
 PREFIX = KERAS
 
@@ -145,18 +144,8 @@ def try_out(cls: type, arguments: Mapping[str, Any]) -> None:
     taken = parameters(cls)
     # A name of its own, so that the names Keras counts up are the same whether a config was checked or not.
     named = {"name": "checked", **arguments} if "name" in taken else arguments
-    with undisturbed():
+    with preserve_rng():
         make(cls, named)
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Leave the generator that Keras draws its seeds from as it was, so that checking a config changes no model."""
-    state = random.getstate()
-    try:
-        yield
-    finally:
-        random.setstate(state)
 
 
 def parameters(cls: type) -> dict[str, Any]:

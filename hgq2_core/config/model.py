@@ -78,17 +78,16 @@ class ModelConfig(Document):
     training: Training | None = None
 
     def build(self) -> keras.Model:
-        """Build the Keras model, seeded, every slot resolved.
+        """Build the Keras model, every slot resolved.
 
-        What a layer draws follows from the seed and its name alone: no other layer changes its first weights.
+        What a layer draws follows from the seed and its name alone: no other layer changes its first weights. The
+        random streams of the caller stay where they are; for an order of batches that repeats, seed them before `fit`.
 
         Raises:
             ConfigError: shapes or arguments that do not fit; names the layer.
         """
         with defaults(**{name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}):
-            model = self.model.build(self.seed)
-        keras.utils.set_random_seed(self.seed)
-        return model
+            return self.model.build(self.seed)
 
     def load_data(self) -> Splits:
         """Load and split the data set.

@@ -17,8 +17,10 @@ from hgq2_core.model_file.configuration import read_config
 from hgq2_core.model_file.limits import DEFAULT_LIMITS, Limits
 from hgq2_core.model_file.size import check_size
 from hgq2_core.model_file.weights import count_weights
+from hgq2_core.random_state import preserve_rng
 
 
+@preserve_rng()
 def load_model(path: str | os.PathLike[str], *, compile: bool = False, limits: Limits = DEFAULT_LIMITS) -> keras.Model:
     """Load a `.keras` file of quantized and allow-listed Keras layers, checked before anything is built from it.
 

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 
 from hgq2_core._keras import unallocated
-from hgq2_core.config.keras_names import undisturbed
 from hgq2_core.errors import ModelFileError, PluginError
 from hgq2_core.model_file.configuration import at, layers_in
+from hgq2_core.random_state import preserve_rng
 
 
 def check_size(config: dict[str, Any], stored: int, where: str) -> None:
@@ -27,7 +27,7 @@ def check_size(config: dict[str, Any], stored: int, where: str) -> None:
         PluginError: a layer's plugin, or the class, cannot be loaded.
     """
     wanted = 0
-    with unallocated(), undisturbed():
+    with unallocated(), preserve_rng():
         for place, entry in layers_in(config):
             layer = _made(entry, at(where, place))
             wanted += sum(math.prod(weight.shape) for weight in layer.weights)

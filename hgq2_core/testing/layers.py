@@ -23,6 +23,7 @@ from hgq2_core.graph import layers_of
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
 from hgq2_core.quantizer import Quantizer, has_room, is_bit_variable
+from hgq2_core.random_state import preserve_rng
 from hgq2_core.testing.rules import Floats, check, described, differing, numpy, require, samples, strict
 from hgq2_core.verification import verify
 
@@ -33,6 +34,7 @@ KERAS_NAME = keras.saving.get_registered_name(QLayer)
 Shape = tuple[int, ...]
 
 
+@preserve_rng()
 def check_layer(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> None:
     """Check that a layer keeps the rules that training, files, reports and exporters rely on.
 

@@ -20,6 +20,7 @@ from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.kinds import registry
 from hgq2_core.mode import calibrating
 from hgq2_core.quantizer import Quantizer, has_room
+from hgq2_core.random_state import preserve_rng
 from hgq2_core.testing.rules import Floats, check, described, differing, numpy, require, samples, strict
 
 SAMPLES = 200
@@ -29,6 +30,7 @@ PASSES = 3
 """Over the data, until a range that changes its own step has settled."""
 
 
+@preserve_rng()
 def check_quantizer(config: QuantizerConfig, shape: tuple[int, ...] = (6, 4), imports: bool = True) -> None:
     """Check that a quantizer keeps the rules that layers, files, reports and exporters rely on.
 

@@ -19,6 +19,7 @@ USED = {
     *("_flatten_layers", "_nodes_by_depth", "_run_through_graph", "_functional", "_keras_mask"),
     *("_apply_weight_decay", "_backend_update_step", "_use_weight_decay"),
     *("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"),
+    *("_seed", "_rng"),  # of tensorflow's context
 }
 
 
@@ -211,3 +212,25 @@ def test_keras_says_when_it_saves_hdf5(tmp_path):
     model.save(tmp_path / "model.keras")
     model.save(tmp_path / "model.h5")
     assert saw == [False, True]
+
+
+def test_keras_keeps_the_seed_and_the_generator_that_it_makes_of_it():
+    keras.utils.set_random_seed(4)
+    keras.random.uniform(())
+    restore = _keras.hold_seeds()
+    second = float(keras.random.uniform(()))
+    _keras.forget_seeds()
+    restore()
+    assert float(keras.random.uniform(())) == second
+    assert keras.utils.get_random_seed() == 4
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the stream is tensorflow's")
+def test_tensorflow_keeps_its_seed_and_stream_in_its_context():
+    import tensorflow as tf
+
+    tf.random.set_seed(4)
+    restore = _keras.hold_tensorflow_seed()
+    first = float(tf.random.uniform(()))
+    restore()
+    assert float(tf.random.uniform(())) == first

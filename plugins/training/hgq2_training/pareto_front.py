@@ -6,9 +6,7 @@ import contextlib
 import copy
 import json
 import os
-import random
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from hgq2_core.calibration import calibrate
 from hgq2_core.cost import ebops
 from hgq2_core.data import Splits
 from hgq2_core.errors import ConfigError, ModelFileError, listing, nearest
+from hgq2_core.random_state import preserve_rng
 from hgq2_training.front import Direction, Entry, Front
 
 BATCH_SIZE = 256
@@ -258,18 +257,13 @@ def undisturbed(model: keras.Model) -> Iterator[None]:
         (variable, np.array(keras.ops.convert_to_numpy(variable.value)))
         for variable in [*model.variables, *model.metrics_variables]
     ]
-    # torch's data loader draws a seed even where it does not shuffle, which would reorder the epochs to come.
-    torch = sys.modules.get("torch")
-    generators = random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None
     try:
-        yield
+        # torch's data loader draws a seed even where it does not shuffle, which would reorder the epochs to come.
+        with preserve_rng():
+            yield
     finally:
         for variable, value in saved:
             variable.assign(value)
-        random.setstate(generators[0])
-        np.random.set_state(generators[1])
-        if torch:
-            torch.set_rng_state(generators[2])
 
 
 def _require(names: list[str], available: Mapping[str, Any]) -> None:
