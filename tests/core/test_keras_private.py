@@ -222,7 +222,7 @@ def test_keras_keeps_the_seed_and_the_generator_that_it_makes_of_it():
     _keras.forget_seeds()
     restore()
     assert float(keras.random.uniform(())) == second
-    assert keras.utils.get_random_seed() == 4
+    assert _keras.global_state.get_global_attribute("global_random_seed") == 4
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the stream is tensorflow's")
