@@ -24,6 +24,7 @@ from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
 from hgq2_core.graph import chained, graph_is_known
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
+from hgq2_core.official import is_official
 from hgq2_core.quantizer import Quantizer
 from hgq2_core.random_state import preserve_rng
 from hgq2_core.separation import separated
@@ -307,11 +308,14 @@ def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Ste
 
 def _twin(layer: keras.layers.Layer, path: str) -> str | None:
     name = "" if _keras_kind(layer) is None else snake(type(layer).__name__)
-    known = {each.partition(".")[2] for each in registry().names("layers") if not each.startswith(KERAS)}
+    kinds = [each for each in registry().names("layers") if not each.startswith(KERAS)]
+    known = {each.partition(".")[2] for each in kinds}
     if name not in known and adapter_of(layer) is None:
         # PReLU is prelu, and Conv1DTranspose conv1d_transpose.
         name = next((each for each in known if each.replace("_", "") == name.replace("_", "")), name)
-    return registry().resolve("layers", name, f"quantize_model: {path}") if name in known else None
+    # A foreign plugin's kind of the same name is for a rule to ask for.
+    ours = next((each for each in kinds if is_official(each) and each.endswith(f".{name}")), name)
+    return registry().resolve("layers", ours, f"quantize_model: {path}") if name in known else None
 
 
 def _keras_kind(layer: keras.layers.Layer) -> str | None:

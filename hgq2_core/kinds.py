@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
@@ -12,7 +12,7 @@ from typing import Any
 
 from hgq2_core.errors import KindError, PluginError, listing, nearest
 from hgq2_core.loader import GROUPS, KERAS, SORTS, Plugin, load_plugins
-from hgq2_core.official import DISTRIBUTIONS, KINDS
+from hgq2_core.official import DISTRIBUTIONS, KINDS, is_official
 
 # Keras' own kinds are no plugin's: an adapter under such a name only gives its layer exact arithmetic.
 KERAS_KINDS: Mapping[str, str] = MappingProxyType(
@@ -73,7 +73,10 @@ class Registry:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise KindError(f"{prefix}ambiguous {sort[:-1]} kind. Received: {name!r}. Allowed: {listing(matches)}.")
+            raise KindError(
+                f"{prefix}ambiguous {sort[:-1]} kind. Received: {name!r}. Allowed: {listing(matches)}. "
+                f"Write the full kind, such as {_likeliest(matches)!r}."
+            )
         others = [other for other in SORTS if _matches(name, self._specs[other])]
         if not others:
             self._check_plugin_of(str(name), prefix)
@@ -100,7 +103,9 @@ class Registry:
             return found[0]
         if found:
             allowed = listing(f"{kind} (one of the {sort})" for sort, kind in found)
-            raise KindError(f"{prefix}ambiguous kind. Received: {name!r}. Allowed: {allowed}.")
+            kinds = list(dict.fromkeys(kind for _, kind in found))
+            remedy = f" Write the full kind, such as {_likeliest(kinds)!r}." if len(kinds) > 1 else ""
+            raise KindError(f"{prefix}ambiguous kind. Received: {name!r}. Allowed: {allowed}.{remedy}")
         self._check_plugin_of(name, prefix)
         advice = self._advice(name, _plugin_name(name), [kind for kinds in ours.values() for kind in kinds])
         raise KindError(f"{prefix}unknown kind. Received: {name!r}. Allowed: what `hgq2 list` shows.{advice}")
@@ -232,6 +237,12 @@ class Registry:
         return f"{alike} Not loaded: {listing(unloaded)}." if unloaded else alike
 
 
+def lax(cls: type[Any]) -> str:
+    """Return the settings by which a pydantic model would let mistakes pass; empty for any other class."""
+    settings = getattr(cls, "model_config", STRICT)
+    return ", ".join(f"{name}={settings.get(name)!r}" for name, value in STRICT.items() if settings.get(name) != value)
+
+
 @cache
 def registry() -> Registry:
     """Load the installed plugins when first called; afterwards the same registry.
@@ -270,6 +281,11 @@ def _matches(name: object, kinds: Iterable[str]) -> list[str]:
     return [kind for kind in kinds if name in (kind, _short(kind))]
 
 
+def _likeliest(kinds: Sequence[str]) -> str:
+    """Of the kinds that share a short name, ours if there is one: configs of before a foreign plugin mean it."""
+    return next(filter(is_official, kinds), kinds[0])
+
+
 def _plugin_name(name: str) -> str:
     """The plugin that a name belongs to, as far as the name tells; the adapters for Keras layers are in `layers`."""
     owner, dot, _ = name.partition(".")
@@ -294,11 +310,9 @@ def _import_class(kind: str, spec: str, where: str) -> type[Any]:
     found = _import(kind, spec, where)
     if not isinstance(found, type):
         raise PluginError(f"{prefix}kind {kind!r}: {spec} is not a class. Received: {found!r}.")
-    settings = getattr(found, "model_config", STRICT)
-    lax = [f"{name}={settings.get(name)!r}" for name, value in STRICT.items() if settings.get(name) != value]
-    if lax:
+    if settings := lax(found):
         raise PluginError(
             f"{prefix}kind {kind!r}: {spec} is too lax a schema: it would pass over a user's mistakes. "
-            f"Received: {', '.join(lax)}. Allowed: a QuantizerConfig, with its model_config."
+            f"Received: {settings}. Allowed: a QuantizerConfig, with its model_config."
         )
     return found

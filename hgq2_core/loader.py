@@ -17,6 +17,7 @@ import pluggy
 
 from hgq2_core import hookspecs
 from hgq2_core.errors import ConfigError, HGQ2Error, PluginError, listing, nearest
+from hgq2_core.official import DISTRIBUTIONS
 
 State = Literal["loaded", "failed", "incompatible", "blocked"]
 
@@ -104,7 +105,7 @@ class Plugin:
 def load_plugins(
     entry_points: Iterable[metadata.EntryPoint] | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[Plugin, ...]:
-    """Load every plugin, sorted by name, so that the order of installation decides nothing.
+    """Load every plugin, our own before those of others, so that neither order of installation nor a name decides.
 
     `HGQ2_PLUGINS` is a comma-separated allow-list, or `none`; empty is as unset. `HGQ2_STRICT=1` raises at once.
 
@@ -113,7 +114,7 @@ def load_plugins(
         environ: where to read the two variables; `os.environ` by default.
 
     Returns:
-        One `Plugin` for each entry point, whatever its state.
+        One `Plugin` for each entry point, whatever its state, sorted by name.
 
     Raises:
         PluginError: when strict, for a failed or incompatible plugin and for an allowed name that is not installed.
@@ -130,7 +131,7 @@ def load_plugins(
         if strict and plugin.error is not None:
             raise plugin.unusable() from plugin.error
         plugins.append(plugin)
-    return tuple(plugins)
+    return tuple(sorted(plugins, key=lambda plugin: plugin.name))
 
 
 def _phrase(error: BaseException) -> str:
@@ -166,13 +167,16 @@ def _allowed(environ: Mapping[str, str], installed: Sequence[str], strict: bool)
 
 
 def _found(entry_points: Iterable[metadata.EntryPoint]) -> list[tuple[metadata.EntryPoint, Plugin]]:
-    """Pair each entry point with a blocked plugin; the first on sys.path hides others of the same distribution."""
+    """Pair each entry point with a blocked plugin; the first on sys.path hides others of the same distribution.
+
+    Our own come first: where two plugins claim one name or one Keras layer, it is the other's that fails.
+    """
     first: dict[tuple[str, str], tuple[metadata.EntryPoint, Plugin]] = {}
     for entry_point in entry_points:
         plugin = _blocked(entry_point)
         owner = _canonical(plugin.distribution) or plugin.value
         first.setdefault((plugin.name, owner), (entry_point, plugin))
-    return [first[key] for key in sorted(first)]
+    return [first[key] for key in sorted(first, key=lambda key: (DISTRIBUTIONS.get(key[0]) != key[1], key))]
 
 
 def _blocked(entry_point: metadata.EntryPoint) -> Plugin:

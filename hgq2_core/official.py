@@ -98,3 +98,9 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """The short names of their kinds; a test holds them against the plugins."""
+
+
+def is_official(kind: str) -> bool:
+    """Say whether a full kind is one that our own plugins bring."""
+    plugin, _, name = kind.partition(".")
+    return name in KINDS.get(plugin, ())

@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 def export(
     source: Source,
     output: Annotated[Path, typer.Option("-o", "--output", help="A new directory.", show_default=False)],
-    to: To = "alkaid",
+    to: To = "alkaid.alkaid",
     latency_cutoff: Cutoff = None,
     flavor: Annotated[
         str | None, typer.Option(help="What is written: verilog, vhdl or vitis.", show_default=False)
@@ -102,7 +102,7 @@ def export(
         raise typer.Exit(MISMATCH)
 
 
-def estimate(source: Source, to: To = "alkaid", latency_cutoff: Cutoff = None, as_json: AsJson = False) -> None:
+def estimate(source: Source, to: To = "alkaid.alkaid", latency_cutoff: Cutoff = None, as_json: AsJson = False) -> None:
     """Say what an export of a model would cost; nothing is written.
 
     Example: hgq2 estimate runs/digits --latency-cutoff 3

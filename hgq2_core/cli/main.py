@@ -312,6 +312,7 @@ def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:
 
 def _broken(found: Any) -> list[BaseException]:
     from hgq2_core.kinds import registry
+    from hgq2_core.protocols import check_class
 
     broken = [plugin.error for plugin in found if plugin.state == "failed"]
     for plugin in found:
@@ -321,7 +322,7 @@ def _broken(found: Any) -> list[BaseException]:
                     if sort == "commands":
                         registry().command(name)
                     else:
-                        registry().load(sort, name)
+                        check_class(sort, name)
                 except HGQ2Error as error:
                     broken.append(error)
     return broken

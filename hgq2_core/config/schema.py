@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PydanticUserError
 
 from hgq2_core.config.entries import LOSSES, METRICS, NAME, OPTIMIZERS, KerasKinds
 from hgq2_core.config.keras_names import is_keras_kind, keras_class, keras_kinds, named_classes, parameters, singular
@@ -101,11 +101,12 @@ def _registered(sort: str, definitions: Schema) -> Iterator[tuple[list[str], Sch
     for kind in kinds:
         try:
             cls: Any = registry().load(sort, kind)
-            model = cls if sort == "quantizers" else schema_of(cls)
-        except PluginError:
+            model = cls if issubclass(cls, BaseModel) else schema_of(cls)
+            schema = _of_model(model, definitions, f"{kind}.")
+        except (PluginError, PydanticUserError):  # `hgq2 plugins --check` says what is wrong with it
             continue
         unique = list(short.values()).count(short[kind]) == 1
-        yield [kind, short[kind]] if unique else [kind], _of_model(model, definitions, f"{kind}.")
+        yield [kind, short[kind]] if unique else [kind], schema
 
 
 def _named(kinds: KerasKinds) -> Iterator[Schema]:

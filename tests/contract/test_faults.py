@@ -299,12 +299,23 @@ def test_a_wrong_layer(cls: type, finding: str) -> None:
     assert f"\n  {finding}" in str(caught.value)
 
 
-class CrookedExporter:
+class Exporter:
+    def estimate(self, model: keras.Model, **options: Any) -> Any:
+        raise AssertionError("the conformance kit estimates nothing")
+
+    def export(self, model: keras.Model, directory: Any, x: Any = None, **options: Any) -> Any:
+        raise AssertionError("the conformance kit writes nothing")
+
+    def simulate(self, directory: Any) -> Any:
+        raise AssertionError("the conformance kit simulates nothing")
+
+
+class CrookedExporter(Exporter):
     def mismatches(self, model: keras.Model, x: Any) -> int:
         return 3
 
 
-class PickyExporter:
+class PickyExporter(Exporter):
     def mismatches(self, model: keras.Model, x: Any) -> int:
         raise ExactnessError("checked: there is no circuit for this.")
 

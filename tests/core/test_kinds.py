@@ -142,7 +142,8 @@ def test_an_ambiguous_short_name_lists_both(registry: Registry) -> None:
     with pytest.raises(KindError) as caught:
         registry.resolve("layers", "dense", "model.yaml: model.layers.0.kind")
     assert str(caught.value) == (
-        "model.yaml: model.layers.0.kind: ambiguous layer kind. Received: 'dense'. Allowed: acme.dense, basic.dense."
+        "model.yaml: model.layers.0.kind: ambiguous layer kind. Received: 'dense'. Allowed: acme.dense, basic.dense. "
+        "Write the full kind, such as 'acme.dense'."
     )
 
 

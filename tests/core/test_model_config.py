@@ -481,8 +481,9 @@ def test_an_ambiguous_kind_lists_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quantizer, "registry", lambda: doubled)
     assert message(VALID) == (
         "digits.yaml: model.layers.0.kernel_quantizer: ambiguous quantizer kind. Received: 'kbi'. "
-        "Allowed: fixed_point.kbi, other.kbi.\n"
-        "digits.yaml: defaults.weight: ambiguous quantizer kind. Received: 'kbi'. Allowed: fixed_point.kbi, other.kbi."
+        "Allowed: fixed_point.kbi, other.kbi. Write the full kind, such as 'fixed_point.kbi'.\n"
+        "digits.yaml: defaults.weight: ambiguous quantizer kind. Received: 'kbi'. "
+        "Allowed: fixed_point.kbi, other.kbi. Write the full kind, such as 'fixed_point.kbi'."
     )
 
 

@@ -200,7 +200,7 @@ class AttentionLayer(QLayer):
         self.softmax = QSoftmax(
             stable=stable,
             scale=1.0 / math.sqrt(self.query_size),
-            input_quantizer="none" if stable and score_quantizer is None else score_quantizer,
+            input_quantizer="fixed_point.none" if stable and score_quantizer is None else score_quantizer,
             difference_quantizer=difference_quantizer,
             exp_quantizer=exp_quantizer,
             sum_quantizer=sum_quantizer,

@@ -86,6 +86,10 @@ class ActivationLayer(QLayer):
         outputs = self.function(self.input_quantizer.quantize(inputs, training), training)
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
+    def ebops(self) -> Tensor:
+        """Return 0: comparisons are free; a subclass with a product overrides it."""
+        return keras.ops.zeros(())
+
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """State the equation above in integers."""
         (x,) = inputs

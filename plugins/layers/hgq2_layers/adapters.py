@@ -85,7 +85,7 @@ class LeakyReLUAdapter(KerasAdapter):
 
     def instead(self, layer: keras.layers.Layer) -> str:
         """Give the layer that quantizes its slope."""
-        return "leaky_relu"
+        return "layers.leaky_relu"
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Shift what is below 0."""
@@ -123,7 +123,7 @@ class ActivationAdapter(KerasAdapter):
 
     def instead(self, layer: keras.layers.Layer) -> str:
         """Give the table of a function of one number, or the softmax."""
-        return "softmax" if layer.activation is keras.activations.softmax else "unary_function"
+        return "attention.softmax" if layer.activation is keras.activations.softmax else "layers.unary_function"
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Rectify, or hand on."""

@@ -1,6 +1,6 @@
 """Softmax and attention."""
 
-SATURATING = {"kind": "kif", "i": 3, "f": 3, "overflow_mode": "SAT"}
+SATURATING = {"kind": "fixed_point.kif", "i": 3, "f": 3, "overflow_mode": "SAT"}
 
 EXAMPLES = {
     "attention.grouped_query_attention": [
@@ -19,7 +19,10 @@ EXAMPLES = {
     ],
     "attention.multi_head_attention": [
         ({"num_heads": 2, "key_dim": 2}, (3, 4)),
-        ({"num_heads": 1, "key_dim": 2, "value_dim": 3, "fuse": "kv", "output_quantizer": "kif"}, [(2, 3), (3, 4)]),
+        (
+            {"num_heads": 1, "key_dim": 2, "value_dim": 3, "fuse": "kv", "output_quantizer": "fixed_point.kif"},
+            [(2, 3), (3, 4)],
+        ),
         ({"num_heads": 2, "key_dim": 2, "fuse": "qkv", "use_bias": False, "dropout": 0.1}, (3, 4)),
         ({"num_heads": 3, "key_dim": 1, "output_shape": [2, 2], "sliding_window": 2, "stable": False}, (3, 4)),
         ({"num_heads": 1, "key_dim": 2, "attention_axes": [1, 2], "parallelization_factor": 2}, (2, 2, 3)),
@@ -27,15 +30,15 @@ EXAMPLES = {
     ],
     "attention.softmax": [
         ({}, (5,)),
-        ({"stable": False, "scale": 0.5, "axis": [1, 2], "output_quantizer": "kif"}, (2, 3, 2)),
+        ({"stable": False, "scale": 0.5, "axis": [1, 2], "output_quantizer": "fixed_point.kif"}, (2, 3, 2)),
         (
             {
                 "axis": 1,
                 "heterogeneous": True,
                 "parallelization_factor": 2,
                 "difference_quantizer": SATURATING,
-                "exp_quantizer": {"kind": "kif", "k": 0, "i": 1, "f": 5, "granularity": "element"},
-                "inverse_quantizer": {"kind": "kif", "k": 0, "i": 1, "f": 5, "overflow_mode": "SAT"},
+                "exp_quantizer": {"kind": "fixed_point.kif", "k": 0, "i": 1, "f": 5, "granularity": "element"},
+                "inverse_quantizer": {"kind": "fixed_point.kif", "k": 0, "i": 1, "f": 5, "overflow_mode": "SAT"},
             },
             (3, 2),
         ),

@@ -33,6 +33,9 @@ EXAMPLES = {
     ],
     "layers.separable_conv2d": [
         ({"filters": 3, "kernel_size": 2, "strides": 2, "padding": "same", "activation": "relu"}, (3, 3, 2)),
-        ({"filters": 2, "kernel_size": 2, "data_format": "channels_first", "output_quantizer": "kif"}, (2, 3, 3)),
+        (
+            {"filters": 2, "kernel_size": 2, "data_format": "channels_first", "output_quantizer": "fixed_point.kif"},
+            (2, 3, 3),
+        ),
     ],
 }

@@ -3,7 +3,7 @@
 EXAMPLES = {
     "layers.dense": [
         ({"units": 3, "activation": "relu"}, (4,)),
-        ({"units": 2, "use_bias": False, "output_quantizer": "kif"}, (3, 4)),
+        ({"units": 2, "use_bias": False, "output_quantizer": "fixed_point.kif"}, (3, 4)),
     ],
     "layers.einsum_dense": [
         ({"equation": "abc,cd->abd", "output_shape": [None, 3], "bias_axes": "d", "activation": "relu"}, (2, 4)),

@@ -1,7 +1,7 @@
 """Lookup-table networks."""
 
-NARROW = {"kind": "kif", "i": 2, "f": 2, "overflow_mode": "SAT", "granularity": "channel"}
-PAIRS = {"kind": "kbi", "b": 4, "granularity": "element"}
+NARROW = {"kind": "fixed_point.kif", "i": 2, "f": 2, "overflow_mode": "SAT", "granularity": "channel"}
+PAIRS = {"kind": "fixed_point.kbi", "b": 4, "granularity": "element"}
 
 EXAMPLES = {
     "layers.conv1d_lut": [
@@ -29,7 +29,7 @@ EXAMPLES = {
                 "hidden_layers": 2,
                 "hidden_activation": "relu",
                 "table_quantizer": {**PAIRS, "overflow_mode": "WRAP"},
-                "output_quantizer": "kif",
+                "output_quantizer": "fixed_point.kif",
             },
             (2, 3),
         ),
@@ -44,7 +44,7 @@ EXAMPLES = {
                 "hidden_layers": 0,
                 "input_quantizer": NARROW,
                 "table_quantizer": PAIRS,
-                "output_quantizer": "kif",
+                "output_quantizer": "fixed_point.kif",
             },
             (2, 3),
         ),

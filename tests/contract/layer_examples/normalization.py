@@ -6,11 +6,11 @@ SCALED = {"moving_variance_initializer": {"kind": "constant", "value": 0.4}}
 EXAMPLES = {
     "layers.dense_batch_norm": [
         ({"units": 3, "activation": "relu", **MOVED, **SCALED}, (4,)),
-        ({"units": 2, "center": False, "scale": False, "output_quantizer": "kif", "epsilon": 0.1}, (3, 4)),
+        ({"units": 2, "center": False, "scale": False, "output_quantizer": "fixed_point.kif", "epsilon": 0.1}, (3, 4)),
     ],
     "layers.batch_norm_dense": [
         ({"units": 3, "activation": "relu", "moving_mean_initializer": "ones", **SCALED}, (4,)),
-        ({"units": 2, "use_bias": False, "scale": False, "output_quantizer": "kif"}, (3, 4)),
+        ({"units": 2, "use_bias": False, "scale": False, "output_quantizer": "fixed_point.kif"}, (3, 4)),
     ],
     "layers.einsum_dense_batch_norm": [
         ({"equation": "abc,cd->abd", "output_shape": [None, 3], "bias_axes": "d", **MOVED, **SCALED}, (2, 4)),
@@ -22,7 +22,7 @@ EXAMPLES = {
     ],
     "layers.batch_normalization": [
         ({**MOVED, **SCALED}, (4,)),
-        ({"axis": 1, "center": False, "output_quantizer": "kif", **SCALED}, (3, 4)),
+        ({"axis": 1, "center": False, "output_quantizer": "fixed_point.kif", **SCALED}, (3, 4)),
         ({"axis": 2, "scale": False, "epsilon": 0.1}, (2, 3, 2)),
     ],
 }

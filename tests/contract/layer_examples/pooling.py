@@ -3,17 +3,24 @@
 EXAMPLES = {
     "layers.average_pooling1d": [
         ({"pool_size": 2}, (4, 2)),
-        ({"pool_size": 3, "strides": 2, "padding": "same", "reciprocal_quantizer": "kbi"}, (6, 2)),
+        ({"pool_size": 3, "strides": 2, "padding": "same", "reciprocal_quantizer": "fixed_point.kbi"}, (6, 2)),
     ],
     "layers.average_pooling2d": [
         ({"pool_size": 2, "strides": 1, "padding": "same"}, (3, 3, 2)),
-        ({"pool_size": [2, 3], "reciprocal_quantizer": "kif", "data_format": "channels_first"}, (2, 4, 4)),
+        ({"pool_size": [2, 3], "reciprocal_quantizer": "fixed_point.kif", "data_format": "channels_first"}, (2, 4, 4)),
     ],
     "layers.average_pooling3d": [({"pool_size": [2, 1, 2]}, (2, 2, 2, 2))],
     "layers.global_average_pooling1d": [({}, (4, 2))],
     "layers.global_average_pooling2d": [
         ({"keepdims": True}, (2, 2, 2)),
-        ({"reciprocal_quantizer": "kbi", "data_format": "channels_first", "output_quantizer": "kif"}, (2, 3, 2)),
+        (
+            {
+                "reciprocal_quantizer": "fixed_point.kbi",
+                "data_format": "channels_first",
+                "output_quantizer": "fixed_point.kif",
+            },
+            (2, 3, 2),
+        ),
     ],
     "layers.global_average_pooling3d": [({}, (2, 1, 2, 2))],
     "layers.global_max_pooling1d": [({}, (5, 2))],

@@ -3,13 +3,13 @@
 EXAMPLES = {
     "layers.gru": [
         ({"units": 2}, (2, 2)),
-        ({"units": 2, "reset_after": False, "return_sequences": True, "output_quantizer": "kif"}, (2, 2)),
+        ({"units": 2, "reset_after": False, "return_sequences": True, "output_quantizer": "fixed_point.kif"}, (2, 2)),
         ({"units": 2, "activation": "relu", "recurrent_activation": "hard_sigmoid", "use_bias": False}, (3, 2)),
     ],
     "layers.integrate_and_fire": [
         ({}, (3, 2)),
         ({"threshold": 0.5, "reset_mechanism": "zero", "surrogate": "arctan", "return_sequences": False}, (3, 2)),
-        ({"go_backwards": True, "membrane_quantizer": {"kind": "kif", "overflow_mode": "WRAP"}}, (2, 2, 2)),
+        ({"go_backwards": True, "membrane_quantizer": {"kind": "fixed_point.kif", "overflow_mode": "WRAP"}}, (2, 2, 2)),
     ],
     "layers.leaky_integrate_and_fire": [
         ({"beta": 0.5}, (3, 2)),
@@ -18,14 +18,27 @@ EXAMPLES = {
     "layers.lstm": [
         ({"units": 2}, (2, 2)),
         ({"units": 2, "recurrent_activation": "hard_sigmoid", "return_sequences": True, "use_bias": False}, (2, 2)),
-        ({"units": 2, "activation": "relu", "go_backwards": True, "output_quantizer": "kif"}, (2, 2)),
+        ({"units": 2, "activation": "relu", "go_backwards": True, "output_quantizer": "fixed_point.kif"}, (2, 2)),
     ],
     "layers.simple_rnn": [
         ({"units": 2}, (3, 2)),
         (
-            {"units": 2, "activation": "relu", "use_bias": False, "go_backwards": True, "output_quantizer": "kif"},
+            {
+                "units": 2,
+                "activation": "relu",
+                "use_bias": False,
+                "go_backwards": True,
+                "output_quantizer": "fixed_point.kif",
+            },
             (3, 2),
         ),
-        ({"units": 2, "return_sequences": True, "state_quantizer": {"kind": "kif", "overflow_mode": "WRAP"}}, (3, 2)),
+        (
+            {
+                "units": 2,
+                "return_sequences": True,
+                "state_quantizer": {"kind": "fixed_point.kif", "overflow_mode": "WRAP"},
+            },
+            (3, 2),
+        ),
     ],
 }

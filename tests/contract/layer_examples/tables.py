@@ -1,7 +1,7 @@
 """Layers with lookup tables, and activations without."""
 
-NARROW = {"kind": "kif", "i": 2, "f": 3, "overflow_mode": "SAT"}
-WRAPPING = {"kind": "kif", "overflow_mode": "WRAP"}
+NARROW = {"kind": "fixed_point.kif", "i": 2, "f": 3, "overflow_mode": "SAT"}
+WRAPPING = {"kind": "fixed_point.kif", "overflow_mode": "WRAP"}
 ROUGH = {"class_name": "RandomNormal", "config": {"stddev": 1.0, "seed": 3}}
 
 EXAMPLES = {
@@ -13,7 +13,7 @@ EXAMPLES = {
                 "per_channel": True,
                 "scale_initializer": ROUGH,
                 "offset_initializer": ROUGH,
-                "table_quantizer": {"kind": "kbi", "overflow_mode": "WRAP", "granularity": "channel"},
+                "table_quantizer": {"kind": "fixed_point.kbi", "overflow_mode": "WRAP", "granularity": "channel"},
             },
             (2, 3),
         ),
@@ -37,6 +37,9 @@ EXAMPLES = {
     "layers.unary_function": [
         ({"activation": "tanh"}, (4,)),
         ({"activation": "gelu", "input_quantizer": NARROW, "table_quantizer": WRAPPING}, (2, 3)),
-        ({"activation": "sigmoid", "input_quantizer": "ternary", "table_quantizer": "none"}, (3,)),
+        (
+            {"activation": "sigmoid", "input_quantizer": "fixed_point.ternary", "table_quantizer": "fixed_point.none"},
+            (3,),
+        ),
     ],
 }
