@@ -30,6 +30,15 @@ def test_every_anchor_that_is_linked_exists_once():
     assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= set(anchors)
 
 
+@pytest.mark.parametrize("folder", ["hgq2_core", "plugins", "tests", "examples", "benchmarks"])
+def test_every_section_that_code_refers_to_exists(folder):
+    anchors = set(re.findall(r'<a id="([\d.]+)"></a>', TEXT))
+    for path in (ROOT / folder).rglob("*.py"):
+        for reference in re.findall(r"docs/numerics\.md(#\d[^\n]*)", path.read_text(encoding="utf-8")):
+            sections = set(re.findall(r"#(\d+(?:\.\d+)?)", reference))
+            assert sections <= anchors, f"{path}: {reference}"
+
+
 def test_anchors_are_the_numbers_of_the_sections():
     assert re.findall(r'<a id="(\d+)"></a>\n\n## \1\. ', TEXT) == [str(number) for number in range(1, 11)]
     assert re.findall(r'<a id="9\.(\d+)"></a>9\.\1 ', TEXT) == [str(number) for number in range(1, 21)]
