@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from hgq2_core.batches import Batches, check_finite, read, samples_of
+from hgq2_core.dependence import Front, fronts
 from hgq2_core.errors import CalibrationError, ConfigError, DataError
 from hgq2_core.graph import in_structure, layers_of
 from hgq2_core.mode import calibrating
@@ -124,53 +125,96 @@ def _check_outputs(outputs: Any) -> None:
             raise DataError("calibrate: the model gives NaN or infinite outputs for these data; no range holds them.")
 
 
-def digest(model: keras.layers.Layer) -> np.ndarray:
-    """Hash all weights of a model but those of `NOT_DIGESTED`; seeds are no weights.
+def digest(layer: keras.layers.Layer) -> np.ndarray:
+    """Hash all weights of a layer or model, except those of `NOT_DIGESTED`; seeds are no weights.
 
     Returns:
         Eight int32 words of a SHA-256 hash.
     """
     total = hashlib.sha256()
-    for weight in model.weights:
+    for weight in layer.weights:
         if weight.name not in NOT_DIGESTED:
             values = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
             total.update(f"{values.dtype}{values.shape}".encode())
             total.update(values.tobytes())
-    return np.frombuffer(total.digest(), dtype="<i4").astype(np.int32)
+    return _words(total.digest())
+
+
+def _words(hashed: bytes) -> np.ndarray:
+    return np.frombuffer(hashed, dtype="<i4").astype(np.int32)
+
+
+def digests(model: keras.layers.Layer) -> dict[Quantizer[Any], list[np.ndarray]]:
+    """Hash, for each quantizer that calibration fixes, the variables its range depends on.
+
+    Returns:
+        Two int32 words for the whole model, then for each model nested in it that has the quantizer: in whichever of
+        them it stands, its calibration holds.
+    """
+    wanted, known = tracked(model), {}
+
+    def of_layer(layer: keras.layers.Layer) -> bytes:
+        if layer not in known:
+            # A model's own name is not always kept in a file.
+            name = "" if isinstance(layer, keras.Model) else layer.name
+            known[layer] = hashlib.sha256(name.encode() + b"/" + digest(layer).tobytes()).digest()
+        return known[layer]
+
+    def of_front(front: Front) -> np.ndarray:
+        # Sorted: the order in which a graph's branches run depends on what comes after them.
+        return _words(hashlib.sha256(b"".join(sorted(map(of_layer, front)))).digest()[:8])
+
+    found = fronts(model)
+    return {quantizer: [of_front(front) for front in found[quantizer]] for quantizer in wanted}
 
 
 def write_records(model: keras.layers.Layer, samples: int, margin: int) -> None:
     """Record a calibration in every quantizer that needs one."""
-    record = np.concatenate([np.array([samples, margin], dtype=np.int32), digest(model)])
-    for quantizer in tracked(model):
-        quantizer.record.assign(record)
+    for quantizer, found in digests(model).items():
+        _write(quantizer, samples, margin, found)
+
+
+def copy_records(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
+    """Record in a model of the same layers, whose variables may differ, how another one was calibrated."""
+    for (quantizer, found), origin in zip(digests(target).items(), tracked(source), strict=True):
+        samples, margin, *_ = keras.ops.convert_to_numpy(origin.record).tolist()
+        _write(quantizer, samples, margin, found)
+
+
+def _write(quantizer: Quantizer[Any], samples: int, margin: int, found: list[np.ndarray]) -> None:
+    # There is room for four: the whole model, and the innermost three around the quantizer.
+    words = np.concatenate([[samples, margin], found[0], *found[1:][-3:]])
+    quantizer.record.assign(np.pad(words, (0, RECORD_WORDS - len(words))).astype(np.int32))
 
 
 def read_record(model: keras.layers.Layer) -> tuple[int, int]:
-    """Give samples and margin of a model's calibration; zeros where nothing needs one."""
+    """Return samples and margin of a model's calibration; zeros where nothing needs one."""
     quantizers = tracked(model)
     record = keras.ops.convert_to_numpy(quantizers[0].record) if quantizers else np.zeros(RECORD_WORDS, np.int32)
     return int(record[0]), int(record[1])
 
 
 class Uncalibrated(NamedTuple):
-    """The quantizers that were never calibrated, and those whose model was changed since."""
+    """The quantizers that were never calibrated, and those whose range depends on what was changed since."""
 
     never: list[Quantizer[Any]]
     stale: list[Quantizer[Any]]
 
 
 def uncalibrated(model: keras.layers.Layer) -> Uncalibrated:
-    """Find the quantizers of a built model whose range calibration has yet to fix."""
-    quantizers = tracked(model)
-    records = [keras.ops.convert_to_numpy(quantizer.record) for quantizer in quantizers]
-    present = digest(model) if quantizers else np.empty(0)
-    never, stale = [], []
-    for quantizer, record in zip(quantizers, records, strict=True):
-        if record[0] == 0:
-            never.append(quantizer)
-        elif not np.array_equal(record[2:], present):
-            stale.append(quantizer)
+    """Return the quantizers of a built model whose range calibration has yet to fix."""
+    records = {quantizer: keras.ops.convert_to_numpy(quantizer.record) for quantizer in tracked(model)}
+    never = [quantizer for quantizer, record in records.items() if record[0] == 0]
+    calibrated = {quantizer: record[2:] for quantizer, record in records.items() if record[0] != 0}
+    if not calibrated:
+        return Uncalibrated(never, [])
+    present, whole = digests(model), digest(model)
+    stale = [
+        quantizer
+        for quantizer, recorded in calibrated.items()
+        # Records of before hold one digest, of the whole model.
+        if not (np.array_equal(recorded, whole) or (recorded.reshape(-1, 2) == present[quantizer][0]).all(axis=1).any())
+    ]
     return Uncalibrated(never, stale)
 
 
@@ -189,7 +233,8 @@ def require_calibrated(model: keras.layers.Layer, what: str) -> None:
         raise CalibrationError(f"{what}: uncalibrated activations: {_names(never)}. {REMEDY}")
     if stale:
         raise CalibrationError(
-            f"{what}: stale calibration, the model's variables have changed since: {_names(stale)}. {REMEDY}"
+            f"{what}: stale calibration, variables of these layers or of layers before them have changed since: "
+            f"{_names(stale)}. {REMEDY}"
         )
 
 

@@ -94,7 +94,7 @@ def _calibration(subject: Subject) -> Iterator[Finding]:
         if quantizer in never:
             yield Finding(UNCALIBRATED, *place, "no data have fixed its integer bits")
         elif quantizer in stale:
-            yield Finding(STALE, *place, "the model has changed since its integer bits were fixed")
+            yield Finding(STALE, *place, "its layer, or one before it, has changed since its integer bits were fixed")
 
 
 def _not_finite(subject: Subject) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from hgq2_core.adapters import rewrapped
-from hgq2_core.calibration import read_record, require_calibrated, write_records
+from hgq2_core.calibration import copy_records, require_calibrated
 from hgq2_core.errors import ExactnessError
 from hgq2_core.graph import layers_of
 from hgq2_core.layer import QLayer
@@ -41,8 +41,7 @@ def freeze(model: keras.Model) -> keras.Model:
     for source, copy in zip(layers_of(model), layers_of(frozen), strict=True):
         _copy(source, copy)
     frozen.trainable = False
-    samples, margin = read_record(model)
-    write_records(frozen, samples, margin)
+    copy_records(model, frozen)
     return frozen
 
 

@@ -20,7 +20,7 @@ from hgq2_core.tensors import clip, total
 PACKAGE = "hgq2"
 RECORD = "calibration_record"
 RECORD_WORDS = 10
-"""Samples, margin, and the eight words of a SHA-256 digest."""
+"""Samples, margin, and eight words of digests."""
 
 KERAS_ARGUMENTS = frozenset({"mode", "type_check", "config"})
 """Those of `keras.layers.Layer.quantize`."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import CalibrationError, ConfigError, DataError, calibrate, freeze, layers_of, verify
-from hgq2_core.calibration import digest, read_record, require_calibrated, tracked
+from hgq2_core.calibration import digest, digests, read_record, require_calibrated, tracked
 from hgq2_core.quantizer import Quantizer
 from hgq2_fixed_point import KBI, KIF, quantize
 from hgq2_layers import QDense
@@ -85,8 +85,8 @@ def test_the_record_is_with_every_quantizer(chain, samples):
     report = calibrate(model, samples(200), margin=1)
     assert report.to_dict() == {"samples": 200, "margin": 1, "quantizers": ("hidden.input", "logits.input")}
     assert str(report) == "calibrated 2 quantizers on 200 samples, margin 1 bits"
-    for quantizer in tracked(model):
-        assert of(quantizer.record).tolist() == [200, 1, *digest(model).tolist()]
+    for quantizer, (words,) in digests(model).items():
+        assert of(quantizer.record).tolist() == [200, 1, *words.tolist(), *[0] * 6]
     assert read_record(model) == (200, 1)
 
 

@@ -85,7 +85,7 @@ def test_what_was_never_calibrated(nested, samples):
 def test_what_is_stale(calibrated, samples):
     model = calibrated()
     model.get_layer("logits").bias.assign([0.5, 1.0, -1.0])
-    words = "the model has changed since its integer bits were fixed"
+    words = "its layer, or one before it, has changed since its integer bits were fixed"
     report = doctor(model, samples())
     assert found(report, "uncalibrated", "stale") == [
         ("stale", "hidden.input", words),
