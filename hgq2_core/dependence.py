@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
 from hgq2_core import _keras
@@ -12,18 +14,18 @@ Front = frozenset[keras.layers.Layer]
 """Layers as a graph applies them, sublayers included in their owners; a subclassed model counts as one layer."""
 
 
-def fronts(model: keras.layers.Layer) -> dict[Quantizer, list[Front]]:
+def fronts(model: keras.layers.Layer) -> dict[Quantizer[Any], list[Front]]:
     """Return, for each quantizer, the layers its range depends on: in the whole model, then in each model nested in it.
 
     Args:
         model: any built model. A subclassed one, whose graph is not known, depends on all of its variables.
     """
-    found: dict[Quantizer, list[Front]] = {}
+    found: dict[Quantizer[Any], list[Front]] = {}
     for each in [
         model,
         *(layer for layer in layers_of(model) if isinstance(layer, keras.Model) and layer is not model),
     ]:
-        reached: dict[Quantizer, Front] = {}
+        reached: dict[Quantizer[Any], Front] = {}
         graph = _keras.functional(each)
         if graph is not None:
             _walk(graph, frozenset(), reached)
@@ -33,7 +35,7 @@ def fronts(model: keras.layers.Layer) -> dict[Quantizer, list[Front]]:
     return found
 
 
-def _walk(graph: keras.Model, before: Front, reached: dict[Quantizer, Front]) -> Front:
+def _walk(graph: keras.Model, before: Front, reached: dict[Quantizer[Any], Front]) -> Front:
     """Collect the fronts of the quantizers of a graph; return the layers that its outputs depend on.
 
     Args:
