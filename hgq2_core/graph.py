@@ -206,30 +206,6 @@ def operands(args: tuple[Any, ...]) -> list[Any]:
     return [operand for arg in args for operand in (arg if isinstance(arg, list | tuple) else [arg])]
 
 
-def require_explicit_masks(model: keras.layers.Layer) -> None:
-    """Refuse masks that Keras hands from layer to layer beside the tensors.
-
-    They are in no layer's arguments, so no exact statement sees them.
-
-    Raises:
-        ExactnessError: a layer of the graph takes such a mask; it is named.
-    """
-    graph = _keras.functional(model)
-    for layer, inputs, _ in [] if graph is None else _keras.nodes(graph):
-        if isinstance(layer, keras.Model):
-            require_explicit_masks(layer)
-        elif _takes_mask(layer) and any(_keras.mask_of(tensor) is not None for tensor in inputs):
-            raise ExactnessError(
-                f"{layer.name}: it takes the mask that an earlier layer, such as Masking or Embedding(mask_zero=True), "
-                "makes, which is no part of the exact arithmetic. Give it the mask as an argument of its call, from an "
-                "input of the model."
-            )
-
-
-def _takes_mask(layer: Any) -> bool:
-    return any(name == "mask" or name.endswith("_mask") for name in inspect.signature(layer.call).parameters)
-
-
 def infer(layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a layer, or an operation such as `x + 1`, without training."""
     takes_training = "training" in inspect.signature(layer.call).parameters

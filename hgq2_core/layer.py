@@ -23,6 +23,7 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.graph import layers_of
 from hgq2_core.hdf5_config import flat_config, hdf5_config
 from hgq2_core.kinds import registry
+from hgq2_core.masks import passed_mask, refused_mask
 from hgq2_core.quantizer import PACKAGE, Quantizer
 from hgq2_core.twins import copy_weights, shared_arguments
 
@@ -69,6 +70,9 @@ class QLayer(keras.layers.Layer):
 
     absorbs: str | None = None
     """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` takes in where it is right behind."""
+
+    refuses_masks: str | None = None
+    """Why the layer takes no mask; None where one passes."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -141,6 +145,16 @@ class QLayer(keras.layers.Layer):
             costs.append(self.ebops_beta.value * self.ebops())
         if costs:
             self.add_loss(functools.reduce(operator.add, costs))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return the mask of the outputs, which Keras asks for in every call, also where the model is made.
+
+        Raises:
+            ConfigError: there is a mask, and the layer takes none.
+        """
+        if self.refuses_masks and any(mask is not None for mask in keras.tree.flatten(previous_mask)):
+            raise refused_mask(self.name, self.refuses_masks)
+        return passed_mask(self, inputs, previous_mask)
 
     def folded(self) -> dict[str, Tensor]:
         """Give, by slot name, the tensors that the weight quantizers see in inference.

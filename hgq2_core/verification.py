@@ -17,8 +17,9 @@ from hgq2_core.calibration import require_calibrated
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers, IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, from_float
+from hgq2_core.exact_masks import require_explicit_masks
 from hgq2_core.freezing import freeze
-from hgq2_core.graph import Apply, infer, model_inputs, require_explicit_masks, run
+from hgq2_core.graph import Apply, infer, model_inputs, run
 from hgq2_core.optimizer import warn_of_decayed_bits
 from hgq2_core.prediction import predict
 from hgq2_core.random_state import preserve_rng

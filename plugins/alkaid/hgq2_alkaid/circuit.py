@@ -20,8 +20,9 @@ from hgq2_alkaid.inputs import UNUSED, InputElement
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
+from hgq2_core.exact_masks import require_explicit_masks
 from hgq2_core.exporting import Element, LayerWidths, Port
-from hgq2_core.graph import output_names, require_explicit_masks, run
+from hgq2_core.graph import output_names, run
 from hgq2_core.verification import interpret
 
 Floats = npt.NDArray[np.float64]

@@ -15,6 +15,7 @@ from hgq2_core.config.roles import resolve
 from hgq2_core.config.strict import FromList
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.kinds import registry
+from hgq2_core.masks import WITHOUT
 from hgq2_core.tensors import total
 from hgq2_core.twins import shared_arguments
 from hgq2_layers.lookup_table import TableLayer
@@ -151,6 +152,20 @@ class QSoftmax(TableLayer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Give the shape of the input."""
         return tuple(input_shape)
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
+        """Return the mask of the inputs.
+
+        Raises:
+            ConfigError: one of fewer axes, as those of steps are, which covers the first axes and not the last.
+        """
+        if isinstance(previous_mask, keras.KerasTensor) and len(previous_mask.shape) < len(inputs.shape):
+            raise ConfigError(
+                f"{self.name}: a mask has the axes of the inputs. Received: one of shape {tuple(previous_mask.shape)} "
+                f"for inputs of shape {tuple(inputs.shape)}. Allowed: one of the same rank, as an argument of the call."
+                f" {WITHOUT}"
+            )
+        return super().compute_mask(inputs, previous_mask)
 
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None) -> Tensor:
         """Compute the equation above.

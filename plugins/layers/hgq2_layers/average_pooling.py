@@ -183,6 +183,8 @@ class QGlobalAveragePooling1D(GlobalAveragePooling):
 
     rank = 1
 
+    refuses_masks = "all positions count in its mean, where Keras' own leaves the masked ones out"
+
 
 class QGlobalAveragePooling2D(GlobalAveragePooling):
     """Averages of channels over two axes; arguments, cost and arithmetic as in `GlobalAveragePooling`."""

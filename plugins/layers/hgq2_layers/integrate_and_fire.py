@@ -116,6 +116,8 @@ class QIntegrateAndFire(QLayer):
     leak = 1.0
     """What the membrane potential is multiplied with from step to step."""
 
+    refuses_masks = "a circuit runs all its steps, from a membrane of zero"
+
     def __init__(
         self,
         threshold: Positive = 1.0,
@@ -171,10 +173,6 @@ class QIntegrateAndFire(QLayer):
         batch, steps, *rest = input_shape
         spikes = (batch, steps, *rest) if self.return_sequences else (batch, *rest)
         return (spikes, (batch, *rest)) if self.return_state else spikes
-
-    def compute_mask(self, inputs: Tensor, mask: Any = None) -> None:
-        """Give no mask: none is taken."""
-        return
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Any:
         """Run the steps."""

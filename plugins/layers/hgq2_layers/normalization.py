@@ -18,6 +18,7 @@ from hgq2_core.arguments import (
     LayerKwargs,
     RegularizerArg,
 )
+from hgq2_core.masks import refused_mask
 from hgq2_core.mode import mode
 
 Tensor = Any
@@ -193,15 +194,28 @@ class NormalizationLayer(QLayer):
         return {name: self.slot_quantizer(name).quantize(value, True) for name, value in folded.items()}
 
     def _masked_moments(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        if self.synchronized:
-            raise ConfigError(f"{self.name}: synchronized statistics take no mask. Received: synchronized=True.")
-        kept = keras.ops.broadcast_to(keras.ops.cast(self.spread_mask(mask), "bool"), keras.ops.shape(values))
+        kept = keras.ops.broadcast_to(keras.ops.cast(self._check_mask(mask), "bool"), keras.ops.shape(values))
         # As Keras does it: where nothing is kept, both are 0.
         count = keras.ops.sum(keras.ops.cast(kept, values.dtype), self.reduced, keepdims=True) + keras.config.epsilon()
         mean = keras.ops.sum(keras.ops.where(kept, values, 0.0), self.reduced, keepdims=True) / count
         squares = keras.ops.square(keras.ops.where(kept, values - mean, 0.0))
         variance = keras.ops.sum(squares, self.reduced, keepdims=True) / count
         return keras.ops.squeeze(mean, self.reduced), keras.ops.squeeze(variance, self.reduced)
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
+        """Return the mask of the outputs.
+
+        Raises:
+            ConfigError: a mask that cannot be used in training.
+        """
+        if previous_mask is not None:
+            self._check_mask(previous_mask)
+        return super().compute_mask(inputs, previous_mask)
+
+    def _check_mask(self, mask: Tensor) -> Tensor:
+        if self.synchronized:
+            raise refused_mask(self.name, "statistics that are synchronized are those of all values")
+        return self.spread_mask(mask)
 
     def spread_mask(self, mask: Tensor) -> Tensor:
         """Give a mask of the inputs a shape that broadcasts against the normalized values."""

@@ -56,7 +56,8 @@ class PoolingLayer(QLayer):
         **kwargs: Unpack[LayerKwargs],
     ) -> None:
         super().__init__(**kwargs)
-        self.supports_masking = False
+        # Otherwise Keras warns where a mask ends.
+        self.supports_masking = self.refuses_masks is not None
         self.data_format = spatial.resolved(data_format)
         self.first = 2 if spatial.channels_first(self.data_format) else 1
         channels = (1,) if spatial.channels_first(self.data_format) else (-1,)

@@ -119,6 +119,8 @@ class RecurrentLayer(TableLayer):
     state_count = 1
     """How many states there are; the first is the output."""
 
+    refuses_masks = "a circuit runs all its steps, from states of zero"
+
     states = None
     """Keras' word for what a stateful layer keeps from batch to batch."""
 
@@ -325,10 +327,6 @@ class RecurrentLayer(TableLayer):
         shape = self._output_shape(input_shape)
         return (shape, *[(shape[0], self.units)] * self.state_count) if self.return_state else shape
 
-    def compute_mask(self, sequences: Tensor, mask: Any = None) -> None:
-        """Give no mask: none is taken."""
-        return
-
     def raw(self) -> dict[str, Tensor]:
         """Give kernels and bias by slot; of a frozen layer, quantized already."""
         if self.frozen:
@@ -342,9 +340,9 @@ class RecurrentLayer(TableLayer):
 
     def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: bool | None = None) -> Any:
         """Run the steps."""
-        for word, value in {"initial_state": initial_state, "mask": mask}.items():
-            if value is not None:
-                raise ConfigError(f"{self.name}: takes no {word}: a circuit runs all its steps, from states of zero.")
+        self.compute_mask(sequences, mask)  # a wrapper of Keras hands a mask on only here
+        if initial_state is not None:
+            raise ConfigError(f"{self.name}: takes no initial_state: {self.refuses_masks}.")
         scanned = self.scans()
         if scanned:  # what is computed in the loop must not leave it, so the cost is computed anew
             for quantizer in self._inside_steps():

@@ -98,7 +98,9 @@ class QSum(QLayer):
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> Any:
         """Give the mask where its axes stay; None where one is summed over."""
-        return None if mask is None or min(self._summed) < len(mask.shape) else mask
+        if mask is None or min(self._summed) < len(mask.shape):
+            return None
+        return mask if len(self.compute_output_shape(tuple(inputs.shape))) > len(mask.shape) else None
 
     def scale(self) -> int:
         """Give the number of halvings of the sum."""
