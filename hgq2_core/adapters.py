@@ -91,7 +91,8 @@ def exact(
         layer: a quantized layer or a Keras layer.
         path: the layer's place in the model, for messages.
         args: what the layer is called with: operands of `arrays`, or tensors and numpy arrays, which become constants.
-        kwargs: likewise, by keyword: masks, further inputs, options. `training` and what is None stay out.
+        kwargs: what it is called with by keyword, as operands, tensors or arrays:
+            masks, further inputs, options. `training` and what is None stay out.
 
     Returns:
         An operand, or several as the layer gives them.

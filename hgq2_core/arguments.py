@@ -173,16 +173,17 @@ class Policy:
         """Say what is wrong with a policy, or its name."""
         import keras
 
+        close = ""
         try:
             policy = keras.dtype_policies.get(value)
             exact = policy.compute_dtype in EXACT_DTYPES and policy.variable_dtype == policy.compute_dtype
         except Exception:  # Keras checks little, and trips over the rest in whatever way
-            exact = False
+            exact, close = False, nearest(value, EXACT_DTYPES)  # a policy that Keras knows is no misspelling
         if exact:
             return None
         return (
             f"quantized layers compute in floats that hold exact sums. Received: {describe(value)}. "
-            f"Allowed: {listing(EXACT_DTYPES)}.{nearest(value, EXACT_DTYPES)}"
+            f"Allowed: {listing(EXACT_DTYPES)}.{close}"
         )
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:

@@ -21,7 +21,7 @@ from hgq2_core.random_state import preserve_rng
 
 NOT_DIGESTED = (RECORD, "ebops_beta", "noise")
 """Names of variables that inference does not read."""
-REMEDY = "Run hgq2_core.calibrate(model, data) on training data (`hgq2 calibrate DIR`) first."
+REMEDY = "Run hgq2_core.calibrate(model, data) on training data first."
 
 
 @dataclass(frozen=True)

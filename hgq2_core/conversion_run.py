@@ -31,7 +31,7 @@ class ConversionConfig(Document):
 
     Args:
         rules: see `hgq2_core.quantize_model`.
-        bits: likewise.
+        bits: of weights and activations that no rule names; see `hgq2_core.quantize_model`.
         defaults: see `hgq2_core.defaults`.
         data: a data set kind; its training part calibrates, its test part compares.
     """

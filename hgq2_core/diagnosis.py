@@ -29,6 +29,8 @@ MANY_SATURATED = 0.25
 MANY_DEAD = 0.5
 """The share of dead outputs above which they are a finding."""
 
+MANTISSA_BITS = {"float32": FLOAT32_BITS, "float64": 53}
+
 UNCALIBRATED = Check("uncalibrated", "error", REMEDY)
 STALE = Check("stale", "error", REMEDY)
 NOT_FINITE = Check("not_finite", "error", "Mend the data, or train again with a smaller learning rate.")
@@ -46,7 +48,11 @@ SATURATES = Check(
     "saturates", "note", "Usual where ranges are trained; raise its integer bits where accuracy is short."
 )
 UPPER_BOUND = Check("upper_bound", "warning", "Raise the upper bound: training asks for more bits than it may have.")
-FLOAT32 = Check("float32", "warning", "Use fewer bits in its quantizers, or verify on as many samples as you can.")
+FLOAT32 = Check(
+    "float32",
+    "warning",
+    'Give it dtype="float64", or fewer bits in its quantizers; or verify on as many samples as you can.',
+)
 DECAYED_BITS = Check("decayed_bits", "warning", DECAYED)
 NO_GRAPH = Check("no_graph", "warning", "Make it functional or sequential; verify, freeze and export refuse it.")
 NOT_EXACT = Check("not_exact", "note", "Replace it; verify and export refuse the model as it is.")
@@ -230,9 +236,10 @@ def _exactness(subject: Subject) -> Iterator[Finding]:
 
     bits = required_bits(model, otherwise)
     for path, needed in bits.items():
-        if needed > FLOAT32_BITS:
-            seen = f"its sums may need {needed} bits, float32 has {FLOAT32_BITS}"
-            yield Finding(FLOAT32, path, None, seen, {"bits": needed, "of": FLOAT32_BITS})
+        dtype = "float64" if getattr(subject.layers[path], "compute_dtype", None) == "float64" else "float32"
+        if needed > MANTISSA_BITS[dtype]:
+            seen = f"its sums may need {needed} bits, {dtype} has {MANTISSA_BITS[dtype]}"
+            yield Finding(FLOAT32, path, None, seen, {"bits": needed, "of": MANTISSA_BITS[dtype]})
     for path, why in refused.items():
         yield Finding(NOT_EXACT, path, None, why)
 

@@ -73,7 +73,7 @@ class RangeCheck(NamedTuple):
     Args:
         outside: for each value, whether it lies outside once it is rounded.
         low: the smallest value of the format; broadcasts against the values.
-        high: the largest, likewise.
+        high: the largest value of the format; broadcasts against the values.
     """
 
     outside: npt.NDArray[np.bool_]

@@ -14,7 +14,7 @@ from hgq2_core.atomic import atomic_path, is_leftover, make_folder, remove_lefto
 from hgq2_core.checkpoint import Checkpoint
 from hgq2_core.config.model import ModelConfig, load_config
 from hgq2_core.cost import Summary, summary
-from hgq2_core.errors import ConfigError, DataError, ModelFileError
+from hgq2_core.errors import CalibrationError, ConfigError, DataError, ModelFileError
 from hgq2_core.history import read_json
 from hgq2_core.html_report import page
 from hgq2_core.model_file.load import load_model
@@ -48,6 +48,17 @@ def load(directory: str | Path, frozen: bool = False) -> keras.Model:
             where = f"The training did not end. To go on: hgq2 train -o {directory} --resume."
         raise ModelFileError(f"{path}: no such file. {where} Received: {directory}")
     return load_model(path, compile=True)
+
+
+@contextmanager
+def calibration_of(directory: Path) -> Iterator[None]:
+    """Let an error about the calibration of a run end with the command that renews it."""
+    try:
+        yield
+    except CalibrationError as error:
+        if not directory.is_dir():  # the file of a model, which no command calibrates
+            raise
+        raise CalibrationError(f"{error} For this run: hgq2 calibrate {directory}") from error
 
 
 def load_recorded(directory: str | Path) -> ModelConfig:

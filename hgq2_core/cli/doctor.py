@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from hgq2_core.commands.printing import print_json
 
 if TYPE_CHECKING:
     from hgq2_core.data import Split, Splits
+    from hgq2_core.findings import Finding
 
 
 class Part(StrEnum):
@@ -49,12 +51,21 @@ def doctor(
     config, model = load_run(directory)
     part = _part(config.load_data(), split)
     found = examine(model, part.x[:samples], part.y[:samples])
+    found = replace(found, findings=tuple(_of_run(finding, directory) for finding in found.findings))
     if as_json:
         print_json(found.to_dict())
     else:
         Console(highlight=False).print(found)
     if strict and not found.ok:
         raise typer.Exit(UNHEALTHY)
+
+
+def _of_run(finding: Finding, directory: Path) -> Finding:
+    from hgq2_core.calibration import REMEDY
+
+    if finding.remedy != REMEDY:
+        return finding
+    return replace(finding, check=replace(finding.check, remedy=f"Run `hgq2 calibrate {directory}` first."))
 
 
 def _part(splits: Splits, name: Part) -> Split:

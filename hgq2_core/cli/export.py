@@ -77,6 +77,7 @@ def export(
     """
     from hgq2_core.exporting import export as write
     from hgq2_core.exporting import exporter_of
+    from hgq2_core.runs import calibration_of
 
     options = {
         "latency_cutoff": latency_cutoff,
@@ -86,7 +87,7 @@ def export(
     exporter = exporter_of(to)
     model, samples = _load(source)
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    with _status(f"tracing and writing {output} …"):
+    with _status(f"tracing and writing {output} …"), calibration_of(source):
         report = write(model, to, output, *samples(), **given)
     simulation = None
     if simulate:
@@ -108,9 +109,10 @@ def estimate(source: Source, to: To = "alkaid.alkaid", latency_cutoff: Cutoff = 
     Example: hgq2 estimate runs/digits --latency-cutoff 3
     """
     from hgq2_core.exporting import estimate as measure
+    from hgq2_core.runs import calibration_of
 
     model, _ = _load(source)
-    with _status("tracing …"):
+    with _status("tracing …"), calibration_of(source):
         report = measure(model, to, **({} if latency_cutoff is None else {"latency_cutoff": latency_cutoff}))
     if as_json:
         print_json(report.to_dict())

@@ -273,7 +273,7 @@ def report(directory: RunDirectory, as_json: AsJson = False) -> None:
         print_json(gather(directory))
         return
     out.print(narrow(summary(load(directory)).__rich__()))
-    _print_metrics(read_metrics(directory))
+    _print_metrics(read_metrics(directory), directory)
 
 
 @app.command()
@@ -284,11 +284,12 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
 
     Example: hgq2 verify runs/digits
     """
-    from hgq2_core.runs import load_run
+    from hgq2_core.runs import calibration_of, load_run
     from hgq2_core.verification import verify as compare
 
     config, model = load_run(directory)
-    found = compare(model, config.load_data().test.x)
+    with calibration_of(directory):
+        found = compare(model, config.load_data().test.x)
     if as_json:
         print_json(found.to_dict())
     else:
@@ -367,7 +368,7 @@ def _finish(finished: Any, as_json: bool) -> None:
         print_json(gather(finished.directory))
     else:
         out.print(narrow(summary(load(finished.directory)).__rich__()))
-        _print_metrics(finished.metrics)
+        _print_metrics(finished.metrics, finished.directory)
         out.print(f"run: {finished.directory}", markup=False)
     if not finished.verification.ok:
         _beside(as_json).print(str(finished.verification), style="red", markup=False)
@@ -379,10 +380,11 @@ def _beside(as_json: bool) -> Console:
     return Console(stderr=True, highlight=False) if as_json else out
 
 
-def _print_metrics(metrics: dict[str, Any]) -> None:
+def _print_metrics(metrics: dict[str, Any], directory: Path) -> None:
     if not metrics:
         out.print("No metrics: the run was stopped.", style="yellow")
-        out.print("To go on: hgq2 train -o DIR --resume. To end it here: hgq2 calibrate DIR", style="yellow")
+        go_on, end = f"hgq2 train -o {directory} --resume", f"hgq2 calibrate {directory}"
+        out.print(f"To go on: {go_on}. To end it here: {end}", style="yellow", markup=False)
         return
     # The file has null for NaN.
     measured = {name: math.nan if value is None else value for name, value in metrics["test"].items()}

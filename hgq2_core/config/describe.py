@@ -13,7 +13,7 @@ from hgq2_core.config.keras_names import is_keras_kind, keras_class, keras_kinds
 from hgq2_core.config.quantizer import QuantizerConfig
 from hgq2_core.config.signature import parameters as arguments_of
 from hgq2_core.config.signature import schema_of
-from hgq2_core.config.strict import DEFINITION, Strict
+from hgq2_core.config.strict import DEFINITION, PYTHON_WORDS, Strict, as_yaml
 from hgq2_core.errors import KindError, listing
 from hgq2_core.kinds import registry
 from hgq2_core.loader import SORTS
@@ -118,7 +118,7 @@ def _fields(cls: Any) -> Iterator[Field]:
     for name in order:
         entry = schema["properties"][name]
         default = None if name in required else json.dumps(entry.get("default"))
-        described = words.get(name) or entry.get("description", "")
+        described = in_yaml_words(words.get(name) or entry.get("description", ""))
         yield Field(name, in_words(entry, schema.get("$defs", {})), default, described)
 
 
@@ -126,7 +126,7 @@ def _of_keras(cls: type) -> Iterator[Field]:
     words = _documented(cls)
     for name, default in parameters(cls).items():
         empty = default is inspect.Parameter.empty
-        yield Field(name, "", None if empty else repr(default), words.get(name, ""))
+        yield Field(name, "", None if empty else as_yaml(default), in_yaml_words(words.get(name, "")))
 
 
 def _documented(cls: type) -> dict[str, str]:
@@ -151,6 +151,11 @@ def _arguments(text: str) -> Iterator[tuple[str, str]]:
         else:
             lines.append(line.strip())
     yield from ((name, " ".join(lines)) for name in names)
+
+
+def in_yaml_words(text: str) -> str:
+    """Return a docstring's words as they hold for a config file: `null` for None, `true` and `false`."""
+    return re.sub(r"\b(None|True|False)\b", lambda word: PYTHON_WORDS[word[0]], text)
 
 
 def in_words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:

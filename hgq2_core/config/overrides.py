@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hgq2_core.config.files import parse_yaml
+from hgq2_core.config.strict import describe
 from hgq2_core.errors import ConfigError, listing, nearest
 
 
@@ -24,9 +25,9 @@ def overridden(document: Any, settings: Iterable[str]) -> Any:
     document = copy.deepcopy(document)
     for setting in settings:
         path, equals, text = setting.partition("=")
-        where = f"--set {setting}"
         if not (path and equals):
-            raise ConfigError(f"{where}: must be PATH=VALUE, such as training.epochs=10.")
+            raise ConfigError(f"--set: must be PATH=VALUE, such as training.epochs=10. Received: {describe(setting)}.")
+        where = f"--set {path}"
         *parents, last = path.split(".")
         node = document
         for depth, step in enumerate(parents):

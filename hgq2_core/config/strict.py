@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,9 @@ WANTED: Mapping[str, str] = {
     "tuple_type": "a list",
 }
 """What a value must be, by the type of pydantic's finding; in the words of YAML and JSON."""
+
+PYTHON_WORDS: Mapping[str, str] = {"None": "null", "True": "true", "False": "false"}
+"""Python's constants in the words of YAML and JSON."""
 
 DEFINITION = "x-hgq2-definition"
 """Key of `reference`."""
@@ -96,9 +100,20 @@ Interval = Annotated[tuple[float, float], FromList]
 """Lower and upper bound, both included."""
 
 
+def as_yaml(value: Any) -> str:
+    """Return a value as a config file has it, on one line: `null`, `true` and `false`, lists for tuples."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{as_yaml(key)}: {as_yaml(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_yaml, value))}]"
+    return repr(value)
+
+
 def describe(value: Any) -> str:
     """Show a received value, shortened, with its type where that could be the fault."""
-    text = repr(list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value)
+    text = as_yaml(value)
     text = text if len(text) <= 80 else f"{text[:77]}..."
     return text if value is None or isinstance(value, Mapping | list | tuple) else f"{text} ({type(value).__name__})"
 
@@ -137,7 +152,8 @@ def phrase(*alternatives: ErrorDetails) -> str:
 
 def _wanted(finding: ErrorDetails) -> list[str]:
     if finding["type"] == "literal_error":
-        return re.findall(r"'[^']*'|[^\s,']+(?=,| or |$)", finding["ctx"]["expected"])
+        words = re.findall(r"'[^']*'|[^\s,']+(?=,| or |$)", finding["ctx"]["expected"])
+        return [PYTHON_WORDS.get(word, word) for word in words]
     if finding["type"] in ("too_short", "too_long"):
         size = finding["ctx"].get("min_length", finding["ctx"].get("max_length"))
         collection = "mapping" if finding["ctx"]["field_type"] == "Dictionary" else "list"
@@ -198,7 +214,7 @@ def _refuse_lookalikes(annotation: Any, value: Any) -> None:
     # True == 1 == 1.0, and pydantic's Literal compares; a type among the alternatives decides for itself.
     options = _literals(annotation) if isinstance(value, bool | int | float) else ()
     if value in options and type(value) not in {type(option) for option in options if option == value}:
-        allowed = ", ".join(repr(option) for option in options)
+        allowed = ", ".join(map(as_yaml, options))
         raise refuse(f"not allowed. Received: {describe(value)}. Allowed: {allowed}.")
 
 

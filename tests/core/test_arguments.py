@@ -122,7 +122,7 @@ def test_a_layers_config_names_no_module() -> None:
     assert QDense.from_config(config).get_config() == config
 
 
-@pytest.mark.parametrize(("policy", "meant"), [("mixed_float16", " Did you mean 'float64'?"), ("mixed_bfloat16", "")])
+@pytest.mark.parametrize(("policy", "meant"), [("mixed_float16", ""), ("mixed_bfloat16", "")])
 def test_a_global_policy_that_computes_in_fewer_bits_is_refused(policy: str, meant: str) -> None:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)

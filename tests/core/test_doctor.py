@@ -543,7 +543,7 @@ def test_the_report_prints_worst_first_with_remedies():
     assert lines[:6] == [
         "1 error, 1 warning, 1 note; 2 samples",
         "error one.input: no data have fixed its integer bits",
-        "  → Run hgq2_core.calibrate(model, data) on training data (`hgq2 calibrate DIR`) first.",
+        "  → Run hgq2_core.calibrate(model, data) on training data first.",
         "warning one.kernel: b is at its upper bound, 8, in 4 of 4 elements",
         "  → Raise the upper bound: training asks for more bits than it may have.",
         "note plain: keras.Dense has no exact arithmetic. Use a quantized layer in its place, or one of",

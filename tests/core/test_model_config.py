@@ -97,9 +97,9 @@ WRONG = {
         "unknown field 'modle'. Allowed: data, defaults, model, seed, training. Did you mean 'model'?",
     ),
     "no model": (("model", ABSENT), "model: is missing."),
-    "model null": (("model", None), "model: must be a mapping. Received: None."),
+    "model null": (("model", None), "model: must be a mapping. Received: null."),
     "seed negative": (("seed", -1), "seed: must be greater than or equal to 0. Received: -1 (int)."),
-    "seed a boolean": (("seed", True), "seed: must be an integer. Received: True (bool)."),
+    "seed a boolean": (("seed", True), "seed: must be an integer. Received: true (bool)."),
     "seed too large": (("seed", 1 << 32), "seed: must be less than 4294967296. Received: 4294967296 (int)."),
     # --- the model
     "misspelt model field": (
@@ -136,7 +136,7 @@ WRONG = {
     "units missing": ((f"{LAYER}.units", ABSENT), f"{LAYER}.units: is missing."),
     "units a float": ((f"{LAYER}.units", 5.0), f"{LAYER}.units: must be an integer. Received: 5.0 (float)."),
     "units text": ((f"{LAYER}.units", "32"), f"{LAYER}.units: must be an integer. Received: '32' (str)."),
-    "units a boolean": ((f"{LAYER}.units", True), f"{LAYER}.units: must be an integer. Received: True (bool)."),
+    "units a boolean": ((f"{LAYER}.units", True), f"{LAYER}.units: must be an integer. Received: true (bool)."),
     "units negative": ((f"{LAYER}.units", -1), f"{LAYER}.units: must be greater than 0. Received: -1 (int)."),
     "units huge": (
         (f"{LAYER}.units", 10**12),
@@ -167,7 +167,7 @@ WRONG = {
         f"{LAYER}.dtype: quantized layers compute in floats that hold exact sums. Received: 'bfloat16' (str). "
         "Allowed: float32, float64. Did you mean 'float64'?",
     ),
-    "layer null": ((LAYER, None), f"{LAYER}: must be a kind of layer, or a mapping with `kind`. Received: None."),
+    "layer null": ((LAYER, None), f"{LAYER}: must be a kind of layer, or a mapping with `kind`. Received: null."),
     "layer without kind": (
         (LAYER, {"units": 3}),
         f"{LAYER}: `kind` must be the name of a layer. Received: {{'units': 3}}.",
@@ -305,8 +305,8 @@ WRONG = {
     "bits NaN": ((f"{QUANTIZER}.b", math.nan), f"{QUANTIZER}.b: must be a finite number. Received: nan (float)."),
     "bits infinite": ((f"{QUANTIZER}.b", math.inf), f"{QUANTIZER}.b: must be a finite number. Received: inf (float)."),
     "bits text": ((f"{QUANTIZER}.b", "5"), f"{QUANTIZER}.b: must be a number. Received: '5' (str)."),
-    "bits a boolean": ((f"{QUANTIZER}.b", True), f"{QUANTIZER}.b: must be a number. Received: True (bool)."),
-    "bits null": ((f"{QUANTIZER}.b", None), f"{QUANTIZER}.b: must be a number. Received: None."),
+    "bits a boolean": ((f"{QUANTIZER}.b", True), f"{QUANTIZER}.b: must be a number. Received: true (bool)."),
+    "bits null": ((f"{QUANTIZER}.b", None), f"{QUANTIZER}.b: must be a number. Received: null."),
     "bits out of bounds": (
         (f"{QUANTIZER}.b", 100),
         f"{QUANTIZER}: b must lie within b_bounds=[0.0, 24.0]. Received: b=100.0.",
@@ -323,7 +323,7 @@ WRONG = {
     ),
     "sign a boolean": (
         (f"{QUANTIZER}.k", True),
-        f"{QUANTIZER}.k: not allowed. Received: True (bool). Allowed: 0, 1.",
+        f"{QUANTIZER}.k: not allowed. Received: true (bool). Allowed: 0, 1.",
     ),
     "sign a float": ((f"{QUANTIZER}.k", 1.0), f"{QUANTIZER}.k: not allowed. Received: 1.0 (float). Allowed: 0, 1."),
     "sign out of range": ((f"{QUANTIZER}.k", 2), f"{QUANTIZER}.k: not allowed. Received: 2 (int). Allowed: 0, 1."),
@@ -341,7 +341,7 @@ WRONG = {
     ),
     "axis a boolean": (
         (f"{QUANTIZER}.granularity", [True]),
-        f"{QUANTIZER}.granularity.0: must be an integer. Received: True (bool).",
+        f"{QUANTIZER}.granularity.0: must be an integer. Received: true (bool).",
     ),
     # --- defaults
     "misspelt role": (
@@ -396,7 +396,7 @@ WRONG = {
     ),
     "optimizer null": (
         ("training.optimizer", None),
-        "training.optimizer: must be a kind of optimizer, or a mapping with `kind`. Received: None.",
+        "training.optimizer: must be a kind of optimizer, or a mapping with `kind`. Received: null.",
     ),
     "loss argument": (
         ("training.loss.from_logit", True),

@@ -43,26 +43,26 @@ def test_later_settings_build_on_earlier_ones_and_the_document_stays():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("epochs", "--set epochs: must be PATH=VALUE, such as training.epochs=10."),
-        ("=3", "--set =3: must be PATH=VALUE, such as training.epochs=10."),
+        ("epochs", "--set: must be PATH=VALUE, such as training.epochs=10. Received: 'epochs' (str)."),
+        ("=3", "--set: must be PATH=VALUE, such as training.epochs=10. Received: '=3' (str)."),
         (
             "trainin.epochs=3",
-            "--set trainin.epochs=3: no such key. Received: 'trainin'. There are: model, seed, training. "
+            "--set trainin.epochs: no such key. Received: 'trainin'. There are: model, seed, training. "
             "Did you mean 'training'?",
         ),
         (
             "model.layers.hiden.units=3",
-            "--set model.layers.hiden.units=3: in model.layers: no such item. Received: 'hiden'. Allowed: an index "
+            "--set model.layers.hiden.units: in model.layers: no such item. Received: 'hiden'. Allowed: an index "
             "below 2, or a name: hidden. Did you mean 'hidden'?",
         ),
         (
             "model.layers.2.units=3",
-            "--set model.layers.2.units=3: in model.layers: no such item. Received: '2'. Allowed: an index below 2, or "
+            "--set model.layers.2.units: in model.layers: no such item. Received: '2'. Allowed: an index below 2, or "
             "a name: hidden.",
         ),
         (
             "training.epochs.x=3",
-            "--set training.epochs.x=3: in training.epochs: holds a value, in which nothing can be set. Received: 'x'.",
+            "--set training.epochs.x: in training.epochs: holds a value, in which nothing can be set. Received: 'x'.",
         ),
     ],
 )
@@ -78,11 +78,11 @@ def test_a_name_that_is_no_text_is_left_to_the_schema(name):
     with pytest.raises(ConfigError) as error:
         overridden(document, ["layers.hidden.units=3"])
     assert str(error.value) == (
-        "--set layers.hidden.units=3: in layers: no such item. Received: 'hidden'. Allowed: an index below 2, or a "
+        "--set layers.hidden.units: in layers: no such item. Received: 'hidden'. Allowed: an index below 2, or a "
         "name: logits."
     )
 
 
 def test_a_value_that_is_no_yaml_is_refused_with_the_setting():
-    with pytest.raises(ConfigError, match=r"^--set seed=\[1:1:3: while parsing"):
+    with pytest.raises(ConfigError, match=r"^--set seed:1:3: while parsing"):
         overridden(DOCUMENT, ["seed=[1"])

@@ -72,19 +72,19 @@ def test_taken(field: str, value: object, kept: object) -> None:
     ("field", "value", "expected"),
     [
         ("number", "5", "number: must be a number. Received: '5' (str)."),
-        ("number", True, "number: must be a number. Received: True (bool)."),
-        ("number", None, "number: must be a number. Received: None."),
+        ("number", True, "number: must be a number. Received: true (bool)."),
+        ("number", None, "number: must be a number. Received: null."),
         ("number", float("nan"), "number: must be a finite number. Received: nan (float)."),
         ("number", float("inf"), "number: must be a finite number. Received: inf (float)."),
         ("whole", 5.0, "whole: must be an integer. Received: 5.0 (float)."),
-        ("whole", True, "whole: must be an integer. Received: True (bool)."),
+        ("whole", True, "whole: must be an integer. Received: true (bool)."),
         ("flag", 1, "flag: must be true or false. Received: 1 (int)."),
         ("flag", "true", "flag: must be true or false. Received: 'true' (str)."),
         ("text", 1, "text: must be a string. Received: 1 (int)."),
-        ("sign", True, "sign: not allowed. Received: True (bool). Allowed: 0, 1."),
+        ("sign", True, "sign: not allowed. Received: true (bool). Allowed: 0, 1."),
         ("sign", 1.0, "sign: not allowed. Received: 1.0 (float). Allowed: 0, 1."),
         ("sign", "1", "sign: not allowed. Received: '1' (str). Allowed: 0, 1."),
-        ("maybe_sign", False, "maybe_sign: not allowed. Received: False (bool). Allowed: 0, 1, None."),
+        ("maybe_sign", False, "maybe_sign: not allowed. Received: false (bool). Allowed: 0, 1, null."),
         ("mode", "rnd", "mode: not allowed. Received: 'rnd' (str). Allowed: 'RND', 'TRN'. Did you mean 'RND'?"),
         ("either", "al", "either: not allowed. Received: 'al' (str). Allowed: 'all', a list. Did you mean 'all'?"),
         ("either", 3, "either: not allowed. Received: 3 (int). Allowed: 'all', a list."),
@@ -157,7 +157,7 @@ def test_other_exceptions_pass() -> None:
 def test_describe_shortens() -> None:
     assert describe("x" * 200) == "'" + "x" * 76 + "... (str)"
     assert describe((1, 2)) == "[1, 2]"
-    assert describe(None) == "None"
+    assert describe(None) == "null"
 
 
 def test_places_in_braces_do_not_disturb_the_message() -> None:

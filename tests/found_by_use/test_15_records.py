@@ -71,7 +71,7 @@ def test_a_layer_in_front_does(autoencoder):
         verify(autoencoder.get_layer("encoder"), X)
     assert str(error.value) == (
         "verify: stale calibration, variables of these layers or of layers before them have changed since: e2.input. "
-        "Run hgq2_core.calibrate(model, data) on training data (`hgq2 calibrate DIR`) first."
+        "Run hgq2_core.calibrate(model, data) on training data first."
     )
 
 

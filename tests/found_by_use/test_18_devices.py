@@ -37,7 +37,7 @@ print(json.dumps({
     "small": [verify(model, x[:size], batch_size=7).to_dict()["mismatches"] for size in (1, 8, 449)],
     "frozen": verify(freeze(model), iter([x[:3], x[3:]])).to_dict(),
     "doctor": doctor(model, x).to_dict(),
-    "checked": export(model, "alkaid", "out", x).checked if EXPORT else None,
+    "checked": export(model, "alkaid", f"out{devices}", x).checked if EXPORT else None,
 }))
 """
 

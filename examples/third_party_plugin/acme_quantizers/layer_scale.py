@@ -20,7 +20,7 @@ class QLayerScale(QLayer):
     Args:
         scale_initializer: Keras initializer of s.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        scale_quantizer: likewise, of weights.
+        scale_quantizer: a config, a kind, a mapping, or None for the default of weights.
         **kwargs: Keras' own words.
 
     Cost: the sum of Bx * Bs over the elements of one sample.

@@ -61,7 +61,7 @@ class AttentionLayer(QLayer):
         bias_constraint: Keras constraint of the biases, or None.
         use_gate: whether a sigmoid of a projection of the query multiplies the weighted sums.
         seed: of the dropout.
-        stable: the softmax's form.
+        stable: whether the softmax subtracts the largest score from all.
         parallelization_factor: positions that the hardware computes at once; None for all.
         query_input_quantizer, key_input_quantizer, value_input_quantizer: of the projections' inputs: a config, a kind,
             a mapping, or None for the default of activations.
@@ -70,7 +70,14 @@ class AttentionLayer(QLayer):
         query_quantizer, key_quantizer, value_quantizer: of the projections' outputs.
         score_quantizer: of what the softmax gets; None for the products as they are, exact already, or in the unstable
             form, where its values are the inputs of the table, the default of activations.
-        difference_quantizer, exp_quantizer, sum_quantizer, inverse_quantizer: the softmax's, see `QSoftmax`.
+        difference_quantizer: of the largest score minus each, in a stable softmax: a config, a kind, a mapping, or None
+            for the default of activations.
+        exp_quantizer: of the entries of the softmax's table of the exponential: a config, a kind, a mapping, or None
+            for the default of tables.
+        sum_quantizer: of the sum of the exponentials: a config, a kind, a mapping, or None
+            for the default of activations.
+        inverse_quantizer: of the entries of the softmax's table of the inverse: a config, a kind, a mapping, or None
+            for the default of tables.
         attention_quantizer: of the softmax's outputs; None for the default of activations.
         context_quantizer: of the output projection's inputs: the weighted sums, after the gate.
         output_quantizer: of the outputs; None leaves them as they are.
@@ -324,8 +331,8 @@ class AttentionLayer(QLayer):
 
         Args:
             query_shape: batch axis included; or a list of shapes, as of `call`.
-            value_shape: likewise; None for the query's.
-            key_shape: likewise; None for the value's.
+            value_shape: batch axis included; None for the query's.
+            key_shape: batch axis included; None for the value's.
 
         Raises:
             ConfigError: a size that is not static, or shapes that do not go together.

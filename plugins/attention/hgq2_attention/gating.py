@@ -21,7 +21,7 @@ class Gating(TableLayer):
 
     Args:
         input_quantizer: of x: a config, a kind, a mapping, or None for the default of activations.
-        gate_quantizer: of z, likewise.
+        gate_quantizer: of z: a config, a kind, a mapping, or None for the default of activations.
         table_quantizer: of the entries of the sigmoid's table; None for the default of tables, unsigned.
 
     Cost (NUMERICS 7): sum Bx Bt, and the table.

@@ -27,13 +27,16 @@ class QLinformerAttention(QMultiHeadAttention):
     Keys are values of other positions, so masks on them have no meaning, and are refused.
 
     Args:
-        num_heads: as in `QMultiHeadAttention`.
-        key_dim: likewise.
+        num_heads: number of heads.
+        key_dim: size of a head's queries and keys.
         projected_length: positions of keys and values after the projection; several for several attention axes.
         share_sequence_projection: whether keys and values have one projection; with `fuse` they do.
-        sequence_input_quantizer: of the projection's input: a config, a kind, a mapping, or None for the default.
-        sequence_kernel_quantizer: of its kernel.
-        key_sequence_input_quantizer, key_sequence_kernel_quantizer: of the keys' own, where there are two.
+        sequence_input_quantizer: of the input of the projection along the sequence: a config, a kind, a mapping, or
+            None for the default of activations.
+        sequence_kernel_quantizer: of the kernel of the projection along the sequence: a config, a kind, a mapping, or
+            None for the default of weights.
+        key_sequence_input_quantizer: of the input of the keys' own projection, where there are two.
+        key_sequence_kernel_quantizer: of the kernel of the keys' own projection, where there are two.
         **kwargs: as in `QMultiHeadAttention`.
 
     Cost: as there; the projections along the sequence count for themselves.

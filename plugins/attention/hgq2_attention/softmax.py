@@ -43,10 +43,13 @@ class QSoftmax(TableLayer):
         heterogeneous: whether each element has tables of its own, with the bits that the granularities give it.
         parallelization_factor: rows that the hardware computes at once; None for all.
         input_quantizer: of x: a config, a kind, a mapping, or None for the default of activations.
-        difference_quantizer: likewise, of max x - x; only in the stable form.
-        exp_quantizer: likewise, of the entries of the exponential's table; None for the default of tables, unsigned.
-        sum_quantizer: of the sum; None for the default of activations.
-        inverse_quantizer: of the entries of the inverse's table, as `exp_quantizer`; it must saturate.
+        difference_quantizer: of max x - x, only in the stable form: a config, a kind, a mapping, or None for the
+            default of activations.
+        exp_quantizer: of the entries of the exponential's table: a config, a kind, a mapping, or None for the default
+            of tables, unsigned.
+        sum_quantizer: of the sum of the exponentials: a config, a kind, a mapping, or None for the default of activations.
+        inverse_quantizer: of the entries of the inverse's table: a config, a kind, a mapping, or None for the default of
+            tables, unsigned; it must saturate.
         output_quantizer: of y; None leaves the products as they are.
 
     Cost (NUMERICS 7): [stable: sum Bd] + (sum Be - sum over rows of min Be) + sum Be Br, and both tables.

@@ -41,7 +41,8 @@ class ActivationLayer(QLayer):
 
     Args:
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        output_quantizer: likewise; None leaves the outputs as they are, for the next layer to quantize.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
     """
 
     def __init__(

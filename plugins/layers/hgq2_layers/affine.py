@@ -218,9 +218,10 @@ class AffineLayer(BiasedLayer):
         kernel_regularizer: Keras regularizer of K, or None.
         kernel_constraint: Keras constraint of K, or None.
         kernel_quantizer: a config, a kind, a mapping, or None for the default of weights.
-        bias_quantizer: likewise, of biases.
-        input_quantizer: likewise, of activations.
-        output_quantizer: likewise; None leaves the outputs as they are, for the next layer to quantize.
+        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
         **kwargs: activation, and the initializer, regularizer and constraint of b, as in `BiasedLayer`.
     """
 

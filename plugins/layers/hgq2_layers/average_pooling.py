@@ -118,7 +118,7 @@ class AveragePooling(AveragingLayer, WindowedPooling):
 
     Args:
         pool_size: of the windows along each spatial axis, or one number for all.
-        strides: between windows, likewise; None for the pool size.
+        strides: between windows along each spatial axis, or one number for all; None for the pool size.
         padding: `valid` or `same`; what is padded is in no window.
         data_format: `channels_last` or `channels_first`; None for Keras' own.
         **kwargs: `input_quantizer` and `output_quantizer` as in `PoolingLayer`, `reciprocal_quantizer` as in

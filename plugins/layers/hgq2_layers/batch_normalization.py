@@ -23,9 +23,10 @@ class QBatchNormalization(NormalizationLayer):
     Args:
         axis: the axis that has statistics of its own.
         scale_quantizer: a config, a kind, a mapping, or None for the default of weights.
-        offset_quantizer: likewise, of biases.
-        input_quantizer: likewise, of activations.
-        output_quantizer: likewise; None leaves the outputs as they are, for the next layer to quantize.
+        offset_quantizer: a config, a kind, a mapping, or None for the default of biases.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
         **kwargs: of the normalization, as in `NormalizationLayer`; Keras' own words.
 
     Cost (NUMERICS 7): sum Bx * Bscale + sum Boffset.

@@ -72,9 +72,9 @@ class ConvLUTLayer(LUTLayer):
     Args:
         filters: outputs of each window.
         kernel_size: of the window; a number for all axes, or a list.
-        strides: from window to window, likewise.
+        strides: from window to window; a number for all axes, or a list.
         padding: `valid` or `same`.
-        dilation_rate: from element to element of a window, likewise.
+        dilation_rate: from element to element of a window; a number for all axes, or a list.
         activation: act, `linear` (None) or `relu`.
         **kwargs: networks and quantizers as in `LUTLayer`.
     """

@@ -33,10 +33,10 @@ class ConvolvingLayer(BiasedLayer):
 
     Args:
         kernel_size: taps along each spatial axis, or one number for all.
-        strides: between windows, likewise.
+        strides: between windows along each spatial axis, or one number for all.
         padding: `valid`, `same`, and in one dimension `causal`.
         data_format: `channels_last` or `channels_first`; None for Keras' own.
-        dilation_rate: between taps, likewise.
+        dilation_rate: between taps along each spatial axis, or one number for all.
         use_bias: whether there is a bias.
         parallelization_factor: how many output positions the hardware computes at once, for the cost; None for all.
         **kwargs: as in `BiasedLayer`.
@@ -171,10 +171,10 @@ class Convolution(ConvolvingLayer, AffineLayer):
     Args:
         filters: the output's channels.
         kernel_size: taps along each spatial axis, or one number for all.
-        strides: between windows, likewise.
+        strides: between windows along each spatial axis, or one number for all.
         padding: `valid`, `same`, and in one dimension `causal`.
         data_format: `channels_last` or `channels_first`; None for Keras' own.
-        dilation_rate: between taps, likewise; where it is not 1, strides are.
+        dilation_rate: between taps along each spatial axis, or one number for all; where it is not 1, strides are.
         groups: into how many parts channels and filters are split.
         activation: `linear` (None) or `relu`.
         use_bias: whether there is a bias b.

@@ -29,11 +29,12 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
     Args:
         filters: the output's channels.
         kernel_size: taps along each spatial axis, or one number for all.
-        strides: between the windows of neighbouring inputs, likewise.
+        strides: between the windows of neighbouring inputs along each spatial axis, or one number for all.
         padding: `valid` or `same`.
-        output_padding: outputs more than there need be, below the strides, likewise; None for Keras' own choice.
+        output_padding: outputs more than there need be, below the strides, along each spatial axis, or one number for
+            all; None for Keras' own choice.
         data_format: `channels_last` or `channels_first`; None for Keras' own.
-        dilation_rate: between taps, likewise; where it is not 1, strides are.
+        dilation_rate: between taps along each spatial axis, or one number for all; where it is not 1, strides are.
         activation: `linear` (None) or `relu`.
         use_bias: whether there is a bias b.
         **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`, and

@@ -101,17 +101,18 @@ class DepthwiseConvolution(DepthwiseLayer):
 
     Args:
         kernel_size: taps along each spatial axis, or one number for all.
-        strides: between windows, likewise.
+        strides: between windows along each spatial axis, or one number for all.
         padding: `valid` or `same`.
         depth_multiplier: outputs for each input channel.
         data_format: `channels_last` or `channels_first`; None for Keras' own.
-        dilation_rate: between taps, likewise.
+        dilation_rate: between taps along each spatial axis, or one number for all.
         activation: `linear` (None) or `relu`.
         use_bias: whether there is a bias b.
         depthwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
-        bias_quantizer: likewise, of biases.
-        input_quantizer: likewise, of activations.
-        output_quantizer: likewise; None leaves the outputs as they are, for the next layer to quantize.
+        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
         **kwargs: initializers, regularizers and constraints of kernel and bias in Keras' own words, and
             `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
             all.
@@ -194,10 +195,10 @@ class SeparableConvolution(DepthwiseLayer):
     Args:
         filters: the output's channels.
         kernel_size: taps along each spatial axis, or one number for all.
-        strides: between windows, likewise.
+        strides: between windows along each spatial axis, or one number for all.
         padding: `valid` or `same`.
         data_format: `channels_last` or `channels_first`; None for Keras' own.
-        dilation_rate: between taps, likewise.
+        dilation_rate: between taps along each spatial axis, or one number for all.
         depth_multiplier: outputs of the first product for each input channel.
         activation: `linear` (None) or `relu`.
         use_bias: whether there is a bias b.
@@ -205,11 +206,13 @@ class SeparableConvolution(DepthwiseLayer):
         pointwise_regularizer: Keras regularizer of P, or None.
         pointwise_constraint: Keras constraint of P, or None.
         depthwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
-        pointwise_quantizer: likewise.
-        bias_quantizer: likewise, of biases.
-        input_quantizer: likewise, of activations.
-        intermediate_quantizer: likewise, of what is between the products, channels last.
-        output_quantizer: likewise; None leaves the outputs as they are, for the next layer to quantize.
+        pointwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
+        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        intermediate_quantizer: of what is between the products, channels last: a config, a kind, a mapping, or None
+            for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
         **kwargs: initializers, regularizers and constraints of D and b in Keras' own words, and
             `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
             all.

@@ -29,12 +29,15 @@ class GatedLayer(RecurrentLayer):
 
     Args:
         units: size of the state.
-        activation: of the candidate; see `RecurrentLayer`.
-        recurrent_activation: of the gates, likewise.
+        activation: of the candidate, one of Keras' activations by name, or a function of one number
+            that is registered with Keras; a table, but for `linear` and `relu`.
+        recurrent_activation: of the gates, one of Keras' activations by name, or a function of one
+            number that is registered with Keras; a table, but for `linear` and `relu`.
         use_bias: whether there is a bias.
         recurrent_activation_quantizer: of what goes into the gates: a config, a kind, a mapping, or None for the
             default of activations, with SAT_SYM.
-        recurrent_activation_table_quantizer: likewise, of the entries of their table.
+        recurrent_activation_table_quantizer: of the entries of the gates' table: a config, a kind, a mapping, or None
+            for the default of tables.
         **kwargs: as in `RecurrentLayer`.
     """
 

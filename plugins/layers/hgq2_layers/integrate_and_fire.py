@@ -102,7 +102,8 @@ class QIntegrateAndFire(QLayer):
         return_state: whether the last membrane potential v is given too, such as to read out from it.
         go_backwards: whether the steps go from the end to the beginning.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        membrane_quantizer: likewise, of u, the same in all steps; it saturates (SAT_SYM) unless told otherwise.
+        membrane_quantizer: of u, the same in all steps: a config, a kind, a mapping, or None for the default of
+            activations, with SAT_SYM.
         parallelization_factor: how many steps run in parallel, for the cost; None for all.
         **kwargs: Keras' own words.
 
@@ -219,9 +220,10 @@ class QLeakyIntegrateAndFire(QIntegrateAndFire):
     Args:
         beta: what is left of the membrane potential from step to step, from 0 to 1: a number of few bits; a power of 2,
             such as 0.5, costs nothing.
-        threshold: see `QIntegrateAndFire`.
-        reset_mechanism: likewise.
-        **kwargs: likewise.
+        threshold: a number of few bits, which a circuit compares with.
+        reset_mechanism: `subtract`: v_t = u_t - threshold s_t; `zero`: v_t = u_t (1 - s_t). No gradient goes through
+            the spikes that reset.
+        **kwargs: of `QIntegrateAndFire`.
 
     Example:
         >>> layer = QLeakyIntegrateAndFire(beta=0.875, surrogate="arctan")

@@ -25,13 +25,16 @@ class QLSTM(GatedLayer):
 
     Args:
         units: size of the state.
-        activation: of the candidate g and of the carry c; see `RecurrentLayer`.
-        recurrent_activation: of the gates, likewise.
+        activation: of the candidate g and of the carry c, one of Keras' activations by name, or a function of one
+            number that is registered with Keras; a table, but for `linear` and `relu`.
+        recurrent_activation: of the gates, one of Keras' activations by name, or a function of one
+            number that is registered with Keras; a table, but for `linear` and `relu`.
         use_bias: whether there is a bias.
         unit_forget_bias: whether the bias of the gate f starts at 1.
         carry_quantizer: of the carry: a config, a kind, a mapping, or None for the default of activations, with
             SAT_SYM.
-        carry_table_quantizer: likewise, of the entries of the carry's table.
+        carry_table_quantizer: of the entries of the carry's table: a config, a kind, a mapping, or None for the
+            default of tables.
         **kwargs: as in `GatedLayer` and `RecurrentLayer`.
 
     Cost (NUMERICS 7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, the products with the

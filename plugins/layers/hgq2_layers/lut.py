@@ -65,7 +65,8 @@ class LUTLayer(TableLayer):
         activation: act, `linear` (None) or `relu`.
         hidden_layers: of each f_io; 0 makes it a straight line.
         hidden_units: in each hidden layer.
-        hidden_activation: of the hidden units, as in `QUnaryFunction`.
+        hidden_activation: of the hidden units, one of Keras' activations by name, or a function of one number that is
+            registered with Keras.
         kernel_initializer: Keras initializer of the products' factors.
         bias_initializer: Keras initializer of the biases.
         kernel_regularizer: Keras regularizer of the factors, or None.
@@ -74,9 +75,10 @@ class LUTLayer(TableLayer):
         bias_constraint: Keras constraint of the biases, or None.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations. It sees the inputs once
             for each output, (..., inputs, outputs): every pair may have its own bits, `channel` gives them per input.
-        table_quantizer: likewise, of the tables' entries; None for the default of tables. `element` gives every pair
-            its own bits, `channel` each output.
-        output_quantizer: likewise; None leaves the outputs as they are, for the next layer to quantize.
+        table_quantizer: of the tables' entries: a config, a kind, a mapping, or None for the default of tables.
+            `element` gives every pair its own bits, `channel` each output.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
 
     Cost (NUMERICS 7): over all pairs, the sum of s Bt / 2 + Bt, with s = 2^(Bx - 5) from Bx = 5 on, and Bx / 5 below.
     """

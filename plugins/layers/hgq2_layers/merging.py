@@ -39,7 +39,8 @@ class MergeLayer(QLayer):
 
     Args:
         input_quantizer: of each input: a config, a kind, a mapping, or None for the default of activations.
-        output_quantizer: likewise; None leaves the outputs as they are, for the next layer to quantize.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
     """
 
     most_inputs: int | None = None

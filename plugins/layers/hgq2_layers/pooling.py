@@ -39,7 +39,8 @@ class PoolingLayer(QLayer):
     Args:
         data_format: `channels_last` or `channels_first`; None for Keras' own.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        output_quantizer: likewise; None leaves the outputs as they are, for the next layer to quantize.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
     """
 
     rank: int
@@ -140,7 +141,7 @@ class WindowedPooling(PoolingLayer):
 
     Args:
         pool_size: of the windows along each spatial axis, or one number for all.
-        strides: between windows, likewise; None for the pool size.
+        strides: between windows along each spatial axis, or one number for all; None for the pool size.
         padding: `valid` or `same`; what is padded is in no window.
         parallelization_factor: how many output positions the hardware computes at once, for the cost; None for all.
         **kwargs: as in `PoolingLayer`.
@@ -249,7 +250,7 @@ class MaxPooling(WindowedPooling):
 
     Args:
         pool_size: of the windows along each spatial axis, or one number for all.
-        strides: between windows, likewise; None for the pool size.
+        strides: between windows along each spatial axis, or one number for all; None for the pool size.
         padding: `valid` or `same`; what is padded is in no window.
         data_format: `channels_last` or `channels_first`; None for Keras' own.
         **kwargs: `input_quantizer` and `output_quantizer` as in `PoolingLayer`, and `parallelization_factor`: how many

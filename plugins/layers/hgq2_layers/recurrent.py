@@ -101,13 +101,17 @@ class RecurrentLayer(TableLayer):
         unroll: whether the steps are written out on jax too, where they are one loop unless a quantizer inside has
             state that every step changes: a range that follows, or a seed. Elsewhere they always are.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        kernel_quantizer: likewise, of weights.
-        recurrent_quantizer: likewise, of the recurrent kernel.
-        bias_quantizer: likewise, of biases.
-        state_quantizer: likewise, of the state, which is the output of a step too.
-        activation_quantizer: likewise, of what goes into the activation.
-        activation_table_quantizer: likewise, of the entries of its table.
-        output_quantizer: likewise; None leaves the outputs as they are, for the next layer to quantize.
+        kernel_quantizer: a config, a kind, a mapping, or None for the default of weights.
+        recurrent_quantizer: of the recurrent kernel: a config, a kind, a mapping, or None for the default of weights.
+        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
+        state_quantizer: of the state, which is the output of a step too: a config, a kind, a mapping, or None for the
+            default of activations, with SAT_SYM.
+        activation_quantizer: of what goes into the activation: a config, a kind, a mapping, or None for the default of
+            activations, with SAT_SYM.
+        activation_table_quantizer: of the entries of the activation's table: a config, a kind, a mapping, or None for
+            the default of tables.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
         parallelization_factor: how many steps run in parallel, for the cost; None for all.
 
     Masks and initial states are refused: a circuit runs all its steps, from zero.

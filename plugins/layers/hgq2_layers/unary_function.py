@@ -36,7 +36,8 @@ class QUnaryFunction(TableLayer):
     Args:
         activation: f, one of Keras' activations by name, or a function of one number that is registered with Keras.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        table_quantizer: oq, likewise; None for the default of tables, without sign where f is never negative.
+        table_quantizer: oq: a config, a kind, a mapping, or None for the default of tables, without sign where f is
+            never negative.
 
     Cost (NUMERICS 7): 1e-4 times the sum of 2^Bx Bt.
 
@@ -100,7 +101,7 @@ class QAffineUnaryFunction(QUnaryFunction):
     """y = oq(f(scale iq(x) + offset)): scale and offset are trained, and are part of the table.
 
     Args:
-        activation: f, as in `QUnaryFunction`.
+        activation: f, one of Keras' activations by name, or a function of one number that is registered with Keras.
         per_channel: whether each channel, an element of the last axis, has a scale, an offset and a table of its own.
         scale_initializer: Keras initializer of the scale.
         offset_initializer: Keras initializer of the offset.

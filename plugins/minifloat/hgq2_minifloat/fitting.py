@@ -20,7 +20,7 @@ def fitted(
         sizes: the magnitudes.
         axes: along which they share their bits.
         m: mantissa bits, of the shape of the bits.
-        e: present exponent bits, likewise.
+        e: present exponent bits, of the shape of the bits.
         fit: what must fit.
         e_bounds: bounds of e.
 

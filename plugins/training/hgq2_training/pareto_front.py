@@ -44,7 +44,7 @@ class ParetoFront(keras.callbacks.Callback):
         every: epochs from one measurement to the next.
         start_epoch: the first epoch that is measured.
         keep: most models that are kept.
-        directions: `min` or `max` for metrics whose name does not tell; see `Front`.
+        directions: `min` or `max` for metrics whose name does not tell which is better.
         calibration_data: training inputs, as arrays; not part of the configuration.
         validation_data: arrays `(x, y)` or `(x, y, sample_weight)`; not part of the configuration.
 
