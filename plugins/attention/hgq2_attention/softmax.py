@@ -47,9 +47,10 @@ class QSoftmax(TableLayer):
             default of activations.
         exp_quantizer: of the entries of the exponential's table: a config, a kind, a mapping, or None for the default
             of tables, unsigned.
-        sum_quantizer: of the sum of the exponentials: a config, a kind, a mapping, or None for the default of activations.
-        inverse_quantizer: of the entries of the inverse's table: a config, a kind, a mapping, or None for the default of
-            tables, unsigned; it must saturate.
+        sum_quantizer: of the sum of the exponentials: a config, a kind, a mapping, or None for the default of
+            activations.
+        inverse_quantizer: of the entries of the inverse's table: a config, a kind, a mapping, or None for the default
+            of tables, unsigned; it must saturate.
         output_quantizer: of y; None leaves the products as they are.
 
     Cost (NUMERICS 7): [stable: sum Bd] + (sum Be - sum over rows of min Be) + sum Be Br, and both tables.
