@@ -10,7 +10,7 @@ export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-backends lint bench clean
+.PHONY: help install demo test fuzz test-slow test-backends lint bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -28,6 +28,16 @@ demo: $(STAMP) ## Train the digits model, calibrate it, verify it, report
 
 test: $(STAMP) ## Run the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+# `--hypothesis-seed` repeats a round. ROUNDS=20 runs longer.
+ROUNDS ?= 5
+
+fuzz: $(STAMP) ## Run the property tests at length, each round with a fresh seed, which is printed
+	for round in $$(seq $(ROUNDS)); do \
+	    seed=$$($(BIN)/python -c 'import secrets; print(secrets.randbits(32))'); \
+	    echo "round $$round of $(ROUNDS): --hypothesis-profile=fuzz --hypothesis-seed=$$seed"; \
+	    $(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$$seed || exit 1; \
+	done
 
 test-slow: $(STAMP) ## Run the slow tests
 	$(BIN)/python -m pytest -n 2 -m slow
@@ -55,7 +65,7 @@ lint: $(STAMP) ## Check style, types and the dependency rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-step bench-quantizer bench-attention ## Time all benchmarks on torch (BENCH="--hgq2-python PATH": also hgq2 0.2.0)
+bench: bench-startup bench-step bench-quantizer bench-attention ## Time all benchmarks on torch (BENCH="--hgq2-python PATH": also hgq2 0.2.0)
 
 # One of them; quantizer and attention also take BENCH="--backend jax".
 bench-%: $(STAMP)

@@ -15,8 +15,10 @@ from hypothesis import settings
 
 import hgq2_core  # noqa: F401
 
-settings.register_profile("hgq2", deadline=None)  # machines are noisy: a slow example is no defect
-settings.load_profile("hgq2")
+# Machines are noisy: a slow example is no defect. Examples are the same in every run, but for those of `make fuzz`.
+settings.register_profile("fuzz", deadline=None, print_blob=True)
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture

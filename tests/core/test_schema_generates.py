@@ -10,8 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hgq2_core import ConfigError, ModelConfig, json_schema
+from hgq2_core.config import strict
 
 SCHEMA = json_schema()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def every_error_is_listed():
+    """So that none goes unseen behind "... and 1 more."."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strict, "MAX_REPORTED", 1 << 20)
+        yield
+
+
 GRAPH = ("inputs", "outputs", "name", "layer", "model")
 """What names other parts of the graph; left out of lines, so that they make a chain."""
 
@@ -139,6 +150,7 @@ def test_what_the_schema_admits_is_accepted_or_refused_for_what_it_cannot_say(pa
 
 
 @PARTS
+@pytest.mark.hypothesis
 def test_much_of_what_the_schema_admits_is_accepted(part: str) -> None:
     found: list[bool] = []
 
