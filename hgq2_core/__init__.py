@@ -25,6 +25,7 @@ from hgq2_core.errors import (
     WriteError,
     nearest,
 )
+from hgq2_core.official import install_hint
 
 if TYPE_CHECKING:
     from hgq2_core.adapters import KerasAdapter
@@ -151,7 +152,7 @@ def check_backend() -> None:
     if name not in BACKENDS:
         problem, remedy = "there is no such backend here.", nearest(name, BACKENDS)
     else:
-        problem, remedy = "it is not installed.", f" Install it: pip install 'hgq2-core[{name}]'"
+        problem, remedy = "it is not installed.", f" Install it: {install_hint(f'hgq2-core[{name}]')}"
     raise PluginError(f"KERAS_BACKEND: {problem} Received: {name!r}. Allowed: {', '.join(BACKENDS)}.{remedy}")
 
 
@@ -194,7 +195,7 @@ def __getattr__(name: str) -> Any:
         if not os.environ.get("KERAS_BACKEND"):
             raise PluginError(
                 f"hgq2_core.{name} needs a Keras backend, and none of {', '.join(BACKENDS)} is installed: "
-                "pip install 'hgq2-core[torch]'"
+                f"{install_hint('hgq2-core[torch]')}"
             )
         check_backend()
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

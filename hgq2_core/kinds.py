@@ -12,7 +12,7 @@ from typing import Any
 
 from hgq2_core.errors import KindError, PluginError, listing, nearest
 from hgq2_core.loader import GROUPS, KERAS, SORTS, Plugin, load_plugins
-from hgq2_core.official import DISTRIBUTIONS, KINDS, is_official
+from hgq2_core.official import DISTRIBUTIONS, KINDS, install_hint, is_official
 
 # Keras' own kinds are no plugin's: an adapter under such a name only gives its layer exact arithmetic.
 KERAS_KINDS: Mapping[str, str] = MappingProxyType(
@@ -230,7 +230,7 @@ class Registry:
     def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
         """Say what to install, or which kind comes closest and what could be missing because it is not loaded."""
         if owner in DISTRIBUTIONS and all(plugin.name != owner for plugin in self.plugins):
-            return f" It comes with {DISTRIBUTIONS[owner]}: pip install {DISTRIBUTIONS[owner]}"
+            return f" It comes with {DISTRIBUTIONS[owner]}: {install_hint(DISTRIBUTIONS[owner])}"
         kinds = list(kinds)
         alike = nearest(name, [*kinds, *map(_short, kinds)])
         unloaded = [f"{plugin.name} ({plugin.state})" for plugin in self.plugins if plugin.state != "loaded"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+CORE = "hgq2-core"
+
 DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
     {
         "fixed_point": "hgq2-fixed-point",
@@ -16,6 +18,22 @@ DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 """By the name of the plugin."""
+
+
+def install_hint(*distributions: str) -> str:
+    """Return how to install distributions of this repository, from an index or from a clone.
+
+    Args:
+        *distributions: names, each with its extras if any, such as `hgq2-core[torch]`.
+    """
+    folders = {CORE: ".", **{distribution: f"./plugins/{name}" for name, distribution in DISTRIBUTIONS.items()}}
+    named = " ".join(f"'{each}'" if "[" in each else each for each in distributions)
+    local = []
+    for each in distributions:
+        name, bracket, extras = each.partition("[")
+        local.append(f"'{folders[name]}[{extras}'" if bracket else folders[name])
+    return f"pip install {named} (not on PyPI yet: pip install {' '.join(local)} in a clone)"
+
 
 KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

@@ -24,6 +24,7 @@ from hgq2_core.commands.exit_codes import DEFECT, INTERRUPTED, MISMATCH, UNHEALT
 from hgq2_core.commands.options import AsJson, ConfigFile, RunDirectory, Settings
 from hgq2_core.commands.printing import narrow, print_json
 from hgq2_core.errors import ConfigError, HGQ2Error
+from hgq2_core.official import install_hint
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """What a misspelt option raises, which typer itself shows."""
@@ -136,7 +137,8 @@ def _print_plugins(found: Sequence[Any]) -> None:
         if plugin.error is not None:
             out.print(str(plugin.unusable()), style="red", markup=False)
     if not found:
-        out.print("No plugins are installed. The official ones: pip install hgq2-fixed-point hgq2-layers hgq2-training")
+        hint = install_hint("hgq2-fixed-point", "hgq2-layers", "hgq2-training")
+        out.print(f"No plugins are installed. The official ones: {hint}", markup=False)
 
 
 @app.command("list")

@@ -121,8 +121,11 @@ DATA = {
     "header.npz": "'x' cannot be read: ",
 }
 
+MANY = 1_000_000
+"""Calls of Python functions, about a second's: no hostile file costs that many."""
+
 READ = """
-    import json, numpy, resource, sys, time
+    import json, numpy, resource, sys
     from pathlib import Path
     from hgq2_core import HGQ2Error, load_config, load_model
     from hgq2_training import Npz
@@ -137,15 +140,23 @@ READ = """
             return load_model(path, compile=True)
         return Npz(path=str(path)).load() if path.suffix == ".npz" else load_config(path)
 
+    calls = 0
+
+    def count(frame, event, argument):
+        global calls
+        calls += event == "call"
+
     said = {}
     for path in sorted((folder / "hostile").iterdir()):
-        start = time.process_time()
+        calls = 0
+        sys.setprofile(count)
         try:
             said[path.name] = ["", f"gave {read(path)}"]
         except BaseException as error:
             ours = isinstance(error, HGQ2Error)
             said[path.name] = [type(error).__name__, str(error) if ours else f"not ours: {error!r}"]
-        said[path.name].append(time.process_time() - start)
+        sys.setprofile(None)
+        said[path.name].append(calls)
     print(json.dumps(said))
 """
 
@@ -198,28 +209,28 @@ def test_each_file_has_its_message():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_hostile_model(said, folder, name):
-    error, message, seconds = said[f"{name}.keras"]
+    error, message, calls = said[f"{name}.keras"]
     assert message.removeprefix(f"{folder}/hostile/{name}.keras: ").startswith(MODELS[name])
     assert error == "ModelFileError"
-    assert seconds < 2
+    assert calls < MANY
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_hostile_config(said, folder, name):
-    error, message, seconds = said[name]
+    error, message, calls = said[name]
     assert message.removeprefix(f"{folder}/hostile/{name}:").removeprefix(" ").startswith(CONFIGS[name])
     assert error in ("ConfigError", "KindError")
-    assert seconds < 2
+    assert calls < MANY
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DATA)
 def test_a_hostile_data_set(said, folder, name):
-    error, message, seconds = said[name]
+    error, message, calls = said[name]
     assert message.removeprefix(f"{folder}/hostile/{name}: ").startswith(DATA[name])
     assert error == "DataError"
-    assert seconds < 2
+    assert calls < MANY
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hgq2_core import kinds
 from hgq2_core.errors import KindError, PluginError
 from hgq2_core.kinds import Registry, plugins
 from hgq2_core.loader import load_plugins
-from hgq2_core.official import KINDS
+from hgq2_core.official import KINDS, install_hint
 
 HOOKS = """
 from hgq2_core.hookspecs import hookimpl
@@ -180,7 +180,8 @@ def test_a_kind_that_is_not_found_gets_the_remedy(site: Path, install: Install) 
         Registry(()).find("minifloat")
     assert str(unknown.value) == (
         "unknown kind. Received: 'minifloat'. Allowed: what `hgq2 list` shows. "
-        "It comes with hgq2-minifloat: pip install hgq2-minifloat"
+        "It comes with hgq2-minifloat: pip install hgq2-minifloat "
+        "(not on PyPI yet: pip install ./plugins/minifloat in a clone)"
     )
     install("acme", quantizers={"kbi": "little_acme.parts:KBI"})
     with pytest.raises(PluginError, match=r"^kind 'acme.kbi': plugin 'acme' \(acme-dist 1.0\) is blocked."):
@@ -229,7 +230,7 @@ def test_our_own_distributions_are_known(sort: str, name: str, distribution: str
         Registry(()).resolve(sort, name)
     assert str(caught.value) == (
         f"unknown {sort[:-1]} kind. Received: {name!r}. Allowed: none{KERAS_KINDS.get(sort, '')}. "
-        f"It comes with {distribution}: pip install {distribution}"
+        f"It comes with {distribution}: {install_hint(distribution)}"
     )
 
 

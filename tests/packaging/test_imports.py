@@ -90,7 +90,11 @@ def test_the_first_installed_backend_is_the_default(fresh_python):
 @pytest.mark.parametrize(
     ("backend", "message"),
     [
-        ("jax", "it is not installed. Received: 'jax'. {allowed} Install it: pip install 'hgq2-core[jax]'"),
+        (
+            "jax",
+            "it is not installed. Received: 'jax'. {allowed} Install it: pip install 'hgq2-core[jax]' "
+            "(not on PyPI yet: pip install '.[jax]' in a clone)",
+        ),
         ("theano", "there is no such backend here. Received: 'theano'. {allowed}"),
         ("tensorflw", "there is no such backend here. Received: 'tensorflw'. {allowed} Did you mean 'tensorflow'?"),
     ],
@@ -129,7 +133,7 @@ def test_without_a_backend_the_remedy_is_named(fresh_python):
     assert listed
     assert message == (
         "hgq2_core.QLayer needs a Keras backend, and none of torch, jax, tensorflow is installed: "
-        "pip install 'hgq2-core[torch]'"
+        "pip install 'hgq2-core[torch]' (not on PyPI yet: pip install '.[torch]' in a clone)"
     )
 
 

@@ -1,9 +1,14 @@
 """What a user installs: the wheels, without the repository around them."""
 
+import email
 import json
 import os
+import re
+import site
 import subprocess
 import sys
+import tarfile
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -65,6 +70,69 @@ def test_the_wheels_hold_what_they_need(wheels):
     assert not [name for name in core + training if name.startswith("tests/")]
 
 
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.name)
+def test_each_wheel_holds_licence_types_and_metadata(wheels, project):
+    name = tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"].replace("-", "_")
+    with ZipFile(wheels[name]) as wheel:
+        names = wheel.namelist()
+        (licence,) = (each for each in names if each.endswith(".dist-info/licenses/LICENSE"))
+        assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
+        assert f"{name}/py.typed" in names
+        check_metadata(wheel.read(licence.replace("licenses/LICENSE", "METADATA")).decode())
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.name)
+def test_each_sdist_holds_licence_types_and_metadata(project, tmp_path):
+    build = "import sys; from flit_core import buildapi; print(buildapi.build_sdist(sys.argv[1]))"
+    command = [sys.executable, "-c", build, str(tmp_path)]
+    file = subprocess.run(command, cwd=project, check=True, capture_output=True, text=True).stdout.strip()
+    with tarfile.open(tmp_path / file) as sdist:
+        files = {name.partition("/")[2]: name for name in sdist.getnames()}
+        read = {name: sdist.extractfile(files[name]).read() for name in ("LICENSE", "PKG-INFO")}
+    assert read["LICENSE"] == (ROOT / "LICENSE").read_bytes()
+    package = file.rsplit("-", 1)[0]
+    assert f"{package}/py.typed" in files
+    check_metadata(read["PKG-INFO"].decode())
+
+
+def check_metadata(text):
+    metadata = email.message_from_string(text)
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["License-File"] == "LICENSE"
+    assert metadata["Author"] == "The hgq2-core developers"
+    assert {"Typing :: Typed", "Programming Language :: Python :: 3"} <= set(metadata.get_all("Classifier"))
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    targets = re.findall(r"\]\(([^)]*)\)", metadata.get_payload())
+    assert [target for target in targets if not target.startswith("https://")] == []
+
+
+def test_the_extra_all_installs_every_plugin(wheels, tmp_path):
+    """In an environment that has the dependencies, but nothing of this repository."""
+    others = tmp_path / "others"
+    others.mkdir()
+    for path in map(Path, site.getsitepackages()):
+        for entry in path.iterdir():
+            if not re.match("hgq2|__editable__|_?hgq2.*pth", entry.name) and not (others / entry.name).exists():
+                (others / entry.name).symlink_to(entry)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    (library,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (library / "others.pth").write_text(str(others))
+    python = tmp_path / "venv" / "bin" / "python"
+    environment = {**os.environ, "PYTHONPATH": "", "KERAS_BACKEND": keras.backend.backend()}
+
+    def answer(*arguments):
+        command = [str(python), *arguments]
+        process = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    folder = str(next(iter(wheels.values())).parent)
+    answer("-m", "pip", "install", "--quiet", "--no-index", "--no-cache-dir", "-f", folder, "hgq2-core[all]")
+    code = "import json, hgq2_core; print(json.dumps([[p.name, p.state, p.location] for p in hgq2_core.plugins()]))"
+    names = ("alkaid", "attention", "fixed_point", "layers", "minifloat", "training")
+    assert json.loads(answer("-c", code)) == [[name, "loaded", str(library)] for name in names]
+
+
 def test_installed_wheels_are_found(wheels, tmp_path):
     install(wheels.values(), tmp_path)
     code = "import json, hgq2_core; print(json.dumps([[p.name, p.state, p.location] for p in hgq2_core.plugins()]))"
@@ -93,4 +161,4 @@ except hgq2_core.HGQ2Error as error:
 """
     result = run(target, code)
     assert "layers.dense" in result.stdout, result.stderr
-    assert "pip install hgq2-layers" in result.stdout
+    assert "pip install hgq2-layers (not on PyPI yet: pip install ./plugins/layers in a clone)" in result.stdout
