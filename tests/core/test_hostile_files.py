@@ -194,7 +194,7 @@ def said(folder):
     for name, write_data in hostile.DATA.items():
         write_data(folder / "hostile" / name)
     command = [sys.executable, "-c", dedent(READ), str(folder)]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder / "hostile")
+    process = subprocess.run(command, capture_output=True, text=True, cwd=folder / "hostile")
     assert process.returncode == 0, process.stderr
     found = json.loads(process.stdout.splitlines()[-1])
     assert {path.name for path in folder.iterdir()} == {"hostile", "innocent.keras"}  # above all no canary

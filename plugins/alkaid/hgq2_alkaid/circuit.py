@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from alkaid.trace import FVariable, HWConfig, trace
+from alkaid.trace.passes import optimize
 from alkaid.types import CombLogic
 
 from hgq2_alkaid.arrays import HardwareArrays, Operand
@@ -67,7 +68,9 @@ class Circuit:
         return np.asarray(self.logic.predict(np.ascontiguousarray(values)))
 
 
-def build(model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, int] | None = None) -> Circuit:
+def build(
+    model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, int] | None = None, *, estimate: bool = True
+) -> Circuit:
     """Trace a model into a circuit; nothing is written.
 
     Args:
@@ -75,6 +78,7 @@ def build(model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, in
         hwconf: alkaid's adder size, carry size and latency cutoff.
         input_format: (k, i, f) of all inputs, quantized further inside the circuit; None leaves the first quantizers
             to the host and takes their formats.
+        estimate: whether the circuit has cost and latency; for large tables that takes most of the time.
 
     Raises:
         ExactnessError: a layer states no exact arithmetic, or has no circuit, or takes an implicit mask.
@@ -95,7 +99,8 @@ def build(model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, in
     results = run(model, starts, apply)
     with _named(model.name):
         outputs = [arrays.variables(result) for result in results]
-    logic = trace([e.entry(hwconf) for each in elements for e in each.ravel()], [v for o in outputs for v in o.ravel()])
+    entries = [e.entry(hwconf) for each in elements for e in each.ravel()]
+    logic = optimize(trace(entries, [v for o in outputs for v in o.ravel()], optimize=False), surrogate=estimate)
     _check(logic, model.name)
     formats = [e.format or UNUSED for each in elements for e in each.ravel()]
     return Circuit(
