@@ -27,7 +27,7 @@ demo: $(STAMP) ## Train the digits model, calibrate it, verify it, report
 	$(BIN)/hgq2 demo
 
 test: $(STAMP) ## Run the fast tests
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 # `--hypothesis-seed` repeats a round. ROUNDS=20 runs longer.
 ROUNDS ?= 5
@@ -36,11 +36,11 @@ fuzz: $(STAMP) ## Run the property tests at length, each round with a fresh seed
 	for round in $$(seq $(ROUNDS)); do \
 	    seed=$$($(BIN)/python -c 'import secrets; print(secrets.randbits(32))'); \
 	    echo "round $$round of $(ROUNDS): --hypothesis-profile=fuzz --hypothesis-seed=$$seed"; \
-	    $(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$$seed || exit 1; \
+	    $(BIN)/python -m pytest -n 2 --dist worksteal -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$$seed || exit 1; \
 	done
 
 test-slow: $(STAMP) ## Run the slow tests
-	$(BIN)/python -m pytest -n 2 -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 $(VENV)/.backends: $(STAMP) requirements-backends.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-backends.txt
@@ -52,7 +52,7 @@ BACKEND_TESTS := $(wildcard tests/fixed_point tests/minifloat tests/layers tests
 	tests/end_to_end/test_backends.py tests/core/test_optimizer.py tests/core/test_doctor.py tests/core/test_resuming.py \
 	tests/found_by_use/test_01_weight_decay.py)
 
-ON_BACKENDS := -m pytest -n 2 -m "(not slow or backends) and not once" $(BACKEND_TESTS)
+ON_BACKENDS := -m pytest -n 2 --dist worksteal -m "(not slow or backends) and not once" $(BACKEND_TESTS)
 
 test-backends: $(VENV)/.backends ## Run the numeric, layer, contract and end-to-end tests on jax and tensorflow
 	KERAS_BACKEND=torch $(BIN)/python -m pytest -m "slow and backends" tests/end_to_end/test_backends.py
