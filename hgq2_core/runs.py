@@ -163,13 +163,26 @@ def locked(directory: Path) -> Iterator[None]:
         lock.release()
 
 
+def is_unbegun(directory: str | Path) -> bool:
+    """Return True for a run directory in which no epoch was trained yet: its config can be corrected."""
+    directory = Path(directory)
+    # A config alone may be anyone's; the lock is a run's.
+    if not ((directory / CONFIG).is_file() and (directory / LOCK).is_file()):
+        return False
+    front = directory / FRONT
+    found = [path for path in directory.iterdir() if path.name not in (CONFIG, DATA, LOCK) and path != front]
+    return all(map(is_leftover, [*found, *(front.iterdir() if front.is_dir() else ())]))
+
+
 def new_directory(directory: str | Path) -> Path:
-    """Check that a directory is free for a run: not there, or empty but for what a killed process left.
+    """Check that a directory is free for a run: not there, empty but for what a killed process left, or unbegun.
 
     Raises:
         ConfigError: something is there.
     """
     directory = Path(directory)
+    if is_unbegun(directory):
+        return directory
     found = list(directory.iterdir()) if directory.is_dir() else []
     if directory.is_file() or not all(is_leftover(path) or path.name == LOCK for path in found):
         resume = f" To go on with the run that is there: hgq2 train -o {directory} --resume."

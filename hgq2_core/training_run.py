@@ -37,6 +37,7 @@ from hgq2_core.runs import (
     MODEL,
     REPORT,
     html_report,
+    is_unbegun,
     load_checkpoint,
     load_recorded,
     load_run,
@@ -77,7 +78,7 @@ def train(
 
     Args:
         config: with `data` and `training`.
-        directory: a new or empty one.
+        directory: a new or empty one, or a run's in which no epoch was trained yet.
         epochs: in place of the config's.
         callbacks: further ones, such as a progress bar; they come last, and keep no state.
 
@@ -104,7 +105,8 @@ def resume(
 
     Args:
         directory: of the run.
-        config: the one that the run was begun with; None for that in the directory.
+        config: the one that the run was begun with, or another as long as no epoch was trained; None for that in the
+            directory.
         epochs: in place of the config's.
         callbacks: as for `train`.
 
@@ -114,10 +116,11 @@ def resume(
         WriteError: the directory cannot be written to.
     """
     directory = Path(directory)
-    recorded = load_recorded(directory)
-    if config is not None:
-        _check_same(recorded, config, directory)
-    config, training = _with_training(config or recorded, epochs)
+    if config is None:
+        config = load_recorded(directory)
+    elif not is_unbegun(directory):
+        _check_same(load_recorded(directory), config, directory)
+    config, training = _with_training(config, epochs)
     start = load_checkpoint(directory)
     if start is not None:
         _check_unfinished(start, training, directory)
