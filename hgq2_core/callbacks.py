@@ -17,6 +17,10 @@ class EbopsLog(keras.callbacks.Callback):
         if logs is not None:
             logs["ebops"] = ebops(self.model)
 
+    def adds_logs(self) -> tuple[str, ...]:
+        """Return the name of what it adds."""
+        return ("ebops",)
+
 
 class EpochSeed(keras.callbacks.Callback):
     """Seed every epoch by its number, so that a resumed training shuffles as an undisturbed one.

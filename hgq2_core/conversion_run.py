@@ -22,7 +22,8 @@ from hgq2_core.fitting import fit_ranges
 from hgq2_core.graph import output_names
 from hgq2_core.model_file.load import load_model
 from hgq2_core.optimizer import BitOptimizer, decays
-from hgq2_core.training_run import check_fit, evaluate
+from hgq2_core.preflight.check import check_fit
+from hgq2_core.training_run import evaluate
 from hgq2_core.verification import VerifyReport, verify
 
 

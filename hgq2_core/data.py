@@ -68,12 +68,32 @@ class Splits:
             standardization=by,
         )
 
+    @property
+    def labels(self) -> tuple[int, int] | None:
+        """The smallest and the largest label of all parts; None if targets are not one integer per sample."""
+        targets = [np.asarray(part.y) for part in self.parts.values() if len(part)]
+        if any(y.dtype.kind not in "biu" or y.size != len(y) for y in targets):
+            return None
+        return min(int(y.min()) for y in targets), max(int(y.max()) for y in targets)
+
+    def describe(self) -> str:
+        """Return a line for people."""
+        samples = ", ".join(f"{len(part)} {name}" for name, part in self.parts.items())
+        targets = (
+            f"targets {list(np.shape(self.train.y)[1:])}"
+            if self.labels is None
+            else "labels from {} to {}".format(*self.labels)
+        )
+        standardized = "" if self.standardization is None else ", standardized"
+        return f"{samples} samples; inputs {list(np.shape(self.train.x)[1:])}{standardized}, {targets}."
+
     def to_dict(self) -> dict[str, Any]:
         """Return a description in plain data: numbers of samples, shapes, labels, notes, standardization."""
         return {
             "samples": {name: len(part) for name, part in self.parts.items()},
             "input_shape": list(np.shape(self.train.x)[1:]),
             "target_shape": list(np.shape(self.train.y)[1:]),
+            "labels": None if self.labels is None else list(self.labels),
             "notes": list(self.notes),
             "standardization": None if self.standardization is None else self.standardization.to_dict(),
         }

@@ -19,12 +19,14 @@ from hgq2_core.config.model import ModelConfig, Training
 from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.cost import ebops, summary
 from hgq2_core.data import Split, Splits
-from hgq2_core.errors import ConfigError, DataError, listing
+from hgq2_core.errors import ConfigError
 from hgq2_core.fitting import fit_ranges
 from hgq2_core.freezing import freeze
 from hgq2_core.history import HistoryLog
 from hgq2_core.kinds import registry
 from hgq2_core.loader import CORE
+from hgq2_core.preflight.check import check_training
+from hgq2_core.preflight.keras_errors import Begun, refused_by_keras
 from hgq2_core.random_state import preserve_rng
 from hgq2_core.runs import (
     CHECKPOINT,
@@ -137,8 +139,7 @@ def _run(
     splits = config.load_data()
     model = config.build()
     keras.utils.set_random_seed(config.seed)
-    check_fit(model, splits)
-    training.compile(model)
+    check_training(training, model, splits)
     if start is None:
         fit_ranges(model, splits.train.x)
     else:
@@ -182,17 +183,19 @@ def _fit(
 ) -> None:
     done = 0 if start is None else start.epoch
     validation = splits.validation
-    model.fit(
-        splits.train.x,
-        splits.train.y,
-        validation_data=None if validation is None else (validation.x, validation.y),
-        initial_epoch=done,
-        # Where a callback had ended the training, only what callbacks do at its end is left.
-        epochs=done if start is not None and start.stopped else training.epochs,
-        batch_size=training.batch_size,
-        callbacks=callbacks,
-        verbose=0,
-    )
+    begun = Begun()
+    with refused_by_keras("training", begun):
+        model.fit(
+            splits.train.x,
+            splits.train.y,
+            validation_data=None if validation is None else (validation.x, validation.y),
+            initial_epoch=done,
+            # Where a callback had ended the training, only what callbacks do at its end is left.
+            epochs=done if start is not None and start.stopped else training.epochs,
+            batch_size=training.batch_size,
+            callbacks=[*callbacks, begun],
+            verbose=0,
+        )
 
 
 def _keep(model: keras.Model, directory: Path, checkpoints: Checkpoints, history: HistoryLog) -> None:
@@ -302,26 +305,3 @@ def _check_unfinished(start: Checkpoint, training: Training, directory: Path) ->
     raise ConfigError(
         f"{directory}: the run is finished after {start.epoch} epochs. To train longer, give more: --epochs N."
     )
-
-
-def check_fit(model: keras.Model, splits: Splits) -> None:
-    """Refuse data whose inputs are not what the model takes.
-
-    Args:
-        model: any Keras model with inputs.
-        splits: the data.
-
-    Raises:
-        DataError: another number of inputs, or another shape.
-    """
-    if len(model.inputs) != 1 and len(keras.tree.flatten(splits.train.x)) == 1:
-        names = listing(tensor.name for tensor in model.inputs)
-        raise DataError(f"model.inputs: the data have one array of inputs, the model takes {names}.")
-    if len(model.inputs) != 1:
-        return
-    wanted, got = tuple(model.inputs[0].shape[1:]), tuple(splits.train.x.shape[1:])
-    if len(wanted) != len(got) or any(a not in (None, b) for a, b in zip(wanted, got, strict=True)):
-        raise DataError(
-            f"model.inputs.{model.inputs[0].name}: the shape does not fit the data. Received: shape {list(wanted)}, "
-            f"data of shape {list(got)}."
-        )

@@ -187,18 +187,32 @@ def list_kinds(
 
 
 @app.command()
-def validate(file: ConfigFile, settings: Settings = None, as_json: AsJson = False) -> None:
-    """Check a config against the schemas of everything it names, then build the model without training it.
+def validate(
+    file: ConfigFile,
+    settings: Settings = None,
+    no_data: Annotated[bool, typer.Option("--no-data", help="Do not open the data.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a config against the schemas of everything it names, build the model, and open the data.
+
+    Data, model, loss, metrics and callbacks are checked against each other; nothing is trained.
 
     Example: hgq2 validate examples/digits.yaml --set model.layers.hidden.units=64
     """
     from hgq2_core.config.model import load_config
+    from hgq2_core.preflight.check import check_config
 
-    model = load_config(file, settings or ()).build()
+    config = load_config(file, settings or ())
+    model = config.build()
+    splits = None if no_data else check_config(config, model)
     if as_json:
-        print_json({"file": str(file), "layers": len(model.layers), "parameters": model.count_params()})
+        data = None if splits is None else splits.to_dict()
+        print_json({"file": str(file), "layers": len(model.layers), "parameters": model.count_params(), "data": data})
         return
     out.print(f"{file}: valid. {len(model.layers)} layers, {model.count_params():,} parameters.", markup=False)
+    if splits is not None:
+        out.print(f"data: {splits.describe()}", markup=False)
+        _print_notes(splits.notes)
 
 
 @app.command()
@@ -363,7 +377,7 @@ def _train(
 
 def _finish(finished: Any, as_json: bool) -> None:
     from hgq2_core.cost import summary
-    from hgq2_core.runs import load
+    from hgq2_core.runs import load, read_data
     from hgq2_core.runs import report as gather
 
     if as_json:
@@ -371,6 +385,7 @@ def _finish(finished: Any, as_json: bool) -> None:
     else:
         out.print(narrow(summary(load(finished.directory)).__rich__()))
         _print_metrics(finished.metrics, finished.directory)
+        _print_notes(read_data(finished.directory).get("notes", ()))
         out.print(f"run: {finished.directory}", markup=False)
     if not finished.verification.ok:
         _beside(as_json).print(str(finished.verification), style="red", markup=False)
@@ -380,6 +395,11 @@ def _finish(finished: Any, as_json: bool) -> None:
 def _beside(as_json: bool) -> Console:
     """Give the console for what is no result: with --json, the standard output is JSON alone."""
     return Console(stderr=True, highlight=False) if as_json else out
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        out.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _print_metrics(metrics: dict[str, Any], directory: Path) -> None:

@@ -142,6 +142,14 @@ class ParetoFront(keras.callbacks.Callback):
                 self._offer(Entry(epoch, self._measure(logs)))
         logs["front"] = len(self.front)
 
+    def reads_logs(self) -> tuple[str, ...]:
+        """Return the names of the metrics."""
+        return tuple(self.metrics)
+
+    def adds_logs(self) -> tuple[str, ...]:
+        """Return the name under which the size of the front is logged."""
+        return ("front",)
+
     def to_dict(self) -> dict[str, Any]:
         """Give what `front.json` holds: the directions, and per entry its epoch, metrics and file."""
         found = self.front.to_dict()

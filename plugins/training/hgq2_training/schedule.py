@@ -97,6 +97,10 @@ class PointSchedule(keras.callbacks.Callback):
         if logs is not None:
             logs[self.variable] = self.value(epoch)
 
+    def adds_logs(self) -> tuple[str, ...]:
+        """Return the name of the value."""
+        return (self.variable,)
+
     def _point(self, received: Any) -> tuple[int, float]:
         """Check one point."""
         valid = (

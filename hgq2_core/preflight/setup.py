@@ -1,0 +1,97 @@
+"""What the rules look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from hgq2_core.config.entries import METRICS, Entry
+from hgq2_core.config.keras_names import named_class, snake
+from hgq2_core.config.model import Training
+from hgq2_core.data import Array, Splits
+
+Finding = tuple[str, str]
+"""A place in the config, and what is wrong there."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A loss or a metric.
+
+    Args:
+        place: in the config.
+        entry: as the config has it.
+        cls: its class.
+    """
+
+    place: str
+    entry: Entry
+    cls: type
+
+    @property
+    def name(self) -> str:
+        """Of the class, however the config spells it."""
+        return snake(self.cls.__name__)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is to be trained: a model that fits the inputs of the data, and has one output for one array of targets."""
+
+    training: Training
+    model: keras.Model
+    splits: Splits
+
+    @property
+    def loss(self) -> Measure:
+        """The loss."""
+        return Measure("training.loss", self.training.loss, named_class("losses", self.training.loss.kind))
+
+    @property
+    def metrics(self) -> Iterator[Measure]:
+        """The metrics, except those that Keras chooses by the loss."""
+        for index, entry in enumerate(self.training.metrics):
+            if entry.kind not in METRICS.strings:
+                yield Measure(f"training.metrics.{index}", entry, named_class("metrics", entry.kind))
+
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+        return tuple(np.shape(self.splits.train.y)[1:])
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Of one sample."""
+        return tuple(self.model.outputs[0].shape[1:])
+
+    @property
+    def targets(self) -> list[Array]:
+        """The targets of all parts."""
+        return [np.asarray(part.y) for part in self.splits.parts.values()]
+
+    def range(self, ignored: Any = None) -> tuple[float, float]:
+        """Return the smallest and the largest target of all parts, except a value that is ignored."""
+        kept = [y if ignored is None else y[y != ignored] for y in self.targets]
+        bounds = [(float(y.min()), float(y.max())) for y in kept if y.size]
+        return (min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else (0.0, 0.0)
+
+    def describe_targets(self) -> str:
+        """Return the shape of the targets in words, or their range where they are labels."""
+        y = np.asarray(self.splits.train.y)
+        if y.dtype.kind in "biu" and self.target_shape in ((), (1,)):
+            return "integer labels from {:.0f} to {:.0f}".format(*self.range())
+        return f"targets of shape {list(self.target_shape)}"
+
+
+Rule = Callable[[Setup], Iterator[Finding]]
+
+
+def agree(wanted: Sequence[int | None], received: Sequence[int | None]) -> bool:
+    """Return True if shapes are equal where both are known."""
+    return len(wanted) == len(received) and all(
+        a is None or b is None or a == b for a, b in zip(wanted, received, strict=True)
+    )

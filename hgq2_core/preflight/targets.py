@@ -1,0 +1,133 @@
+"""Loss and metrics compare targets with outputs that they can be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from hgq2_core.config.entries import METRICS, Entry
+from hgq2_core.data import Array
+from hgq2_core.graph import output_names
+from hgq2_core.preflight.keras_errors import refusals
+from hgq2_core.preflight.setup import Finding, Measure, Setup, agree
+
+FEW = 8
+"""Samples for which loss and metrics are called."""
+
+LABELS = frozenset(
+    {
+        *("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"),
+        *("sparse_categorical_accuracy", "sparse_top_kcategorical_accuracy"),
+    }
+)
+"""Losses and metrics of one label for each distribution over the last axis."""
+
+ANY_SHAPE = frozenset({"ctc", "circle", "mean", "sum", "io_u", "binary_io_u", "mean_io_u"})
+"""Losses and metrics whose targets and outputs may differ in shape."""
+
+BOUNDS = {
+    "binary_crossentropy": (0, 1),
+    "binary_focal_crossentropy": (0, 1),
+    "hinge": (-1, 1),
+    "squared_hinge": (-1, 1),
+}
+"""Losses whose targets lie within bounds."""
+
+
+def loss_compares_like_with_like(setup: Setup) -> Iterator[Finding]:
+    """Targets have the shape of the outputs, or are labels where the loss takes labels."""
+    yield from _like_with_like(setup, setup.loss, "sparse_categorical_crossentropy")
+
+
+def metrics_compare_like_with_like(setup: Setup) -> Iterator[Finding]:
+    """Targets have the shape of the outputs, or are labels where the metric takes labels."""
+    for metric in setup.metrics:
+        yield from _like_with_like(setup, metric, "accuracy")
+
+
+def labels_have_outputs(setup: Setup) -> Iterator[Finding]:
+    """Each label is the place of an output."""
+    loss = setup.loss
+    units = setup.output_shape[-1] if setup.output_shape else None
+    if loss.name not in LABELS or units is None or not _labels_fit(setup):
+        return
+    low, high = setup.range(loss.entry.arguments.get("ignore_class"))
+    received = f"Received: labels from {low:g} to {high:g}."
+    if any((y != np.floor(y)).any() for y in setup.targets):
+        yield loss.place, f"{loss.entry.kind} takes labels, which are integers. {received}"
+    elif low < 0 or high >= units:
+        remedy = f" Give it {high + 1:.0f} units." if low >= 0 else ""
+        yield (
+            f"model.outputs.{output_names(setup.model)[0]}",
+            f"{loss.entry.kind} takes labels from 0 to {units - 1} for this output of {units}. {received}{remedy}",
+        )
+
+
+def targets_lie_within_bounds(setup: Setup) -> Iterator[Finding]:
+    """A loss between probabilities gets such."""
+    loss = setup.loss
+    if loss.name in BOUNDS:
+        (least, most), (low, high) = BOUNDS[loss.name], setup.range()
+        if low < least or high > most:
+            received = f"Received: targets from {low:g} to {high:g}."
+            yield loss.place, f"{loss.entry.kind} takes targets from {least} to {most}. {received}"
+
+
+def _like_with_like(setup: Setup, measure: Measure, for_labels: str) -> Iterator[Finding]:
+    if measure.name in ANY_SHAPE:
+        return
+    kind, labels_fit = measure.entry.kind, _labels_fit(setup)
+    received = f"Received: {setup.describe_targets()}, outputs of shape {list(setup.output_shape)}."
+    if measure.name in LABELS:
+        if not labels_fit:
+            yield (
+                measure.place,
+                f"{kind} takes one label for each row of outputs. {received} "
+                "For targets of the shape of the outputs there is categorical_crossentropy.",
+            )
+        return
+    target, output = setup.target_shape, setup.output_shape
+    # Keras adds or removes a last axis of one.
+    if not (agree(output, target) or agree(output, (*target, 1)) or agree((*output, 1), target)):
+        remedy = f" For labels there is {for_labels}." if labels_fit else ""
+        yield measure.place, f"{kind} compares targets with outputs of the same shape. {received}{remedy}"
+
+
+def _labels_fit(setup: Setup) -> bool:
+    target, rows = setup.target_shape, setup.output_shape[:-1]
+    return bool(setup.output_shape) and (agree(rows, target) or agree((*rows, 1), target))
+
+
+def loss_takes_the_targets(setup: Setup) -> Iterator[Finding]:
+    """The loss is called on outputs that are all 0."""
+    targets, outputs = _few(setup)
+    if outputs is not None:
+        yield from refusals("training.loss", setup.model.compute_loss, None, targets, outputs)
+
+
+def metrics_take_the_targets(setup: Setup) -> Iterator[Finding]:
+    """All metrics are called; where one refuses, each is called alone to find its place."""
+    targets, outputs = _few(setup)
+    if outputs is None:
+        return
+    found = list(refusals("training.metrics", setup.model.compute_metrics, None, targets, outputs))
+    setup.model.reset_metrics()
+    if found:
+        alone = [finding for metric in setup.metrics for finding in _alone(metric, targets, outputs)]
+        yield from alone or found
+
+
+def _few(setup: Setup) -> tuple[Array, Any]:
+    targets = setup.splits.train.y[:FEW]
+    if None in setup.output_shape:
+        return targets, None
+    return targets, keras.ops.zeros((len(targets), *setup.output_shape), dtype=setup.model.outputs[0].dtype)
+
+
+def _alone(metric: Measure, targets: Array, outputs: Any) -> Iterator[Finding]:
+    # A name of its own, so that the names Keras counts up are the same whether a config was checked or not.
+    named = Entry(metric.entry.kind, {**metric.entry.arguments, "name": "checked"})
+    yield from refusals(metric.place, METRICS.make(named), targets, outputs)
