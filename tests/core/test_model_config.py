@@ -165,7 +165,7 @@ WRONG = {
     "layer dtype": (
         (f"{LAYER}.dtype", "bfloat16"),
         f"{LAYER}.dtype: quantized layers compute in floats that hold exact sums. Received: 'bfloat16' (str). "
-        "Allowed: float32, float64. Did you mean 'float64'?",
+        "Allowed: float32, float64.",
     ),
     "layer null": ((LAYER, None), f"{LAYER}: must be a kind of layer, or a mapping with `kind`. Received: null."),
     "layer without kind": (

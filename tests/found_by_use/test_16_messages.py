@@ -89,7 +89,7 @@ def test_a_setting_is_named_by_its_path():
     )
 
 
-LEANS = re.compile(r"\blikewise\b|\bditto\b|\bas above\b|\bsee `[A-Z]|\bas (in |of )?`", re.IGNORECASE)
+LEANS = re.compile(r"\blikewise\b|\bditto\b|\bas above\b|\bsee `[A-Z]|\bas (in|of) `|, as `", re.IGNORECASE)
 PYTHON = re.compile(r"\b(None|True|False)\b")
 
 
