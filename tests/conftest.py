@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -19,6 +21,14 @@ import hgq2_core  # noqa: F401
 settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def claims() -> dict[str, tuple[float, float]]:
+    """What README promises of each example: the least accuracy and the most EBOPs."""
+    row = r"`examples/(\w+)\.yaml` \| ([\d.]+) % \| ([\d,]+) \|"
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    return {name: (float(least) / 100, float(most.replace(",", ""))) for name, least, most in re.findall(row, readme)}
 
 
 @pytest.fixture
