@@ -24,11 +24,17 @@ def gradients(compute: Compute, variables: Sequence[keras.Variable]) -> list[Val
     Returns:
         One array for each variable, of its shape; zeros where the scalar does not depend on it.
     """
-    found = _BACKENDS[keras.backend.backend()](compute, variables)
+    found = known_gradients(compute, variables)
     return [
-        np.zeros(tuple(variable.shape)) if gradient is None else np.asarray(keras.ops.convert_to_numpy(gradient))
+        np.zeros(tuple(variable.shape)) if gradient is None else gradient
         for variable, gradient in zip(variables, found, strict=True)
     ]
+
+
+def known_gradients(compute: Compute, variables: Sequence[keras.Variable]) -> list[Values | None]:
+    """Differentiate as `gradients` does; None where the backend says that nothing leads to a variable."""
+    found = _BACKENDS[keras.backend.backend()](compute, variables)
+    return [None if gradient is None else np.asarray(keras.ops.convert_to_numpy(gradient)) for gradient in found]
 
 
 def _torch(compute: Compute, variables: Sequence[keras.Variable]) -> Sequence[Tensor | None]:

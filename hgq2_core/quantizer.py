@@ -124,6 +124,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         self.config = config
         self.slot = slot or Slot()
         self.record: Any = None
+        self.has_built_base = False
         self.shared = Shared()
         self.costs: list[tuple[float, keras.Variable]] = []
 
@@ -168,7 +169,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         return variable
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Add the calibration record; a subclass adds its bits first.
+        """Add the calibration record; a subclass adds its bits first, and ends with `super().build(input_shape)`.
 
         Args:
             input_shape: of the values, batch axis included for an activation.
@@ -177,6 +178,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             self.record = self.add_weight(
                 name=RECORD, shape=(RECORD_WORDS,), initializer="zeros", dtype="int32", trainable=False, autocast=False
             )
+        self.has_built_base = True
         self.built = True
 
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:

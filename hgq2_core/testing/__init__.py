@@ -1,7 +1,17 @@
 """The conformance kit: what a plugin runs, in one line each, over its quantizers and layers."""
 
 from hgq2_core.errors import ConformanceError
-from hgq2_core.testing.layers import check_layer
-from hgq2_core.testing.quantizers import check_quantizer
+from hgq2_core.testing.layers import check_layer, layer_checks
+from hgq2_core.testing.parametrize import parametrize_with_checks
+from hgq2_core.testing.quantizers import check_quantizer, quantizer_checks
+from hgq2_core.testing.rules import Check
 
-__all__ = ["ConformanceError", "check_layer", "check_quantizer"]
+__all__ = [
+    "Check",
+    "ConformanceError",
+    "check_layer",
+    "check_quantizer",
+    "layer_checks",
+    "parametrize_with_checks",
+    "quantizer_checks",
+]

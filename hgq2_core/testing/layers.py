@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from hgq2_core.calibration import calibrate
-from hgq2_core.config.signature import schema_of
+from hgq2_core.config.signature import parameters, schema_of
 from hgq2_core.cost import ebops
 from hgq2_core.errors import ConformanceError, ExactnessError, PluginError
 from hgq2_core.exporting import exporter_of
@@ -24,8 +24,20 @@ from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
 from hgq2_core.protocols import check_class
 from hgq2_core.quantizer import Quantizer, has_room, is_bit_variable
-from hgq2_core.random_state import preserve_rng
-from hgq2_core.testing.rules import Floats, check, described, differing, numpy, require, samples, strict
+from hgq2_core.testing.rules import (
+    Check,
+    Floats,
+    checks,
+    described,
+    differing,
+    gradients_of,
+    numpy,
+    require,
+    run,
+    samples,
+    strict,
+    unreached,
+)
 from hgq2_core.verification import verify
 
 SAMPLES = 1000
@@ -35,7 +47,6 @@ KERAS_NAME = keras.saving.get_registered_name(QLayer)
 Shape = tuple[int, ...]
 
 
-@preserve_rng()
 def check_layer(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> None:
     """Check that a layer keeps the rules that training, files, reports and exporters rely on.
 
@@ -50,19 +61,32 @@ def check_layer(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> 
     Example:
         >>> check_layer({"kind": "dense", "units": 3, "activation": "relu"}, (4,))
     """
+    subject = _subject(config, input_shape)
+    run(subject.kind, _checks(subject))
+
+
+def layer_checks(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> Iterator[Check]:
+    """Return the checks of `check_layer` one by one, for `parametrize_with_checks`.
+
+    Args:
+        config: see `check_layer`.
+        input_shape: as there.
+    """
+    return _checks(_subject(config, input_shape))
+
+
+def _subject(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> _Subject:
     arguments = dict(config)
     kind = registry().resolve("layers", arguments.pop("kind"))
     cls = registry().load("layers", kind)
     if not issubclass(cls, QLayer):
         raise ConformanceError(f"{kind}: {cls.__name__} is no QLayer.")
-    subject = _Subject(kind, cls, arguments, input_shape)
-    rules = (*CLASS_RULES, builds)
-    try:
-        subject.model()
-    except Exception:
-        check(kind, subject, rules)  # without a model every rule on values says the same
-    else:
-        check(kind, subject, (*rules, *VALUE_RULES))
+    return _Subject(kind, cls, arguments, input_shape)
+
+
+def _checks(subject: _Subject) -> Iterator[Check]:
+    yield from checks((*CLASS_RULES, builds), subject)
+    yield from checks(VALUE_RULES, subject, after=builds.__name__)
 
 
 @dataclass(frozen=True)
@@ -100,6 +124,46 @@ def is_strict(subject: _Subject) -> None:
 def has_json_schema(subject: _Subject) -> None:
     """A constructor has a JSON schema with all its arguments."""
     described(schema_of(subject.cls))
+
+
+def states_its_cost(subject: _Subject) -> None:
+    """A layer states its cost in ebops(); one that is free gives 0."""
+    require(subject.cls.ebops is not QLayer.ebops, f"{subject.cls.__name__} defines no ebops(): its bits cost nothing.")
+
+
+def keeps_its_arguments(subject: _Subject) -> None:
+    """A constructor keeps each argument under its own name, where get_config() finds it."""
+    layer = subject.layer()
+    lost = [name for name in parameters(subject.cls) if not hasattr(layer, name)]
+    require(not lost, f"{', '.join(lost)} is not kept.")
+
+
+def slots_its_quantizers(subject: _Subject) -> None:
+    """Quantizers are made by add_quantizer(), which files, costs and calibration know."""
+    layers = list(layers_of(subject.model()))
+    known = {id(each) for layer in layers if isinstance(layer, QLayer) for each in layer.quantizers}
+    strangers = [each.name for each in layers if isinstance(each, Quantizer) and id(each) not in known]
+    require(not strangers, f"{', '.join(strangers)} was made otherwise.")
+
+
+def knows_its_output_shape(subject: _Subject) -> None:
+    """The shape that is announced when a model is built is that of the outputs."""
+    model = subject.model()
+    outputs = keras.tree.flatten(model(subject.values()))
+    for announced, output in zip(keras.tree.flatten(model.outputs), outputs, strict=True):
+        wanted, got = tuple(announced.shape[1:]), tuple(output.shape[1:])
+        same = len(wanted) == len(got) and all(a in (None, b) for a, b in zip(wanted, got, strict=True))
+        require(same, f"Announced: {wanted}; computed: {got}.")
+
+
+def costs_per_sample(subject: _Subject) -> None:
+    """EBOPs are those of one sample, whatever the size of the batch."""
+    model = subject.model()
+    many = ebops(model)
+    model(keras.tree.map_structure(lambda values: values[:1], subject.values()))
+    one = ebops(model)
+    require(np.isfinite(many) and many >= 0, f"They are {many:g}.")
+    require(np.isclose(one, many, rtol=1e-4), f"{many:g} after a batch of {SAMPLES}, {one:g} after a batch of 1.")
 
 
 def has_our_keras_name(subject: _Subject) -> None:
@@ -167,8 +231,16 @@ def trains(subject: _Subject) -> None:
         warnings.simplefilter("ignore")  # Keras' word for what is found below
         model.fit(values, targets, batch_size=SAMPLES, epochs=STEPS, verbose=0)
     moved = {layer: not all(map(np.array_equal, before, _bits(layer))) for layer, before in bits.items()}
-    still = sorted(str(layer.slot) for layer in bits if not moved[layer])
-    require(not still, f"The bits of {', '.join(still)} did not move.")
+    still = sorted((each for each in bits if not moved[each]), key=lambda each: str(each.slot))
+    if still:
+
+        def loss() -> Any:
+            return model.compute_loss(values, targets, model(values, training=True))
+
+        found = {str(each.slot): unreached(loss, list(filter(has_room, each.trainable_variables))) for each in still}
+        told = {f"{slot}.{name}": how for slot, names in found.items() for name, how in names.items()}
+        why = f" Of the gradients, {gradients_of(told)}." if told else ""
+        raise ConformanceError(f"The bits of {', '.join(found)} did not move.{why}")
 
 
 def _bits(quantizer: Quantizer[Any]) -> list[Any]:
@@ -189,12 +261,21 @@ def is_saved(subject: _Subject) -> None:
         path = Path(directory) / "checked.keras"
         model.save(path)
         back = keras.saving.load_model(path)
-    found = differing(_outputs(back, subject), _outputs(model, subject))
+    found = differing(_outputs(back, subject), _outputs(model, subject), _inputs(subject))
     require(not found, found)
 
 
 def _outputs(model: keras.Model, subject: _Subject) -> Any:
-    return np.concatenate([numpy(output).ravel() for output in keras.tree.flatten(model(subject.values()))])
+    return _flat(keras.tree.flatten(model(subject.values())))
+
+
+def _inputs(subject: _Subject) -> Any:
+    values = subject.values()
+    return _flat(values if isinstance(values, list) else [values])
+
+
+def _flat(tensors: list[Any]) -> Any:
+    return np.concatenate([numpy(tensor).reshape(SAMPLES, -1) for tensor in tensors], axis=1)
 
 
 def is_exact(subject: _Subject) -> None:
@@ -213,5 +294,8 @@ def becomes_a_circuit(subject: _Subject) -> None:
             require(found == 0, f"The circuit of {kind} differs in {found} of {SAMPLES} samples.")
 
 
-CLASS_RULES = (is_strict, has_json_schema, has_our_keras_name, round_trips)
-VALUE_RULES = (costs_once, trains, stays_untrainable, is_saved, is_exact, becomes_a_circuit)
+CLASS_RULES = (is_strict, has_json_schema, states_its_cost, has_our_keras_name, keeps_its_arguments, round_trips)
+VALUE_RULES = (
+    *(knows_its_output_shape, slots_its_quantizers, costs_once, costs_per_sample, trains, stays_untrainable),
+    *(is_saved, is_exact, becomes_a_circuit),
+)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +17,24 @@ import numpy as np
 from hgq2_core.config.quantizer import QuantizerConfig, Registered, Role, Slot
 from hgq2_core.errors import ConformanceError
 from hgq2_core.exact import Integers
-from hgq2_core.exact.integers import equal, from_float
+from hgq2_core.exact.integers import equal, from_float, to_float
 from hgq2_core.kinds import registry
 from hgq2_core.mode import calibrating
-from hgq2_core.quantizer import Quantizer, has_room
-from hgq2_core.random_state import preserve_rng
-from hgq2_core.testing.rules import Floats, check, described, differing, numpy, require, samples, strict
+from hgq2_core.quantizer import Quantizer, has_room, is_bit_variable
+from hgq2_core.testing.rules import (
+    Check,
+    Floats,
+    checks,
+    described,
+    differing,
+    gradients_of,
+    numpy,
+    require,
+    run,
+    samples,
+    strict,
+    unreached,
+)
 
 SAMPLES = 200
 ROLES: tuple[Role, ...] = ("weight", "activation")
@@ -30,7 +43,6 @@ PASSES = 3
 """Over the data, until a range that changes its own step has settled."""
 
 
-@preserve_rng()
 def check_quantizer(config: QuantizerConfig, shape: tuple[int, ...] = (6, 4), imports: bool = True) -> None:
     """Check that a quantizer keeps the rules that layers, files, reports and exporters rely on.
 
@@ -45,15 +57,24 @@ def check_quantizer(config: QuantizerConfig, shape: tuple[int, ...] = (6, 4), im
     Example:
         >>> check_quantizer(KBI(b=6, overflow_mode="WRAP"))
     """
+    kind = registry().kind_of("quantizers", type(config)) or type(config).__name__
+    run(kind, quantizer_checks(config, shape, imports))
+
+
+def quantizer_checks(config: QuantizerConfig, shape: tuple[int, ...] = (6, 4), imports: bool = True) -> Iterator[Check]:
+    """Return the checks of `check_quantizer` one by one, for `parametrize_with_checks`.
+
+    Args:
+        config: see `check_quantizer`.
+        shape: as there.
+        imports: as there.
+    """
     subject = _Subject(config, shape)
-    rules = (*CONFIG_RULES, *((imports_no_backend,) if imports else ()))
-    try:
-        subject.quantizer("weight")
-    except Exception:
-        rules += (builds,)  # without a quantizer every rule on values says the same
-    else:
-        rules += (builds, *VALUE_RULES)
-    check(registry().kind_of("quantizers", type(config)) or type(config).__name__, subject, rules)
+    yield from checks(CONFIG_RULES, subject)
+    if imports:
+        yield from checks((imports_no_backend,), subject)
+    yield from checks((builds,), subject)
+    yield from checks(VALUE_RULES, subject, after=builds.__name__)
 
 
 @dataclass(frozen=True)
@@ -144,7 +165,7 @@ def is_idempotent(subject: _Subject) -> None:
     for role in ROLES:
         quantizer = subject.quantizer(role)
         once = _quantized(quantizer, subject.values(role))
-        found = differing(_quantized(quantizer, once), once)
+        found = differing(_quantized(quantizer, once), once, once)
         require(not found, f"As {role}: {found}")
 
 
@@ -159,8 +180,9 @@ def counts_bits(subject: _Subject) -> None:
 def is_exact(subject: _Subject) -> None:
     """exact() gives, on integers, what quantize() gives."""
     quantizer, values = subject.quantizer("activation"), subject.values("activation")
-    same = equal(quantizer.exact(Integers(), from_float(values)), _quantized(quantizer, values))
-    require(same.all(), f"{int(np.sum(~same))} of {same.size} values differ.")
+    integers, wanted = quantizer.exact(Integers(), from_float(values)), _quantized(quantizer, values)
+    if not equal(integers, wanted).all():
+        raise ConformanceError(differing(to_float(integers).astype(wanted.dtype), wanted, values))
 
 
 def knows_its_range(subject: _Subject) -> None:
@@ -174,6 +196,59 @@ def knows_its_range(subject: _Subject) -> None:
             require(not outside.any(), f"As {role}: {int(outside.sum())} of {values.size} values do not.")
 
 
+def builds_its_base(subject: _Subject) -> None:
+    """build() ends with super().build(input_shape), which adds the calibration record."""
+    require(subject.quantizer("weight").has_built_base, f"{type(subject.quantizer('weight')).__name__}'s does not.")
+
+
+def leaves_its_input(subject: _Subject) -> None:
+    """quantize() leaves its input as it is."""
+    for role in ROLES:
+        quantizer, values = subject.quantizer(role), subject.values(role)
+        for training in (False, True):
+            tensor = keras.ops.convert_to_tensor(values.copy())
+            quantizer.quantize(tensor, training)
+            found = differing(numpy(tensor), values, values)
+            require(not found, f"As {role}, in its input: {found}")
+
+
+def has_a_format(subject: _Subject) -> None:
+    """format() gives the numbers of the format by name, for reports."""
+    for role in ROLES:
+        found = subject.quantizer(role).format(keras.ops.convert_to_tensor(subject.values(role)))
+        require(isinstance(found, Mapping), f"As {role}: it gave {found!r}.")
+        for value in found.values():
+            np.broadcast_to(np.asarray(value), np.broadcast_shapes(np.shape(value), subject.values(role).shape))
+
+
+def passes_gradients(subject: _Subject) -> None:
+    """The gradient of quantize() reaches the values: a rounding passes it on, though its own is 0."""
+    values = keras.Variable(subject.values("weight"))
+    found = unreached(lambda: keras.ops.sum(subject.quantizer("weight").quantize(values.value, True)), [values])
+    require(not found, f"It is {next(iter(found.values()), '')}.")
+
+
+def prices_its_bits(subject: _Subject) -> None:
+    """The gradient of bits() reaches the bits, so that their price moves them."""
+    quantizer = subject.quantizer("activation")
+    x = keras.ops.convert_to_tensor(subject.values("activation"))
+    bits = [each for each in quantizer.trainable_variables if is_bit_variable(each) and has_room(each)]
+    if bits and numpy(quantizer.bits(x)).any():
+        found = unreached(lambda: keras.ops.sum(quantizer.bits(x)), bits)
+        require(len(found) < len(bits), f"It does not: {gradients_of(found)}.")
+
+
+def adds_its_bits(subject: _Subject) -> None:
+    """What bits() counts is added by add_bits(), which keeps its bounds and gives it a step size of its own."""
+    quantizer = subject.quantizer("activation")
+    x = keras.ops.convert_to_tensor(subject.values("activation"))
+    others = [each for each in quantizer.trainable_variables if not is_bit_variable(each)]
+    if others:
+        without = unreached(lambda: keras.ops.sum(quantizer.bits(x)), others)
+        counted = [each.name for each in others if each.name not in without]
+        require(not counted, f"{', '.join(counted)} comes from add_weight().")
+
+
 def trains(subject: _Subject) -> None:
     """Training moves every trainable variable whose bounds leave it room."""
     inputs = keras.Input(subject.shape)
@@ -185,16 +260,20 @@ def trains(subject: _Subject) -> None:
     if not before:
         return
     values = samples(SAMPLES, *subject.shape, spread=True)
+    targets = 2 * values.sum(axis=-1, keepdims=True)
     model.compile(keras.optimizers.SGD(1.0), loss="mean_squared_error")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras' word for what is found below
-        model.fit(values, 2 * values.sum(axis=-1, keepdims=True), batch_size=SAMPLES, verbose=0)
+        model.fit(values, targets, batch_size=SAMPLES, verbose=0)
     still = [
-        variable.name
+        variable
         for variable in quantizer.trainable_variables
         if has_room(variable) and np.array_equal(numpy(variable), before[variable.path])
     ]
-    require(not still, f"{', '.join(still)} did not move.")
+    if still:
+        found = unreached(lambda: keras.ops.mean(keras.losses.mean_squared_error(targets, model(values))), still)
+        why = f" Of the gradients, {gradients_of(found)}." if found else ""
+        raise ConformanceError(f"{', '.join(variable.name for variable in still)} did not move.{why}")
 
 
 def is_saved(subject: _Subject) -> None:
@@ -204,9 +283,12 @@ def is_saved(subject: _Subject) -> None:
         back = Quantizer.from_config(json.loads(json.dumps(quantizer.get_config())))
         back.build((None, *subject.shape) if role == "activation" else subject.shape)
         back.set_weights(quantizer.get_weights())
-        found = differing(_quantized(back, values), _quantized(quantizer, values))
+        found = differing(_quantized(back, values), _quantized(quantizer, values), values)
         require(not found, f"As {role}: {found}")
 
 
 CONFIG_RULES = (is_frozen, is_strict, round_trips, has_json_schema)
-VALUE_RULES = (keeps_shape_and_dtype, is_idempotent, counts_bits, is_exact, knows_its_range, trains, is_saved)
+VALUE_RULES = (
+    *(builds_its_base, keeps_shape_and_dtype, leaves_its_input, is_idempotent, counts_bits, has_a_format, is_exact),
+    *(knows_its_range, passes_gradients, prices_its_bits, adds_its_bits, trains, is_saved),
+)

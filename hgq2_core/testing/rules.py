@@ -1,10 +1,12 @@
-"""How rules are checked: each on its own, and all that are broken are told at once."""
+"""What a check is, how many are run, and what their rules share."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import keras
@@ -13,37 +15,82 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from hgq2_core.errors import ConformanceError
+from hgq2_core.gradients import known_gradients
+from hgq2_core.random_state import preserve_rng
 
 S = TypeVar("S")
 Floats = npt.NDArray[np.float32]
 
 SEED = 20
+SHOWN = 8
+"""Numbers of a sample that an example shows."""
 MAX_TEXT = 300
 """Characters of a plugin's own error; all of the first one is in the cause."""
 
 
-def check(name: str, subject: S, rules: Iterable[Callable[[S], None]]) -> None:
-    """Check rules, each a function whose docstring states it; it raises whatever it finds.
+@dataclass(frozen=True)
+class Check:
+    """One rule, to be checked on one subject; call it.
+
+    Args:
+        id: the rule's name, for `parametrize_with_checks` and `-k`.
+        statement: the rule, in one sentence.
+        run: raises whatever it finds.
+        after: id of the check without which this one would only say the same.
+    """
+
+    id: str
+    statement: str
+    run: Callable[[], None]
+    after: str = ""
+
+    def __call__(self) -> None:
+        """Check the rule; the random streams of the process stay where they are.
+
+        Raises:
+            ConformanceError: the rule is broken.
+        """
+        try:
+            with preserve_rng():
+                self.run()
+        except Exception as error:  # a plugin may fail in whatever way
+            raise ConformanceError(f"{self.statement} {_phrase(error)}") from error
+
+
+def checks(rules: Iterable[Callable[[S], None]], subject: S, after: str = "") -> Iterator[Check]:
+    """Make a check of each rule: a function whose docstring states it, and which raises whatever it finds.
+
+    Args:
+        rules: the functions.
+        subject: what each is called with.
+        after: see `Check`.
+    """
+    for rule in rules:
+        statement = (inspect.getdoc(rule) or rule.__name__).splitlines()[0]
+        yield Check(rule.__name__, statement, functools.partial(rule, subject), after)
+
+
+def run(name: str, items: Iterable[Check]) -> None:
+    """Run checks, each on its own; all that are broken are named at once.
 
     Args:
         name: of what is checked, for the message.
-        subject: what each rule is called with.
-        rules: the functions.
+        items: the checks.
 
     Raises:
         ConformanceError: a line for each rule that is broken; caused by the first.
     """
-    broken: dict[str, Exception] = {}
-    for rule in rules:
-        try:
-            rule(subject)
-        except Exception as error:  # a plugin may fail in whatever way
-            broken[(inspect.getdoc(rule) or rule.__name__).splitlines()[0]] = error
+    broken: dict[str, ConformanceError] = {}
+    for item in items:
+        if item.after not in broken:
+            try:
+                item()
+            except ConformanceError as error:
+                broken[item.id] = error
     if broken:
-        lines = [f"  {rule} {_phrase(error)}" for rule, error in broken.items()]
-        raise ConformanceError("\n".join([f"{name} breaks rules of the conformance kit:", *lines])) from next(
-            iter(broken.values())
-        )
+        lines = [f"  {error}" for error in broken.values()]
+        first = next(iter(broken.values()))
+        raise ConformanceError("\n".join([f"{name} breaks rules of the conformance kit:", *lines])) from first.__cause__
 
 
 def _phrase(error: Exception) -> str:
@@ -96,9 +143,40 @@ def numpy(tensor: Any) -> npt.NDArray[Any]:
     return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
-def differing(got: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> str:
-    """Count the values that differ, for a message; empty where none does."""
+def differing(got: npt.NDArray[Any], wanted: npt.NDArray[Any], inputs: npt.NDArray[Any] | None = None) -> str:
+    """Count the values that differ, with the first of them, for a message; empty where none does.
+
+    Args:
+        got: by one way.
+        wanted: by the other.
+        inputs: what each value, or else each sample of the first axis, was computed from.
+    """
     if got.shape != wanted.shape or got.dtype != wanted.dtype:
         return f"{got.dtype}{got.shape} instead of {wanted.dtype}{wanted.shape}."
-    different = int(np.sum(got != wanted))
-    return f"{different} of {wanted.size} values differ." if different else ""
+    different = np.argwhere(got != wanted)
+    if not len(different):
+        return ""
+    first = tuple(different[0])
+    found = f"{len(different)} of {wanted.size} values differ, such as {got[first]:g} for {wanted[first]:g}"
+    if inputs is None:
+        return f"{found}."
+    if inputs.shape == got.shape:
+        return f"{found}, of the input {inputs[first]:g}."
+    sample = inputs[first[0]].ravel()
+    more = ", …" if sample.size > SHOWN else ""
+    return f"{found}, of the inputs {', '.join(f'{value:g}' for value in sample[:SHOWN])}{more}."
+
+
+def unreached(compute: Callable[[], Any], variables: Sequence[keras.Variable]) -> dict[str, str]:
+    """Return, by name, the variables that the gradient of a scalar does not reach: `None` or `0`."""
+    found = known_gradients(compute, variables)
+    return {
+        variable.name: "None" if gradient is None else "0"
+        for variable, gradient in zip(variables, found, strict=True)
+        if gradient is None or not np.any(gradient)
+    }
+
+
+def gradients_of(unreached: Mapping[str, str]) -> str:
+    """Phrase for a message what `unreached` found."""
+    return ", ".join(f"that of {name} is {gradient}" for name, gradient in unreached.items())
