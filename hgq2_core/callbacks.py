@@ -10,7 +10,11 @@ from hgq2_core.cost import ebops
 
 
 class EbopsLog(keras.callbacks.Callback):
-    """Add the model's EBOPs to the logs of every epoch, as `ebops`; put it before the callbacks that read it."""
+    """Add the model's EBOPs to the logs of every epoch, as `ebops`; put it before the callbacks that read it.
+
+    They are those before calibration, which fixes the ranges of activations that wrap when training has ended: a
+    callback that monitors `ebops` compares these, unless it says that it calibrates by itself, as a Pareto front does.
+    """
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Count."""

@@ -21,6 +21,7 @@ from hgq2_core.errors import ExactnessError, ModelFileError
 from hgq2_core.fitting import fit_ranges
 from hgq2_core.graph import output_names
 from hgq2_core.model_file.load import load_model
+from hgq2_core.number_format import format_metric
 from hgq2_core.optimizer import BitOptimizer, decays
 from hgq2_core.preflight.check import check_fit
 from hgq2_core.training_run import evaluate
@@ -103,7 +104,7 @@ class Comparison:
 
     def __str__(self) -> str:
         lines = [
-            f"{name}: {value:.4f} in floats, {self.quantized[name]:.4f} quantized"
+            f"{name}: {format_metric(value)} in floats, {format_metric(self.quantized[name])} quantized"
             for name, value in self.floats.items()
         ]
         lines.append(f"outputs: differ by {self.difference:.2%} of their deviation on average")

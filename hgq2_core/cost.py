@@ -12,6 +12,7 @@ from hgq2_core.adapters import adapter_of
 from hgq2_core.graph import applications
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
+from hgq2_core.number_format import format_count, format_share
 from hgq2_core.quantizer import Quantizer
 
 
@@ -56,6 +57,11 @@ class SlotRow:
         """The slot, and the name of its format."""
         return f"{self.name} {self.format}".rstrip()
 
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """The numbers as every table shows them: mean, smallest and largest bits, and the share of zeros."""
+        return f"{self.mean:.2f}", format_count(self.min), format_count(self.max), format_share(self.zeroed)
+
 
 @dataclass(frozen=True)
 class LayerRow:
@@ -86,16 +92,15 @@ class Summary:
     def __rich__(self) -> Any:
         from rich.table import Table
 
-        table = Table("layer", "kind", "output", "slot", title=f"{self.ebops:,.0f} EBOPs")
+        table = Table("layer", "kind", "output", "slot", title=f"{format_count(self.ebops)} EBOPs")
         for heading in ("bits", "min", "max", "zeroed", "EBOPs"):
             table.add_column(heading, justify="right")
         for row in self.layers:
             shape = "" if row.output_shape is None else " × ".join(map(str, row.output_shape))
             head: tuple[str, ...] = (row.name, row.kind, shape)
-            cost = f"{row.ebops:,.0f}"
+            cost = format_count(row.ebops)
             for slot in row.slots:
-                zeroed = "" if slot.zeroed is None else f"{slot.zeroed:.0%}"
-                table.add_row(*head, slot.label, f"{slot.mean:.2f}", f"{slot.min:.0f}", f"{slot.max:.0f}", zeroed, cost)
+                table.add_row(*head, slot.label, *slot.cells, cost)
                 head, cost = ("", "", ""), ""
             if not row.slots:
                 table.add_row(*head, "", "", "", "", "", cost)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,49 +19,71 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#94a3b8"
+INK, LABEL, EDGE, GRID = "#0f172a", "#475569", "#cbd5e1", "#e2e8f0"
+COLORS = {
+    "first": BLUE,
+    "second": ORANGE,
+    "faint": GREY,
+    "ink": INK,
+    "label": LABEL,
+    "edge": EDGE,
+    "grid": GRID,
+}
+"""The colours of figures by the names of the variables with which a page can change them: `--plot-first` and so on."""
+
 STYLE: dict[Any, Any] = {
-    "axes.edgecolor": "#cbd5e1",
+    "axes.edgecolor": EDGE,
     "axes.grid": True,
-    "axes.labelcolor": "#475569",
+    "axes.labelcolor": LABEL,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "font.size": 9,
-    "grid.color": "#e2e8f0",
+    "axes.titlecolor": INK,
+    "font.size": 10,
+    "grid.color": GRID,
     "legend.frameon": False,
+    "text.color": INK,
     "savefig.transparent": True,
     "svg.fonttype": "none",  # text stays text: small files, and the page's own font
     "svg.hashsalt": "hgq2",  # the same run gives the same file
-    "xtick.color": "#64748b",
-    "ytick.color": "#64748b",
+    "xtick.color": LABEL,
+    "ytick.color": LABEL,
 }
 EBOPS = "ebops"
 
 Epochs = Sequence[Mapping[str, Any]]
 
 
-def curves(history: Epochs) -> Figure | None:
-    """Draw loss, the first metric and EBOPs over the epochs.
+def curves(history: Epochs, calibrated: float | None = None) -> dict[str, Figure]:
+    """Draw loss, the first metric and EBOPs over the epochs, each in a figure of its own.
 
     Args:
         history: the logs of each epoch.
+        calibrated: the EBOPs of the calibrated model.
 
     Returns:
-        The figure, or None where no epoch was finished.
+        The figures by title; none where no epoch was finished.
     """
     panels = [names for names in (("loss", "val_loss"), _first_metric(history), (EBOPS,)) if _has(history, names[:1])]
-    if not panels:
-        return None
+    return {_title(names[0]): _curve(history, names, calibrated) for names in panels}
+
+
+def _curve(history: Epochs, names: tuple[str, ...], calibrated: float | None) -> Figure:
     with _style():
-        figure = _figure(3.3 * len(panels), 2.5)
-        for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            for name, color in zip(names, (BLUE, ORANGE), strict=False):
-                _line(axes, history, name, color)
-            axes.set_xlabel("epoch")
-            axes.set_title(_title(names[0]), loc="left", fontsize=10)
-            if len(names) > 1 and _has(history, names[1:]):
-                axes.legend(labels=["training", "validation"], fontsize=8)
-            if names[0] in ("loss", EBOPS):
-                _log(axes)
+        figure = _figure(4.0, 2.8)
+        axes = figure.subplots()
+        labels = ("before calibration",) if names[0] == EBOPS else ("training", "validation")
+        for name, color, label in zip(names, (BLUE, ORANGE), labels, strict=False):
+            _line(axes, history, name, color, label)
+        if names[0] == EBOPS and calibrated is not None:
+            axes.plot([history[-1]["epoch"] + 1], [calibrated], "o", color=ORANGE, markersize=5, label="calibrated")
+        axes.set_xlabel("epoch")
+        axes.set_title(_title(names[0]), loc="left", fontsize=11)
+        if len(axes.get_legend_handles_labels()[1]) > 1:
+            axes.legend(fontsize=9)
+        if names[0] == EBOPS:
+            axes.yaxis.set_major_formatter("{x:,.0f}")
+        if names[0] in ("loss", EBOPS):
+            _log(axes)
         return figure
 
 
@@ -79,12 +103,20 @@ def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
     metric = names[0]
     points = sorted((entry["metrics"][EBOPS], entry["metrics"][metric]) for entry in entries)
     with _style():
-        figure = _figure(6.2, 3.4)
+        figure = _figure(5.2, 3.2)
         axes = figure.subplots()
         cloud = [(e[EBOPS], e[metric]) for e in history if e.get(EBOPS) is not None and e.get(metric) is not None]
         if cloud:
             seen: Any = np.array(cloud)
-            axes.scatter(seen[:, 0], seen[:, 1], s=9, color=GREY, alpha=0.6, linewidths=0, label="every epoch")
+            axes.scatter(
+                seen[:, 0],
+                seen[:, 1],
+                s=9,
+                color=GREY,
+                alpha=0.6,
+                linewidths=0,
+                label="every epoch, before calibration",
+            )
         costs, values = zip(*points, strict=True)
         axes.step(costs, values, where="post", marker="o", color=BLUE, markersize=4, label="Pareto front, calibrated")
         _frame(axes, values, front["directions"][metric])
@@ -92,7 +124,7 @@ def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("EBOPs")
         axes.set_ylabel(f"validation {_title(metric)}" if metric.startswith("val_") else _title(metric))
-        axes.legend(loc="lower right" if front["directions"][metric] == "max" else "upper right", fontsize=8)
+        axes.legend(loc="lower right" if front["directions"][metric] == "max" else "upper right", fontsize=9)
         return figure
 
 
@@ -141,13 +173,22 @@ def image(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, transparent=False, dpi=150)
 
 
-def svg(figure: Figure) -> str:
-    """Give a figure as an SVG element that a page can hold."""
+def svg(figure: Figure, name: str, description: str) -> str:
+    """Return a figure as an SVG element for a page, its colours variables that the page may set.
+
+    Args:
+        figure: what to draw.
+        name: a word that no other figure on the page has, in front of its ids.
+        description: what a reader who does not see it is told.
+    """
     buffer = io.StringIO()
     with _style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    text = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", text[text.index("<svg") :])
+    for variable, color in COLORS.items():
+        text = text.replace(f": {color}", f": var(--plot-{variable}, {color})")
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1)
 
 
 def _style() -> Any:
@@ -162,11 +203,11 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _line(axes: Axes, history: Epochs, name: str, color: str) -> None:
+def _line(axes: Axes, history: Epochs, name: str, color: str, label: str) -> None:
     points = [(logs["epoch"] + 1, logs[name]) for logs in history if logs.get(name) is not None]
     if points:
         marker = "o" if len(points) < 10 else None
-        axes.plot(*zip(*points, strict=True), color=color, linewidth=1.3, marker=marker, markersize=3)
+        axes.plot(*zip(*points, strict=True), color=color, linewidth=1.3, marker=marker, markersize=3, label=label)
 
 
 def _frame(axes: Axes, values: Sequence[float], direction: str) -> None:

@@ -12,7 +12,7 @@ import keras
 import yaml
 
 from hgq2_core.atomic import remove, remove_leftovers, write_json, write_text
-from hgq2_core.calibration import calibrate
+from hgq2_core.calibration import calibrate, uncalibrated
 from hgq2_core.callbacks import EbopsLog, EpochSeed
 from hgq2_core.checkpoint import Checkpoint, Checkpoints
 from hgq2_core.config.model import ModelConfig, Training
@@ -22,12 +22,13 @@ from hgq2_core.data import Split, Splits
 from hgq2_core.errors import ConfigError
 from hgq2_core.fitting import fit_ranges
 from hgq2_core.freezing import freeze
-from hgq2_core.history import HistoryLog
+from hgq2_core.history import HistoryLog, read_json
 from hgq2_core.kinds import registry
 from hgq2_core.loader import CORE
 from hgq2_core.preflight.check import check_training
 from hgq2_core.preflight.keras_errors import Begun, refused_by_keras
 from hgq2_core.random_state import preserve_rng
+from hgq2_core.outcome import divergence, outcome
 from hgq2_core.runs import (
     CHECKPOINT,
     CONFIG,
@@ -172,8 +173,11 @@ def _train(
     checkpoints = Checkpoints(directory / CHECKPOINT, own, training.checkpoint_every, start)
     try:
         _fit(model, splits, training, start, [EpochSeed(config.seed), EbopsLog(), *own, checkpoints, *callbacks])
-    except BaseException:
+    except BaseException as error:
+        diverged = divergence(model, history.epochs) if isinstance(error, DataError) else ""
         _keep(model, directory, checkpoints, history)
+        if diverged:
+            raise ConfigError(diverged) from error
         raise
     return checkpoints
 
@@ -208,7 +212,7 @@ def _keep(model: keras.Model, directory: Path, checkpoints: Checkpoints, history
 
 
 def finish(model: keras.Model, splits: Splits, directory: Path, seconds: float, margin: int = 0) -> Run:
-    """Calibrate on the training split, measure and verify on the test split, freeze, and save.
+    """Calibrate on the training split, measure, verify and examine on the test split, freeze, and save.
 
     Args:
         model: trained and compiled.
@@ -216,18 +220,26 @@ def finish(model: keras.Model, splits: Splits, directory: Path, seconds: float, 
         directory: of the run.
         seconds: that training took, for the record.
         margin: integer bits added on top of what the training split needs.
+
+    Raises:
+        ConfigError: the training diverged, so that there is nothing to calibrate.
     """
+    if diverged := divergence(model, read_json(directory / HISTORY, [])):
+        raise ConfigError(diverged)
+    before = ebops(model) if any(uncalibrated(model)) else read_metrics(directory).get("ebops_before_calibration")
     calibrate(model, splits.train.x, margin=margin)
     save(model, directory / MODEL)
     save(freeze(model), directory / FROZEN)
     verification = verify(model, splits.test.x)
-    metrics = {
+    metrics: dict[str, Any] = {
         "test": evaluate(model, splits.test),
         "ebops": ebops(model),
+        "ebops_before_calibration": before,
         "verify": {"mismatches": verification.mismatches, "samples": verification.samples},
         "seconds": round(seconds, 2),
         "versions": versions(),
     }
+    metrics["findings"] = [finding.to_dict() for finding in outcome(model, splits.test, metrics["test"])]
     write_text(directory / REPORT, html_report(directory, summary(model), metrics))
     write_json(directory / METRICS, metrics)
     return Run(directory, metrics, verification)

@@ -90,7 +90,8 @@ class VerifyReport:
         return {**asdict(self), "ok": self.ok, "first_faulty": self.first_faulty, "layers": rows}
 
     def __str__(self) -> str:
-        lines = [f"{self.mismatches} mismatches in {self.samples} samples (integers == Keras)"]
+        headline, relation = ("arithmetic verified", "==") if self.ok else ("arithmetic differs", "!=")
+        lines = [f"{headline}: {self.mismatches} mismatches in {self.samples} samples (integers {relation} Keras)"]
         if not self.ok:
             lines.append(f"end to end: {self.end_to_end} samples differ; predict: {self.predict}")
             lines += [

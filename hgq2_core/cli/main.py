@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import textwrap
 import traceback
@@ -289,7 +288,7 @@ def report(directory: RunDirectory, as_json: AsJson = False) -> None:
         print_json(gather(directory))
         return
     out.print(narrow(summary(load(directory)).__rich__()))
-    _print_metrics(read_metrics(directory), directory)
+    _print_outcome(read_metrics(directory), directory)
 
 
 @app.command()
@@ -384,7 +383,7 @@ def _finish(finished: Any, as_json: bool) -> None:
         print_json(gather(finished.directory))
     else:
         out.print(narrow(summary(load(finished.directory)).__rich__()))
-        _print_metrics(finished.metrics, finished.directory)
+        _print_outcome(finished.metrics, finished.directory)
         _print_notes(read_data(finished.directory).get("notes", ()))
         out.print(f"run: {finished.directory}", markup=False)
     if not finished.verification.ok:
@@ -402,23 +401,11 @@ def _print_notes(notes: Sequence[str]) -> None:
         out.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 
 
-def _print_metrics(metrics: dict[str, Any], directory: Path) -> None:
-    if not metrics:
-        out.print("No metrics: the run was stopped.", style="yellow")
-        go_on, end = f"hgq2 train -o {directory} --resume", f"hgq2 calibrate {directory}"
-        out.print(f"To go on: {go_on}. To end it here: {end}", style="yellow", markup=False)
-        return
-    # The file has null for NaN.
-    measured = {name: math.nan if value is None else value for name, value in metrics["test"].items()}
-    test = ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
-    verified = metrics["verify"]
-    out.print(f"test: {test}; EBOPs {metrics['ebops']:,.0f}; trained in {metrics['seconds']:.1f} s", markup=False)
-    style = "green" if verified["mismatches"] == 0 else "red"
-    out.print(
-        f"verify: {verified['mismatches']} mismatches in {verified['samples']} test samples (integers == Keras)",
-        style=style,
-        markup=False,
-    )
+def _print_outcome(metrics: dict[str, Any], directory: Path) -> None:
+    from hgq2_core.cli.outcome import outcome_lines
+
+    for line in outcome_lines(metrics, directory):
+        out.print(line)
 
 
 def _complain(message: str, style: str) -> None:

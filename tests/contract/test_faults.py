@@ -288,7 +288,10 @@ LAYERS = [
         "A layer made with trainable=False trains nothing, inside neither. A model of it trains checked/inner/kernel.",
     ),
     (LosesState, "A model file brings the layer back, bit for bit. "),
-    (OtherSum, "Integers give what the frozen layer gives. 1000 mismatches in 1000 samples (integers == Keras)."),
+    (
+        OtherSum,
+        "Integers give what the frozen layer gives. arithmetic differs: 1000 mismatches in 1000 samples (integers != Keras).",
+    ),
 ]
 
 

@@ -176,7 +176,9 @@ def test_train_fills_the_run_directory(trained):
         f"front/{entry['file']}" for entry in json.loads((directory / "front" / "front.json").read_text())["entries"]
     } == FILES
     metrics = json.loads((directory / "metrics.json").read_text())
-    assert metrics.keys() == {"test", "ebops", "verify", "seconds", "versions"}
+    assert metrics.keys() == {
+        *("test", "ebops", "ebops_before_calibration", "verify", "findings", "seconds", "versions")
+    }
     assert metrics["test"].keys() == {"accuracy", "loss"}
     assert metrics["verify"] == {"mismatches": 0, "samples": 449}
     assert {"hgq2-core", "hgq2-layers", "keras", "numpy"} <= metrics["versions"].keys()
@@ -187,7 +189,7 @@ def test_train_fills_the_run_directory(trained):
 
 def test_train_prints_the_layers_and_the_result_in_80_columns(trained):
     text = (trained / "output.txt").read_text()
-    for word in ("layers.dense", "keras.Dropout", "kernel", "EBOPs", "accuracy 0.", "0 mismatches in 449 test samples"):
+    for word in ("layers.dense", "keras.Dropout", "kernel", "EBOPs", "accuracy 0.", "0 mismatches in 449 samples"):
         assert word in text
     assert "…" not in text
     assert all(len(line) <= 80 for line in text.splitlines() if not line.startswith("run: "))
@@ -211,7 +213,7 @@ def test_config_yaml_is_complete_and_builds_the_same(trained):
 
 def test_the_report_stands_alone(trained):
     text = (trained / "run" / "report.html").read_text()
-    assert text.count("<svg") == 2
+    assert text.count("<svg") == 4
     assert "http://www.w3.org" in text  # names of SVG, fetched by nobody
     for tag in ("<script", "<link", "<img", "src=", "@import", "url(http", "<!DOCTYPE svg"):
         assert tag not in text
@@ -273,7 +275,7 @@ def test_calibrate_renews_what_depends_on_it(hgq2, run):
 
 
 def test_report(hgq2, trained):
-    assert "449 test samples" in hgq2("report", trained / "run").stdout
+    assert "mismatches in 449 samples" in hgq2("report", trained / "run").stdout
     found = json.loads(hgq2("report", trained / "run", "--json").stdout)
     assert [row["name"] for row in found["summary"]["layers"]] == ["dense", "dropout", "logits"]
     assert found["summary"]["ebops"] == found["ebops"]
@@ -347,9 +349,9 @@ def test_a_directory_that_is_no_run(hgq2, tmp_path):
 
 def test_the_progress_line_shows_what_fits():
     logs = {"accuracy": 0.5, "loss": 2.0, "val_accuracy": 0.25, "val_loss": 3.0, "ebops": 12345.0, "front": 3}
-    assert phrase(logs, 80) == "val_accuracy 0.25  EBOPs 12,345  val_loss 3"
-    assert phrase(logs, 40) == "val_accuracy 0.25  EBOPs 12,345"
-    assert phrase({"loss": 1.0, "binary_accuracy": 0.875}, 44) == "binary_accuracy 0.875  loss 1"
+    assert phrase(logs, 80) == "val_accuracy 0.2500  EBOPs 12,345  val_loss 3.0000"
+    assert phrase(logs, 40) == "val_accuracy 0.2500  EBOPs 12,345"
+    assert phrase({"loss": 1.0, "binary_accuracy": 0.875}, 44) == "binary_accuracy 0.8750  loss 1.0000"
     assert phrase({}, 44) == ""
 
 

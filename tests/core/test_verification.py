@@ -158,7 +158,7 @@ def test_the_faulty_layer_is_named(samples, faulty, place):
     assert [row.mismatches > 0 for row in report.layers] == [n == place for n in range(3)]
     assert report.mismatches > 0
     text = str(report)
-    assert text.startswith(f"{report.mismatches} mismatches in 100 samples")
+    assert text.startswith(f"arithmetic differs: {report.mismatches} mismatches in 100 samples")
     assert f"l{place}: {report.layers[place].mismatches} of 400 values differ" in text
 
 
@@ -260,7 +260,7 @@ def test_enough_precision_is_reported(chain, samples):
     report = verify(model, samples())
     assert all(row.float32_enough for row in report.layers)
     assert "float32 has" not in str(report)
-    assert str(report) == "0 mismatches in 256 samples (integers == Keras)"
+    assert str(report) == "arithmetic verified: 0 mismatches in 256 samples (integers == Keras)"
 
 
 # Refusals.

@@ -43,7 +43,7 @@ def test_the_demo_learns_cheaply_and_exactly(tmp_path, claims):
     assert metrics["test"]["accuracy"] >= least
     assert metrics["ebops"] <= most
     assert metrics["verify"] == {"mismatches": 0, "samples": 449}
-    assert "0 mismatches in 449 test samples" in text
+    assert "arithmetic verified: 0 mismatches in 449 samples" in text
     assert "0 mismatches in 449 samples" in hgq2("verify", tmp_path / "demo")
     health = json.loads(hgq2("doctor", tmp_path / "demo", "--split", "train", "--strict", "--json"))
     assert {finding["severity"] for finding in health["findings"]} <= {"note"}

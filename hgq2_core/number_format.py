@@ -1,0 +1,23 @@
+"""How numbers are written: alike on the progress bar, in tables, on the terminal, and in the report of a run."""
+
+from __future__ import annotations
+
+SMALL = 0.001
+"""Below it, four decimals leave too little of a number."""
+
+
+def format_metric(value: float) -> str:
+    """Return a loss or metric as text, such as `0.9731`, `1,234` or `2.50e-05`."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.2e}" if 0 < abs(value) < SMALL else f"{value:.4f}"
+
+
+def format_count(value: float) -> str:
+    """Return EBOPs, samples or elements as text, such as `12,345`."""
+    return f"{value:,.0f}"
+
+
+def format_share(value: float | None) -> str:
+    """Return a share as text, such as `15%`; empty for None."""
+    return "" if value is None else f"{value:.0%}"
