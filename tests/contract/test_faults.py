@@ -290,7 +290,8 @@ LAYERS = [
     (LosesState, "A model file brings the layer back, bit for bit. "),
     (
         OtherSum,
-        "Integers give what the frozen layer gives. arithmetic differs: 1000 mismatches in 1000 samples (integers != Keras).",
+        "Integers give what the frozen layer gives. "
+        "arithmetic differs: 1000 mismatches in 1000 samples (integers != Keras).",
     ),
 ]
 

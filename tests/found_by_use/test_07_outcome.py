@@ -162,8 +162,8 @@ def test_divergence_says_since_when():
     assert divergence(model, history) == ""
     model.layers[0].bias.assign([math.inf])
     assert divergence(model, history) == (
-        "training: diverged. 1 variables hold NaN or infinite values, model/only/bias first. The loss is not finite from "
-        "epoch 2 on. Train again with a smaller training.optimizer.learning_rate, or with clipnorm."
+        "training: diverged. 1 variables hold NaN or infinite values, model/only/bias first. The loss is not finite "
+        "from epoch 2 on. Train again with a smaller training.optimizer.learning_rate, or with clipnorm."
     )
 
 
