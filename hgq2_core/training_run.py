@@ -25,13 +25,9 @@ from hgq2_core.freezing import freeze
 from hgq2_core.history import HistoryLog, read_json
 from hgq2_core.kinds import registry
 from hgq2_core.loader import CORE
-<<<<<<< HEAD
+from hgq2_core.outcome import divergence, outcome
 from hgq2_core.preflight.check import check_training
 from hgq2_core.preflight.keras_errors import Begun, refused_by_keras
-from hgq2_core.random_state import preserve_rng
-=======
->>>>>>> 5b14876 (Tests read the outcome of a run in its new words)
-from hgq2_core.outcome import divergence, outcome
 from hgq2_core.random_state import preserve_rng
 from hgq2_core.runs import (
     CHECKPOINT,
