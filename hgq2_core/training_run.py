@@ -19,7 +19,7 @@ from hgq2_core.config.model import ModelConfig, Training
 from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.cost import ebops, summary
 from hgq2_core.data import Split, Splits
-from hgq2_core.errors import ConfigError
+from hgq2_core.errors import ConfigError, DataError
 from hgq2_core.fitting import fit_ranges
 from hgq2_core.freezing import freeze
 from hgq2_core.history import HistoryLog, read_json
