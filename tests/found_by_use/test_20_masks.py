@@ -67,7 +67,7 @@ PASSED: dict[str, tuple[Callable[[], Any], bool]] = {
     "valid": (lambda: QConv1D(2, 3), False),
     "strided": (lambda: QConv1D(2, 2, strides=2, padding="same"), False),
     "transposed": (lambda: QConv1DTranspose(2, 2, strides=2), False),
-    "sum of features": (lambda: QSum(-1), False),
+    "sum of features": (lambda: QSum(-1, keepdims=True), True),
     "sum of steps": (lambda: QSum(1), False),
     "mean that stays": (lambda: QMeanPow2(-1, keepdims=True), True),
     "average": (lambda: QAveragePooling1D(2), False),

@@ -98,10 +98,8 @@ class QSum(QLayer):
         return tuple(size for axis, size in enumerate(kept) if self.keepdims or axis not in axes)
 
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> Any:
-        """Give the mask where its axes stay; None where one is summed over."""
-        if mask is None or min(self._summed) < len(mask.shape):
-            return None
-        return mask if len(self.compute_output_shape(tuple(inputs.shape))) > len(mask.shape) else None
+        """Return the mask where its axes stay; None where one is summed over."""
+        return None if mask is None or min(self._summed) < len(mask.shape) else mask
 
     def scale(self) -> int:
         """Give the number of halvings of the sum."""
