@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from hgq2_core.optimizer import BitOptimizer
     from hgq2_core.quantizer import Quantizer
     from hgq2_core.standardization import Standardization, with_standardization
+    from hgq2_core.support import UnsupportedLayer, unsupported_layers
     from hgq2_core.verification import verify
 
     registry: Registry
@@ -65,6 +66,7 @@ _HOMES = {
     "Split": "data",
     "Splits": "data",
     "Standardization": "standardization",
+    "UnsupportedLayer": "support",
     "calibrate": "calibration",
     "defaults": "config.roles",
     "doctor": "diagnosis",
@@ -80,6 +82,7 @@ _HOMES = {
     "plugins": "kinds",
     "quantize_model": "conversion",
     "summary": "cost",
+    "unsupported_layers": "support",
     "verify": "verification",
     "with_standardization": "standardization",
 }
@@ -105,6 +108,7 @@ __all__ = [
     "Splits",
     "Standardization",
     "ToolError",
+    "UnsupportedLayer",
     "WriteError",
     "calibrate",
     "defaults",
@@ -122,6 +126,7 @@ __all__ = [
     "quantize_model",
     "registry",
     "summary",
+    "unsupported_layers",
     "verify",
     "with_standardization",
 ]

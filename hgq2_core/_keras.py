@@ -33,6 +33,15 @@ def nodes(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, list[Any], l
                 yield node.operation, node.input_tensors, node.output_tensors
 
 
+def calls(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, tuple[Any, ...], dict[str, Any]]]:
+    """Return each application of a layer in a functional graph, in order: the layer, and what it is called with."""
+    depths = model._nodes_by_depth
+    for depth in sorted(depths, reverse=True):
+        for node in depths[depth]:
+            if node.operation is not None and not node.is_input:
+                yield node.operation, node.arguments.args, node.arguments.kwargs
+
+
 def run_graph(model: keras.Model, inputs: list[Any], apply: Callable[..., Any]) -> Any:
     """Run a functional graph with other operations than the layers' own.
 

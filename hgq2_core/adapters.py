@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from hgq2_core.errors import ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.graph import operands, run
+from hgq2_core.keras_layers import KERAS, quantized_name
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
 
@@ -20,6 +21,9 @@ A = TypeVar("A")
 
 class KerasAdapter:
     """Base of the adapters; registered among the layers under the name of the Keras layer, `keras.<Layer>`."""
+
+    exact_where: ClassVar[str] = ""
+    """The condition that `check` and `exact` put on the layer's arguments, for `hgq2 list --table`; empty without."""
 
     def check(self, layer: keras.layers.Layer) -> None:
         """Raise ExactnessError where this layer's arguments leave exact arithmetic."""
@@ -101,25 +105,45 @@ def exact(
         ExactnessError: the layer states no exact arithmetic, or none for such a keyword.
     """
     inputs = [_operand(arrays, value, path) for value in operands(args)]
-    named = {
-        name: _operand(arrays, value, path)
-        for name, value in kwargs.items()
-        if value is not None and name != "training"
-    }
+    named = {name: _operand(arrays, value, path) for name, value in _given(kwargs).items()}
     if isinstance(layer, keras.Model):  # inside a wrapper; elsewhere the graph is walked through it
         outputs = run(layer, inputs, lambda *application: exact(arrays, *application), f"{path}/")
         return outputs[0] if len(outputs) == 1 else outputs
+    return statement_of(layer, path, kwargs)(arrays, *inputs, **named)
+
+
+def statement_of(layer: keras.layers.Layer, path: str, kwargs: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return a layer's exact statement, a function of arrays and operands: its own, or its adapter's.
+
+    Args:
+        layer: a quantized layer or a Keras layer.
+        path: the layer's place in the model, for messages.
+        kwargs: what it is called with by keyword, see `exact`.
+
+    Raises:
+        ExactnessError: the layer states no exact arithmetic, or none for such a keyword.
+    """
     if isinstance(layer, QLayer):
-        return _known(layer.exact, layer, path, named)(arrays, *inputs, **named)
+        own: Callable[..., Any] = _known(layer.exact, layer, path, _given(kwargs))
+        return own
     adapter = adapter_of(layer)
     if adapter is None:
-        kinds = [kind for kind in registry().names("layers") if kind.startswith("keras.")]
+        kinds = [kind.partition(".")[2] for kind in registry().names("layers") if not kind.startswith(KERAS)]
+        name = quantized_name(type(layer).__name__, kinds, adapted=False)
+        what = f"{KERAS}{type(layer).__name__}"
+        if not isinstance(layer, keras.layers.Layer):
+            what = f"{type(layer).__name__}, an operation on tensors such as x + y,"
         raise ExactnessError(
-            f"{path}: keras.{type(layer).__name__} has no exact arithmetic. Use a quantized layer in its place, "
-            f"or one of {', '.join(kinds) or 'the Keras layers that a plugin adapts (none is installed)'}."
+            f"{path}: {what} has no exact arithmetic. Use {name or 'a quantized layer'} in its place, or a Keras layer "
+            "that has (hgq2 list --table)."
         )
     adapter.check(layer)
-    return _known(adapter.exact, layer, path, named)(arrays, layer, *inputs, **named)
+    adapted = _known(adapter.exact, layer, path, _given(kwargs))
+    return lambda arrays, *inputs, **named: adapted(arrays, layer, *inputs, **named)
+
+
+def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if value is not None and name != "training"}
 
 
 def _operand(arrays: Arrays[Any], value: Any, path: str) -> Any:
@@ -135,7 +159,7 @@ def _operand(arrays: Arrays[Any], value: Any, path: str) -> Any:
     return arrays.constant(values)
 
 
-def _known(statement: Callable[..., Any], layer: keras.layers.Layer, path: str, named: Mapping[str, Any]) -> Any:
+def _known(statement: Any, layer: keras.layers.Layer, path: str, named: Mapping[str, Any]) -> Any:
     taken = inspect.signature(statement).parameters
     if strangers := [name for name in named if name not in taken]:
         raise ExactnessError(

@@ -15,13 +15,13 @@ from pydantic import Field
 
 from hgq2_core.adapters import adapter_of, rewrapped, sublayers
 from hgq2_core.arguments import ACTIVATIONS, EXACT_ACTIVATIONS
-from hgq2_core.config.keras_names import snake
 from hgq2_core.config.quantizer import Role
 from hgq2_core.config.roles import defaults, scoped
 from hgq2_core.config.signature import parameters
 from hgq2_core.config.strict import Strict, below, explained, findings
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
 from hgq2_core.graph import chained, graph_is_known
+from hgq2_core.keras_layers import KERAS, quantized_name
 from hgq2_core.kinds import registry
 from hgq2_core.layer import QLayer
 from hgq2_core.official import is_official
@@ -30,7 +30,6 @@ from hgq2_core.random_state import preserve_rng
 from hgq2_core.separation import separated
 from hgq2_core.twins import copy_weights
 
-KERAS = "keras."
 BITS = 8
 """Of a converted model, unless told otherwise."""
 
@@ -307,15 +306,14 @@ def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Ste
 
 
 def _twin(layer: keras.layers.Layer, path: str) -> str | None:
-    name = "" if _keras_kind(layer) is None else snake(type(layer).__name__)
     kinds = [each for each in registry().names("layers") if not each.startswith(KERAS)]
-    known = {each.partition(".")[2] for each in kinds}
-    if name not in known and adapter_of(layer) is None:
-        # PReLU is prelu, and Conv1DTranspose conv1d_transpose.
-        name = next((each for each in known if each.replace("_", "") == name.replace("_", "")), name)
+    known = [each.partition(".")[2] for each in kinds]
+    name = _keras_kind(layer) and quantized_name(type(layer).__name__, known, adapter_of(layer) is not None)
+    if not name:
+        return None
     # A foreign plugin's kind of the same name is for a rule to ask for.
     ours = next((each for each in kinds if is_official(each) and each.endswith(f".{name}")), name)
-    return registry().resolve("layers", ours, f"quantize_model: {path}") if name in known else None
+    return registry().resolve("layers", ours, f"quantize_model: {path}")
 
 
 def _keras_kind(layer: keras.layers.Layer) -> str | None:

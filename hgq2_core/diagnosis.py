@@ -21,6 +21,7 @@ from hgq2_core.observation import as_array, count_not_finite, observe
 from hgq2_core.optimizer import DECAYED, describe_decayed_bits
 from hgq2_core.quantizer import Bounds, Quantizer, is_bit_variable
 from hgq2_core.random_state import preserve_rng
+from hgq2_core.support import unsupported_layers
 from hgq2_core.verification import FLOAT32_BITS, required_bits, unknown
 
 MANY_SATURATED = 0.25
@@ -56,6 +57,7 @@ FLOAT32 = Check(
 DECAYED_BITS = Check("decayed_bits", "warning", DECAYED)
 NO_GRAPH = Check("no_graph", "warning", "Make it functional or sequential; verify, freeze and export refuse it.")
 NOT_EXACT = Check("not_exact", "note", "Replace it; verify and export refuse the model as it is.")
+NO_CIRCUIT = Check("no_circuit", "note", "Change it before an export; verify and freeze take the model as it is.")
 
 
 @preserve_rng()
@@ -234,14 +236,19 @@ def _exactness(subject: Subject) -> Iterator[Finding]:
         outputs = [unknown(shape) for shape in shapes[path]]
         return outputs[0] if len(outputs) == 1 else outputs
 
+    unsupported = unsupported_layers(model)
     bits = required_bits(model, otherwise)
     for path, needed in bits.items():
         dtype = "float64" if getattr(subject.layers[path], "compute_dtype", None) == "float64" else "float32"
         if needed > MANTISSA_BITS[dtype]:
             seen = f"its sums may need {needed} bits, {dtype} has {MANTISSA_BITS[dtype]}"
             yield Finding(FLOAT32, path, None, seen, {"bits": needed, "of": MANTISSA_BITS[dtype]})
-    for path, why in refused.items():
+    known = {each.layer: each.reason for each in unsupported if each.stage == "verify"}
+    for path, why in (refused | known).items():
         yield Finding(NOT_EXACT, path, None, why)
+    for each in unsupported:
+        if each.stage == "export":
+            yield Finding(NO_CIRCUIT, each.layer, None, each.reason)
 
 
 CHECKS = (_calibration, _not_finite, _outputs, _zeroed, _gradients, _overflow, _bounds, _decayed_bits, _exactness)

@@ -1,12 +1,13 @@
 """The Keras layers that are known here: the one list that configs, model files, conversion and `hgq2 list` go by.
 
 None of them runs code from its config or reads a path. One that holds other layers says where, so that these are
-checked in turn. What each becomes and whether it has exact arithmetic is the registry's: see `hgq2_core.support`.
+checked in turn. What each becomes and whether it has exact arithmetic is the registry's: see `hgq2_core.layer_table`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -55,3 +56,23 @@ KERAS_LAYERS: Mapping[str, KerasLayer] = MappingProxyType(
     {layer.name: layer for layer in sorted((*map(KerasLayer, _PLAIN), *_SPECIAL), key=lambda layer: layer.name)}
 )
 """By the name in `keras.layers`."""
+
+
+def quantized_name(class_name: str, kinds: Collection[str], adapted: bool) -> str | None:
+    """Return the kind that is the quantized form of a Keras layer by its name: `dense` of `Dense`; None without one.
+
+    Args:
+        class_name: of the Keras layer.
+        kinds: of the quantized layers, without their plugins.
+        adapted: whether the Keras layer has exact arithmetic itself; then only its own name in snake case counts.
+    """
+    name = snake(class_name)
+    if name in kinds or adapted:
+        return name if name in kinds else None
+    # PReLU is prelu, and Conv1DTranspose conv1d_transpose.
+    return next((each for each in kinds if each.replace("_", "") == name.replace("_", "")), None)
+
+
+def snake(name: str) -> str:
+    """Spell a class name in snake case: `MaxPooling2D` becomes `max_pooling2d`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

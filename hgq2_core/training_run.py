@@ -138,7 +138,7 @@ def _run(
     start: Checkpoint | None,
 ) -> Run:
     splits = config.load_data()
-    model = config.build()
+    model = config.build(exact=True)
     keras.utils.set_random_seed(config.seed)
     check_training(training, model, splits)
     if start is None:

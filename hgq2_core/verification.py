@@ -185,8 +185,12 @@ def required_bits(
 
 
 def _bounds(tensor: Any) -> IntervalArray:
+    shape = (1, *(size or 1 for size in tensor.shape[1:]))
     if tensor.dtype == "bool":
-        return Intervals().input(0, 1, 0, (1, *(size or 1 for size in tensor.shape[1:])))
+        return Intervals().input(0, 1, 0, shape)
+    if "int" in tensor.dtype:
+        signed = not tensor.dtype.startswith("u")
+        return Intervals().input(int(signed), np.iinfo(tensor.dtype).bits - signed, 0, shape)
     return unknown(tensor.shape[1:])
 
 

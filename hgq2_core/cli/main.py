@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -149,14 +150,20 @@ def list_kinds(
             autocompletion=complete_sorts,
         ),
     ] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Each layer: what it converts to, where it is exact and may stand.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the kinds that config files can name, and the subcommands that plugins bring.
 
     The part before the dot is the plugin; `kbi` will do for `fixed_point.kbi` while it is unique.
 
-    Example: hgq2 list quantizers
+    Example: hgq2 list quantizers; hgq2 list --table
     """
+    if table:
+        _list_table(sort, as_json)
+        return
     from hgq2_core.config.keras_names import keras_kinds
     from hgq2_core.errors import nearest
     from hgq2_core.kinds import registry
@@ -167,7 +174,9 @@ def list_kinds(
             f"list: unknown sort of kinds. Received: {sort!r}. Allowed: {', '.join(GROUPS)}.{nearest(sort, GROUPS)}"
         )
     kinds = {
-        each: sorted({*registry().names(each), *keras_kinds(each)}) for each in ([sort] if sort is not None else GROUPS)
+        # An adapter under the name of a Keras layer is no kind.
+        each: sorted({*(n for n in registry().names(each) if not n.startswith("keras.")), *keras_kinds(each)})
+        for each in ([sort] if sort is not None else GROUPS)
     }
     if as_json:
         print_json(kinds)
@@ -185,6 +194,18 @@ def list_kinds(
             out.print("  none", style="dim")
 
 
+def _list_table(sort: str | None, as_json: bool) -> None:
+    from hgq2_core.layer_table import layer_table, markdown
+
+    if sort not in (None, "layers"):
+        raise ConfigError(f"list: --table is of layers. Received: {sort!r}. Allowed: layers, or nothing.")
+    rows = layer_table()
+    if as_json:
+        print_json([row.to_dict() for row in rows])
+    else:
+        typer.echo(markdown(rows), nl=False)
+
+
 @app.command()
 def validate(
     file: ConfigFile,
@@ -196,18 +217,27 @@ def validate(
 
     Data, model, loss, metrics and callbacks are checked against each other; nothing is trained.
 
+    What cannot be verified is an error where the config has a `training`, which `hgq2 train` would refuse, else a
+    warning; so is what can be verified but not exported.
+
     Example: hgq2 validate examples/digits.yaml --set model.layers.hidden.units=64
     """
     from hgq2_core.config.model import load_config
     from hgq2_core.preflight.check import check_config
 
     config = load_config(file, settings or ())
-    model = config.build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # shown below
+        model = config.build(exact=config.training is not None)
+    unsupported = config.unsupported(model)
     splits = None if no_data else check_config(config, model)
     if as_json:
-        data = None if splits is None else splits.to_dict()
-        print_json({"file": str(file), "layers": len(model.layers), "parameters": model.count_params(), "data": data})
+        counts = {"layers": len(model.layers), "parameters": model.count_params()}
+        found = {"unsupported": [each.to_dict() for each in unsupported]}
+        print_json({"file": str(file), **counts, **found, "data": None if splits is None else splits.to_dict()})
         return
+    for each in unsupported:
+        out.print(f"warning: {each} `{each.stage}` will refuse the model.", style="yellow", markup=False)
     out.print(f"{file}: valid. {len(model.layers)} layers, {model.count_params():,} parameters.", markup=False)
     if splits is not None:
         out.print(f"data: {splits.describe()}", markup=False)

@@ -20,13 +20,13 @@ from hgq2_core.config.keras_names import (
     named_class,
     parameters,
     singular,
-    snake,
     try_out,
 )
 from hgq2_core.config.quantizer import QuantizerConfig
 from hgq2_core.config.signature import schema_of
 from hgq2_core.config.strict import Strict, below, describe, explained, findings, reference, refuse, unknown
 from hgq2_core.errors import KindError, nearest
+from hgq2_core.keras_layers import snake
 from hgq2_core.kinds import registry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")

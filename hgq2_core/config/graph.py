@@ -101,6 +101,22 @@ class ModelSection(Strict):
             taken.add(names[-1])
         return tuple(names)
 
+    def place_of(self, path: str) -> str:
+        """Return where in the config a layer of the built model stands.
+
+        Args:
+            path: of the layer in the model, or of one inside it, such as `encoder/dense`.
+        """
+        name, _, rest = path.partition("/")
+        if name in self.inputs:
+            return f"model.inputs.{name}"
+        if name not in self.names:
+            return "model"
+        index = self.names.index(name)
+        line = self.layers[index]
+        inside = f".{line.model.place_of(rest)}" if rest and isinstance(line, ModelLine) else f" ({path})"
+        return f"model.layers.{index}{inside}"
+
     def build(self, seed: int, name: str | None = None) -> keras.Model:
         """Build the model; what a layer draws follows from the seed and its name.
 

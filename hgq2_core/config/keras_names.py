@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any
 
 from hgq2_core.config.strict import Location, below, describe, findings, unknown
 from hgq2_core.errors import KindError, listing, nearest
-from hgq2_core.keras_layers import KERAS, KERAS_LAYERS
+from hgq2_core.keras_layers import KERAS, KERAS_LAYERS, snake
 from hgq2_core.random_state import preserve_rng
 
 PREFIX = KERAS
@@ -211,8 +210,3 @@ def _resolve(name: str, value: Any) -> Any:
 
 def _plain(name: str) -> str:
     return name.replace("_", "").lower()
-
-
-def snake(name: str) -> str:
-    """Spell a class name in snake case: `MaxPooling2D` becomes `max_pooling2d`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

@@ -11,8 +11,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from hgq2_core.config.entries import Entry, Kinds, check_name, construct
-from hgq2_core.config.keras_names import snake
 from hgq2_core.config.strict import below, describe, findings, reference, unknown
+from hgq2_core.keras_layers import snake
 
 if TYPE_CHECKING:
     from hgq2_core.config.graph import ModelSection

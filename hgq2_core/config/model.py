@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,10 @@ from hgq2_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from hgq2_core.data import Splits
+    from hgq2_core.support import UnsupportedLayer
+
+
+NOT_VERIFIED = "The model can be trained with `fit`; verify, freeze and export refuse it, and so does `hgq2 train`."
 
 
 class Training(Strict):
@@ -77,17 +83,33 @@ class ModelConfig(Document):
     data: Annotated[Entry, Kinds("datasets")] | None = None
     training: Training | None = None
 
-    def build(self) -> keras.Model:
+    def build(self, *, exact: bool = False) -> keras.Model:
         """Build the Keras model, every slot resolved.
 
         What a layer draws follows from the seed and its name alone: no other layer changes its first weights. The
         random streams of the caller stay where they are; for an order of batches that repeats, seed them before `fit`.
 
+        Args:
+            exact: whether a layer that cannot be verified is an error, as it is to `hgq2 train`, which verifies what
+                it has trained. Otherwise it is a warning: the model can be trained with `fit`.
+
         Raises:
-            ConfigError: shapes or arguments that do not fit; names the layer.
+            ConfigError: shapes or arguments that do not fit, or a layer without exact arithmetic; names the layer.
         """
         with defaults(**{name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}):
-            return self.model.build(self.seed)
+            model = self.model.build(self.seed)
+        found = [str(each) for each in self.unsupported(model) if each.stage == "verify"]
+        if found and exact:
+            raise ConfigError("\n".join(found))
+        for each in found:
+            warnings.warn(f"{each} {NOT_VERIFIED}", stacklevel=2)
+        return model
+
+    def unsupported(self, model: keras.Model) -> list[UnsupportedLayer]:
+        """Return what `verify` and `export` would refuse of the built model, with its places in this config."""
+        from hgq2_core.support import unsupported_layers
+
+        return [replace(each, layer=self.model.place_of(each.layer)) for each in unsupported_layers(model)]
 
     def load_data(self) -> Splits:
         """Load and split the data set.

@@ -180,6 +180,8 @@ class HardwareArrays(Arrays[Operand]):
 
     def _variable(self, x: Any) -> FVariable:
         if isinstance(x, InputElement):
+            if x.integer is not None:
+                return x.quantize(x.integer, self.hwconf)
             raise Unsupported(
                 f"it computes with input {x.name!r} before any quantizer has given that a format. Let a layer in front "
                 "quantize it, or say input_format=(k, i, f)."

@@ -17,7 +17,7 @@ from alkaid.types import CombLogic
 
 from hgq2_alkaid.arrays import HardwareArrays, Operand
 from hgq2_alkaid.errors import Unsupported
-from hgq2_alkaid.inputs import UNUSED, InputElement
+from hgq2_alkaid.inputs import UNUSED, Format, InputElement
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
@@ -147,8 +147,16 @@ def _elements(tensor: Any) -> Operand:
             f"Received: shape {shape}."
         )
     elements = np.empty((1, *shape), dtype=object)
-    elements.ravel()[:] = [InputElement(tensor.name) for _ in range(elements.size)]
+    integer = _integer_format(tensor.dtype)
+    elements.ravel()[:] = [InputElement(tensor.name, integer) for _ in range(elements.size)]
     return elements
+
+
+def _integer_format(dtype: str) -> Format | None:
+    if dtype not in ("uint8", "int8", "uint16", "int16"):  # nobody means all bits of wider ones
+        return None
+    signed = not dtype.startswith("u")
+    return Format(int(signed), np.iinfo(dtype).bits - signed, 0, "RND", "SAT")
 
 
 def _start(

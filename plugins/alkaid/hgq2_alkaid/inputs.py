@@ -51,10 +51,12 @@ class InputElement:
 
     Args:
         name: of the model's input.
+        integer: the format that its dtype has by itself, taken where no quantizer comes first; None for floats.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, integer: Format | None = None) -> None:
         self.name = name
+        self.integer = integer
         self.format: Format | None = None
         self.variable: FVariable | None = None
 

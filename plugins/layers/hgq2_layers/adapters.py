@@ -51,6 +51,8 @@ class ReshapeAdapter(KerasAdapter):
 class ReLUAdapter(KerasAdapter):
     """x above the threshold, at most max_value; below it, negative_slope (x - threshold)."""
 
+    exact_where = "float32 holds max_value and threshold, and negative_slope is 0 or a power of two"
+
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse numbers that float32 does not hold, and slopes that would round."""
         for name in ("max_value", "threshold"):
@@ -78,6 +80,8 @@ class ReLUAdapter(KerasAdapter):
 
 class LeakyReLUAdapter(KerasAdapter):
     """x above 0, negative_slope x below."""
+
+    exact_where = "negative_slope is 0 or a power of two"
 
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse slopes that would round."""
@@ -111,6 +115,8 @@ def _exponent(power: float) -> int:
 
 class ActivationAdapter(KerasAdapter):
     """Activation("relu") and Activation("linear")."""
+
+    exact_where = "the activation is relu or linear"
 
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse functions that need a table."""

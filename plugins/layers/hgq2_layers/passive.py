@@ -67,6 +67,8 @@ class ZeroPaddingAdapter(KerasAdapter):
 class UpSamplingAdapter(KerasAdapter):
     """Each value repeated along the spatial axes."""
 
+    exact_where = "interpolation is nearest"
+
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse to interpolate between values."""
         interpolation = getattr(layer, "interpolation", "nearest")

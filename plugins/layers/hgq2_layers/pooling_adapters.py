@@ -61,6 +61,8 @@ class GlobalMaxPoolingAdapter(KerasAdapter):
 class AveragePoolingAdapter(KerasAdapter):
     """The mean of each window of a power of two of values."""
 
+    exact_where = "it averages a power of two of values"
+
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Sum each window, and shift."""
         (x,) = inputs
@@ -80,6 +82,8 @@ class AveragePoolingAdapter(KerasAdapter):
 
 class GlobalAveragePoolingAdapter(KerasAdapter):
     """The mean of each channel of a power of two of values."""
+
+    exact_where = "it averages a power of two of values"
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Sum each channel, and shift."""

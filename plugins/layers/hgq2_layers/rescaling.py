@@ -17,7 +17,7 @@ A = TypeVar("A")
 class RescalingAdapter(KerasAdapter):
     """y = scale x + offset, of numbers that float32 holds: a shift where the scale is a power of two."""
 
-    exact_where = "scale and offset are numbers that float32 holds, such as 1/256"
+    exact_where = "float32 holds scale and offset"
 
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse numbers that Keras would round before it uses them, such as 1/255."""
