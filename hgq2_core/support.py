@@ -12,7 +12,7 @@ from hgq2_core import _keras
 from hgq2_core.adapters import exact, statement_of, sublayers
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Intervals
-from hgq2_core.graph import require_explicit_masks
+from hgq2_core.exact_masks import require_explicit_masks
 from hgq2_core.layer import QLayer
 from hgq2_core.verification import unknown
 

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 
 from hgq2_core.config.entries import METRICS, Entry
-from hgq2_core.config.keras_names import named_class, snake
+from hgq2_core.config.keras_names import named_class
 from hgq2_core.config.model import Training
 from hgq2_core.data import Array, Splits
+from hgq2_core.keras_layers import snake
 
 Finding = tuple[str, str]
 """A place in the config, and what is wrong there."""
