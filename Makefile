@@ -50,7 +50,7 @@ $(VENV)/.backends: $(STAMP) requirements-backends.txt
 # so where it is skipped.
 BACKEND_TESTS := $(wildcard tests/fixed_point tests/minifloat tests/layers tests/attention tests/contract \
 	tests/end_to_end/test_backends.py tests/core/test_optimizer.py tests/core/test_doctor.py tests/core/test_resuming.py \
-	tests/found_by_use/test_01_weight_decay.py)
+	tests/found_by_use/test_01_weight_decay.py tests/found_by_use/test_14_data.py)
 
 ON_BACKENDS := -m pytest -n 2 --dist worksteal -m "(not slow or backends) and not once" $(BACKEND_TESTS)
 
