@@ -6,12 +6,12 @@ Importing this package imports no backend. `KERAS_BACKEND` unset means the first
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
 import wrapt
 
+from hgq2_core.backends import BACKENDS, check_backend, choose_backend
 from hgq2_core.errors import (
     CalibrationError,
     ConfigError,
@@ -23,7 +23,6 @@ from hgq2_core.errors import (
     PluginError,
     ToolError,
     WriteError,
-    nearest,
 )
 from hgq2_core.official import install_hint
 
@@ -131,35 +130,7 @@ __all__ = [
     "with_standardization",
 ]
 
-BACKENDS = ("torch", "jax", "tensorflow")
-
-
-def _choose_backend() -> None:
-    # Keras' own default is tensorflow, also where only torch is installed.
-    if not os.environ.get("KERAS_BACKEND"):
-        installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
-        if installed:
-            os.environ["KERAS_BACKEND"] = installed[0]
-
-
-_choose_backend()
-
-
-def check_backend() -> None:
-    """Refuse a backend that KERAS_BACKEND names and that cannot be used, before Keras is imported.
-
-    Raises:
-        PluginError: it is none of ours, or not installed.
-    """
-    name = os.environ.get("KERAS_BACKEND")
-    if not name or (name in BACKENDS and importlib.util.find_spec(name)):
-        return
-    if name not in BACKENDS:
-        problem, remedy = "there is no such backend here.", nearest(name, BACKENDS)
-    else:
-        problem, remedy = "it is not installed.", f" Install it: {install_hint(f'hgq2-core[{name}]')}"
-    raise PluginError(f"KERAS_BACKEND: {problem} Received: {name!r}. Allowed: {', '.join(BACKENDS)}.{remedy}")
-
+choose_backend()
 
 _KERAS_NAMES = {
     "hgq2>QLayer": "layer:QLayer",

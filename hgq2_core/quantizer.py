@@ -15,7 +15,7 @@ from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.granularity import bit_shape
 from hgq2_core.kinds import registry
-from hgq2_core.tensors import clip, total
+from hgq2_core.ops import clip, total
 
 PACKAGE = "hgq2"
 RECORD = "calibration_record"

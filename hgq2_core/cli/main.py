@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hgq2_core import check_backend
+from hgq2_core.backends import check_backend
 from hgq2_core.cli.doctor import doctor
 from hgq2_core.cli.export import register as register_export
 from hgq2_core.cli.inspection import complete_sorts, resolve, schema, show

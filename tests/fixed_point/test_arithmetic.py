@@ -1,6 +1,7 @@
 """What fixed-point arithmetic is, stated on the numpy reference and checked on the backend operation too."""
 
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -285,9 +286,7 @@ def test_minimal_integer_bits_is_minimal_and_sufficient(m, n, k, f):
     want = _brute_force(lo, hi, k, lambda lo, hi, i: -k * 2.0**i <= lo and hi <= 2.0**i - 2.0**-f)
     assert arithmetic.minimal_integer_bits(lo, hi, k, f) == want
     x = keras.ops.convert_to_tensor(np.array([[lo], [hi]], np.float32))
-    bits = ops.follow(
-        x, *_tensors(f), by_width=False, signed=bool(k), round_mode="RND", axes=(0,), bounds=(-math.inf, math.inf)
-    )
+    bits = ops.backend().min_integer_bits(x, *_tensors(f), ops.Options("RND", signed=bool(k), axes=(0,)))
     assert of(bits).item() == want
 
 
@@ -304,9 +303,10 @@ def test_minimal_integer_bits_for_width_is_minimal_and_sufficient(v, w, k, b, ro
     want = -math.inf if b + k <= 0 else _brute_force(lo, hi, k, holds)
     assert arithmetic.minimal_integer_bits_for_width(lo, hi, k, b, round_mode) == want
     x = keras.ops.convert_to_tensor(np.array([[lo], [hi]], np.float32))
-    options = {"by_width": True, "signed": bool(k), "round_mode": round_mode, "bounds": (-math.inf, math.inf)}
-    assert of(ops.follow(x, *_tensors(b), axes=(0,), **options)).item() == want
-    alone = [of(ops.follow(each, *_tensors(b), axes=(), **options)).item() for each in _tensors(lo, hi)]
+    options = ops.Options(round_mode, fixed_width=True, signed=bool(k))
+    together = ops.backend().min_integer_bits(x, *_tensors(b), replace(options, axes=(0,)))
+    assert of(together).item() == want
+    alone = [of(ops.backend().min_integer_bits(each, *_tensors(b), options)).item() for each in _tensors(lo, hi)]
     assert max(alone) == want
 
 

@@ -182,11 +182,11 @@ def test_every_way_draws_in_training_and_only_there(way):
     assert abs((first - x)[inside].mean(dtype=np.float64)) < 5 * 0.25 / np.sqrt(inside.sum())
 
 
-def smallest_range(x, u, by_width, signed, shared):
+def smallest_range(x, u, fixed_width, signed, shared):
     """By trying: the smallest i of -4 to 5 whose range holds what is drawn with its f, and what that is."""
     tried, drawn, holds = np.arange(-4, 6), [], []
     for i in tried:
-        f = 3.0 - i if by_width else 3.0
+        f = 3.0 - i if fixed_width else 3.0
         z = x * np.float32(2.0**f)
         drawn.append((np.floor(z) + (u < z - np.floor(z))) * 2.0**-f * (signed | (x > 0)))
         held = (drawn[-1] == 0) | (drawn[-1] >= -(2.0**i)) & (drawn[-1] <= 2.0**i - 2.0**-f) | (i == 5)
@@ -203,44 +203,28 @@ def near_powers_of_two():
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("by_width", [True, False])
+@pytest.mark.parametrize("fixed_width", [True, False])
 @pytest.mark.parametrize("signed", [True, False])
-def test_a_range_that_follows_is_the_smallest_that_holds_what_is_drawn(signed, by_width, shared, near_powers_of_two):
+def test_a_dynamic_range_is_the_smallest_that_holds_what_is_drawn(signed, fixed_width, shared, near_powers_of_two):
     x, bits = near_powers_of_two, np.full((1 if shared else 4, 1000), 3.0)
-    q, counted, _ = ops.quantize_following(
-        tensor(x),
-        tensor(bits),
-        by_width=by_width,
-        signed=signed,
-        round_mode="S_RND",
-        axes=(0,) if shared else (),
-        bounds=(-4, 5),
-        regularizer=0.0,
-        seed=7,
-    )
-    i, wanted = smallest_range(x, of(draw(tensor(x), "S_RND", 7)), by_width, signed, shared)
+    axes = (0,) if shared else ()
+    options = ops.Options("S_RND", fixed_width=fixed_width, signed=signed, axes=axes, bounds=(-4, 5))
+    q, counted, _ = ops.backend().quantize_dynamic(tensor(x), tensor(bits), options, seed=7)
+    i, wanted = smallest_range(x, of(draw(tensor(x), "S_RND", 7)), fixed_width, signed, shared)
     np.testing.assert_array_equal(of(q), wanted)
-    np.testing.assert_array_equal(np.broadcast_to(of(counted), x.shape), 3.0 if by_width else np.maximum(i + 3.0, 0.0))
+    np.testing.assert_array_equal(
+        np.broadcast_to(of(counted), x.shape), 3.0 if fixed_width else np.maximum(i + 3.0, 0.0)
+    )
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("by_width", [True, False])
-def test_a_range_that_is_tracked_is_the_smallest_that_holds_what_is_drawn(by_width, shared, near_powers_of_two):
+@pytest.mark.parametrize("fixed_width", [True, False])
+def test_an_observed_range_is_the_smallest_that_holds_what_is_drawn(fixed_width, shared, near_powers_of_two):
     x, bits = near_powers_of_two, np.full((1 if shared else 4, 1000), 3.0)
-    q, _, _, i, k = ops.quantize_tracking(
-        tensor(x),
-        tensor(0 * bits),
-        tensor(0 * bits - 4.0),
-        tensor(bits),
-        "S_RND",
-        by_width=by_width,
-        axes=(0,) if shared else (),
-        decay=0.0,
-        bounds=(-4, 5),
-        regularizer=0.0,
-        seed=7,
-    )
-    smallest, wanted = smallest_range(x, of(draw(tensor(x), "S_RND", 7)), by_width, True, shared)
+    options = ops.Options("S_RND", fixed_width=fixed_width, axes=(0,) if shared else (), bounds=(-4, 5))
+    k, i = tensor(0 * bits), tensor(0 * bits - 4.0)
+    q, _, _, i, k = ops.backend().quantize_observed(tensor(x), k, i, tensor(bits), options, 0.0, seed=7)
+    smallest, wanted = smallest_range(x, of(draw(tensor(x), "S_RND", 7)), fixed_width, True, shared)
     np.testing.assert_array_equal(of(q), wanted)
     np.testing.assert_array_equal(np.broadcast_to(of(i), x.shape), smallest)
     negative = (wanted < 0).any(0, keepdims=True) if shared else wanted < 0

@@ -29,7 +29,7 @@ def random_float32(form):
 
 
 def backend(x, m, e, e0, max_value):
-    return keras.ops.convert_to_numpy(ops.quantize_counted(x, m, e, e0, max_value=max_value)[0])
+    return keras.ops.convert_to_numpy(ops.backend().quantize(x, m, e, e0, ops.Options(max_value=max_value))[0])
 
 
 both = pytest.mark.parametrize("function", [pytest.param(quantize, marks=pytest.mark.once), backend])

@@ -17,7 +17,7 @@ def gradients(x, m=M, e=E, e0=E0, upstream=None, **options):
     """Value and gradients of x, m, e and e0, with a format for each element."""
 
     def quantized(x, m, e, e0):
-        return ops.quantize_counted(x, m, e, e0, **options)[0]
+        return ops.backend().quantize(x, m, e, e0, ops.Options(**options))[0]
 
     x = np.float32(x)
     return differentiate(quantized, x, *(np.full(x.shape, bits, np.float32) for bits in (m, e, e0)), upstream=upstream)
@@ -93,7 +93,7 @@ def test_shared_axes_are_summed():
     bits = np.float32([[2, 1, 3]]), np.float32([[3], [2], [3], [0], [1], [2]]), np.float32(1.0)
 
     def quantized(x, m, e, e0):
-        return ops.quantize_counted(x, m, e, e0)[0]
+        return ops.backend().quantize(x, m, e, e0, ops.Options())[0]
 
     q, d_x, d_m, d_e, d_e0 = differentiate(quantized, x, *bits, upstream=upstream)
     full = [np.broadcast_to(each, x.shape) for each in bits]
@@ -107,7 +107,8 @@ def test_shared_axes_are_summed():
 
 def test_bits_count_and_pay():
     def counted(m, e, e0):
-        _, bits, paid = ops.quantize_counted(np.float32([1.0, 1.0, 1.0]), m, e, e0, regularizers=(0.5, 0.25, 2.0))
+        options = ops.Options(regularizers=(0.5, 0.25, 2.0))
+        _, bits, paid = ops.backend().quantize(np.float32([1.0, 1.0, 1.0]), m, e, e0, options)
         return bits, paid
 
     m, e, e0 = np.float32([2.4, -0.4, -0.6]), np.float32([3.0, 2.6, 4.0]), np.float32([1.0, 0.0, -1.0])

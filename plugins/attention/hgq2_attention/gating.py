@@ -9,7 +9,7 @@ import keras
 
 from hgq2_core.arguments import BetaArg, LayerKwargs, QuantizerArg
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 from hgq2_layers.lookup_table import TableLayer
 
 A = TypeVar("A")

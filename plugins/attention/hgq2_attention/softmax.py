@@ -16,7 +16,7 @@ from hgq2_core.config.strict import FromList
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.kinds import registry
 from hgq2_core.masks import WITHOUT
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 from hgq2_core.twins import shared_arguments
 from hgq2_layers.lookup_table import TableLayer
 

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from hgq2_core import tensors
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import value as tensor_of
 from hgq2_core.quantizer import Quantizer
 from hgq2_fixed_point.discrete_config import Binary, Identity, PowerOfTwo, Ternary
 
@@ -48,7 +48,7 @@ class DiscreteQuantizer(Quantizer[C]):
 
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:
         """Quantize; NaN stays NaN."""
-        return _straight_through(ops.convert_to_tensor(tensors.value(x)), self.nearest, self.largest)
+        return _straight_through(ops.convert_to_tensor(tensor_of(x)), self.nearest, self.largest)
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give the config's bits for every element."""

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from hgq2_core.operations import Operations
-
-from .modes import DETERMINISTIC, OverflowMode, RoundMode
+from hgq2_core.ops.layout import LAYOUTS
+from hgq2_core.ops.protocol import Operations
+from hgq2_fixed_point.modes import DETERMINISTIC, OverflowMode, RoundMode
 
 Tensor = Any
 
 LN2 = math.log(2.0)
-BELOW_ONE = {"float32": 1.0 - 2.0**-24, "float64": 1.0 - 2.0**-53}
 
 
 # From x and the scale 2^f to integers. `doubled` modes receive 2^(f+1): on 2z, halves are decided exactly.
@@ -86,15 +85,15 @@ class Mode:
     Args:
         round_mode: one of `ROUND_MODES`.
         overflow_mode: one of `OVERFLOW_MODES`.
-        by_width: whether the fraction is b, and f = b - i.
+        fixed_width: whether the precision, the field beside i, is b, and f = b - i; otherwise it is f.
         training: whether values that wrap are only rounded.
         upper: bound of an i that follows the values: for the gradient, they saturate only there.
-        gradient_scale: factor of the gradients for i and the fraction.
+        gradient_scale: factor of the gradients for i and the precision.
     """
 
     round_mode: RoundMode
     overflow_mode: OverflowMode
-    by_width: bool = False
+    fixed_width: bool = False
     training: bool = False
     upper: float | None = None
     gradient_scale: float = 1.0
@@ -125,45 +124,45 @@ class Formulas:
 
     xp: Operations
 
-    def _format(self, x: Tensor, k: Tensor, i: Tensor, fraction: Tensor, by_width: bool) -> _Format:
+    def _format(self, x: Tensor, k: Tensor, i: Tensor, precision: Tensor, fixed_width: bool) -> _Format:
         xp, dtype = self.xp, self.xp.dtype(x)
-        k, i, fraction = xp.cast(k, dtype), *(xp.half_even(xp.cast(bits, dtype)) for bits in (i, fraction))
-        f, b = (fraction - i, fraction) if by_width else (fraction, i + fraction)
-        return _Format(k, i, f, xp.kept(xp.power(b, dtype)), xp.kept(xp.power(-f, dtype)))
+        k, i, precision = xp.cast(k, dtype), *(xp.half_even(xp.cast(bits, dtype)) for bits in (i, precision))
+        f, b = (precision - i, precision) if fixed_width else (precision, i + precision)
+        return _Format(k, i, f, xp.materialize(xp.exp2(b, dtype)), xp.materialize(xp.exp2(-f, dtype)))
 
     def _round(self, x: Tensor, f: Tensor, round_mode: str, u: Tensor | None = None) -> Tensor:
         """The integer nearest to x 2^f, or the one beside it that u draws."""
         if u is not None:
-            return _stochastic(self.xp, x, self.xp.kept(self.xp.power(f, self.xp.dtype(x))), u)
+            return _stochastic(self.xp, x, self.xp.materialize(self.xp.exp2(f, self.xp.dtype(x))), u)
         to_integer, doubled = _ROUNDING[round_mode]
-        return to_integer(self.xp, x, self.xp.kept(self.xp.power(f + 1.0 if doubled else f, self.xp.dtype(x))))
+        return to_integer(self.xp, x, self.xp.materialize(self.xp.exp2(f + 1.0 if doubled else f, self.xp.dtype(x))))
 
     def _highest(self, width: Tensor) -> Tensor:
         """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
-        return self.xp.floor(width * BELOW_ONE[self.xp.dtype(width)])
+        return self.xp.floor(width * LAYOUTS[self.xp.dtype(width)].below_one)
 
-    def quantize(self, x: Tensor, k: Tensor, i: Tensor, fraction: Tensor, u: Tensor | None, mode: Mode) -> Tensor:
+    def quantize(self, x: Tensor, k: Tensor, i: Tensor, precision: Tensor, u: Tensor | None, mode: Mode) -> Tensor:
         """Round, as u draws where it is given, and bring into the range; NaN passes every comparison."""
-        xp, fmt = self.xp, self._format(x, k, i, fraction, mode.by_width)
+        xp, fmt = self.xp, self._format(x, k, i, precision, mode.fixed_width)
         if mode.wraps:
-            alive = xp.cast(fmt.width * (1.0 + fmt.k) > 1.0, xp.dtype(x))
+            nonempty = xp.cast(fmt.width * (1.0 + fmt.k) > 1.0, xp.dtype(x))
             if mode.training:
-                return self._round(x, fmt.f, mode.round_mode, u) * xp.kept(fmt.step * alive)
-            return self._wrap(x, fmt, alive, mode)
+                return self._round(x, fmt.f, mode.round_mode, u) * xp.materialize(fmt.step * nonempty)
+            return self._wrap(x, fmt, nonempty, mode)
         highest = self._highest(fmt.width)
         lowest = -fmt.k * (highest if mode.overflow_mode == "SAT_SYM" else xp.floor(fmt.width))
         q = self._round(x, fmt.f, mode.round_mode, u)
         above, below = (0.0, 0.0) if mode.overflow_mode == "SAT_ZERO" else (highest, lowest)
         return xp.where(q > highest, above, xp.where(q < lowest, below, q)) * fmt.step
 
-    def _wrap(self, x: Tensor, fmt: _Format, alive: Tensor, mode: Mode) -> Tensor:
+    def _wrap(self, x: Tensor, fmt: _Format, nonempty: Tensor, mode: Mode) -> Tensor:
         xp, dtype = self.xp, self.xp.dtype(x)
-        modulus, inverse = xp.power(fmt.i + fmt.k, dtype), xp.power(-fmt.i - fmt.k, dtype)
+        modulus, inverse = xp.exp2(fmt.i + fmt.k, dtype), xp.exp2(-fmt.i - fmt.k, dtype)
         turns = x * (0.5 * inverse)
         near = x - xp.where(turns < 0, xp.ceil(turns), xp.floor(turns)) * (2.0 * modulus)
         # Where the quotient overflows, x is a multiple of the modulus; infinities have become NaN.
         near = xp.where((near == math.inf) | (near == -math.inf), 0.0, near)
-        q = self._round(near, fmt.f, mode.round_mode) * (fmt.step * alive)
+        q = self._round(near, fmt.f, mode.round_mode) * (fmt.step * nonempty)
         quotient = q * inverse
         turns = xp.floor(quotient)
         turns = turns + fmt.k * xp.cast(quotient - turns >= 0.5, dtype)
@@ -174,48 +173,48 @@ class Formulas:
         # keeps, and reads that dropped bit before rounding.
         dropped = xp.floor(near * inverse)
         odd = xp.floor(dropped * 0.5) * 2.0 != dropped
-        inverted = ((wrapped != q) | (near != x)) & (odd != (wrapped < 0)) & (alive > 0)
+        inverted = ((wrapped != q) | (near != x)) & (odd != (wrapped < 0)) & (nonempty > 0)
         return xp.where(inverted, -fmt.step - wrapped, wrapped)
 
     def gradients(
-        self, grad: Tensor, x: Tensor, q: Tensor, k: Tensor, i: Tensor, fraction: Tensor, mode: Mode
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The table of NUMERICS.md §2, times what comes from above: for x, i and the fraction."""
-        xp, ln2 = self.xp, LN2 * mode.gradient_scale
+        self, grad: Tensor, x: Tensor, q: Tensor, k: Tensor, i: Tensor, precision: Tensor, mode: Mode
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the table of NUMERICS.md §2 times the upstream gradient: for x, k (none), i and the precision."""
+        xp, ln2, of_k = self.xp, LN2 * mode.gradient_scale, 0.0 * k
         if mode.wraps:
-            return grad, 0.0 * i, xp.sum_to(grad * (x - q), fraction) * ln2
-        fmt = self._format(x, k, i if mode.upper is None else 0.0 * i + mode.upper, fraction, mode.by_width)
+            return xp.sum_to(grad, x), of_k, 0.0 * i, xp.sum_to(grad * (x - q), precision) * ln2
+        fmt = self._format(x, k, i if mode.upper is None else 0.0 * i + mode.upper, precision, mode.fixed_width)
         highest = self._highest(fmt.width) * fmt.step
         if mode.upper is None:
             # Pruned formats take max(i, -f) for i, so that they keep a gradient.
             top = xp.maximum(fmt.width, 1.0) * fmt.step
         else:
             # Without bits beside the sign nothing positive fits; half of 2^i is where i would reach its bound.
-            top = xp.power(fmt.i, xp.dtype(x))
+            top = xp.exp2(fmt.i, xp.dtype(x))
             highest = xp.maximum(highest, 0.5 * top)
         symmetric = mode.overflow_mode == "SAT_SYM"
         above, below = x > highest, x < -fmt.k * (highest if symmetric else top)
-        inside = xp.kept(xp.where(above | below, 0.0, grad))
+        inside = xp.materialize(xp.where(above | below, 0.0, grad))
         over = xp.where(above, grad, 0.0)
         # Within what shares its bits, powers of two are factors of the sums: fewer products, and smaller ones.
         bits = fmt.k * fmt.step
         of_over, of_under = xp.sum_to(over, bits), xp.sum_to(grad - inside - over, bits)
         of_bounds = of_over - fmt.k * of_under
         of_f = xp.sum_to(inside * (x - q), bits) + fmt.step * (of_bounds if symmetric else of_over)
-        of_i = top * of_bounds - of_f if mode.by_width else top * of_bounds
-        return inside, xp.sum_to(of_i, i) * ln2, xp.sum_to(of_f, fraction) * ln2
+        of_i = top * of_bounds - of_f if mode.fixed_width else top * of_bounds
+        return xp.sum_to(inside, x), of_k, xp.sum_to(of_i, i) * ln2, xp.sum_to(of_f, precision) * ln2
 
     def needed(
-        self, x: Tensor, fraction: Tensor, axes: tuple[int, ...], signed: bool, mode: Mode, u: Tensor | None = None
+        self, x: Tensor, precision: Tensor, axes: tuple[int, ...], signed: bool, mode: Mode, u: Tensor | None = None
     ) -> Tensor:
         """The smallest i that holds the values after rounding; -inf where none is nonzero."""
         xp, dtype = self.xp, self.xp.dtype(x)
         # The extremes are enough, but not where each value draws for itself.
-        low, high = (xp.least(x, axes), xp.largest(x, axes)) if u is None else (x, x)
+        low, high = (xp.amin(x, axes), xp.amax(x, axes)) if u is None else (x, x)
         low, high = xp.minimum(low, 0.0), xp.maximum(high, 0.0)
-        low, bits = low if signed else 0.0 * high, xp.half_even(xp.cast(fraction, dtype))
-        i = (self._for_width if mode.by_width else self._for_fraction)(low, high, bits, signed, mode.round_mode, u)
-        return i if u is None else xp.largest(i, axes)
+        low, bits = low if signed else 0.0 * high, xp.half_even(xp.cast(precision, dtype))
+        i = (self._for_width if mode.fixed_width else self._for_fraction)(low, high, bits, signed, mode.round_mode, u)
+        return i if u is None else xp.amax(i, axes)
 
     def _for_fraction(
         self, low: Tensor, high: Tensor, f: Tensor, signed: bool, round_mode: str, u: Tensor | None
@@ -223,8 +222,8 @@ class Formulas:
         xp = self.xp
         low, high = self._round(low, f, round_mode, u), self._round(high, f, round_mode, u)
         # Of negative integers, -2^n itself is in range: an exponent is read a hair below the magnitude.
-        most = xp.maximum(high, -low * BELOW_ONE[xp.dtype(low)])
-        return xp.where(most > 0, xp.exponent(most) - f, -math.inf)
+        most = xp.maximum(high, -low * LAYOUTS[xp.dtype(low)].below_one)
+        return xp.where(most > 0, xp.frexp_exponent(most) - f, -math.inf)
 
     def _for_width(
         self, low: Tensor, high: Tensor, b: Tensor, signed: bool, round_mode: str, u: Tensor | None
@@ -235,11 +234,11 @@ class Formulas:
         the finer step of that i.
         """
         xp, dtype = self.xp, self.xp.dtype(high)
-        width, bits_left = xp.power(b, dtype), b > (-1.0 if signed else 0.0)
-        e = xp.exponent(high)
+        width, bits_left = xp.exp2(b, dtype), b > (-1.0 if signed else 0.0)
+        e = xp.frexp_exponent(high)
         carried = xp.cast(self._round(high, b - e, round_mode, u) >= width, dtype)
         above = xp.where((high > 0) & bits_left, e + carried, -math.inf)
-        e = xp.exponent(-low)
+        e = xp.frexp_exponent(-low)
         held = xp.cast(self._round(low, b - e + 1.0, round_mode, u) >= -width, dtype)
         return xp.maximum(above, xp.where((low < 0) & bits_left, e - held, -math.inf))
 
@@ -248,12 +247,12 @@ class Formulas:
         x: Tensor,
         k: Tensor,
         i: Tensor,
-        fraction: Tensor,
+        precision: Tensor,
         axes: tuple[int, ...],
         mode: Mode,
         u: Tensor | None = None,
     ) -> Tensor:
         """Whether any value is negative after rounding."""
-        low = self.xp.least(x, axes) if u is None else x
-        fmt = self._format(low, k, i, fraction, mode.by_width)
-        return self.xp.least(self._round(low, fmt.f, mode.round_mode, u), axes) < 0
+        low = self.xp.amin(x, axes) if u is None else x
+        fmt = self._format(low, k, i, precision, mode.fixed_width)
+        return self.xp.amin(self._round(low, fmt.f, mode.round_mode, u), axes) < 0

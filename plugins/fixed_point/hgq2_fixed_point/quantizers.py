@@ -15,12 +15,12 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.rounding import limits
 from hgq2_core.mode import meets_again, mode
+from hgq2_core.ops import assign, reshape
 from hgq2_core.quantizer import Quantizer, RangeCheck
-from hgq2_core.tensors import assign, reshape
-from hgq2_fixed_point import ops
 from hgq2_fixed_point.arithmetic import quantize
 from hgq2_fixed_point.config import BITS_LIMIT, KBI, KIF, FitTo, FixedPoint
 from hgq2_fixed_point.modes import DETERMINISTIC
+from hgq2_fixed_point.ops import Options, backend
 
 A = TypeVar("A")
 C = TypeVar("C", bound=FixedPoint)
@@ -83,9 +83,18 @@ class FixedPointQuantizer(Quantizer[C]):
                 autocast=False,
             )
         sharing = math.prod(size or 1 for size in self.value_shape) // math.prod(shape)
-        self.gradient_scale = sharing**-0.5 if config.scale_gradient else 1.0
-        paid = {id(variable): coefficient for coefficient, variable in self.costs}
-        self.regularizers = paid.get(id(self.i), 0.0), paid.get(id(self.fraction), 0.0)
+        coefficients = {id(variable): coefficient for coefficient, variable in self.costs}
+        self.options = Options(
+            config.round_mode,
+            config.overflow_mode,
+            fixed_width=self.step_follows_range,
+            signed=self.tracks_range or bool(config.k),  # an observed range takes a sign when it meets one
+            axes=self.shared_axes,
+            bounds=config.i_bounds,
+            sign_bits=self.counted_sign,
+            regularizers=(coefficients.get(id(self.i), 0.0), coefficients.get(id(self.precision), 0.0)),
+            gradient_scale=sharing**-0.5 if config.scale_gradient else 1.0,
+        )
         super().build(input_shape)
 
     @property
@@ -101,63 +110,22 @@ class FixedPointQuantizer(Quantizer[C]):
         calibrating = present == "calibrate"
         seed = self.seed_generator if training and not calibrating else None
         if self.tracks_range and (training or calibrating):
-            q, bits, paid = self.quantize_tracking(x, 0.0 if calibrating else self.config.i_decay, seed)
+            q, bits, penalty = self.quantize_observed(x, 0.0 if calibrating else self.config.i_decay, seed)
         elif self.follows_values:
-            q, bits, paid = self.quantize_following(x, seed)
+            q, bits, penalty = backend().quantize_dynamic(x, self.precision, self.options, seed=seed)
         else:
-            q, bits, paid = ops.quantize_counted(
-                x,
-                self.k,
-                self.i,
-                self.fraction,
-                self.config.round_mode,
-                self.config.overflow_mode,
-                by_width=self.step_follows_range,
-                offset=self.counted_sign,
-                regularizers=self.regularizers,
-                gradient_scale=self.gradient_scale,
-                seed=seed,
-            )
-        self.shared.offer(bits, paid)
+            q, bits, penalty = backend().quantize(x, self.k, self.i, self.precision, self.options, seed=seed)
+        self.shared.offer(bits, penalty)
         return q if self.noise is None or not training else self.noise * q + (1.0 - self.noise) * x
 
-    def quantize_following(self, x: Tensor, seed: Seed | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantize with the range that the present values need; with a seed, as the mode draws."""
-        config = self.config
-        outputs: tuple[Tensor, Tensor, Tensor] = ops.quantize_following(
-            x,
-            self.fraction,
-            by_width=self.step_follows_range,
-            signed=bool(config.k),
-            round_mode=config.round_mode,
-            axes=self.shared_axes,
-            bounds=config.i_bounds,
-            regularizer=self.regularizers[1],
-            gradient_scale=self.gradient_scale,
-            seed=seed,
-        )
-        return outputs
-
-    def quantize_tracking(self, x: Tensor, decay: float, seed: Seed | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Let i and k follow the values, and quantize with them: i sinks by `decay`, and grows at once to hold all."""
-        config = self.config
-        q, bits, paid, i, k = ops.quantize_tracking(
-            x,
-            self.sign,
-            self.i,
-            self.fraction,
-            config.round_mode,
-            by_width=self.step_follows_range,
-            axes=self.shared_axes,
-            decay=decay,
-            bounds=config.i_bounds,
-            regularizer=self.regularizers[1],
-            gradient_scale=self.gradient_scale,
-            seed=seed,
+    def quantize_observed(self, x: Tensor, decay: float, seed: Seed | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Update i and k by the values, and quantize with them: i sinks by `decay`, and grows at once to hold all."""
+        q, bits, penalty, i, k = backend().quantize_observed(
+            x, self.sign, self.i, self.precision, self.options, decay, seed=seed
         )
         assign(self.i, i)
         assign(self.sign, k)
-        return q, bits, paid
+        return q, bits, penalty
 
     def fit_range(self, x: Tensor, fit: FitTo) -> None:
         """Set i to what these values need, and those before in the same pass, but for the largest if so told."""
@@ -180,20 +148,11 @@ class FixedPointQuantizer(Quantizer[C]):
         return self.needed_bits(x) if self.i is None else self.i
 
     def needed_bits(self, x: Tensor) -> Tensor:
-        """Give the smallest i that holds the values after rounding, within bounds."""
-        config = self.config
-        return ops.follow(
-            x,
-            self.fraction,
-            by_width=self.step_follows_range,
-            signed=bool(config.k),
-            round_mode=config.round_mode,
-            axes=self.shared_axes,
-            bounds=config.i_bounds,
-        )
+        """Return the smallest i that holds the values after rounding, within bounds."""
+        return backend().min_integer_bits(x, self.precision, self.options)
 
     @property
-    def fraction(self) -> keras.Variable:
+    def precision(self) -> keras.Variable:
         """The variable beside i: f, or b."""
         raise NotImplementedError
 
@@ -262,13 +221,13 @@ class KBIQuantizer(FixedPointQuantizer[KBI]):
         super().build(input_shape)
 
     @property
-    def fraction(self) -> keras.Variable:
+    def precision(self) -> keras.Variable:
         """Give b."""
         return self.b
 
     def counted(self, x: Tensor | None) -> Tensor:
         """Give max(0, b), plus the sign where it counts."""
-        return ops.clipped_bits(self.b, self.counted_sign)
+        return backend().clipped_bits(self.b, self.counted_sign)
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Give k, i and f."""
@@ -286,13 +245,13 @@ class KIFQuantizer(FixedPointQuantizer[KIF]):
         super().build(input_shape)
 
     @property
-    def fraction(self) -> keras.Variable:
+    def precision(self) -> keras.Variable:
         """Give f."""
         return self.f
 
     def counted(self, x: Tensor | None) -> Tensor:
         """Give max(0, i + f), plus the sign where it counts."""
-        return ops.clipped_bits(self.f, ops.round_bits(self.integer_bits(x)) + self.counted_sign)
+        return backend().clipped_bits(self.f, backend().round_bits(self.integer_bits(x)) + self.counted_sign)
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Give k, i and f."""

@@ -21,7 +21,7 @@ from hgq2_core.arguments import (
 )
 from hgq2_core.config.strict import FromList
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 from hgq2_layers.adapters import rectify
 
 A = TypeVar("A")

@@ -10,7 +10,7 @@ import keras
 from hgq2_core import ConfigError
 from hgq2_core.arguments import QuantizerArg
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 from hgq2_layers.normalization import NormalizationKwargs, NormalizationLayer
 
 A = TypeVar("A")

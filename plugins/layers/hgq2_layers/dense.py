@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar, Unpack
 
-from hgq2_core import ConfigError, tensors
+from hgq2_core import ConfigError, ops
 from hgq2_core.arguments import ActivationArg, PositiveInt
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import dot, total
+from hgq2_core.ops import dot, total
 from hgq2_layers.affine import AffineKwargs, AffineLayer
 
 A = TypeVar("A")
@@ -73,7 +73,7 @@ class QDense(AffineLayer):
     def biased_products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
         """Multiply over the last axis, and add the bias, in one operation where the backend has one."""
         if "bias" in constants:
-            return tensors.affine(x, constants["kernel"], constants["bias"])
+            return ops.affine(x, constants["kernel"], constants["bias"])
         return super().biased_products(x, constants, training)
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from hgq2_core.arguments import (
     RegularizerArg,
 )
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 from hgq2_layers.affine import BiasedKwargs
 from hgq2_layers.convolution import ConvolvingLayer, Shape
 from hgq2_layers.spatial import DataFormat, Padding, Sizes

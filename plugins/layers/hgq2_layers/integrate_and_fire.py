@@ -14,7 +14,7 @@ from pydantic import Field
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.arguments import BetaArg, LayerKwargs, PositiveInt, QuantizerArg
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 from hgq2_layers.arithmetic import Arithmetic, Exact, Tensors
 from hgq2_layers.merging import ADDER
 from hgq2_layers.recurrent import step_quantizer

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hgq2_core import ExactnessError, QLayer, Quantizer
 from hgq2_core.config.roles import ROLE_DEFAULTS, scoped
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 
 A = TypeVar("A")
 Tensor = Any

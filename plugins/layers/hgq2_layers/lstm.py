@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Unpack
 import keras
 
 from hgq2_core.arguments import PositiveInt, QuantizerArg
-from hgq2_core.tensors import dot, total
+from hgq2_core.ops import dot, total
 from hgq2_layers.arithmetic import Arithmetic
 from hgq2_layers.elementwise import ElementwiseArg
 from hgq2_layers.gated import GatedKwargs, GatedLayer, columns

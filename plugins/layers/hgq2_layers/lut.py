@@ -24,7 +24,7 @@ from hgq2_core.arguments import (
     RegularizerArg,
 )
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 from hgq2_layers.adapters import rectify
 from hgq2_layers.elementwise import ELEMENTWISE, ElementwiseArg
 from hgq2_layers.lookup_table import TableLayer

@@ -12,7 +12,7 @@ import numpy as np
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.arguments import BetaArg, LayerKwargs, QuantizerArg
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 
 A = TypeVar("A")
 Tensor = Any

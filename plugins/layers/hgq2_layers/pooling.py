@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.arguments import BetaArg, LayerKwargs, PositiveInt, QuantizerArg
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 from hgq2_layers import spatial
 from hgq2_layers.reductions import MAXIMUM, Reduction
 from hgq2_layers.spatial import DataFormat, Padding, Sizes

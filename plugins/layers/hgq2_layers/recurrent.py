@@ -22,7 +22,7 @@ from hgq2_core.arguments import (
 )
 from hgq2_core.config.roles import resolve
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 from hgq2_core.twins import copy_weights, shared_arguments
 from hgq2_layers.arithmetic import Arithmetic, Exact, ScannedTensors, Tensors
 from hgq2_layers.elementwise import ELEMENTWISE, ElementwiseArg

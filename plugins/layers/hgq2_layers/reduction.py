@@ -12,7 +12,7 @@ from hgq2_core import ConfigError, QLayer
 from hgq2_core.arguments import LayerKwargs, QuantizerArg
 from hgq2_core.config.strict import FromList
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 from hgq2_layers.merging import ADDER, Shape, halvings
 
 A = TypeVar("A")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from hgq2_core.tensors import dot, total
+from hgq2_core.ops import dot, total
 from hgq2_layers.arithmetic import Arithmetic
 from hgq2_layers.recurrent import RecurrentLayer
 

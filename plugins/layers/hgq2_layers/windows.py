@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.tensors import total
+from hgq2_core.ops import total
 
 A = TypeVar("A")
 Tensor = Any

@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from hgq2_minifloat.config import Block
-from hgq2_minifloat.ops import binade
+from hgq2_minifloat.ops import backend
 
 Tensor = Any
 
@@ -32,6 +32,6 @@ def block_scales(x: Tensor, block: Block, largest: float) -> Tensor:
     padded = ops.pad(ops.abs(x), [(0, count * block.size - size if n == axis else 0) for n in range(len(x.shape))])
     cut = ops.reshape(padded, (*x.shape[:axis], count, block.size, *x.shape[axis + 1 :]))
     most = ops.repeat(ops.max(cut, axis=axis + 1), block.size, axis=axis)
-    top = binade(ops.take(most, ops.arange(size), axis=axis))
+    top = backend().binade(ops.take(most, ops.arange(size), axis=axis))
     scale = ops.where(top == 0, 1.0, ops.clip(top / math.ldexp(1.0, math.frexp(largest)[1] - 1), LEAST, MOST))
     return ops.stop_gradient(scale)

@@ -10,13 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from hgq2_core.operations import Operations
+from hgq2_core.ops.layout import LAYOUTS
+from hgq2_core.ops.protocol import Operations
 
 Tensor = Any
 
 LN2 = math.log(2.0)
-HIGHEST = {"float32": 127.0, "float64": 1023.0}
-"""The exponent of the largest numbers; that of the smallest normal ones is 1 minus it."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +61,17 @@ class Formulas:
         xp, dtype = self.xp, self.xp.dtype(x)
         m, e, e0 = (xp.half_even(xp.cast(bits, dtype)) for bits in (m, e, e0))
         m = m if least == -math.inf else xp.maximum(m, least)
-        half = xp.power(xp.maximum(e - 1.0, 0.0), dtype)
-        low = xp.power(xp.maximum(1.0 - half + e0, 1.0 - HIGHEST[dtype]), dtype)
-        top = xp.power(xp.minimum(half - 1.0 + e0, HIGHEST[dtype]), dtype)
-        scale, grain = xp.power(m, dtype), xp.power(-m, dtype)
+        emax = LAYOUTS[dtype].emax
+        half = xp.exp2(xp.maximum(e - 1.0, 0.0), dtype)
+        low = xp.exp2(xp.maximum(1.0 - half + e0, 1.0 - emax), dtype)
+        top = xp.exp2(xp.minimum(half - 1.0 + e0, emax), dtype)
+        scale, grain = xp.exp2(m, dtype), xp.exp2(-m, dtype)
         largest = xp.maximum(xp.cast(e > 0, dtype) + 1.0 - grain, 0.0) * top
         largest = largest if mode.max_value == math.inf else xp.minimum(largest, mode.max_value)
         return _Format(half, low, top, scale, grain, largest)
 
     def quantize(self, x: Tensor, m: Tensor, e: Tensor, e0: Tensor, uniform: Tensor | None, mode: Mode) -> Tensor:
-        """Saturate, and round; NaN passes every comparison."""
+        """Saturate, then round; NaN propagates, because it fails every comparison."""
         xp, fmt = self.xp, self._format(x, m, e, e0, mode)
         # The largest value is one of the format: saturated first, nothing rounds beyond it.
         clipped = xp.where(x > fmt.largest, fmt.largest, xp.where(x < -fmt.largest, -fmt.largest, x))

@@ -13,14 +13,14 @@ from hgq2_core.config.quantizer import Slot
 from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.mode import meets_again, mode
+from hgq2_core.ops import reshape, value
 from hgq2_core.quantizer import Quantizer, RangeCheck
-from hgq2_core.tensors import reshape
-from hgq2_minifloat import ops
 from hgq2_minifloat.arithmetic import limits
 from hgq2_minifloat.blocks import block_scales
 from hgq2_minifloat.config import ALL_BITS, AnyMinifloat, FitTo
 from hgq2_minifloat.fitting import fitted, wider
 from hgq2_minifloat.formats import Format
+from hgq2_minifloat.ops import Options, backend
 from hgq2_minifloat.statement import stated
 
 A = TypeVar("A")
@@ -69,7 +69,6 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
             )
             for name in ALL_BITS
         )
-        self.regularizers = tuple(config.regularizer(name) if name in config.trained else 0.0 for name in ALL_BITS)
         self.noise = None
         if config.noise < 1.0:
             self.noise = self.add_weight(
@@ -81,7 +80,10 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
                 autocast=False,
             )
         sharing = math.prod(size or 1 for size in self.value_shape) // math.prod(shape)
-        self.gradient_scale = sharing**-0.5 if config.scale_gradient else 1.0
+        m, e, e0 = (config.regularizer(name) if name in config.trained else 0.0 for name in ALL_BITS)
+        self.options = Options(
+            self.max_value, config.overflow_gradient, (m, e, e0), sharing**-0.5 if config.scale_gradient else 1.0
+        )
         super().build(input_shape)
 
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]
@@ -91,7 +93,7 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         if self.config.block is None:
             q = self._quantize(x, training)
         else:
-            x = ops.tensor(x)
+            x = value(x)
             scale = block_scales(x, self.config.block, self.config.format.largest)
             q = self._quantize(x / scale, training) * scale
         return q if self.noise is None or not training else self.noise * q + (1.0 - self.noise) * x
@@ -100,18 +102,8 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         uniform = None
         if training and self.random is not None:
             uniform = keras.random.uniform(keras.ops.shape(x), seed=self.random)
-        q, bits, paid = ops.quantize_counted(
-            x,
-            self.m,
-            self.e,
-            self.e0,
-            uniform,
-            max_value=self.max_value,
-            overflow_gradient=self.config.overflow_gradient,
-            regularizers=self.regularizers,
-            gradient_scale=self.gradient_scale,
-        )
-        self.shared.offer(bits, paid)
+        q, bits, penalty = backend().quantize(x, self.m, self.e, self.e0, self.options, uniform)
+        self.shared.offer(bits, penalty)
         return q
 
     def fit_range(self, x: Tensor, fit: FitTo) -> None:
@@ -128,7 +120,7 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         """Give 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing."""
         bits = self.shared.bits
         if bits is None:
-            bits = ops.quantize_counted(0.0, self.m, self.e, self.e0)[1]
+            bits = backend().quantize(0.0, self.m, self.e, self.e0, self.options)[1]
         if self.slot.batched:
             bits = reshape(bits, tuple(bits.shape[1:]))
         shape = tuple(size or 1 for size in self.value_shape)

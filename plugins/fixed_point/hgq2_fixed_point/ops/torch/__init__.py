@@ -1,18 +1,22 @@
-"""Fixed-point quantization for torch: fused forward passes and hand-written backward ones."""
+"""torch: fused forward passes and hand-written backward ones."""
 
-from .bits import clipped_bits, round_bits
-from .following import quantize_following
-from .quantizing import quantize, quantize_counted, quantize_kbi
-from .ranges import follow
-from .tracking import quantize_tracking
+from hgq2_fixed_point.ops.backend import Backend
+from hgq2_fixed_point.ops.torch.bits import clipped_bits, round_bits
+from hgq2_fixed_point.ops.torch.dynamic import quantize_dynamic
+from hgq2_fixed_point.ops.torch.observed import quantize_observed
+from hgq2_fixed_point.ops.torch.quantizing import quantize
+from hgq2_fixed_point.ops.torch.ranges import min_integer_bits
 
-__all__ = [
-    "clipped_bits",
-    "follow",
-    "quantize",
-    "quantize_counted",
-    "quantize_following",
-    "quantize_kbi",
-    "quantize_tracking",
-    "round_bits",
-]
+
+class TorchBackend(Backend):
+    """See `Backend`."""
+
+    quantize = staticmethod(quantize)
+    quantize_dynamic = staticmethod(quantize_dynamic)
+    quantize_observed = staticmethod(quantize_observed)
+    min_integer_bits = staticmethod(min_integer_bits)
+    round_bits = staticmethod(round_bits)
+    clipped_bits = staticmethod(clipped_bits)
+
+
+BACKEND = TorchBackend()

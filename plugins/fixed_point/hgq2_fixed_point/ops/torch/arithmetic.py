@@ -1,8 +1,7 @@
-"""Fixed-point arithmetic on torch tensors, without gradients: powers of two, rounding, formats, wrapping."""
+"""Fixed-point arithmetic on torch tensors, without gradients: rounding, formats, wrapping."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,81 +9,28 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ...modes import DETERMINISTIC
-
-# Operands of every step: on small tensors, a Python number costs three times the operation.
-NOTHING, HALF, ONE, TWO = (torch.tensor(value) for value in (0.0, 0.5, 1.0, 2.0))
+from hgq2_core.ops.torch import HALF, LAYOUTS, TWO, as_tensor, exp2_
+from hgq2_fixed_point.modes import DETERMINISTIC
 
 
-class _Layout(NamedTuple):
-    """Where a float keeps its exponent.
-
-    Args:
-        integer: of its size.
-        mantissa_bits: below the exponent.
-        exponent: its bits alone.
-        half: what they hold where 1/2 <= x < 1.
-        magic: the number that leaves n + bias in the low bits of the sum.
-        below_one: the largest number below 1.
-    """
-
-    integer: torch.dtype
-    mantissa_bits: Tensor
-    exponent: Tensor
-    half: Tensor
-    magic: Tensor
-    below_one: Tensor
+def as_sign(k: Any) -> Tensor | float:
+    """Return k without a gradient; a number where all elements agree."""
+    return float(k) if isinstance(k, int | float) else as_tensor(k).detach()
 
 
-def _layout(dtype: torch.dtype, integer: torch.dtype, mantissa_bits: int, bias: int) -> _Layout:
-    magic = torch.tensor(1.5 * 2.0**mantissa_bits + bias, dtype=dtype)
-    below_one = torch.tensor(1.0 - torch.finfo(dtype).eps / 2, dtype=dtype)
-    in_place = (torch.tensor(n, dtype=integer) for n in (mantissa_bits, (2 * bias + 1) << mantissa_bits, bias - 1))
-    return _Layout(integer, *in_place, magic, below_one)
-
-
-LAYOUTS = {
-    torch.float32: _layout(torch.float32, torch.int32, 23, 127),
-    torch.float64: _layout(torch.float64, torch.int64, 52, 1023),
-}
-
-
-@functools.cache
-def number(value: float) -> Tensor:
-    """A Python number as the operand of a step."""
-    return torch.tensor(value)
+def all_signed(k: Tensor | float) -> bool:
+    """Return True if every element has a sign, which spares a multiplication."""
+    return isinstance(k, float) and k == 1.0
 
 
 def rounded(n: Tensor, dtype: torch.dtype) -> Tensor:
-    """Rounded half to even, in memory of its own."""
+    """Return n rounded half to even, newly allocated."""
     return (n if n.dtype is dtype else n.to(dtype)).round()
 
 
-def power_(n: Tensor) -> Tensor:
-    """2^n in the memory of n, which holds integers within the exponents of normal numbers.
-
-    The integer is brought into the low bits, and a shift moves it into the exponent field.
-    """
-    layout = LAYOUTS[n.dtype]
-    n.add_(layout.magic).view(layout.integer).bitwise_left_shift_(layout.mantissa_bits)
-    return n
-
-
-def power(n: Tensor, dtype: torch.dtype) -> Tensor:
-    """2^n for n rounded half to even, in memory of its own."""
-    return power_(rounded(n, dtype))
-
-
-def power_below(x: Tensor) -> Tensor:
-    """The largest power of two that is not above |x|; 0 for subnormal numbers, infinity for what is not finite."""
-    layout = LAYOUTS[x.dtype]
-    return x.view(layout.integer).bitwise_and(layout.exponent).view(x.dtype)
-
-
-def exponent(x: Tensor) -> Tensor:
-    """The integer e of x = m 2^e with 1/2 <= m < 1, for x >= 0; below all that are normal for 0 and subnormal x."""
-    layout = LAYOUTS[x.dtype]
-    return x.view(layout.integer).bitwise_right_shift(layout.mantissa_bits).sub_(layout.half)
+def rounded_exp2(n: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return 2^n for n rounded half to even, newly allocated."""
+    return exp2_(rounded(n, dtype))
 
 
 # From x and the scale 2^f to integers. `doubled` modes receive 2^(f+1): on 2z, halves are decided exactly.
@@ -149,24 +95,24 @@ class Format(NamedTuple):
     width: Tensor
 
     @property
-    def alive(self) -> Tensor:
+    def nonempty(self) -> Tensor:
         """Where any bits are left: k + i + f > 0."""
         return self.width * (1.0 + self.k) > 1.0
 
 
-def make_format(k: Tensor | float, i: Tensor, fraction: Tensor, by_width: bool) -> Format:
-    """The format (k, i, f), or (k, i, b - i) where `by_width`, in the memory of i and the fraction, both `rounded`."""
-    first, second = power_(i), power_(fraction)
+def make_format(k: Tensor | float, i: Tensor, precision: Tensor, fixed_width: bool) -> Format:
+    """Return the format (k, i, f) or (k, i, b - i), in the memory of i and the precision, both `rounded`."""
+    first, second = exp2_(i), exp2_(precision)
     # Of powers of two, products and quotients are exact.
-    if by_width:
+    if fixed_width:
         return Format(k, _into(first, torch.div, second, first), second)
     return Format(k, second, _into(first, torch.mul, first, second))
 
 
-def step_and_width(i: Tensor, fraction: Tensor, by_width: bool) -> tuple[Tensor, Tensor]:
-    """2^-f and 2^(i + f), likewise."""
-    first, second = power_(i), power_(fraction)
-    if by_width:
+def step_and_width(i: Tensor, precision: Tensor, fixed_width: bool) -> tuple[Tensor, Tensor]:
+    """Return 2^-f and 2^(i + f), in the memory of i and the precision, both `rounded`."""
+    first, second = exp2_(i), exp2_(precision)
+    if fixed_width:
         return _into(first, torch.div, first, second), second
     width = _into(first, torch.mul, first, second)
     return second.reciprocal_(), width
@@ -211,12 +157,12 @@ def highest_integer(width: Tensor, out: Tensor | None = None) -> Tensor:
 
 def wrap(x: Tensor, fmt: Format, round_mode: str, overflow_mode: str) -> Tensor:
     """Round and wrap; every step but the rounding is exact."""
-    k, alive, step = fmt.k, fmt.alive, fmt.scale.reciprocal()
+    k, nonempty, step = fmt.k, fmt.nonempty, fmt.scale.reciprocal()
     modulus = fmt.width * step * (1.0 + k)
     turns = (x / (2.0 * modulus)).trunc_()
     # Where the quotient overflows, x is a multiple of the modulus; infinities have become NaN.
     near = torch.addcmul(x, turns, 2.0 * modulus, value=-1.0).nan_to_num_(nan=math.nan, posinf=0.0, neginf=0.0)
-    q = to_integers(near, fmt.scale * alive, round_mode).mul_(step)
+    q = to_integers(near, fmt.scale * nonempty, round_mode).mul_(step)
     quotient = q / modulus
     turns = quotient.floor()
     turns += k * (quotient.sub_(turns) >= 0.5)
@@ -226,5 +172,5 @@ def wrap(x: Tensor, fmt: Format, round_mode: str, overflow_mode: str) -> Tensor:
     # Beyond the range ap_fixed inverts all bits (n becomes -1 - n) if the lowest bit it drops is not the sign it keeps,
     # and reads that dropped bit before rounding.
     dropped = (near / modulus).floor_().remainder_(2.0) == 1.0
-    inverted = ((wrapped != q) | (near != x)) & (dropped != (wrapped < 0)) & alive
+    inverted = ((wrapped != q) | (near != x)) & (dropped != (wrapped < 0)) & nonempty
     return torch.where(inverted, -step - wrapped, wrapped)

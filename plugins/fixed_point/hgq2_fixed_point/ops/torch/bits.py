@@ -1,16 +1,16 @@
-"""Bits as the cost counts them, and what they pay by themselves."""
+"""Bits as EBOPs count them, and the penalty of their regularizers."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from .arithmetic import number
-from .operands import as_tensor
+from hgq2_core.ops.torch import as_tensor, number
+from hgq2_fixed_point.ops.options import Options
 
 
 def round_bits(v: Tensor) -> Tensor:
-    """See `hgq2_fixed_point.ops.round_bits`."""
+    """See `Backend.round_bits`."""
     v = as_tensor(v)
     if not v.requires_grad:
         return v.round()
@@ -21,25 +21,25 @@ def round_bits(v: Tensor) -> Tensor:
 
 
 def clipped_bits(v: Tensor, offset: Tensor | float = 0.0) -> Tensor:
-    """See `hgq2_fixed_point.ops.clipped_bits`."""
+    """See `Backend.clipped_bits`."""
     bits = round_bits(v)
     return torch.relu(bits if isinstance(offset, int | float) and offset == 0 else bits + offset)
 
 
-def counted(i: Tensor, fraction: Tensor, by_width: bool, offset: float) -> Tensor:
-    """The bits that the cost counts, of integers, in memory of their own."""
-    bits = fraction if by_width else fraction + i
-    bits = bits + offset if offset else bits
-    return torch.relu(bits) if bits is fraction else bits.relu_()
+def effective_bits(i: Tensor, precision: Tensor, options: Options) -> Tensor:
+    """Return the bits that EBOPs count, of whole i and precision, newly allocated."""
+    bits = precision if options.fixed_width else precision + i
+    bits = bits + options.sign_bits if options.sign_bits else bits
+    return torch.relu(bits) if bits is precision else bits.relu_()
 
 
-def count_gradient(grad: Tensor, bits: Tensor) -> Tensor:
-    """The gradient of max(0, bits) for whole bits, in their memory."""
+def effective_bits_gradient_(grad: Tensor, bits: Tensor) -> Tensor:
+    """Return the gradient of max(0, bits) for whole bits, which are overwritten."""
     return bits.clamp_(0.0, 1.0).mul_(grad)
 
 
-def paid_by(i: Tensor, fraction: Tensor, regularizers: tuple[float, float]) -> Tensor:
-    """What the bits pay by themselves, whatever is computed with them."""
-    for_i, for_fraction = regularizers
-    paid = fraction.sum().mul_(number(for_fraction)) if for_fraction else fraction.new_zeros(())
-    return paid.addcmul_(i.sum(), number(for_i)) if for_i else paid
+def penalty(i: Tensor | None, precision: Tensor, options: Options) -> Tensor:
+    """Return the bit-width regularization: i and the precision times their coefficients, summed."""
+    for_i, for_precision = options.regularizers
+    total = precision.sum().mul_(number(for_precision)) if for_precision else precision.new_zeros(())
+    return total.addcmul_(i.sum(), number(for_i)) if for_i and i is not None else total

@@ -28,22 +28,22 @@ VALUES = npst.arrays(
 )
 
 
-def following(x, fraction, axes=(), bounds=(-4, 5), **options):
-    options = {"by_width": True, "signed": True, "round_mode": "RND", "regularizer": 0.0, **options}
-    return ops.quantize_following(x, fraction, axes=axes, bounds=bounds, **options)
+def dynamic(x, precision, bounds=(-4, 5), regularizer=0.0):
+    options = ops.Options("RND", fixed_width=True, bounds=bounds, regularizers=(0.0, regularizer))
+    return ops.backend().quantize_dynamic(x, precision, options)
 
 
 @pytest.mark.parametrize("round_mode", get_args(RoundMode))
 @pytest.mark.parametrize("shared", [False, True])
 @given(x=VALUES, data=st.data())
 def test_it_is_saturating_quantization_with_the_smallest_i_that_holds_the_values(round_mode, shared, x, data):
-    by_width, signed = data.draw(st.booleans()), data.draw(st.booleans())
+    fixed_width, signed = data.draw(st.booleans()), data.draw(st.booleans())
     shape, axes = ((1,), (0,)) if shared else ((12,), ())
-    fraction = data.draw(npst.arrays(np.float32, shape, elements=st.integers(-2, 6)))
-    options = {"by_width": by_width, "signed": signed, "round_mode": round_mode, "axes": axes, "bounds": (-4, 5)}
-    i = keras.ops.convert_to_numpy(ops.follow(x, fraction, **options))
-    f = fraction - i if by_width else fraction
-    q, bits, _ = ops.quantize_following(x, fraction, **options, regularizer=0.0)
+    precision = data.draw(npst.arrays(np.float32, shape, elements=st.integers(-2, 6)))
+    options = ops.Options(round_mode, fixed_width=fixed_width, signed=signed, axes=axes, bounds=(-4, 5))
+    i = keras.ops.convert_to_numpy(ops.backend().min_integer_bits(x, precision, options))
+    f = precision - i if fixed_width else precision
+    q, bits, _ = ops.backend().quantize_dynamic(x, precision, options)
     wanted = hgq2_fixed_point.quantize(x, int(signed), i, f, round_mode, "SAT")
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(q), wanted)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(bits), np.maximum(i + f, 0.0))
@@ -51,14 +51,14 @@ def test_it_is_saturating_quantization_with_the_smallest_i_that_holds_the_values
 
 def test_in_range_the_gradient_is_that_of_rounding_even_where_a_value_rounds_down_to_the_largest():
     x = np.float32([0.9, -0.3])
-    q, d_x, d_b = differentiate(lambda x, b: following(x, b)[0], x, [3.0, 3.0])
+    q, d_x, d_b = differentiate(lambda x, b: dynamic(x, b)[0], x, [3.0, 3.0])
     assert q.tolist() == [0.875, -0.3125]
     assert d_x.tolist() == [1.0, 1.0]
     assert d_b.tolist() == ((x - q) * np.float32(LN2)).tolist()
 
 
 def test_beyond_the_bound_on_i_the_gradient_is_that_of_saturation():
-    q, d_x, d_b = differentiate(lambda x, b: following(x, b, bounds=(-4, 2))[0], [9.0, -9.0, 3.9], [3.0, 3.0, 3.0])
+    q, d_x, d_b = differentiate(lambda x, b: dynamic(x, b, bounds=(-4, 2))[0], [9.0, -9.0, 3.9], [3.0, 3.0, 3.0])
     assert q.tolist() == [3.5, -4.0, 3.5]
     assert d_x.tolist() == [0.0, 0.0, 0.0]
     assert d_b.tolist() == [float(np.float32(LN2 * 0.5)), 0.0, float(np.float32(LN2 * 0.5))]
@@ -66,27 +66,27 @@ def test_beyond_the_bound_on_i_the_gradient_is_that_of_saturation():
 
 def test_values_get_their_gradient_where_bits_are_not_trained():
     bits = np.float32([3.0, 3.0])
-    _, d_x = differentiate(lambda x: following(x, bits, bounds=(-4, 2))[0], [9.0, 1.0])
+    _, d_x = differentiate(lambda x: dynamic(x, bits, bounds=(-4, 2))[0], [9.0, 1.0])
     assert d_x.tolist() == [0.0, 1.0]
 
 
-def test_bits_and_what_they_pay_have_gradients():
+def test_bits_and_their_penalty_have_gradients():
     x, b = np.float32([0.5, 0.5, 0.5]), np.float32([3.0, 0.0, 2.4])
-    counted, d_bits = differentiate(lambda b: following(x, b, regularizer=0.5)[1], b)
-    assert counted.tolist() == [3.0, 0.0, 2.0]
+    bits, d_bits = differentiate(lambda b: dynamic(x, b, regularizer=0.5)[1], b)
+    assert bits.tolist() == [3.0, 0.0, 2.0]
     assert d_bits.tolist() == [1.0, 0.0, 1.0]
-    paid, d_paid = differentiate(lambda b: following(x, b, regularizer=0.5)[2], b)
-    assert paid.item() == 0.5 * float(b.sum())
-    assert d_paid.tolist() == [0.5, 0.5, 0.5]
+    penalty, d_penalty = differentiate(lambda b: dynamic(x, b, regularizer=0.5)[2], b)
+    assert penalty.item() == 0.5 * float(b.sum())
+    assert d_penalty.tolist() == [0.5, 0.5, 0.5]
 
 
-@pytest.mark.parametrize("by_width", [False, True])
+@pytest.mark.parametrize("fixed_width", [False, True])
 @pytest.mark.parametrize("shape", [(1024, 5), (1000, 31), (33, 200), (31, 2001), (64, 64), (5000, 1), (9, 70, 16)])
-def test_a_shared_range_is_the_widest_of_its_values_however_many_share_it(shape, by_width):
+def test_a_shared_range_is_the_widest_of_its_values_however_many_share_it(shape, fixed_width):
     scales = 2.0 ** np.random.default_rng(0).integers(-6, 7, shape)
     x = np.random.default_rng(1).normal(size=shape).astype("float32") * scales.astype("float32")
     axes = tuple(range(len(shape) - 1))
-    options = {"by_width": by_width, "signed": True, "round_mode": "RND", "bounds": (-20, 20)}
+    options = [ops.Options("RND", fixed_width=fixed_width, axes=along, bounds=(-20, 20)) for along in (axes, ())]
     bits = np.full((1, 1, 1)[: len(shape)], 4.0, "float32")
-    shared, own = (keras.ops.convert_to_numpy(ops.follow(x, bits, axes=along, **options)) for along in (axes, ()))
+    shared, own = (keras.ops.convert_to_numpy(ops.backend().min_integer_bits(x, bits, each)) for each in options)
     np.testing.assert_array_equal(shared, own.max(axes, keepdims=True))

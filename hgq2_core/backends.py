@@ -1,0 +1,58 @@
+"""The Keras backend: the choice where the user made none, its check, and the module that a package has for it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from types import ModuleType
+
+from hgq2_core.errors import PluginError, listing, nearest
+from hgq2_core.official import install_hint
+
+BACKENDS = ("torch", "jax", "tensorflow")
+
+
+def choose_backend() -> None:
+    """Set `KERAS_BACKEND` to the first installed of ours, unless it is set; imports none."""
+    # Keras' own default is tensorflow, also where only torch is installed.
+    if not os.environ.get("KERAS_BACKEND"):
+        installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
+        if installed:
+            os.environ["KERAS_BACKEND"] = installed[0]
+
+
+def check_backend() -> None:
+    """Refuse a backend that KERAS_BACKEND names and that cannot be used, before Keras is imported.
+
+    Raises:
+        PluginError: it is none of ours, or not installed.
+    """
+    name = os.environ.get("KERAS_BACKEND")
+    if not name or (name in BACKENDS and importlib.util.find_spec(name)):
+        return
+    if name not in BACKENDS:
+        problem, remedy = "there is no such backend here.", nearest(name, BACKENDS)
+    else:
+        problem, remedy = "it is not installed.", f" Install it: {install_hint(f'hgq2-core[{name}]')}"
+    raise PluginError(f"KERAS_BACKEND: {problem} Received: {name!r}. Allowed: {', '.join(BACKENDS)}.{remedy}")
+
+
+def backend_module(package: str) -> ModuleType:
+    """Import the module of a package that is named like the running backend.
+
+    Args:
+        package: full name of a package with a module `torch`, `jax` and `tensorflow`.
+
+    Raises:
+        PluginError: Keras runs on another backend.
+    """
+    import keras
+
+    name = keras.backend.backend()
+    if name not in BACKENDS:
+        raise PluginError(
+            f"{package}: no operations for this Keras backend. Received: {name!r}. Allowed: {listing(BACKENDS)}. "
+            "Set KERAS_BACKEND before Keras is imported."
+        )
+    return importlib.import_module(f"{package}.{name}")

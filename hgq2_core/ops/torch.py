@@ -1,0 +1,151 @@
+"""torch: primitives of hand-written passes. A trailing underscore says that the operand is overwritten."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import keras
+import torch
+from torch import Tensor
+
+from hgq2_core.ops.layout import LAYOUTS as FLOAT_LAYOUTS
+from hgq2_core.ops.step import StepOperations
+
+# Operands of every step: on small tensors, a Python number costs three times the operation.
+ZERO, HALF, ONE, TWO = (torch.tensor(value) for value in (0.0, 0.5, 1.0, 2.0))
+_LN2 = torch.tensor(math.log(2.0))
+
+
+class Layout(NamedTuple):
+    """A `FloatLayout` as operands.
+
+    Args:
+        integer: the integer dtype of its size.
+        mantissa_bits: below the exponent.
+        exponent_mask: the bits of the exponent.
+        half_exponent: the exponent field where 1/2 <= x < 1.
+        magic: what leaves n + bias in the low bits of its sum with an integer n.
+        below_one: the largest number below 1.
+        emax: the exponent of the largest numbers.
+    """
+
+    integer: torch.dtype
+    mantissa_bits: Tensor
+    exponent_mask: Tensor
+    half_exponent: Tensor
+    magic: Tensor
+    below_one: Tensor
+    emax: Tensor
+
+
+def _layout(name: str) -> Layout:
+    dtype, layout = getattr(torch, name), FLOAT_LAYOUTS[name]
+    integer = getattr(torch, layout.integer)
+    as_integers = (layout.mantissa_bits, layout.exponent_mask, layout.bias - 1)
+    as_floats = (layout.magic, layout.below_one, layout.emax)
+    return Layout(
+        integer,
+        *(torch.tensor(n, dtype=integer) for n in as_integers),
+        *(torch.tensor(value, dtype=dtype) for value in as_floats),
+    )
+
+
+LAYOUTS = {getattr(torch, name): _layout(name) for name in FLOAT_LAYOUTS}
+
+
+@functools.cache
+def number(value: float) -> Tensor:
+    """Return a Python number as the operand of a step."""
+    return torch.tensor(value)
+
+
+def as_tensor(v: Any) -> Tensor:
+    """Return bits, given as a variable, a tensor or numbers, as a tensor."""
+    if isinstance(v, keras.Variable):
+        return v.value
+    return v if isinstance(v, Tensor) else keras.ops.convert_to_tensor(v, "float32")
+
+
+def as_values(x: Any) -> Tensor:
+    """Return values, given as a variable, a tensor or numbers, as a tensor; narrower floats become float32."""
+    x = x.value if isinstance(x, keras.Variable) else x if isinstance(x, Tensor) else keras.ops.convert_to_tensor(x)
+    return x if x.dtype in LAYOUTS else x.to(torch.float32)
+
+
+def exp2_(n: Tensor) -> Tensor:
+    """Return 2^n in the memory of n, which holds integers within the exponents of normal numbers.
+
+    The integer is brought into the low bits, and a shift moves it into the exponent field.
+    """
+    layout = LAYOUTS[n.dtype]
+    n.add_(layout.magic).view(layout.integer).bitwise_left_shift_(layout.mantissa_bits)
+    return n
+
+
+def exp2(n: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return 2^n, newly allocated, for integers n within the exponents of normal numbers."""
+    layout = LAYOUTS[dtype]
+    power = n.to(dtype) + layout.magic
+    power.view(layout.integer).bitwise_left_shift_(layout.mantissa_bits)
+    return power
+
+
+def binade(x: Tensor) -> Tensor:
+    """Return the largest power of two within |x|; 0 for subnormal numbers, infinity for what is not finite."""
+    layout = LAYOUTS[x.dtype]
+    return x.view(layout.integer).bitwise_and(layout.exponent_mask).view(x.dtype)
+
+
+def frexp_exponent(x: Tensor) -> Tensor:
+    """Return the integer e of x = m 2^e with 1/2 <= m < 1, for x >= 0; below emin for 0 and subnormal x."""
+    layout = LAYOUTS[x.dtype]
+    return x.view(layout.integer).bitwise_right_shift(layout.mantissa_bits).sub_(layout.half_exponent)
+
+
+def ln2(scale: float = 1.0) -> Tensor:
+    """Return log(2) times a scale, the factor of a gradient for bits."""
+    return _LN2 if scale == 1.0 else number(scale * math.log(2.0))
+
+
+def sum_to(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """Sum over the axes along which a tensor of this shape was broadcast."""
+    return tensor if tensor.shape == shape else tensor.sum_to_size(shape)
+
+
+def plus_(a: Tensor | None, b: Tensor) -> Tensor:
+    """Add b to a gradient, which is overwritten; without one, return b."""
+    return b if a is None else a.add_(b)
+
+
+def plus_everywhere_(grad: Tensor | None, scale: Tensor, factor: float, shape: torch.Size) -> Tensor | None:
+    """Add scale * factor to all elements of a gradient of this shape, which is overwritten."""
+    if not factor:
+        return grad
+    share = scale * number(factor)
+    return share.expand(shape) if grad is None else grad.add_(share)
+
+
+class _Step(StepOperations):
+    def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
+        return self.value(x).sum() if axis is None else self.value(x).sum(axis)
+
+    def dot(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.value(a).dot(self.value(b))
+
+    def affine(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        # One node in place of two, and one pass over the outputs less.
+        return self.value(bias).addmm(x, self.value(kernel)) if x.ndim == 2 else super().affine(x, kernel, bias)
+
+    def clip(self, x: Tensor, lower: float, upper: float) -> Tensor:
+        return self.value(x).detach().clamp_(lower, upper)
+
+    def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return self.value(x).reshape(shape)
+
+    def assign(self, variable: keras.Variable, values: Tensor) -> None:
+        variable.value.detach().copy_(values)
+
+
+STEP = _Step()
