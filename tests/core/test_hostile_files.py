@@ -121,8 +121,8 @@ DATA = {
     "header.npz": "'x' cannot be read: ",
 }
 
-MANY = 1_000_000
-"""Calls of Python functions, about a second's: no hostile file costs that many."""
+MANY = 10_000_000
+"""Calls of Python functions: what the limits admit costs a tenth of that, and a bomb more."""
 
 READ = """
     import json, numpy, resource, sys
