@@ -177,6 +177,7 @@ def model_of_before() -> keras.Model:
         return keras.Model(inputs, QDense(2, name="last")(LAYERS.Flatten()(x)), name="before")
 
 
+@pytest.mark.once  # its step takes minutes to compile on jax
 def test_a_model_file_of_before_loads_with_its_optimizer(before: Path) -> None:
     model, values = keras.saving.load_model(before / "model.keras"), np.load(before / "values.npz")
     tolerance = {"rtol": 0, "atol": 0} if keras.backend.backend() == "torch" else {"rtol": 1e-5, "atol": 1e-6}
