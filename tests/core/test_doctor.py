@@ -543,7 +543,7 @@ def test_the_report_prints_worst_first_with_remedies():
         "  → Run hgq2_core.calibrate(model, data) on training data first.",
         "warning one.kernel: b is at its upper bound, 8, in 4 of 4 elements",
         "  → Raise the upper bound: training asks for more bits than it may have.",
-        "note plain: keras.Dense has no exact arithmetic. Use dense in its place, or a Keras layer that",
+        "note plain: keras.Dense has no exact arithmetic. Use dense in its place, or a Keras layer that has (hgq2 list",
     ]
     table = [line.split() for line in lines if "kernel" in line]
     assert table[-1] == ["kernel", "50%", "0%", "0%", "50%"]

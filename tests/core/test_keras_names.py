@@ -38,12 +38,15 @@ MINIMAL = {
     "Dropout": {"rate": 0.5},
     "EinsumDense": {"equation": "ab,bc->ac", "output_shape": 3},
     "Embedding": {"input_dim": 4, "output_dim": 3},
+    "GRU": {"units": 3},
     "GaussianDropout": {"rate": 0.5},
     "GaussianNoise": {"stddev": 0.5},
+    "LSTM": {"units": 3},
     "Permute": {"dims": [2, 1]},
     "RepeatVector": {"n": 2},
     "Rescaling": {"scale": 0.5},
     "Reshape": {"target_shape": [2, 2]},
+    "SimpleRNN": {"units": 3},
 }
 
 
