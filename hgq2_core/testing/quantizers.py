@@ -232,8 +232,10 @@ def prices_its_bits(subject: _Subject) -> None:
     """The gradient of bits() reaches the bits, so that their price moves them."""
     quantizer = subject.quantizer("activation")
     x = keras.ops.convert_to_tensor(subject.values("activation"))
-    bits = [each for each in quantizer.trainable_variables if is_bit_variable(each) and has_room(each)]
-    if bits and numpy(quantizer.bits(x)).any():
+    bits = [each for each in quantizer.variables if is_bit_variable(each)]
+    # Where one is fixed, it may be the only one that counts.
+    trained = all(each.trainable for each in bits) and any(map(has_room, bits))
+    if trained and numpy(quantizer.bits(x)).any():
         found = unreached(lambda: keras.ops.sum(quantizer.bits(x)), bits)
         require(len(found) < len(bits), f"It does not: {gradients_of(found)}.")
 
