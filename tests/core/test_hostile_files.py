@@ -114,7 +114,7 @@ CONFIGS = {
 }
 
 DATA = {
-    "objects.npz": "'x' holds Python objects, which are refused: ",
+    "objects.npz": "'x' holds Python objects, which are refused; save text by np.array(y, dtype=str): ",
     "pickle.npz": "not a numpy archive (.npz): ",
     "bomb.npz": "'x' grows too much when it is unpacked. Received: ",
     "lie.npz": "'x' cannot be read: ",
