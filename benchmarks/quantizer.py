@@ -82,7 +82,7 @@ def naive(role: str, kind: str, overflow_mode: str) -> Pass | None:
 
 
 def ours(role: str, kind: str, overflow_mode: str) -> Pass:
-    from hgq2_core.config.quantizer import Slot
+    from hgq2_core.quantizers.config import Slot
     from hgq2_fixed_point import KBI, KIF, Binary, PowerOfTwo, Ternary
 
     kinds = {"kbi": KBI, "kif": KIF, "binary": Binary, "ternary": Ternary, "power_of_two": PowerOfTwo}

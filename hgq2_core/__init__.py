@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import wrapt
 
 from hgq2_core.backends import BACKENDS, check_backend, choose_backend
+from hgq2_core.discovery.known_plugins import install_hint
 from hgq2_core.errors import (
     CalibrationError,
     ConfigError,
@@ -24,31 +25,30 @@ from hgq2_core.errors import (
     ToolError,
     WriteError,
 )
-from hgq2_core.official import install_hint
 
 if TYPE_CHECKING:
-    from hgq2_core.adapters import KerasAdapter
-    from hgq2_core.calibration import calibrate
+    from hgq2_core.config.json_schema import json_schema
     from hgq2_core.config.model import ModelConfig, load_config
-    from hgq2_core.config.quantizer import QuantizerConfig
-    from hgq2_core.config.roles import defaults
-    from hgq2_core.config.schema import json_schema
-    from hgq2_core.conversion import quantize_model
-    from hgq2_core.cost import ebops, summary
-    from hgq2_core.data import Split, Splits
-    from hgq2_core.diagnosis import doctor
-    from hgq2_core.exporting import estimate, export
-    from hgq2_core.freezing import freeze
-    from hgq2_core.graph import layers_of
-    from hgq2_core.kinds import Registry, plugins
-    from hgq2_core.layer import QLayer
+    from hgq2_core.convert.quantize import quantize_model
+    from hgq2_core.data.splits import Split, Splits
+    from hgq2_core.data.standardization import Standardization, with_standardization
+    from hgq2_core.diagnosis.checks import doctor
+    from hgq2_core.discovery.registry import Registry, plugins
+    from hgq2_core.exporting.base import estimate, export
+    from hgq2_core.keras_graph.traversal import layers_of
+    from hgq2_core.layers.adapters import KerasAdapter
+    from hgq2_core.layers.base import QLayer
+    from hgq2_core.model.calibration import calibrate
+    from hgq2_core.model.cost import ebops, summary
+    from hgq2_core.model.freezing import freeze
+    from hgq2_core.model.support import UnsupportedLayer, unsupported_layers
+    from hgq2_core.model.verification import verify
     from hgq2_core.model_file.limits import Limits
     from hgq2_core.model_file.load import load_model
     from hgq2_core.optimizer import BitOptimizer
-    from hgq2_core.quantizer import Quantizer
-    from hgq2_core.standardization import Standardization, with_standardization
-    from hgq2_core.support import UnsupportedLayer, unsupported_layers
-    from hgq2_core.verification import verify
+    from hgq2_core.quantizers.base import Quantizer
+    from hgq2_core.quantizers.config import QuantizerConfig
+    from hgq2_core.quantizers.defaults import defaults
 
     registry: Registry
 
@@ -56,34 +56,34 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "BitOptimizer": "optimizer",
-    "KerasAdapter": "adapters",
+    "KerasAdapter": "layers.adapters",
     "Limits": "model_file.limits",
     "ModelConfig": "config.model",
-    "QLayer": "layer",
-    "Quantizer": "quantizer",
-    "QuantizerConfig": "config.quantizer",
-    "Split": "data",
-    "Splits": "data",
-    "Standardization": "standardization",
-    "UnsupportedLayer": "support",
-    "calibrate": "calibration",
-    "defaults": "config.roles",
-    "doctor": "diagnosis",
-    "ebops": "cost",
-    "estimate": "exporting",
-    "export": "exporting",
-    "fit_ranges": "fitting",
-    "freeze": "freezing",
-    "json_schema": "config.schema",
-    "layers_of": "graph",
+    "QLayer": "layers.base",
+    "Quantizer": "quantizers.base",
+    "QuantizerConfig": "quantizers.config",
+    "Split": "data.splits",
+    "Splits": "data.splits",
+    "Standardization": "data.standardization",
+    "UnsupportedLayer": "model.support",
+    "calibrate": "model.calibration",
+    "defaults": "quantizers.defaults",
+    "doctor": "diagnosis.checks",
+    "ebops": "model.cost",
+    "estimate": "exporting.base",
+    "export": "exporting.base",
+    "fit_ranges": "model.range_init",
+    "freeze": "model.freezing",
+    "json_schema": "config.json_schema",
+    "layers_of": "keras_graph.traversal",
     "load_config": "config.model",
     "load_model": "model_file.load",
-    "plugins": "kinds",
-    "quantize_model": "conversion",
-    "summary": "cost",
-    "unsupported_layers": "support",
-    "verify": "verification",
-    "with_standardization": "standardization",
+    "plugins": "discovery.registry",
+    "quantize_model": "convert.quantize",
+    "summary": "model.cost",
+    "unsupported_layers": "model.support",
+    "verify": "model.verification",
+    "with_standardization": "data.standardization",
 }
 """Public names, and the modules that define them."""
 
@@ -133,8 +133,8 @@ __all__ = [
 choose_backend()
 
 _KERAS_NAMES = {
-    "hgq2>QLayer": "layer:QLayer",
-    "hgq2>Quantizer": "quantizer:Quantizer",
+    "hgq2>QLayer": "layers.base:QLayer",
+    "hgq2>Quantizer": "quantizers.base:Quantizer",
     "hgq2>BitOptimizer": "optimizer:BitOptimizer",
 }
 """Names under which Keras saves our objects, and the classes behind them."""
@@ -164,7 +164,7 @@ def _register_keras_names(keras: Any) -> None:
 
 def __getattr__(name: str) -> Any:
     if name == "registry":
-        return importlib.import_module("hgq2_core.kinds").registry()
+        return importlib.import_module("hgq2_core.discovery.registry").registry()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name not in ("plugins", "Split", "Splits", "Standardization"):

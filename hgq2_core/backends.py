@@ -7,8 +7,8 @@ import importlib.util
 import os
 from types import ModuleType
 
+from hgq2_core.discovery.known_plugins import install_hint
 from hgq2_core.errors import PluginError, listing, nearest
-from hgq2_core.official import install_hint
 
 BACKENDS = ("torch", "jax", "tensorflow")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 
-from hgq2_core import _keras
 from hgq2_core.errors import ConfigError
-from hgq2_core.quantizer import PACKAGE, has_room, is_bit_variable
+from hgq2_core.keras_graph import private as _keras
+from hgq2_core.quantizers.base import PACKAGE, has_room, is_bit_variable
 
 Tensor = Any
 

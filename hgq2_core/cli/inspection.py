@@ -40,7 +40,7 @@ Kind = Annotated[
 
 def complete_sorts(incomplete: str) -> list[str]:
     """Give the sorts of kinds that begin as what was typed, for the shell."""
-    from hgq2_core.loader import GROUPS
+    from hgq2_core.discovery.loading import GROUPS
 
     return [sort for sort in GROUPS if sort.startswith(incomplete)]
 
@@ -81,8 +81,8 @@ def show(
 
 def _plot(kind: str, path: Path) -> None:
     from hgq2_core.config.describe import find
-    from hgq2_core.kinds import registry
-    from hgq2_core.plots import image, values
+    from hgq2_core.discovery.registry import registry
+    from hgq2_training.report.plots import image, values
 
     sort, full = find(kind)
     numbers = registry().load(sort, full)().values() if sort == "quantizers" else []
@@ -110,7 +110,7 @@ def schema(
     """
     from hgq2_core.atomic import write_text
     from hgq2_core.config.describe import find
-    from hgq2_core.config.schema import json_schema, json_schema_of
+    from hgq2_core.config.json_schema import json_schema, json_schema_of
 
     text = json.dumps(json_schema() if kind is None else json_schema_of(*find(kind)), indent=2)
     if output is None:

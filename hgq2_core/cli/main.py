@@ -15,16 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hgq2_core.backends import check_backend
-from hgq2_core.cli.doctor import doctor
-from hgq2_core.cli.export import register as register_export
 from hgq2_core.cli.inspection import complete_sorts, resolve, schema, show
-from hgq2_core.cli.quantize import quantize
 from hgq2_core.cli.subcommands import PluginCommands
 from hgq2_core.commands.exit_codes import DEFECT, INTERRUPTED, MISMATCH, UNHEALTHY, UNREAD, WRONG
 from hgq2_core.commands.options import AsJson, ConfigFile, RunDirectory, Settings
 from hgq2_core.commands.printing import narrow, print_json
+from hgq2_core.discovery.known_plugins import install_hint
 from hgq2_core.errors import ConfigError, HGQ2Error
-from hgq2_core.official import install_hint
+from hgq2_training.commands.doctor import doctor
+from hgq2_training.commands.export import register as register_export
+from hgq2_training.commands.quantize import quantize
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """What a misspelt option raises, which typer itself shows."""
@@ -114,7 +114,7 @@ def plugins(
 
     Example: hgq2 plugins --check
     """
-    from hgq2_core.kinds import plugins as installed
+    from hgq2_core.discovery.registry import plugins as installed
 
     found = installed()
     broken = _broken(found) if check else []
@@ -164,10 +164,10 @@ def list_kinds(
     if table:
         _list_table(sort, as_json)
         return
-    from hgq2_core.config.keras_names import keras_kinds
+    from hgq2_core.discovery.loading import GROUPS
+    from hgq2_core.discovery.registry import registry
     from hgq2_core.errors import nearest
-    from hgq2_core.kinds import registry
-    from hgq2_core.loader import GROUPS
+    from hgq2_core.schema.keras_objects import keras_kinds
 
     if sort is not None and sort not in GROUPS:
         raise ConfigError(
@@ -195,7 +195,7 @@ def list_kinds(
 
 
 def _list_table(sort: str | None, as_json: bool) -> None:
-    from hgq2_core.layer_table import layer_table, markdown
+    from hgq2_core.cli.layer_table import layer_table, markdown
 
     if sort not in (None, "layers"):
         raise ConfigError(f"list: --table is of layers. Received: {sort!r}. Allowed: layers, or nothing.")
@@ -282,7 +282,7 @@ def demo(
 
     Example: hgq2 demo --epochs 20
     """
-    from hgq2_core.demo import CONFIG, free_directory
+    from hgq2_training.demo import CONFIG, free_directory
 
     _train(CONFIG, output or free_directory(Path("runs/demo")), epochs, resume=False, as_json=as_json)
 
@@ -299,7 +299,7 @@ def calibrate(
 
     Example: hgq2 calibrate runs/digits --margin 1
     """
-    from hgq2_core.training_run import recalibrate
+    from hgq2_training.runs.train import recalibrate
 
     _finish(recalibrate(directory, margin), as_json)
 
@@ -310,9 +310,9 @@ def report(directory: RunDirectory, as_json: AsJson = False) -> None:
 
     Example: hgq2 report runs/digits
     """
-    from hgq2_core.cost import summary
-    from hgq2_core.runs import load, read_metrics
-    from hgq2_core.runs import report as gather
+    from hgq2_core.model.cost import summary
+    from hgq2_training.runs.directory import load, read_metrics
+    from hgq2_training.runs.directory import report as gather
 
     if as_json:
         print_json(gather(directory))
@@ -329,8 +329,8 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
 
     Example: hgq2 verify runs/digits
     """
-    from hgq2_core.runs import calibration_of, load_run
-    from hgq2_core.verification import verify as compare
+    from hgq2_core.model.verification import verify as compare
+    from hgq2_training.runs.directory import calibration_of, load_run
 
     config, model = load_run(directory)
     with calibration_of(directory):
@@ -357,8 +357,8 @@ def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _broken(found: Any) -> list[BaseException]:
-    from hgq2_core.kinds import registry
-    from hgq2_core.protocols import check_class
+    from hgq2_core.discovery.registry import registry
+    from hgq2_core.testing.protocols import check_class
 
     broken = [plugin.error for plugin in found if plugin.state == "failed"]
     for plugin in found:
@@ -382,10 +382,10 @@ def _train(
     settings: Sequence[str] = (),
     as_json: bool = False,
 ) -> None:
-    from hgq2_core import training_run
-    from hgq2_core.cli.progress import TrainingProgress
     from hgq2_core.config.model import load_config
-    from hgq2_core.runs import CONFIG
+    from hgq2_training.commands.progress import TrainingProgress
+    from hgq2_training.runs import train as training_run
+    from hgq2_training.runs.directory import CONFIG
 
     if file is None and settings:
         raise ConfigError("train: --set changes the values of a config FILE; a run is gone on with as it was begun.")
@@ -405,9 +405,9 @@ def _train(
 
 
 def _finish(finished: Any, as_json: bool) -> None:
-    from hgq2_core.cost import summary
-    from hgq2_core.runs import load, read_data
-    from hgq2_core.runs import report as gather
+    from hgq2_core.model.cost import summary
+    from hgq2_training.runs.directory import load, read_data
+    from hgq2_training.runs.directory import report as gather
 
     if as_json:
         print_json(gather(finished.directory))
@@ -432,7 +432,7 @@ def _print_notes(notes: Sequence[str]) -> None:
 
 
 def _print_outcome(metrics: dict[str, Any], directory: Path) -> None:
-    from hgq2_core.cli.outcome import outcome_lines
+    from hgq2_training.commands.outcome import outcome_lines
 
     for line in outcome_lines(metrics, directory):
         out.print(line)

@@ -12,8 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import HGQ2Error, KindError, listing, nearest
-from hgq2_core.kinds import registry
 
 GROUP = "commands"
 PANEL = "Commands of plugins"

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hgq2_core.config.keras_names import is_keras_kind, keras_class, keras_kinds, parameters, singular
-from hgq2_core.config.quantizer import QuantizerConfig
-from hgq2_core.config.signature import parameters as arguments_of
-from hgq2_core.config.signature import schema_of
-from hgq2_core.config.strict import DEFINITION, PYTHON_WORDS, Strict, as_yaml
+from hgq2_core.discovery.loading import SORTS
+from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, listing
-from hgq2_core.kinds import registry
-from hgq2_core.loader import SORTS
+from hgq2_core.quantizers.config import QuantizerConfig
+from hgq2_core.schema.base import DEFINITION, PYTHON_WORDS, Strict, as_yaml
+from hgq2_core.schema.keras_objects import is_keras_kind, keras_class, keras_kinds, parameters, singular
+from hgq2_core.schema.signature import parameters as arguments_of
+from hgq2_core.schema.signature import schema_of
 
 _ARGUMENT = re.compile(r"^(\*{0,2}\w+(?:, \w+)*)(?: \([^)]*\))?: (.*)$")
 

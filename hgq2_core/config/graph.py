@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal
 import keras
 from pydantic import Field, field_validator, model_validator
 
-from hgq2_core.config.entries import Name
-from hgq2_core.config.keras_names import LARGEST
-from hgq2_core.config.lines import Line, Lines, ModelLine
-from hgq2_core.config.strict import FromList, Location, Strict, findings
+from hgq2_core.config.nodes import Line, Lines, ModelLine
+from hgq2_core.config.specs import Name
 from hgq2_core.errors import ConfigError, listing, nearest
-from hgq2_core.random_state import seeded
+from hgq2_core.keras_graph.random_state import seeded
+from hgq2_core.schema.base import FromList, Location, Strict, findings
+from hgq2_core.schema.keras_objects import LARGEST
 
 MAX_WEIGHTS = 1 << 26
 """Weights and bits of a model; the optimizer's state takes several times as much memory."""

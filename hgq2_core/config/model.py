@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import keras
 from pydantic import Field
 
-from hgq2_core.config.entries import LOSSES, METRICS, OPTIMIZERS, Entry, Kinds, construct
-from hgq2_core.config.files import read_document
 from hgq2_core.config.graph import ModelSection, Size
 from hgq2_core.config.overrides import overridden
-from hgq2_core.config.roles import ScopeEntries, defaults
-from hgq2_core.config.strict import Document, FromList, Strict
+from hgq2_core.config.reader import read_document
+from hgq2_core.config.specs import LOSSES, METRICS, OPTIMIZERS, Entry, Kinds, construct
 from hgq2_core.errors import ConfigError
+from hgq2_core.quantizers.defaults import ScopeEntries, defaults
+from hgq2_core.schema.base import Document, FromList, Strict
 
 if TYPE_CHECKING:
-    from hgq2_core.data import Splits
-    from hgq2_core.support import UnsupportedLayer
+    from hgq2_core.data.splits import Splits
+    from hgq2_core.model.support import UnsupportedLayer
 
 
 NOT_VERIFIED = "The model can be trained with `fit`; verify, freeze and export refuse it, and so does `hgq2 train`."
@@ -107,7 +107,7 @@ class ModelConfig(Document):
 
     def unsupported(self, model: keras.Model) -> list[UnsupportedLayer]:
         """Return what `verify` and `export` would refuse of the built model, with its places in this config."""
-        from hgq2_core.support import unsupported_layers
+        from hgq2_core.model.support import unsupported_layers
 
         return [replace(each, layer=self.model.place_of(each.layer)) for each in unsupported_layers(model)]
 

@@ -6,9 +6,9 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from hgq2_core.config.files import parse_yaml
-from hgq2_core.config.strict import describe
+from hgq2_core.config.reader import parse_yaml
 from hgq2_core.errors import ConfigError, listing, nearest
+from hgq2_core.schema.base import describe
 
 
 def overridden(document: Any, settings: Iterable[str]) -> Any:

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from hgq2_core.config.graph import ModelSection
-from hgq2_core.config.lines import ModelLine
 from hgq2_core.config.model import ModelConfig
-from hgq2_core.graph import layers_of
-from hgq2_core.layer import QLayer
+from hgq2_core.config.nodes import ModelLine
+from hgq2_core.keras_graph.traversal import layers_of
+from hgq2_core.layers.base import QLayer
 
 
 def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from typing import Any
 
 import keras
 
-from hgq2_core.config.files import parse_json
-from hgq2_core.config.keras_names import LARGEST, named_classes
+from hgq2_core.config.reader import parse_json
+from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ModelFileError, nearest
-from hgq2_core.keras_layers import KERAS_LAYERS
-from hgq2_core.kinds import registry
-from hgq2_core.layer import QLayer
+from hgq2_core.layers.base import QLayer
 from hgq2_core.model_file.limits import Limits
+from hgq2_core.schema.keras_layers import KERAS_LAYERS
+from hgq2_core.schema.keras_objects import LARGEST, named_classes
 
 Place = tuple[str | int, ...]
 Names = Mapping[str, frozenset[str]]

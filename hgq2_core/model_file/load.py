@@ -12,12 +12,12 @@ from typing import Any
 import keras
 
 from hgq2_core.errors import ModelFileError, PluginError
+from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.model_file.archive import CONFIG, WEIGHTS, read_members
 from hgq2_core.model_file.configuration import read_config
 from hgq2_core.model_file.limits import DEFAULT_LIMITS, Limits
 from hgq2_core.model_file.size import check_size
 from hgq2_core.model_file.weights import count_weights
-from hgq2_core.random_state import preserve_rng
 
 
 @preserve_rng()

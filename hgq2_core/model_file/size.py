@@ -8,10 +8,10 @@ from typing import Any
 
 import keras
 
-from hgq2_core._keras import unallocated
 from hgq2_core.errors import ModelFileError, PluginError
+from hgq2_core.keras_graph.private import unallocated
+from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.model_file.configuration import at, layers_in
-from hgq2_core.random_state import preserve_rng
 
 
 def check_size(config: dict[str, Any], stored: int, where: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 
 from hgq2_core.config.model import ModelConfig, Training
-from hgq2_core.data import Splits
+from hgq2_core.data.splits import Splits
 from hgq2_core.errors import ConfigError, DataError, listing
-from hgq2_core.graph import output_names
+from hgq2_core.keras_graph.traversal import output_names
 from hgq2_core.preflight.callbacks import callbacks_monitor_what_is_logged, one_thing_sets_the_learning_rate
 from hgq2_core.preflight.keras_errors import refused_by_keras
 from hgq2_core.preflight.setup import Finding, Rule, Setup, agree

@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core.config.entries import METRICS, Entry
-from hgq2_core.config.keras_names import named_class
 from hgq2_core.config.model import Training
-from hgq2_core.data import Array, Splits
-from hgq2_core.keras_layers import snake
+from hgq2_core.config.specs import METRICS, Entry
+from hgq2_core.data.splits import Array, Splits
+from hgq2_core.schema.keras_layers import snake
+from hgq2_core.schema.keras_objects import named_class
 
 Finding = tuple[str, str]
 """A place in the config, and what is wrong there."""

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core.config.entries import METRICS, Entry
-from hgq2_core.data import Array
-from hgq2_core.graph import output_names
+from hgq2_core.config.specs import METRICS, Entry
+from hgq2_core.data.splits import Array
+from hgq2_core.keras_graph.traversal import output_names
 from hgq2_core.preflight.keras_errors import refusals
 from hgq2_core.preflight.setup import Finding, Measure, Setup, agree
 

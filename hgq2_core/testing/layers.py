@@ -13,17 +13,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core.calibration import calibrate
-from hgq2_core.config.signature import parameters, schema_of
-from hgq2_core.cost import ebops
+from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConformanceError, ExactnessError, PluginError
-from hgq2_core.exporting import exporter_of
-from hgq2_core.freezing import freeze
-from hgq2_core.graph import layers_of
-from hgq2_core.kinds import registry
-from hgq2_core.layer import QLayer
-from hgq2_core.protocols import check_class
-from hgq2_core.quantizer import Quantizer, has_room, is_bit_variable
+from hgq2_core.exporting.base import exporter_of
+from hgq2_core.keras_graph.traversal import layers_of
+from hgq2_core.layers.base import QLayer
+from hgq2_core.model.calibration import calibrate
+from hgq2_core.model.cost import ebops
+from hgq2_core.model.freezing import freeze
+from hgq2_core.model.verification import verify
+from hgq2_core.quantizers.base import Quantizer, has_room, is_bit_variable
+from hgq2_core.schema.signature import parameters, schema_of
+from hgq2_core.testing.protocols import check_class
 from hgq2_core.testing.rules import (
     Check,
     Floats,
@@ -38,7 +39,6 @@ from hgq2_core.testing.rules import (
     strict,
     unreached,
 )
-from hgq2_core.verification import verify
 
 SAMPLES = 1000
 STEPS = 2

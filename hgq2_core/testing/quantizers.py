@@ -14,13 +14,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core.config.quantizer import QuantizerConfig, Registered, Role, Slot
+from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConformanceError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import equal, from_float, to_float
-from hgq2_core.kinds import registry
-from hgq2_core.mode import calibrating
-from hgq2_core.quantizer import Quantizer, has_room, is_bit_variable
+from hgq2_core.quantizers.base import Quantizer, has_room, is_bit_variable
+from hgq2_core.quantizers.config import QuantizerConfig, Registered, Role, Slot
+from hgq2_core.quantizers.phase import calibrating
 from hgq2_core.testing.rules import (
     Check,
     Floats,

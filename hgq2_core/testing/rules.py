@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel
 
+from hgq2_core.diagnosis.gradients import known_gradients
 from hgq2_core.errors import ConformanceError
-from hgq2_core.gradients import known_gradients
-from hgq2_core.random_state import preserve_rng
+from hgq2_core.keras_graph.random_state import preserve_rng
 
 S = TypeVar("S")
 Floats = npt.NDArray[np.float32]

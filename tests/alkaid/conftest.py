@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hgq2_core import calibrate, freeze
-from hgq2_core.graph import layers_of, model_inputs
-from hgq2_core.quantizer import Quantizer
+from hgq2_core.keras_graph.traversal import layers_of, model_inputs
+from hgq2_core.quantizers.base import Quantizer
 
 SAMPLES = 1000
 

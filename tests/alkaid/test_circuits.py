@@ -13,11 +13,11 @@ pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make instal
 
 
 from hgq2_core import QLayer, export
-from hgq2_core.arguments import LayerKwargs
-from hgq2_core.config.quantizer import QuantizerConfig
-from hgq2_core.exporting import Simulation, exporter_of
-from hgq2_core.kinds import registry
-from hgq2_core.quantizer import Quantizer
+from hgq2_core.discovery.registry import registry
+from hgq2_core.exporting.base import Simulation, exporter_of
+from hgq2_core.layers.arguments import LayerKwargs
+from hgq2_core.quantizers.base import Quantizer
+from hgq2_core.quantizers.config import QuantizerConfig
 from hgq2_fixed_point import KBI, KIF, Binary, PowerOfTwo, Ternary
 from hgq2_layers import QDense, QEinsumDense
 

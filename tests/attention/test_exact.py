@@ -13,8 +13,8 @@ import pytest
 
 from hgq2_attention import QGroupedQueryAttention, QLinformerAttention, QMultiHeadAttention
 from hgq2_core import defaults, export, freeze, verify
-from hgq2_core.exporting import exporter_of
-from hgq2_core.graph import model_inputs
+from hgq2_core.exporting.base import exporter_of
+from hgq2_core.keras_graph.traversal import model_inputs
 from hgq2_fixed_point import KIF
 
 SAMPLES = 2048

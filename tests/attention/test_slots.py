@@ -6,8 +6,8 @@ import pytest
 
 from hgq2_attention import QGroupedQueryAttention, QLinformerAttention, QMultiHeadAttention
 from hgq2_core import QLayer
-from hgq2_core.config.signature import parameters
-from hgq2_core.graph import layers_of
+from hgq2_core.keras_graph.traversal import layers_of
+from hgq2_core.schema.signature import parameters
 from hgq2_fixed_point import KIF
 
 pytestmark = pytest.mark.once

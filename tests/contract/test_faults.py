@@ -11,13 +11,13 @@ import pytest
 from pydantic import ConfigDict
 
 from hgq2_core import ConfigError, ExactnessError, QLayer
-from hgq2_core.arguments import PositiveInt
-from hgq2_core.kinds import registry
+from hgq2_core.discovery.registry import registry
+from hgq2_core.layers.arguments import PositiveInt
 from hgq2_core.testing import ConformanceError, check_layer, check_quantizer
 from hgq2_fixed_point import KBI
 from hgq2_fixed_point.quantizers import KBIQuantizer
 from hgq2_layers import QDense
-from hgq2_layers.affine import AffineKwargs
+from hgq2_layers.core.affine import AffineKwargs
 
 counter = itertools.count()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from layer_examples import EXAMPLES
 
-from hgq2_core.kinds import registry
+from hgq2_core.discovery.registry import registry
 
 pytestmark = pytest.mark.once
 

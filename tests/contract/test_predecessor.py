@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hgq2_core import CalibrationError, ConfigError, calibrate, defaults, ebops, freeze, verify
-from hgq2_core.exporting import exporter_of
-from hgq2_core.kinds import registry
-from hgq2_core.official import is_official
+from hgq2_core.discovery.known_plugins import is_official
+from hgq2_core.discovery.registry import registry
+from hgq2_core.exporting.base import exporter_of
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QDense
 from hgq2_minifloat import Float4E2M1FN

@@ -11,8 +11,8 @@ import pytest
 from layer_examples import EXAMPLES
 
 from hgq2_core import defaults
-from hgq2_core.kinds import registry
-from hgq2_core.official import is_official
+from hgq2_core.discovery.known_plugins import is_official
+from hgq2_core.discovery.registry import registry
 from hgq2_core.testing import check_layer, check_quantizer
 
 QUANTIZERS = tuple(filter(is_official, registry().names("quantizers")))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hgq2_core import ConfigError
-from hgq2_core.arguments import ACTIVATIONS, CONSTRAINTS, INITIALIZERS, REGULARIZERS, KerasObject
+from hgq2_core.layers.arguments import ACTIVATIONS, CONSTRAINTS, INITIALIZERS, REGULARIZERS, KerasObject
 from hgq2_layers import QDense
 
 FACTOR = keras.regularizers.L2(0.5).get_config()["l2"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hgq2_core import CalibrationError, ConfigError, DataError, calibrate, freeze, layers_of, verify
-from hgq2_core.calibration import digest, digests, read_record, require_calibrated, tracked
-from hgq2_core.quantizer import Quantizer
+from hgq2_core.model.calibration import digest, digests, read_record, require_calibrated, tracked
+from hgq2_core.quantizers.base import Quantizer
 from hgq2_fixed_point import KBI, KIF, quantize
 from hgq2_layers import QDense
 

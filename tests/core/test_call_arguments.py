@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hgq2_core import ExactnessError, QLayer, calibrate, freeze, verify
-from hgq2_core.arguments import LayerKwargs, QuantizerArg
-from hgq2_core.verification import required_bits
+from hgq2_core.layers.arguments import LayerKwargs, QuantizerArg
+from hgq2_core.model.verification import required_bits
 from hgq2_layers import QDense
 
 

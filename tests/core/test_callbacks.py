@@ -12,14 +12,23 @@ import keras
 import numpy as np
 import pytest
 
-from hgq2_core import ModelFileError, ebops, history, pace
-from hgq2_core.callbacks import EbopsLog, EpochSeed
-from hgq2_core.checkpoint import KERAS_STATE, Checkpoint, Checkpoints, get_state, set_state, state_variables
-from hgq2_core.config.keras_names import CALLBACKS, named_classes
-from hgq2_core.history import HistoryLog, read_json
+from hgq2_core import ModelFileError, ebops
 from hgq2_core.optimizer import BitOptimizer
-from hgq2_core.pace import Pace
+from hgq2_core.schema.keras_objects import CALLBACKS, named_classes
 from hgq2_layers import QDense
+from hgq2_training.callbacks import history
+from hgq2_training.callbacks import throttle as pace
+from hgq2_training.callbacks.checkpoint import (
+    KERAS_STATE,
+    Checkpoint,
+    Checkpoints,
+    get_state,
+    set_state,
+    state_variables,
+)
+from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
+from hgq2_training.callbacks.history import HistoryLog, read_json
+from hgq2_training.callbacks.throttle import Pace
 
 X = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32)
 Y = X[:, :1] - X[:, 1:2]

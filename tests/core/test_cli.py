@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 import hgq2_core
 import hgq2_core.cli.main as cli
-from hgq2_core.cli.progress import TrainingProgress, phrase
-from hgq2_core.config.keras_names import keras_kinds
 from hgq2_core.config.model import load_config
-from hgq2_core.kinds import registry
+from hgq2_core.discovery.registry import registry
+from hgq2_core.schema.keras_objects import keras_kinds
+from hgq2_training.commands.progress import TrainingProgress, phrase
 
 CONFIG = """\
 seed: 3
@@ -110,12 +110,12 @@ def test_plugins(hgq2):
     found = {plugin["name"]: plugin for plugin in json.loads(hgq2("plugins", "--json").stdout)}
     assert {"fixed_point", "layers", "training"} <= found.keys()
     assert found["layers"]["state"] == "loaded"
-    assert found["layers"]["kinds"]["layers"]["layers.dense"] == "hgq2_layers.dense:QDense"
+    assert found["layers"]["kinds"]["layers"]["layers.dense"] == "hgq2_layers.core.dense:QDense"
     hgq2("plugins", "--check")
 
 
 def test_plugins_check_shows_what_is_broken(hgq2, monkeypatch):
-    monkeypatch.setitem(sys.modules, "hgq2_training.digits", None)
+    monkeypatch.setitem(sys.modules, "hgq2_training.datasets.digits", None)
     monkeypatch.delitem(registry()._classes, ("datasets", "training.digits"), raising=False)
     result = CliRunner().invoke(cli.app, ["plugins", "--check"])
     assert result.exit_code == 2
@@ -252,7 +252,7 @@ def test_a_training_that_stops_keeps_its_model(error, code, hgq2, tiny, tmp_path
         if epoch == 1:
             raise error
 
-    monkeypatch.setattr("hgq2_training.beta_schedule.BetaSchedule.on_epoch_begin", stop)
+    monkeypatch.setattr("hgq2_training.callbacks.beta_schedule.BetaSchedule.on_epoch_begin", stop)
     result = CliRunner().invoke(cli.app, ["train", str(tiny()), "-o", str(tmp_path / "run")])
     assert result.exit_code == code
     assert keras.saving.load_model(tmp_path / "run" / "model.keras").get_layer("logits").built
@@ -297,7 +297,7 @@ def test_verify(hgq2, trained):
 @pytest.fixture
 def wrong_logits(monkeypatch):
     """Integers that differ from the model in one layer."""
-    from hgq2_layers.dense import QDense
+    from hgq2_layers.core.dense import QDense
 
     right = QDense.exact
 

@@ -14,7 +14,7 @@ from hgq2_core import KindError, PluginError, json_schema
 from hgq2_core.cli.inspection import complete_kinds, complete_sorts
 from hgq2_core.commands.printing import print_json
 from hgq2_core.config.describe import all_kinds, describe
-from hgq2_core.config.schema import json_schema_of
+from hgq2_core.config.json_schema import json_schema_of
 
 CONFIG = """\
 defaults:

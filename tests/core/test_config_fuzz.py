@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hgq2_core import ModelConfig
-from hgq2_core.config.files import parse_yaml
-from hgq2_core.config.keras_names import keras_kinds, named_classes
+from hgq2_core.config.reader import parse_yaml
+from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import HGQ2Error
-from hgq2_core.kinds import registry
+from hgq2_core.schema.keras_objects import keras_kinds, named_classes
 
 SEEDS = [
     parse_yaml(text, "seed")

@@ -21,11 +21,11 @@ from hgq2_core import (
     summary,
     verify,
 )
-from hgq2_core.arguments import PositiveInt
 from hgq2_core.cli.main import app
-from hgq2_core.conversion_run import ConversionConfig
+from hgq2_core.layers.arguments import PositiveInt
 from hgq2_layers import QBatchNormalization, QDense, QEinsumDense
-from hgq2_training.digits import Digits
+from hgq2_training.datasets.digits import Digits
+from hgq2_training.runs.convert import ConversionConfig
 
 layers = keras.layers
 UNQUANTIZED = {
@@ -235,7 +235,7 @@ class QHalves(QLayer):
 
 
 def test_a_class_says_itself_what_it_takes_over(monkeypatch):
-    from hgq2_core.kinds import Registry
+    from hgq2_core.discovery.registry import Registry
 
     load = Registry.load
     monkeypatch.setattr(

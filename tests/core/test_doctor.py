@@ -11,13 +11,15 @@ import yaml
 from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
-from hgq2_core import ConfigError, DataError, Quantizer, calibrate, doctor, freeze, load_config, runs, training_run
-from hgq2_core.config.quantizer import Slot
-from hgq2_core.demo import CONFIG
-from hgq2_core.gradients import gradients
+from hgq2_core import ConfigError, DataError, Quantizer, calibrate, doctor, freeze, load_config
+from hgq2_core.diagnosis.gradients import gradients
+from hgq2_core.quantizers.config import Slot
 from hgq2_fixed_point import KBI, KIF
 from hgq2_fixed_point.quantizers import KIFQuantizer
 from hgq2_layers import QDense
+from hgq2_training.demo import CONFIG
+from hgq2_training.runs import directory as runs
+from hgq2_training.runs import train as training_run
 
 ONE = {"k": 1, "i": 2, "f": 0, "granularity": "tensor"}
 """A format with the steps of integers, from -4 to 3."""

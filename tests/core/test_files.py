@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hgq2_core.config.files import MAX_BYTES, parse_json, parse_yaml, read_document
+from hgq2_core.config.reader import MAX_BYTES, parse_json, parse_yaml, read_document
 from hgq2_core.errors import ConfigError
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from hgq2_core import ExactnessError, calibrate, ebops, freeze, layers_of, verify
-from hgq2_core.calibration import read_record, require_calibrated
 from hgq2_core.errors import ConfigError
-from hgq2_core.freezing import is_frozen
-from hgq2_core.layer import QLayer
+from hgq2_core.layers.base import QLayer
+from hgq2_core.model.calibration import read_record, require_calibrated
+from hgq2_core.model.freezing import is_frozen
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QDense
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hgq2_core.config.quantizer import Slot
 from hgq2_core.errors import ConfigError
-from hgq2_core.granularity import bit_shape
+from hgq2_core.quantizers.config import Slot
+from hgq2_core.quantizers.granularity import bit_shape
 
 WEIGHT = Slot("weight", "kernel", "layer")
 ACTIVATION = Slot("activation", "input", "layer")

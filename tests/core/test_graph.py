@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import ExactnessError, layers_of
-from hgq2_core.graph import applications, run
+from hgq2_core.keras_graph.traversal import applications, run
 
 layers = keras.layers
 

@@ -61,7 +61,7 @@ MODELS = {
     "layer as initializer": f"{LAYER}.config.kernel_initializer: {NO_CLASS}module 'keras.layers', class 'Dense', ",
     "layer in a plain mapping": f"{LAYER}.config.kernel_initializer.layers.0: {NO_CLASS}module 'keras.layers', ",
     "other module": f"{LAYER}: module and kind do not belong together. Received: module 'os', kind 'layers.dense'.",
-    "adapter as layer": f"{LAYER}: module and kind do not belong together. Received: module 'hgq2_layers.dense', ",
+    "adapter as layer": f"{LAYER}: module and kind do not belong together. Received: module 'hgq2_layers.core.dense', ",
     "dotted kind": f"{LAYER}.config.kind: unknown layer kind. Received: 'os.system'. Allowed: ",
     "dotted quantizer": f"{LAYER}: cannot be built. QDense 'q': kernel_quantizer: unknown quantizer kind. Received: ",
     "huge number": f"{LAYER}.config.units: must be a number from -1048576 to 1048576. Received: 1000000000000.",

@@ -4,7 +4,8 @@ import keras
 import pytest
 
 from hgq2_core import ConfigError, KindError
-from hgq2_core.config.keras_names import (
+from hgq2_core.schema.base import explained
+from hgq2_core.schema.keras_objects import (
     CALLBACKS,
     LAYERS,
     is_keras_kind,
@@ -17,7 +18,6 @@ from hgq2_core.config.keras_names import (
     singular,
     try_out,
 )
-from hgq2_core.config.strict import explained
 
 REFUSED = (
     *("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "Layer", "InputLayer", "Wrapper"),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import hgq2_core
-from hgq2_core import _keras
-from hgq2_core.quantizer import Quantizer
+from hgq2_core.keras_graph import private as _keras
+from hgq2_core.quantizers.base import Quantizer
 from hgq2_fixed_point import KIF
 
 layers = keras.layers

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from training_runs import config, everything
 
-from hgq2_core.runs import load, load_checkpoint, load_recorded, read_metrics
-from hgq2_core.training_run import resume, train
+from hgq2_training.runs.directory import load, load_checkpoint, load_recorded, read_metrics
+from hgq2_training.runs.train import resume, train
 
 KILLS = 20
 EPOCHS = 200
@@ -26,7 +26,8 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import hgq2_core
-from hgq2_core import pace, training_run
+from hgq2_training.callbacks import throttle as pace
+from hgq2_training.runs import train as training_run
 from training_runs import config
 pace.SHARE = 0.9  # write as often as can be
 for line in sys.stdin:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hgq2_core import kinds
+from hgq2_core.discovery import registry as kinds
+from hgq2_core.discovery.known_plugins import KINDS, install_hint
+from hgq2_core.discovery.loading import load_plugins
+from hgq2_core.discovery.registry import Registry, plugins
 from hgq2_core.errors import KindError, PluginError
-from hgq2_core.kinds import Registry, plugins
-from hgq2_core.loader import load_plugins
-from hgq2_core.official import KINDS, install_hint
 
 HOOKS = """
 from hgq2_core.hookspecs import hookimpl

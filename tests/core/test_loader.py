@@ -15,8 +15,8 @@ from textwrap import dedent
 
 import pytest
 
+from hgq2_core.discovery.loading import GROUPS, Plugin, load_plugins
 from hgq2_core.errors import ConfigError, PluginError
-from hgq2_core.loader import GROUPS, Plugin, load_plugins
 
 LAYERS = "return {'dense': 'acme_parts:Dense'}"
 
@@ -374,7 +374,7 @@ def test_an_entry_point_without_distribution_is_named_by_its_value(site: Site) -
 def test_importing_and_listing_is_light(site: Site) -> None:
     site.install("acme", hook(LAYERS))
     code = (
-        "import sys, hgq2_core.kinds as kinds\n"
+        "import sys, hgq2_core.discovery.registry as kinds\n"
         "assert 'little_acme_dist' not in sys.modules\n"
         "assert 'acme.dense' in kinds.registry().names('layers')\n"
         "print(*{'keras', 'torch', 'numpy', 'jax', 'tensorflow'} & sys.modules.keys())"

@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from hgq2_core import ConfigError, ModelConfig, defaults, ebops, load_config, summary
-from hgq2_core.config.files import parse_yaml
-from hgq2_core.config.keras_names import is_keras_kind, keras_kinds
+from hgq2_core.config.reader import parse_yaml
 from hgq2_core.config.resolved import resolved
-from hgq2_core.config.roles import scoped
+from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import listing
-from hgq2_core.kinds import registry
+from hgq2_core.quantizers.defaults import scoped
+from hgq2_core.schema.keras_objects import is_keras_kind, keras_kinds
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
@@ -185,8 +185,8 @@ WRONG = {
         f"{LAYER}: unknown layer kind. Received: 'os.system'. Allowed: {LAYERS}.",
     ),
     "entry point path": (
-        (f"{LAYER}.kind", "hgq2_layers.dense:QDense"),
-        f"{LAYER}: unknown layer kind. Received: 'hgq2_layers.dense:QDense'. Allowed: {LAYERS}. "
+        (f"{LAYER}.kind", "hgq2_layers.core.dense:QDense"),
+        f"{LAYER}: unknown layer kind. Received: 'hgq2_layers.core.dense:QDense'. Allowed: {LAYERS}. "
         "Did you mean 'layers.dense'?",
     ),
     "kind of another sort": (
@@ -468,8 +468,8 @@ def test_a_document_that_is_no_mapping() -> None:
 
 
 def test_an_ambiguous_kind_lists_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hgq2_core.config import quantizer
-    from hgq2_core.kinds import Registry, registry
+    from hgq2_core.discovery.registry import Registry, registry
+    from hgq2_core.quantizers import config as quantizer
 
     class Doubled(Registry):
         @property

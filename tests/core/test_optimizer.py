@@ -8,7 +8,7 @@ import pytest
 
 from hgq2_core import ConfigError
 from hgq2_core.optimizer import BitOptimizer
-from hgq2_core.quantizer import is_bit_variable
+from hgq2_core.quantizers.base import is_bit_variable
 from hgq2_fixed_point import KIF
 from hgq2_layers import QDense
 

@@ -9,9 +9,10 @@ import keras
 import pytest
 from training_runs import config, everything
 
-from hgq2_core import pace, training_run
-from hgq2_core.runs import load_checkpoint
-from hgq2_core.training_run import resume, train
+from hgq2_training.callbacks import throttle as pace
+from hgq2_training.runs import train as training_run
+from hgq2_training.runs.directory import load_checkpoint
+from hgq2_training.runs.train import resume, train
 
 pytestmark = pytest.mark.backends
 

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from hgq2_core import ConfigError, defaults
-from hgq2_core.config.quantizer import ROLES
-from hgq2_core.config.roles import ROLE_DEFAULTS, resolve, role_default, scoped
+from hgq2_core.quantizers.config import ROLES
+from hgq2_core.quantizers.defaults import ROLE_DEFAULTS, resolve, role_default, scoped
 from hgq2_fixed_point import KBI, KIF
 
 

@@ -13,7 +13,16 @@ from training_runs import config
 
 from hgq2_core import ConfigError, ModelFileError
 from hgq2_core.config.resolved import differences
-from hgq2_core.runs import load, load_checkpoint, load_recorded, load_run, new_directory, read_metrics, report, save
+from hgq2_training.runs.directory import (
+    load,
+    load_checkpoint,
+    load_recorded,
+    load_run,
+    new_directory,
+    read_metrics,
+    report,
+    save,
+)
 
 
 def of(model: keras.Model) -> list[Any]:

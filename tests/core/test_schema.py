@@ -11,11 +11,11 @@ from jsonschema.exceptions import best_match
 from test_model_config import EXAMPLES, FUNCTIONAL, VALID, changed
 
 from hgq2_core import PluginError, json_schema
-from hgq2_core.config import schema as module
-from hgq2_core.config.files import read_document
-from hgq2_core.config.keras_names import is_keras_kind, keras_kinds
-from hgq2_core.config.strict import DEFINITION, Strict
-from hgq2_core.kinds import registry
+from hgq2_core.config import json_schema as module
+from hgq2_core.config.reader import read_document
+from hgq2_core.discovery.registry import registry
+from hgq2_core.schema.base import DEFINITION, Strict
+from hgq2_core.schema.keras_objects import is_keras_kind, keras_kinds
 
 KINDS = ("quantizer", "layer", "dataset", "callback", "optimizer", "loss", "metric")
 

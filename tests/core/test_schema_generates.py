@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hgq2_core import ConfigError, ModelConfig, json_schema
-from hgq2_core.config import strict
+from hgq2_core.schema import base as strict
 
 SCHEMA = json_schema()
 

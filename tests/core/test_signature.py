@@ -10,8 +10,8 @@ import pytest
 from pydantic import Field
 
 from hgq2_core import ConfigError, PluginError
-from hgq2_core.config.signature import bind, parameters, schema_of
-from hgq2_core.config.strict import explained
+from hgq2_core.schema.base import explained
+from hgq2_core.schema.signature import bind, parameters, schema_of
 
 if TYPE_CHECKING:
     from fractions import Fraction

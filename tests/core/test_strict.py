@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from hgq2_core import ConfigError
-from hgq2_core.config.quantizer import Granularity
-from hgq2_core.config.strict import (
+from hgq2_core.quantizers.config import Granularity
+from hgq2_core.schema.base import (
     MAX_REPORTED,
     FromList,
     Interval,

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
 from hgq2_core.cli import subcommands
-from hgq2_core.kinds import Registry
-from hgq2_core.loader import Plugin
+from hgq2_core.discovery.loading import Plugin
+from hgq2_core.discovery.registry import Registry
 
 pytestmark = pytest.mark.once
 

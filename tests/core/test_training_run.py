@@ -16,11 +16,14 @@ import pytest
 import yaml
 from training_runs import DOCUMENT, config, everything
 
-from hgq2_core import ConfigError, DataError, ModelFileError, WriteError, checkpoint, pace, training_run
-from hgq2_core.checkpoint import Checkpoint
+from hgq2_core import ConfigError, DataError, ModelFileError, WriteError
 from hgq2_core.config.model import ModelConfig, load_config
-from hgq2_core.runs import load, load_checkpoint, locked
-from hgq2_core.training_run import resume, train
+from hgq2_training.callbacks import checkpoint
+from hgq2_training.callbacks import throttle as pace
+from hgq2_training.callbacks.checkpoint import Checkpoint
+from hgq2_training.runs import train as training_run
+from hgq2_training.runs.directory import load, load_checkpoint, locked
+from hgq2_training.runs.train import resume, train
 
 
 class Stop(keras.callbacks.Callback):
@@ -323,7 +326,7 @@ def test_two_processes_do_not_train_in_one_directory(run: Path, fresh_python: An
     script = f"""
         import json, pathlib
         from hgq2_core import ConfigError
-        from hgq2_core.training_run import resume
+        from hgq2_training.runs.train import resume
         try:
             resume(pathlib.Path({str(run)!r}))
         except ConfigError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import DataError, ExactnessError, HGQ2Error, calibrate, freeze, verify
-from hgq2_core.verification import required_bits
+from hgq2_core.model.verification import required_bits
 from hgq2_fixed_point import KBI, KIF
 from hgq2_fixed_point.modes import ROUND_MODES
 from hgq2_layers import QDense

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import yaml
 
-from hgq2_core.checkpoint import Checkpoint
 from hgq2_core.config.model import ModelConfig
+from hgq2_training.callbacks.checkpoint import Checkpoint
 
 DOCUMENT = yaml.safe_load("""\
 seed: 3

@@ -8,7 +8,7 @@ import pytest
 
 from hgq2_core import calibrate, defaults, summary, verify
 from hgq2_layers import QDense, QDenseBatchNorm, QEinsumDenseBatchNorm
-from hgq2_training.magic import Magic
+from hgq2_training.datasets.magic import Magic
 
 EPOCHS, BATCH, SEEDS = 24, 512, (0, 1, 2)
 

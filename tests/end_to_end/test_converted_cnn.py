@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import calibrate, defaults, freeze, load_model, quantize_model, summary, verify
-from hgq2_training.digits import Digits
+from hgq2_training.datasets.digits import Digits
 
 layers = keras.layers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import hgq2_core
-from hgq2_core.demo import CONFIG
+from hgq2_training.demo import CONFIG
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import load_model
-from hgq2_training.digits import Digits
+from hgq2_training.datasets.digits import Digits
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "transformer.yaml"
 PREDICT = """

@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from hgq2_core.config.quantizer import Slot
+from hgq2_core.quantizers.config import Slot
 from hgq2_fixed_point import KBI, KIF
 
 torch = pytest.importorskip("torch")

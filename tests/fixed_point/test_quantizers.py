@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from hgq2_core import ConfigError
-from hgq2_core.config.quantizer import Slot
+from hgq2_core.diagnosis.gradients import gradients
 from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exact.rounding import rounded as exact_rounding
-from hgq2_core.gradients import gradients
-from hgq2_core.mode import calibrating
+from hgq2_core.quantizers.config import Slot
+from hgq2_core.quantizers.phase import calibrating
 from hgq2_fixed_point import KBI, KIF, quantize
 from hgq2_fixed_point.modes import DETERMINISTIC, ROUND_MODES
 

@@ -9,8 +9,8 @@ from differentiation import differentiate
 
 from hgq2_core import ConfigError, HGQ2Error, calibrate, freeze, verify
 from hgq2_core.config.model import ModelConfig
-from hgq2_core.config.quantizer import Slot
-from hgq2_core.mode import calibrating
+from hgq2_core.quantizers.config import Slot
+from hgq2_core.quantizers.phase import calibrating
 from hgq2_fixed_point import KBI, KIF, ops, quantize
 from hgq2_fixed_point.modes import DETERMINISTIC
 from hgq2_fixed_point.stochastic import draw

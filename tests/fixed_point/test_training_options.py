@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from hgq2_core import ConfigError, DataError, calibrate, fit_ranges, freeze, verify
-from hgq2_core.calibration import require_calibrated
-from hgq2_core.config.quantizer import Slot
-from hgq2_core.gradients import gradients
+from hgq2_core.diagnosis.gradients import gradients
+from hgq2_core.model.calibration import require_calibrated
+from hgq2_core.quantizers.config import Slot
 from hgq2_fixed_point import KBI, KIF
 from hgq2_fixed_point.config import FitTo
 from hgq2_layers import QDense

@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 
 import hgq2_core
-from hgq2_core import BitOptimizer, ConfigError, training_run
-from hgq2_core.checkpoint import Checkpoint, state_variables
-from hgq2_core.config.entries import LOSSES
+from hgq2_core import BitOptimizer, ConfigError
 from hgq2_core.config.model import ModelConfig, Training
-from hgq2_core.conversion_run import ConversionConfig
+from hgq2_core.config.specs import LOSSES
 from hgq2_core.model_file.load import load_model
 from hgq2_core.optimizer import decayed_bits
-from hgq2_core.quantizer import is_bit_variable
-from hgq2_core.runs import load
+from hgq2_core.quantizers.base import is_bit_variable
 from hgq2_fixed_point import KIF
 from hgq2_layers import QDense
+from hgq2_training.callbacks.checkpoint import Checkpoint, state_variables
+from hgq2_training.runs import train as training_run
+from hgq2_training.runs.convert import ConversionConfig
+from hgq2_training.runs.directory import load
 
 
 def of(tensor):

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ConfigDict
 
 from hgq2_core import ConfigError, QLayer
-from hgq2_core.arguments import PositiveInt
-from hgq2_core.kinds import registry
+from hgq2_core.discovery.registry import registry
+from hgq2_core.layers.arguments import PositiveInt
 from hgq2_core.testing import (
     ConformanceError,
     check_layer,
@@ -23,7 +23,7 @@ from hgq2_core.testing import (
 from hgq2_fixed_point import KBI
 from hgq2_fixed_point.quantizers import KBIQuantizer
 from hgq2_layers import QDense
-from hgq2_layers.affine import AffineKwargs
+from hgq2_layers.core.affine import AffineKwargs
 
 
 class Config(KBI):

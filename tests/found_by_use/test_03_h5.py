@@ -16,10 +16,9 @@ import pytest
 from hgq2_attention import QMultiHeadAttention, QSoftmax
 from hgq2_core import ConfigError, QLayer, calibrate, defaults, freeze
 from hgq2_core.config.model import ModelConfig
-from hgq2_core.graph import layers_of
-from hgq2_core.kinds import registry
+from hgq2_core.discovery.registry import registry
+from hgq2_core.keras_graph.traversal import layers_of
 from hgq2_core.optimizer import BitOptimizer
-from hgq2_core.training_run import resume
 from hgq2_layers import (
     QLSTM,
     QAdd,
@@ -30,6 +29,7 @@ from hgq2_layers import (
     QDenseBatchNorm,
     QIntegrateAndFire,
 )
+from hgq2_training.runs.train import resume
 
 LAYERS = keras.layers
 BEFORE = Path(__file__).with_name("saved_before_renaming.tar.xz")

@@ -13,10 +13,10 @@ import pytest
 import hgq2_core
 from hgq2_core import DataError, ModelFileError, Split, Splits, Standardization, with_standardization
 from hgq2_core.config.model import ModelConfig
-from hgq2_core.runs import read_standardization
-from hgq2_core.training_run import train
 from hgq2_training import Csv, Magic, Npz
-from hgq2_training.splitting import shipped
+from hgq2_training.datasets.splitting import shipped
+from hgq2_training.runs.directory import read_standardization
+from hgq2_training.runs.train import train
 
 
 @pytest.fixture

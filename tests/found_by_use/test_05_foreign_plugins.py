@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from hgq2_core import HGQ2Error, QLayer
-from hgq2_core.kinds import registry
-from hgq2_core.official import is_official
-from hgq2_core.protocols import check_class
+from hgq2_core.discovery.known_plugins import is_official
+from hgq2_core.discovery.registry import registry
+from hgq2_core.testing.protocols import check_class
 
 ROOT = Path(__file__).parents[2]
 NEIGHBOUR = Path(__file__).parent / "hostile_neighbour"
@@ -77,9 +77,9 @@ def test_ours_work_beside_it(fresh_python: Callable[..., Any]) -> None:
         """
         import json
         import hgq2_core, keras
-        from hgq2_core.demo import CONFIG
+        from hgq2_training.demo import CONFIG
         from hgq2_attention import QMultiHeadAttention
-        from hgq2_core.kinds import registry
+        from hgq2_core.discovery.registry import registry
 
         states = {plugin.distribution: plugin.state for plugin in registry().plugins}
         x = keras.Input((4, 3))

@@ -10,9 +10,9 @@ import pytest
 
 import hgq2_core
 from hgq2_core.config.resolved import resolved
-from hgq2_core.random_state import preserve_rng, seeded
+from hgq2_core.keras_graph.random_state import preserve_rng, seeded
 from hgq2_core.testing import check_layer
-from hgq2_core.training_run import train
+from hgq2_training.runs.train import train
 
 DOCUMENT = {
     "seed": 3,

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from hgq2_core import ConfigError
-from hgq2_core.cli.outcome import outcome_lines
-from hgq2_core.cli.progress import phrase
 from hgq2_core.config.model import ModelConfig
-from hgq2_core.data import Split
-from hgq2_core.outcome import divergence, outcome
-from hgq2_core.training_run import recalibrate, train
+from hgq2_core.data.splits import Split
 from hgq2_layers import QDense
+from hgq2_training.commands.outcome import outcome_lines
+from hgq2_training.commands.progress import phrase
+from hgq2_training.runs.outcome import divergence, outcome
+from hgq2_training.runs.train import recalibrate, train
 
 pytestmark = pytest.mark.once
 

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from hgq2_core import ModelFileError, calibrate, fit_ranges, freeze, load_model, quantize_model, verify
 from hgq2_core.cli.main import app
-from hgq2_core.keras_layers import KERAS_LAYERS
-from hgq2_core.kinds import registry
+from hgq2_core.discovery.registry import registry
+from hgq2_core.schema.keras_layers import KERAS_LAYERS
 
 layers = keras.layers
 SAMPLES = np.random.default_rng(8).normal(size=(64, 3, 4)).astype(np.float32)

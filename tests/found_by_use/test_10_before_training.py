@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from hgq2_core import ConfigError, ModelConfig, QLayer, calibrate, doctor, unsupported_layers
 from hgq2_core.cli.main import app
 from hgq2_core.config.model import NOT_VERIFIED
-from hgq2_core.training_run import train
 from hgq2_layers import QDense
+from hgq2_training.runs.train import train
 
 layers = keras.layers
 pytestmark = pytest.mark.once

@@ -9,11 +9,11 @@ import keras
 import pytest
 from typer.testing import CliRunner
 
+from hgq2_core.cli.layer_table import layer_table
 from hgq2_core.cli.main import app
-from hgq2_core.config.keras_names import keras_kinds
-from hgq2_core.keras_layers import KERAS_LAYERS
-from hgq2_core.kinds import registry
-from hgq2_core.layer_table import layer_table
+from hgq2_core.discovery.registry import registry
+from hgq2_core.schema.keras_layers import KERAS_LAYERS
+from hgq2_core.schema.keras_objects import keras_kinds
 
 DOCS = Path(__file__).parents[2] / "docs" / "layers.md"
 pytestmark = pytest.mark.once

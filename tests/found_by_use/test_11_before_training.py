@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from hgq2_core import ConfigError, HGQ2Error, Split, Splits
 from hgq2_core.cli.main import app
-from hgq2_core.config.entries import LOSSES, OPTIMIZERS
 from hgq2_core.config.model import ModelConfig
+from hgq2_core.config.specs import LOSSES, OPTIMIZERS
 from hgq2_core.preflight.check import check_config, check_training
-from hgq2_core.training_run import train
+from hgq2_training.runs.train import train
 
 DOCUMENT: dict[str, Any] = {
     "model": {"inputs": {"pixels": {"shape": [64]}}, "layers": [{"kind": "dense", "name": "logits", "units": 10}]},
@@ -227,7 +227,7 @@ def test_a_callback_that_does_not_say_what_it_logs_may_log_anything(monkeypatch:
 
 
 def test_what_keras_raises_in_the_first_batch_is_a_users_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hgq2_core.training_run.check_training", lambda training, model, _: training.compile(model))
+    monkeypatch.setattr("hgq2_training.runs.train.check_training", lambda training, model, _: training.compile(model))
     config = ModelConfig.parse(document(metrics=[{"kind": "f1_score"}]))
     with pytest.raises(ConfigError, match=r"^training: Keras refuses it: "):
         train(config, tmp_path / "run")
@@ -247,7 +247,7 @@ def test_what_keras_raises_in_compile_is_a_users_error(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("where", ["layer", "callback"])
 def test_a_defect_of_ours_or_of_a_plugin_stays_one(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hgq2_layers.dense import QDense
+    from hgq2_layers.core.dense import QDense
     from hgq2_training import BetaSchedule
 
     def fail(*arguments: Any, **options: Any) -> None:
@@ -255,7 +255,7 @@ def test_a_defect_of_ours_or_of_a_plugin_stays_one(where: str, tmp_path: Path, m
 
     if where == "layer":
         monkeypatch.setattr(
-            "hgq2_core.training_run.fit_ranges", lambda *arguments: monkeypatch.setattr(QDense, "call", fail)
+            "hgq2_training.runs.train.fit_ranges", lambda *arguments: monkeypatch.setattr(QDense, "call", fail)
         )
     else:
         monkeypatch.setattr(BetaSchedule, "on_epoch_begin", fail)

@@ -10,8 +10,8 @@ import pytest
 
 from hgq2_core import ConfigError
 from hgq2_core.config.model import ModelConfig, load_config
-from hgq2_core.runs import is_unbegun, locked
-from hgq2_core.training_run import resume, train
+from hgq2_training.runs.directory import is_unbegun, locked
+from hgq2_training.runs.train import resume, train
 
 DOCUMENT: dict[str, Any] = {
     "model": {"inputs": {"x": {"shape": [64]}}, "layers": [{"kind": "dense", "units": 10}]},

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-import hgq2_core.batches as batches
+import hgq2_core.data.batches as batches
 from hgq2_core import ConfigError, DataError, calibrate, doctor, export, fit_ranges, verify
 from hgq2_fixed_point import KBI, KIF
 from hgq2_fixed_point.config import FitTo

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import CalibrationError, calibrate, freeze, verify
-from hgq2_core.calibration import RECORD_WORDS, digest, require_calibrated, tracked, uncalibrated
+from hgq2_core.model.calibration import RECORD_WORDS, digest, require_calibrated, tracked, uncalibrated
 from hgq2_fixed_point import KIF
 from hgq2_layers import QAdd, QDense
 

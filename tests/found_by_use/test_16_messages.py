@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 import hgq2_core.cli.main as cli
 from hgq2_core import CalibrationError, ConfigError, DataError, ExactnessError, doctor, verify
 from hgq2_core.config.describe import all_kinds, describe
-from hgq2_core.config.keras_names import is_keras_kind
 from hgq2_core.config.overrides import overridden
-from hgq2_core.config.strict import as_yaml
-from hgq2_core.runs import calibration_of
+from hgq2_core.schema.base import as_yaml
+from hgq2_core.schema.keras_objects import is_keras_kind
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QDense
+from hgq2_training.runs.directory import calibration_of
 
 X = np.ones((8, 4), np.float32)
 

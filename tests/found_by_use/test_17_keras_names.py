@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from hgq2_core import ConfigError, QLayer, quantize_model
-from hgq2_core.kinds import registry
-from hgq2_core.quantizer import Quantizer
+from hgq2_core.discovery.registry import registry
+from hgq2_core.quantizers.base import Quantizer
 from hgq2_layers import QDense, QReLU
 
 BASE = keras.layers.Layer

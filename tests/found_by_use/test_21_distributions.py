@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hgq2_core.official import CORE, DISTRIBUTIONS, install_hint
+from hgq2_core.discovery.known_plugins import CORE, DISTRIBUTIONS, install_hint
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = [ROOT, *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))]

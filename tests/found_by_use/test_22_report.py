@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from hgq2_core.cost import LayerRow, SlotRow, Summary
-from hgq2_core.html_report import STYLE, page
+from hgq2_core.model.cost import LayerRow, SlotRow, Summary
 from hgq2_core.number_format import format_count, format_metric, format_share
-from hgq2_core.plots import COLORS
+from hgq2_training.report.html import STYLE, page
+from hgq2_training.report.plots import COLORS
 
 pytestmark = pytest.mark.once
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hgq2_core import ExactnessError, calibrate, ebops, verify
-from hgq2_core.adapters import adapter_of, exact
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import equal, from_float
+from hgq2_core.layers.adapters import adapter_of, exact
 from hgq2_layers import QDense
 
 layers = keras.layers

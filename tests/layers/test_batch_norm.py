@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hgq2_core import ConfigError, calibrate, ebops, freeze, load_model, verify
-from hgq2_core.config.signature import parameters
-from hgq2_core.mode import calibrating, fitting
+from hgq2_core.quantizers.phase import calibrating, fitting
+from hgq2_core.schema.signature import parameters
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QBatchNormalization, QBatchNormDense, QDenseBatchNorm, QEinsumDenseBatchNorm
 

@@ -278,7 +278,7 @@ ARGUMENTS = {
 
 
 def test_every_argument_is_tested():
-    from hgq2_core.config.signature import parameters
+    from hgq2_core.schema.signature import parameters
 
     assert set(ARGUMENTS) == set(parameters(QDense))
 

@@ -9,7 +9,7 @@ import pytest
 from hgq2_core import ConfigError, ebops
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QEinsumDense
-from hgq2_layers.equation import Equation
+from hgq2_layers.core.equation import Equation
 
 TABLE = [
     # equation, output_shape, bias_axes, input shape without batch
@@ -270,7 +270,7 @@ ARGUMENTS = {
 
 
 def test_every_argument_is_tested():
-    from hgq2_core.config.signature import parameters
+    from hgq2_core.schema.signature import parameters
 
     assert set(ARGUMENTS) == set(parameters(QEinsumDense))
 

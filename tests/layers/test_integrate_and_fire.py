@@ -10,7 +10,7 @@ from differentiation import differentiate
 from hgq2_core import ConfigError, calibrate, defaults, ebops, freeze, load_model, verify
 from hgq2_fixed_point import KIF, quantize
 from hgq2_layers import QDense, QIntegrateAndFire, QLeakyIntegrateAndFire, QSum
-from hgq2_training.digits import Digits
+from hgq2_training.datasets.digits import Digits
 
 UNQUANTIZED = {"input_quantizer": "none", "membrane_quantizer": "none"}
 

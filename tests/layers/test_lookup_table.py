@@ -20,7 +20,7 @@ from hgq2_core import (
 )
 from hgq2_fixed_point import KBI, KIF, Binary, Identity, PowerOfTwo, quantize
 from hgq2_layers import QAffineUnaryFunction, QHardSigmoid, QUnaryFunction
-from hgq2_layers.elementwise import ELEMENTWISE
+from hgq2_layers.activations.elementwise import ELEMENTWISE
 
 NONE = Identity()
 FINE = KIF(i=3, f=10, overflow_mode="SAT")

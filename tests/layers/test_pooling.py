@@ -8,9 +8,9 @@ import pytest
 
 import hgq2_layers
 from hgq2_core import ConfigError, ExactnessError, ebops
-from hgq2_core.adapters import exact
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import equal, from_float
+from hgq2_core.layers.adapters import exact
 from hgq2_fixed_point import KBI, KIF
 
 FIRST = {"data_format": "channels_first"}

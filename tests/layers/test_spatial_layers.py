@@ -8,8 +8,8 @@ import pytest
 
 import hgq2_layers
 from hgq2_core import QLayer, calibrate, freeze
-from hgq2_core.config.signature import parameters
-from hgq2_core.quantizer import is_bit_variable
+from hgq2_core.quantizers.base import is_bit_variable
+from hgq2_core.schema.signature import parameters
 from hgq2_fixed_point import KBI, KIF
 
 ARGUMENTS = {

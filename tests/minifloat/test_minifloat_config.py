@@ -6,7 +6,7 @@ import pytest
 
 from hgq2_core import ConfigError
 from hgq2_core.config.describe import describe
-from hgq2_core.kinds import registry
+from hgq2_core.discovery.registry import registry
 from hgq2_minifloat import BFloat16, Float8E4M3FN, Minifloat
 from hgq2_minifloat.formats import STANDARDS
 from hgq2_minifloat.presets import StandardFormat

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hgq2_core import ConfigError, calibrate, ebops, fit_ranges, freeze, summary, verify
-from hgq2_core.config.quantizer import Slot
 from hgq2_core.exact import Integers, Intervals
 from hgq2_core.exact.integers import equal, from_float, to_float
+from hgq2_core.quantizers.config import Slot
 from hgq2_core.testing import check_quantizer
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QDense, QEinsumDense

@@ -165,7 +165,7 @@ def refusals(saved):
 import json, os
 from importlib import metadata
 import hgq2_core, keras
-from hgq2_core.kinds import registry
+from hgq2_core.discovery.registry import registry
 
 entry_points = metadata.entry_points
 

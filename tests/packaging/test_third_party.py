@@ -73,7 +73,7 @@ def test_it_keeps_the_rules_of_the_conformance_kit(site, tmp_path):
 def test_it_is_listed_without_importing_its_classes(site, tmp_path):
     script = """
         import json, sys
-        from hgq2_core.kinds import registry
+        from hgq2_core.discovery.registry import registry
         kinds = {sort: [kind for kind in registry().names(sort) if kind.startswith("acme.")] for sort in
                  ("quantizers", "layers")}
         modules = sorted(name for name in sys.modules if name.startswith("acme_quantizers"))
@@ -216,7 +216,7 @@ def told(broken_sites, tmp_path_factory):
     script = f"""
         import json
         import hgq2_core
-        from hgq2_core.kinds import registry
+        from hgq2_core.discovery.registry import registry
 
         def cause(sort, kind):
             try:

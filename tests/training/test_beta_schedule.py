@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgq2_core.config.signature import schema_of
 from hgq2_core.errors import ConfigError
+from hgq2_core.schema.signature import schema_of
 from hgq2_training import BetaSchedule
 
 

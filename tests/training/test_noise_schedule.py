@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hgq2_core import ConfigError, ModelConfig
-from hgq2_core.runs import load
-from hgq2_core.training_run import train
 from hgq2_layers import QDense
 from hgq2_training import NoiseSchedule
+from hgq2_training.runs.directory import load
+from hgq2_training.runs.train import train
 
 DOCUMENT = {
     "defaults": {

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgq2_core import callbacks
-from hgq2_core.callbacks import EbopsLog
-from hgq2_core.config.signature import schema_of
-from hgq2_core.data import Split, Splits
+from hgq2_core.data.splits import Split, Splits
 from hgq2_core.errors import ConfigError, ModelFileError
-from hgq2_training import ParetoFront, pareto_front
-from hgq2_training.front import Entry, Front, direction_of
+from hgq2_core.schema.signature import schema_of
+from hgq2_training import ParetoFront
+from hgq2_training.callbacks import epochs as callbacks
+from hgq2_training.callbacks import pareto_front
+from hgq2_training.callbacks.epochs import EbopsLog
+from hgq2_training.callbacks.front import Entry, Front, direction_of
 
 METRICS = ["val_accuracy", "ebops"]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hgq2_core.data import Split, Splits
+from hgq2_core.data.splits import Split, Splits
 from hgq2_core.errors import ConfigError, DataError
-from hgq2_training.splitting import split, standardize
+from hgq2_training.datasets.splitting import split, standardize
 
 FIRST_TEST = [19, 2, 13, 4, 6]
 

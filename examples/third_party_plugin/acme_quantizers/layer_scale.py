@@ -7,8 +7,8 @@ from typing import Any, TypeVar, Unpack
 import keras
 
 from hgq2_core import ConfigError, QLayer
-from hgq2_core.arguments import INITIALIZERS, BetaArg, InitializerArg, LayerKwargs, QuantizerArg
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import INITIALIZERS, BetaArg, InitializerArg, LayerKwargs, QuantizerArg
 
 A = TypeVar("A")
 Tensor = Any

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from hgq2_core import QuantizerConfig
-from hgq2_core.config.quantizer import Granularity, Slot
+from hgq2_core.quantizers.config import Granularity, Slot
 
 if TYPE_CHECKING:
     from acme_quantizers.levels_quantizer import LevelsQuantizer

@@ -19,10 +19,10 @@ from hgq2_alkaid.circuit import Circuit, build
 from hgq2_alkaid.testbench import SCRIPT, testbench
 from hgq2_alkaid.vectors import Vectors, vectors, words
 from hgq2_core.atomic import write_json, write_text
-from hgq2_core.config.strict import Strict, explained
-from hgq2_core.cost import ebops
 from hgq2_core.errors import ExactnessError, ToolError
-from hgq2_core.exporting import PORTS, ExportReport, Simulation
+from hgq2_core.exporting.base import PORTS, ExportReport, Simulation
+from hgq2_core.model.cost import ebops
+from hgq2_core.schema.base import Strict, explained
 
 KIND = "alkaid.alkaid"
 TOP = "model"

@@ -19,7 +19,8 @@ from hgq2_attention.masks import Masks, fixed_mask
 from hgq2_attention.projection import Projection, SlotOf
 from hgq2_attention.softmax import AxesArg, QSoftmax
 from hgq2_core import ConfigError, QLayer
-from hgq2_core.arguments import (
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import (
     CONSTRAINTS,
     INITIALIZERS,
     REGULARIZERS,
@@ -31,8 +32,7 @@ from hgq2_core.arguments import (
     QuantizerArg,
     RegularizerArg,
 )
-from hgq2_core.config.roles import resolve
-from hgq2_core.exact.arrays import Arrays
+from hgq2_core.quantizers.defaults import resolve
 
 A = TypeVar("A")
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from typing import Any, TypeVar, Unpack
 
 import keras
 
-from hgq2_core.arguments import BetaArg, LayerKwargs, QuantizerArg
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import BetaArg, LayerKwargs, QuantizerArg
 from hgq2_core.ops import total
-from hgq2_layers.lookup_table import TableLayer
+from hgq2_layers.activations.lookup_table import TableLayer
 
 A = TypeVar("A")
 Tensor = Any

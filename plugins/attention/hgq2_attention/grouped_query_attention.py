@@ -7,7 +7,7 @@ from typing import Any
 from hgq2_attention.attention_layer import AttentionLayer, RateArg
 from hgq2_attention.heads import Heads
 from hgq2_core import ConfigError
-from hgq2_core.arguments import PositiveInt
+from hgq2_core.layers.arguments import PositiveInt
 
 
 class QGroupedQueryAttention(AttentionLayer):

@@ -12,9 +12,9 @@ from hgq2_attention.masks import Masks
 from hgq2_attention.multi_head_attention import QMultiHeadAttention
 from hgq2_attention.projection import Projection, SlotOf
 from hgq2_core import ConfigError
-from hgq2_core.arguments import PositiveInt, QuantizerArg
-from hgq2_core.config.strict import FromList
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
+from hgq2_core.schema.base import FromList
 
 A = TypeVar("A")
 Tensor = Any

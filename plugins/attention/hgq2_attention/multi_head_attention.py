@@ -9,8 +9,8 @@ from hgq2_attention.attention_layer import AttentionLayer, RateArg
 from hgq2_attention.call_forms import Shape
 from hgq2_attention.heads import Heads
 from hgq2_attention.softmax import AxesArg
-from hgq2_core.arguments import PositiveInt
-from hgq2_core.config.strict import FromList
+from hgq2_core.layers.arguments import PositiveInt
+from hgq2_core.schema.base import FromList
 
 Fuse = Literal["none", "kv", "qkv"]
 OutputShapeArg = PositiveInt | Annotated[tuple[PositiveInt, ...], FromList] | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hgq2_layers.einsum_dense import QEinsumDense
-from hgq2_layers.equation import Equation
+from hgq2_layers.core.einsum_dense import QEinsumDense
+from hgq2_layers.core.equation import Equation
 
 Tensor = Any
 

@@ -10,15 +10,15 @@ import keras
 from pydantic import Field
 
 from hgq2_core import ConfigError
-from hgq2_core.arguments import BetaArg, LayerKwargs, PositiveInt, QuantizerArg
-from hgq2_core.config.roles import resolve
-from hgq2_core.config.strict import FromList
+from hgq2_core.discovery.registry import registry
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.kinds import registry
-from hgq2_core.masks import WITHOUT
+from hgq2_core.layers.arguments import BetaArg, LayerKwargs, PositiveInt, QuantizerArg
+from hgq2_core.layers.masks import WITHOUT
+from hgq2_core.layers.transfer import shared_arguments
 from hgq2_core.ops import total
-from hgq2_core.twins import shared_arguments
-from hgq2_layers.lookup_table import TableLayer
+from hgq2_core.quantizers.defaults import resolve
+from hgq2_core.schema.base import FromList
+from hgq2_layers.activations.lookup_table import TableLayer
 
 A = TypeVar("A")
 Tensor = Any

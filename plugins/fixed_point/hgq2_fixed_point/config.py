@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hgq2_core.config.quantizer import Granularity, QuantizerConfig, Slot
-from hgq2_core.config.strict import Interval, Strict
+from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Slot
+from hgq2_core.schema.base import Interval, Strict
 from hgq2_fixed_point.modes import OverflowMode, RoundMode
 
 if TYPE_CHECKING:

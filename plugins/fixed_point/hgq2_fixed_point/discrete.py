@@ -14,7 +14,7 @@ from keras import ops
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import value as tensor_of
-from hgq2_core.quantizer import Quantizer
+from hgq2_core.quantizers.base import Quantizer
 from hgq2_fixed_point.discrete_config import Binary, Identity, PowerOfTwo, Ternary
 
 A = TypeVar("A")

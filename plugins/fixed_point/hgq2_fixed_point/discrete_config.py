@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
 
-from hgq2_core.config.quantizer import QuantizerConfig, Slot
+from hgq2_core.quantizers.config import QuantizerConfig, Slot
 
 if TYPE_CHECKING:
     from hgq2_fixed_point.discrete import BinaryQuantizer, IdentityQuantizer, PowerOfTwoQuantizer, TernaryQuantizer

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from hgq2_core.config.quantizer import Slot
 from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.rounding import limits
-from hgq2_core.mode import meets_again, mode
 from hgq2_core.ops import assign, reshape
-from hgq2_core.quantizer import Quantizer, RangeCheck
+from hgq2_core.quantizers.base import Quantizer, RangeCheck
+from hgq2_core.quantizers.config import Slot
+from hgq2_core.quantizers.phase import meets_again, mode
 from hgq2_fixed_point.arithmetic import quantize
 from hgq2_fixed_point.config import BITS_LIMIT, KBI, KIF, FitTo, FixedPoint
 from hgq2_fixed_point.modes import DETERMINISTIC

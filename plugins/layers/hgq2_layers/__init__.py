@@ -6,8 +6,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hgq2_layers.activations import QHardTanh, QLeakyReLU, QPReLU, QReLU
-    from hgq2_layers.average_pooling import (
+    from hgq2_layers.activations.piecewise_linear import QHardTanh, QLeakyReLU, QPReLU, QReLU
+    from hgq2_layers.activations.unary_function import QAffineUnaryFunction, QHardSigmoid, QUnaryFunction
+    from hgq2_layers.convolutional.conv import QConv1D, QConv2D, QConv3D
+    from hgq2_layers.convolutional.conv_transpose import QConv1DTranspose, QConv2DTranspose
+    from hgq2_layers.convolutional.depthwise import (
+        QDepthwiseConv1D,
+        QDepthwiseConv2D,
+        QSeparableConv1D,
+        QSeparableConv2D,
+    )
+    from hgq2_layers.core.dense import QDense
+    from hgq2_layers.core.einsum_dense import QEinsumDense
+    from hgq2_layers.core.embedding import QEmbedding
+    from hgq2_layers.lut.conv_lut import QConv1DLUT, QConv2DLUT
+    from hgq2_layers.lut.dense_lut import QDenseLUT
+    from hgq2_layers.lut.einsum_dense_lut import QEinsumDenseLUT
+    from hgq2_layers.merging.concatenate import QConcatenate
+    from hgq2_layers.merging.contraction import QDot, QEinsum
+    from hgq2_layers.merging.elementwise import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
+    from hgq2_layers.normalization.batch_norm_dense import QBatchNormDense
+    from hgq2_layers.normalization.batch_normalization import QBatchNormalization
+    from hgq2_layers.normalization.dense_batch_norm import QDenseBatchNorm
+    from hgq2_layers.normalization.einsum_dense_batch_norm import QEinsumDenseBatchNorm
+    from hgq2_layers.operations.sum import QMeanPow2, QSum
+    from hgq2_layers.pooling.average_pooling import (
         QAveragePooling1D,
         QAveragePooling2D,
         QAveragePooling3D,
@@ -15,26 +38,7 @@ if TYPE_CHECKING:
         QGlobalAveragePooling2D,
         QGlobalAveragePooling3D,
     )
-    from hgq2_layers.batch_norm_dense import QBatchNormDense
-    from hgq2_layers.batch_normalization import QBatchNormalization
-    from hgq2_layers.concatenate import QConcatenate
-    from hgq2_layers.contraction import QDot, QEinsum
-    from hgq2_layers.conv_lut import QConv1DLUT, QConv2DLUT
-    from hgq2_layers.convolution import QConv1D, QConv2D, QConv3D
-    from hgq2_layers.convolution_transpose import QConv1DTranspose, QConv2DTranspose
-    from hgq2_layers.dense import QDense
-    from hgq2_layers.dense_batch_norm import QDenseBatchNorm
-    from hgq2_layers.depthwise import QDepthwiseConv1D, QDepthwiseConv2D, QSeparableConv1D, QSeparableConv2D
-    from hgq2_layers.einsum_dense import QEinsumDense
-    from hgq2_layers.einsum_dense_batch_norm import QEinsumDenseBatchNorm
-    from hgq2_layers.einsum_lut import QEinsumDenseLUT
-    from hgq2_layers.embedding import QEmbedding
-    from hgq2_layers.gru import QGRU
-    from hgq2_layers.integrate_and_fire import QIntegrateAndFire, QLeakyIntegrateAndFire
-    from hgq2_layers.lstm import QLSTM
-    from hgq2_layers.lut import QDenseLUT
-    from hgq2_layers.merging import QAdd, QAveragePow2, QMaximum, QMinimum, QMultiply, QSubtract
-    from hgq2_layers.pooling import (
+    from hgq2_layers.pooling.max_pooling import (
         QGlobalMaxPooling1D,
         QGlobalMaxPooling2D,
         QGlobalMaxPooling3D,
@@ -42,9 +46,10 @@ if TYPE_CHECKING:
         QMaxPooling2D,
         QMaxPooling3D,
     )
-    from hgq2_layers.reduction import QMeanPow2, QSum
-    from hgq2_layers.simple_rnn import QSimpleRNN
-    from hgq2_layers.unary_function import QAffineUnaryFunction, QHardSigmoid, QUnaryFunction
+    from hgq2_layers.rnn.gru import QGRU
+    from hgq2_layers.rnn.lstm import QLSTM
+    from hgq2_layers.rnn.simple_rnn import QSimpleRNN
+    from hgq2_layers.spiking.integrate_and_fire import QIntegrateAndFire, QLeakyIntegrateAndFire
 
 __version__ = "0.1.0"
 __all__ = [
@@ -106,61 +111,61 @@ __all__ = [
 ]
 
 _HOMES = {
-    "QAdd": "merging",
-    "QAffineUnaryFunction": "unary_function",
-    "QAveragePooling1D": "average_pooling",
-    "QAveragePooling2D": "average_pooling",
-    "QAveragePooling3D": "average_pooling",
-    "QAveragePow2": "merging",
-    "QBatchNormDense": "batch_norm_dense",
-    "QBatchNormalization": "batch_normalization",
-    "QConcatenate": "concatenate",
-    "QConv1D": "convolution",
-    "QConv1DLUT": "conv_lut",
-    "QConv1DTranspose": "convolution_transpose",
-    "QConv2D": "convolution",
-    "QConv2DLUT": "conv_lut",
-    "QConv2DTranspose": "convolution_transpose",
-    "QConv3D": "convolution",
-    "QDense": "dense",
-    "QDenseBatchNorm": "dense_batch_norm",
-    "QDenseLUT": "lut",
-    "QDepthwiseConv1D": "depthwise",
-    "QDepthwiseConv2D": "depthwise",
-    "QDot": "contraction",
-    "QEinsum": "contraction",
-    "QEinsumDense": "einsum_dense",
-    "QEinsumDenseBatchNorm": "einsum_dense_batch_norm",
-    "QEinsumDenseLUT": "einsum_lut",
-    "QEmbedding": "embedding",
-    "QGRU": "gru",
-    "QGlobalAveragePooling1D": "average_pooling",
-    "QGlobalAveragePooling2D": "average_pooling",
-    "QGlobalAveragePooling3D": "average_pooling",
-    "QGlobalMaxPooling1D": "pooling",
-    "QGlobalMaxPooling2D": "pooling",
-    "QGlobalMaxPooling3D": "pooling",
-    "QHardSigmoid": "unary_function",
-    "QHardTanh": "activations",
-    "QLSTM": "lstm",
-    "QIntegrateAndFire": "integrate_and_fire",
-    "QLeakyIntegrateAndFire": "integrate_and_fire",
-    "QLeakyReLU": "activations",
-    "QMaxPooling1D": "pooling",
-    "QMaxPooling2D": "pooling",
-    "QMaxPooling3D": "pooling",
-    "QMaximum": "merging",
-    "QMeanPow2": "reduction",
-    "QMinimum": "merging",
-    "QMultiply": "merging",
-    "QPReLU": "activations",
-    "QReLU": "activations",
-    "QSeparableConv1D": "depthwise",
-    "QSeparableConv2D": "depthwise",
-    "QSimpleRNN": "simple_rnn",
-    "QSubtract": "merging",
-    "QSum": "reduction",
-    "QUnaryFunction": "unary_function",
+    "QAdd": "merging.elementwise",
+    "QAffineUnaryFunction": "activations.unary_function",
+    "QAveragePooling1D": "pooling.average_pooling",
+    "QAveragePooling2D": "pooling.average_pooling",
+    "QAveragePooling3D": "pooling.average_pooling",
+    "QAveragePow2": "merging.elementwise",
+    "QBatchNormDense": "normalization.batch_norm_dense",
+    "QBatchNormalization": "normalization.batch_normalization",
+    "QConcatenate": "merging.concatenate",
+    "QConv1D": "convolutional.conv",
+    "QConv1DLUT": "lut.conv_lut",
+    "QConv1DTranspose": "convolutional.conv_transpose",
+    "QConv2D": "convolutional.conv",
+    "QConv2DLUT": "lut.conv_lut",
+    "QConv2DTranspose": "convolutional.conv_transpose",
+    "QConv3D": "convolutional.conv",
+    "QDense": "core.dense",
+    "QDenseBatchNorm": "normalization.dense_batch_norm",
+    "QDenseLUT": "lut.dense_lut",
+    "QDepthwiseConv1D": "convolutional.depthwise",
+    "QDepthwiseConv2D": "convolutional.depthwise",
+    "QDot": "merging.contraction",
+    "QEinsum": "merging.contraction",
+    "QEinsumDense": "core.einsum_dense",
+    "QEinsumDenseBatchNorm": "normalization.einsum_dense_batch_norm",
+    "QEinsumDenseLUT": "lut.einsum_dense_lut",
+    "QEmbedding": "core.embedding",
+    "QGRU": "rnn.gru",
+    "QGlobalAveragePooling1D": "pooling.average_pooling",
+    "QGlobalAveragePooling2D": "pooling.average_pooling",
+    "QGlobalAveragePooling3D": "pooling.average_pooling",
+    "QGlobalMaxPooling1D": "pooling.max_pooling",
+    "QGlobalMaxPooling2D": "pooling.max_pooling",
+    "QGlobalMaxPooling3D": "pooling.max_pooling",
+    "QHardSigmoid": "activations.unary_function",
+    "QHardTanh": "activations.piecewise_linear",
+    "QLSTM": "rnn.lstm",
+    "QIntegrateAndFire": "spiking.integrate_and_fire",
+    "QLeakyIntegrateAndFire": "spiking.integrate_and_fire",
+    "QLeakyReLU": "activations.piecewise_linear",
+    "QMaxPooling1D": "pooling.max_pooling",
+    "QMaxPooling2D": "pooling.max_pooling",
+    "QMaxPooling3D": "pooling.max_pooling",
+    "QMaximum": "merging.elementwise",
+    "QMeanPow2": "operations.sum",
+    "QMinimum": "merging.elementwise",
+    "QMultiply": "merging.elementwise",
+    "QPReLU": "activations.piecewise_linear",
+    "QReLU": "activations.piecewise_linear",
+    "QSeparableConv1D": "convolutional.depthwise",
+    "QSeparableConv2D": "convolutional.depthwise",
+    "QSimpleRNN": "rnn.simple_rnn",
+    "QSubtract": "merging.elementwise",
+    "QSum": "operations.sum",
+    "QUnaryFunction": "activations.unary_function",
 }
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hgq2_core.config.quantizer import Granularity, QuantizerConfig, Slot
-from hgq2_core.config.strict import FromList, Interval, Strict
+from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Slot
+from hgq2_core.schema.base import FromList, Interval, Strict
 from hgq2_minifloat.formats import Format
 
 if TYPE_CHECKING:

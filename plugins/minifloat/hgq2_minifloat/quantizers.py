@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from hgq2_core.config.quantizer import Slot
 from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.mode import meets_again, mode
 from hgq2_core.ops import reshape, value
-from hgq2_core.quantizer import Quantizer, RangeCheck
+from hgq2_core.quantizers.base import Quantizer, RangeCheck
+from hgq2_core.quantizers.config import Slot
+from hgq2_core.quantizers.phase import meets_again, mode
 from hgq2_minifloat.arithmetic import limits
 from hgq2_minifloat.blocks import block_scales
 from hgq2_minifloat.config import ALL_BITS, AnyMinifloat, FitTo

@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hgq2_training.beta_schedule import BetaSchedule
-    from hgq2_training.csv import Csv
-    from hgq2_training.digits import Digits
-    from hgq2_training.magic import Magic
-    from hgq2_training.noise_schedule import NoiseSchedule
-    from hgq2_training.npz import Npz
-    from hgq2_training.pareto_front import ParetoFront
+    from hgq2_training.callbacks.beta_schedule import BetaSchedule
+    from hgq2_training.callbacks.noise_schedule import NoiseSchedule
+    from hgq2_training.callbacks.pareto_front import ParetoFront
+    from hgq2_training.datasets.csv import Csv
+    from hgq2_training.datasets.digits import Digits
+    from hgq2_training.datasets.magic import Magic
+    from hgq2_training.datasets.npz import Npz
 
 __all__ = ["BetaSchedule", "Csv", "Digits", "Magic", "NoiseSchedule", "Npz", "ParetoFront"]
 
 _MODULES = {
-    "BetaSchedule": "beta_schedule",
-    "Csv": "csv",
-    "Digits": "digits",
-    "Magic": "magic",
-    "NoiseSchedule": "noise_schedule",
-    "Npz": "npz",
-    "ParetoFront": "pareto_front",
+    "BetaSchedule": "callbacks.beta_schedule",
+    "Csv": "datasets.csv",
+    "Digits": "datasets.digits",
+    "Magic": "datasets.magic",
+    "NoiseSchedule": "callbacks.noise_schedule",
+    "Npz": "datasets.npz",
+    "ParetoFront": "callbacks.pareto_front",
 }
 
 

@@ -9,10 +9,10 @@ from hgq2_core.hookspecs import hookimpl
 def hgq2_datasets() -> dict[str, str]:
     """Data sets: two that are shipped, and your own arrays."""
     return {
-        "csv": "hgq2_training.csv:Csv",
-        "digits": "hgq2_training.digits:Digits",
-        "magic": "hgq2_training.magic:Magic",
-        "npz": "hgq2_training.npz:Npz",
+        "csv": "hgq2_training.datasets.csv:Csv",
+        "digits": "hgq2_training.datasets.digits:Digits",
+        "magic": "hgq2_training.datasets.magic:Magic",
+        "npz": "hgq2_training.datasets.npz:Npz",
     }
 
 
@@ -20,8 +20,8 @@ def hgq2_datasets() -> dict[str, str]:
 def hgq2_callbacks() -> dict[str, str]:
     """Callbacks: the weight of the cost, its value, and the best models at each."""
     return {
-        "beta_schedule": "hgq2_training.beta_schedule:BetaSchedule",
-        "ebops": "hgq2_core.callbacks:EbopsLog",
-        "noise_schedule": "hgq2_training.noise_schedule:NoiseSchedule",
-        "pareto_front": "hgq2_training.pareto_front:ParetoFront",
+        "beta_schedule": "hgq2_training.callbacks.beta_schedule:BetaSchedule",
+        "ebops": "hgq2_training.callbacks.epochs:EbopsLog",
+        "noise_schedule": "hgq2_training.callbacks.noise_schedule:NoiseSchedule",
+        "pareto_front": "hgq2_training.callbacks.pareto_front:ParetoFront",
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hgq2_core.discovery.loading import KERAS
 from hgq2_core.hookspecs import hookimpl
-from hgq2_core.loader import KERAS
 from hgq2_layers import plugin as ours
 
 

@@ -8,8 +8,8 @@ import hgq2_fixed_point.plugin
 import hgq2_layers.plugin
 import hgq2_minifloat.plugin
 import hgq2_training.plugin
+from hgq2_core.discovery.loading import KERAS
 from hgq2_core.hookspecs import hookimpl
-from hgq2_core.loader import KERAS
 
 OURS = (
     *(hgq2_alkaid.plugin, hgq2_attention.plugin, hgq2_fixed_point.plugin),

@@ -1,0 +1,169 @@
+"""The JSON schema of a model's config file: what editors complete and check, for everything installed now."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, PydanticUserError
+
+from hgq2_core.config.model import ModelConfig
+from hgq2_core.config.specs import LOSSES, METRICS, NAME, OPTIMIZERS, KerasKinds
+from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import KindError, PluginError
+from hgq2_core.schema.base import DEFINITION
+from hgq2_core.schema.keras_objects import is_keras_kind, keras_class, keras_kinds, named_classes, parameters, singular
+from hgq2_core.schema.signature import schema_of
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+OF_EVERY_LAYER: Mapping[str, Any] = {
+    "name": {"type": ["string", "null"], "pattern": f"^(?:{NAME.pattern})$", "default": None},
+    "inputs": {
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}, {"type": "null"}],
+        "default": None,
+        "description": "Names of the inputs and layers that this layer takes; the line before where left out.",
+    },
+}
+"""What a line of the model has besides the arguments of its kind."""
+
+OTHER_LINES: Mapping[str, Any] = {
+    "layer": {"type": "string", "description": "Name of an earlier line, whose layer is applied once more."},
+    "model": {"$ref": "#/$defs/ModelSection", "description": "A whole model as one layer."},
+}
+"""What a line of the model has in place of a kind."""
+
+Schema = dict[str, Any]
+
+
+def json_schema() -> Schema:
+    """Give the JSON schema (draft 2020-12) of a model's config.
+
+    Returns:
+        The schema; under `$defs`, `quantizer`, `layer`, `dataset`, `callback`, `optimizer`, `loss` and `metric` list
+        the kinds that are installed. A kind whose class cannot be loaded is left out.
+    """
+    definitions: Schema = {}
+    document = _of_model(ModelConfig, definitions)
+    for sort in ("quantizers", "layers", "datasets", "callbacks"):
+        more = OF_EVERY_LAYER if sort == "layers" else {}
+        entries = [_entry(names, schema, more) for names, schema in _registered(sort, definitions)]
+        entries += [_entry([kind], _of_keras(keras_class(sort, kind)), more) for kind in keras_kinds(sort)]
+        definitions[singular(sort)] = _one_of(entries)
+    definitions["layer"]["oneOf"] += [_line(key, schema) for key, schema in OTHER_LINES.items()]
+    for kinds in (OPTIMIZERS, LOSSES, METRICS):
+        definitions[singular(kinds.sort)] = _one_of(_named(kinds), kinds.strings)
+    schema: Schema = _referring({"$schema": DIALECT, **document, "$defs": definitions})
+    return schema
+
+
+def json_schema_of(sort: str, kind: str) -> Schema:
+    """Give the JSON schema of what a config may say of one kind.
+
+    Args:
+        sort: `quantizers`, `layers`, `callbacks` or `datasets`.
+        kind: the full kind.
+
+    Returns:
+        The schema, with those of the definitions of `json_schema` that it refers to.
+
+    Raises:
+        KindError: of a sort that configs do not name.
+        PluginError: the kind's class cannot be loaded.
+    """
+    if not is_keras_kind(kind):
+        registry().load(sort, kind)
+    definitions = json_schema()["$defs"]
+    if singular(sort) not in definitions:
+        raise KindError(f"configs name no {sort}, so {kind!r} has no schema; `hgq2 show {kind}` says what it takes.")
+    entries = definitions[singular(sort)]["oneOf"]
+    entry = next(each for each in entries if kind in each.get("properties", {}).get("kind", {}).get("enum", ()))
+    needed: Schema = {}
+    _collect(entry, definitions, needed)
+    return {"$schema": DIALECT, **entry, "$defs": needed}
+
+
+def _collect(schema: Any, definitions: Schema, needed: Schema) -> None:
+    """Gather the definitions that a schema refers to, and those that they refer to."""
+    for item in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        _collect(item, definitions, needed)
+    name = str(schema.get("$ref", "")).removeprefix("#/$defs/") if isinstance(schema, dict) else ""
+    if name and name not in needed:
+        needed[name] = definitions[name]
+        _collect(needed[name], definitions, needed)
+
+
+def _registered(sort: str, definitions: Schema) -> Iterator[tuple[list[str], Schema]]:
+    """Give, for each kind that loads, its names and the schema of its arguments."""
+    kinds = [kind for kind in registry().names(sort) if not is_keras_kind(kind)]
+    short = {kind: kind.partition(".")[2] for kind in kinds}
+    for kind in kinds:
+        try:
+            cls: Any = registry().load(sort, kind)
+            model = cls if issubclass(cls, BaseModel) else schema_of(cls)
+            schema = _of_model(model, definitions, f"{kind}.")
+        except (PluginError, PydanticUserError):  # `hgq2 plugins --check` says what is wrong with it
+            continue
+        unique = list(short.values()).count(short[kind]) == 1
+        yield [kind, short[kind]] if unique else [kind], schema
+
+
+def _named(kinds: KerasKinds) -> Iterator[Schema]:
+    own = kinds.extra.model_json_schema().get("properties", {})
+    classes = named_classes(kinds.sort)
+    yield from (_entry([name], {}, {}) for name in kinds.strings if name not in classes)
+    for name, cls in classes.items():
+        yield _entry(list(dict.fromkeys([name, cls.__name__])), _of_keras(cls), own)
+
+
+def _of_model(model: type[BaseModel], definitions: Schema, prefix: str = "") -> Schema:
+    """Give a model's schema, and put the definitions it brings along under names of their own."""
+    schema = model.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
+    definitions.update({f"{prefix}{name}": nested for name, nested in schema.pop("$defs", {}).items()})
+    return schema
+
+
+def _of_keras(cls: type) -> Schema:
+    """Give the names of a Keras constructor's arguments; Keras says nothing of their types."""
+    taken = parameters(cls)
+    return {
+        "title": cls.__name__,
+        "properties": {name: {} for name in taken},
+        "required": [name for name, default in taken.items() if default is inspect.Parameter.empty],
+    }
+
+
+def _entry(names: list[str], arguments: Schema, more: Mapping[str, Any]) -> Schema:
+    return {
+        **{key: arguments[key] for key in ("title", "description") if key in arguments},
+        "type": "object",
+        "properties": {"kind": {"enum": names}, **arguments.get("properties", {}), **more},
+        "required": ["kind", *arguments.get("required", ())],
+        "additionalProperties": False,
+    }
+
+
+def _line(key: str, schema: Any) -> Schema:
+    properties = {key: schema, **OF_EVERY_LAYER}
+    return {"type": "object", "properties": properties, "required": [key], "additionalProperties": False}
+
+
+def _one_of(entries: Iterable[Schema], strings: Iterable[str] = ()) -> Schema:
+    """Allow each entry, and the bare name of those that need nothing else."""
+    entries = list(entries)
+    bare = [name for entry in entries if entry["required"] == ["kind"] for name in entry["properties"]["kind"]["enum"]]
+    names = list(dict.fromkeys([*strings, *bare]))
+    return {"oneOf": [{"enum": names}, *entries] if names else entries}
+
+
+def _referring(schema: Any) -> Any:
+    """Turn every `reference` into a `$ref`."""
+    if isinstance(schema, list):
+        return [_referring(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        ("$ref" if key == DEFINITION else key): (f"#/$defs/{item}" if key == DEFINITION else _referring(item))
+        for key, item in schema.items()
+    }

@@ -1,0 +1,206 @@
+"""The lines of a model: a layer of a kind, a layer once more, or a whole model inside; each checked by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from hgq2_core.config.specs import Entry, Kinds, check_name, construct
+from hgq2_core.schema.base import below, describe, findings, reference, unknown
+from hgq2_core.schema.keras_layers import snake
+
+if TYPE_CHECKING:
+    from hgq2_core.config.graph import ModelSection
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a model.
+
+    Args:
+        name: of its output; None to be named by what it is.
+        inputs: names of what it takes; None for the line before.
+    """
+
+    name: str | None
+    inputs: tuple[str, ...] | None
+
+    @property
+    def basis(self) -> str:
+        """What it is named by where it has no name."""
+        raise NotImplementedError
+
+    @property
+    def shares(self) -> str | None:
+        """The name of the line whose layer it applies once more."""
+        return None
+
+    def applications(self, before: Mapping[str, int]) -> int:
+        """Give how many layers it applies.
+
+        Args:
+            before: those of the lines before, by name.
+        """
+        return 1 if self.shares is None else before[self.shares]
+
+    def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
+        """Give the layer to apply.
+
+        Args:
+            name: of the line.
+            made: the layers of the lines before, by name.
+            seed: of a model inside.
+        """
+        raise NotImplementedError
+
+    def content(self) -> dict[str, Any]:
+        """Give what it is as plain data, without name and inputs."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data: what it is, name and inputs, then the rest."""
+        own = {"name": self.name, "inputs": None if self.inputs is None else list(self.inputs)}
+        (key, value), *rest = self.content().items()
+        return {key: value, **{key: value for key, value in own.items() if value is not None}, **dict(rest)}
+
+
+@dataclass(frozen=True)
+class LayerLine(Line):
+    """A layer of a kind."""
+
+    entry: Entry
+
+    @property
+    def basis(self) -> str:
+        """Its kind, without the plugin."""
+        return snake(self.entry.kind.rpartition(".")[2])
+
+    def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
+        """Construct the layer."""
+        return construct("layers", self.entry, name=name)
+
+    def content(self) -> dict[str, Any]:
+        """Give kind and arguments."""
+        return self.entry.to_dict()
+
+
+@dataclass(frozen=True)
+class SharedLine(Line):
+    """The layer of an earlier line once more: the same weights, and one more circuit."""
+
+    layer: str
+
+    @property
+    def basis(self) -> str:
+        """The name of the layer."""
+        return self.layer
+
+    @property
+    def shares(self) -> str:
+        """The name of the layer."""
+        return self.layer
+
+    def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
+        """Give the layer of that line."""
+        return made[self.layer]
+
+    def content(self) -> dict[str, Any]:
+        """Give the name of the layer."""
+        return {"layer": self.layer}
+
+
+@dataclass(frozen=True)
+class ModelLine(Line):
+    """A whole model as one layer."""
+
+    model: ModelSection
+
+    def applications(self, before: Mapping[str, int]) -> int:
+        """Give those of the model."""
+        return self.model.applications
+
+    @property
+    def basis(self) -> str:
+        """Its own name, if it has one."""
+        return self.model.name or "model"
+
+    def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
+        """Build the model."""
+        return self.model.build(seed, name)
+
+    def content(self) -> dict[str, Any]:
+        """Give the model."""
+        return {"model": self.model.model_dump(mode="json", exclude_unset=True)}
+
+
+class Lines:
+    """Annotation of a line of the model.
+
+    Args:
+        section: gives the class of a model inside, which holds lines in its turn.
+    """
+
+    def __init__(self, section: Callable[[], type[ModelSection]]) -> None:
+        self.section = section
+        self.kinds = LayerKinds("layers")
+
+    def validate(self, value: Any) -> Line:
+        """Tell which line it is, and check it."""
+        if isinstance(value, Line):
+            return value
+        if isinstance(value, Mapping) and "kind" not in value:
+            for key, read in (("layer", self._shared), ("model", self._model)):
+                if key in value:
+                    strangers = [name for name in value if name not in (key, "name", "inputs")]
+                    if strangers:
+                        raise findings(((), unknown(name, (key, "name", "inputs"))) for name in strangers)
+                    return read(value[key], *_around(value))
+        kind, arguments = self.kinds.split(value)
+        around = _around(arguments)
+        rest = {name: item for name, item in arguments.items() if name not in ("name", "inputs")}
+        return LayerLine(*around, Entry(*self.kinds.check(kind, rest)))
+
+    def _shared(self, layer: Any, name: str | None, inputs: tuple[str, ...] | None) -> Line:
+        with below("layer"):
+            return SharedLine(name, inputs, check_name(layer))
+
+    def _model(self, model: Any, name: str | None, inputs: tuple[str, ...] | None) -> Line:
+        with below("model"):
+            section = self.section().model_validate(model)
+        if section.outputs is not None and len(section.outputs) > 1:
+            message = f"a model inside a model has one output. Received: {list(section.outputs)}."
+            raise findings([(("model", "outputs"), message)])
+        return ModelLine(name, inputs, section)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(lambda line: line.to_dict())
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return reference("layer")
+
+
+class LayerKinds(Kinds):
+    """The kinds of layers."""
+
+    def construct(self, cls: type, arguments: Mapping[str, Any]) -> None:
+        """Do nothing: a layer is made only where its defaults hold, when the model is built."""
+
+
+def _around(line: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None]:
+    name, inputs = line.get("name"), line.get("inputs")
+    if name is not None:
+        with below("name"):
+            check_name(name)
+    inputs = [inputs] if isinstance(inputs, str) else inputs
+    if inputs is not None and not (
+        isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str) for item in inputs)
+    ):
+        raise findings([(("inputs",), f"must be a list of names, one at least. Received: {describe(inputs)}.")])
+    return name, None if inputs is None else tuple(inputs)

@@ -1,0 +1,364 @@
+"""`quantize_model`: a plain Keras model becomes one of quantized layers, by rules, its weights kept."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Annotated, Any
+
+import keras
+from pydantic import Field
+
+from hgq2_core.convert.split_activations import separated
+from hgq2_core.discovery.known_plugins import is_official
+from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
+from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_core.keras_graph.traversal import chained, graph_is_known
+from hgq2_core.layers.adapters import adapter_of, rewrapped, sublayers
+from hgq2_core.layers.arguments import ACTIVATIONS, EXACT_ACTIVATIONS
+from hgq2_core.layers.base import QLayer
+from hgq2_core.layers.transfer import copy_weights
+from hgq2_core.quantizers.base import Quantizer
+from hgq2_core.quantizers.config import Role
+from hgq2_core.quantizers.defaults import defaults, scoped
+from hgq2_core.schema.base import Strict, below, explained, findings
+from hgq2_core.schema.keras_layers import KERAS, quantized_name
+from hgq2_core.schema.signature import parameters
+
+BITS = 8
+"""Of a converted model, unless told otherwise."""
+
+Rules = Iterable[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]
+
+
+class _Head(Strict):
+    """What a rule says beside the arguments of the layer that it makes."""
+
+    match: Annotated[str, Field(min_length=1)]
+    kind: Annotated[str, Field(min_length=1)] | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Args:
+        place: in the rules, for messages.
+        match: a glob of names, such as `encoder/dense_*`, or a class, such as `keras.Dense`.
+        kind: what a matching layer becomes; None for its quantized form, `keras.<its class>` to leave it as it is.
+        arguments: of the new layer, over those of the old one.
+    """
+
+    place: str
+    match: str
+    kind: str | None
+    arguments: Mapping[str, Any]
+
+    def matches(self, path: str, layer: keras.layers.Layer) -> bool:
+        """Say whether this rule is for a layer."""
+        if self.match.startswith(KERAS):
+            return self.match == _keras_kind(layer)
+        return fnmatchcase(path, self.match) or fnmatchcase(layer.name, self.match)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What becomes of one layer: another class with these arguments, or, without a class, a copy.
+
+    Args:
+        layer: the old layer.
+        path: its place.
+        cls: what it becomes; None where it stays.
+        rule: the one that says so.
+        behind: the layer, or none, that it takes in.
+    """
+
+    layer: keras.layers.Layer
+    path: str
+    cls: type[QLayer] | None = None
+    rule: Rule | None = None
+    behind: tuple[keras.layers.Layer, ...] = ()
+
+    def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
+        """Make the new layer, not built yet.
+
+        Args:
+            convert: what makes the layers inside a wrapper.
+        """
+        if self.cls is None:
+            return type(self.layer).from_config(self.layer.get_config())
+        arguments = self.rule.arguments if self.rule else {}
+        return self.cls.from_keras(self.layer, *self.behind, **arguments)
+
+    def copy_weights(self, made: keras.layers.Layer) -> None:
+        """Give the new layer, built, the weights of the old one."""
+        if isinstance(made, QLayer) and self.cls is not None:
+            made.take_weights(self.layer, *self.behind)
+        else:
+            copy_weights(self.layer, made)
+
+
+@dataclass(frozen=True)
+class Around(Step):
+    """A wrapper, whose layers inside become others by steps of their own."""
+
+    def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
+        """Make such a wrapper around the new layers."""
+        return rewrapped(self.layer, convert)
+
+    def copy_weights(self, made: keras.layers.Layer) -> None:
+        """Leave the weights to the layers inside."""
+
+
+@dataclass(frozen=True)
+class Absorbed(Step):
+    """A layer that the one in front of it takes in; what it leaves in the graph hands its input on."""
+
+    def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
+        """Make a layer that does nothing."""
+        return keras.layers.Activation("linear", name=self.layer.name)
+
+    def copy_weights(self, made: keras.layers.Layer) -> None:
+        """Leave the weights to the layer in front."""
+
+
+@preserve_rng()
+def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BITS) -> keras.Model:
+    """Convert a plain Keras model: the same graph and weights, of quantized layers.
+
+    A layer becomes what the first rule that matches says; without a rule, the kind that has its name: `keras.Dense`
+    becomes `dense`. A kind that takes in the layer behind, as `dense_batch_norm` takes in the normalization, stands for
+    both. An activation inside a layer that needs a table, such as `tanh`, becomes a layer behind it, named after it
+    with `_activation`. TimeDistributed and Bidirectional are converted inside. Layers that an adapter makes exact, and
+    those that are quantized already, stay. Scopes of `hgq2_core.defaults` come before `bits`. Next come `fit_ranges`
+    and `calibrate`, with training between them or not.
+
+    Args:
+        model: functional or sequential, built; nested models are converted inside. It is not changed.
+        rules: mappings of `match` (a glob of names, or a class such as `keras.Dense`), `kind`, and arguments of the new
+            layer; or a mapping from `match` to the rest.
+        bits: first width of everything, the sign counted, where neither a rule nor a scope says otherwise. Weights then
+            have one format per channel and activations one per tensor, whose ranges follow the values; the states of
+            recurrent layers, which saturate, are fitted. None for the roles' defaults, which are meant for training.
+
+    Returns:
+        The new model, not compiled.
+
+    Raises:
+        ConfigError: a rule that converts no layer, arguments that do not fit, a layer that nothing converts, or bits
+            that are no width.
+
+    Example:
+        >>> quantize_model(model, [{"match": "keras.Dense", "kernel_quantizer": {"kind": "kbi", "b": 6}}])
+    """
+    read = list(_read(rules))
+    if not graph_is_known(model):
+        raise ConfigError(
+            f"quantize_model: the graph of {model.name} ({type(model).__name__}) is not known. "
+            "Build it first, and use a functional or sequential model."
+        )
+    tabled = {id(layer) for path, layer in _layers(model) if _needs_table(layer, path, read)}
+    model = separated(model, lambda layer: id(layer) in tabled)
+    steps = _absorb(model, {id(layer): _step(layer, path, read) for path, layer in _layers(model)})
+    _check_use(read, list(steps.values()))
+    made: dict[int, keras.layers.Layer] = {}
+
+    def convert(layer: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return clone(layer)
+        if id(layer) not in steps:
+            raise ConfigError(
+                f"quantize_model: {layer.name}: {type(layer).__name__} is an operation on tensors, such as x + y, and "
+                "has no quantizers. Put a layer in its place, such as keras.layers.Add."
+            )
+        new = made[id(layer)] = steps[id(layer)].make(convert)
+        # Bidirectional holds copies of what it is given.
+        made.update({id(old): each for old, each in zip(sublayers(layer), sublayers(new), strict=False)})
+        return new
+
+    @functools.cache  # a model inside that is applied twice stays one
+    def clone(model: keras.Model) -> keras.Model:
+        applied = {} if isinstance(model, keras.Sequential) else {"call_function": _apply}
+        return keras.models.clone_model(model, clone_function=convert, **applied)
+
+    with defaults(**_formats(bits)):
+        converted = clone(model)
+    for key, step in steps.items():
+        step.copy_weights(made[key])
+    return converted
+
+
+def _apply(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+    # Where a layer takes a mask, Keras' graph says so of none, too.
+    given = {name: value for name, value in kwargs.items() if value is not None}
+    strangers = [name for name in given if name not in inspect.signature(layer.call).parameters]
+    if strangers:
+        raise ConfigError(
+            f"quantize_model: {layer.name}: the model calls this layer with {listing(strangers)}, which "
+            f"{type(layer).__name__} does not take. Allowed: {listing(inspect.signature(layer.call).parameters)}."
+        )
+    return layer(*args, **given)
+
+
+def _formats(bits: int | None) -> dict[str, Any]:
+    if bits is None:
+        return {}
+    if isinstance(bits, bool) or not isinstance(bits, int) or bits < 2:
+        raise ConfigError(f"quantize_model: bits is a width with its sign, 2 or more. Received: bits={bits!r}.")
+    followed = {"kind": "fixed_point.kbi", "b": bits - 1, "overflow_mode": "WRAP"}
+    formats: dict[Role, dict[str, Any]] = {
+        "weight": {**followed, "granularity": "channel"},
+        "bias": followed,
+        "table": followed,
+        # What saturates all the same, such as the states of recurrent layers, is fitted.
+        "activation": {**followed, "granularity": "tensor", "fit_to": {}},
+    }
+    return {role: entry for role, entry in formats.items() if scoped(role) is None}
+
+
+def _read(rules: Rules) -> Iterator[Rule]:
+    entries = [{"match": match, **rest} for match, rest in rules.items()] if isinstance(rules, Mapping) else rules
+    for index, entry in enumerate(entries):
+        with explained("quantize_model"), below("rules", index):
+            if not isinstance(entry, Mapping):
+                raise findings([((), f"must be a mapping with `match`. Received: {entry!r}.")])
+            head = _Head.model_validate({name: entry[name] for name in _Head.model_fields if name in entry})
+        arguments = {name: value for name, value in entry.items() if name not in _Head.model_fields}
+        yield Rule(f"rules.{index}", head.match, head.kind, arguments)
+
+
+def _layers(layer: keras.layers.Layer, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Return the layers that a model or a wrapper holds, at any depth, and their places; models are opened."""
+    for each in layer.layers if isinstance(layer, keras.Model) else sublayers(layer):
+        path = prefix + each.name
+        if not isinstance(each, keras.Model | keras.layers.InputLayer):
+            yield path, each
+        yield from _layers(each, f"{path}/")
+
+
+def _rule(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Rule | None:
+    return next((rule for rule in rules if rule.matches(path, layer)), None)
+
+
+def _needs_table(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> bool:
+    """Say whether a layer has an activation inside that its quantized form leaves to a table behind."""
+    activation = getattr(layer, "activation", None)
+    if isinstance(layer, QLayer) or activation in (None, *map(ACTIVATIONS.resolve, EXACT_ACTIVATIONS)):
+        return False
+    rule = _rule(layer, path, rules)
+    kind = rule.kind if rule and rule.kind else _twin(layer, path)
+    if kind is None or kind.startswith(KERAS) or (rule and "activation" in rule.arguments):
+        return False
+    parameter = parameters(registry().load("layers", kind, path)).get("activation")
+    return parameter is not None and ACTIVATIONS in getattr(parameter.annotation, "__metadata__", ())
+
+
+def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
+    rule = _rule(layer, path, rules)
+    if _is_quantized(layer):
+        return Step(layer, path)
+    if rule is not None and rule.kind is not None:
+        return _by_kind(layer, path, rule, rule.kind)
+    twin = _twin(layer, path)
+    if twin is not None:
+        return Step(layer, path, registry().load("layers", twin), rule)
+    adapter = adapter_of(layer)
+    if adapter is None:
+        raise _unsupported(layer, path)
+    if adapter.inside(layer):
+        return Around(layer, path)
+    try:
+        adapter.check(layer)
+    except ExactnessError as error:
+        instead = adapter.instead(layer)
+        if instead is None:
+            raise _unsupported(layer, path) from error
+        return Step(layer, path, registry().load("layers", instead, f"quantize_model: {path}"), rule)
+    return Step(layer, path)
+
+
+def _absorb(model: keras.Model, steps: dict[int, Step]) -> dict[int, Step]:
+    absorbed = dict(steps)
+    wrapped = [each for step in steps.values() for each in sublayers(step.layer) if isinstance(each, keras.Model)]
+    for layer, behind in itertools.chain.from_iterable(map(chained, [model, *wrapped])):
+        step = steps.get(id(layer))
+        if step and step.cls and step.cls.absorbs and step.cls.absorbs == _keras_kind(behind):
+            absorbed[id(layer)] = replace(step, behind=(behind,))
+            absorbed[id(behind)] = Absorbed(behind, steps[id(behind)].path)
+    return absorbed
+
+
+def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Step:
+    where = f"quantize_model: {rule.place}"
+    if kind.startswith(KERAS):
+        if kind != _keras_kind(layer) or rule.arguments:
+            raise ConfigError(
+                f"{where}: {path} is a {_keras_kind(layer) or type(layer).__name__}, which a kind of Keras' can only "
+                f"leave as it is. Received: kind={kind!r}, arguments {listing(rule.arguments)}."
+            )
+        return Step(layer, path, rule=rule)
+    return Step(layer, path, registry().load("layers", kind, where), rule)
+
+
+def _twin(layer: keras.layers.Layer, path: str) -> str | None:
+    kinds = [each for each in registry().names("layers") if not each.startswith(KERAS)]
+    known = [each.partition(".")[2] for each in kinds]
+    name = _keras_kind(layer) and quantized_name(type(layer).__name__, known, adapter_of(layer) is not None)
+    if not name:
+        return None
+    # A foreign plugin's kind of the same name is for a rule to ask for.
+    ours = next((each for each in kinds if is_official(each) and each.endswith(f".{name}")), name)
+    return registry().resolve("layers", ours, f"quantize_model: {path}")
+
+
+def _keras_kind(layer: keras.layers.Layer) -> str | None:
+    cls = type(layer)
+    # A few are public under another name than their own, such as GroupQueryAttention.
+    names = (cls.__name__, *vars(keras.layers))
+    return next((f"{KERAS}{name}" for name in names if getattr(keras.layers, name, None) is cls), None)
+
+
+def _check_use(rules: list[Rule], steps: list[Step]) -> None:
+    used = {id(step.rule) for step in steps}
+    for rule in rules:
+        if id(rule) not in used:
+            start = f"quantize_model: {rule.place} converts no layer: "
+            matching = [step for step in steps if rule.matches(step.path, step.layer)]
+            if matching:
+                reasons = listing(f"{step.path} {_why_unused(step)}" for step in matching)
+                raise ConfigError(f"{start}{reasons}. Received: match={rule.match!r}.")
+            names = [step.path for step in steps]
+            classes = {kind for step in steps if (kind := _keras_kind(step.layer))}
+            raise ConfigError(
+                f"{start}none is of this name or class. Received: match={rule.match!r}. Allowed: {listing(names)}; "
+                f"{listing(classes)}.{nearest(rule.match, [*names, *classes])}"
+            )
+
+
+def _why_unused(step: Step) -> str:
+    """Say why a rule that matches a layer does nothing to it."""
+    if _is_quantized(step.layer):
+        return "is quantized already, and stays as it is"
+    if step.rule is not None:
+        return f"is converted by {step.rule.place}, which comes before"
+    if isinstance(step, Around):
+        return "is converted inside: match what it holds"
+    return "is exact as it is, and stays; a rule with a `kind` converts it"
+
+
+def _is_quantized(layer: Any) -> bool:
+    return isinstance(layer, QLayer | Quantizer)
+
+
+def _unsupported(layer: Any, path: str) -> ConfigError:
+    kinds = [kind for kind in registry().names("layers") if not kind.startswith(KERAS)]
+    kept = _keras_kind(layer) or "keras.<Layer>"
+    return ConfigError(
+        f"quantize_model: {path}: {type(layer).__name__} has no quantized form of its name, and no exact arithmetic as "
+        f"it is. Write a rule for it: a kind of {listing(kinds)}; or kind {kept!r}, which leaves it in floats."
+    )

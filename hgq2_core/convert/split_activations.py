@@ -1,0 +1,90 @@
+"""Inner activations become layers of their own, where a quantized layer would need a table for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from hgq2_core.layers.adapters import rewrapped, sublayers
+
+SUFFIX = "_activation"
+"""How the name of an activation ends that was inside a layer."""
+
+
+def separated(model: keras.Model, apart: Callable[[keras.layers.Layer], bool]) -> keras.Model:
+    """Give a model of the same function in which some layers are linear, each with its activation right behind.
+
+    Args:
+        model: functional, or sequential and built; nested models are opened. It is not changed.
+        apart: whether the activation of a layer is to stand behind it.
+
+    Returns:
+        A copy with the weights, where any layer is taken apart; else the model itself.
+    """
+    if not any(apart(layer) for layer in _plain_layers(model)):
+        return model
+    separation = _Separation(apart)
+    copy = separation.model(model)
+    for layer, made in separation.made:  # one by one: outputs by name may put the copy's layers in another order
+        made.set_weights(layer.get_weights())
+    return copy
+
+
+class _Separation:
+    """One copy of a model, in which a layer that is shared is copied once."""
+
+    def __init__(self, apart: Callable[[keras.layers.Layer], bool]) -> None:
+        self.apart = apart
+        self.copies: dict[int, keras.layers.Layer] = {}
+        self.behind: dict[int, keras.layers.Layer] = {}
+        self.made: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+
+    def model(self, model: keras.Model) -> keras.Model:
+        if isinstance(model, keras.Sequential):
+            layers = [made for layer in model.layers for made in self.chain(self.copy(layer))]
+            (given,) = model.inputs
+            inputs = keras.Input(batch_shape=given.shape, dtype=given.dtype, name=given.name)
+            return keras.Sequential([inputs, *layers], name=model.name, trainable=model.trainable)
+        return keras.models.clone_model(model, clone_function=self.copy, call_function=self.call)
+
+    def copy(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        if id(layer) not in self.copies:
+            if isinstance(layer, keras.Model):
+                self.copies[id(layer)] = self.model(layer)
+            elif any(isinstance(each, keras.Model) for each in sublayers(layer)):
+                self.copies[id(layer)] = rewrapped(layer, self.copy)
+            else:
+                self.copies[id(layer)] = self.linear(layer)
+                if isinstance(layer, keras.layers.Layer):  # an operation has no weights
+                    self.made.append((layer, self.copies[id(layer)]))
+        return self.copies[id(layer)]
+
+    def linear(self, layer: keras.layers.Layer) -> keras.layers.Layer:
+        """Copy a layer, without its activation where that is to stand behind."""
+        inside = sublayers(layer)
+        config = layer.get_config()
+        if len(inside) == 1 and self.apart(inside[0]):  # what is done at every step can be done after all
+            activation, made = inside[0].activation, rewrapped(layer, self.linear)
+        elif self.apart(layer):
+            activation, made = layer.activation, type(layer).from_config({**config, "activation": "linear"})
+        else:
+            return type(layer).from_config(config)
+        self.behind[id(made)] = keras.layers.Activation(activation, name=f"{layer.name}{SUFFIX}")
+        return made
+
+    def chain(self, made: keras.layers.Layer) -> list[keras.layers.Layer]:
+        return [made, self.behind[id(made)]] if id(made) in self.behind else [made]
+
+    def call(self, made: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        outputs = made(*args, **kwargs)
+        return self.behind[id(made)](outputs) if id(made) in self.behind else outputs
+
+
+def _plain_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    inside = layer.layers if isinstance(layer, keras.Model) else sublayers(layer)
+    if not isinstance(layer, keras.Model):
+        yield layer
+    for each in inside:
+        yield from _plain_layers(each)

@@ -1,0 +1,110 @@
+"""What a data set hands over: arrays for training, validation and test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hgq2_core.data.standardization import Standardization
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    Args:
+        x: inputs, shape `(samples, ...)`, float32.
+        y: targets, shape `(samples, ...)`.
+    """
+
+    x: Array
+    y: Array
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The parts of a data set.
+
+    Args:
+        train: trains and calibrates.
+        test: measures and verifies.
+        validation: None where none was asked for.
+        standardization: what the inputs went through, so that new data can; None for inputs that are as they were read.
+        notes: what whoever trains on the data should know, a sentence each, such as what was left out.
+    """
+
+    train: Split
+    test: Split
+    validation: Split | None = None
+    standardization: Standardization | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> dict[str, Split]:
+        """The parts that are there, by name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in found.items() if part is not None}
+
+    def standardized(self, features: tuple[str, ...] = ()) -> Splits:
+        """Return the parts with float32 inputs of mean 0 and deviation 1 on the training part.
+
+        Args:
+            features: names of the inputs, in order, for the record.
+        """
+        by = Standardization.fit(self.train.x, features)
+        return replace(
+            self,
+            train=Split(by(self.train.x), self.train.y),
+            test=Split(by(self.test.x), self.test.y),
+            validation=None if self.validation is None else Split(by(self.validation.x), self.validation.y),
+            standardization=by,
+        )
+
+    @property
+    def labels(self) -> tuple[int, int] | None:
+        """The smallest and the largest label of all parts; None if targets are not one integer per sample."""
+        targets = [np.asarray(part.y) for part in self.parts.values() if len(part)]
+        if any(y.dtype.kind not in "biu" or y.size != len(y) for y in targets):
+            return None
+        return min(int(y.min()) for y in targets), max(int(y.max()) for y in targets)
+
+    def describe(self) -> str:
+        """Return a line for people."""
+        samples = ", ".join(f"{len(part)} {name}" for name, part in self.parts.items())
+        targets = (
+            f"targets {list(np.shape(self.train.y)[1:])}"
+            if self.labels is None
+            else "labels from {} to {}".format(*self.labels)
+        )
+        standardized = "" if self.standardization is None else ", standardized"
+        return f"{samples} samples; inputs {list(np.shape(self.train.x)[1:])}{standardized}, {targets}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a description in plain data: numbers of samples, shapes, labels, notes, standardization."""
+        return {
+            "samples": {name: len(part) for name, part in self.parts.items()},
+            "input_shape": list(np.shape(self.train.x)[1:]),
+            "target_shape": list(np.shape(self.train.y)[1:]),
+            "labels": None if self.labels is None else list(self.labels),
+            "notes": list(self.notes),
+            "standardization": None if self.standardization is None else self.standardization.to_dict(),
+        }
+
+
+class Dataset(Protocol):
+    """A data set kind: a typed constructor, and this."""
+
+    def load(self) -> Splits:
+        """Read the data and split it, the same way for the same arguments.
+
+        Where inputs are standardized, the result says how: `Splits(...).standardized()` does both.
+        """
+        ...

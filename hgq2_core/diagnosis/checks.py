@@ -1,0 +1,286 @@
+"""What keeps a model from being trained, verified or deployed well: looked for in its variables, and while it runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+
+from hgq2_core.data.batches import are_arrays, read
+from hgq2_core.diagnosis.gradients import gradients
+from hgq2_core.diagnosis.inspection import Place, Subject
+from hgq2_core.diagnosis.recording import as_array, count_not_finite, observe
+from hgq2_core.diagnosis.report import SEVERITIES, Check, DoctorReport, Finding, LayerHealth, SlotHealth
+from hgq2_core.errors import ConfigError, ExactnessError
+from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_core.keras_graph.traversal import graph_is_known, in_structure
+from hgq2_core.model.calibration import REMEDY, uncalibrated
+from hgq2_core.model.support import unsupported_layers
+from hgq2_core.model.verification import FLOAT32_BITS, required_bits, unknown
+from hgq2_core.optimizer import DECAYED, describe_decayed_bits
+from hgq2_core.quantizers.base import Bounds, Quantizer, is_bit_variable
+
+MANY_SATURATED = 0.25
+"""The share of saturated values above which a range is called too narrow."""
+
+MANY_DEAD = 0.5
+"""The share of dead outputs above which they are a finding."""
+
+MANTISSA_BITS = {"float32": FLOAT32_BITS, "float64": 53}
+
+UNCALIBRATED = Check("uncalibrated", "error", REMEDY)
+STALE = Check("stale", "error", REMEDY)
+NOT_FINITE = Check("not_finite", "error", "Mend the data, or train again with a smaller learning rate.")
+CONSTANT = Check("constant", "warning", "Give the layer and its quantizers more bits, or remove it.")
+ALL_ZERO = Check("all_zero", "warning", "Train again with a lower ebops_beta or more bits to begin with, or remove it.")
+DEAD = Check("dead", "warning", "Train again with fewer units, or with a smaller learning rate.")
+NO_GRADIENT = Check("no_gradient", "warning", "Look for zeros, dead outputs or saturation in the layers after it.")
+OVERFLOWS = Check(
+    "overflows",
+    "warning",
+    "Calibrate on data that cover these values, or with a margin; where the range is trained, raise its integer bits.",
+)
+TOO_NARROW = Check("too_narrow", "warning", "Raise its integer bits, or their upper bound, and train again.")
+SATURATES = Check(
+    "saturates", "note", "Usual where ranges are trained; raise its integer bits where accuracy is short."
+)
+UPPER_BOUND = Check("upper_bound", "warning", "Raise the upper bound: training asks for more bits than it may have.")
+FLOAT32 = Check(
+    "float32",
+    "warning",
+    'Give it dtype="float64", or fewer bits in its quantizers; or verify on as many samples as you can.',
+)
+DECAYED_BITS = Check("decayed_bits", "warning", DECAYED)
+NO_GRAPH = Check("no_graph", "warning", "Make it functional or sequential; verify, freeze and export refuse it.")
+NOT_EXACT = Check("not_exact", "note", "Replace it; verify and export refuse the model as it is.")
+NO_CIRCUIT = Check("no_circuit", "note", "Change it before an export; verify and freeze take the model as it is.")
+
+
+@preserve_rng()
+def doctor(
+    model: keras.Model, x: Any, y: Any = None, batch_size: int = 1024, *, steps: int | None = None
+) -> DoctorReport:
+    """Look for what keeps a model from being trained, verified or deployed well.
+
+    The model runs without training and is not changed. It may be uncalibrated, stale, frozen, or not quantized at all.
+
+    Args:
+        model: a built Keras model; of a subclassed one, only the outputs of the whole are looked at.
+        x: inputs in any form that `fit` takes; targets and sample weights in batches are ignored. An iterator, which is
+            read twice, is kept in memory, up to 1 GiB.
+        y: targets, for gradients of the compiled loss, where `x` are arrays; without them, of the sum of squared
+            outputs.
+        batch_size: samples per call, where `x` are arrays.
+        steps: the most batches to use; None for all.
+
+    Raises:
+        DataError: data of another form, no samples, or arrays of different lengths.
+        ConfigError: targets are given, but the model is not compiled with a loss; or `batch_size` or `steps` is no
+            number above 0.
+    """
+    if y is not None and not (model.compiled and model.loss is not None):
+        raise ConfigError(f"doctor: {model.name} is not compiled with a loss. Received: y. Compile it, or leave y out.")
+    if y is not None and not are_arrays(x):
+        raise ConfigError(f"doctor: y goes with arrays. Received: y beside {type(x).__name__}. Leave y out.")
+    with_targets = y is not None
+    data = read((x, y) if with_targets else x, "doctor", batch_size, steps, several_passes=True)
+    seen = observe(model, (inputs for inputs, _ in data) if with_targets else data)
+    subject = Subject(model, data, with_targets, seen)
+    found = itertools.chain.from_iterable(check(subject) for check in CHECKS)
+    severities = list(SEVERITIES)
+    findings = sorted(found, key=lambda finding: severities.index(finding.severity))
+    return DoctorReport(subject.samples, tuple(findings), tuple(_layers(subject)))
+
+
+def _calibration(subject: Subject) -> Iterator[Finding]:
+    never, stale = map(set, uncalibrated(subject.model))
+    for quantizer, place in subject.places.items():
+        if quantizer in never:
+            yield Finding(UNCALIBRATED, *place, "no data have fixed its integer bits")
+        elif quantizer in stale:
+            yield Finding(STALE, *place, "its layer, or one before it, has changed since its integer bits were fixed")
+
+
+def _not_finite(subject: Subject) -> Iterator[Finding]:
+    if subject.seen.inputs.not_finite:
+        yield _count_of_not_finite(Place(""), subject.seen.inputs.not_finite, subject.seen.inputs.values, "values")
+    for place, own in subject.variables.items():
+        arrays = list(map(as_array, own))
+        count, of = sum(map(count_not_finite, arrays)), sum(array.size for array in arrays)
+        if count:
+            yield _count_of_not_finite(place, count, of, "variables")
+    for each in subject.seen.applied:
+        if each.outputs.not_finite and not each.inputs.not_finite:
+            yield _count_of_not_finite(Place(each.path), each.outputs.not_finite, each.outputs.values, "outputs")
+            return
+
+
+def _count_of_not_finite(place: Place, count: int, of: int, what: str) -> Finding:
+    seen = f"{count:,} of {of:,} {what} are NaN or infinite"
+    return Finding(NOT_FINITE, *place, seen, {"count": count, "of": of})
+
+
+def _outputs(subject: Subject) -> Iterator[Finding]:
+    if subject.samples == 1:  # nothing varies
+        return
+    for each in subject.seen.applied:
+        outputs, of = each.outputs, each.outputs.elements
+        if outputs.constant == of and each.inputs.constant < each.inputs.elements:
+            yield Finding(
+                CONSTANT, each.path, None, f"none of its {of:,} outputs changes from sample to sample", {"of": of}
+            )
+        elif _rectifies(each.layer) and MANY_DEAD * of < outputs.zero < of:
+            seen = f"{outputs.zero:,} of {of:,} outputs are 0 for every sample"
+            yield Finding(DEAD, each.path, None, seen, {"count": outputs.zero, "of": of})
+
+
+def _zeroed(subject: Subject) -> Iterator[Finding]:
+    for quantizer, weight in subject.weights.items():
+        size = weight.values.size
+        if quantizer.slot.role == "weight" and weight.zeros == size:  # biases begin as zeros
+            yield Finding(ALL_ZERO, *subject.places[quantizer], f"all {size:,} weights are 0", {"of": size})
+
+
+def _gradients(subject: Subject) -> Iterator[Finding]:
+    trained = [
+        (place, variable)
+        for place, own in subject.variables.items()
+        for variable in own
+        if variable.trainable and not is_bit_variable(variable)
+    ]
+    if not trained or not subject.finite:
+        return
+    variables = [variable for _, variable in trained]
+    totals = [np.zeros(tuple(variable.shape)) for variable in variables]
+    for batch in subject.data:
+        inputs, targets = batch if subject.with_targets else (batch, None)
+        found = gradients(partial(_scalar, subject.model, inputs, targets), variables)
+        totals = [total + np.abs(gradient) for total, gradient in zip(totals, found, strict=True)]
+    by_place: dict[Place, list[Any]] = {}
+    for (place, _), total in zip(trained, totals, strict=True):
+        by_place.setdefault(place, []).append(total)
+    for place, own in by_place.items():
+        of, count = sum(total.size for total in own), sum(map(count_not_finite, own))
+        if count:
+            yield _count_of_not_finite(place, count, of, "gradients")
+        elif not any(total.any() for total in own):
+            yield Finding(NO_GRADIENT, *place, f"the gradient of all {of:,} weights is 0", {"of": of})
+
+
+def _scalar(model: keras.Model, x: Any, y: Any) -> Any:
+    outputs = model(in_structure(model, x), training=False)
+    if y is None:
+        return sum(
+            keras.ops.sum(keras.ops.square(keras.ops.cast(each, "float32"))) for each in keras.tree.flatten(outputs)
+        )
+    loss = model.compute_loss(x, keras.tree.map_structure(keras.ops.convert_to_tensor, y), outputs, training=False)
+    # A weight's regularizer, or the cost of its bits, keeps no layer alive.
+    return loss - sum(keras.ops.sum(added) for added in model.losses)
+
+
+def _overflow(subject: Subject) -> Iterator[Finding]:
+    for quantizer, overflow in subject.overflows.items():
+        worst, share = overflow.worst, overflow.share
+        if worst is None or share is None:
+            continue
+        check = OVERFLOWS if overflow.thrown else TOO_NARROW if share > MANY_SATURATED else SATURATES
+        seen = (
+            f"{overflow.outside:,} of {overflow.values:,} values are out of range; the worst, {worst.value:.6g}, "
+            f"becomes {worst.becomes:.6g} (range {worst.low:.6g} to {worst.high:.6g})"
+        )
+        numbers = {"count": overflow.outside, "of": overflow.values, "worst": worst.value, "becomes": worst.becomes}
+        yield Finding(check, *subject.places[quantizer], seen, {**numbers, "low": worst.low, "high": worst.high})
+
+
+def _bounds(subject: Subject) -> Iterator[Finding]:
+    for quantizer, place in subject.places.items():
+        for variable, bounds in _bounded(quantizer):
+            values = as_array(variable)
+            count = int(np.sum(values >= bounds.upper))
+            if count:
+                seen = (
+                    f"{variable.name} is at its upper bound, {bounds.upper:g}, in {count:,} of {values.size:,} elements"
+                )
+                yield Finding(UPPER_BOUND, *place, seen, {"count": count, "of": values.size, "bound": bounds.upper})
+
+
+def _bounded(quantizer: Quantizer[Any]) -> Iterator[tuple[keras.Variable, Bounds]]:
+    for variable in quantizer.trainable_variables:
+        bounds = variable.constraint
+        if isinstance(bounds, Bounds) and bounds.lower < bounds.upper:
+            yield variable, bounds
+
+
+def _decayed_bits(subject: Subject) -> Iterator[Finding]:
+    seen = describe_decayed_bits(subject.model)
+    if seen:
+        yield Finding(DECAYED_BITS, subject.model.name, None, seen)
+
+
+def _exactness(subject: Subject) -> Iterator[Finding]:
+    model = subject.model
+    if not graph_is_known(model):
+        yield Finding(NO_GRAPH, model.name, None, "its graph is not known, so its layers were not looked at one by one")
+        return
+    if not subject.finite:
+        return
+    shapes = {each.path: each.outputs.shapes for each in subject.seen.applied}
+    refused: dict[str, str] = {}
+
+    def otherwise(path: str, error: ExactnessError | NotImplementedError) -> Any:
+        refused[path] = str(error).removeprefix(f"{path}: ")
+        outputs = [unknown(shape) for shape in shapes[path]]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    unsupported = unsupported_layers(model)
+    bits = required_bits(model, otherwise)
+    for path, needed in bits.items():
+        dtype = "float64" if getattr(subject.layers[path], "compute_dtype", None) == "float64" else "float32"
+        if needed > MANTISSA_BITS[dtype]:
+            seen = f"its sums may need {needed} bits, {dtype} has {MANTISSA_BITS[dtype]}"
+            yield Finding(FLOAT32, path, None, seen, {"bits": needed, "of": MANTISSA_BITS[dtype]})
+    known = {each.layer: each.reason for each in unsupported if each.stage == "verify"}
+    for path, why in (refused | known).items():
+        yield Finding(NOT_EXACT, path, None, why)
+    for each in unsupported:
+        if each.stage == "export":
+            yield Finding(NO_CIRCUIT, each.layer, None, each.reason)
+
+
+CHECKS = (_calibration, _not_finite, _outputs, _zeroed, _gradients, _overflow, _bounds, _decayed_bits, _exactness)
+
+
+def _rectifies(layer: Any) -> bool:
+    """Say whether a layer ends in relu."""
+    return getattr(layer, "activation", None) is keras.activations.relu or isinstance(layer, keras.layers.ReLU)
+
+
+def _layers(subject: Subject) -> Iterator[LayerHealth]:
+    dead = {path: _dead(subject, path) for path, layer in subject.layers.items() if _rectifies(layer)}
+    for path in dict.fromkeys([*subject.layers, *(place.layer for place in subject.places.values())]):
+        slots = tuple(_slot(subject, quantizer) for quantizer, place in subject.places.items() if place.layer == path)
+        if slots or dead.get(path) is not None:
+            yield LayerHealth(path, dead.get(path), slots)
+
+
+def _dead(subject: Subject, path: str) -> float | None:
+    outputs = [each.outputs for each in subject.seen.applied if each.path == path]
+    of = sum(each.elements for each in outputs)
+    return sum(each.zero for each in outputs) / of if of and subject.samples > 1 else None
+
+
+def _slot(subject: Subject, quantizer: Quantizer[Any]) -> SlotHealth:
+    weight, overflow = subject.weights.get(quantizer), subject.overflows.get(quantizer)
+    bounded = [(as_array(variable), bounds) for variable, bounds in _bounded(quantizer)]
+    of = sum(values.size for values, _ in bounded)
+    return SlotHealth(
+        name=quantizer.slot.name,
+        zeroed=None if weight is None else weight.zeros / weight.values.size,
+        outside=None if overflow is None else overflow.share,
+        at_lower=sum(int(np.sum(values <= bounds.lower)) for values, bounds in bounded) / of if of else None,
+        at_upper=sum(int(np.sum(values >= bounds.upper)) for values, bounds in bounded) / of if of else None,
+    )

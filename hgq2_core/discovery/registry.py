@@ -1,0 +1,318 @@
+"""The registry of kinds: from the name in a configuration to the class, and back."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, cached_property, reduce
+from types import MappingProxyType
+from typing import Any
+
+from hgq2_core.discovery.known_plugins import DISTRIBUTIONS, KINDS, install_hint, is_official
+from hgq2_core.discovery.loading import GROUPS, KERAS, SORTS, Plugin, load_plugins
+from hgq2_core.errors import KindError, PluginError, listing, nearest
+
+# Keras' own kinds are no plugin's: an adapter under such a name only gives its layer exact arithmetic.
+KERAS_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "layers": f"{KERAS}.<Layer> (hgq2 list layers)",
+        "callbacks": f"{KERAS}.<Callback> (hgq2 list callbacks)",
+    }
+)
+
+
+STRICT: Mapping[str, object] = MappingProxyType(
+    {"extra": "forbid", "frozen": True, "strict": True, "allow_inf_nan": False}
+)
+"""What the schema of a kind says of itself; nothing is asked of classes that are no pydantic models."""
+
+
+@dataclass(frozen=True, eq=False)
+class Registry:
+    """Every kind that the given plugins offer; classes are imported when first asked for.
+
+    Args:
+        plugins: what `load_plugins` returned.
+    """
+
+    plugins: tuple[Plugin, ...]
+
+    def names(self, sort: str) -> tuple[str, ...]:
+        """List the full kinds of one sort, sorted.
+
+        Args:
+            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+
+        Returns:
+            The full kinds, `<plugin>.<name>` or `keras.<Layer>`.
+
+        Raises:
+            KindError: if there is no such sort.
+        """
+        return tuple(self._specs_of(sort))
+
+    def resolve(self, sort: str, name: str, where: str = "") -> str:
+        """Find the full kind for a full name, or for a short name that is unique.
+
+        Args:
+            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            name: full kind or short name.
+            where: what asks for it (file, path in the configuration), in front of each message.
+
+        Returns:
+            The full kind.
+
+        Raises:
+            KindError: if the name is unknown, ambiguous or of another sort.
+            PluginError: if its plugin is failed, incompatible or blocked.
+        """
+        prefix = f"{where}: " if where else ""
+        matches = _matches(name, self._specs_of(sort))
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise KindError(
+                f"{prefix}ambiguous {sort[:-1]} kind. Received: {name!r}. Allowed: {listing(matches)}. "
+                f"Write the full kind, such as {_likeliest(matches)!r}."
+            )
+        others = [other for other in SORTS if _matches(name, self._specs[other])]
+        if not others:
+            self._check_plugin_of(str(name), prefix)
+        raise KindError(prefix + self._unknown(sort, name, others))
+
+    def find(self, name: str, where: str = "") -> tuple[str, str]:
+        """Find a kind of whatever sort, the adapters of Keras layers left out.
+
+        Args:
+            name: full kind or short name.
+            where: what asks for it, in front of each message.
+
+        Returns:
+            The sort and the full kind.
+
+        Raises:
+            KindError: if the name is unknown or ambiguous.
+            PluginError: if its plugin is failed, incompatible or blocked.
+        """
+        prefix = f"{where}: " if where else ""
+        ours = {sort: [kind for kind in self._specs[sort] if not kind.startswith(f"{KERAS}.")] for sort in SORTS}
+        found = [(sort, kind) for sort in SORTS for kind in _matches(name, ours[sort])]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            allowed = listing(f"{kind} (one of the {sort})" for sort, kind in found)
+            kinds = list(dict.fromkeys(kind for _, kind in found))
+            remedy = f" Write the full kind, such as {_likeliest(kinds)!r}." if len(kinds) > 1 else ""
+            raise KindError(f"{prefix}ambiguous kind. Received: {name!r}. Allowed: {allowed}.{remedy}")
+        self._check_plugin_of(name, prefix)
+        advice = self._advice(name, _plugin_name(name), [kind for kinds in ours.values() for kind in kinds])
+        raise KindError(f"{prefix}unknown kind. Received: {name!r}. Allowed: what `hgq2 list` shows.{advice}")
+
+    def load(self, sort: str, name: str, where: str = "") -> type[Any]:
+        """Import the class of a kind, once.
+
+        Args:
+            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            name: full kind or short name.
+            where: what asks for it, in front of each message.
+
+        Returns:
+            The class.
+
+        Raises:
+            KindError: if the name is unknown, ambiguous or of another sort.
+            PluginError: if its plugin, or the class, cannot be loaded.
+        """
+        kind = self.resolve(sort, name, where)
+        if (sort, kind) not in self._classes:
+            self._classes[sort, kind] = _import_class(kind, self._specs[sort][kind], where)
+        return self._classes[sort, kind]
+
+    def command(self, name: str, where: str = "") -> Callable[..., Any]:
+        """Import the function of a subcommand of `hgq2`.
+
+        Args:
+            name: full kind or short name.
+            where: what asks for it, in front of each message.
+
+        Returns:
+            The function, whose typed parameters are the command's arguments and options.
+
+        Raises:
+            KindError: if the name is unknown or ambiguous.
+            PluginError: if its plugin, or the function, cannot be loaded.
+        """
+        kind = self.resolve("commands", name, where)
+        function = _import(kind, self._specs["commands"][kind], where)
+        if isinstance(function, type) or not callable(function):
+            raise PluginError(f"{where}: command {kind!r} is not a function. Received: {function!r}.")
+        return function  # type: ignore[no-any-return]
+
+    def spec(self, sort: str, kind: str) -> str:
+        """Return where a full kind is defined, as `"module:name"`, without importing it."""
+        return self._specs_of(sort)[kind]
+
+    def kind_of(self, sort: str, cls: type[Any]) -> str | None:
+        """Find the kind of exactly this class, not of its bases.
+
+        Args:
+            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            cls: a class.
+
+        Returns:
+            The full kind, or None where no plugin offers the class.
+
+        Raises:
+            KindError: if there is no such sort.
+        """
+        specs = self._specs_of(sort)
+        exact = f"{cls.__module__}:{cls.__qualname__}"
+        for kind, spec in specs.items():
+            if spec == exact:
+                return kind
+        # A package may offer its class under the name of a module that re-exports it.
+        package = cls.__module__.partition(".")[0]
+        for kind, spec in specs.items():
+            if spec.partition(":")[0].partition(".")[0] == package:
+                with suppress(PluginError):  # a broken kind speaks up when it is asked for itself
+                    if self.load(sort, kind) is cls:
+                        return kind
+        return None
+
+    def adapter(self, keras_class_name: str) -> type[Any] | None:
+        """Load the adapter that gives a Keras layer its exact arithmetic.
+
+        Args:
+            keras_class_name: name of a layer class in `keras.layers`.
+
+        Returns:
+            The adapter, or None where no plugin offers one.
+
+        Raises:
+            PluginError: if the adapter cannot be imported.
+        """
+        kind = f"{KERAS}.{keras_class_name}"
+        return self.load("layers", kind) if kind in self._specs["layers"] else None
+
+    @cached_property
+    def _specs(self) -> Mapping[str, Mapping[str, str]]:
+        return {
+            sort: dict(sorted(item for plugin in self.plugins for item in plugin.kinds[sort].items()))
+            for sort in GROUPS
+        }
+
+    @cached_property
+    def _classes(self) -> dict[tuple[str, str], type[Any]]:
+        return {}
+
+    def _specs_of(self, sort: str) -> Mapping[str, str]:
+        if sort not in GROUPS:
+            raise KindError(
+                f"unknown sort of kind. Received: {sort!r}. Allowed: {listing(GROUPS)}.{nearest(sort, GROUPS)}"
+            )
+        return self._specs[sort]
+
+    def _check_plugin_of(self, name: str, prefix: str) -> None:
+        """Raise the cause, if the kind would come from a plugin that could not be loaded."""
+        owner = _plugin_name(name)
+        for plugin in self.plugins:
+            if plugin.name == owner and plugin.state != "loaded":
+                raise plugin.unusable(f"{prefix}kind {name!r}") from plugin.error
+
+    def _unknown(self, sort: str, name: object, others: list[str]) -> str:
+        specs = self._specs[sort]
+        wrong = f"one of the {' and '.join(others)}, not of the {sort}" if others else f"unknown {sort[:-1]} kind"
+        advice = self._advice(name, "" if others else _plugin_name(str(name)), specs)
+        return f"{wrong}. Received: {name!r}. Allowed: {_allowed(sort, specs)}.{advice}"
+
+    def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
+        """Say what to install, or which kind comes closest and what could be missing because it is not loaded."""
+        if owner in DISTRIBUTIONS and all(plugin.name != owner for plugin in self.plugins):
+            return f" It comes with {DISTRIBUTIONS[owner]}: {install_hint(DISTRIBUTIONS[owner])}"
+        kinds = list(kinds)
+        alike = nearest(name, [*kinds, *map(_short, kinds)])
+        unloaded = [f"{plugin.name} ({plugin.state})" for plugin in self.plugins if plugin.state != "loaded"]
+        return f"{alike} Not loaded: {listing(unloaded)}." if unloaded else alike
+
+
+def lax(cls: type[Any]) -> str:
+    """Return the settings by which a pydantic model would let mistakes pass; empty for any other class."""
+    settings = getattr(cls, "model_config", STRICT)
+    return ", ".join(f"{name}={settings.get(name)!r}" for name, value in STRICT.items() if settings.get(name) != value)
+
+
+@cache
+def registry() -> Registry:
+    """Load the installed plugins when first called; afterwards the same registry.
+
+    Returns:
+        The registry of this process.
+
+    Raises:
+        PluginError: under `HGQ2_STRICT=1`, if a plugin cannot be loaded.
+    """
+    return Registry(load_plugins())
+
+
+def plugins() -> tuple[Plugin, ...]:
+    """List what is installed, from where and in which state.
+
+    Returns:
+        One `Plugin` for each entry point, sorted by name.
+
+    Raises:
+        PluginError: under `HGQ2_STRICT=1`, if a plugin cannot be loaded.
+    """
+    return registry().plugins
+
+
+def _short(kind: str) -> str:
+    return kind.partition(".")[2]
+
+
+def _allowed(sort: str, specs: Mapping[str, str]) -> str:
+    ours = listing(kind for kind in specs if not kind.startswith(f"{KERAS}."))
+    return f"{ours}, and {KERAS_KINDS[sort]}" if sort in KERAS_KINDS else ours
+
+
+def _matches(name: object, kinds: Iterable[str]) -> list[str]:
+    return [kind for kind in kinds if name in (kind, _short(kind))]
+
+
+def _likeliest(kinds: Sequence[str]) -> str:
+    """Of the kinds that share a short name, ours if there is one: configs of before a foreign plugin mean it."""
+    return next(filter(is_official, kinds), kinds[0])
+
+
+def _plugin_name(name: str) -> str:
+    """The plugin that a name belongs to, as far as the name tells; the adapters for Keras layers are in `layers`."""
+    owner, dot, _ = name.partition(".")
+    if dot:
+        return "layers" if owner == KERAS else owner
+    return next((plugin for plugin, names in KINDS.items() if name in names), "")
+
+
+def _import(kind: str, spec: str, where: str) -> Any:
+    module, _, qualname = spec.partition(":")
+    try:
+        return reduce(getattr, qualname.split("."), importlib.import_module(module))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # as for plugins: a module that exits must not end the program
+        prefix = f"{where}: " if where else ""
+        raise PluginError(f"{prefix}kind {kind!r}: cannot import {spec}. {type(error).__name__}: {error}") from error
+
+
+def _import_class(kind: str, spec: str, where: str) -> type[Any]:
+    prefix = f"{where}: " if where else ""
+    found = _import(kind, spec, where)
+    if not isinstance(found, type):
+        raise PluginError(f"{prefix}kind {kind!r}: {spec} is not a class. Received: {found!r}.")
+    if settings := lax(found):
+        raise PluginError(
+            f"{prefix}kind {kind!r}: {spec} is too lax a schema: it would pass over a user's mistakes. "
+            f"Received: {settings}. Allowed: a QuantizerConfig, with its model_config."
+        )
+    return found

@@ -1,0 +1,212 @@
+"""Walking a model: its layers, and its applications of layers in the order of the graph."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from hgq2_core.errors import DataError, ExactnessError, listing
+from hgq2_core.keras_graph import private as _keras
+
+
+@dataclass(frozen=True)
+class Application:
+    """One use of a layer in a model: a layer that is applied twice is two circuits.
+
+    Args:
+        layer: the layer.
+        path: names of the models around it and its own, joined by `/`.
+        output_shape: without the batch axis; None where the graph does not tell.
+    """
+
+    layer: keras.layers.Layer
+    path: str
+    output_shape: tuple[int | None, ...] | None
+
+
+def layers_of(model: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    """Give every layer of a model once: nested models' and sublayers included."""
+    yield from _keras.flatten_layers(model)
+
+
+def applications(model: keras.layers.Layer, prefix: str = "") -> Iterator[Application]:
+    """Give every application of a layer: nested models opened, sublayers after their owner.
+
+    Args:
+        model: any Keras model; of a subclassed one, whose graph is not known, each layer counts once.
+        prefix: path of the model, ending in `/`.
+    """
+    graph = _keras.functional(model)
+    if graph is None:
+        own = [layer for layer in layers_of(model) if layer is not model]
+        for layer in own:
+            yield Application(layer, prefix + layer.name, None)
+        return
+    for layer, _, outputs in _keras.nodes(graph):
+        path = prefix + layer.name
+        if isinstance(layer, keras.Model):
+            yield from applications(layer, path + "/")
+            continue
+        shape = tuple(outputs[0].shape[1:]) if len(outputs) == 1 else None
+        yield Application(layer, path, shape)
+        if isinstance(layer, keras.layers.Layer):
+            yield from _inside(layer, path)
+
+
+def _inside(layer: keras.layers.Layer, path: str) -> Iterator[Application]:
+    inner = [each for each in layers_of(layer) if each is not layer]
+    models = [each for each in inner if isinstance(each, keras.Model)]
+    in_models = {id(each) for model in models for each in layers_of(model) if each is not model}
+    for each in inner:
+        if id(each) in in_models:
+            continue
+        if isinstance(each, keras.Model):
+            yield from applications(each, f"{path}/{each.name}/")
+        else:
+            yield Application(each, f"{path}/{each.name}", None)
+
+
+def chained(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
+    """Give each layer with the one that alone takes its output, both applied once; nested models' too.
+
+    Args:
+        model: functional, or sequential and built.
+    """
+    graph = _keras.functional(model)
+    if graph is None:
+        return
+    applied = list(_keras.nodes(graph))
+    times = Counter(id(layer) for layer, _, _ in applied)
+    for layer, _, outputs in applied:
+        if isinstance(layer, keras.Model):
+            yield from chained(layer)
+        made = {id(tensor) for tensor in outputs}
+        takers = [taker for taker, inputs, _ in applied for tensor in inputs if id(tensor) in made]
+        ends_here = any(id(tensor) in made for tensor in graph.outputs)
+        if len(takers) == 1 and not ends_here and times[id(layer)] == times[id(takers[0])] == 1:
+            yield layer, takers[0]
+
+
+def output_names(model: keras.Model) -> list[str]:
+    """Give the names of a model's outputs, which are those of the layers that make them.
+
+    Args:
+        model: functional, or sequential and built.
+    """
+    graph = _keras.functional(model)
+    return [] if graph is None else list(graph.output_names)
+
+
+Apply = Callable[[keras.layers.Layer, str, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def run(model: keras.Model, inputs: list[Any], apply: Apply, prefix: str = "") -> list[Any]:
+    """Run a model's graph with other operations than the layers' own, nested models opened.
+
+    Args:
+        model: a functional or sequential model.
+        inputs: one value per input of the model, of any type.
+        apply: called as `apply(layer, path, args, kwargs)` for each application.
+        prefix: path of the model, ending in `/`.
+
+    Returns:
+        One value per output of the model.
+
+    Raises:
+        ExactnessError: a model whose graph is not known.
+    """
+    graph = _keras.functional(model)
+    if graph is None:
+        raise ExactnessError(
+            f"{prefix}{model.name}: the graph of this {type(model).__name__} is not known. "
+            "Build it first, and use a functional or sequential model."
+        )
+
+    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        path = prefix + layer.name
+        if isinstance(layer, keras.Model):
+            outputs = run(layer, keras.tree.flatten(args), apply, path + "/")
+            return outputs[0] if len(outputs) == 1 else outputs
+        return apply(layer, path, args, kwargs)
+
+    return list(keras.tree.flatten(_keras.run_graph(graph, inputs, call)))
+
+
+def graph_is_known(model: keras.layers.Layer) -> bool:
+    """Say whether `run` can run a model: a functional one, or a sequential one that is built."""
+    return _keras.functional(model) is not None
+
+
+def model_inputs(model: keras.Model, batch: Any) -> list[Any]:
+    """Order a batch as the model's inputs, in their dtypes and, as Keras does, in their rank.
+
+    Args:
+        model: a model whose graph is known.
+        batch: an array, or a list or mapping of arrays.
+
+    Raises:
+        DataError: arrays that are not one for each input, or of other shapes.
+    """
+    ordered = zip(_ordered(model, batch), model.inputs, strict=True)
+    return [np.asarray(value, dtype=tensor.dtype) for value, tensor in ordered]
+
+
+def in_structure(model: keras.Model, batch: Any) -> Any:
+    """Return a batch in the structure that the model was made with, where its graph is known, else unchanged.
+
+    Keras warns of a list with one array, or of a list in place of a dict.
+
+    Args:
+        model: any built model.
+        batch: an array, or a list or mapping of arrays.
+
+    Raises:
+        DataError: arrays that are not one for each input, or of other shapes.
+    """
+    graph = _keras.functional(model)
+    return batch if graph is None else keras.tree.pack_sequence_as(graph.input, _ordered(model, batch))
+
+
+def _ordered(model: keras.Model, batch: Any) -> list[np.ndarray]:
+    names = [tensor.name for tensor in model.inputs]
+    if isinstance(batch, Mapping):
+        if missing := set(names) - set(batch):
+            raise DataError(f"{model.name}: no data for {listing(missing)}. Received: {listing(batch)}.")
+        batch = [batch[name] for name in names]
+    arrays = keras.tree.flatten(batch)
+    if len(arrays) != len(names):
+        raise DataError(f"{model.name}: takes {len(names)} inputs, {', '.join(names)}. Received: {len(arrays)} arrays.")
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    return [
+        _in_rank(np.asarray(value), shape, f"{model.name}: {name}")
+        for value, shape, name in zip(arrays, shapes, names, strict=True)
+    ]
+
+
+def _in_rank(array: np.ndarray, shape: tuple[int | None, ...], where: str) -> np.ndarray:
+    if array.ndim == len(shape) - 1 and shape[-1] == 1:
+        array = array[..., np.newaxis]
+    elif array.ndim == len(shape) + 1 and array.shape[-1] == 1:
+        array = array[..., 0]
+    wanted, given = shape[1:], array.shape[1:]
+    if len(wanted) != len(given) or any(a not in (None, b) for a, b in zip(wanted, given, strict=True)):
+        raise DataError(f"{where}: takes samples of shape {list(wanted)}. Received: shape {list(given)}.")
+    return array
+
+
+def operands(args: tuple[Any, ...]) -> list[Any]:
+    """Give the tensors that a layer is applied to, those inside lists too."""
+    # Merging layers take one list; to the exact statement every input is an argument.
+    return [operand for arg in args for operand in (arg if isinstance(arg, list | tuple) else [arg])]
+
+
+def infer(layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a layer, or an operation such as `x + 1`, without training."""
+    takes_training = "training" in inspect.signature(layer.call).parameters
+    return layer(*args, **({**kwargs, "training": False} if takes_training else kwargs))

@@ -1,0 +1,168 @@
+"""Exact arithmetic and cost for layers that are Keras' own: plugins offer one adapter per Keras layer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import keras
+import numpy as np
+
+from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import ExactnessError, listing
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.keras_graph.traversal import operands, run
+from hgq2_core.layers.base import QLayer
+from hgq2_core.schema.keras_layers import KERAS, quantized_name
+
+A = TypeVar("A")
+
+
+class KerasAdapter:
+    """Base of the adapters; registered among the layers under the name of the Keras layer, `keras.<Layer>`."""
+
+    exact_where: ClassVar[str] = ""
+    """The condition that `check` and `exact` put on the layer's arguments, for `hgq2 list --table`; empty without."""
+
+    def check(self, layer: keras.layers.Layer) -> None:
+        """Raise ExactnessError where this layer's arguments leave exact arithmetic."""
+
+    def instead(self, layer: keras.layers.Layer) -> str | None:
+        """Give the kind that `hgq2_core.quantize_model` makes of a layer that `check` refuses, if there is one."""
+        return None
+
+    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+        """Return the layers or models that such a layer holds, which `hgq2_core.quantize_model` converts."""
+        return ()
+
+    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+        """Make such a layer anew, around others.
+
+        Args:
+            layer: a layer with anything inside.
+            inside: what takes the places of what `inside` gives.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no around().")
+
+    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
+        """State the layer's inference arithmetic.
+
+        Args:
+            arrays: integers, intervals, or hardware.
+            layer: the Keras layer.
+            inputs: operands of `arrays`, batch axis first. An adapter whose layer is called with keyword arguments
+                takes those too, see `QLayer.exact`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no exact().")
+
+    def ebops(self, layer: keras.layers.Layer) -> Any:
+        """Give the layer's own effective bit operations; passive layers have none."""
+        return 0.0
+
+
+def sublayers(layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+    """Return the layers or models that a wrapper such as TimeDistributed holds; none for any other layer."""
+    adapter = adapter_of(layer)
+    return () if adapter is None else adapter.inside(layer)
+
+
+def rewrapped(
+    layer: keras.layers.Layer, convert: Callable[[keras.layers.Layer], keras.layers.Layer]
+) -> keras.layers.Layer | None:
+    """Return a wrapper anew, around what its layers are converted to; None for a layer that is no wrapper."""
+    adapter = adapter_of(layer)
+    inside = () if adapter is None else adapter.inside(layer)
+    return adapter.around(layer, [convert(each) for each in inside]) if adapter and inside else None
+
+
+def adapter_of(layer: keras.layers.Layer) -> KerasAdapter | None:
+    """Give the adapter of exactly this layer's class, or None."""
+    name = type(layer).__name__
+    if type(layer) is not getattr(keras.layers, name, None):
+        return None
+    found = registry().adapter(name)
+    return None if found is None else found()
+
+
+def exact(
+    arrays: Arrays[A], layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """Interpret one layer: by its own statement, or by the adapter of its Keras class.
+
+    Args:
+        arrays: integers, intervals, or hardware.
+        layer: a quantized layer or a Keras layer.
+        path: the layer's place in the model, for messages.
+        args: what the layer is called with: operands of `arrays`, or tensors and numpy arrays, which become constants.
+        kwargs: what it is called with by keyword, as operands, tensors or arrays:
+            masks, further inputs, options. `training` and what is None stay out.
+
+    Returns:
+        An operand, or several as the layer gives them.
+
+    Raises:
+        ExactnessError: the layer states no exact arithmetic, or none for such a keyword.
+    """
+    inputs = [_operand(arrays, value, path) for value in operands(args)]
+    named = {name: _operand(arrays, value, path) for name, value in _given(kwargs).items()}
+    if isinstance(layer, keras.Model):  # inside a wrapper; elsewhere the graph is walked through it
+        outputs = run(layer, inputs, lambda *application: exact(arrays, *application), f"{path}/")
+        return outputs[0] if len(outputs) == 1 else outputs
+    return statement_of(layer, path, kwargs)(arrays, *inputs, **named)
+
+
+def statement_of(layer: keras.layers.Layer, path: str, kwargs: Mapping[str, Any]) -> Callable[..., Any]:
+    """Return a layer's exact statement, a function of arrays and operands: its own, or its adapter's.
+
+    Args:
+        layer: a quantized layer or a Keras layer.
+        path: the layer's place in the model, for messages.
+        kwargs: what it is called with by keyword, see `exact`.
+
+    Raises:
+        ExactnessError: the layer states no exact arithmetic, or none for such a keyword.
+    """
+    if isinstance(layer, QLayer):
+        own: Callable[..., Any] = _known(layer.exact, layer, path, _given(kwargs))
+        return own
+    adapter = adapter_of(layer)
+    if adapter is None:
+        kinds = [kind.partition(".")[2] for kind in registry().names("layers") if not kind.startswith(KERAS)]
+        name = quantized_name(type(layer).__name__, kinds, adapted=False)
+        what = f"{KERAS}{type(layer).__name__}"
+        if not isinstance(layer, keras.layers.Layer):
+            what = f"{type(layer).__name__}, an operation on tensors such as x + y,"
+        raise ExactnessError(
+            f"{path}: {what} has no exact arithmetic. Use {name or 'a quantized layer'} in its place, or a Keras layer "
+            "that has (hgq2 list --table)."
+        )
+    adapter.check(layer)
+    adapted = _known(adapter.exact, layer, path, _given(kwargs))
+    return lambda arrays, *inputs, **named: adapted(arrays, layer, *inputs, **named)
+
+
+def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kwargs.items() if value is not None and name != "training"}
+
+
+def _operand(arrays: Arrays[Any], value: Any, path: str) -> Any:
+    # Operands of hardware are arrays of objects.
+    if not (keras.ops.is_tensor(value) or (isinstance(value, np.ndarray) and value.dtype != object)):
+        return value
+    values = np.asarray(keras.ops.convert_to_numpy(value))
+    if not np.isfinite(values).all():
+        raise ExactnessError(
+            f"{path}: its inputs hold NaN or infinite values, for which there is no exact arithmetic. "
+            "hgq2_core.doctor(model, x) names the layer that they come from."
+        )
+    return arrays.constant(values)
+
+
+def _known(statement: Any, layer: keras.layers.Layer, path: str, named: Mapping[str, Any]) -> Any:
+    taken = inspect.signature(statement).parameters
+    if strangers := [name for name in named if name not in taken]:
+        raise ExactnessError(
+            f"{path}: {type(layer).__name__} states no exact arithmetic for {listing(strangers)} of its call."
+        )
+    return statement

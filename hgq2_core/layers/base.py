@@ -1,0 +1,363 @@
+"""The quantized layer: typed constructor, quantizer slots, cost in the loss, constants, exact arithmetic."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, Unpack
+
+import keras
+import numpy as np
+from pydantic import TypeAdapter
+
+from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import ConfigError, ExactnessError, KindError
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.keras_graph import private as _keras
+from hgq2_core.keras_graph.traversal import layers_of
+from hgq2_core.layers.arguments import POLICY, REGULARIZERS, BetaArg, LayerKwargs
+from hgq2_core.layers.hdf5_config import flat_config, hdf5_config
+from hgq2_core.layers.masks import passed_mask, refused_mask
+from hgq2_core.layers.transfer import copy_weights, shared_arguments
+from hgq2_core.quantizers.base import PACKAGE, Quantizer
+from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig, Role, Slot
+from hgq2_core.quantizers.defaults import EBOPS_BETA, resolve, scoped
+from hgq2_core.schema.base import explained
+from hgq2_core.schema.signature import bind, parameters, schema_of
+
+A = TypeVar("A")
+Tensor = Any
+
+_any_quantizer: TypeAdapter[QuantizerConfig] = TypeAdapter(AnyQuantizer)
+
+
+@dataclass
+class _Slots:
+    """A layer's quantizers by slot name, where Keras does not track them a second time beside their attributes.
+
+    Also, by slot name, the place each field of their configs came from.
+    """
+
+    quantizers: dict[str, Quantizer[Any]]
+    sources: dict[str, Mapping[str, str]]
+    active: bool = False
+
+    def __enter__(self) -> None:
+        self.active = True
+        for quantizer in self.quantizers.values():
+            quantizer.shared.open()
+
+    def __exit__(self, *error: object) -> None:
+        self.active = False
+        for quantizer in self.quantizers.values():
+            quantizer.shared.close()
+
+
+@keras.saving.register_keras_serializable(PACKAGE, "QLayer")
+class QLayer(keras.layers.Layer):
+    """Base of every quantized layer.
+
+    A subclass types its constructor, keeps each argument under its own name, and defines `build`, `call`, `folded`,
+    `ebops` and `exact`. From the signature come the schema of its kind, `get_config` and `from_config`. All subclasses
+    are saved under one Keras name plus their kind, so a file loads wherever the kind is installed.
+
+    Args:
+        ebops_beta: weight of this layer's EBOPs in the loss; None takes the scope's.
+        enable_ebops: whether this layer counts EBOPs; None takes the scope's.
+    """
+
+    absorbs: str | None = None
+    """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` takes in where it is right behind."""
+
+    refuses_masks: str | None = None
+    """Why the layer takes no mask; None where one passes."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "call" in vars(cls):
+            cls.call = _paid(cls.call)
+        # The name must lead back here, where the registry finds the class.
+        for registered in (cls, QLayer):
+            keras.saving.register_keras_serializable(PACKAGE, "QLayer")(registered)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> QLayer:
+        """Check the arguments against the schema before anything is built."""
+        where = f"{cls.__name__} {kwargs['name']!r}" if isinstance(kwargs.get("name"), str) else cls.__name__
+        with explained(where):
+            schema_of(cls).model_validate(bind(cls, args, kwargs))
+        return super().__new__(cls, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def __init__(
+        self, *, ebops_beta: BetaArg = None, enable_ebops: bool | None = None, **kwargs: Unpack[LayerKwargs]
+    ) -> None:
+        kwargs["activity_regularizer"] = REGULARIZERS.resolve(kwargs.get("activity_regularizer"))
+        super().__init__(**kwargs)
+        # The schema has seen the layer's own policy, not the one that Keras gives to all.
+        problem = POLICY.problem(self.dtype_policy.name)
+        if problem:
+            raise ConfigError(f"{self.name}: Keras' global dtype policy: {problem} Or give the layer a dtype.")
+        self.supports_masking = True
+        self.frozen = False
+        self._slots = _Slots({}, {})
+        self.enable_ebops = _first(enable_ebops, scoped("enable_ebops"), True)
+        self.ebops_beta = super().add_weight(
+            name="ebops_beta",
+            shape=(),
+            initializer=keras.initializers.Constant(_first(ebops_beta, scoped("ebops_beta"), EBOPS_BETA)),
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+        )
+
+    def add_quantizer(
+        self, quantizer: Any, role: Role, name: str, channel_axes: tuple[int, ...] = (-1,)
+    ) -> Quantizer[Any]:
+        """Make the quantizer of a slot; call it in the constructor and keep it under the argument's name.
+
+        Args:
+            quantizer: the constructor's argument: a config, a kind, a mapping, or None for the role's default.
+            role: the slot's role.
+            name: the slot's name, such as `kernel`.
+            channel_axes: the axes that `granularity="channel"` gives bits of their own.
+
+        Raises:
+            ConfigError: fields that do not go together.
+        """
+        slot = Slot(role, name, self.name, channel_axes)
+        with explained(str(slot)):
+            given = None if quantizer is None else _any_quantizer.validate_python(quantizer)
+        complete = resolve(given, role, str(slot))
+        self._slots.sources[name] = complete.sources
+        made = self._slots.quantizers[name] = complete.config.build(slot)
+        if not self.trainable:  # Keras hands on only what is set later
+            made.trainable = False
+        return made
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""
+        return None if self.frozen else super().add_weight(*args, **kwargs)
+
+    def _add_cost(self) -> None:
+        costs = [cost for each in self._slots.quantizers.values() if (cost := each.bit_cost()) is not None]
+        if self.enable_ebops:
+            costs.append(self.ebops_beta.value * self.ebops())
+        if costs:
+            self.add_loss(functools.reduce(operator.add, costs))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return the mask of the outputs, which Keras asks for in every call, also where the model is made.
+
+        Raises:
+            ConfigError: there is a mask, and the layer takes none.
+        """
+        if self.refuses_masks and any(mask is not None for mask in keras.tree.flatten(previous_mask)):
+            raise refused_mask(self.name, self.refuses_masks)
+        return passed_mask(self, inputs, previous_mask)
+
+    def folded(self) -> dict[str, Tensor]:
+        """Give, by slot name, the tensors that the weight quantizers see in inference.
+
+        For most layers the weights themselves; for a fused normalization, the folded ones. The names are those given to
+        `add_quantizer`.
+        """
+        return {}
+
+    def constants(self, training: bool = False) -> Mapping[str, Tensor]:
+        """Give the quantized weights by slot name: computed, or the stored data of a frozen layer."""
+        if self.frozen:
+            return {name: value for name, value in self._stored.items() if name in self._slots.quantizers}
+        return {name: self.slot_quantizer(name).quantize(value, training) for name, value in self.folded().items()}
+
+    def grids(self) -> Mapping[str, Tensor]:
+        """Give, by name, what else the frozen form stores: the inputs at which a lookup table has its entries."""
+        return {}
+
+    def stored(self) -> Mapping[str, Tensor]:
+        """Give all that the frozen form stores: computed, or the data of a frozen layer."""
+        return self._stored if self.frozen else {**self.constants(), **self.grids()}
+
+    def inputs_of_quantizers(self) -> Mapping[str, Tensor]:
+        """Give, by slot name, what the weight quantizers see; a frozen layer's constants are already quantized."""
+        return self.constants() if self.frozen else self.folded()
+
+    @property
+    def quantizers(self) -> list[Quantizer[Any]]:
+        """The layer's own quantizers, in the order of their slots."""
+        return list(self._slots.quantizers.values())
+
+    def slot_quantizer(self, name: str) -> Quantizer[Any]:
+        """Give the quantizer of a slot."""
+        return self._slots.quantizers[name]
+
+    def sources(self, name: str) -> Mapping[str, str]:
+        """Give the place each field of a slot's config came from: `slot`, `scope`, `role` or `class`."""
+        return self._slots.sources[name]
+
+    def weight_bits(self) -> dict[str, Tensor]:
+        """Give, by slot name, the bits that EBOPs count for each weight."""
+        return {name: self.slot_quantizer(name).bits(value) for name, value in self.inputs_of_quantizers().items()}
+
+    def ebops(self) -> Tensor:
+        """Give this layer's own effective bit operations for one sample: a pure function of bits and built shapes."""
+        return keras.ops.zeros(())
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> A:
+        """State the inference arithmetic.
+
+        A layer whose `call` takes masks, further tensors or options states them under the same names: tensors come as
+        operands, a condition as 1 and 0, anything else as it was given. It may give several operands, as `call` does.
+
+        Args:
+            arrays: integers, intervals, or hardware.
+            inputs: operands of `arrays`, batch axis first.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no exact().")
+
+    def constant(self, arrays: Arrays[A], name: str) -> A:
+        """Return a quantized weight as an operand, for `exact`.
+
+        Raises:
+            ExactnessError: the weight holds NaN or infinite values.
+        """
+        values = np.asarray(keras.ops.convert_to_numpy(self.constants()[name]))
+        if not np.isfinite(values).all():
+            raise ExactnessError(
+                f"{self.name}: its {name} holds NaN or infinite values, for which there is no exact arithmetic. "
+                "Train again, with a smaller learning rate."
+            )
+        return arrays.constant(values)
+
+    def freeze(self, stored: Mapping[str, tuple[int, ...]]) -> None:
+        """Turn a new, unbuilt layer into its deployable form, which stores constants instead of weights.
+
+        Args:
+            stored: shape of each constant and grid, by name; the values are assigned or loaded afterwards.
+        """
+        if self.built:
+            raise ConfigError(
+                f"{self.name}: only a layer that is not built can be frozen; use hgq2_core.freeze(model)."
+            )
+        self._stored = {
+            name: super(QLayer, self).add_weight(
+                name=name, shape=tuple(shape), initializer="zeros", trainable=False, autocast=False
+            )
+            for name, shape in stored.items()
+        }
+        self.frozen = True
+        self.trainable = False
+
+    def get_config(self) -> dict[str, Any]:
+        """Give the kind and every argument of the constructor, the quantizers complete."""
+        config: dict[str, Any] = {"kind": registry().kind_of("layers", type(self)) or type(self).__name__}
+        for name, parameter in parameters(type(self)).items():
+            value = getattr(self, name)
+            to_config = _to_config(parameter.annotation)
+            config[name] = to_config(value) if to_config else value
+        if self.frozen:
+            config["frozen"] = {name: list(value.shape) for name, value in self._stored.items()}
+            if inside := self._inside():
+                config["frozen_inside"] = [
+                    {name: list(value.shape) for name, value in layer.stored().items()} for layer in inside
+                ]
+        return hdf5_config(config) if _keras.saves_hdf5() else config
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> QLayer:
+        """Make the quantized form of a Keras layer, for `hgq2_core.quantize_model`.
+
+        Here the arguments of the same names are taken over. A class whose arguments differ translates them.
+
+        Args:
+            layer: the Keras layer.
+            behind: the layer of class `absorbs` that alone takes its output, if there is one.
+            arguments: of this class, over those of the layer.
+
+        Raises:
+            ConfigError: an argument of the layer that this class cannot keep.
+        """
+        return cls(**{**shared_arguments(layer, cls), **arguments})
+
+    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+        """Take over the weights of the Keras layers that this one was made from; here those of the same names.
+
+        Args:
+            layer: the Keras layer; all are built.
+            behind: see `from_keras`.
+
+        Raises:
+            ConfigError: a weight for which there is no place.
+        """
+        for each in (layer, *behind):
+            copy_weights(each, self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> QLayer:
+        """Rebuild from `get_config`, the class found by its kind.
+
+        Raises:
+            PluginError: the kind's plugin is missing or failed.
+            KindError: no plugin and no custom object has the class.
+        """
+        arguments = flat_config(config)
+        frozen, inside = arguments.pop("frozen", None), arguments.pop("frozen_inside", [])
+        layer = _class_of(arguments.pop("kind", None), cls)(**arguments)
+        if frozen is not None:
+            layer.freeze(frozen)
+            for sublayer, stored in zip(layer._inside(), inside, strict=True):
+                if not sublayer.frozen:  # one that came with a config of its own already is
+                    sublayer.freeze(stored)
+        return layer
+
+    def _inside(self) -> list[QLayer]:
+        return [layer for layer in layers_of(self) if isinstance(layer, QLayer) and layer is not self]
+
+
+def _paid(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the layer's cost to the loss, once a call however deep the subclass.
+
+    In `call`, not in Keras' `__call__`: TimeDistributed calls the layer inside it without.
+    """
+
+    @functools.wraps(call)
+    def paying(self: QLayer, *args: Any, **kwargs: Any) -> Any:
+        if self._slots.active:
+            return call(self, *args, **kwargs)
+        with self._slots:
+            outputs = call(self, *args, **kwargs)
+            if not self.frozen and not _is_symbolic(outputs):
+                self._add_cost()
+        return outputs
+
+    return paying
+
+
+def _class_of(kind: Any, cls: type[QLayer]) -> type[QLayer]:
+    if kind is None or kind == cls.__name__:
+        return cls
+    if "." in str(kind):
+        return registry().load("layers", kind)
+    # A subclass that no plugin offers, such as one in a notebook.
+    custom = keras.saving.get_registered_object(kind)
+    if not (isinstance(custom, type) and issubclass(custom, QLayer)):
+        raise KindError(
+            f"layer class {kind!r} belongs to no installed plugin. "
+            f"Pass custom_objects={{{kind!r}: {kind}}} to load_model, or offer it through a plugin."
+        )
+    return custom
+
+
+def _to_config(annotation: Any) -> Any:
+    items = getattr(annotation, "__metadata__", ())
+    return next((item.to_config for item in items if hasattr(item, "to_config")), None)
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
+
+
+def _is_symbolic(outputs: Any) -> bool:
+    if isinstance(outputs, dict | list | tuple):
+        return any(map(_is_symbolic, outputs.values() if isinstance(outputs, dict) else outputs))
+    return isinstance(outputs, keras.KerasTensor)

@@ -1,0 +1,45 @@
+"""Setting the first integer bits from the weights and from data, before training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from hgq2_core.data.batches import check_finite, concatenated, read
+from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_core.keras_graph.traversal import in_structure, layers_of
+from hgq2_core.quantizers.base import Quantizer
+from hgq2_core.quantizers.phase import fitting
+
+
+def fitted(model: keras.layers.Layer) -> list[Quantizer[Any]]:
+    """Give the quantizers that `fit_ranges` sets."""
+    return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.fits_range and layer.built]
+
+
+@preserve_rng()
+def fit_ranges(model: keras.Model, data: Any, samples: int = 4096, *, steps: int | None = None) -> tuple[str, ...]:
+    """Set the integer bits of every quantizer that says `fit_to` from what it sees, each after those before it.
+
+    Args:
+        model: a built Keras model; called once, eagerly, without training.
+        data: the model's inputs in any form that `fit` takes; targets and sample weights in batches are ignored. Of an
+            iterator no more is read than is used.
+        samples: how many of the first samples to use.
+        steps: the most batches to use; None for all.
+
+    Returns:
+        The names of the quantizers set; empty where none says `fit_to`.
+
+    Raises:
+        ConfigError: `samples` or `steps` is no number above 0.
+        DataError: data of another form, no samples, or NaN or infinite values.
+    """
+    quantizers = fitted(model)
+    if quantizers:
+        batch = in_structure(model, concatenated(read(data, "fit_ranges", samples, steps), samples))
+        check_finite(batch, "fit_ranges")
+        with fitting():
+            model(batch, training=False)
+    return tuple(str(quantizer.slot) for quantizer in quantizers)

@@ -1,0 +1,253 @@
+"""The proof that Keras computes what the hardware will: integers against the frozen model, with ==."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from hgq2_core.data.batches import check_finite, read
+from hgq2_core.errors import ExactnessError
+from hgq2_core.exact import Integers, IntervalArray, Intervals
+from hgq2_core.exact.integers import equal, from_float
+from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_core.keras_graph.traversal import Apply, infer, model_inputs, run
+from hgq2_core.layers.adapters import exact
+from hgq2_core.model.calibration import require_calibrated
+from hgq2_core.model.exact_masks import require_explicit_masks
+from hgq2_core.model.freezing import freeze
+from hgq2_core.model.prediction import predict
+from hgq2_core.optimizer import warn_of_decayed_bits
+
+Flags = npt.NDArray[np.bool_]
+
+FLOAT32_BITS = 24
+INPUT_BITS = 62
+"""Integer bits that are assumed of a model's raw inputs, which the first quantizer brings into its range."""
+
+FLOAT32_STEP = 149
+"""No float32 has a finer step than 2^-149."""
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """How one application of a layer compares.
+
+    Args:
+        name: its place in the model.
+        mismatches: outputs for which Keras and the integers differ, on Keras' own inputs.
+        values: outputs compared.
+        required_bits: mantissa bits with which its sums are exact in any order; None where no bound is known.
+    """
+
+    name: str
+    mismatches: int
+    values: int
+    required_bits: int | None
+
+    @property
+    def float32_enough(self) -> bool:
+        """Whether float32 computes this layer exactly in any order of summation."""
+        return self.required_bits is not None and self.required_bits <= FLOAT32_BITS
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The comparison of a model with its integer interpretation.
+
+    Args:
+        samples: inputs compared.
+        mismatches: samples for which anything differed: a layer, the outputs end to end, or `predict`.
+        layers: each application of a layer, in the order of the graph.
+        end_to_end: samples whose outputs differ from the integers carried through the whole model.
+        predict: samples whose outputs by `predict` differ from the integers.
+    """
+
+    samples: int
+    mismatches: int
+    layers: tuple[LayerResult, ...]
+    end_to_end: int
+    predict: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing differed."""
+        return self.mismatches == 0
+
+    @property
+    def first_faulty(self) -> str | None:
+        """The first layer whose outputs differ, on inputs that are Keras' own."""
+        return next((row.name for row in self.layers if row.mismatches), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        rows = [{**asdict(row), "float32_enough": row.float32_enough} for row in self.layers]
+        return {**asdict(self), "ok": self.ok, "first_faulty": self.first_faulty, "layers": rows}
+
+    def __str__(self) -> str:
+        headline, relation = ("arithmetic verified", "==") if self.ok else ("arithmetic differs", "!=")
+        lines = [f"{headline}: {self.mismatches} mismatches in {self.samples} samples (integers {relation} Keras)"]
+        if not self.ok:
+            lines.append(f"end to end: {self.end_to_end} samples differ; predict: {self.predict}")
+            lines += [
+                f"{row.name}: {row.mismatches} of {row.values} values differ" for row in self.layers if row.mismatches
+            ]
+        lines += [
+            f"{row.name}: its sums may need {row.required_bits or 'unboundedly many'} bits, float32 has {FLOAT32_BITS}"
+            for row in self.layers
+            if not row.float32_enough
+        ]
+        return "\n".join(lines)
+
+
+@preserve_rng()
+def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | None = None) -> VerifyReport:
+    """Compare a model with the integer interpretation of its frozen form, bit for bit.
+
+    Layer by layer on Keras' own inputs, so that the first faulty layer is named; end to end from the raw inputs; and
+    the outputs of `predict`.
+
+    Args:
+        model: a calibrated model, functional or sequential, trainable or frozen.
+        x: inputs in any form that `fit` takes; targets and sample weights in batches are ignored. Read once.
+        batch_size: samples per call, where `x` are arrays.
+        steps: the most batches to use; None for all.
+
+    Raises:
+        CalibrationError: the model is uncalibrated or stale.
+        ExactnessError: a layer that states no exact arithmetic, or that takes a mask which Keras hands on implicitly.
+        ConfigError: `batch_size` or `steps` is no number above 0.
+        DataError: data of another form, no samples, or NaN or infinite values.
+    """
+    warn_of_decayed_bits(model, "verify")
+    require_calibrated(model, "verify")
+    require_explicit_masks(model)
+    parts = read(x, "verify", batch_size, steps)
+    frozen = freeze(model)
+    required = required_bits(frozen)
+    rows = _Rows()
+    differing: dict[str, list[Flags]] = {"layers": [], "end_to_end": [], "predict": []}
+    for batch in parts:
+        inputs = model_inputs(frozen, batch)
+        check_finite(batch, "verify")
+        outputs = run(frozen, inputs, rows.compare)
+        differing["layers"].append(rows.take_samples())
+        wanted = run(frozen, [from_float(value) for value in inputs], interpret(Integers()))
+        differing["end_to_end"].append(_differing(wanted, outputs))
+        differing["predict"].append(_differing(wanted, keras.tree.flatten(predict(frozen, batch))))
+    differs = {name: np.concatenate(flags) for name, flags in differing.items()}
+    return VerifyReport(
+        samples=len(differs["layers"]),
+        mismatches=int(np.logical_or.reduce(list(differs.values())).sum()),
+        layers=tuple(LayerResult(name, *rows.counts[name], required.get(name)) for name in rows.counts),
+        end_to_end=int(differs["end_to_end"].sum()),
+        predict=int(differs["predict"].sum()),
+    )
+
+
+def required_bits(
+    model: keras.Model, otherwise: Callable[[str, ExactnessError | NotImplementedError], Any] | None = None
+) -> dict[str, int]:
+    """Bound, by intervals, the mantissa bits that each layer's sums need to be exact in any order.
+
+    Args:
+        model: functional or sequential.
+        otherwise: called with the place of a layer that states no exact arithmetic, and its error; gives the intervals
+            to go on with. None lets the error through.
+
+    Returns:
+        Bits by the layer's place in the model; a layer that no interval reaches is left out.
+
+    Raises:
+        ExactnessError: a layer that states no exact arithmetic, where nothing is to be done `otherwise`.
+    """
+    intervals = Intervals()
+    bits: dict[str, int] = {}
+
+    def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        intervals.reset()
+        try:
+            outputs = exact(intervals, layer, path, args, kwargs)
+        except (ExactnessError, NotImplementedError) as error:
+            if otherwise is None:
+                raise
+            return otherwise(path, error)
+        bits[path] = max(bits.get(path, 0), intervals.required_bits)
+        return outputs
+
+    run(model, [_bounds(tensor) for tensor in model.inputs], apply)
+    return bits
+
+
+def _bounds(tensor: Any) -> IntervalArray:
+    shape = (1, *(size or 1 for size in tensor.shape[1:]))
+    if tensor.dtype == "bool":
+        return Intervals().input(0, 1, 0, shape)
+    if "int" in tensor.dtype:
+        signed = not tensor.dtype.startswith("u")
+        return Intervals().input(int(signed), np.iinfo(tensor.dtype).bits - signed, 0, shape)
+    return unknown(tensor.shape[1:])
+
+
+def unknown(shape: Sequence[int | None]) -> IntervalArray:
+    """Give the interval of a model's raw inputs, whose range nothing bounds.
+
+    Args:
+        shape: without the batch.
+    """
+    bound = np.full((1, *(size or 1 for size in shape)), math.ldexp(1.0, INPUT_BITS))
+    return Intervals().between(-bound, bound, FLOAT32_STEP)
+
+
+def interpret(arrays: Any) -> Apply:
+    """Give what runs a model's graph by exact statements.
+
+    Args:
+        arrays: integers, intervals, or hardware.
+    """
+    return lambda layer, path, args, kwargs: exact(arrays, layer, path, args, kwargs)
+
+
+def _differing(wanted: list[Any], got: list[Any]) -> Flags:
+    differing = [~equal(integers, _numpy(value)) for integers, value in zip(wanted, got, strict=True)]
+    return _any_of([_per_sample(each) for each in differing])
+
+
+@dataclass
+class _Rows:
+    """The comparison layer by layer, collected while Keras runs the graph."""
+
+    counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    samples: list[Flags] = field(default_factory=list)
+
+    def compare(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        outputs = infer(layer, args, kwargs)
+        wanted = keras.tree.flatten(exact(Integers(), layer, path, args, kwargs))
+        for integers, given in zip(wanted, keras.tree.flatten(outputs), strict=True):
+            differs = ~equal(integers, _numpy(given))
+            mismatches, values = self.counts.get(path, (0, 0))
+            self.counts[path] = mismatches + int(differs.sum()), values + differs.size
+            self.samples.append(_per_sample(differs))
+        return outputs
+
+    def take_samples(self) -> Flags:
+        samples = _any_of(self.samples)
+        self.samples.clear()
+        return samples
+
+
+def _per_sample(differs: Flags) -> Flags:
+    return np.asarray(differs.reshape(len(differs), -1).any(axis=1))
+
+
+def _any_of(flags: list[Flags]) -> Flags:
+    return np.asarray(np.logical_or.reduce(flags))
+
+
+def _numpy(value: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(value))

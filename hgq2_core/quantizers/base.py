@@ -1,0 +1,300 @@
+"""The stateful side of a quantizer: it owns the bit variables, quantizes, counts bits, and states its arithmetic."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import ConfigError, ExactnessError
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import clip, total
+from hgq2_core.quantizers.config import QuantizerConfig, Slot
+from hgq2_core.quantizers.granularity import bit_shape
+
+PACKAGE = "hgq2"
+RECORD = "calibration_record"
+RECORD_WORDS = 10
+"""Samples, margin, and eight words of digests."""
+
+KERAS_ARGUMENTS = frozenset({"mode", "type_check", "config"})
+"""Those of `keras.layers.Layer.quantize`."""
+
+C = TypeVar("C", bound=QuantizerConfig)
+A = TypeVar("A")
+Tensor = Any
+
+
+class Bounds(keras.constraints.Constraint):
+    """Keep a bit variable within its bounds, both included."""
+
+    def __init__(self, lower: float, upper: float) -> None:
+        self.lower, self.upper = lower, upper
+
+    def __call__(self, value: Tensor) -> Tensor:
+        """Give the value within the bounds."""
+        return clip(value, self.lower, self.upper)
+
+    def get_config(self) -> dict[str, float]:
+        """Give the bounds."""
+        return {"lower": self.lower, "upper": self.upper}
+
+
+class Shared:
+    """What a quantizer prepared in the present call of its layer, so that the cost does not compute it again."""
+
+    def __init__(self) -> None:
+        self.active = False
+        self.bits: Tensor | None = None
+        self.bit_cost: Tensor | None = None
+
+    def offer(self, bits: Tensor, bit_cost: Tensor | None = None) -> None:
+        """Keep bits, and what they pay by themselves, until the layer's call ends; outside of one, do nothing."""
+        if self.active:
+            self.bits, self.bit_cost = bits, bit_cost
+
+    def open(self) -> None:
+        """Begin a call of the layer."""
+        self.active = True
+
+    def close(self) -> None:
+        """End it, and let go of what was kept."""
+        self.active, self.bits, self.bit_cost = False, None, None
+
+
+class RangeCheck(NamedTuple):
+    """Values held against the range of a format.
+
+    Args:
+        outside: for each value, whether it lies outside once it is rounded.
+        low: the smallest value of the format; broadcasts against the values.
+        high: the largest value of the format; broadcasts against the values.
+    """
+
+    outside: npt.NDArray[np.bool_]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+
+
+@keras.saving.register_keras_serializable(PACKAGE, "Quantizer")
+class Quantizer(keras.layers.Layer, Generic[C]):
+    """Base of every quantizer's Keras side.
+
+    A layer only to own its variables: call `quantize`, a plain method. All subclasses are saved under one Keras name
+    plus their kind, so that a file loads wherever the kind is installed.
+
+    Args:
+        config: the complete config.
+        slot: where it sits; a weight slot where none is given.
+    """
+
+    tracks_range = False
+    """Whether its range is state that follows the values, and so needs calibration."""
+
+    step_follows_range = False
+    """Whether a wider range makes the step coarser, so that calibration must look again."""
+
+    follows_values = False
+    """Whether its range is, without state, what the present values need, so that `bits` and `format` ask for them."""
+
+    fits_range = False
+    """Whether `hgq2_core.fit_ranges` sets its range from what it sees."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "quantize" in vars(cls):
+            cls.quantize = _refusing_keras(cls.quantize)  # type: ignore[method-assign]
+        # The name must lead back here, where the registry finds the class.
+        for registered in (cls, Quantizer):
+            keras.saving.register_keras_serializable(PACKAGE, "Quantizer")(registered)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Quantizer[Any]:
+        """Undo Keras' wrapping of `quantize`, a name that its layers use for converting to int8."""
+        quantizer = super().__new__(cls, *args, **kwargs)
+        vars(quantizer).pop("quantize", None)
+        return quantizer  # type: ignore[no-any-return]
+
+    def __init__(self, config: C, slot: Slot | None = None, **kwargs: Any) -> None:
+        super().__init__(dtype="float32", name=(slot or Slot()).layer_name, **kwargs)
+        self.config = config
+        self.slot = slot or Slot()
+        self.record: Any = None
+        self.has_built_base = False
+        self.shared = Shared()
+        self.costs: list[tuple[float, keras.Variable]] = []
+
+    def bit_shape(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """Give the shape of the bit variables for values of this shape."""
+        return bit_shape(self.config.granularity, shape, self.slot)  # type: ignore[attr-defined]
+
+    def add_bits(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initial: float,
+        bounds: tuple[float, float],
+        cost: float = 0.0,
+        trainable: bool = True,
+    ) -> keras.Variable:
+        """Add one bit variable.
+
+        Args:
+            name: the field's name, such as `b`.
+            shape: see `bit_shape`.
+            initial: its first value, in bits.
+            bounds: kept after every step of the optimizer.
+            cost: coefficient of its bits in the loss.
+            trainable: whether gradients move it.
+
+        Returns:
+            A float32 variable, marked for `is_bit_variable`.
+        """
+        variable = self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=keras.initializers.Constant(initial),
+            dtype="float32",
+            trainable=trainable,
+            autocast=False,
+            constraint=Bounds(*bounds) if trainable else None,
+        )
+        variable.is_bit_width = True
+        if cost and trainable:
+            self.costs.append((cost, variable))
+        return variable
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add the calibration record; a subclass adds its bits first, and ends with `super().build(input_shape)`.
+
+        Args:
+            input_shape: of the values, batch axis included for an activation.
+        """
+        if self.tracks_range:
+            self.record = self.add_weight(
+                name=RECORD, shape=(RECORD_WORDS,), initializer="zeros", dtype="int32", trainable=False, autocast=False
+            )
+        self.has_built_base = True
+        self.built = True
+
+    def quantize(self, x: Tensor, training: bool = False) -> Tensor:
+        """Quantize, differentiable in the values and in the bits.
+
+        Args:
+            x: values, float.
+            training: whether ranges follow the values and randomness is on.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no quantize().")
+
+    def bits(self, x: Tensor | None = None) -> Tensor:
+        """Give the bits that EBOPs count, one per element (an activation's batch axis left out), never below 0.
+
+        Args:
+            x: the present values, needed only where the range follows them without state.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no bits().")
+
+    def bit_cost(self) -> Tensor | None:
+        """Give what the bits pay by themselves, their regularizers' part of the loss; None where there is none."""
+        if self.shared.bit_cost is not None or not self.costs:
+            return self.shared.bit_cost
+        # Keras' own regularizers would be one loss per variable, which together cost more than the quantization.
+        groups: dict[float, Tensor] = {}
+        for coefficient, variable in self.costs:
+            bits = total(variable)
+            groups[coefficient] = groups[coefficient] + bits if coefficient in groups else bits
+        return sum(coefficient * bits for coefficient, bits in groups.items())
+
+    def exact(self, arrays: Arrays[A], x: A) -> A:
+        """State the inference arithmetic.
+
+        Args:
+            arrays: integers, intervals, or hardware.
+            x: the values, as an operand of `arrays`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no exact().")
+
+    def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
+        """Give the numbers of the format as numpy arrays by name, for reports."""
+        raise NotImplementedError(f"{type(self).__name__} defines no format().")
+
+    def grid(self, most: int) -> npt.NDArray[np.float64]:
+        """Give the values that inference may give, any element's, rising: the inputs of a lookup table.
+
+        Args:
+            most: how many there may be.
+
+        Raises:
+            ExactnessError: there are more, or there is no end of them.
+        """
+        raise ExactnessError(f"{self.slot}: {type(self.config).__name__} gives no finite set of values to tabulate.")
+
+    def format_name(self) -> str:
+        """Give the name of the format where it has one, for summaries; empty, as here, where it has none."""
+        return ""
+
+    def check_range(self, x: npt.NDArray[Any]) -> RangeCheck | None:
+        """Hold values against the range of the format, for `doctor`; None, as here, where a format has no range.
+
+        Args:
+            x: finite values of the shape that `quantize` takes.
+        """
+        return None
+
+    def reset_range(self) -> None:
+        """Forget the range, before calibration. Only for quantizers that track it."""
+
+    def widen_range(self, margin: int) -> None:
+        """Add bits to the range, after calibration. Only for quantizers that track it."""
+
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
+        """Quantize as a Keras layer, for use outside a quantized layer."""
+        cost = self.bit_cost()
+        if cost is not None:
+            self.add_loss(cost)
+        return self.quantize(x, bool(training))
+
+    def get_config(self) -> dict[str, Any]:
+        """Give kind, config and slot."""
+        slot = {"role": self.slot.role, "name": self.slot.name, "layer": self.slot.layer}
+        return {"config": self.config.to_dict(), "slot": {**slot, "channel_axes": list(self.slot.channel_axes)}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Quantizer[Any]:
+        """Rebuild from `get_config`, the class found by its kind."""
+        fields = dict(config["config"])
+        schema = registry().load("quantizers", fields.pop("kind"))
+        slot = Slot(**{**config["slot"], "channel_axes": tuple(config["slot"]["channel_axes"])})
+        return schema.model_validate(fields).build(slot)  # type: ignore[no-any-return]
+
+
+def _refusing_keras(quantize: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Refuse the call of Keras' method of the same name, which converts a layer to int8 or the like."""
+
+    @functools.wraps(quantize)
+    def guarded(self: Quantizer[Any], *args: Any, **kwargs: Any) -> Tensor:
+        if (args and isinstance(args[0], str)) or (kwargs and not KERAS_ARGUMENTS.isdisjoint(kwargs)):
+            mode = args[0] if args else kwargs.get("mode")
+            raise ConfigError(
+                f"{self.slot}: Keras' quantize() converts layers of Keras, and this one is quantized already. "
+                f"Received: mode={mode!r}. Allowed: hgq2_core.quantize_model(model, rules) for the layers of Keras in "
+                "a model, or Keras' quantize() with filters that leave the quantized layers out."
+            )
+        return quantize(self, *args, **kwargs)
+
+    return guarded
+
+
+def is_bit_variable(variable: keras.Variable) -> bool:
+    """Say whether a variable holds bit-widths."""
+    return bool(getattr(variable, "is_bit_width", False))
+
+
+def has_room(variable: keras.Variable) -> bool:
+    """Say whether the bounds of a bit variable leave it more than one value; anything else has room."""
+    bounds = variable.constraint
+    return not (isinstance(bounds, Bounds) and bounds.lower == bounds.upper)

@@ -1,0 +1,143 @@
+"""What a quantizer is told: the base of every quantizer's schema, and the slot it is put into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from pydantic import GetJsonSchemaHandler, SerializationInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import ConfigError, PluginError, listing
+from hgq2_core.schema.base import FromList, Strict, describe, explained, reference, refuse
+
+if TYPE_CHECKING:
+    from hgq2_core.quantizers.base import Quantizer
+
+Role = Literal["weight", "bias", "activation", "table"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+Granularity = Literal["tensor", "channel", "element"] | Annotated[tuple[int, ...], FromList]
+"""Which elements have bits of their own: all share, one per channel, each its own, or the axes that are not shared."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a quantizer sits.
+
+    Args:
+        role: what it quantizes; an activation's first axis is the batch, a table's counts its entries.
+        name: the slot's name, such as `kernel`.
+        layer: name of the layer it belongs to, for messages.
+        channel_axes: the axes that `granularity="channel"` gives bits of their own.
+    """
+
+    role: Role = "weight"
+    name: str = "quantizer"
+    layer: str = ""
+    channel_axes: tuple[int, ...] = (-1,)
+
+    @property
+    def batched(self) -> bool:
+        """Whether axis 0 counts samples, or the entries of a table, which always share their bits."""
+        return self.role in ("activation", "table")
+
+    @property
+    def layer_name(self) -> str:
+        """Name of the quantizer as a Keras layer: no weight's name, as in HDF5 a name is a weight's or a layer's."""
+        return f"{self.name}_quantizer" if self.layer else self.name
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.name}" if self.layer else self.name
+
+
+class QuantizerConfig(Strict):
+    """Base of every quantizer's schema: frozen, strict, complete once it is in a layer.
+
+    A subclass lives in a module that imports no backend, and its `build` imports the Keras side.
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        with explained(type(self).__name__):
+            super().__init__(**fields)
+
+    # Keeps `model_validate`, which knows the place in the whole document, from calling it.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def build(self, slot: Slot | None = None) -> Quantizer[Any]:
+        """Make the stateful Keras quantizer.
+
+        Args:
+            slot: where it will sit; a weight slot where none is given.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no build().")
+
+    def facts(self) -> dict[str, Any]:
+        """Give facts of the set of values, by name and as plain data; `hgq2 show` prints those of the defaults.
+
+        A subclass whose set of values is worth a word overrides it: `min`, `max`, `step` (the smallest), `values` (how
+        many), and what else its readers know it by.
+        """
+        return {}
+
+    def values(self) -> list[float]:
+        """Give every value, rising; `hgq2 show --plot` draws those of the defaults. Empty, as here, where not known."""
+        return []
+
+    def to_dict(self, only_set: bool = False) -> dict[str, Any]:
+        """Give the config as plain data, its full kind included.
+
+        Args:
+            only_set: leave out what was not given, and is still to be filled from scope, role or class.
+
+        Raises:
+            PluginError: no plugin offers the class. Its quantizer trains, but no file that names it could be read.
+        """
+        kind = registry().kind_of("quantizers", type(self))
+        if kind is None:
+            name = type(self).__name__
+            raise PluginError(
+                f"{name} cannot be saved: no installed plugin offers it, so no file could name its kind. Put it into a "
+                f"module, and name it in a plugin's hgq2_quantizers: {{'{name.lower()}': 'module:{name}'}}."
+            )
+        return {"kind": kind, **self.model_dump(mode="json", exclude_unset=only_set)}
+
+
+class Registered:
+    """Annotation of an open union: a value that names its kind, resolved among the quantizers installed now."""
+
+    def validate(self, value: Any) -> QuantizerConfig:
+        """Take a config, a kind, or a mapping with a kind."""
+        if isinstance(value, QuantizerConfig):
+            return value
+        if isinstance(value, str):
+            value = {"kind": value}
+        if not isinstance(value, Mapping):
+            raise refuse(f"a quantizer is a config, a kind or a mapping with `kind`. Received: {describe(value)}.")
+        if not isinstance(value.get("kind"), str):
+            known = listing(registry().names("quantizers"))
+            raise refuse(f"`kind` must be the name of a quantizer. Received: {describe(value)}. Allowed: {known}.")
+        try:
+            cls = registry().load("quantizers", value["kind"])
+        except ConfigError as error:  # a plugin's failure is no finding: it keeps its type and cause
+            raise refuse(error) from None
+        return cls.model_validate({name: field for name, field in value.items() if name != "kind"})  # type: ignore[no-any-return]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(_to_plain, info_arg=True),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return reference("quantizer")
+
+
+def _to_plain(config: QuantizerConfig, info: SerializationInfo) -> dict[str, Any]:
+    return config.to_dict(only_set=info.exclude_unset)
+
+
+AnyQuantizer = Annotated[QuantizerConfig, Registered()]

@@ -1,0 +1,212 @@
+"""Keras objects by name: an allow-list of layers, and what optimizers, losses and the like a config may name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from typing import Any
+
+from hgq2_core.errors import KindError, listing, nearest
+from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_core.schema.base import Location, below, describe, findings, unknown
+from hgq2_core.schema.keras_layers import KERAS, KERAS_LAYERS, snake
+
+PREFIX = KERAS
+
+LAYERS = tuple(layer.name for layer in KERAS_LAYERS.values() if layer.in_configs)
+"""Keras layers that a line of a config may be."""
+
+CALLBACKS = ("EarlyStopping", "ReduceLROnPlateau", "TerminateOnNaN")
+"""Keras callbacks that are kinds: none writes to a path of its own."""
+
+NESTED = {"initializer": "initializers", "regularizer": "regularizers", "constraint": "constraints"}
+"""Endings of argument names whose values are Keras objects in their turn."""
+
+LARGEST = 1 << 24
+"""No size in a config is larger: a typing error must not allocate memory."""
+
+
+def keras_kinds(sort: str) -> tuple[str, ...]:
+    """Give the kinds of a sort that are Keras' own: `layers` or `callbacks`."""
+    names = {"layers": LAYERS, "callbacks": CALLBACKS}.get(sort, ())
+    return tuple(f"{PREFIX}{name}" for name in names)
+
+
+def is_keras_kind(kind: str) -> bool:
+    """Say whether a kind has Keras' prefix."""
+    return kind.startswith(PREFIX)
+
+
+def keras_class(sort: str, kind: str) -> type:
+    """Give the Keras class of a kind such as `keras.Dropout`.
+
+    Args:
+        sort: `layers` or `callbacks`.
+        kind: the name with its prefix.
+
+    Raises:
+        KindError: not on the allow-list.
+    """
+    import keras
+
+    allowed = keras_kinds(sort)
+    if kind not in allowed:
+        # The prefix is no likeness.
+        alike = nearest(kind.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in allowed])
+        raise KindError(
+            f"unknown Keras {singular(sort)} kind. Received: {kind!r}. Allowed: {listing(allowed)}."
+            f"{nearest(kind, allowed) if alike else ''}"
+        )
+    return getattr(getattr(keras, sort), kind.removeprefix(PREFIX))  # type: ignore[no-any-return]
+
+
+def named_classes(sort: str) -> dict[str, type]:
+    """Give the public Keras classes of a module that a config may name, by their names in snake case.
+
+    Args:
+        sort: the Keras module, such as `optimizers`.
+    """
+    import keras
+
+    module = reduce(getattr, sort.split("."), keras)
+    return {
+        snake(name): value
+        for name, value in sorted(vars(module).items())
+        if inspect.isclass(value) and not name.startswith("_") and name not in NOT_NAMED
+    }
+
+
+def named_class(sort: str, kind: str) -> type:
+    """Give the public Keras class that a name means, in its own spelling or in snake case.
+
+    Args:
+        sort: the Keras module, such as `optimizers`.
+        kind: such as `adam` or `SparseCategoricalCrossentropy`.
+
+    Raises:
+        KindError: no such class.
+    """
+    classes = named_classes(sort)
+    for name, value in classes.items():
+        if _plain(name) == _plain(kind):
+            return value
+    raise KindError(
+        f"unknown {singular(sort)} kind. Received: {kind!r}. Allowed: {listing(classes)}.{nearest(kind, classes)}"
+    )
+
+
+def singular(sort: str) -> str:
+    """Name one thing of a sort, in a message and in the JSON schema."""
+    sort = sort.rpartition(".")[2]
+    return "loss" if sort == "losses" else sort.removesuffix("s")
+
+
+NOT_NAMED = frozenset(
+    {
+        *("Optimizer", "Loss", "Metric", "Initializer", "Regularizer", "Constraint", "LearningRateSchedule"),
+        *("RandomInitializer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "MeanMetricWrapper"),
+    }
+)
+"""Classes that are there to be derived from, or that take another object, which is no plain data."""
+
+
+def make(cls: type, arguments: Mapping[str, Any]) -> Any:
+    """Construct a Keras object from plain data.
+
+    Args:
+        cls: the class.
+        arguments: of its constructor; values are plain, or mappings with a kind where Keras takes an object.
+
+    Raises:
+        ValidationError: an unknown or missing argument, a value that is not plain, or one that Keras refuses.
+    """
+    _check_arguments(cls, arguments)
+    values = {name: _resolve(name, value) for name, value in arguments.items()}
+    try:
+        return cls(**values)
+    except Exception as error:  # Keras checks little, and trips over the rest in whatever way
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise findings([((), f"{cls.__name__} refuses its arguments: {text}")]) from error
+
+
+def try_out(cls: type, arguments: Mapping[str, Any]) -> None:
+    """Construct a Keras object and forget it: the one complete check of its arguments.
+
+    Args:
+        cls: the class.
+        arguments: as for `make`.
+
+    Raises:
+        ValidationError: as for `make`.
+    """
+    taken = parameters(cls)
+    # A name of its own, so that the names Keras counts up are the same whether a config was checked or not.
+    named = {"name": "checked", **arguments} if "name" in taken else arguments
+    with preserve_rng():
+        make(cls, named)
+
+
+def parameters(cls: type) -> dict[str, Any]:
+    """Give what a Keras constructor takes: names, and defaults (`inspect.Parameter.empty` if none).
+
+    Args:
+        cls: the class; the `**kwargs` of a layer are those of `keras.layers.Layer`.
+    """
+    import keras
+
+    items = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    if issubclass(cls, keras.layers.Layer) and any(item.kind is item.VAR_KEYWORD for item in items):
+        # What lies between, such as the rank of a convolution, the class itself decides.
+        items += list(inspect.signature(keras.layers.Layer.__init__).parameters.values())[1:]
+    found: dict[str, Any] = {}
+    for item in items:
+        if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY) and item.name != "autocast":
+            found.setdefault(item.name, item.default)
+    return found
+
+
+def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
+    taken = parameters(cls)
+    found: list[tuple[Location, object]] = [
+        ((), unknown(name, taken, "argument")) for name in arguments if name not in taken
+    ]
+    found += [
+        ((name,), "is missing.")
+        for name, default in taken.items()
+        if default is inspect.Parameter.empty and name not in arguments
+    ]
+    for name, value in arguments.items():
+        found += _not_plain(value, (name,))
+    if found:
+        raise findings(found)
+
+
+def _not_plain(value: Any, place: Location) -> Iterator[tuple[Location, object]]:
+    if isinstance(value, Mapping):
+        if not isinstance(value.get("kind"), str):
+            yield place, f"a mapping here needs a `kind`. Received: {describe(value)}."
+        for name, item in value.items():
+            yield from _not_plain(item, (*place, name))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _not_plain(item, (*place, index))
+    elif isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) <= LARGEST:
+        yield place, f"must be a number from -{LARGEST} to {LARGEST}. Received: {describe(value)}."
+    elif not isinstance(value, str | bool | int | float | None):
+        yield place, f"must be a number, a string, true, false, null or a list of those. Received: {describe(value)}."
+
+
+def _resolve(name: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        sort = "optimizers.schedules" if name == "learning_rate" else NESTED.get(name.rpartition("_")[2])
+        if sort is None:
+            raise findings([((name,), f"takes no mapping. Received: {describe(value)}.")])
+        arguments = {key: item for key, item in value.items() if key != "kind"}
+        with below(name):
+            return make(named_class(sort, value["kind"]), arguments)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()

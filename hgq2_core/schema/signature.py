@@ -1,0 +1,154 @@
+"""Schemas from typed constructors: the signature is the one statement of what a layer, callback or data set takes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, Unpack, cast, get_args, get_origin, get_type_hints
+
+from pydantic import PydanticUserError, create_model
+
+from hgq2_core.errors import PluginError
+from hgq2_core.schema.base import Strict
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _cached(function: F) -> F:
+    # The signature stays: to a type checker, `functools.cache` takes anything that hashes, and a class does not.
+    return cast(F, functools.cache(function))
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument of a constructor.
+
+    Args:
+        name: of the argument.
+        annotation: its type, with the metadata.
+        default: its default; `inspect.Parameter.empty` if there is none.
+        keyword_only: whether it cannot be given by position.
+    """
+
+    name: str
+    annotation: Any
+    default: Any
+    keyword_only: bool
+
+    @property
+    def required(self) -> bool:
+        """Whether the constructor has no default for it."""
+        return self.default is inspect.Parameter.empty
+
+
+@_cached
+def parameters(cls: type) -> Mapping[str, Parameter]:
+    """Collect a constructor's arguments, along the MRO as far as `**kwargs` hand them on.
+
+    Args:
+        cls: a class whose constructors are typed; `**kwargs` at the end of the chain is `Unpack` of a TypedDict.
+
+    Returns:
+        The parameters by name, the most derived first.
+
+    Raises:
+        PluginError: an argument without annotation, or positional `*args`.
+    """
+    found: dict[str, Parameter] = {}
+    keywords: dict[str, Parameter] = {}
+    for owner in cls.__mro__:
+        if owner is object or owner.__module__.partition(".")[0] == "keras":
+            break
+        if "__init__" not in vars(owner):
+            continue
+        for parameter in _own(owner):
+            found.setdefault(parameter.name, parameter)
+        handed_on = _keywords(owner)
+        if handed_on is None:
+            break
+        for parameter in handed_on:
+            keywords.setdefault(parameter.name, parameter)
+    # A base's own statement of an argument has its default, which a TypedDict lacks.
+    hidden = getattr(cls, "not_in_schema", ())
+    everything = {**found, **{name: parameter for name, parameter in keywords.items() if name not in found}}
+    return {name: parameter for name, parameter in everything.items() if name not in hidden}
+
+
+def _own(owner: type) -> Iterator[Parameter]:
+    for item, annotation in _annotated(owner):
+        if item.kind is not inspect.Parameter.VAR_KEYWORD:
+            yield Parameter(item.name, annotation, item.default, item.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
+def _keywords(owner: type) -> list[Parameter] | None:
+    # What `**kwargs: Unpack[SomeTypedDict]` takes; None where nothing is handed on.
+    for item, annotation in _annotated(owner):
+        if item.kind is inspect.Parameter.VAR_KEYWORD:
+            if get_origin(annotation) is not Unpack:
+                return []
+            (keywords,) = get_args(annotation)
+            hints = get_type_hints(keywords, include_extras=True)
+            return [Parameter(name, hint, None, keyword_only=True) for name, hint in hints.items()]
+    return None
+
+
+def _annotated(owner: type) -> Iterator[tuple[inspect.Parameter, Any]]:
+    init = vars(owner)["__init__"]
+    try:
+        hints = get_type_hints(init, include_extras=True)
+    except NameError as error:
+        raise PluginError(
+            f"{_name_of(owner)}(): {error}; import what its annotations name, also while no type checker runs."
+        ) from error
+    for item in list(inspect.signature(init).parameters.values())[1:]:
+        where = f"{_name_of(owner)}(): "
+        if item.kind is inspect.Parameter.VAR_POSITIONAL:
+            raise PluginError(f"{where}*{item.name} cannot be described by a schema; name the arguments.")
+        if item.name not in hints:
+            raise PluginError(f"{where}argument `{item.name}` has no annotation.")
+        yield item, hints[item.name]
+
+
+def _name_of(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+@_cached
+def schema_of(cls: type) -> type[Strict]:
+    """Make the strict schema of a class from its typed constructor.
+
+    Args:
+        cls: the class; see `parameters`.
+
+    Raises:
+        PluginError: an argument that no schema can describe.
+    """
+    fields: dict[str, Any] = {
+        parameter.name: (parameter.annotation, ... if parameter.required else parameter.default)
+        for parameter in parameters(cls).values()
+    }
+    try:
+        return create_model(
+            cls.__name__, __base__=Strict, __module__=cls.__module__, __doc__=inspect.getdoc(cls), **fields
+        )
+    except (PydanticUserError, NameError) as error:
+        raise PluginError(f"{_name_of(cls)}(): its arguments cannot be described by a schema: {error}") from error
+
+
+def bind(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the positional arguments of a call to the constructor.
+
+    Raises:
+        TypeError: more positional arguments than there are, or one given twice.
+    """
+    names = [parameter.name for parameter in parameters(cls).values() if not parameter.keyword_only]
+    if len(args) > len(names):
+        raise TypeError(f"{cls.__name__}() takes {len(names)} positional arguments. Received: {len(args)}.")
+    bound = dict(zip(names, args, strict=False))
+    for name, value in kwargs.items():
+        if name in bound:
+            raise TypeError(f"{cls.__name__}() got several values for argument `{name}`.")
+        bound[name] = value
+    return bound

@@ -1,0 +1,123 @@
+"""What the class of each sort of kind must be: asked by `hgq2 plugins --check`, and where a class of others is used."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from hgq2_core.discovery.loading import KERAS
+from hgq2_core.discovery.registry import lax, registry
+from hgq2_core.errors import HGQ2Error, PluginError, listing
+
+
+def check_class(sort: str, kind: str) -> type[Any]:
+    """Import the class of a kind, and require that it is what its sort asks for.
+
+    Args:
+        sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+        kind: the full kind.
+
+    Returns:
+        The class.
+
+    Raises:
+        PluginError: it cannot be imported, is of another kind of class, lacks methods, or takes what no schema checks.
+    """
+    cls = registry().load(sort, kind)
+    try:
+        problem = PROTOCOLS["adapters" if kind.startswith(f"{KERAS}.") else sort](cls)
+    except HGQ2Error as error:
+        raise PluginError(f"kind {kind!r}: {error}") from error
+    if problem:
+        raise PluginError(f"kind {kind!r}: {cls.__module__}:{cls.__qualname__} {problem}")
+    return cls
+
+
+def _quantizer(cls: type[Any]) -> str:
+    from hgq2_core.quantizers.config import QuantizerConfig
+
+    return _subclass(cls, QuantizerConfig) or _defines(cls, QuantizerConfig, "build")
+
+
+def _layer(cls: type[Any]) -> str:
+    from hgq2_core.layers.base import QLayer
+
+    return _subclass(cls, QLayer) or _defines(cls, QLayer, "call", "ebops", "exact") or _described(cls)
+
+
+def _adapter(cls: type[Any]) -> str:
+    from hgq2_core.layers.adapters import KerasAdapter
+
+    return _subclass(cls, KerasAdapter) or _defines(cls, KerasAdapter, "exact")
+
+
+def _callback(cls: type[Any]) -> str:
+    import keras
+
+    return _subclass(cls, keras.callbacks.Callback) or _described(cls)
+
+
+def _dataset(cls: type[Any]) -> str:
+    return _offers(cls, "load") or _described(cls)
+
+
+def _exporter(cls: type[Any]) -> str:
+    return _offers(cls, "estimate", "export", "simulate", "mismatches")
+
+
+PROTOCOLS: Mapping[str, Callable[[type[Any]], str]] = MappingProxyType(
+    {
+        "quantizers": _quantizer,
+        "layers": _layer,
+        "adapters": _adapter,
+        "callbacks": _callback,
+        "datasets": _dataset,
+        "exporters": _exporter,
+    }
+)
+"""For each sort, what is wrong with a class; empty where nothing is."""
+
+
+def _subclass(cls: type[Any], base: type[Any]) -> str:
+    if issubclass(cls, base):
+        return ""
+    name = f"{base.__module__.partition('.')[0]}.{base.__name__}"
+    return f"is of the wrong class. Received: {listing(each.__name__ for each in cls.__bases__)}. Allowed: {name}."
+
+
+def _defines(cls: type[Any], base: type[Any], *methods: str) -> str:
+    return _lacks([name for name in methods if getattr(cls, name) is getattr(base, name)])
+
+
+def _offers(cls: type[Any], *methods: str) -> str:
+    return _lacks([name for name in methods if not callable(getattr(cls, name, None))])
+
+
+def _lacks(missing: list[str]) -> str:
+    return f"does not define {', '.join(f'{name}()' for name in missing)}." if missing else ""
+
+
+def _described(cls: type[Any]) -> str:
+    """Say which argument of a constructor lets a user's mistakes pass."""
+    from hgq2_core.schema.signature import parameters, schema_of
+
+    schema_of(cls)
+    for parameter in parameters(cls).values():
+        for model in _models(parameter.annotation):
+            if settings := lax(model):
+                return (
+                    f"takes `{parameter.name}` by too lax a schema, {model.__name__}: it would pass over a user's "
+                    f"mistakes. Received: {settings}."
+                )
+    return ""
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)

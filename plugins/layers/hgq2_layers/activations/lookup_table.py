@@ -1,0 +1,228 @@
+"""Lookup tables: a function of quantized inputs, kept as data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from hgq2_core import ExactnessError, QLayer, Quantizer
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import total
+from hgq2_core.quantizers.defaults import ROLE_DEFAULTS, scoped
+
+A = TypeVar("A")
+Tensor = Any
+Floats = npt.NDArray[np.float64]
+
+MAX_ENTRIES = 2**16
+"""Entries of one table; hardware wants far fewer."""
+
+MAX_LAYER_ENTRIES = 2**24
+"""Entries of all tables that belong together."""
+
+ENTRY_EBOPS = 1e-4
+"""What one bit of one entry costs (NUMERICS 7)."""
+
+
+class LookupTable:
+    """table = oq(f(q)), q being what an input quantizer gives: trained as a function, deployed as a finite table.
+
+    A part of a `TableLayer`, made by its `add_table`. Not frozen, it computes the function, with gradients. Frozen, it
+    looks up entries that were computed once, for every value that the input quantizer may give. `exact` looks up the
+    same entries.
+
+    Args:
+        layer: the layer that owns it.
+        name: the slot of the table's quantizer, under which the layer stores the entries.
+        input_quantizer: its values are the inputs; the layer applies it.
+        quantizer: of the entries.
+        function: of a tensor `(..., *own)` of inputs; gives a tensor `(..., *own, *more)`. See `build`.
+    """
+
+    def __init__(
+        self,
+        layer: QLayer,
+        name: str,
+        input_quantizer: Quantizer[Any],
+        quantizer: Quantizer[Any],
+        function: Callable[[Tensor], Tensor],
+    ) -> None:
+        self.layer = layer
+        self.name = name
+        self.input_quantizer = input_quantizer
+        self.quantizer = quantizer
+        self.function = function
+        self.own: tuple[int, ...] = ()
+        self.more: tuple[int, ...] = ()
+
+    def build(self, own: tuple[int, ...] = (), more: tuple[int, ...] = ()) -> None:
+        """Build the table's quantizer, whose first axis counts entries; the owner calls it in its own `build`.
+
+        Args:
+            own: sizes of the trailing axes of the input whose elements have a table of their own; none where all
+                share one.
+            more: sizes of the axes that the function adds.
+        """
+        self.own, self.more = own, more
+        self.quantizer.build((None, *own, *more))
+
+    @property
+    def grid_name(self) -> str:
+        """The name under which the layer stores the inputs at which there are entries."""
+        return f"{self.name}_inputs"
+
+    def points(self) -> Tensor:
+        """Give the inputs at which there are entries, rising."""
+        tables = math.prod(self.own) * math.prod(self.more)
+        points = self.input_quantizer.grid(min(MAX_ENTRIES, MAX_LAYER_ENTRIES // tables))
+        return keras.ops.convert_to_tensor(points, dtype=self.layer.compute_dtype)
+
+    def folded(self) -> Tensor:
+        """Give the entries before they are quantized: (entries, *own, *more)."""
+        points = self.points()
+        shape = tuple(points.shape)
+        grid = keras.ops.reshape(points, shape + (1,) * len(self.own))
+        return self.function(keras.ops.broadcast_to(grid, shape + self.own))
+
+    def __call__(self, q: Tensor, training: bool = False) -> Tensor:
+        """Give the quantized function of quantized inputs: computed, or looked up if the layer is frozen.
+
+        Args:
+            q: what the input quantizer gave.
+            training: as in `Quantizer.quantize`.
+        """
+        return self._look_up(q) if self.layer.frozen else self._compute(q, training)
+
+    def _compute(self, q: Tensor, training: bool) -> Tensor:
+        values = self.function(q)
+        flat = keras.ops.reshape(values, (-1, *self.own, *self.more))
+        return keras.ops.reshape(self.quantizer.quantize(flat, training), keras.ops.shape(values))
+
+    def _look_up(self, q: Tensor) -> Tensor:
+        stored = self.layer.stored()
+        points, entries = (keras.ops.convert_to_tensor(stored[name]) for name in (self.grid_name, self.name))
+        found = keras.ops.searchsorted(points, keras.ops.reshape(q, (-1,)))
+        place = keras.ops.reshape(keras.ops.minimum(found, points.shape[0] - 1), keras.ops.shape(q))
+        tables = math.prod(self.own)
+        which = keras.ops.arange(tables, dtype=place.dtype)
+        place = place * tables + keras.ops.reshape(which, self.own)
+        values = keras.ops.take(keras.ops.reshape(entries, (-1, *self.more)), place, axis=0)
+        lost = keras.ops.reshape(keras.ops.isnan(q), (*keras.ops.shape(q), *(1,) * len(self.more)))
+        return keras.ops.where(lost, math.nan, values)
+
+    def bits(self) -> Tensor:
+        """Give the bits of an entry, (*own, *more)."""
+        asks = self.quantizer.follows_values and not self.quantizer.shared.active
+        return self.quantizer.bits(self.layer.inputs_of_quantizers()[self.name] if asks else None)
+
+    def ebops(self) -> Tensor:
+        """Give 1e-4 times the sum of 2^Bin Bout over the elements of one sample (NUMERICS 7)."""
+        entries = keras.ops.exp(math.log(2.0) * self.input_quantizer.bits())
+        added = tuple(range(-len(self.more), 0))
+        return ENTRY_EBOPS * total(entries * (total(self.bits(), added) if added else self.bits()))
+
+    def exact(self, arrays: Arrays[A], q: A) -> A:
+        """State the lookup.
+
+        Args:
+            arrays: integers, intervals, or hardware.
+            q: what the input quantizer gave.
+
+        Raises:
+            ExactnessError: the input quantizer has changed since the layer was frozen.
+        """
+        stored = self.layer.stored()
+        points, entries = (
+            np.asarray(keras.ops.convert_to_numpy(stored[name]), dtype=np.float64)
+            for name in (self.grid_name, self.name)
+        )
+        if not np.isin(self.input_quantizer.grid(MAX_ENTRIES), points).all():
+            raise ExactnessError(
+                f"{self.layer.name}.{self.name}: the lookup table has no entry for some input. Its input quantizer has "
+                "changed since the model was frozen: freeze the trainable model again."
+            )
+        return exact_lookup(arrays, q, points, entries, self.own, self.more)
+
+
+def exact_lookup(
+    arrays: Arrays[A],
+    q: A,
+    points: Floats,
+    entries: Floats,
+    own: tuple[int, ...] = (),
+    more: tuple[int, ...] = (),
+) -> A:
+    """Give the entries at the points that the inputs are.
+
+    Intervals and circuits also ask for values that no input has: they get the entry of the next point above, or the
+    last one.
+
+    Args:
+        arrays: integers, intervals, or hardware.
+        q: inputs, (..., *own).
+        points: the inputs at which there are entries, rising.
+        entries: (points, *own, *more).
+        own: axes of the input whose elements have a table of their own.
+        more: axes that the entries add.
+    """
+
+    def look_up(column: Floats) -> Callable[[Floats], Floats]:
+        return lambda values: column[np.minimum(np.searchsorted(points, values), len(points) - 1)]
+
+    if not own and not more:
+        return arrays.table(q, look_up(entries))
+    shape = arrays.shape(q)
+    lead = shape[: len(shape) - len(own)]
+    inputs = arrays.reshape(q, (*lead, math.prod(own)))
+    tables = entries.reshape(len(points), math.prod(own), math.prod(more))
+    results = [
+        arrays.table(arrays.gather(inputs, [n], len(lead)), look_up(tables[:, n, m]))
+        for n in range(tables.shape[1])
+        for m in range(tables.shape[2])
+    ]
+    return arrays.reshape(arrays.concatenate(results, len(lead)), (*lead, *own, *more))
+
+
+class TableLayer(QLayer):
+    """Base of layers with lookup tables, which are among the constants of their frozen form.
+
+    A subclass calls `add_table` in its constructor, the table's `build` in its own, and the table itself in `call`,
+    `ebops` and `exact`.
+    """
+
+    def add_table(
+        self,
+        quantizer: Any,
+        name: str,
+        input_quantizer: Quantizer[Any],
+        function: Callable[[Tensor], Tensor],
+        unsigned: bool = False,
+    ) -> LookupTable:
+        """Make a table.
+
+        Args:
+            quantizer: of the entries: a config, a kind, a mapping, or None for the default of tables.
+            name: of the slot, such as `table`.
+            input_quantizer: the quantizer whose values are the table's inputs.
+            function: see `LookupTable`; called eagerly too.
+            unsigned: whether the function is never negative, so that the default of tables goes without a sign.
+        """
+        if quantizer is None and unsigned and scoped("table") is None:
+            quantizer = {"kind": ROLE_DEFAULTS["table"]["kind"], "k": 0}
+        table = LookupTable(self, name, input_quantizer, self.add_quantizer(quantizer, "table", name), function)
+        # A plain dict in an attribute would become a tracked copy.
+        self.__dict__.setdefault("_tables", {})[name] = table
+        return table
+
+    def folded(self) -> dict[str, Tensor]:
+        """Give the entries of the tables, before they are quantized."""
+        return {name: table.folded() for name, table in self.__dict__["_tables"].items()}
+
+    def grids(self) -> Mapping[str, Tensor]:
+        """Give the inputs at which the tables have entries."""
+        return {table.grid_name: table.points() for table in self.__dict__["_tables"].values()}

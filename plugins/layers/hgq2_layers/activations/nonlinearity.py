@@ -1,0 +1,67 @@
+"""A function of one number inside a layer: a lookup table, but for those that are exact without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import keras
+
+from hgq2_core.exact.arrays import Arrays
+from hgq2_layers.activations.lookup_table import TableLayer
+
+A = TypeVar("A")
+Tensor = Any
+
+PIECEWISE_LINEAR = (keras.activations.linear, keras.activations.relu)
+"""Activations that are exact without a table."""
+
+
+class Nonlinearity:
+    """y = f(q(z)) inside a step: a table, but for `linear` and `relu`.
+
+    Args:
+        layer: the layer that owns it.
+        function: f.
+        name: of the table's slot.
+        input_quantizer: q; the layer applies it.
+        table_quantizer: of the table's entries.
+    """
+
+    def __init__(
+        self,
+        layer: TableLayer,
+        function: Callable[[Tensor], Tensor],
+        name: str,
+        input_quantizer: Any,
+        table_quantizer: Any,
+    ) -> None:
+        self.function = function
+        self.input_quantizer = input_quantizer
+        self.table = (
+            None if function in PIECEWISE_LINEAR else layer.add_table(table_quantizer, name, input_quantizer, function)
+        )
+        self.table_quantizer = None if self.table is None else self.table.quantizer
+
+    def build(self) -> None:
+        """Build the table."""
+        if self.table is not None:
+            self.table.build()
+
+    def __call__(self, q: Tensor, training: bool) -> Tensor:
+        """Give f of quantized values."""
+        return self.function(q) if self.table is None else self.table(q, training)
+
+    def bits(self) -> Tensor:
+        """Give the bits of what it gives."""
+        return self.input_quantizer.bits() if self.table is None else self.table.bits()
+
+    def ebops(self) -> Any:
+        """Give the cost of the table over the elements of its input."""
+        return 0.0 if self.table is None else self.table.ebops()
+
+    def exact(self, arrays: Arrays[A], q: A) -> A:
+        """State the lookup, or the rectifier."""
+        if self.table is not None:
+            return self.table.exact(arrays, q)
+        return arrays.maximum(q, arrays.constant(0.0)) if self.function is keras.activations.relu else q

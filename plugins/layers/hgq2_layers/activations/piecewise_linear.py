@@ -1,0 +1,288 @@
+"""Piecewise linear activations, exact without a table: quantized input, a few comparisons, at most one product."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar, Unpack
+
+import keras
+from pydantic import Field
+
+from hgq2_core import ConfigError, QLayer
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import (
+    CONSTRAINTS,
+    INITIALIZERS,
+    REGULARIZERS,
+    ConstraintArg,
+    InitializerArg,
+    LayerKwargs,
+    PositiveInt,
+    QuantizerArg,
+    RegularizerArg,
+)
+from hgq2_core.ops import total
+from hgq2_core.schema.base import FromList
+from hgq2_layers.activations.rectify import rectify
+
+A = TypeVar("A")
+Tensor = Any
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class ActivationKwargs(LayerKwargs, total=False):
+    """The arguments of `ActivationLayer`, for the signatures of its subclasses."""
+
+    input_quantizer: QuantizerArg
+    output_quantizer: QuantizerArg
+
+
+class ActivationLayer(QLayer):
+    """y = oq(f(iq(x))), elementwise; a subclass says which f.
+
+    Args:
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_quantizer: QuantizerArg = None,
+        output_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[LayerKwargs],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
+        self.output_quantizer = None
+        if output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+
+    def function(self, q: Tensor, training: bool) -> Tensor:
+        """Compute f."""
+        raise NotImplementedError
+
+    def exact_function(self, arrays: Arrays[A], q: A) -> A:
+        """State f exactly."""
+        raise NotImplementedError
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build the quantizers.
+
+        Args:
+            input_shape: batch axis included.
+        """
+        self.input_quantizer.build(tuple(input_shape))
+        if self.output_quantizer is not None:
+            self.output_quantizer.build(tuple(input_shape))
+        self.built = True
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Give the shape of the input."""
+        return tuple(input_shape)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Compute the equation above."""
+        training = bool(training)
+        outputs = self.function(self.input_quantizer.quantize(inputs, training), training)
+        return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
+
+    def ebops(self) -> Tensor:
+        """Return 0: comparisons are free; a subclass with a product overrides it."""
+        return keras.ops.zeros(())
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> A:
+        """State the equation above in integers."""
+        (x,) = inputs
+        outputs = self.exact_function(arrays, self.input_quantizer.exact(arrays, x))
+        return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+
+
+class QReLU(ActivationLayer):
+    """f(x) = x above the threshold, at most `max_value`; 0 up to the threshold.
+
+    Args:
+        max_value: the largest output; None for no limit.
+        negative_slope: 0; `QLeakyReLU` has a slope.
+        threshold: what is not above it becomes 0.
+        **kwargs: quantizers as in `ActivationLayer`.
+
+    Raises:
+        ConfigError: another slope.
+    """
+
+    def __init__(
+        self,
+        max_value: NotNegative | None = None,
+        negative_slope: NotNegative = 0.0,
+        threshold: NotNegative = 0.0,
+        **kwargs: Unpack[ActivationKwargs],
+    ) -> None:
+        if negative_slope:
+            raise ConfigError(
+                f"QReLU: its slope below the threshold is 0. Received: negative_slope={negative_slope}. "
+                "Use leaky_relu (QLeakyReLU), whose slope is quantized."
+            )
+        self.max_value = max_value
+        self.negative_slope = negative_slope
+        self.threshold = threshold
+        super().__init__(**kwargs)
+
+    def function(self, q: Tensor, training: bool) -> Tensor:
+        """Compute f."""
+        return keras.activations.relu(q, max_value=self.max_value, threshold=self.threshold)
+
+    def exact_function(self, arrays: Arrays[A], q: A) -> A:
+        """State f exactly."""
+        zero = arrays.constant(0.0)
+        if self.threshold:
+            q = arrays.select(arrays.less(arrays.constant(_number(self.threshold)), q), q, zero)
+        else:
+            q = rectify(arrays, q)
+        return q if self.max_value is None else arrays.minimum(q, arrays.constant(_number(self.max_value)))
+
+
+def _number(value: float) -> float:
+    """Give the number that a float32 computation makes of an argument."""
+    return float(keras.ops.convert_to_numpy(keras.ops.cast(value, "float32")))
+
+
+class QHardTanh(ActivationLayer):
+    """f(x) = x between -1 and 1, the nearer of both beyond.
+
+    Args:
+        **kwargs: quantizers as in `ActivationLayer`.
+    """
+
+    def function(self, q: Tensor, training: bool) -> Tensor:
+        """Compute f."""
+        return keras.activations.hard_tanh(q)
+
+    def exact_function(self, arrays: Arrays[A], q: A) -> A:
+        """State f exactly."""
+        return arrays.maximum(arrays.minimum(q, arrays.constant(1.0)), arrays.constant(-1.0))
+
+
+class SlopedLayer(ActivationLayer):
+    """f(x) = x above 0, and a quantized slope times x below; a subclass has the slope, under the name of its slot."""
+
+    slope_name = "slope"
+    """The slot of the slope's quantizer."""
+
+    def function(self, q: Tensor, training: bool) -> Tensor:
+        """Compute f."""
+        slope = self.constants(training)[self.slope_name]
+        return keras.ops.maximum(q, 0.0) + slope * keras.ops.minimum(q, 0.0)
+
+    def exact_function(self, arrays: Arrays[A], q: A) -> A:
+        """State f exactly."""
+        below = arrays.minimum(q, arrays.constant(0.0))
+        return arrays.add(rectify(arrays, q), arrays.multiply(self.constant(arrays, self.slope_name), below))
+
+    def ebops(self) -> Tensor:
+        """Give the sum over the elements of one sample of input bits times the slope's, as of a product."""
+        return total(self.input_quantizer.bits() * self.weight_bits()[self.slope_name])
+
+
+class QLeakyReLU(SlopedLayer):
+    """y = oq(max(q, 0) + sq(slope) min(q, 0)), q = iq(x); a power of two is a shift.
+
+    Args:
+        negative_slope: of the part below 0, fixed.
+        slope_quantizer: a config, a kind, a mapping, or None for the default of weights; what it makes of the slope is
+            the slope.
+        **kwargs: quantizers as in `ActivationLayer`.
+
+    Cost: sum of Bx Bs, as of a product.
+    """
+
+    def __init__(
+        self,
+        negative_slope: NotNegative = 0.3,
+        slope_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[ActivationKwargs],
+    ) -> None:
+        self.negative_slope = negative_slope
+        super().__init__(**kwargs)
+        self.slope_quantizer = self.add_quantizer(slope_quantizer, "weight", "slope")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build the quantizers.
+
+        Args:
+            input_shape: batch axis included.
+        """
+        self.slope_quantizer.build((1,))
+        super().build(input_shape)
+
+    def folded(self) -> dict[str, Tensor]:
+        """Give the slope."""
+        return {"slope": keras.ops.full((1,), self.negative_slope, dtype=self.compute_dtype)}
+
+
+class QPReLU(SlopedLayer):
+    """y = oq(max(q, 0) + aq(alpha) min(q, 0)), q = iq(x); the slopes alpha are trained.
+
+    Args:
+        alpha_initializer: Keras initializer of alpha.
+        alpha_regularizer: Keras regularizer of alpha, or None.
+        alpha_constraint: Keras constraint of alpha, or None.
+        shared_axes: input axes along which alpha is shared, counted from 1; None shares along none.
+        alpha_quantizer: a config, a kind, a mapping, or None for the default of weights.
+        **kwargs: quantizers as in `ActivationLayer`.
+
+    Cost: sum of Bx Ba, as of a product.
+    """
+
+    slope_name = "alpha"
+
+    def __init__(
+        self,
+        alpha_initializer: InitializerArg = "zeros",
+        alpha_regularizer: RegularizerArg = None,
+        alpha_constraint: ConstraintArg = None,
+        shared_axes: Annotated[tuple[PositiveInt, ...], FromList] | None = None,
+        alpha_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[ActivationKwargs],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.alpha_initializer = INITIALIZERS.resolve(alpha_initializer)
+        self.alpha_regularizer = REGULARIZERS.resolve(alpha_regularizer)
+        self.alpha_constraint = CONSTRAINTS.resolve(alpha_constraint)
+        self.shared_axes = shared_axes
+        self.alpha_quantizer = self.add_quantizer(alpha_quantizer, "weight", "alpha")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add alpha.
+
+        Args:
+            input_shape: batch axis included; axes that do not share alpha need a static size.
+
+        Raises:
+            ConfigError: an axis without a static size, or a shared axis that does not exist.
+        """
+        shared = self.shared_axes or ()
+        if any(axis >= len(input_shape) for axis in shared):
+            raise ConfigError(
+                f"{self.name}: shared_axes are axes of the input but the batch. "
+                f"Received: shared_axes={list(shared)} for shape {tuple(input_shape)}."
+            )
+        shape = [1 if axis in shared else size for axis, size in enumerate(input_shape)][1:]
+        if None in shape:
+            raise ConfigError(
+                f"{self.name}: alpha needs a static size of every axis that does not share it. Received: shape "
+                f"{tuple(input_shape)}, shared_axes={list(shared)}."
+            )
+        self.alpha = self.add_weight(
+            name="alpha",
+            shape=tuple(shape),
+            initializer=self.alpha_initializer,
+            regularizer=self.alpha_regularizer,
+            constraint=self.alpha_constraint,
+        )
+        self.alpha_quantizer.build(tuple(shape))
+        super().build(input_shape)
+
+    def folded(self) -> dict[str, Tensor]:
+        """Give alpha."""
+        return {"alpha": self.alpha}

@@ -1,0 +1,195 @@
+"""Functions of one number as lookup tables."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, Unpack
+
+from hgq2_core import ConfigError
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import (
+    CONSTRAINTS,
+    INITIALIZERS,
+    REGULARIZERS,
+    ConstraintArg,
+    InitializerArg,
+    LayerKwargs,
+    QuantizerArg,
+    RegularizerArg,
+)
+from hgq2_layers.activations.elementwise import ELEMENTWISE, ElementwiseArg, never_negative
+from hgq2_layers.activations.lookup_table import TableLayer
+
+A = TypeVar("A")
+Tensor = Any
+
+
+class TableKwargs(LayerKwargs, total=False):
+    """The quantizers of a layer that is one lookup table, for the signatures of subclasses."""
+
+    input_quantizer: QuantizerArg
+    table_quantizer: QuantizerArg
+
+
+class QUnaryFunction(TableLayer):
+    """y = oq(f(iq(x))): a finite lookup table of the quantized input.
+
+    Args:
+        activation: f, one of Keras' activations by name, or a function of one number that is registered with Keras.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        table_quantizer: oq: a config, a kind, a mapping, or None for the default of tables, without sign where f is
+            never negative.
+
+    Cost (NUMERICS 7): 1e-4 times the sum of 2^Bx Bt.
+
+    Example:
+        >>> layer = QUnaryFunction("tanh", input_quantizer=KIF(i=2, f=5))
+    """
+
+    def __init__(
+        self,
+        activation: ElementwiseArg,
+        *,
+        input_quantizer: QuantizerArg = None,
+        table_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[LayerKwargs],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.activation = ELEMENTWISE.resolve(activation)
+        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
+        unsigned = never_negative(self.activation)
+        self.table = self.add_table(table_quantizer, "table", self.input_quantizer, self.function, unsigned)
+        self.table_quantizer = self.table.quantizer
+
+    def function(self, q: Tensor) -> Tensor:
+        """Compute f, which becomes the table."""
+        return self.activation(q)
+
+    def tables_of(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """Give the sizes of the trailing axes whose elements have a table of their own: none."""
+        return ()
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Build the quantizers.
+
+        Args:
+            input_shape: batch axis included.
+        """
+        self.input_quantizer.build(tuple(input_shape))
+        self.table.build(self.tables_of(tuple(input_shape)))
+        self.built = True
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Give the shape of the input."""
+        return tuple(input_shape)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Compute the equation above, or look it up."""
+        training = bool(training)
+        return self.table(self.input_quantizer.quantize(inputs, training), training)
+
+    def ebops(self) -> Tensor:
+        """Give the table's."""
+        return self.table.ebops()
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> A:
+        """Look up the quantized input."""
+        (x,) = inputs
+        return self.table.exact(arrays, self.input_quantizer.exact(arrays, x))
+
+
+class QAffineUnaryFunction(QUnaryFunction):
+    """y = oq(f(scale iq(x) + offset)): scale and offset are trained, and are part of the table.
+
+    Args:
+        activation: f, one of Keras' activations by name, or a function of one number that is registered with Keras.
+        per_channel: whether each channel, an element of the last axis, has a scale, an offset and a table of its own.
+        scale_initializer: Keras initializer of the scale.
+        offset_initializer: Keras initializer of the offset.
+        scale_regularizer: Keras regularizer of the scale, or None.
+        offset_regularizer: Keras regularizer of the offset, or None.
+        scale_constraint: Keras constraint of the scale, or None.
+        offset_constraint: Keras constraint of the offset, or None.
+        **kwargs: quantizers as in `QUnaryFunction`.
+
+    Cost (NUMERICS 7): 1e-4 times the sum of 2^Bx Bt.
+    """
+
+    def __init__(
+        self,
+        activation: ElementwiseArg,
+        *,
+        per_channel: bool = False,
+        scale_initializer: InitializerArg = "ones",
+        offset_initializer: InitializerArg = "zeros",
+        scale_regularizer: RegularizerArg = None,
+        offset_regularizer: RegularizerArg = None,
+        scale_constraint: ConstraintArg = None,
+        offset_constraint: ConstraintArg = None,
+        **kwargs: Unpack[TableKwargs],
+    ) -> None:
+        super().__init__(activation, **kwargs)
+        self.per_channel = per_channel
+        self.scale_initializer = INITIALIZERS.resolve(scale_initializer)
+        self.offset_initializer = INITIALIZERS.resolve(offset_initializer)
+        self.scale_regularizer = REGULARIZERS.resolve(scale_regularizer)
+        self.offset_regularizer = REGULARIZERS.resolve(offset_regularizer)
+        self.scale_constraint = CONSTRAINTS.resolve(scale_constraint)
+        self.offset_constraint = CONSTRAINTS.resolve(offset_constraint)
+
+    def function(self, q: Tensor) -> Tensor:
+        """Compute f(scale q + offset)."""
+        return self.activation(self.scale * q + self.offset)
+
+    def tables_of(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        """Give the size of the last axis, if its channels have tables of their own.
+
+        Raises:
+            ConfigError: that axis has no static size, or is the batch.
+        """
+        if not self.per_channel:
+            return ()
+        channels = input_shape[-1]
+        if channels is None or len(input_shape) < 2:
+            raise ConfigError(
+                f"{self.name}: per_channel needs a static size of the last axis, besides the batch. "
+                f"Received: {input_shape}."
+            )
+        return (channels,)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add scale and offset.
+
+        Args:
+            input_shape: batch axis included.
+        """
+        shape = self.tables_of(tuple(input_shape))
+        self.scale = self.add_weight(
+            name="scale",
+            shape=shape,
+            initializer=self.scale_initializer,
+            regularizer=self.scale_regularizer,
+            constraint=self.scale_constraint,
+        )
+        self.offset = self.add_weight(
+            name="offset",
+            shape=shape,
+            initializer=self.offset_initializer,
+            regularizer=self.offset_regularizer,
+            constraint=self.offset_constraint,
+        )
+        super().build(input_shape)
+
+
+class QHardSigmoid(QUnaryFunction):
+    """y = oq(f(iq(x))), f(x) = x / 6 + 1/2 between 0 and 1: a table, as no format holds a sixth.
+
+    Args:
+        **kwargs: quantizers as in `QUnaryFunction`.
+
+    Cost (NUMERICS 7): 1e-4 times the sum of 2^Bx Bt.
+    """
+
+    not_in_schema = ("activation",)
+
+    def __init__(self, **kwargs: Unpack[TableKwargs]) -> None:
+        super().__init__("hard_sigmoid", **kwargs)

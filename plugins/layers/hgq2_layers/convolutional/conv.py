@@ -1,0 +1,278 @@
+"""Convolutions with quantized inputs, kernel, bias and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar, Unpack
+
+import keras
+
+from hgq2_core import ConfigError
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import ActivationArg, PositiveInt
+from hgq2_layers.convolutional import spatial
+from hgq2_layers.convolutional.spatial import CausalPadding, DataFormat, Sizes
+from hgq2_layers.convolutional.windows import Geometry, Windows, bits_met, convolution_bits, exact_convolution
+from hgq2_layers.core.affine import AffineKwargs, AffineLayer, BiasedKwargs, BiasedLayer
+
+A = TypeVar("A")
+Tensor = Any
+Shape = tuple[int | None, ...]
+
+
+class ConvolvingKwargs(AffineKwargs, total=False):
+    """The arguments of convolutions with one kernel, for the signatures of their subclasses."""
+
+    parallelization_factor: PositiveInt | None
+
+
+class ConvolvingLayer(BiasedLayer):
+    """What every convolution shares: its windows, data format, bias and cost.
+
+    Inside, channels are last. The products of a transposed or strided convolution are those of its windows.
+
+    Args:
+        kernel_size: taps along each spatial axis, or one number for all.
+        strides: between windows along each spatial axis, or one number for all.
+        padding: `valid`, `same`, and in one dimension `causal`.
+        data_format: `channels_last` or `channels_first`; None for Keras' own.
+        dilation_rate: between taps along each spatial axis, or one number for all.
+        use_bias: whether there is a bias.
+        parallelization_factor: how many output positions the hardware computes at once, for the cost; None for all.
+        **kwargs: as in `BiasedLayer`.
+    """
+
+    rank: int
+    """Count of spatial axes."""
+
+    def __init__(
+        self,
+        *,
+        kernel_size: Sizes,
+        strides: Sizes,
+        padding: CausalPadding,
+        data_format: DataFormat | None,
+        dilation_rate: Sizes,
+        use_bias: bool,
+        parallelization_factor: PositiveInt | None = None,
+        **kwargs: Unpack[BiasedKwargs],
+    ) -> None:
+        self.kernel_size = spatial.for_each_axis("kernel_size", kernel_size, self.rank)
+        self.strides = spatial.for_each_axis("strides", strides, self.rank)
+        self.padding = padding
+        self.data_format = spatial.resolved(data_format)
+        self.dilation_rate = spatial.for_each_axis("dilation_rate", dilation_rate, self.rank)
+        self.use_bias = use_bias
+        self.parallelization_factor = parallelization_factor
+        super().__init__(**kwargs)
+
+    def has_bias(self) -> bool:
+        """Whether there is a bias."""
+        return self.use_bias
+
+    def channel_axes(self) -> tuple[int, ...]:
+        """The channels, which come first or last."""
+        return (1,) if spatial.channels_first(self.data_format) else (-1,)
+
+    def geometry(self) -> Geometry:
+        """Give how the windows lie."""
+        return Windows(self.kernel_size, self.strides, self.dilation_rate, self.padding)
+
+    def out_channels(self, in_channels: int) -> int:
+        """Give the output's channels."""
+        raise NotImplementedError
+
+    def channels_of(self, input_shape: Shape) -> int:
+        """Give the input's channels.
+
+        Raises:
+            ConfigError: a wrong rank, or channels without a static size.
+        """
+        channels = input_shape[self.channel_axes()[0]] if len(input_shape) == self.rank + 2 else None
+        if channels is None:
+            raise ConfigError(
+                f"{self.name}: the input has a batch axis, {self.rank} spatial axes, and channels of a static size "
+                f"({self.data_format}). Received: {tuple(input_shape)}."
+            )
+        return channels
+
+    def spatial_of(self, shape: Shape) -> Shape:
+        """Give the spatial part of a shape with a batch axis."""
+        return tuple(shape[2:] if spatial.channels_first(self.data_format) else shape[1:-1])
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Count windows, and take the output's channels.
+
+        Raises:
+            ConfigError: a shape that does not fit, or no window fits.
+        """
+        channels = self.out_channels(self.channels_of(input_shape))
+        outputs = self.geometry().outputs(self.spatial_of(input_shape))
+        if any(size is not None and size <= 0 for size in outputs):
+            raise ConfigError(
+                f"{self.name}: no window fits into the input. Received: {tuple(input_shape)} for "
+                f"kernel_size={list(self.kernel_size)} and dilation_rate={list(self.dilation_rate)}."
+            )
+        ends = (channels, *outputs) if spatial.channels_first(self.data_format) else (*outputs, channels)
+        return (input_shape[0], *ends)
+
+    def build_around(self, input_shape: Sequence[int | None], bias_shape: Sequence[int] | None) -> None:
+        """Build all but the kernels, and keep the spatial sizes for the cost."""
+        self.spatial = self.spatial_of(tuple(input_shape))
+        super().build_around(input_shape, bias_shape)
+        spatial.parallel_share(self.name, self.parallelization_factor, self.geometry().outputs(self.spatial))
+
+    def channels_last(self, x: Tensor) -> Tensor:
+        """Bring the channels behind the spatial axes."""
+        first = spatial.channels_first(self.data_format)
+        return keras.ops.transpose(x, spatial.last_axis_order(self.rank)) if first else x
+
+    def as_given(self, outputs: Tensor) -> Tensor:
+        """Bring the channels back to where the data format says."""
+        first = spatial.channels_first(self.data_format)
+        return keras.ops.transpose(outputs, spatial.first_axis_order(self.rank)) if first else outputs
+
+    def exact_channels_last(self, arrays: Arrays[A], x: A) -> A:
+        """Bring the channels behind the spatial axes, exactly."""
+        first = spatial.channels_first(self.data_format)
+        return arrays.transpose(x, spatial.last_axis_order(self.rank)) if first else x
+
+    def exact_as_given(self, arrays: Arrays[A], outputs: A) -> A:
+        """Bring the channels back to where the data format says, exactly."""
+        first = spatial.channels_first(self.data_format)
+        return arrays.transpose(outputs, spatial.first_axis_order(self.rank)) if first else outputs
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (-1, *(1,) * self.rank) if spatial.channels_first(self.data_format) else (-1,)
+
+    def plus_bias(self, outputs: Tensor, bias: Tensor) -> Tensor:
+        """Add the bias along the channels."""
+        return outputs + keras.ops.reshape(bias, self._bias_shape())
+
+    def exact_plus_bias(self, arrays: Arrays[A], outputs: A, bias: A) -> A:
+        """Add the bias along the channels, exactly."""
+        return arrays.add(outputs, arrays.reshape(bias, self._bias_shape()))
+
+    def met(self, input_bits: Tensor) -> Tensor:
+        """Give for each tap and channel the bits of the inputs it meets, over all outputs."""
+        if spatial.channels_first(self.data_format):
+            input_bits = keras.ops.moveaxis(input_bits, 0, -1)
+        return bits_met(input_bits, self.geometry(), self.spatial)
+
+    def ebops(self) -> Tensor:
+        """Give the products' bits and the biases', for the part of the output positions that is computed at once."""
+        outputs = self.geometry().outputs(self.spatial)
+        return super().ebops() * spatial.parallel_share(self.name, self.parallelization_factor, outputs)
+
+
+class Convolution(ConvolvingLayer, AffineLayer):
+    """y = oq(act(conv(iq(x), kq(K)) + bq(b))).
+
+    Args:
+        filters: the output's channels.
+        kernel_size: taps along each spatial axis, or one number for all.
+        strides: between windows along each spatial axis, or one number for all.
+        padding: `valid`, `same`, and in one dimension `causal`.
+        data_format: `channels_last` or `channels_first`; None for Keras' own.
+        dilation_rate: between taps along each spatial axis, or one number for all; where it is not 1, strides are.
+        groups: into how many parts channels and filters are split.
+        activation: `linear` (None) or `relu`.
+        use_bias: whether there is a bias b.
+        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`, and
+            `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
+            all.
+
+    Cost (NUMERICS 7): (sum conv(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
+    """
+
+    def __init__(
+        self,
+        filters: PositiveInt,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: CausalPadding = "valid",
+        data_format: DataFormat | None = None,
+        dilation_rate: Sizes = 1,
+        groups: PositiveInt = 1,
+        activation: ActivationArg = None,
+        use_bias: bool = True,
+        **kwargs: Unpack[ConvolvingKwargs],
+    ) -> None:
+        self.filters = filters
+        self.groups = groups
+        if filters % groups:
+            raise ConfigError(f"groups must divide filters. Received: groups={groups}, filters={filters}")
+        if padding == "causal" and self.rank > 1:
+            raise ConfigError("padding='causal' is for one dimension. Received: padding='causal'")
+        super().__init__(
+            kernel_size=kernel_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            dilation_rate=dilation_rate,
+            activation=activation,
+            use_bias=use_bias,
+            **kwargs,
+        )
+        spatial.refuse_strides_with_dilation(self.strides, self.dilation_rate)
+
+    def out_channels(self, in_channels: int) -> int:
+        """Give the filters."""
+        return self.filters
+
+    def build(self, input_shape: Shape) -> None:
+        """Add kernel and bias.
+
+        Args:
+            input_shape: batch axis included; the channels need a static size.
+
+        Raises:
+            ConfigError: the groups do not divide the channels, no window fits, or a factor beyond all positions.
+        """
+        channels = self.channels_of(input_shape)
+        if channels % self.groups:
+            raise ConfigError(
+                f"{self.name}: groups must divide the input's channels. "
+                f"Received: groups={self.groups} for {channels} channels."
+            )
+        kernel_shape = (*self.kernel_size, channels // self.groups, self.filters)
+        self.build_parts(input_shape, kernel_shape, (self.filters,) if self.use_bias else None)
+
+    def product(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """Convolve."""
+        x, padding = self.channels_last(x), self.padding
+        if padding == "causal":
+            before = (self.kernel_size[0] - 1) * self.dilation_rate[0]
+            x, padding = keras.ops.pad(x, ((0, 0), (before, 0), (0, 0))), "valid"
+        return self.as_given(keras.ops.conv(x, kernel, self.strides, padding, "channels_last", self.dilation_rate))
+
+    def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
+        """Give sum conv(Bx, Bk)."""
+        return convolution_bits(self.met(input_bits), kernel_bits, self.groups)
+
+    def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
+        """Convolve, exactly."""
+        x = self.exact_channels_last(arrays, x)
+        return self.exact_as_given(arrays, exact_convolution(arrays, x, kernel, self.geometry(), self.groups))
+
+
+class QConv1D(Convolution):
+    """Convolution over one axis, such as time; arguments, cost and arithmetic as in `Convolution`."""
+
+    rank = 1
+
+
+class QConv2D(Convolution):
+    """Convolution over two axes, such as those of an image; arguments, cost and arithmetic as in `Convolution`.
+
+    Example:
+        >>> layer = QConv2D(16, 3, padding="same", activation="relu", kernel_quantizer=KBI(b=5))
+    """
+
+    rank = 2
+
+
+class QConv3D(Convolution):
+    """Convolution over three axes; arguments, cost and arithmetic as in `Convolution`."""
+
+    rank = 3

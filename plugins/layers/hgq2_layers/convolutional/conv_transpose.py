@@ -1,0 +1,141 @@
+"""Transposed convolutions with quantized inputs, kernel, bias and outputs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar, Unpack
+
+import keras
+from pydantic import Field
+
+from hgq2_core import ConfigError
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import ActivationArg, PositiveInt
+from hgq2_core.schema.base import FromList
+from hgq2_layers.convolutional import spatial
+from hgq2_layers.convolutional.conv import ConvolvingKwargs, ConvolvingLayer, Shape
+from hgq2_layers.convolutional.spatial import DataFormat, Padding, Sizes
+from hgq2_layers.convolutional.windows import Geometry, TransposedWindows, convolution_bits, exact_convolution
+from hgq2_layers.core.affine import AffineLayer
+
+A = TypeVar("A")
+Tensor = Any
+NotNegative = Annotated[int, Field(ge=0)]
+Extra = NotNegative | Annotated[tuple[NotNegative, ...], FromList]
+
+
+class TransposedConvolution(ConvolvingLayer, AffineLayer):
+    """y = oq(act(conv_transpose(iq(x), kq(K)) + bq(b))).
+
+    Args:
+        filters: the output's channels.
+        kernel_size: taps along each spatial axis, or one number for all.
+        strides: between the windows of neighbouring inputs along each spatial axis, or one number for all.
+        padding: `valid` or `same`.
+        output_padding: outputs more than there need be, below the strides, along each spatial axis, or one number for
+            all; None for Keras' own choice.
+        data_format: `channels_last` or `channels_first`; None for Keras' own.
+        dilation_rate: between taps along each spatial axis, or one number for all; where it is not 1, strides are.
+        activation: `linear` (None) or `relu`.
+        use_bias: whether there is a bias b.
+        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`, and
+            `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
+            all.
+
+    Cost (NUMERICS 7): (sum conv_transpose(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
+    """
+
+    def __init__(
+        self,
+        filters: PositiveInt,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: Padding = "valid",
+        output_padding: Extra | None = None,
+        data_format: DataFormat | None = None,
+        dilation_rate: Sizes = 1,
+        activation: ActivationArg = None,
+        use_bias: bool = True,
+        **kwargs: Unpack[ConvolvingKwargs],
+    ) -> None:
+        self.filters = filters
+        self.output_padding = (
+            None if output_padding is None else spatial.for_each_axis("output_padding", output_padding, self.rank)
+        )
+        super().__init__(
+            kernel_size=kernel_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            dilation_rate=dilation_rate,
+            activation=activation,
+            use_bias=use_bias,
+            **kwargs,
+        )
+        spatial.refuse_strides_with_dilation(self.strides, self.dilation_rate)
+        if any(extra >= stride for extra, stride in zip(self.output_padding or (), self.strides, strict=False)):
+            raise ConfigError(
+                "output_padding must be less than strides. "
+                f"Received: output_padding={list(self.output_padding)}, strides={list(self.strides)}"
+            )
+
+    def kernel_channel_axes(self) -> tuple[int, ...]:
+        """The filters, which come before the input's channels."""
+        return (-2,)
+
+    def geometry(self) -> Geometry:
+        """Give how the windows lie."""
+        return TransposedWindows(self.kernel_size, self.strides, self.dilation_rate, self.padding, self.output_padding)
+
+    def out_channels(self, in_channels: int) -> int:
+        """Give the filters."""
+        return self.filters
+
+    def build(self, input_shape: Shape) -> None:
+        """Add kernel and bias.
+
+        Args:
+            input_shape: batch axis included; the channels need a static size.
+
+        Raises:
+            ConfigError: a shape that does not fit, or a factor beyond all positions.
+        """
+        kernel_shape = (*self.kernel_size, self.filters, self.channels_of(input_shape))
+        self.build_parts(input_shape, kernel_shape, (self.filters,) if self.use_bias else None)
+
+    def product(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """Convolve."""
+        return self.as_given(
+            keras.ops.conv_transpose(
+                self.channels_last(x),
+                kernel,
+                self.strides,
+                self.padding,
+                self.output_padding,
+                "channels_last",
+                self.dilation_rate,
+            )
+        )
+
+    def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
+        """Give sum conv_transpose(Bx, Bk)."""
+        return convolution_bits(self.met(input_bits), keras.ops.swapaxes(kernel_bits, -1, -2))
+
+    def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
+        """Convolve, exactly."""
+        axes = (*range(self.rank), self.rank + 1, self.rank)
+        outputs = exact_convolution(
+            arrays, self.exact_channels_last(arrays, x), arrays.transpose(kernel, axes), self.geometry()
+        )
+        return self.exact_as_given(arrays, outputs)
+
+
+class QConv1DTranspose(TransposedConvolution):
+    """Transposed convolution over one axis; arguments, cost and arithmetic as in `TransposedConvolution`."""
+
+    rank = 1
+
+
+class QConv2DTranspose(TransposedConvolution):
+    """Transposed convolution over two axes; arguments, cost and arithmetic as in `TransposedConvolution`."""
+
+    rank = 2

@@ -1,0 +1,343 @@
+"""Depthwise convolutions, alone and with a pointwise product after them, their kernels quantized apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, Unpack
+
+import keras
+
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import (
+    CONSTRAINTS,
+    INITIALIZERS,
+    REGULARIZERS,
+    ActivationArg,
+    ConstraintArg,
+    InitializerArg,
+    PositiveInt,
+    QuantizerArg,
+    RegularizerArg,
+)
+from hgq2_core.ops import total
+from hgq2_layers.convolutional.conv import ConvolvingLayer, Shape
+from hgq2_layers.convolutional.spatial import DataFormat, Padding, Sizes
+from hgq2_layers.convolutional.windows import exact_convolution
+from hgq2_layers.core.affine import BiasedKwargs
+
+A = TypeVar("A")
+Tensor = Any
+
+
+class DepthwiseKwargs(BiasedKwargs, total=False):
+    """The arguments of `DepthwiseLayer`, for the signatures of its subclasses."""
+
+    depthwise_initializer: InitializerArg
+    depthwise_regularizer: RegularizerArg
+    depthwise_constraint: ConstraintArg
+    parallelization_factor: PositiveInt | None
+
+
+class DepthwiseLayer(ConvolvingLayer):
+    """What has a kernel for each input channel, in which no channel meets another.
+
+    Args:
+        depth_multiplier: outputs for each input channel.
+        depthwise_initializer: Keras initializer of the kernel.
+        depthwise_regularizer: Keras regularizer of the kernel, or None.
+        depthwise_constraint: Keras constraint of the kernel, or None.
+        **kwargs: as in `ConvolvingLayer`.
+    """
+
+    def __init__(
+        self,
+        *,
+        depth_multiplier: PositiveInt,
+        depthwise_initializer: InitializerArg = "glorot_uniform",
+        depthwise_regularizer: RegularizerArg = None,
+        depthwise_constraint: ConstraintArg = None,
+        **kwargs: Any,
+    ) -> None:
+        self.depth_multiplier = depth_multiplier
+        super().__init__(**kwargs)
+        self.depthwise_initializer = INITIALIZERS.resolve(depthwise_initializer)
+        self.depthwise_regularizer = REGULARIZERS.resolve(depthwise_regularizer)
+        self.depthwise_constraint = CONSTRAINTS.resolve(depthwise_constraint)
+
+    def add_depthwise_quantizer(self, quantizer: Any) -> None:
+        """Make the slot of the kernel, in which a pair of input channel and multiplier is a channel."""
+        self.depthwise_quantizer = self.add_quantizer(quantizer, "weight", "depthwise", (-2, -1))
+
+    def add_depthwise_kernel(self, channels: int, name: str) -> None:
+        """Add the kernel for these input channels, and build its quantizer."""
+        shape = (*self.kernel_size, channels, self.depth_multiplier)
+        self.depthwise_kernel = self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=self.depthwise_initializer,
+            regularizer=self.depthwise_regularizer,
+            constraint=self.depthwise_constraint,
+        )
+        self.depthwise_quantizer.build(shape)
+
+    def depthwise(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """Convolve each channel, the last axis, with its own kernel."""
+        return keras.ops.depthwise_conv(x, kernel, self.strides, self.padding, "channels_last", self.dilation_rate)
+
+    def exact_depthwise(self, arrays: Arrays[A], x: A) -> A:
+        """Convolve each channel, the last axis, with its own kernel, exactly."""
+        kernel = self.constant(arrays, "depthwise")
+        channels = arrays.shape(kernel)[-2]
+        kernel = arrays.reshape(kernel, (*self.kernel_size, 1, channels * self.depth_multiplier))
+        return exact_convolution(arrays, x, kernel, self.geometry(), groups=channels)
+
+    def depthwise_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
+        """Give the sum over all products of input bits times kernel bits."""
+        return total(self.met(input_bits) * total(kernel_bits, -1))
+
+
+class DepthwiseConvolution(DepthwiseLayer):
+    """y = oq(act(depthwise_conv(iq(x), dq(K)) + bq(b))).
+
+    Args:
+        kernel_size: taps along each spatial axis, or one number for all.
+        strides: between windows along each spatial axis, or one number for all.
+        padding: `valid` or `same`.
+        depth_multiplier: outputs for each input channel.
+        data_format: `channels_last` or `channels_first`; None for Keras' own.
+        dilation_rate: between taps along each spatial axis, or one number for all.
+        activation: `linear` (None) or `relu`.
+        use_bias: whether there is a bias b.
+        depthwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
+        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
+        **kwargs: initializers, regularizers and constraints of kernel and bias in Keras' own words, and
+            `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
+            all.
+
+    Cost (NUMERICS 7): (sum conv(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: Padding = "valid",
+        depth_multiplier: PositiveInt = 1,
+        data_format: DataFormat | None = None,
+        dilation_rate: Sizes = 1,
+        activation: ActivationArg = None,
+        use_bias: bool = True,
+        *,
+        depthwise_quantizer: QuantizerArg = None,
+        bias_quantizer: QuantizerArg = None,
+        input_quantizer: QuantizerArg = None,
+        output_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[DepthwiseKwargs],
+    ) -> None:
+        super().__init__(
+            depth_multiplier=depth_multiplier,
+            kernel_size=kernel_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            dilation_rate=dilation_rate,
+            activation=activation,
+            use_bias=use_bias,
+            **kwargs,
+        )
+        self.add_input_quantizer(input_quantizer)
+        self.add_depthwise_quantizer(depthwise_quantizer)
+        self.add_bias_and_output_quantizers(bias_quantizer, output_quantizer)
+
+    def out_channels(self, in_channels: int) -> int:
+        """Give one channel for each pair of input channel and multiplier."""
+        return in_channels * self.depth_multiplier
+
+    def build(self, input_shape: Shape) -> None:
+        """Add kernel and bias.
+
+        Args:
+            input_shape: batch axis included; the channels need a static size.
+
+        Raises:
+            ConfigError: a shape that does not fit, or a factor beyond all positions.
+        """
+        channels = self.channels_of(input_shape)
+        self.add_depthwise_kernel(channels, "kernel")
+        self.build_around(input_shape, (self.out_channels(channels),) if self.use_bias else None)
+
+    def kernels(self) -> dict[str, Tensor]:
+        """Give the kernel."""
+        return {"depthwise": self.depthwise_kernel}
+
+    def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+        """Convolve."""
+        return self.as_given(self.depthwise(self.channels_last(x), constants["depthwise"]))
+
+    def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
+        """Give sum conv(Bx, Bk)."""
+        return self.depthwise_ebops(input_bits, bits["depthwise"])
+
+    def exact_products(self, arrays: Arrays[A], x: A) -> A:
+        """Convolve, exactly."""
+        return self.exact_as_given(arrays, self.exact_depthwise(arrays, self.exact_channels_last(arrays, x)))
+
+
+class SeparableConvolution(DepthwiseLayer):
+    """y = oq(act(mq(depthwise_conv(iq(x), dq(D))) @ pq(P) + bq(b))), the second product over the channels.
+
+    What is between the two products is quantized: the second one's cost counts its bits, and a sum of products of three
+    factors is soon too wide for float32.
+
+    Args:
+        filters: the output's channels.
+        kernel_size: taps along each spatial axis, or one number for all.
+        strides: between windows along each spatial axis, or one number for all.
+        padding: `valid` or `same`.
+        data_format: `channels_last` or `channels_first`; None for Keras' own.
+        dilation_rate: between taps along each spatial axis, or one number for all.
+        depth_multiplier: outputs of the first product for each input channel.
+        activation: `linear` (None) or `relu`.
+        use_bias: whether there is a bias b.
+        pointwise_initializer: Keras initializer of P.
+        pointwise_regularizer: Keras regularizer of P, or None.
+        pointwise_constraint: Keras constraint of P, or None.
+        depthwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
+        pointwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
+        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        intermediate_quantizer: of what is between the products, channels last: a config, a kind, a mapping, or None
+            for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
+        **kwargs: initializers, regularizers and constraints of D and b in Keras' own words, and
+            `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
+            all.
+
+    Cost (NUMERICS 7): (sum conv(Bx, Bd) + sum Bm @ Bp + sum over outputs of Bb) times the part computed at once.
+    """
+
+    def __init__(
+        self,
+        filters: PositiveInt,
+        kernel_size: Sizes,
+        strides: Sizes = 1,
+        padding: Padding = "valid",
+        data_format: DataFormat | None = None,
+        dilation_rate: Sizes = 1,
+        depth_multiplier: PositiveInt = 1,
+        activation: ActivationArg = None,
+        use_bias: bool = True,
+        *,
+        pointwise_initializer: InitializerArg = "glorot_uniform",
+        pointwise_regularizer: RegularizerArg = None,
+        pointwise_constraint: ConstraintArg = None,
+        depthwise_quantizer: QuantizerArg = None,
+        pointwise_quantizer: QuantizerArg = None,
+        bias_quantizer: QuantizerArg = None,
+        input_quantizer: QuantizerArg = None,
+        intermediate_quantizer: QuantizerArg = None,
+        output_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[DepthwiseKwargs],
+    ) -> None:
+        self.filters = filters
+        super().__init__(
+            depth_multiplier=depth_multiplier,
+            kernel_size=kernel_size,
+            strides=strides,
+            padding=padding,
+            data_format=data_format,
+            dilation_rate=dilation_rate,
+            activation=activation,
+            use_bias=use_bias,
+            **kwargs,
+        )
+        self.pointwise_initializer = INITIALIZERS.resolve(pointwise_initializer)
+        self.pointwise_regularizer = REGULARIZERS.resolve(pointwise_regularizer)
+        self.pointwise_constraint = CONSTRAINTS.resolve(pointwise_constraint)
+        self.add_input_quantizer(input_quantizer)
+        self.add_depthwise_quantizer(depthwise_quantizer)
+        self.intermediate_quantizer = self.add_quantizer(intermediate_quantizer, "activation", "intermediate")
+        self.pointwise_quantizer = self.add_quantizer(pointwise_quantizer, "weight", "pointwise")
+        self.add_bias_and_output_quantizers(bias_quantizer, output_quantizer)
+
+    def out_channels(self, in_channels: int) -> int:
+        """Give the filters."""
+        return self.filters
+
+    def build(self, input_shape: Shape) -> None:
+        """Add kernels and bias.
+
+        Args:
+            input_shape: batch axis included; the channels need a static size.
+
+        Raises:
+            ConfigError: a shape that does not fit, or a factor beyond all positions.
+        """
+        channels = self.channels_of(input_shape)
+        self.add_depthwise_kernel(channels, "depthwise_kernel")
+        between = channels * self.depth_multiplier
+        outputs = self.spatial_of(self.compute_output_shape(input_shape))
+        self.intermediate_quantizer.build((input_shape[0], *outputs, between))
+        shape = (*(1,) * self.rank, between, self.filters)
+        self.pointwise_kernel = self.add_weight(
+            name="pointwise_kernel",
+            shape=shape,
+            initializer=self.pointwise_initializer,
+            regularizer=self.pointwise_regularizer,
+            constraint=self.pointwise_constraint,
+        )
+        self.pointwise_quantizer.build(shape)
+        self.build_around(input_shape, (self.filters,) if self.use_bias else None)
+
+    def kernels(self) -> dict[str, Tensor]:
+        """Give both kernels."""
+        return {"depthwise": self.depthwise_kernel, "pointwise": self.pointwise_kernel}
+
+    def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+        """Convolve, quantize, and multiply over the channels."""
+        between = self.depthwise(self.channels_last(x), constants["depthwise"])
+        between = self.intermediate_quantizer.quantize(between, training)
+        pointwise = constants["pointwise"]
+        return self.as_given(between @ keras.ops.reshape(pointwise, pointwise.shape[-2:]))
+
+    def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
+        """Give sum conv(Bx, Bd) + sum Bm @ Bp."""
+        between = total(self.intermediate_quantizer.bits(), tuple(range(self.rank)))
+        pointwise = total(between * total(bits["pointwise"], (*range(self.rank), -1)))
+        return self.depthwise_ebops(input_bits, bits["depthwise"]) + pointwise
+
+    def exact_products(self, arrays: Arrays[A], x: A) -> A:
+        """Convolve, quantize, and multiply over the channels, exactly."""
+        between = self.exact_depthwise(arrays, self.exact_channels_last(arrays, x))
+        between = self.intermediate_quantizer.exact(arrays, between)
+        pointwise = self.constant(arrays, "pointwise")
+        pointwise = arrays.reshape(pointwise, arrays.shape(pointwise)[-2:])
+        return self.exact_as_given(arrays, arrays.einsum("...i,io->...o", between, pointwise))
+
+
+class QDepthwiseConv1D(DepthwiseConvolution):
+    """Depthwise convolution over one axis; arguments, cost and arithmetic as in `DepthwiseConvolution`."""
+
+    rank = 1
+
+
+class QDepthwiseConv2D(DepthwiseConvolution):
+    """Depthwise convolution over two axes; arguments, cost and arithmetic as in `DepthwiseConvolution`."""
+
+    rank = 2
+
+
+class QSeparableConv1D(SeparableConvolution):
+    """Separable convolution over one axis; arguments, cost and arithmetic as in `SeparableConvolution`."""
+
+    rank = 1
+
+
+class QSeparableConv2D(SeparableConvolution):
+    """Separable convolution over two axes; arguments, cost and arithmetic as in `SeparableConvolution`."""
+
+    rank = 2

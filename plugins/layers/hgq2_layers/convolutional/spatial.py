@@ -1,0 +1,88 @@
+"""Arguments of layers over spatial axes: sizes for each axis, data formats, and the parallelization factor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import keras
+
+from hgq2_core import ConfigError
+from hgq2_core.layers.arguments import PositiveInt
+from hgq2_core.schema.base import FromList
+
+Tensor = Any
+Sizes = PositiveInt | Annotated[tuple[PositiveInt, ...], FromList]
+"""One number for every spatial axis, or one for each."""
+
+Padding = Literal["valid", "same"]
+CausalPadding = Literal["valid", "same", "causal"]
+DataFormat = Literal["channels_last", "channels_first"]
+
+
+def for_each_axis(name: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """Give one number for each spatial axis.
+
+    Raises:
+        ConfigError: another count of numbers.
+    """
+    sizes = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(sizes) != rank:
+        raise ConfigError(f"{name} must be a number, or {rank} of them. Received: {name}={list(sizes)}")
+    return sizes
+
+
+def channels_first(data_format: str) -> bool:
+    """Say whether the channels stand before the spatial axes."""
+    return data_format == "channels_first"
+
+
+def last_axis_order(rank: int) -> tuple[int, ...]:
+    """Give the order of axes that brings channels from the first place behind the spatial axes."""
+    return (0, *range(2, rank + 2), 1)
+
+
+def first_axis_order(rank: int) -> tuple[int, ...]:
+    """Give the order of axes that brings channels back."""
+    return (0, rank + 1, *range(1, rank + 1))
+
+
+def parallel_share(name: str, factor: int | None, outputs: Sequence[int | None]) -> float:
+    """Give the part of the cost that stands in hardware at once.
+
+    Args:
+        name: of the layer.
+        factor: how many positions are computed at once; None for all of them.
+        outputs: the output's spatial sizes; an axis without one counts once.
+
+    Raises:
+        ConfigError: more positions than there are.
+    """
+    positions = math.prod(size or 1 for size in outputs)
+    if factor is None:
+        return 1.0
+    if factor > positions:
+        raise ConfigError(
+            f"{name}: parallelization_factor is at most the number of output positions. "
+            f"Received: parallelization_factor={factor}. Allowed: 1 to {positions}."
+        )
+    return factor / positions
+
+
+def resolved(data_format: DataFormat | None) -> str:
+    """Give the data format, Keras' own where none is given."""
+    return data_format or keras.config.image_data_format()
+
+
+def refuse_strides_with_dilation(strides: Sequence[int], dilation_rate: Sequence[int]) -> None:
+    """Refuse what Keras refuses.
+
+    Raises:
+        ConfigError: both are more than 1 somewhere.
+    """
+    if max(strides) > 1 and max(dilation_rate) > 1:
+        raise ConfigError(
+            "strides or dilation_rate must be 1. "
+            f"Received: strides={list(strides)}, dilation_rate={list(dilation_rate)}"
+        )

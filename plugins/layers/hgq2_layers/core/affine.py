@@ -1,0 +1,298 @@
+"""What every layer with kernels and a bias shares: its arguments, slots, constants and activation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, Unpack
+
+import keras
+
+from hgq2_core import QLayer
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import (
+    ACTIVATIONS,
+    CONSTRAINTS,
+    INITIALIZERS,
+    REGULARIZERS,
+    ActivationArg,
+    BetaArg,
+    ConstraintArg,
+    InitializerArg,
+    LayerKwargs,
+    QuantizerArg,
+    RegularizerArg,
+)
+from hgq2_core.ops import total
+from hgq2_layers.activations.rectify import rectify
+
+A = TypeVar("A")
+Tensor = Any
+
+
+class BiasedKwargs(LayerKwargs, total=False):
+    """The arguments of `BiasedLayer`, for the signatures of its subclasses."""
+
+    activation: ActivationArg
+    bias_initializer: InitializerArg
+    bias_regularizer: RegularizerArg
+    bias_constraint: ConstraintArg
+    bias_quantizer: QuantizerArg
+    input_quantizer: QuantizerArg
+    output_quantizer: QuantizerArg
+    ebops_beta: BetaArg
+    enable_ebops: bool | None
+
+
+class AffineKwargs(BiasedKwargs, total=False):
+    """The arguments of `AffineLayer`, for the signatures of its subclasses."""
+
+    kernel_initializer: InitializerArg
+    kernel_regularizer: RegularizerArg
+    kernel_constraint: ConstraintArg
+    kernel_quantizer: QuantizerArg
+
+
+class BiasedLayer(QLayer):
+    """y = oq(act(products(iq(x)) + bq(b))); a subclass has the kernels and says which products.
+
+    Args:
+        activation: `linear` (None) or `relu`.
+        bias_initializer: Keras initializer of b.
+        bias_regularizer: Keras regularizer of b, or None.
+        bias_constraint: Keras constraint of b, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        activation: ActivationArg = None,
+        bias_initializer: InitializerArg = "zeros",
+        bias_regularizer: RegularizerArg = None,
+        bias_constraint: ConstraintArg = None,
+        **kwargs: Unpack[LayerKwargs],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.activation = ACTIVATIONS.resolve(activation)
+        self.bias_initializer = INITIALIZERS.resolve(bias_initializer)
+        self.bias_regularizer = REGULARIZERS.resolve(bias_regularizer)
+        self.bias_constraint = CONSTRAINTS.resolve(bias_constraint)
+
+    def add_input_quantizer(self, quantizer: Any) -> None:
+        """Make the input's slot, before those of the kernels."""
+        self.input_quantizer = self.add_quantizer(quantizer, "activation", "input", self.channel_axes())
+
+    def add_bias_and_output_quantizers(self, bias_quantizer: Any, output_quantizer: Any) -> None:
+        """Make the slots that come after those of the kernels."""
+        self.bias_quantizer = self.add_quantizer(bias_quantizer, "bias", "bias") if self.has_bias() else None
+        self.output_quantizer = None
+        if output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output", self.channel_axes())
+
+    def has_bias(self) -> bool:
+        """Whether there is a bias; asked in the constructor, after the subclass has kept its arguments."""
+        raise NotImplementedError
+
+    def channel_axes(self) -> tuple[int, ...]:
+        """The axes of inputs and outputs that `granularity="channel"` gives bits of their own."""
+        return (-1,)
+
+    def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+        """Multiply quantized inputs and quantized kernels."""
+        raise NotImplementedError
+
+    def exact_products(self, arrays: Arrays[A], x: A) -> A:
+        """Multiply quantized inputs and quantized kernels, exactly."""
+        raise NotImplementedError
+
+    def biased_products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+        """Multiply quantized inputs and quantized kernels, and add the quantized bias."""
+        outputs = self.products(x, constants, training)
+        return self.plus_bias(outputs, constants["bias"]) if "bias" in constants else outputs
+
+    def plus_bias(self, outputs: Tensor, bias: Tensor) -> Tensor:
+        """Add the bias to the products."""
+        return outputs + bias
+
+    def exact_plus_bias(self, arrays: Arrays[A], outputs: A, bias: A) -> A:
+        """Add the bias to the products, exactly."""
+        return arrays.add(outputs, bias)
+
+    def build_around(self, input_shape: Sequence[int | None], bias_shape: Sequence[int] | None) -> None:
+        """Build all but the kernels; a subclass's `build` ends with it.
+
+        Args:
+            input_shape: batch axis included.
+            bias_shape: of b; None without a bias.
+        """
+        static = {axis: size for axis, size in enumerate(input_shape) if axis and size is not None}
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes=static)
+        self.input_quantizer.build(tuple(input_shape))
+        self.bias = None
+        if bias_shape is not None:
+            self.add_bias(tuple(bias_shape))
+            self.bias_quantizer.build(tuple(bias_shape))
+        self.built_output_shape = tuple(self.compute_output_shape(tuple(input_shape)))
+        if self.output_quantizer is not None:
+            self.output_quantizer.build(self.built_output_shape)
+        self.built = True
+
+    def add_bias(self, shape: tuple[int, ...]) -> None:
+        """Add the variables that the bias is made of.
+
+        Args:
+            shape: of the bias.
+        """
+        self.bias = self.add_weight(
+            name="bias",
+            shape=shape,
+            initializer=self.bias_initializer,
+            regularizer=self.bias_regularizer,
+            constraint=self.bias_constraint,
+        )
+
+    def kernels(self) -> dict[str, Tensor]:
+        """Give the kernels by slot name."""
+        raise NotImplementedError
+
+    def folded(self) -> dict[str, Tensor]:
+        """Give the kernels and the bias."""
+        return {**self.kernels(), **({} if self.bias is None else {"bias": self.bias})}
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Compute the equation above."""
+        training = bool(training)
+        constants = self.constants(training)
+        return self.respond(self.input_quantizer.quantize(inputs, training), constants, training)
+
+    def respond(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+        """Compute the outputs from what is quantized already.
+
+        Args:
+            x: quantized inputs.
+            constants: quantized kernels and bias, by slot name.
+            training: whether the layer is in training.
+        """
+        outputs = self.biased_products(x, constants, training)
+        if self.activation is not keras.activations.linear:
+            outputs = self.activation(outputs)
+        return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
+
+    def bias_ebops(self, bias_bits: Tensor) -> Tensor:
+        """Give the sum of the bias bits over the outputs of one sample; an axis without static size counts once."""
+        outputs = math.prod(size or 1 for size in self.built_output_shape[1:])
+        positions = outputs // math.prod(bias_bits.shape)
+        return total(bias_bits) if positions == 1 else total(bias_bits) * float(positions)
+
+    def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
+        """Give the sum over the products of one sample of the bits of one factor times those of the other.
+
+        Args:
+            input_bits: one for each input of a sample.
+            bits: of the weights, by slot name.
+        """
+        raise NotImplementedError
+
+    def ebops(self) -> Tensor:
+        """Give the products' bits, and the biases'."""
+        bits = self.weight_bits()
+        cost = self.products_ebops(self.input_quantizer.bits(), bits)
+        return cost + self.bias_ebops(bits["bias"]) if "bias" in bits else cost
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> A:
+        """State the equation above in integers."""
+        (x,) = inputs
+        outputs = self.exact_products(arrays, self.input_quantizer.exact(arrays, x))
+        if self.has_bias():
+            outputs = self.exact_plus_bias(arrays, outputs, self.constant(arrays, "bias"))
+        if self.activation is keras.activations.relu:
+            outputs = rectify(arrays, outputs)
+        return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+
+
+class AffineLayer(BiasedLayer):
+    """y = oq(act(product(iq(x), kq(K)) + bq(b))); a subclass says which product.
+
+    Args:
+        kernel_initializer: Keras initializer of K.
+        kernel_regularizer: Keras regularizer of K, or None.
+        kernel_constraint: Keras constraint of K, or None.
+        kernel_quantizer: a config, a kind, a mapping, or None for the default of weights.
+        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
+        **kwargs: activation, and the initializer, regularizer and constraint of b, as in `BiasedLayer`.
+    """
+
+    def __init__(
+        self,
+        *,
+        kernel_initializer: InitializerArg = "glorot_uniform",
+        kernel_regularizer: RegularizerArg = None,
+        kernel_constraint: ConstraintArg = None,
+        kernel_quantizer: QuantizerArg = None,
+        bias_quantizer: QuantizerArg = None,
+        input_quantizer: QuantizerArg = None,
+        output_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[BiasedKwargs],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kernel_initializer = INITIALIZERS.resolve(kernel_initializer)
+        self.kernel_regularizer = REGULARIZERS.resolve(kernel_regularizer)
+        self.kernel_constraint = CONSTRAINTS.resolve(kernel_constraint)
+        self.add_input_quantizer(input_quantizer)
+        self.kernel_quantizer = self.add_quantizer(kernel_quantizer, "weight", "kernel", self.kernel_channel_axes())
+        self.add_bias_and_output_quantizers(bias_quantizer, output_quantizer)
+
+    def kernel_channel_axes(self) -> tuple[int, ...]:
+        """The kernel's axes that `granularity="channel"` gives bits of their own."""
+        return (-1,)
+
+    def product(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """Multiply inputs and kernel."""
+        raise NotImplementedError
+
+    def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
+        """Multiply inputs and kernel, exactly."""
+        raise NotImplementedError
+
+    def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
+        """Give the sum over the products of one sample of input bits times kernel bits."""
+        raise NotImplementedError
+
+    def build_parts(
+        self, input_shape: Sequence[int | None], kernel_shape: Sequence[int], bias_shape: Sequence[int] | None
+    ) -> None:
+        """Add kernel and bias, and build the quantizers; a subclass's `build` ends with it.
+
+        Args:
+            input_shape: batch axis included.
+            kernel_shape: of K.
+            bias_shape: of b, as it is added to the output; None without a bias.
+        """
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=tuple(kernel_shape),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.kernel_quantizer.build(tuple(kernel_shape))
+        self.build_around(input_shape, bias_shape)
+
+    def kernels(self) -> dict[str, Tensor]:
+        """Give the kernel."""
+        return {"kernel": self.kernel}
+
+    def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+        """Multiply inputs and kernel."""
+        return self.product(x, constants["kernel"])
+
+    def exact_products(self, arrays: Arrays[A], x: A) -> A:
+        """Multiply inputs and kernel, exactly."""
+        return self.exact_product(arrays, x, self.constant(arrays, "kernel"))
+
+    def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
+        """Give the sum over the products of one sample of input bits times kernel bits."""
+        return self.product_ebops(input_bits, bits["kernel"])

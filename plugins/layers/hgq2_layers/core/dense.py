@@ -1,0 +1,88 @@
+"""Dense with quantized inputs, kernel, bias and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, Unpack
+
+from hgq2_core import ConfigError, ops
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import ActivationArg, PositiveInt
+from hgq2_core.ops import dot, total
+from hgq2_layers.core.affine import AffineKwargs, AffineLayer
+
+A = TypeVar("A")
+Tensor = Any
+
+
+class QDense(AffineLayer):
+    """y = oq(act(iq(x) @ kq(K) + bq(b))), over the last axis.
+
+    Args:
+        units: size of the output's last axis.
+        activation: `linear` (None) or `relu`.
+        use_bias: whether there is a bias b.
+        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`; Keras' own words.
+
+    Cost (NUMERICS 7): sum Bx @ Bk + sum over outputs of Bb.
+
+    Example:
+        >>> layer = QDense(32, activation="relu", kernel_quantizer=KBI(b=5, granularity="channel"))
+    """
+
+    def __init__(
+        self,
+        units: PositiveInt,
+        activation: ActivationArg = None,
+        use_bias: bool = True,
+        **kwargs: Unpack[AffineKwargs],
+    ) -> None:
+        self.units = units
+        self.use_bias = use_bias
+        super().__init__(activation=activation, **kwargs)
+
+    def has_bias(self) -> bool:
+        """Whether there is a bias."""
+        return self.use_bias
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add kernel and bias.
+
+        Args:
+            input_shape: `(batch, ..., features)`; the features need a static size.
+
+        Raises:
+            ConfigError: the last axis has no static size.
+        """
+        features = input_shape[-1]
+        if features is None or len(input_shape) < 2:
+            raise ConfigError(
+                f"{self.name}: the last axis of the input, besides the batch, needs a static size. "
+                f"Received: {input_shape}."
+            )
+        self.build_parts(input_shape, (features, self.units), (self.units,) if self.has_bias() else None)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Replace the last axis by the units."""
+        return (*input_shape[:-1], self.units)
+
+    def product(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """Multiply over the last axis."""
+        return x @ kernel
+
+    def biased_products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
+        """Multiply over the last axis, and add the bias, in one operation where the backend has one."""
+        if "bias" in constants:
+            return ops.affine(x, constants["kernel"], constants["bias"])
+        return super().biased_products(x, constants, training)
+
+    def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
+        """Give sum Bx @ Bk."""
+        # Each input feature meets every unit at every position: sums, in place of a product to be summed.
+        rank = len(input_bits.shape)
+        features = input_bits if rank == 1 else total(input_bits, tuple(range(rank - 1)))
+        return dot(features, total(kernel_bits, -1))
+
+    def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
+        """Multiply over the last axis, exactly."""
+        return arrays.einsum("...i,io->...o", x, kernel)

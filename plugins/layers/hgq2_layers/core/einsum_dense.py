@@ -1,0 +1,94 @@
+"""EinsumDense with quantized inputs, kernel, bias and outputs."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, Unpack
+
+import keras
+
+from hgq2_core import ConfigError
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import ActivationArg, PositiveInt, Shape
+from hgq2_layers.core.affine import AffineKwargs, AffineLayer
+from hgq2_layers.core.equation import EinsumShapes, Equation
+
+A = TypeVar("A")
+Tensor = Any
+
+
+class QEinsumDense(EinsumShapes, AffineLayer):
+    """y = oq(act(einsum(iq(x), kq(K)) + bq(b))).
+
+    Args:
+        equation: an einsum of the input and the kernel, such as `"abc,cd->abd"`; the input's first axis is the batch.
+        output_shape: shape of the output without the batch and the ellipsis; None for an axis as long as the input's.
+        activation: `linear` (None) or `relu`.
+        bias_axes: the output axes that the bias has, such as `"d"`; None for no bias.
+        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`; Keras' own words.
+
+    Cost (NUMERICS 7): sum einsum(Bx, Bk) + sum over outputs of Bb.
+    """
+
+    def __init__(
+        self,
+        equation: str,
+        output_shape: PositiveInt | Shape,
+        activation: ActivationArg = None,
+        bias_axes: str | None = None,
+        **kwargs: Unpack[AffineKwargs],
+    ) -> None:
+        self.equation = equation
+        self.output_shape = output_shape
+        self.bias_axes = bias_axes
+        self._parsed = Equation.parse(equation)
+        stray = sorted(set(bias_axes or "") - set(self._parsed.outputs))
+        if stray:
+            raise ConfigError(
+                f"bias_axes {stray} are no output axes of {equation!r}. Received: bias_axes={bias_axes!r}"
+            )
+        super().__init__(activation=activation, **kwargs)
+
+    def has_bias(self) -> bool:
+        """Whether there is a bias."""
+        return bool(self.bias_axes)
+
+    def bias_letters(self) -> str:
+        """The output axes along which the bias differs."""
+        return self.bias_axes or ""
+
+    def kernel_channel_axes(self) -> tuple[int, ...]:
+        """The kernel's axes that only the output has."""
+        parsed = self._parsed
+        return tuple(axis for axis, letter in enumerate(parsed.kernel) if letter not in parsed.inputs)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add kernel and bias.
+
+        Args:
+            input_shape: batch axis included.
+
+        Raises:
+            ConfigError: shapes that do not fit the equation, or a kernel axis without a static size.
+        """
+        inputs, kernel, outputs = self._spelled(input_shape)
+        sizes = self._sizes(input_shape)
+        bias_shape = None
+        if letters := self.bias_letters():
+            first = min(outputs.index(letter) for letter in letters)
+            self._require_static(sizes, letters, "bias", input_shape)
+            bias_shape = [sizes[letter] if letter in letters else 1 for letter in outputs[first:]]
+        self._letters = inputs, kernel, outputs
+        self.build_parts(input_shape, [sizes[letter] for letter in kernel], bias_shape)  # type: ignore[misc, arg-type]
+
+    def product(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """Contract inputs and kernel."""
+        return keras.ops.einsum(self.equation, x, kernel)
+
+    def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
+        """Give the sum of einsum(Bx, Bk)."""
+        inputs, kernel, _ = self._letters
+        return keras.ops.einsum(f"{inputs[1:]},{kernel}->", input_bits, kernel_bits)
+
+    def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
+        """Contract inputs and kernel, exactly."""
+        return arrays.einsum("{},{}->{}".format(*self._letters), x, kernel)

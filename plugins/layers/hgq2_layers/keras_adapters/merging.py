@@ -1,0 +1,74 @@
+"""Exact arithmetic of Keras' own merging layers, on whatever precision their inputs have; they count no EBOPs."""
+
+from __future__ import annotations
+
+import functools
+from typing import TypeVar
+
+import keras
+
+from hgq2_core import KerasAdapter
+from hgq2_core.exact.arrays import Arrays
+from hgq2_layers.merging.elementwise import exact_aligned
+
+A = TypeVar("A")
+
+
+class ElementwiseAdapter(KerasAdapter):
+    """Element by element, one input after the other; a subclass says which operation of `Arrays`."""
+
+    def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Merge two inputs."""
+        raise NotImplementedError
+
+    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
+        """Bring the inputs to one rank, as Keras does, and merge them."""
+        return functools.reduce(functools.partial(self.pair, arrays), exact_aligned(arrays, inputs))
+
+
+class AddAdapter(ElementwiseAdapter):
+    """y = x_0 + x_1 + ..."""
+
+    def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Add."""
+        return arrays.add(a, b)
+
+
+class SubtractAdapter(ElementwiseAdapter):
+    """y = x_0 - x_1."""
+
+    def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Subtract."""
+        return arrays.subtract(a, b)
+
+
+class MultiplyAdapter(ElementwiseAdapter):
+    """y = x_0 x_1 ..."""
+
+    def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Multiply."""
+        return arrays.multiply(a, b)
+
+
+class MaximumAdapter(ElementwiseAdapter):
+    """y = max(x_0, x_1, ...)."""
+
+    def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Take the larger."""
+        return arrays.maximum(a, b)
+
+
+class MinimumAdapter(ElementwiseAdapter):
+    """y = min(x_0, x_1, ...)."""
+
+    def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Take the smaller."""
+        return arrays.minimum(a, b)
+
+
+class ConcatenateAdapter(KerasAdapter):
+    """The inputs one after the other along an axis."""
+
+    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
+        """Join."""
+        return arrays.concatenate(inputs, axis=layer.axis)

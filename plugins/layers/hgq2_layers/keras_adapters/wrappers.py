@@ -1,0 +1,81 @@
+"""Exact arithmetic of Keras' wrappers, through the layers inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+
+from hgq2_core import KerasAdapter, ebops
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.adapters import exact
+
+A = TypeVar("A")
+
+
+class BidirectionalAdapter(KerasAdapter):
+    """One layer from the beginning, one from the end; what they cost, they count themselves."""
+
+    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+        """Give both."""
+        return layer.forward_layer, layer.backward_layer
+
+    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+        """Wrap both."""
+        forward, backward = inside
+        return keras.layers.Bidirectional(
+            forward, merge_mode=layer.merge_mode, backward_layer=backward, name=layer.name, trainable=layer.trainable
+        )
+
+    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> Any:
+        """Run both, turn the second's steps round, and merge them."""
+        forward, backward = (
+            keras.tree.flatten(exact(arrays, each, f"{layer.name}/{each.name}", inputs, {}))
+            for each in (layer.forward_layer, layer.backward_layer)
+        )
+        first, last = forward[0], backward[0]
+        if layer.return_sequences:
+            last = arrays.gather(last, np.arange(arrays.shape(last)[1])[::-1], 1)
+        merged = [first, last] if layer.merge_mode is None else [_merged(arrays, layer.merge_mode, first, last)]
+        outputs = (*merged, *forward[1:], *backward[1:])
+        return outputs if len(outputs) > 1 else outputs[0]
+
+
+def _merged(arrays: Arrays[A], mode: str, first: A, last: A) -> A:
+    if mode == "concat":
+        return arrays.concatenate([first, last], axis=-1)
+    if mode == "mul":
+        return arrays.multiply(first, last)
+    both = arrays.add(first, last)
+    return arrays.shift(both, -1) if mode == "ave" else both
+
+
+class TimeDistributedAdapter(KerasAdapter):
+    """One layer at every step of a sequence, each a circuit of its own."""
+
+    def ebops(self, layer: keras.layers.Layer) -> float:
+        """Give the cost of all steps but the one that the layer inside counts itself."""
+        steps = layer.get_build_config()["input_shape"][1] if layer.built else 1
+        return (steps - 1) * ebops(layer.layer) if steps else 0.0
+
+    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+        """Give it."""
+        return (layer.layer,)
+
+    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+        """Wrap it."""
+        (inner,) = inside
+        return keras.layers.TimeDistributed(inner, name=layer.name, trainable=layer.trainable)
+
+    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
+        """Apply it to each step."""
+        (x,) = inputs
+        inner = layer.layer
+        steps = [
+            exact(arrays, inner, f"{layer.name}/{inner.name}", (arrays.gather(x, step, 1),), {})
+            for step in range(arrays.shape(x)[1])
+        ]
+        batch, *rest = arrays.shape(steps[0])
+        return arrays.concatenate([arrays.reshape(step, (batch, 1, *rest)) for step in steps], axis=1)

@@ -1,0 +1,258 @@
+"""Lookup-table networks: a table for each pair of an input and an output, and sums."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Annotated, Any, TypeVar, Unpack
+
+import keras
+from pydantic import Field
+
+from hgq2_core import ConfigError
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import (
+    ACTIVATIONS,
+    CONSTRAINTS,
+    INITIALIZERS,
+    REGULARIZERS,
+    ActivationArg,
+    ConstraintArg,
+    InitializerArg,
+    LayerKwargs,
+    PositiveInt,
+    QuantizerArg,
+    RegularizerArg,
+)
+from hgq2_core.ops import total
+from hgq2_layers.activations.elementwise import ELEMENTWISE, ElementwiseArg
+from hgq2_layers.activations.lookup_table import TableLayer
+from hgq2_layers.activations.rectify import rectify
+
+A = TypeVar("A")
+Tensor = Any
+Count = Annotated[int, Field(ge=0, le=16)]
+
+NORMAL = {"kind": "random_normal", "stddev": 1.0}
+TABLE_INPUTS, SPLIT_INPUTS = 6, 5
+"""Inputs of a device's table, and of the two tables that it can be split into (NUMERICS 7)."""
+
+
+class LUTKwargs(LayerKwargs, total=False):
+    """The arguments of `LUTLayer`, for the signatures of its subclasses."""
+
+    hidden_layers: Count
+    hidden_units: PositiveInt
+    hidden_activation: ElementwiseArg
+    kernel_initializer: InitializerArg
+    bias_initializer: InitializerArg
+    kernel_regularizer: RegularizerArg
+    bias_regularizer: RegularizerArg
+    kernel_constraint: ConstraintArg
+    bias_constraint: ConstraintArg
+    input_quantizer: QuantizerArg
+    table_quantizer: QuantizerArg
+    output_quantizer: QuantizerArg
+
+
+class LUTLayer(TableLayer):
+    """y_o = oq(act(sum over i of tq(f_io(iq(x_i))))); a subclass says which inputs x an output has, and which it sums.
+
+    Each f_io is a small network of its own, trained, and deployed as a table. Its weights are of the size of 1: each
+    sum of n products is divided by the square root of n. A bias is in the tables.
+
+    Args:
+        activation: act, `linear` (None) or `relu`.
+        hidden_layers: of each f_io; 0 makes it a straight line.
+        hidden_units: in each hidden layer.
+        hidden_activation: of the hidden units, one of Keras' activations by name, or a function of one number that is
+            registered with Keras.
+        kernel_initializer: Keras initializer of the products' factors.
+        bias_initializer: Keras initializer of the biases.
+        kernel_regularizer: Keras regularizer of the factors, or None.
+        bias_regularizer: Keras regularizer of the biases, or None.
+        kernel_constraint: Keras constraint of the factors, or None.
+        bias_constraint: Keras constraint of the biases, or None.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations. It sees the inputs once
+            for each output, (..., inputs, outputs): every pair may have its own bits, `channel` gives them per input.
+        table_quantizer: of the tables' entries: a config, a kind, a mapping, or None for the default of tables.
+            `element` gives every pair its own bits, `channel` each output.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
+
+    Cost (NUMERICS 7): over all pairs, the sum of s Bt / 2 + Bt, with s = 2^(Bx - 5) from Bx = 5 on, and Bx / 5 below.
+    """
+
+    def __init__(
+        self,
+        *,
+        activation: ActivationArg = None,
+        hidden_layers: Count = 1,
+        hidden_units: PositiveInt = 8,
+        hidden_activation: ElementwiseArg = "tanh",
+        kernel_initializer: InitializerArg = NORMAL,
+        bias_initializer: InitializerArg = NORMAL,
+        kernel_regularizer: RegularizerArg = None,
+        bias_regularizer: RegularizerArg = None,
+        kernel_constraint: ConstraintArg = None,
+        bias_constraint: ConstraintArg = None,
+        input_quantizer: QuantizerArg = None,
+        table_quantizer: QuantizerArg = None,
+        output_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[LayerKwargs],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.activation = ACTIVATIONS.resolve(activation)
+        self.hidden_layers = hidden_layers
+        self.hidden_units = hidden_units
+        self.hidden_activation = ELEMENTWISE.resolve(hidden_activation)
+        self.kernel_initializer = INITIALIZERS.resolve(kernel_initializer)
+        self.bias_initializer = INITIALIZERS.resolve(bias_initializer)
+        self.kernel_regularizer = REGULARIZERS.resolve(kernel_regularizer)
+        self.bias_regularizer = REGULARIZERS.resolve(bias_regularizer)
+        self.kernel_constraint = CONSTRAINTS.resolve(kernel_constraint)
+        self.bias_constraint = CONSTRAINTS.resolve(bias_constraint)
+        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input", (-2,))
+        self.table = self.add_table(table_quantizer, "table", self.input_quantizer, self.networks)
+        self.table_quantizer = self.table.quantizer
+        self.output_quantizer = None
+        if output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+
+    def windows(self, x: Tensor) -> Tensor:
+        """Give the inputs of each output: (..., inputs)."""
+        raise NotImplementedError
+
+    def exact_windows(self, arrays: Arrays[A], x: A) -> A:
+        """Give the inputs of each output, exactly."""
+        raise NotImplementedError
+
+    def sums(self, y: Tensor) -> Tensor:
+        """Sum what the tables give, (..., inputs, outputs), over the inputs of each output."""
+        return keras.ops.sum(y, axis=-2)
+
+    def exact_sums(self, arrays: Arrays[A], y: A) -> A:
+        """Sum, exactly."""
+        return arrays.sum(y, len(arrays.shape(y)) - 2)
+
+    def build_parts(
+        self,
+        input_shape: tuple[int | None, ...],
+        windows: tuple[int | None, ...],
+        outputs: int,
+        terms: int | None = None,
+    ) -> None:
+        """Add the networks, and build the quantizers; a subclass's `build` ends with it.
+
+        Args:
+            input_shape: batch axis included.
+            windows: of `windows(x)`; the last axis has a static size.
+            outputs: of each window.
+            terms: how many tables an output sums; None for one of each input of a window.
+        """
+        static = {axis: size for axis, size in enumerate(input_shape) if axis and size is not None}
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes=static)
+        self.outputs = outputs
+        self.input_quantizer.build((*windows, outputs))
+        pairs = (int(windows[-1] or 0), outputs)
+        self.terms = terms or pairs[0]
+        self.table.build(pairs)
+        sizes = [1, *[self.hidden_units] * self.hidden_layers, 1]
+        self.stages = [
+            (self._add("kernel", n, (*pairs, before, after)), self._add("bias", n, (*pairs, after)))
+            for n, (before, after) in enumerate(itertools.pairwise(sizes))
+        ]
+        if self.output_quantizer is not None:
+            self.output_quantizer.build(self.compute_output_shape(input_shape))
+        self.built = True
+
+    def _add(self, sort: str, number: int, shape: tuple[int, ...]) -> Any:
+        return self.add_weight(
+            name=f"{sort}_{number}",
+            shape=shape,
+            initializer=getattr(self, f"{sort}_initializer"),
+            regularizer=getattr(self, f"{sort}_regularizer"),
+            constraint=getattr(self, f"{sort}_constraint"),
+        )
+
+    def networks(self, q: Tensor) -> Tensor:
+        """Compute every f_io, (..., inputs, outputs)."""
+        hidden = keras.ops.expand_dims(q, -1)
+        for kernel, bias in self.stages[:-1]:
+            sums = keras.ops.einsum("...iod,iode->...ioe", hidden, kernel)
+            hidden = self.hidden_activation(sums / math.sqrt(kernel.shape[-2]) + bias)
+        kernel, bias = self.stages[-1]
+        sums = keras.ops.einsum("...iod,iode->...ioe", hidden, kernel) + bias
+        return keras.ops.squeeze(sums, -1) / math.sqrt(kernel.shape[-2] * self.terms)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Compute the equation above, or look up and sum."""
+        training = bool(training)
+        pairs = keras.ops.repeat(keras.ops.expand_dims(self.windows(inputs), -1), self.outputs, axis=-1)
+        outputs = self.sums(self.table(self.input_quantizer.quantize(pairs, training), training))
+        outputs = self.activation(outputs)
+        return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
+
+    def ebops(self) -> Tensor:
+        """Give the tables, in halves of a device's, and the sums of their outputs."""
+        entered, given = self.input_quantizer.bits(), self.table.bits()
+        wide = keras.ops.exp(math.log(2.0) * (entered - float(SPLIT_INPUTS)))
+        split = keras.ops.where(entered >= SPLIT_INPUTS, wide, entered / SPLIT_INPUTS)
+        return total((split * 2.0 ** (SPLIT_INPUTS - TABLE_INPUTS) + 1.0) * given)
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> A:
+        """Look up and sum."""
+        (x,) = inputs
+        windows = self.exact_windows(arrays, x)
+        shape = arrays.shape(windows)
+        pairs = arrays.broadcast(arrays.reshape(windows, (*shape, 1)), (*shape, self.outputs))
+        looked_up = self.table.exact(arrays, self.input_quantizer.exact(arrays, pairs))
+        outputs = self.exact_sums(arrays, looked_up)
+        if self.activation is keras.activations.relu:
+            outputs = rectify(arrays, outputs)
+        return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+
+
+class QDenseLUT(LUTLayer):
+    """y_o = oq(act(sum over i of tq(f_io(iq(x_i))))), over the last axis.
+
+    Args:
+        units: size of the output's last axis.
+        activation: act, `linear` (None) or `relu`.
+        **kwargs: networks and quantizers as in `LUTLayer`.
+
+    Example:
+        >>> layer = QDenseLUT(16, table_quantizer=KBI(b=6, granularity="element"))
+    """
+
+    def __init__(self, units: PositiveInt, activation: ActivationArg = None, **kwargs: Unpack[LUTKwargs]) -> None:
+        self.units = units
+        super().__init__(activation=activation, **kwargs)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add the networks.
+
+        Args:
+            input_shape: `(batch, ..., features)`; the features need a static size.
+
+        Raises:
+            ConfigError: the last axis has no static size.
+        """
+        if input_shape[-1] is None or len(input_shape) < 2:
+            raise ConfigError(
+                f"{self.name}: the last axis of the input, besides the batch, needs a static size. "
+                f"Received: {input_shape}."
+            )
+        self.build_parts(tuple(input_shape), tuple(input_shape), self.units)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Replace the last axis by the units."""
+        return (*input_shape[:-1], self.units)
+
+    def windows(self, x: Tensor) -> Tensor:
+        """Give the input: each output has all of the last axis."""
+        return x
+
+    def exact_windows(self, arrays: Arrays[A], x: A) -> A:
+        """Give the input."""
+        return x

@@ -1,0 +1,350 @@
+"""What every layer that merges several inputs shares, and those that merge element by element."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, TypeVar, Unpack
+
+import keras
+import numpy as np
+
+from hgq2_core import ConfigError, QLayer
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import BetaArg, LayerKwargs, QuantizerArg
+from hgq2_core.ops import total
+
+A = TypeVar("A")
+Tensor = Any
+Shape = tuple[int | None, ...]
+
+ADDER = 0.65
+"""Cost of adding one bit, where comparing one costs 1."""
+
+
+class MergeKwargs(LayerKwargs, total=False):
+    """The arguments of `MergeLayer`, for the signatures of its subclasses."""
+
+    input_quantizer: QuantizerArg
+    output_quantizer: QuantizerArg
+    ebops_beta: BetaArg
+    enable_ebops: bool | None
+
+
+class MergeLayer(QLayer):
+    """y = oq(merge(iq_0(x_0), iq_1(x_1), ...)); a subclass says which merge.
+
+    Every input has a quantizer of its own, all made from one config: the slots `input`, `input_1`, `input_2`, ... An
+    input whose values are on a coarser grid already passes unchanged.
+
+    Args:
+        input_quantizer: of each input: a config, a kind, a mapping, or None for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
+    """
+
+    most_inputs: int | None = None
+    """The number of inputs where it is fixed; None for two or more."""
+
+    def __init__(
+        self,
+        *,
+        input_quantizer: QuantizerArg = None,
+        output_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[LayerKwargs],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
+        self.later_quantizers: list[Any] = []
+        self.output_quantizer = None
+        if output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+
+    @property
+    def input_quantizers(self) -> list[Any]:
+        """The quantizers of the inputs, in their order."""
+        return [self.input_quantizer, *self.later_quantizers]
+
+    def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Give the shape of the merged inputs, batch axis included."""
+        raise NotImplementedError
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Merge the quantized inputs."""
+        raise NotImplementedError
+
+    def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
+        """Merge the quantized inputs, exactly."""
+        raise NotImplementedError
+
+    def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
+        """Give the cost of the merge from the bits of each input."""
+        raise NotImplementedError
+
+    def build(self, input_shape: Sequence[Shape]) -> None:
+        """Make a quantizer for every input.
+
+        Args:
+            input_shape: one shape for each input, batch axis included.
+
+        Raises:
+            ConfigError: a wrong number of inputs, or shapes that do not go together.
+        """
+        shapes = self._checked(input_shape)
+        self.input_spec = [
+            keras.layers.InputSpec(ndim=len(shape), axes={n: size for n, size in enumerate(shape) if n and size})
+            for shape in shapes
+        ]
+        # How many inputs there are, only their shapes tell; the constructor has resolved the config.
+        config = self.input_quantizer.config
+        self.later_quantizers = [
+            self.add_quantizer(config, "activation", f"input_{number}") for number in range(1, len(shapes))
+        ]
+        for quantizer, shape in zip(self.input_quantizers, shapes, strict=True):
+            quantizer.build(shape)
+        if self.output_quantizer is not None:
+            self.output_quantizer.build(self.merged_shape(shapes))
+        self.built = True
+
+    def _checked(self, input_shape: Sequence[Any]) -> list[Shape]:
+        several = len(input_shape) > 0 and all(isinstance(shape, list | tuple) for shape in input_shape)
+        if not several or len(input_shape) < 2 or len(input_shape) > (self.most_inputs or len(input_shape)):
+            raise ConfigError(
+                f"{self.name}: merges a list of {'two' if self.most_inputs == 2 else 'two or more'} inputs. "
+                f"Received: shape {tuple(input_shape)}."
+            )
+        shapes = [tuple(shape) for shape in input_shape]
+        self.merged_shape(shapes)
+        return shapes
+
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
+        """Give the shape of the merged inputs."""
+        return self.merged_shape(self._checked(input_shape))
+
+    def compute_mask(self, inputs: Sequence[Tensor], mask: Sequence[Any] | None = None) -> Any:
+        """Give what any input's mask keeps, as Keras does; None where an input has no mask."""
+        if mask is None or any(each is None for each in mask):
+            return None
+        return functools.reduce(keras.ops.logical_or, mask)
+
+    def call(self, inputs: Sequence[Tensor], training: bool | None = None) -> Tensor:
+        """Compute the equation above."""
+        training = bool(training)
+        outputs = self.merge(
+            [quantizer.quantize(x, training) for quantizer, x in zip(self.input_quantizers, inputs, strict=True)]
+        )
+        return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
+
+    def ebops(self) -> Tensor:
+        """Give the cost of the merge."""
+        return self.merge_ebops([quantizer.bits() for quantizer in self.input_quantizers])
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> A:
+        """State the equation above in integers."""
+        outputs = self.exact_merge(
+            arrays, [quantizer.exact(arrays, x) for quantizer, x in zip(self.input_quantizers, inputs, strict=True)]
+        )
+        return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+
+
+def broadcast_shape(shapes: Sequence[Shape], where: str) -> Shape:
+    """Broadcast shapes as Keras' merging layers do: axes that a shape lacks are of size 1, behind the batch.
+
+    Args:
+        shapes: batch axis included.
+        where: the layer, for the message.
+
+    Raises:
+        ConfigError: sizes of one axis that differ, and are not 1.
+    """
+    rank = max(map(len, shapes))
+    whole = [(shape[0], *[1] * (rank - len(shape)), *shape[1:]) for shape in shapes]
+    merged: list[int | None] = []
+    for axis, sizes in enumerate(zip(*whole, strict=True)):
+        found = set(sizes) - {1}
+        known = found - {None}
+        if len(known) > 1:
+            given = ", ".join(map(str, shapes))
+            raise ConfigError(f"{where}: inputs broadcast against each other. Received: shapes {given}.")
+        # Keras leaves the size of a batch to the one that has it, and any other size unknown.
+        unknown = None in found and (axis or not known)
+        merged.append(None if unknown else max(known, default=1))  # type: ignore[type-var]
+    return tuple(merged)
+
+
+def aligned(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Give tensors of one rank, axes of size 1 put behind the batch."""
+    rank = max(len(x.shape) for x in inputs)
+    return [
+        keras.ops.expand_dims(x, tuple(range(1, 1 + rank - len(x.shape)))) if len(x.shape) < rank else x for x in inputs
+    ]
+
+
+def exact_aligned(arrays: Arrays[A], inputs: Sequence[A]) -> list[A]:
+    """Give operands of one rank, axes of size 1 put behind the batch."""
+    shapes = [arrays.shape(x) for x in inputs]
+    rank = max(map(len, shapes))
+    return [
+        arrays.reshape(x, (shape[0], *[1] * (rank - len(shape)), *shape[1:])) if len(shape) < rank else x
+        for x, shape in zip(inputs, shapes, strict=True)
+    ]
+
+
+def spread(bits: Sequence[Tensor]) -> list[Tensor]:
+    """Spread the bits of each input over the elements of the output."""
+    shape = np.broadcast_shapes(*(tuple(each.shape) for each in bits))
+    return [keras.ops.broadcast_to(each, shape) for each in bits]
+
+
+def spared(bits: Sequence[Tensor]) -> Tensor:
+    """Give the sum of all bits but, at each place, the fewest: what n - 1 operations on n numbers take."""
+    return sum(map(total, bits)) - total(functools.reduce(keras.ops.minimum, bits))
+
+
+class ElementwiseLayer(MergeLayer):
+    """Merges element by element, broadcasting as Keras does; a subclass says what two elements give."""
+
+    def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
+        """Broadcast the shapes."""
+        return broadcast_shape(shapes, self.name)
+
+    def pair(self, a: Tensor, b: Tensor) -> Tensor:
+        """Merge two inputs."""
+        raise NotImplementedError
+
+    def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Merge two inputs, exactly."""
+        raise NotImplementedError
+
+    def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
+        """Give the cost from the bits of each input, which all have the shape of the output."""
+        raise NotImplementedError
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Merge one input after the other."""
+        return functools.reduce(self.pair, aligned(inputs))
+
+    def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
+        """Merge one input after the other, exactly."""
+        return functools.reduce(functools.partial(self.exact_pair, arrays), exact_aligned(arrays, inputs))
+
+    def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
+        """Give the cost over all elements."""
+        return self.element_ebops(spread(bits))
+
+
+class QAdd(ElementwiseLayer):
+    """y = oq(iq_0(x_0) + iq_1(x_1) + ...).
+
+    Cost (NUMERICS 7): 0.65 (sum B - sum of the smallest B of each element).
+    """
+
+    def pair(self, a: Tensor, b: Tensor) -> Tensor:
+        """Add."""
+        return a + b
+
+    def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Add, exactly."""
+        return arrays.add(a, b)
+
+    def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
+        """Give the bits of the adders."""
+        return ADDER * spared(bits)
+
+
+class QAveragePow2(QAdd):
+    """y = oq(2^-m (iq_0(x_0) + iq_1(x_1) + ...)), 2^m the smallest power of two that is no less than the inputs.
+
+    The average of two, four, ... inputs; of three, three quarters of it. Cost: that of the sum.
+    """
+
+    def merge(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Add, and scale."""
+        return super().merge(inputs) * 2.0 ** -halvings(len(inputs))
+
+    def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
+        """Add, and shift."""
+        return arrays.shift(super().exact_merge(arrays, inputs), -halvings(len(inputs)))
+
+
+def halvings(count: int) -> int:
+    """Give the smallest m with 2^m >= count."""
+    return (count - 1).bit_length()
+
+
+class QSubtract(ElementwiseLayer):
+    """y = oq(iq_0(x_0) - iq_1(x_1)).
+
+    Cost (NUMERICS 7): sum max(B0, B1).
+    """
+
+    most_inputs = 2
+
+    def pair(self, a: Tensor, b: Tensor) -> Tensor:
+        """Subtract."""
+        return a - b
+
+    def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Subtract, exactly."""
+        return arrays.subtract(a, b)
+
+    def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
+        """Give the wider input's bits."""
+        return total(keras.ops.maximum(*bits))
+
+
+class QMultiply(ElementwiseLayer):
+    """y = oq(iq_0(x_0) iq_1(x_1) ...).
+
+    Cost (NUMERICS 7): sum of the products of the inputs' bits.
+    """
+
+    def pair(self, a: Tensor, b: Tensor) -> Tensor:
+        """Multiply."""
+        return a * b
+
+    def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Multiply, exactly."""
+        return arrays.multiply(a, b)
+
+    def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
+        """Give the products of the bits."""
+        return total(functools.reduce(keras.ops.multiply, bits))
+
+
+class QMaximum(ElementwiseLayer):
+    """y = oq(max(iq_0(x_0), iq_1(x_1), ...)).
+
+    Cost (NUMERICS 7): sum B - sum of the smallest B of each element.
+    """
+
+    def pair(self, a: Tensor, b: Tensor) -> Tensor:
+        """Take the larger."""
+        return keras.ops.maximum(a, b)
+
+    def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Take the larger, exactly."""
+        return arrays.maximum(a, b)
+
+    def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
+        """Give the bits of the comparators."""
+        return spared(bits)
+
+
+class QMinimum(ElementwiseLayer):
+    """y = oq(min(iq_0(x_0), iq_1(x_1), ...)).
+
+    Cost (NUMERICS 7): sum B - sum of the smallest B of each element.
+    """
+
+    def pair(self, a: Tensor, b: Tensor) -> Tensor:
+        """Take the smaller."""
+        return keras.ops.minimum(a, b)
+
+    def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
+        """Take the smaller, exactly."""
+        return arrays.minimum(a, b)
+
+    def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
+        """Give the bits of the comparators."""
+        return spared(bits)

@@ -1,0 +1,1 @@
+"""Normalization by batch statistics, alone and fused into a kernel and a bias."""

@@ -1,0 +1,84 @@
+"""A product whose outputs are normalized, folded into one kernel and one bias."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from hgq2_core import ConfigError
+from hgq2_core.layers.transfer import copy_weights, shared_arguments
+from hgq2_layers.core.affine import AffineKwargs, AffineLayer
+from hgq2_layers.normalization.batch_statistics import NormalizationKwargs, NormalizationLayer
+
+Tensor = Any
+
+
+class AffineBatchNormKwargs(AffineKwargs, NormalizationKwargs, total=False):
+    """The arguments that the layers of this family share, for their signatures."""
+
+
+class AffineBatchNorm(NormalizationLayer, AffineLayer):
+    """y = oq(act(product(iq(x), kq(s * K)) + bq(beta - mean * s))); statistics of product(iq(x), K).
+
+    A mixin in front of the affine layer that says which product.
+    """
+
+    # Normalization takes every bias away again; beta is in its place.
+    not_in_schema = ("bias_initializer", "bias_regularizer", "bias_constraint")
+    absorbs = "keras.BatchNormalization"
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> AffineBatchNorm:
+        """Make it of a Keras layer and the normalization right behind.
+
+        Raises:
+            ConfigError: no normalization, one behind an activation or along other axes, or arguments that are lost.
+        """
+        activation = getattr(layer, "activation", None)
+        if not behind or activation is not keras.activations.linear:
+            raise ConfigError(
+                f"{layer.name}: {cls.__name__} stands for a linear layer and the BatchNormalization right behind that "
+                f"alone takes its output. Received: activation={getattr(activation, '__name__', None)!r}, behind: "
+                f"{', '.join(each.name for each in behind) or 'none'}."
+            )
+        own = {**shared_arguments(layer, cls, ("use_bias", "bias_axes")), **cls.axes_from_keras(layer, *behind)}
+        return cls(**{**shared_arguments(*behind, cls, ("axis", "name", "dtype")), **own, **arguments})
+
+    @classmethod
+    def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:
+        """Give the arguments that say which axes are normalized; refuse other axes than this class has."""
+        rank = len(norm.input.shape)
+        if norm.axis % rank != rank - 1:
+            raise ConfigError(f"{norm.name}: {cls.__name__} normalizes the last axis. Received: axis={norm.axis}.")
+        return {}
+
+    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+        """Take over the kernel and the normalization; a bias in front of it moves the mean."""
+        (norm,) = behind
+        copy_weights(norm, self)
+        self.kernel.assign(keras.ops.convert_to_numpy(layer.kernel).copy())
+        if layer.bias is not None:
+            self.moving_mean.assign(self.moving_mean - keras.ops.reshape(layer.bias, self.moving_mean.shape))
+
+    def has_bias(self) -> bool:
+        """There is one always: what is left of the mean."""
+        return True
+
+    def normalized(self, x: Tensor) -> Tensor:
+        """Give the product."""
+        return self.product(x, self.kernel)
+
+    def scaled_kernel(self, s: Tensor) -> Tensor:
+        """Give s * K."""
+        return self.kernel * s
+
+    def spread(self, statistics: Tensor) -> Tensor:
+        """Give statistics the shape in which they are added to the outputs."""
+        return statistics
+
+    def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
+        """Give the kernel and the bias for these statistics."""
+        s = self.factors(variance)
+        shift = self.spread(mean * s)
+        return {"kernel": self.scaled_kernel(s), "bias": -shift if self.beta is None else self.beta - shift}

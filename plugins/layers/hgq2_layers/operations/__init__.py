@@ -1,0 +1,1 @@
+"""Operations without weights: sums and means over axes."""

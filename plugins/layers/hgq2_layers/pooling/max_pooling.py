@@ -1,0 +1,327 @@
+"""Pooling with quantized inputs and outputs: what all of it shares, and maxima."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar, Unpack
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from hgq2_core import ConfigError, QLayer
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import BetaArg, LayerKwargs, PositiveInt, QuantizerArg
+from hgq2_core.ops import total
+from hgq2_layers.convolutional import spatial
+from hgq2_layers.convolutional.spatial import DataFormat, Padding, Sizes
+from hgq2_layers.convolutional.windows import Windows
+from hgq2_layers.pooling.window_reduction import MAXIMUM, Reduction
+
+A = TypeVar("A")
+Tensor = Any
+Shape = tuple[int | None, ...]
+Counts = npt.NDArray[np.int64]
+
+
+class PoolingKwargs(LayerKwargs, total=False):
+    """The arguments of `PoolingLayer`, for the signatures of its subclasses."""
+
+    input_quantizer: QuantizerArg
+    output_quantizer: QuantizerArg
+    ebops_beta: BetaArg
+    enable_ebops: bool | None
+
+
+class PoolingLayer(QLayer):
+    """y = oq(pool(iq(x))); subclasses say which values become one, and how.
+
+    Args:
+        data_format: `channels_last` or `channels_first`; None for Keras' own.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
+    """
+
+    rank: int
+    """Count of spatial axes."""
+
+    reduction: Reduction
+
+    def __init__(
+        self,
+        *,
+        data_format: DataFormat | None = None,
+        input_quantizer: QuantizerArg = None,
+        output_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[LayerKwargs],
+    ) -> None:
+        super().__init__(**kwargs)
+        # Otherwise Keras warns where a mask ends.
+        self.supports_masking = self.refuses_masks is not None
+        self.data_format = spatial.resolved(data_format)
+        self.first = 2 if spatial.channels_first(self.data_format) else 1
+        channels = (1,) if spatial.channels_first(self.data_format) else (-1,)
+        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input", channels)
+        self.output_quantizer = None
+        if output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output", channels)
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the quantizers.
+
+        Args:
+            input_shape: batch axis included; the spatial axes need a static size.
+
+        Raises:
+            ConfigError: a shape that does not fit.
+        """
+        self.spatial = self.spatial_of(input_shape)
+        if None in self.spatial:
+            raise ConfigError(f"{self.name}: pooling needs spatial axes of a static size. Received: {input_shape}.")
+        axes = {axis: size for axis, size in enumerate(input_shape) if axis and size is not None}
+        self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes=axes)
+        self.input_quantizer.build(tuple(input_shape))
+        if self.output_quantizer is not None:
+            self.output_quantizer.build(self.compute_output_shape(input_shape))
+        self.built = True
+
+    def spatial_of(self, input_shape: Shape) -> Shape:
+        """Give the spatial part of a shape.
+
+        Raises:
+            ConfigError: a wrong rank.
+        """
+        if len(input_shape) != self.rank + 2:
+            raise ConfigError(
+                f"{self.name}: the input has a batch axis, {self.rank} spatial axes, and channels "
+                f"({self.data_format}). Received: {tuple(input_shape)}."
+            )
+        return tuple(input_shape[self.first : self.first + self.rank])
+
+    def reduced(self, x: Tensor) -> Tensor:
+        """Reduce the spatial axes as far as they are pooled."""
+        raise NotImplementedError
+
+    def exact_reduced(self, arrays: Arrays[A], x: A) -> A:
+        """Reduce the spatial axes as far as they are pooled, exactly."""
+        raise NotImplementedError
+
+    def counts(self) -> Counts:
+        """Give how many inputs each output has, to be broadcast over the outputs of a sample."""
+        raise NotImplementedError
+
+    def pooled(self, x: Tensor, training: bool) -> Tensor:
+        """Pool; where it is an average, divide."""
+        return self.reduced(x)
+
+    def exact_pooled(self, arrays: Arrays[A], x: A) -> A:
+        """Pool, exactly."""
+        return self.exact_reduced(arrays, x)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Compute the equation above."""
+        training = bool(training)
+        outputs = self.pooled(self.input_quantizer.quantize(inputs, training), training)
+        return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
+
+    def ebops(self) -> Tensor:
+        """Give the bits of the inputs."""
+        return total(self.input_quantizer.bits())
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> A:
+        """State the equation above in integers."""
+        (x,) = inputs
+        outputs = self.exact_pooled(arrays, self.input_quantizer.exact(arrays, x))
+        return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+
+
+class WindowedPooling(PoolingLayer):
+    """Pooling over windows.
+
+    Args:
+        pool_size: of the windows along each spatial axis, or one number for all.
+        strides: between windows along each spatial axis, or one number for all; None for the pool size.
+        padding: `valid` or `same`; what is padded is in no window.
+        parallelization_factor: how many output positions the hardware computes at once, for the cost; None for all.
+        **kwargs: as in `PoolingLayer`.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool_size: Sizes,
+        strides: Sizes | None,
+        padding: Padding,
+        parallelization_factor: PositiveInt | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.pool_size = spatial.for_each_axis("pool_size", pool_size, self.rank)
+        self.strides = self.pool_size if strides is None else spatial.for_each_axis("strides", strides, self.rank)
+        self.padding = padding
+        self.parallelization_factor = parallelization_factor
+        super().__init__(**kwargs)
+
+    def geometry(self) -> Windows:
+        """Give how the windows lie."""
+        return Windows(self.pool_size, self.strides, (1,) * self.rank, self.padding)
+
+    def build(self, input_shape: Shape) -> None:
+        """Build the quantizers.
+
+        Args:
+            input_shape: batch axis included; the spatial axes need a static size.
+
+        Raises:
+            ConfigError: a shape that does not fit, or a factor beyond all positions.
+        """
+        super().build(input_shape)
+        spatial.parallel_share(self.name, self.parallelization_factor, self.geometry().outputs(self.spatial))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Count windows.
+
+        Raises:
+            ConfigError: a shape that does not fit, or no window fits.
+        """
+        outputs = self.geometry().outputs(self.spatial_of(input_shape))
+        if any(size is not None and size <= 0 for size in outputs):
+            raise ConfigError(
+                f"{self.name}: no window fits into the input. "
+                f"Received: {tuple(input_shape)} for pool_size={list(self.pool_size)}."
+            )
+        return (*input_shape[: self.first], *outputs, *input_shape[self.first + self.rank :])
+
+    def reduced(self, x: Tensor) -> Tensor:
+        """Reduce each window."""
+        return self.reduction.windows(x, self.geometry(), self.spatial, self.first)
+
+    def exact_reduced(self, arrays: Arrays[A], x: A) -> A:
+        """Reduce each window, exactly."""
+        return self.reduction.exact_windows(arrays, x, self.geometry(), self.first)
+
+    def counts(self) -> Counts:
+        """Give how many inputs each window has, to be broadcast over the outputs of a sample."""
+        counts = self.geometry().counts(self.spatial)
+        return counts.reshape((1, *counts.shape) if self.first == 2 else (*counts.shape, 1))
+
+    def ebops(self) -> Tensor:
+        """Give the bits of the inputs, for the part of the output positions that is computed at once."""
+        outputs = self.geometry().outputs(self.spatial)
+        return super().ebops() * spatial.parallel_share(self.name, self.parallelization_factor, outputs)
+
+
+class GlobalPooling(PoolingLayer):
+    """Pooling over everything but batch and channels.
+
+    Args:
+        keepdims: whether the pooled axes stay, with size 1.
+        **kwargs: as in `PoolingLayer`.
+    """
+
+    def __init__(self, *, keepdims: bool, **kwargs: Any) -> None:
+        self.keepdims = keepdims
+        super().__init__(**kwargs)
+
+    def _axes(self) -> tuple[int, ...]:
+        return tuple(range(self.first, self.first + self.rank))
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Take the pooled axes away, or leave them with size 1."""
+        self.spatial_of(input_shape)
+        kept = (1,) * self.rank if self.keepdims else ()
+        return (*input_shape[: self.first], *kept, *input_shape[self.first + self.rank :])
+
+    def reduced(self, x: Tensor) -> Tensor:
+        """Reduce the spatial axes."""
+        return self.reduction.over(x, self._axes(), self.keepdims)
+
+    def exact_reduced(self, arrays: Arrays[A], x: A) -> A:
+        """Reduce the spatial axes, exactly."""
+        return self.reduction.exact_axes(arrays, x, self._axes(), self.keepdims)
+
+    def counts(self) -> Counts:
+        """Give how many inputs there are."""
+        return np.asarray([math.prod(self.spatial)])
+
+
+class MaxPooling(WindowedPooling):
+    """y = oq(max of each window of iq(x)).
+
+    Args:
+        pool_size: of the windows along each spatial axis, or one number for all.
+        strides: between windows along each spatial axis, or one number for all; None for the pool size.
+        padding: `valid` or `same`; what is padded is in no window.
+        data_format: `channels_last` or `channels_first`; None for Keras' own.
+        **kwargs: `input_quantizer` and `output_quantizer` as in `PoolingLayer`, and `parallelization_factor`: how many
+            output positions the hardware computes at once, for the cost; None for all.
+
+    Cost (NUMERICS 7): (sum Bx) times the part that is computed at once.
+    """
+
+    reduction = MAXIMUM
+
+    def __init__(
+        self,
+        pool_size: Sizes = 2,
+        strides: Sizes | None = None,
+        padding: Padding = "valid",
+        data_format: DataFormat | None = None,
+        **kwargs: Unpack[PoolingKwargs],
+    ) -> None:
+        super().__init__(pool_size=pool_size, strides=strides, padding=padding, data_format=data_format, **kwargs)
+
+
+class GlobalMaxPooling(GlobalPooling):
+    """y = oq(max of each channel of iq(x)).
+
+    Args:
+        data_format: `channels_last` or `channels_first`; None for Keras' own.
+        keepdims: whether the pooled axes stay, with size 1.
+        **kwargs: `input_quantizer` and `output_quantizer` as in `PoolingLayer`.
+
+    Cost (NUMERICS 7): sum Bx.
+    """
+
+    reduction = MAXIMUM
+
+    def __init__(
+        self, data_format: DataFormat | None = None, keepdims: bool = False, **kwargs: Unpack[PoolingKwargs]
+    ) -> None:
+        super().__init__(data_format=data_format, keepdims=keepdims, **kwargs)
+
+
+class QMaxPooling1D(MaxPooling):
+    """Maxima of windows over one axis; arguments, cost and arithmetic as in `MaxPooling`."""
+
+    rank = 1
+
+
+class QMaxPooling2D(MaxPooling):
+    """Maxima of windows over two axes; arguments, cost and arithmetic as in `MaxPooling`."""
+
+    rank = 2
+
+
+class QMaxPooling3D(MaxPooling):
+    """Maxima of windows over three axes; arguments, cost and arithmetic as in `MaxPooling`."""
+
+    rank = 3
+
+
+class QGlobalMaxPooling1D(GlobalMaxPooling):
+    """Maxima of channels over one axis; arguments, cost and arithmetic as in `GlobalMaxPooling`."""
+
+    rank = 1
+
+
+class QGlobalMaxPooling2D(GlobalMaxPooling):
+    """Maxima of channels over two axes; arguments, cost and arithmetic as in `GlobalMaxPooling`."""
+
+    rank = 2
+
+
+class QGlobalMaxPooling3D(GlobalMaxPooling):
+    """Maxima of channels over three axes; arguments, cost and arithmetic as in `GlobalMaxPooling`."""
+
+    rank = 3

@@ -1,0 +1,92 @@
+"""What GRU and LSTM share: gates, which are functions of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+import keras
+import numpy as np
+
+from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
+from hgq2_layers.activations.elementwise import ELEMENTWISE, ElementwiseArg
+from hgq2_layers.activations.nonlinearity import Nonlinearity
+from hgq2_layers.rnn.recurrent import RecurrentKwargs, RecurrentLayer
+
+Tensor = Any
+
+
+class GatedKwargs(RecurrentKwargs, total=False):
+    """The arguments of `GatedLayer`, for the signatures of its subclasses."""
+
+    recurrent_activation: ElementwiseArg
+    recurrent_activation_quantizer: QuantizerArg
+    recurrent_activation_table_quantizer: QuantizerArg
+
+
+class GatedLayer(RecurrentLayer):
+    """A recurrent layer with gates.
+
+    Args:
+        units: size of the state.
+        activation: of the candidate, one of Keras' activations by name, or a function of one number
+            that is registered with Keras; a table, but for `linear` and `relu`.
+        recurrent_activation: of the gates, one of Keras' activations by name, or a function of one
+            number that is registered with Keras; a table, but for `linear` and `relu`.
+        use_bias: whether there is a bias.
+        recurrent_activation_quantizer: of what goes into the gates: a config, a kind, a mapping, or None for the
+            default of activations, with SAT_SYM.
+        recurrent_activation_table_quantizer: of the entries of the gates' table: a config, a kind, a mapping, or None
+            for the default of tables.
+        **kwargs: as in `RecurrentLayer`.
+    """
+
+    gating_width = 2
+    """How many gates there are."""
+
+    def __init__(
+        self,
+        units: PositiveInt,
+        activation: ElementwiseArg = "tanh",
+        recurrent_activation: ElementwiseArg = "sigmoid",
+        use_bias: bool = True,
+        *,
+        recurrent_activation_quantizer: QuantizerArg = None,
+        recurrent_activation_table_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[RecurrentKwargs],
+    ) -> None:
+        super().__init__(units, activation, use_bias, **kwargs)
+        self.recurrent_activation = ELEMENTWISE.resolve(recurrent_activation)
+        self.recurrent_activation_quantizer = self.add_step_quantizer(
+            recurrent_activation_quantizer, "recurrent_activation"
+        )
+        self.gating = Nonlinearity(
+            self,
+            self.recurrent_activation,
+            "recurrent_activation_table",
+            self.recurrent_activation_quantizer,
+            recurrent_activation_table_quantizer,
+        )
+        self.recurrent_activation_table_quantizer = self.gating.table_quantizer
+
+    def nonlinearities(self) -> Sequence[Nonlinearity]:
+        """Give the functions of the candidate and of the gates."""
+        return [self.candidate, self.gating]
+
+    def step_widths(self) -> Mapping[str, int]:
+        """Give, by slot, the sizes of what is quantized inside a step."""
+        return {**super().step_widths(), "recurrent_activation": self.gating_width * self.units}
+
+    def gate_bits(self) -> list[Tensor]:
+        """Give the bits of each gate."""
+        bits = self.spread(self.gating, self.gating_width)
+        return [bits[n * self.units : (n + 1) * self.units] for n in range(self.gating_width)]
+
+    def spread(self, function: Nonlinearity, width: int = 1) -> Tensor:
+        """Give the bits of what a function gives, one for each element."""
+        return keras.ops.broadcast_to(function.bits(), (width * self.units,))
+
+
+def columns(index: int, units: int, count: int = 1) -> Any:
+    """Give the columns of one gate, or of several in a row."""
+    return np.arange(index * units, (index + count) * units)

@@ -1,0 +1,103 @@
+"""LSTM with quantized inputs, weights, states, gates and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, Unpack
+
+import keras
+
+from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
+from hgq2_core.ops import dot, total
+from hgq2_layers.activations.elementwise import ElementwiseArg
+from hgq2_layers.activations.nonlinearity import Nonlinearity
+from hgq2_layers.rnn.arithmetic import Arithmetic
+from hgq2_layers.rnn.gated import GatedKwargs, GatedLayer, columns
+
+A = TypeVar("A")
+Tensor = Any
+
+
+class QLSTM(GatedLayer):
+    """The long short-term memory, from h_0 = c_0 = 0, each product with quantized weights.
+
+    i, f, o = gate(gq(x_t K + h R + b)); g = act(aq(x_t K + h R + b)); c_t = cq(f c + i g); h_t = sq(o act(c_t)).
+
+    Args:
+        units: size of the state.
+        activation: of the candidate g and of the carry c, one of Keras' activations by name, or a function of one
+            number that is registered with Keras; a table, but for `linear` and `relu`.
+        recurrent_activation: of the gates, one of Keras' activations by name, or a function of one
+            number that is registered with Keras; a table, but for `linear` and `relu`.
+        use_bias: whether there is a bias.
+        unit_forget_bias: whether the bias of the gate f starts at 1.
+        carry_quantizer: of the carry: a config, a kind, a mapping, or None for the default of activations, with
+            SAT_SYM.
+        carry_table_quantizer: of the entries of the carry's table: a config, a kind, a mapping, or None for the
+            default of tables.
+        **kwargs: as in `GatedLayer` and `RecurrentLayer`.
+
+    Cost (NUMERICS 7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, the products with the
+    gates, and the tables.
+    """
+
+    gates = 4
+    state_count = 2
+    gating_width = 3
+
+    def __init__(
+        self,
+        units: PositiveInt,
+        activation: ElementwiseArg = "tanh",
+        recurrent_activation: ElementwiseArg = "sigmoid",
+        use_bias: bool = True,
+        *,
+        unit_forget_bias: bool = True,
+        carry_quantizer: QuantizerArg = None,
+        carry_table_quantizer: QuantizerArg = None,
+        **kwargs: Unpack[GatedKwargs],
+    ) -> None:
+        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
+        self.unit_forget_bias = unit_forget_bias
+        self.carry_quantizer = self.add_step_quantizer(carry_quantizer, "carry")
+        self.carried = Nonlinearity(self, self.activation, "carry_table", self.carry_quantizer, carry_table_quantizer)
+        self.carry_table_quantizer = self.carried.table_quantizer
+
+    def nonlinearities(self) -> Sequence[Nonlinearity]:
+        """Give the functions of the candidate, of the gates and of the carry."""
+        return [*super().nonlinearities(), self.carried]
+
+    def step_widths(self) -> Mapping[str, int]:
+        """Give, by slot, the sizes of what is quantized inside a step."""
+        return {**super().step_widths(), "carry": self.units}
+
+    def bias_start(self) -> Any:
+        """Give the initializer of the bias, 1 for the gate f if so told."""
+        return self._start_bias if self.unit_forget_bias else self.bias_initializer
+
+    def _start_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        first, ones, rest = (self.units,), (self.units,), (2 * self.units,)
+        parts = [self.bias_initializer(first, dtype), keras.ops.ones(ones, dtype), self.bias_initializer(rest, dtype)]
+        return keras.ops.concatenate(parts)
+
+    def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
+        """Compute the equations above."""
+        (h, carry), units = states, self.units
+        total = arithmetic.add(x, arithmetic.product(h, weights["recurrent_kernel"]))
+        gates = arithmetic.join(
+            [arithmetic.part(total, columns(0, units, 2), 1), arithmetic.part(total, columns(3, units), 1)]
+        )
+        gates = arithmetic.apply(self.gating, arithmetic.quantize(self.recurrent_activation_quantizer, gates))
+        write, keep, read = (arithmetic.part(gates, columns(n, units), 1) for n in range(3))
+        candidate = arithmetic.quantize(self.activation_quantizer, arithmetic.part(total, columns(2, units), 1))
+        written = arithmetic.multiply(write, arithmetic.apply(self.candidate, candidate))
+        carry = arithmetic.quantize(self.carry_quantizer, arithmetic.add(arithmetic.multiply(keep, carry), written))
+        h = arithmetic.multiply(read, arithmetic.apply(self.carried, carry))
+        return [arithmetic.quantize(self.state_quantizer, h), carry]
+
+    def step_ebops(self, recurrent: Tensor, state: Tensor) -> Tensor:
+        """Give the products with the recurrent kernel and with the gates."""
+        write, keep, read = self.gate_bits()
+        products = dot(state, total(recurrent, -1))
+        products = products + dot(write, self.spread(self.candidate)) + dot(keep, self.carry_quantizer.bits())
+        return products + dot(read, self.spread(self.carried))

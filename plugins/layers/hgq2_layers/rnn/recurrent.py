@@ -1,0 +1,405 @@
+"""What the recurrent layers share: their arguments and slots, and the loop over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, Unpack
+
+import keras
+
+from hgq2_core import ConfigError, Quantizer
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.layers.arguments import (
+    CONSTRAINTS,
+    INITIALIZERS,
+    REGULARIZERS,
+    BetaArg,
+    ConstraintArg,
+    InitializerArg,
+    LayerKwargs,
+    PositiveInt,
+    QuantizerArg,
+    RegularizerArg,
+)
+from hgq2_core.layers.transfer import copy_weights, shared_arguments
+from hgq2_core.ops import total
+from hgq2_core.quantizers.defaults import resolve
+from hgq2_layers.activations.elementwise import ELEMENTWISE, ElementwiseArg
+from hgq2_layers.activations.lookup_table import TableLayer
+from hgq2_layers.activations.nonlinearity import Nonlinearity
+from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, ScannedTensors, Tensors
+
+A = TypeVar("A")
+Tensor = Any
+
+
+WEIGHTS = ("kernel", "recurrent_kernel", "bias")
+"""The slots whose constants are no tables."""
+
+
+class RecurrentKwargs(LayerKwargs, total=False):
+    """The arguments of `RecurrentLayer`, for the signatures of its subclasses."""
+
+    activation: ElementwiseArg
+    use_bias: bool
+    kernel_initializer: InitializerArg
+    recurrent_initializer: InitializerArg
+    bias_initializer: InitializerArg
+    kernel_regularizer: RegularizerArg
+    recurrent_regularizer: RegularizerArg
+    bias_regularizer: RegularizerArg
+    kernel_constraint: ConstraintArg
+    recurrent_constraint: ConstraintArg
+    bias_constraint: ConstraintArg
+    dropout: float
+    recurrent_dropout: float
+    return_sequences: bool
+    return_state: bool
+    go_backwards: bool
+    stateful: bool
+    unroll: bool
+    input_quantizer: QuantizerArg
+    kernel_quantizer: QuantizerArg
+    recurrent_quantizer: QuantizerArg
+    bias_quantizer: QuantizerArg
+    state_quantizer: QuantizerArg
+    activation_quantizer: QuantizerArg
+    activation_table_quantizer: QuantizerArg
+    output_quantizer: QuantizerArg
+    parallelization_factor: PositiveInt | None
+    ebops_beta: BetaArg
+    enable_ebops: bool | None
+
+
+class RecurrentLayer(TableLayer):
+    """Steps through a sequence; a subclass says what a step does to the states.
+
+    Each step is a circuit of its own, so the sequence has a static length. The quantizers inside a
+    step (of states and activations) are the same in all steps. They saturate (SAT_SYM) unless told otherwise: a range
+    that follows the values would be a state that every step changes.
+
+    Args:
+        units: size of the state.
+        activation: of the candidate, one of Keras' activations by name, or a function of one number that is registered
+            with Keras; a table, but for `linear` and `relu`.
+        use_bias: whether there is a bias.
+        kernel_initializer: Keras initializer of K.
+        recurrent_initializer: Keras initializer of R.
+        bias_initializer: Keras initializer of b.
+        kernel_regularizer: Keras regularizer of K, or None.
+        recurrent_regularizer: Keras regularizer of R, or None.
+        bias_regularizer: Keras regularizer of b, or None.
+        kernel_constraint: Keras constraint of K, or None.
+        recurrent_constraint: Keras constraint of R, or None.
+        bias_constraint: Keras constraint of b, or None.
+        dropout: must be 0; put a Dropout layer in front.
+        recurrent_dropout: must be 0.
+        return_sequences: whether the outputs of all steps are given, or the last one's.
+        return_state: whether the last states are given too, unquantized by `output_quantizer`.
+        go_backwards: whether the steps go from the end to the beginning.
+        stateful: must be False: every sample begins with states of zero.
+        unroll: whether the steps are written out on jax too, where they are one loop unless a quantizer inside has
+            state that every step changes: a range that follows, or a seed. Elsewhere they always are.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        kernel_quantizer: a config, a kind, a mapping, or None for the default of weights.
+        recurrent_quantizer: of the recurrent kernel: a config, a kind, a mapping, or None for the default of weights.
+        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
+        state_quantizer: of the state, which is the output of a step too: a config, a kind, a mapping, or None for the
+            default of activations, with SAT_SYM.
+        activation_quantizer: of what goes into the activation: a config, a kind, a mapping, or None for the default of
+            activations, with SAT_SYM.
+        activation_table_quantizer: of the entries of the activation's table: a config, a kind, a mapping, or None for
+            the default of tables.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+            layer to quantize.
+        parallelization_factor: how many steps run in parallel, for the cost; None for all.
+
+    Masks and initial states are refused: a circuit runs all its steps, from zero.
+    """
+
+    gates = 1
+    """How many times `units` the kernels are wide."""
+
+    state_count = 1
+    """How many states there are; the first is the output."""
+
+    refuses_masks = "a circuit runs all its steps, from states of zero"
+
+    states = None
+    """Keras' word for what a stateful layer keeps from batch to batch."""
+
+    def __init__(
+        self,
+        units: PositiveInt,
+        activation: ElementwiseArg = "tanh",
+        use_bias: bool = True,
+        *,
+        kernel_initializer: InitializerArg = "glorot_uniform",
+        recurrent_initializer: InitializerArg = "orthogonal",
+        bias_initializer: InitializerArg = "zeros",
+        kernel_regularizer: RegularizerArg = None,
+        recurrent_regularizer: RegularizerArg = None,
+        bias_regularizer: RegularizerArg = None,
+        kernel_constraint: ConstraintArg = None,
+        recurrent_constraint: ConstraintArg = None,
+        bias_constraint: ConstraintArg = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        input_quantizer: QuantizerArg = None,
+        kernel_quantizer: QuantizerArg = None,
+        recurrent_quantizer: QuantizerArg = None,
+        bias_quantizer: QuantizerArg = None,
+        state_quantizer: QuantizerArg = None,
+        activation_quantizer: QuantizerArg = None,
+        activation_table_quantizer: QuantizerArg = None,
+        output_quantizer: QuantizerArg = None,
+        parallelization_factor: PositiveInt | None = None,
+        **kwargs: Unpack[LayerKwargs],
+    ) -> None:
+        super().__init__(**kwargs)
+        self.__dict__.setdefault("_tables", {})  # `linear` and `relu` make none
+        for word, value in {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "stateful": stateful}.items():
+            if value:
+                remedy = "every sample begins with states of zero" if word == "stateful" else "put a Dropout in front"
+                raise ConfigError(
+                    f"{self.name}: {word} is not supported: {remedy}. Received: {word}={value}. "
+                    f"Allowed: {type(value)()}."
+                )
+        self.units = units
+        self.activation = ELEMENTWISE.resolve(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = INITIALIZERS.resolve(kernel_initializer)
+        self.recurrent_initializer = INITIALIZERS.resolve(recurrent_initializer)
+        self.bias_initializer = INITIALIZERS.resolve(bias_initializer)
+        self.kernel_regularizer = REGULARIZERS.resolve(kernel_regularizer)
+        self.recurrent_regularizer = REGULARIZERS.resolve(recurrent_regularizer)
+        self.bias_regularizer = REGULARIZERS.resolve(bias_regularizer)
+        self.kernel_constraint = CONSTRAINTS.resolve(kernel_constraint)
+        self.recurrent_constraint = CONSTRAINTS.resolve(recurrent_constraint)
+        self.bias_constraint = CONSTRAINTS.resolve(bias_constraint)
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
+        self.parallelization_factor = parallelization_factor
+        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
+        self.kernel_quantizer = self.add_quantizer(kernel_quantizer, "weight", "kernel")
+        self.recurrent_quantizer = self.add_quantizer(recurrent_quantizer, "weight", "recurrent_kernel")
+        self.bias_quantizer = self.add_quantizer(bias_quantizer, "bias", "bias") if use_bias else None
+        self.state_quantizer = self.add_step_quantizer(state_quantizer, "state")
+        self.activation_quantizer = self.add_step_quantizer(activation_quantizer, "activation")
+        self.candidate = Nonlinearity(
+            self, self.activation, "activation_table", self.activation_quantizer, activation_table_quantizer
+        )
+        self.activation_table_quantizer = self.candidate.table_quantizer
+        self.output_quantizer = None
+        if output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:
+        """Take over the arguments; what Keras does with a mask has no meaning where none is taken."""
+        return cls(**{**shared_arguments(layer, cls, {"zero_output_for_mask"}), **arguments})
+
+    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+        """Take over the weights, which Keras keeps in a cell."""
+        copy_weights(layer.cell, self)
+
+    def add_step_quantizer(self, quantizer: Any, name: str) -> Quantizer[Any]:
+        """Make the quantizer of a slot inside a step, where SAT_SYM is the default overflow mode."""
+        return self.add_quantizer(step_quantizer(quantizer), "activation", name)
+
+    def nonlinearities(self) -> Sequence[Nonlinearity]:
+        """Give the functions inside a step."""
+        return [self.candidate]
+
+    def step_widths(self) -> Mapping[str, int]:
+        """Give, by slot, the sizes of what is quantized inside a step."""
+        return {"state": self.units, "activation": self.units}
+
+    def scans(self) -> bool:
+        """Say whether the steps are one loop: on jax, where nothing inside is a state that every step changes.
+
+        There a loop is compiled once, and steps that are written out one by one.
+        """
+        changing = any(each.tracks_range or len(each.variables) > len(each.weights) for each in self._inside_steps())
+        return keras.backend.backend() == "jax" and not self.unroll and not changing
+
+    def _inside_steps(self) -> list[Quantizer[Any]]:
+        tables = [function.table_quantizer for function in self.nonlinearities()]
+        return [*map(self.slot_quantizer, self.step_widths()), *(table for table in tables if table is not None)]
+
+    def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
+        """Give the states after a step.
+
+        Args:
+            arithmetic: tensors, or exact arrays.
+            x: the step's input times the kernel, with the bias.
+            states: before the step.
+            weights: quantized, by slot.
+        """
+        raise NotImplementedError
+
+    def step_ebops(self, recurrent: Tensor, state: Tensor) -> Any:
+        """Give the cost of the products of one step, but those with the kernel.
+
+        Args:
+            recurrent: bits of the recurrent kernel.
+            state: bits of the state.
+        """
+        raise NotImplementedError
+
+    def bias_shape(self) -> tuple[int, ...]:
+        """Give the shape of the bias."""
+        return (self.gates * self.units,)
+
+    def input_bias(self, arithmetic: Arithmetic[A], bias: A) -> A:
+        """Give the bias of the products with the kernel."""
+        return bias
+
+    def bias_start(self) -> Any:
+        """Give the initializer of the bias."""
+        return self.bias_initializer
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Add the kernels and the bias, and build the quantizers.
+
+        Args:
+            input_shape: `(batch, steps, features)`, both of static size.
+
+        Raises:
+            ConfigError: another rank, no static size, or more steps in parallel than there are.
+        """
+        shape = tuple(input_shape)
+        if len(shape) != 3 or None in shape[1:]:
+            raise ConfigError(
+                f"{self.name}: takes (batch, steps, features), steps and features of static size. Received: {shape}."
+            )
+        _, self._steps, features = shape
+        if (self.parallelization_factor or 1) > self._steps:
+            raise ConfigError(
+                f"{self.name}: parallelization_factor is at most the number of steps. "
+                f"Received: parallelization_factor={self.parallelization_factor} for {self._steps} steps."
+            )
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={1: self._steps, 2: features})
+        width = self.gates * self.units
+        self.input_quantizer.build(shape)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(features, width),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.kernel_quantizer.build((features, width))
+        self.recurrent_kernel = self.add_weight(
+            name="recurrent_kernel",
+            shape=(self.units, width),
+            initializer=self.recurrent_initializer,
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
+        self.recurrent_quantizer.build((self.units, width))
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=self.bias_shape(),
+                initializer=self.bias_start(),
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+            self.bias_quantizer.build(self.bias_shape())
+        for name, size in self.step_widths().items():
+            self.slot_quantizer(name).build((shape[0], size))
+        for function in self.nonlinearities():
+            function.build()
+        if self.output_quantizer is not None:
+            self.output_quantizer.build(self._output_shape(shape))
+        self.built = True
+
+    def _output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        batch, steps, _ = input_shape
+        return (batch, steps, self.units) if self.return_sequences else (batch, self.units)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
+        """Give the shape of the outputs, and of the states where they are given too."""
+        shape = self._output_shape(input_shape)
+        return (shape, *[(shape[0], self.units)] * self.state_count) if self.return_state else shape
+
+    def raw(self) -> dict[str, Tensor]:
+        """Give kernels and bias by slot; of a frozen layer, quantized already."""
+        if self.frozen:
+            return {name: value for name, value in self.constants().items() if name in WEIGHTS}
+        weights = {"kernel": self.kernel, "recurrent_kernel": self.recurrent_kernel, "bias": self.bias}
+        return {name: value for name, value in weights.items() if value is not None}
+
+    def folded(self) -> dict[str, Tensor]:
+        """Give kernels, bias and the entries of the tables."""
+        return {**self.raw(), **super().folded()}
+
+    def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: bool | None = None) -> Any:
+        """Run the steps."""
+        self.compute_mask(sequences, mask)  # a wrapper of Keras hands a mask on only here
+        if initial_state is not None:
+            raise ConfigError(f"{self.name}: takes no initial_state: {self.refuses_masks}.")
+        scanned = self.scans()
+        if scanned:  # what is computed in the loop must not leave it, so the cost is computed anew
+            for quantizer in self._inside_steps():
+                quantizer.shared.close()
+        arithmetic = (ScannedTensors if scanned else Tensors)(bool(training))
+        raw = self.raw()
+        weights = (
+            raw
+            if self.frozen
+            else {name: arithmetic.quantize(self.slot_quantizer(name), value) for name, value in raw.items()}
+        )
+        return self._run(arithmetic, sequences, weights)
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> Any:
+        """Run the steps in integers."""
+        (sequences,) = inputs
+        weights = {name: self.constant(arrays, name) for name in self.raw()}
+        return self._run(Exact(arrays), sequences, weights)
+
+    def _run(self, arithmetic: Arithmetic[A], sequences: A, weights: Mapping[str, A]) -> Any:
+        x = arithmetic.product(arithmetic.quantize(self.input_quantizer, sequences), weights["kernel"])
+        if "bias" in weights:
+            x = arithmetic.add(x, self.input_bias(arithmetic, weights["bias"]))
+        start = [arithmetic.zeros(x, self.units)] * self.state_count
+        result, states = arithmetic.steps(
+            lambda part, before: self.step(arithmetic, part, before, weights),
+            x,
+            start,
+            self.go_backwards,
+            self.return_sequences,
+        )
+        if self.output_quantizer is not None:
+            result = arithmetic.quantize(self.output_quantizer, result)
+        return (result, *states) if self.return_state else result
+
+    def ebops(self) -> Tensor:
+        """Give the products, the biases and the tables of the steps that run in parallel."""
+        raw = self.raw()
+        bits = {name: self.slot_quantizer(name).bits(value) for name, value in raw.items()}
+        parallel = float(self.parallelization_factor or self._steps)
+        # Each step of the sequence may have input bits of its own: those of the steps in parallel are their mean.
+        features = total(self.input_quantizer.bits(), 0)
+        products = total(features * total(bits["kernel"], -1)) / float(self._steps)
+        step = self.step_ebops(bits["recurrent_kernel"], self.state_quantizer.bits())
+        if "bias" in bits:
+            step = step + total(bits["bias"])
+        return parallel * (products + step + sum(function.ebops() for function in self.nonlinearities()))
+
+
+def step_quantizer(quantizer: Any) -> Any:
+    """Give what a slot inside a step takes: where nothing is said, the default of activations, with SAT_SYM."""
+    if quantizer is None:
+        default = resolve(None, "activation").config
+        if "overflow_mode" in type(default).model_fields:
+            return {"kind": default.to_dict()["kind"], "overflow_mode": "SAT_SYM"}
+    return quantizer

@@ -1,0 +1,35 @@
+"""SimpleRNN with quantized inputs, weights, states and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from hgq2_core.ops import dot, total
+from hgq2_layers.rnn.arithmetic import Arithmetic
+from hgq2_layers.rnn.recurrent import RecurrentLayer
+
+A = TypeVar("A")
+Tensor = Any
+
+
+class QSimpleRNN(RecurrentLayer):
+    """h_t = sq(act(aq(iq(x_t) @ kq(K) + h_(t-1) @ rq(R) + bq(b)))), h_0 = 0.
+
+    Arguments are those of `RecurrentLayer`.
+
+    Cost (NUMERICS 7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, and the table.
+
+    Example:
+        >>> layer = QSimpleRNN(8, return_sequences=True)
+    """
+
+    def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
+        """Compute the equation above."""
+        summed = arithmetic.add(x, arithmetic.product(states[0], weights["recurrent_kernel"]))
+        activated = arithmetic.apply(self.candidate, arithmetic.quantize(self.activation_quantizer, summed))
+        return [arithmetic.quantize(self.state_quantizer, activated)]
+
+    def step_ebops(self, recurrent: Tensor, state: Tensor) -> Tensor:
+        """Give sum Bh @ Br."""
+        return dot(state, total(recurrent, -1))

@@ -1,0 +1,1 @@
+"""Spiking neurons: membranes that integrate, leak and fire."""

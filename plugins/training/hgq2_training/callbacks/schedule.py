@@ -1,0 +1,120 @@
+"""A number that changes from epoch to epoch, between points."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from itertools import pairwise
+from typing import Annotated, Any, Literal, get_args
+
+import keras
+from pydantic import Strict
+
+from hgq2_core.errors import ConfigError, nearest
+from hgq2_core.keras_graph.traversal import layers_of
+
+Interpolation = Literal["linear", "log"]
+# A file has lists where Python has tuples; the numbers inside stay strict.
+Point = Annotated[tuple[int, float], Strict(False)]
+
+
+class PointSchedule(keras.callbacks.Callback):
+    """Set variables of the model to a value of each epoch, interpolated between points and constant outside them.
+
+    A subclass says which variables, and what the value is called. The logs of each epoch get it under that name.
+
+    Args:
+        points: pairs `(epoch, value)`, the epochs increasing.
+        interpolation: `linear`, or `log` for a constant ratio from epoch to epoch.
+
+    Raises:
+        ConfigError: no points, epochs that do not increase, a value out of bounds, or 0 with `log`.
+    """
+
+    variable = ""
+    """Name of the attribute that holds the variable, and of the value in the logs."""
+
+    word = ""
+    """What a value is called in messages."""
+
+    largest = math.inf
+    """The largest value that is allowed."""
+
+    missing = ""
+    """Said of a model without such a variable."""
+
+    def __init__(self, points: list[Point], interpolation: Interpolation = "linear") -> None:
+        super().__init__()
+        if interpolation not in get_args(Interpolation):
+            raise ConfigError(
+                f"`interpolation` must be linear or log.{nearest(interpolation, get_args(Interpolation))} "
+                f"Received: interpolation={interpolation!r}"
+            )
+        self.points = [self._point(point) for point in points]
+        self.interpolation = interpolation
+        epochs = [epoch for epoch, _ in self.points]
+        if not epochs or any(a >= b for a, b in pairwise(epochs)):
+            raise ConfigError(f"`points` must be pairs whose epochs increase, one at least. Received: points={points}")
+        if interpolation == "log" and not all(value for _, value in self.points):
+            raise ConfigError(
+                f"A {self.word} of 0 has no logarithm: start from a small positive value, or use "
+                f"interpolation='linear'. Received: points={points}"
+            )
+
+    def value(self, epoch: int) -> float:
+        """Give the value of an epoch.
+
+        Args:
+            epoch: counted from 0, as Keras does.
+
+        Returns:
+            The interpolated value, exact at the points.
+        """
+        after = bisect_right(self.points, epoch, key=lambda point: point[0])
+        if after in (0, len(self.points)):
+            return self.points[max(after - 1, 0)][1]
+        (start, low), (end, high) = self.points[after - 1 : after + 1]
+        t = (epoch - start) / (end - start)
+        if self.interpolation == "log":
+            return float(low ** (1 - t) * high**t)
+        return low * (1 - t) + high * t
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Set the value of this epoch.
+
+        Raises:
+            ConfigError: the model has no such variable.
+        """
+        candidates = (getattr(layer, self.variable, None) for layer in layers_of(self.model))
+        found = [each for each in candidates if isinstance(each, keras.Variable)]
+        if not found:
+            raise ConfigError(f"No layer of model {self.model.name!r} has {self.missing}")
+        for each in found:
+            each.assign(self.value(epoch))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add the value of this epoch to its logs."""
+        if logs is not None:
+            logs[self.variable] = self.value(epoch)
+
+    def adds_logs(self) -> tuple[str, ...]:
+        """Return the name of the value."""
+        return (self.variable,)
+
+    def _point(self, received: Any) -> tuple[int, float]:
+        """Check one point."""
+        valid = (
+            isinstance(received, list | tuple)
+            and len(received) == 2
+            and all(isinstance(number, int | float) and not isinstance(number, bool) for number in received)
+            and isinstance(received[0], int)
+            and received[0] >= 0
+            and math.isfinite(received[1])
+            and 0 <= received[1] <= self.largest
+        )
+        if not valid:
+            bounds = "finite and not negative" if math.isinf(self.largest) else f"from 0 to {self.largest:g}"
+            raise ConfigError(
+                f"A point is a pair of an epoch, an integer from 0, and a {self.word}, {bounds}. Received: {received!r}"
+            )
+        return received[0], float(received[1])

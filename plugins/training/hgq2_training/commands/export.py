@@ -1,0 +1,147 @@
+"""The commands that turn a run into hardware: `export` and `estimate`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from hgq2_core.commands.exit_codes import MISMATCH
+from hgq2_core.commands.options import AsJson
+from hgq2_core.commands.printing import print_json
+from hgq2_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import keras
+
+    from hgq2_core.data.standardization import Standardization
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A run directory, as `hgq2 train` writes, or the file of a calibrated model, as `hgq2 quantize` writes.",
+        show_default=False,
+    ),
+]
+To = Annotated[str, typer.Option("--to", help="The exporter; `hgq2 list exporters` shows those installed.")]
+Cutoff = Annotated[
+    float | None,
+    typer.Option("--latency-cutoff", help="The most delay of a pipeline stage; no registers by default."),
+]
+out = Console(highlight=False, soft_wrap=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line.
+
+    Args:
+        app: of `hgq2`.
+    """
+    app.command()(export)
+    app.command()(estimate)
+
+
+def export(
+    source: Source,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A new directory.", show_default=False)],
+    to: To = "alkaid.alkaid",
+    latency_cutoff: Cutoff = None,
+    flavor: Annotated[
+        str | None, typer.Option(help="What is written: verilog, vhdl or vitis.", show_default=False)
+    ] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option(
+            "--input-format",
+            metavar="K,I,F",
+            help="The format of all inputs; by default that of the first quantizers, whose work is then the host's.",
+            show_default=False,
+        ),
+    ] = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Also simulate the circuit. Exit code 1 if it differs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Export a model to hardware, with the run's test split and more as test vectors.
+
+    The circuit is compared with the integers before anything is written. OUTPUT then holds the sources, ports.json (the
+    format of every number, and how raw inputs are standardized), vectors/, and simulate.sh, which compares the circuit
+    with the vectors.
+
+    Example: hgq2 export runs/digits -o rtl/digits --simulate
+    """
+    from hgq2_core.exporting.base import export as write
+    from hgq2_core.exporting.base import exporter_of
+    from hgq2_training.runs.directory import calibration_of
+
+    options = {
+        "latency_cutoff": latency_cutoff,
+        "flavor": flavor,
+        "input_format": None if input_format is None else _format(input_format),
+    }
+    exporter = exporter_of(to)
+    model, samples = _load(source)
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    with _status(f"tracing and writing {output} …"), calibration_of(source):
+        report = write(model, to, output, *samples(), **given)
+    simulation = None
+    if simulate:
+        with _status(f"simulating {report.checked} samples …"):
+            simulation = exporter.simulate(output)
+    if as_json:
+        print_json({**report.to_dict(), "simulation": None if simulation is None else vars(simulation)})
+    else:
+        out.print(str(report), markup=False)
+        if simulation is not None:
+            out.print(str(simulation), style="red" if simulation.mismatches else "green", markup=False)
+    if simulation is not None and simulation.mismatches:
+        raise typer.Exit(MISMATCH)
+
+
+def estimate(source: Source, to: To = "alkaid.alkaid", latency_cutoff: Cutoff = None, as_json: AsJson = False) -> None:
+    """Say what an export of a model would cost; nothing is written.
+
+    Example: hgq2 estimate runs/digits --latency-cutoff 3
+    """
+    from hgq2_core.exporting.base import estimate as measure
+    from hgq2_training.runs.directory import calibration_of
+
+    model, _ = _load(source)
+    with _status("tracing …"), calibration_of(source):
+        report = measure(model, to, **({} if latency_cutoff is None else {"latency_cutoff": latency_cutoff}))
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        out.print(str(report), markup=False)
+
+
+def _load(source: Path) -> tuple[keras.Model, Callable[[], tuple[Any, Standardization | None]]]:
+    """Load the model, and what reads test inputs and their standardization: only a run knows its data."""
+    from hgq2_core.model_file.load import load_model
+    from hgq2_training.runs.directory import MODEL, load_run, read_standardization
+
+    if source.suffix == Path(MODEL).suffix and not source.is_dir():
+        return load_model(source), lambda: (None, None)
+    config, model = load_run(source)
+
+    def samples() -> tuple[Any, Standardization | None]:
+        splits = config.load_data()
+        return splits.test.x, read_standardization(source) or splits.standardization
+
+    return model, samples
+
+
+def _format(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.strip().lstrip("-").isdecimal() for part in parts):
+        raise ConfigError(f"--input-format: must be three integers k,i,f. Received: {text!r}. Allowed: such as 1,3,4.")
+    return tuple(int(part) for part in parts)
+
+
+def _status(message: str) -> Any:
+    return Console(stderr=True, highlight=False).status(message)

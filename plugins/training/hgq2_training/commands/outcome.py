@@ -1,0 +1,54 @@
+"""How the outcome of a run reads on a terminal: metrics, the check of its arithmetic, and what `doctor` found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from hgq2_core.diagnosis.report import SEVERITIES
+from hgq2_core.number_format import format_count, format_metric
+
+
+def outcome_lines(metrics: Mapping[str, Any], directory: Path) -> Iterator[Text]:
+    """Yield what a run came to, a line each.
+
+    Args:
+        metrics: what `metrics.json` holds; empty where the run was stopped.
+        directory: of the run.
+    """
+    if not metrics:
+        yield Text("No metrics: the run was stopped.", style="yellow")
+        resume, end = f"hgq2 train -o {directory} --resume", f"hgq2 calibrate {directory}"
+        yield Text(f"To go on: {resume}. To end it here: {end}", style="yellow")
+        return
+    # The file has null for NaN.
+    test = {name: math.nan if value is None else value for name, value in metrics["test"].items()}
+    shown = ", ".join(f"{name} {format_metric(value)}" for name, value in test.items())
+    yield Text(f"test: {shown}; EBOPs {_ebops(metrics)}; trained in {metrics['seconds']:.1f} s")
+    # A model can be exact and useless: what it is worth, the lines around this one say.
+    mismatches, samples = metrics["verify"]["mismatches"], format_count(metrics["verify"]["samples"])
+    if mismatches:
+        yield Text(f"arithmetic differs: {format_count(mismatches)} mismatches in {samples} samples", style="red")
+    else:
+        yield Text(f"arithmetic verified: 0 mismatches in {samples} samples")
+    yield from _findings(metrics.get("findings"), directory)
+
+
+def _ebops(metrics: Mapping[str, Any]) -> str:
+    before = metrics.get("ebops_before_calibration")
+    after = format_count(metrics["ebops"])
+    return after if before is None else f"{after} ({format_count(before)} before calibration)"
+
+
+def _findings(findings: list[Mapping[str, Any]] | None, directory: Path) -> Iterator[Text]:
+    if findings is None:  # a run of before
+        return
+    for each in findings:
+        place = ".".join(filter(None, (each["layer"], each["slot"]))) or "inputs"
+        remedy = f". {each['remedy']}" if each["severity"] == "error" else ""
+        yield Text.assemble((each["severity"], SEVERITIES[each["severity"]]), f" {place}: {each['seen']}{remedy}")
+    yield Text(f"remedies: hgq2 doctor {directory}" if findings else "doctor: nothing to report")

@@ -1,0 +1,67 @@
+"""The progress bar of a training: epochs, losses, metrics and EBOPs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hgq2_core.model.calibration import tracked
+from hgq2_core.number_format import format_count, format_metric
+
+BEFORE_LOGS = 32
+"""Columns of a line that the counter, the bar and the time take."""
+
+NO_METRICS = ("loss", "ebops", "ebops_beta", "front", "learning_rate")
+"""What the logs hold besides metrics."""
+
+
+class TrainingProgress(Progress):
+    """A bar that counts epochs, with the logs of the last one behind it."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (
+            TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=4), TimeRemainingColumn(),
+            TextColumn("{task.fields[logs]}"),
+        )  # fmt: skip
+        super().__init__(*columns, console=console)
+        self.room = console.width - BEFORE_LOGS
+
+    def callback(self) -> keras.callbacks.Callback:
+        """Make the callback that moves the bar."""
+        return _Advance(self)
+
+
+class _Advance(keras.callbacks.Callback):
+    def __init__(self, progress: TrainingProgress) -> None:
+        super().__init__()
+        self.progress = progress
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self.task = self.progress.add_task("train", total=self.params["epochs"], logs="")
+        # Calibration, after the training, changes the ranges that these count.
+        self.ebops = "uncalibrated EBOPs" if tracked(self.model) else "EBOPs"
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.progress.update(self.task, completed=epoch + 1, logs=phrase(logs or {}, self.progress.room, self.ebops))
+
+
+def phrase(logs: dict[str, Any], room: int, ebops: str = "EBOPs") -> str:
+    """Write the logs of an epoch in one line: the metric that counts, EBOPs, the loss; as many as there is room for.
+
+    Args:
+        logs: as Keras hands them to callbacks, in order.
+        room: columns.
+        ebops: what EBOPs are called.
+    """
+    metrics = [name for name in logs if name.removeprefix("val_") not in NO_METRICS]
+    measured = [name for name in metrics if name.startswith("val_")] or metrics
+    shown = ""
+    for name in (*measured[:1], "ebops", "val_loss" if "val_loss" in logs else "loss"):
+        if name in logs:
+            part = f"{ebops} {format_count(logs[name])}" if name == "ebops" else f"{name} {format_metric(logs[name])}"
+            longer = f"{shown}  {part}" if shown else part
+            shown = longer if len(longer) <= room else shown
+    return shown

@@ -1,0 +1,1 @@
+"""Data sets: files and shipped data in, standardized `Splits` out."""

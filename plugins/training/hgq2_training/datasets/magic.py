@@ -1,0 +1,47 @@
+"""Gamma showers against hadron showers, seen by a Cherenkov telescope."""
+
+from __future__ import annotations
+
+from hgq2_core.data.splits import Splits
+from hgq2_training.datasets.splitting import (
+    Seed,
+    TestFraction,
+    ValidationFraction,
+    check_fractions,
+    shipped,
+    split,
+    standardize,
+)
+
+
+class Magic:
+    """The 19020 simulated showers of the MAGIC telescope: ten image parameters, and 1 for gamma, 0 for hadron.
+
+    Args:
+        test_fraction: share of the test part.
+        validation_fraction: share of the whole data set that validates; 0 for none.
+        seed: the same seed gives the same parts.
+
+    Raises:
+        ConfigError: fractions or seed that are not allowed.
+    """
+
+    def __init__(
+        self, *, test_fraction: TestFraction = 0.25, validation_fraction: ValidationFraction = 0.1, seed: Seed = 0
+    ) -> None:
+        check_fractions(test_fraction, validation_fraction, seed)
+        self.test_fraction = test_fraction
+        self.validation_fraction = validation_fraction
+        self.seed = seed
+
+    def load(self) -> Splits:
+        """Read, split and standardize the showers.
+
+        Returns:
+            float32 inputs of mean 0 and deviation 1 in the training part, and int64 labels, stratified.
+        """
+        x, y = shipped("magic_gamma")
+        parts = split(
+            x, y, test_fraction=self.test_fraction, validation_fraction=self.validation_fraction, seed=self.seed
+        )
+        return standardize(parts)

@@ -1,0 +1,163 @@
+"""A conversion from a file of rules: from a plain Keras model to a quantized one, calibrated and compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import keras
+import numpy as np
+from pydantic import Field
+
+from hgq2_core.config.specs import Entry, Kinds, construct
+from hgq2_core.convert.quantize import BITS, quantize_model
+from hgq2_core.data.splits import Splits
+from hgq2_core.errors import ExactnessError, ModelFileError
+from hgq2_core.keras_graph.traversal import output_names
+from hgq2_core.model.calibration import calibrate
+from hgq2_core.model.range_init import fit_ranges
+from hgq2_core.model.verification import VerifyReport, verify
+from hgq2_core.model_file.load import load_model
+from hgq2_core.number_format import format_metric
+from hgq2_core.optimizer import BitOptimizer, decays
+from hgq2_core.preflight.check import check_fit
+from hgq2_core.quantizers.defaults import ScopeEntries, defaults
+from hgq2_core.schema.base import Document, FromList
+from hgq2_training.runs.train import evaluate
+
+
+class ConversionConfig(Document):
+    """How to convert a model.
+
+    Args:
+        rules: see `hgq2_core.quantize_model`.
+        bits: of weights and activations that no rule names; see `hgq2_core.quantize_model`.
+        defaults: see `hgq2_core.defaults`.
+        data: a data set kind; its training part calibrates, its test part compares.
+    """
+
+    rules: Annotated[tuple[dict[str, Any], ...], FromList] = ()
+    bits: Annotated[int, Field(ge=2)] | None = BITS
+    defaults: ScopeEntries = Field(default_factory=ScopeEntries)
+    data: Annotated[Entry, Kinds("datasets")] | None = None
+
+    def convert(self, model: keras.Model) -> keras.Model:
+        """Convert a model; compiled as it is, where it is, but that no weight decay reaches the bits."""
+        with defaults(**{name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}):
+            converted = quantize_model(model, self.rules, self.bits)
+        if model.compiled:
+            converted.compile_from_config(_for_outputs(model, converted))
+            if decays(converted.optimizer):
+                config = converted.get_compile_config()
+                optimizer = keras.optimizers.serialize(BitOptimizer(converted.optimizer))
+                converted.compile_from_config({**config, "optimizer": optimizer})
+        return converted
+
+    def load_data(self) -> Splits | None:
+        """Load and split the data set; None where none is named."""
+        return None if self.data is None else construct("datasets", self.data).load()
+
+
+def _for_outputs(model: keras.Model, converted: keras.Model) -> dict[str, Any]:
+    """Give how a model is compiled, its outputs under the names of the converted ones."""
+    config: dict[str, Any] = model.get_compile_config()
+    if isinstance(model, keras.Sequential) or isinstance(model.output, Mapping):  # one, or names of their own
+        return config
+    # An activation that has become a layer of its own is the output in the place of its layer.
+    names = dict(zip(output_names(model), output_names(converted), strict=True))
+    return {
+        word: {names.get(key, key): each for key, each in value.items()} if isinstance(value, Mapping) else value
+        for word, value in config.items()
+    }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A converted model beside the one in floats, on the test part of the data.
+
+    Args:
+        floats: metrics of the model in floats; empty where its file names none.
+        quantized: of the converted model.
+        difference: of their outputs, on average, as a share of the outputs' standard deviation.
+        verification: the converted model against integers, or why there are none: a rule left a layer in floats.
+    """
+
+    floats: dict[str, float]
+    quantized: dict[str, float]
+    difference: float
+    verification: VerifyReport | ExactnessError
+
+    @property
+    def ok(self) -> bool:
+        """Whether no value differs from the integers."""
+        return isinstance(self.verification, ExactnessError) or self.verification.ok
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain data."""
+        measured = {"floats": self.floats, "quantized": self.quantized, "difference": self.difference}
+        if isinstance(self.verification, ExactnessError):
+            return {**measured, "verify": None, "not_verified": str(self.verification)}
+        verified = {"mismatches": self.verification.mismatches, "samples": self.verification.samples}
+        return {**measured, "verify": verified}
+
+    def __str__(self) -> str:
+        lines = [
+            f"{name}: {format_metric(value)} in floats, {format_metric(self.quantized[name])} quantized"
+            for name, value in self.floats.items()
+        ]
+        lines.append(f"outputs: differ by {self.difference:.2%} of their deviation on average")
+        unverified = "not verified: " if isinstance(self.verification, ExactnessError) else ""
+        return "\n".join([*lines, f"{unverified}{self.verification}"])
+
+
+def load_plain(path: str | Path) -> keras.Model:
+    """Load a Keras model from its file, compiled where the file says how, in Keras' own words.
+
+    Raises:
+        ModelFileError: see `hgq2_core.load_model`.
+    """
+    try:
+        return load_model(path, compile=True)
+    except ModelFileError:  # a loss of one's own is no reason not to convert
+        return load_model(path)
+
+
+def settle(model: keras.Model, converted: keras.Model, splits: Splits) -> Comparison:
+    """Fit and calibrate a converted model on the training part, and compare it on the test part.
+
+    Args:
+        model: in floats.
+        converted: from it; changed in place.
+        splits: the data.
+
+    Raises:
+        DataError: data that do not fit the model.
+    """
+    check_fit(model, splits)
+    fit_ranges(converted, splits.train.x)
+    calibrate(converted, splits.train.x)
+    wanted, found = (
+        np.concatenate([np.ravel(each) for each in keras.tree.flatten(one.predict(splits.test.x, verbose=0))])
+        for one in (model, converted)
+    )
+    return Comparison(
+        floats=_metrics(model, splits),
+        quantized=_metrics(converted, splits),
+        difference=float(np.mean(np.abs(found - wanted)) / max(float(np.std(wanted)), 1e-30)),
+        verification=_verified(converted, splits),
+    )
+
+
+def _verified(model: keras.Model, splits: Splits) -> VerifyReport | ExactnessError:
+    try:
+        return verify(model, splits.test.x)
+    except ExactnessError as error:
+        return error
+
+
+def _metrics(model: keras.Model, splits: Splits) -> dict[str, float]:
+    found = evaluate(model, splits.test) if model.compiled else {}
+    # The loss holds the price of the bits, which the model in floats does not pay.
+    return {name: value for name, value in found.items() if name != "loss"}

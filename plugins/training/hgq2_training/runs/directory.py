@@ -1,0 +1,194 @@
+"""A run directory: what lies in it, and how it is read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+from filelock import FileLock, Timeout
+
+from hgq2_core.atomic import atomic_path, is_leftover, make_folder, remove_leftovers
+from hgq2_core.config.model import ModelConfig, load_config
+from hgq2_core.data.standardization import Standardization
+from hgq2_core.errors import CalibrationError, ConfigError, DataError, ModelFileError
+from hgq2_core.model.cost import Summary, summary
+from hgq2_core.model_file.load import load_model
+from hgq2_training.callbacks.checkpoint import Checkpoint
+from hgq2_training.callbacks.history import read_json
+from hgq2_training.report.html import page
+
+CONFIG, MODEL, FROZEN, METRICS = "config.yaml", "model.keras", "frozen.keras", "metrics.json"
+HISTORY, REPORT, FRONT, CHECKPOINT = "history.json", "report.html", "front", "checkpoint.npz"
+DATA, LOCK = "data.json", ".lock"
+
+
+def save(model: keras.Model, path: Path) -> None:
+    """Save a model so that the file is either the old or the new one, whole."""
+    with atomic_path(path) as temporary:
+        model.save(temporary)
+
+
+def load(directory: str | Path, frozen: bool = False) -> keras.Model:
+    """Load the model of a run directory.
+
+    Args:
+        directory: of a run.
+        frozen: whether to load the deployable form.
+
+    Raises:
+        ModelFileError: no run there, or a file that is damaged.
+    """
+    path = Path(directory) / (FROZEN if frozen else MODEL)
+    if not path.is_file():
+        where = "A run directory is what `hgq2 train FILE -o DIR` writes."
+        if (Path(directory) / CONFIG).is_file():
+            where = f"The training did not end. To go on: hgq2 train -o {directory} --resume."
+        raise ModelFileError(f"{path}: no such file. {where} Received: {directory}")
+    return load_model(path, compile=True)
+
+
+@contextmanager
+def calibration_of(directory: Path) -> Iterator[None]:
+    """Let an error about the calibration of a run end with the command that renews it."""
+    try:
+        yield
+    except CalibrationError as error:
+        if not directory.is_dir():  # the file of a model, which no command calibrates
+            raise
+        raise CalibrationError(f"{error} For this run: hgq2 calibrate {directory}") from error
+
+
+def load_recorded(directory: str | Path) -> ModelConfig:
+    """Load the config of a run directory.
+
+    Raises:
+        ModelFileError: no run there.
+        ConfigError: the config is damaged.
+    """
+    path = Path(directory) / CONFIG
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file; {directory} is not a run directory.")
+    return load_config(path)
+
+
+def load_run(directory: str | Path) -> tuple[ModelConfig, keras.Model]:
+    """Load config and model of a run directory."""
+    return load_recorded(directory), load(directory)
+
+
+def load_checkpoint(directory: str | Path) -> Checkpoint | None:
+    """Load the last checkpoint of a run directory; None where no epoch was finished.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    path = Path(directory) / CHECKPOINT
+    return Checkpoint.read(path) if path.is_file() else None
+
+
+def read_metrics(directory: str | Path) -> dict[str, Any]:
+    """Read `metrics.json`; empty where a run has none yet.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    metrics: dict[str, Any] = read_json(Path(directory) / METRICS, {})
+    return metrics
+
+
+def read_data(directory: str | Path) -> dict[str, Any]:
+    """Return the description of a run's data, see `Splits.to_dict`; empty for a run that was begun without one.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    description: dict[str, Any] = read_json(Path(directory) / DATA, {})
+    return description
+
+
+def read_standardization(directory: str | Path) -> Standardization | None:
+    """Return what the inputs of a run went through; None if they are as they were read.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    found = read_data(directory).get("standardization")
+    try:
+        return None if found is None else Standardization.from_dict(found)
+    except DataError as error:
+        raise ModelFileError(f"{Path(directory) / DATA}: is damaged. {error}") from error
+
+
+def html_report(directory: Path, layers: Summary, metrics: dict[str, Any]) -> str:
+    """Write the page of a run from its files.
+
+    Args:
+        directory: of the run.
+        layers: what each layer uses.
+        metrics: what `metrics.json` holds, or will hold.
+    """
+    return page(
+        title=directory.resolve().name,
+        metrics=metrics,
+        layers=layers,
+        history=read_json(directory / HISTORY, []),
+        front=read_json(directory / FRONT / "front.json", {}),
+        config=(directory / CONFIG).read_text(encoding="utf-8"),
+    )
+
+
+def report(directory: str | Path) -> dict[str, Any]:
+    """Give the metrics of a run and the table of its layers, as plain data."""
+    return {"directory": str(directory), **read_metrics(directory), "summary": summary(load(directory)).to_dict()}
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep every other process from training in a directory, which is made where it is not there.
+
+    Raises:
+        ConfigError: one trains there now. A process that is killed leaves no lock.
+    """
+    lock = FileLock(make_folder(directory) / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(f"{directory}: another process trains here. Wait for its end, or stop it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_unbegun(directory: str | Path) -> bool:
+    """Return True for a run directory in which no epoch was trained yet: its config can be corrected."""
+    directory = Path(directory)
+    # A config alone may be anyone's; the lock is a run's.
+    if not ((directory / CONFIG).is_file() and (directory / LOCK).is_file()):
+        return False
+    front = directory / FRONT
+    found = [path for path in directory.iterdir() if path.name not in (CONFIG, DATA, LOCK) and path != front]
+    return all(map(is_leftover, [*found, *(front.iterdir() if front.is_dir() else ())]))
+
+
+def new_directory(directory: str | Path) -> Path:
+    """Check that a directory is free for a run: not there, empty but for what a killed process left, or unbegun.
+
+    Raises:
+        ConfigError: something is there.
+    """
+    directory = Path(directory)
+    if is_unbegun(directory):
+        return directory
+    found = list(directory.iterdir()) if directory.is_dir() else []
+    if directory.is_file() or not all(is_leftover(path) or path.name == LOCK for path in found):
+        resume = f" To go on with the run that is there: hgq2 train -o {directory} --resume."
+        raise ConfigError(
+            f"{directory}: exists and is not empty; a run needs a new directory, nothing is overwritten."
+            f"{resume if (directory / CONFIG).is_file() else ''}"
+        )
+    remove_leftovers(directory)
+    return directory

@@ -1,0 +1,319 @@
+"""A training from a config file: from its first epoch, or from where it stopped, to the results in its directory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import yaml
+
+from hgq2_core.atomic import remove, remove_leftovers, write_json, write_text
+from hgq2_core.config.model import ModelConfig, Training
+from hgq2_core.config.resolved import differences, resolved
+from hgq2_core.data.splits import Split, Splits
+from hgq2_core.discovery.loading import CORE
+from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import ConfigError, DataError
+from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_core.model.calibration import calibrate, uncalibrated
+from hgq2_core.model.cost import ebops, summary
+from hgq2_core.model.freezing import freeze
+from hgq2_core.model.range_init import fit_ranges
+from hgq2_core.model.verification import VerifyReport, verify
+from hgq2_core.preflight.check import check_training
+from hgq2_core.preflight.keras_errors import Begun, refused_by_keras
+from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
+from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
+from hgq2_training.callbacks.history import HistoryLog, read_json
+from hgq2_training.runs.directory import (
+    CHECKPOINT,
+    CONFIG,
+    DATA,
+    FRONT,
+    FROZEN,
+    HISTORY,
+    METRICS,
+    MODEL,
+    REPORT,
+    html_report,
+    is_unbegun,
+    load_checkpoint,
+    load_recorded,
+    load_run,
+    locked,
+    new_directory,
+    read_metrics,
+    save,
+)
+from hgq2_training.runs.outcome import divergence, outcome
+
+MAY_CHANGE = ("training.epochs", "training.checkpoint_every")
+"""What a run can be gone on with although it differs."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Args:
+        directory: where it is.
+        metrics: what `metrics.json` holds.
+        verification: the comparison on the test split.
+    """
+
+    directory: Path
+    metrics: dict[str, Any]
+    verification: VerifyReport
+
+
+@preserve_rng()
+def train(
+    config: ModelConfig,
+    directory: str | Path,
+    epochs: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Run:
+    """Train a config, calibrate and verify the result, and save it all.
+
+    Args:
+        config: with `data` and `training`.
+        directory: a new or empty one, or a run's in which no epoch was trained yet.
+        epochs: in place of the config's.
+        callbacks: further ones, such as a progress bar; they come last, and keep no state.
+
+    Raises:
+        ConfigError: the config names no data or training, data and model do not fit, or another process trains there.
+        DataError: the data cannot be read.
+        WriteError: the directory cannot be written to.
+    """
+    config, training = _with_training(config, epochs)
+    return _run(config, training, new_directory(directory), callbacks, None)
+
+
+@preserve_rng()
+def resume(
+    directory: str | Path,
+    config: ModelConfig | None = None,
+    epochs: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Run:
+    """Go on with a training that was stopped, at any moment and in any way, as if it had not been.
+
+    It goes on from the last checkpoint, or from the beginning where there is none. On one thread the result is the same
+    to the last bit. A finished run can be trained longer; schedules follow the number of the epoch, not their count.
+
+    Args:
+        directory: of the run.
+        config: the one that the run was begun with, or another as long as no epoch was trained; None for that in the
+            directory.
+        epochs: in place of the config's.
+        callbacks: as for `train`.
+
+    Raises:
+        ConfigError: the run is finished, was begun with another config, or another process trains there.
+        ModelFileError: no run there, or a file that is damaged.
+        WriteError: the directory cannot be written to.
+    """
+    directory = Path(directory)
+    if config is None:
+        config = load_recorded(directory)
+    elif not is_unbegun(directory):
+        _check_same(load_recorded(directory), config, directory)
+    config, training = _with_training(config, epochs)
+    start = load_checkpoint(directory)
+    if start is not None:
+        _check_unfinished(start, training, directory)
+    return _run(config, training, directory, callbacks, start)
+
+
+def _run(
+    config: ModelConfig,
+    training: Training,
+    directory: Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+    start: Checkpoint | None,
+) -> Run:
+    splits = config.load_data()
+    model = config.build(exact=True)
+    keras.utils.set_random_seed(config.seed)
+    check_training(training, model, splits)
+    if start is None:
+        fit_ranges(model, splits.train.x)
+    else:
+        start.check(model, directory / CHECKPOINT)
+    with locked(directory):
+        remove_leftovers(directory)
+        # They tell of fewer epochs; metrics.json, which says that a run is finished, goes first.
+        for name in (METRICS, REPORT, FROZEN):
+            remove(directory / name)
+        write_text(directory / CONFIG, yaml.safe_dump(resolved(config, model), sort_keys=False))
+        write_json(directory / DATA, splits.to_dict())
+        checkpoints = _train(config, model, splits, training, directory, callbacks, start)
+        return finish(model, splits, directory, checkpoints.last.seconds if checkpoints.last else 0.0)
+
+
+def _train(
+    config: ModelConfig,
+    model: keras.Model,
+    splits: Splits,
+    training: Training,
+    directory: Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+    start: Checkpoint | None,
+) -> Checkpoints:
+    history = HistoryLog(directory / HISTORY)
+    own = [*training.make_callbacks(), history]
+    for callback in own:
+        if hasattr(callback, "bind"):
+            callback.bind(directory / FRONT, splits)
+    checkpoints = Checkpoints(directory / CHECKPOINT, own, training.checkpoint_every, start)
+    try:
+        _fit(model, splits, training, start, [EpochSeed(config.seed), EbopsLog(), *own, checkpoints, *callbacks])
+    except BaseException as error:
+        diverged = divergence(model, history.epochs) if isinstance(error, DataError) else ""
+        _keep(model, directory, checkpoints, history)
+        if diverged:
+            raise ConfigError(diverged) from error
+        raise
+    return checkpoints
+
+
+def _fit(
+    model: keras.Model, splits: Splits, training: Training, start: Checkpoint | None, callbacks: list[Any]
+) -> None:
+    done = 0 if start is None else start.epoch
+    validation = splits.validation
+    begun = Begun()
+    with refused_by_keras("training", begun):
+        model.fit(
+            splits.train.x,
+            splits.train.y,
+            validation_data=None if validation is None else (validation.x, validation.y),
+            initial_epoch=done,
+            # Where a callback had ended the training, only what callbacks do at its end is left.
+            epochs=done if start is not None and start.stopped else training.epochs,
+            batch_size=training.batch_size,
+            callbacks=[*callbacks, begun],
+            verbose=0,
+        )
+
+
+def _keep(model: keras.Model, directory: Path, checkpoints: Checkpoints, history: HistoryLog) -> None:
+    """Keep, of a training that something stopped, what it had after its last whole epoch."""
+    if checkpoints.last is not None:
+        history.write()
+        checkpoints.write()
+        checkpoints.last.restore(model)
+        save(model, directory / MODEL)
+
+
+def finish(model: keras.Model, splits: Splits, directory: Path, seconds: float, margin: int = 0) -> Run:
+    """Calibrate on the training split, measure, verify and examine on the test split, freeze, and save.
+
+    Args:
+        model: trained and compiled.
+        splits: the data.
+        directory: of the run.
+        seconds: that training took, for the record.
+        margin: integer bits added on top of what the training split needs.
+
+    Raises:
+        ConfigError: the training diverged, so that there is nothing to calibrate.
+    """
+    if diverged := divergence(model, read_json(directory / HISTORY, [])):
+        raise ConfigError(diverged)
+    before = ebops(model) if any(uncalibrated(model)) else read_metrics(directory).get("ebops_before_calibration")
+    calibrate(model, splits.train.x, margin=margin)
+    save(model, directory / MODEL)
+    save(freeze(model), directory / FROZEN)
+    verification = verify(model, splits.test.x)
+    metrics: dict[str, Any] = {
+        "test": evaluate(model, splits.test),
+        "ebops": ebops(model),
+        "ebops_before_calibration": before,
+        "verify": {"mismatches": verification.mismatches, "samples": verification.samples},
+        "seconds": round(seconds, 2),
+        "versions": versions(),
+    }
+    metrics["findings"] = [finding.to_dict() for finding in outcome(model, splits.test, metrics["test"])]
+    write_text(directory / REPORT, html_report(directory, summary(model), metrics))
+    write_json(directory / METRICS, metrics)
+    return Run(directory, metrics, verification)
+
+
+@preserve_rng()
+def recalibrate(directory: str | Path, margin: int = 0) -> Run:
+    """Calibrate a run's model again, on its training data, and renew what depends on it.
+
+    Args:
+        directory: of the run.
+        margin: integer bits added on top.
+    """
+    config, model = load_run(directory)
+    seconds = float(read_metrics(directory).get("seconds", 0.0))
+    return finish(model, config.load_data(), Path(directory), seconds, margin)
+
+
+def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
+    """Give loss and metrics on a split."""
+    results = model.evaluate(split.x, split.y, verbose=0, return_dict=True)
+    return {name: float(value) for name, value in results.items()}
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of what a run depends on."""
+    names = {CORE, "keras", "numpy", keras.backend.backend()}
+    names |= {plugin.distribution for plugin in registry().plugins if plugin.distribution}
+    found = {}
+    for name in sorted(names):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed as a distribution"
+    return found
+
+
+def replace_training(config: ModelConfig, **changes: Any) -> ModelConfig:
+    """Give a config with other training fields, checked."""
+    document = config.to_dict()
+    document["training"] = {**document["training"], **changes}
+    return ModelConfig.parse(document)
+
+
+def _with_training(config: ModelConfig, epochs: int | None) -> tuple[ModelConfig, Training]:
+    if config.training is not None and epochs is not None:
+        config = replace_training(config, epochs=epochs)
+    if config.training is None:
+        raise ConfigError("training: is missing; nothing says how to train.")
+    return config, config.training
+
+
+def _check_same(recorded: ModelConfig, given: ModelConfig, directory: Path) -> None:
+    """Compare with all defaults written out: what was left out and is now said makes no difference."""
+    before, after = (
+        ModelConfig.parse(resolved(each, each.build())).model_dump(mode="json") for each in (recorded, given)
+    )
+    found = [each for each in differences(before, after) if each.partition(":")[0] not in MAY_CHANGE]
+    if found:
+        raise ConfigError(
+            f"{directory}: was begun with another config. {'; '.join(found)}. "
+            f"Go on with the same, in which only {' and '.join(MAY_CHANGE)} may change, or train in a new directory."
+        )
+
+
+def _check_unfinished(start: Checkpoint, training: Training, directory: Path) -> None:
+    if training.epochs < start.epoch:
+        raise ConfigError(
+            f"{directory}: {start.epoch} epochs are trained, and cannot be undone. Received: epochs={training.epochs}."
+        )
+    if not read_metrics(directory) or not (start.stopped or training.epochs == start.epoch):
+        return
+    if start.stopped:
+        raise ConfigError(f"{directory}: the run is finished; a callback ended it after {start.epoch} epochs.")
+    raise ConfigError(
+        f"{directory}: the run is finished after {start.epoch} epochs. To train longer, give more: --epochs N."
+    )
