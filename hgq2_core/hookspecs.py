@@ -31,8 +31,8 @@ def hgq2_layers() -> Mapping[str, str]:  # type: ignore[empty-body]
 def hgq2_callbacks() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Callback kinds: each class a `keras.callbacks.Callback` with a typed constructor.
 
-    One with state of its own has `get_state()` and `set_state(state)`, see `hgq2_training.callbacks.checkpoint.Checkpoints`; without
-    them a resumed training begins it afresh. `reads_logs()` and `adds_logs()` return names in the logs of an epoch,
+    One with state of its own has `get_state()` and `set_state(state)`; without them a resumed training begins it
+    afresh. `reads_logs()` and `adds_logs()` return names in the logs of an epoch,
     which are then checked before training.
     """
 

@@ -1,4 +1,4 @@
-"""Values and gradients of a function of tensors, whatever the backend; of variables: `hgq2_core.diagnosis.gradients`."""
+"""Values and gradients of a function of tensors, on any backend; for variables see `hgq2_core.diagnosis.gradients`."""
 
 import keras
 import numpy as np

@@ -38,13 +38,6 @@ Kind = Annotated[
 ]
 
 
-def complete_sorts(incomplete: str) -> list[str]:
-    """Give the sorts of kinds that begin as what was typed, for the shell."""
-    from hgq2_core.discovery.loading import GROUPS
-
-    return [sort for sort in GROUPS if sort.startswith(incomplete)]
-
-
 def show(
     kind: Kind,
     as_json: AsJson = False,
@@ -82,7 +75,7 @@ def show(
 def _plot(kind: str, path: Path) -> None:
     from hgq2_core.config.describe import find
     from hgq2_core.discovery.registry import registry
-    from hgq2_training.report.plots import image, values
+    from hgq2_core.plots import image, values
 
     sort, full = find(kind)
     numbers = registry().load(sort, full)().values() if sort == "quantizers" else []
@@ -108,9 +101,9 @@ def schema(
     Example: hgq2 schema -o hgq2.schema.json, and as first line of a config:
     # yaml-language-server: $schema=hgq2.schema.json
     """
-    from hgq2_core.atomic import write_text
     from hgq2_core.config.describe import find
     from hgq2_core.config.json_schema import json_schema, json_schema_of
+    from hgq2_core.files import write_text
 
     text = json.dumps(json_schema() if kind is None else json_schema_of(*find(kind)), indent=2)
     if output is None:

@@ -61,7 +61,8 @@ class PluginCommands(TyperGroup):
 
     def _unknown(self, name: str) -> str:
         names = [*self.commands, *self._kinds()]
-        return f"hgq2: unknown command. Received: {name!r}. Allowed: {listing(names)}.{nearest(name, names)}"
+        advice = nearest(name, names) or registry().install_advice()
+        return f"hgq2: unknown command. Received: {name!r}. Allowed: {listing(names)}.{advice}"
 
 
 def _command(name: str, function: Callable[..., Any]) -> Any:

@@ -10,7 +10,7 @@ from functools import cache, cached_property, reduce
 from types import MappingProxyType
 from typing import Any
 
-from hgq2_core.discovery.known_plugins import DISTRIBUTIONS, KINDS, install_hint, is_official
+from hgq2_core.discovery.known_plugins import DISTRIBUTIONS, install_hint, is_official
 from hgq2_core.discovery.loading import GROUPS, KERAS, SORTS, Plugin, load_plugins
 from hgq2_core.errors import KindError, PluginError, listing, nearest
 
@@ -225,16 +225,30 @@ class Registry:
         specs = self._specs[sort]
         wrong = f"one of the {' and '.join(others)}, not of the {sort}" if others else f"unknown {sort[:-1]} kind"
         advice = self._advice(name, "" if others else _plugin_name(str(name)), specs)
+        advice = advice or ("" if others else self.install_advice())
         return f"{wrong}. Received: {name!r}. Allowed: {_allowed(sort, specs)}.{advice}"
 
     def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
-        """Say what to install, or which kind comes closest and what could be missing because it is not loaded."""
-        if owner in DISTRIBUTIONS and all(plugin.name != owner for plugin in self.plugins):
-            return f" It comes with {DISTRIBUTIONS[owner]}: {install_hint(DISTRIBUTIONS[owner])}"
+        """Return what to install, or which kind comes closest and what could be missing because it is not loaded."""
+        absent = self.absent()
+        if owner in absent:
+            return f" It comes with {absent[owner]}: {install_hint(absent[owner])}"
         kinds = list(kinds)
         alike = nearest(name, [*kinds, *map(_short, kinds)])
         unloaded = [f"{plugin.name} ({plugin.state})" for plugin in self.plugins if plugin.state != "loaded"]
-        return f"{alike} Not loaded: {listing(unloaded)}." if unloaded else alike
+        if unloaded:
+            return f"{alike} Not loaded: {listing(unloaded)}; `hgq2 plugins --check` says why."
+        return alike
+
+    def absent(self) -> dict[str, str]:
+        """Return the distributions of this repository that are not installed, by the prefix of their kinds."""
+        installed = {plugin.name for plugin in self.plugins}
+        return {name: distribution for name, distribution in DISTRIBUTIONS.items() if name not in installed}
+
+    def install_advice(self) -> str:
+        """Return which plugins of this repository could bring what is missing, and how to install them; or nothing."""
+        absent = sorted(self.absent().values())
+        return f" It may come with a plugin that is not installed: {install_hint(*absent)}" if absent else ""
 
 
 def lax(cls: type[Any]) -> str:
@@ -287,11 +301,9 @@ def _likeliest(kinds: Sequence[str]) -> str:
 
 
 def _plugin_name(name: str) -> str:
-    """The plugin that a name belongs to, as far as the name tells; the adapters for Keras layers are in `layers`."""
+    """The plugin that a full name belongs to, empty for a short one; adapters of Keras layers come with `layers`."""
     owner, dot, _ = name.partition(".")
-    if dot:
-        return "layers" if owner == KERAS else owner
-    return next((plugin for plugin, names in KINDS.items() if name in names), "")
+    return ("layers" if owner == KERAS else owner) if dot else ""
 
 
 def _import(kind: str, spec: str, where: str) -> Any:

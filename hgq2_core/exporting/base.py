@@ -13,16 +13,15 @@ from typing import Any, Protocol
 
 import keras
 
-from hgq2_core.atomic import write_json
 from hgq2_core.data.batches import check_finite, concatenated, read
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError
+from hgq2_core.files import read_json, write_json
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import in_structure
 from hgq2_core.model.calibration import require_calibrated
 from hgq2_core.model.freezing import freeze
-from hgq2_training.callbacks.history import read_json
 
 PORTS = "ports.json"
 """What a host needs to know of a circuit."""

@@ -1,7 +1,8 @@
 """The Keras layers that are known here: the one list that configs, model files, conversion and `hgq2 list` go by.
 
 None of them runs code from its config or reads a path. One that holds other layers says where, so that these are
-checked in turn. What each becomes and whether it has exact arithmetic is the registry's: see `hgq2_core.cli.layer_table`.
+checked in turn. What each becomes and whether it has exact arithmetic is the registry's: see
+`hgq2_core.cli.layer_table`.
 """
 
 from __future__ import annotations

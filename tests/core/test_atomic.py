@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from hgq2_core.atomic import atomic_path, is_leftover, make_folder, remove, remove_leftovers, write_json, write_text
 from hgq2_core.errors import WriteError
+from hgq2_core.files import atomic_path, is_leftover, make_folder, remove, remove_leftovers, write_json, write_text
 
 
 def test_the_new_content_takes_the_place_of_the_old_at_the_end(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hgq2_core.discovery import registry as kinds
-from hgq2_core.discovery.known_plugins import KINDS, install_hint
+from hgq2_core.discovery.known_plugins import DISTRIBUTIONS, install_hint
 from hgq2_core.discovery.loading import load_plugins
 from hgq2_core.discovery.registry import Registry, plugins
 from hgq2_core.errors import KindError, PluginError
@@ -177,9 +177,9 @@ def test_adapters_are_no_kinds_to_be_found(registry: Registry) -> None:
 
 def test_a_kind_that_is_not_found_gets_the_remedy(site: Path, install: Install) -> None:
     with pytest.raises(KindError) as unknown:
-        Registry(()).find("minifloat")
+        Registry(()).find("minifloat.minifloat")
     assert str(unknown.value) == (
-        "unknown kind. Received: 'minifloat'. Allowed: what `hgq2 list` shows. "
+        "unknown kind. Received: 'minifloat.minifloat'. Allowed: what `hgq2 list` shows. "
         "It comes with hgq2-minifloat: pip install hgq2-minifloat "
         "(not on PyPI yet: pip install ./plugins/minifloat in a clone)"
     )
@@ -214,23 +214,34 @@ def test_a_kind_of_another_sort(registry: Registry) -> None:
     ("sort", "name", "distribution"),
     [
         ("quantizers", "fixed_point.kbi", "hgq2-fixed-point"),
-        ("quantizers", "power_of_two", "hgq2-fixed-point"),
-        ("quantizers", "minifloat", "hgq2-minifloat"),
+        ("quantizers", "minifloat.minifloat", "hgq2-minifloat"),
         ("layers", "layers.anything", "hgq2-layers"),
-        ("layers", "einsum_dense", "hgq2-layers"),
         ("layers", "keras.Flatten", "hgq2-layers"),
-        ("layers", "softmax", "hgq2-attention"),
-        ("callbacks", "pareto_front", "hgq2-training"),
-        ("datasets", "digits", "hgq2-training"),
-        ("exporters", "alkaid", "hgq2-alkaid"),
+        ("layers", "attention.softmax", "hgq2-attention"),
+        ("callbacks", "training.pareto_front", "hgq2-training"),
+        ("datasets", "training.digits", "hgq2-training"),
+        ("exporters", "alkaid.alkaid", "hgq2-alkaid"),
     ],
 )
-def test_our_own_distributions_are_known(sort: str, name: str, distribution: str) -> None:
+def test_our_own_distributions_are_known_by_the_prefix(sort: str, name: str, distribution: str) -> None:
     with pytest.raises(KindError) as caught:
         Registry(()).resolve(sort, name)
     assert str(caught.value) == (
         f"unknown {sort[:-1]} kind. Received: {name!r}. Allowed: none{KERAS_KINDS.get(sort, '')}. "
         f"It comes with {distribution}: {install_hint(distribution)}"
+    )
+
+
+def test_a_short_name_may_come_with_any_of_our_own_distributions_that_is_not_installed(
+    site: Path, install: Install
+) -> None:
+    for name in ("alkaid", "attention", "layers", "minifloat"):
+        install(name)
+    with pytest.raises(KindError) as caught:
+        build(site).resolve("quantizers", "kbi")
+    assert str(caught.value) == (
+        "unknown quantizer kind. Received: 'kbi'. Allowed: none. It may come with a plugin that is not installed: "
+        f"{install_hint('hgq2-fixed-point', 'hgq2-training')}"
     )
 
 
@@ -243,17 +254,26 @@ def test_no_pip_install_for_a_plugin_that_is_there(site: Path, install: Install)
     )
 
 
-@pytest.mark.parametrize("name", ["fixed_point.kbi", "kbi"])
-def test_the_cause_of_a_failed_plugin(site: Path, install: Install, name: str) -> None:
+def test_the_cause_of_a_failed_plugin(site: Path, install: Install) -> None:
     install("fixed_point", plugin="1 / 0")
     with pytest.raises(PluginError) as caught:
-        build(site).resolve("quantizers", name, "layers.0")
+        build(site).resolve("quantizers", "fixed_point.kbi", "layers.0")
     assert str(caught.value) == (
-        f"layers.0: kind {name!r}: plugin 'fixed_point' (fixed_point-dist 1.0) is failed. "
+        "layers.0: kind 'fixed_point.kbi': plugin 'fixed_point' (fixed_point-dist 1.0) is failed. "
         "ZeroDivisionError: division by zero. The traceback: hgq2 plugins --check"
     )
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert caught.value.__cause__.__traceback__ is not None
+
+
+def test_a_short_name_may_belong_to_a_failed_plugin(site: Path, install: Install) -> None:
+    install("fixed_point", plugin="1 / 0")
+    with pytest.raises(KindError) as caught:
+        build(site).resolve("quantizers", "kbi", "layers.0")
+    assert str(caught.value) == (
+        "layers.0: unknown quantizer kind. Received: 'kbi'. Allowed: none. Not loaded: fixed_point (failed); "
+        "`hgq2 plugins --check` says why."
+    )
 
 
 def test_the_adapters_of_failed_layers(site: Path, install: Install) -> None:
@@ -290,7 +310,7 @@ def test_an_unknown_short_name_says_what_is_not_loaded(site: Path, install: Inst
         build(site).resolve("layers", "fancy")
     assert str(caught.value) == (
         "unknown layer kind. Received: 'fancy'. Allowed: none, and keras.<Layer> (hgq2 list layers). "
-        "Not loaded: acme (failed)."
+        "Not loaded: acme (failed); `hgq2 plugins --check` says why."
     )
 
 
@@ -385,10 +405,7 @@ def test_the_registry_of_the_process_is_loaded_once(install: Install, monkeypatc
         kinds.registry.cache_clear()  # what other tests see is theirs to load
 
 
-def test_what_our_own_distributions_are_known_for_is_what_they_bring() -> None:
-    brought: dict[str, set[str]] = {}
-    for plugin in plugins():
-        kinds = {kind for sort in plugin.kinds.values() for kind in sort if not kind.startswith("keras.")}
-        brought[plugin.name] = {kind.partition(".")[2] for kind in kinds}
-    known = {name: set(kinds) for name, kinds in KINDS.items()}
-    assert known == {name: brought.get(name, known[name]) for name in known}
+def test_the_prefixes_of_our_own_distributions_are_the_names_of_their_plugins() -> None:
+    ours = {plugin.name: plugin.distribution for plugin in plugins() if plugin.distribution.startswith("hgq2-")}
+    assert ours == {name: distribution for name, distribution in DISTRIBUTIONS.items() if name in ours}
+    assert {"fixed_point", "layers", "training"} <= ours.keys()

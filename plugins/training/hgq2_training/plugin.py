@@ -25,3 +25,19 @@ def hgq2_callbacks() -> dict[str, str]:
         "noise_schedule": "hgq2_training.callbacks.noise_schedule:NoiseSchedule",
         "pareto_front": "hgq2_training.callbacks.pareto_front:ParetoFront",
     }
+
+
+@hookimpl
+def hgq2_commands() -> dict[str, str]:
+    """Subcommands of `hgq2` that train, and that work on runs."""
+    return {
+        "calibrate": "hgq2_training.commands.runs:calibrate",
+        "demo": "hgq2_training.commands.train:demo",
+        "doctor": "hgq2_training.commands.doctor:doctor",
+        "estimate": "hgq2_training.commands.export:estimate",
+        "export": "hgq2_training.commands.export:export",
+        "quantize": "hgq2_training.commands.quantize:quantize",
+        "report": "hgq2_training.commands.runs:report",
+        "train": "hgq2_training.commands.train:train",
+        "verify": "hgq2_training.commands.runs:verify",
+    }

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from hgq2_core.atomic import atomic_path
 from hgq2_core.errors import ModelFileError
+from hgq2_core.files import atomic_path
 from hgq2_core.optimizer import BitOptimizer
 from hgq2_training.callbacks.throttle import Pace
 

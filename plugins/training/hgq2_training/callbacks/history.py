@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from hgq2_core.atomic import write_json
-from hgq2_core.errors import ModelFileError
+from hgq2_core.files import write_json
 from hgq2_training.callbacks.throttle import Pace
 
 
@@ -50,24 +48,3 @@ class HistoryLog(keras.callbacks.Callback):
     def set_state(self, state: list[dict[str, Any]]) -> None:
         """Go on after these epochs."""
         self.epochs = list(state)
-
-
-def read_json(path: Path, default: Any) -> Any:
-    """Read a JSON file of a run directory.
-
-    Args:
-        path: of the file.
-        default: what stands for a file that is not there; the file must hold the same type.
-
-    Raises:
-        ModelFileError: the file is damaged.
-    """
-    if not path.is_file():
-        return default
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelFileError(f"{path}: is damaged, not JSON. {error}") from error
-    if not isinstance(found, type(default)):
-        raise ModelFileError(f"{path}: is damaged. Received: {type(found)}. Allowed: {type(default)}.")
-    return found

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hgq2_core.commands.exit_codes import MISMATCH
 from hgq2_core.commands.options import AsJson
-from hgq2_core.commands.printing import print_json
+from hgq2_core.commands.printing import out, print_json
 from hgq2_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,17 +32,6 @@ Cutoff = Annotated[
     float | None,
     typer.Option("--latency-cutoff", help="The most delay of a pipeline stage; no registers by default."),
 ]
-out = Console(highlight=False, soft_wrap=False)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the command line.
-
-    Args:
-        app: of `hgq2`.
-    """
-    app.command()(export)
-    app.command()(estimate)
 
 
 def export(

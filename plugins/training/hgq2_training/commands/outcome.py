@@ -7,10 +7,37 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.text import Text
 
+from hgq2_core.commands.exit_codes import MISMATCH
+from hgq2_core.commands.printing import console, narrow, out, print_json, print_notes
 from hgq2_core.diagnosis.report import SEVERITIES
 from hgq2_core.number_format import format_count, format_metric
+
+
+def show_finished(finished: Any, as_json: bool) -> None:
+    """Print what a finished run came to; exit with `MISMATCH` where its integers differ.
+
+    Args:
+        finished: what `hgq2_training.runs.train` returns.
+        as_json: whether to print JSON alone on the standard output.
+    """
+    from hgq2_core.model.cost import summary
+    from hgq2_training.runs.directory import load, read_data
+    from hgq2_training.runs.directory import report as gather
+
+    if as_json:
+        print_json(gather(finished.directory))
+    else:
+        out.print(narrow(summary(load(finished.directory)).__rich__()))
+        for line in outcome_lines(finished.metrics, finished.directory):
+            out.print(line)
+        print_notes(read_data(finished.directory).get("notes", ()))
+        out.print(f"run: {finished.directory}", markup=False)
+    if not finished.verification.ok:
+        console(as_json).print(str(finished.verification), style="red", markup=False)
+        raise typer.Exit(MISMATCH)
 
 
 def outcome_lines(metrics: Mapping[str, Any], directory: Path) -> Iterator[Text]:

@@ -6,48 +6,16 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hgq2_core.atomic import atomic_path
-from hgq2_core.errors import ConfigError, listing
+from hgq2_core.plots import BLUE, COLORS, GREY, ORANGE, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#94a3b8"
-INK, LABEL, EDGE, GRID = "#0f172a", "#475569", "#cbd5e1", "#e2e8f0"
-COLORS = {
-    "first": BLUE,
-    "second": ORANGE,
-    "faint": GREY,
-    "ink": INK,
-    "label": LABEL,
-    "edge": EDGE,
-    "grid": GRID,
-}
-"""The colours of figures by the names of the variables with which a page can change them: `--plot-first` and so on."""
-
-STYLE: dict[Any, Any] = {
-    "axes.edgecolor": EDGE,
-    "axes.grid": True,
-    "axes.labelcolor": LABEL,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": INK,
-    "font.size": 10,
-    "grid.color": GRID,
-    "legend.frameon": False,
-    "text.color": INK,
-    "savefig.transparent": True,
-    "svg.fonttype": "none",  # text stays text: small files, and the page's own font
-    "svg.hashsalt": "hgq2",  # the same run gives the same file
-    "xtick.color": LABEL,
-    "ytick.color": LABEL,
-}
 EBOPS = "ebops"
 
 Epochs = Sequence[Mapping[str, Any]]
@@ -68,8 +36,8 @@ def curves(history: Epochs, calibrated: float | None = None) -> dict[str, Figure
 
 
 def _curve(history: Epochs, names: tuple[str, ...], calibrated: float | None) -> Figure:
-    with _style():
-        figure = _figure(4.0, 2.8)
+    with styled():
+        figure = new_figure(4.0, 2.8)
         axes = figure.subplots()
         labels = ("before calibration",) if names[0] == EBOPS else ("training", "validation")
         for name, color, label in zip(names, (BLUE, ORANGE), labels, strict=False):
@@ -102,8 +70,8 @@ def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
         return None
     metric = names[0]
     points = sorted((entry["metrics"][EBOPS], entry["metrics"][metric]) for entry in entries)
-    with _style():
-        figure = _figure(5.2, 3.2)
+    with styled():
+        figure = new_figure(5.2, 3.2)
         axes = figure.subplots()
         cloud = [(e[EBOPS], e[metric]) for e in history if e.get(EBOPS) is not None and e.get(metric) is not None]
         if cloud:
@@ -128,51 +96,6 @@ def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
         return figure
 
 
-def values(numbers: Sequence[float], title: str) -> Figure:
-    """Draw a set of values: where they lie, and the step from each to the next over its magnitude.
-
-    Args:
-        numbers: at least two, rising.
-        title: what has these values.
-    """
-    points = np.asarray(numbers)
-    with _style():
-        figure = _figure(6.2, 3.4)
-        line, steps = figure.subplots(2, 1, height_ratios=(1, 3))
-        line.vlines(points, 0.0, 1.0, color=BLUE, linewidth=0.8)
-        line.set_yticks([])
-        line.set_title(f"{title}: {len(points):,} values", loc="left", fontsize=10)
-        steps.plot(points[1:], np.diff(points), color=BLUE, linewidth=1.0, marker="o", markersize=2)
-        if points[-1] > 0:
-            steps.set_xlim(0.0, 1.05 * points[-1])
-            steps.set_xscale("log", base=2)
-            steps.set_xlim(0.7 * points[points > 0].min(), 1.4 * points[-1])
-        steps.set_yscale("log", base=2)
-        steps.set_xlabel("value")
-        steps.set_ylabel("step from the one below")
-        return figure
-
-
-def image(figure: Figure, path: Path) -> None:
-    """Write a figure to a file.
-
-    Args:
-        figure: what to write.
-        path: a name whose ending says how, such as .png or .svg.
-
-    Raises:
-        ConfigError: no image has such an ending.
-        WriteError: the file cannot be written.
-    """
-    kinds = sorted(figure.canvas.get_supported_filetypes())
-    if path.suffix[1:].lower() not in kinds:
-        raise ConfigError(
-            f"an image is told by the ending of its file. Received: {str(path)!r}. Allowed: {listing(kinds)}."
-        )
-    with _style(), atomic_path(path) as temporary:
-        figure.savefig(temporary, transparent=False, dpi=150)
-
-
 def svg(figure: Figure, name: str, description: str) -> str:
     """Return a figure as an SVG element for a page, its colours variables that the page may set.
 
@@ -182,25 +105,13 @@ def svg(figure: Figure, name: str, description: str) -> str:
         description: what a reader who does not see it is told.
     """
     buffer = io.StringIO()
-    with _style():
+    with styled():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
     text = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", text[text.index("<svg") :])
     for variable, color in COLORS.items():
         text = text.replace(f": {color}", f": var(--plot-{variable}, {color})")
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1)
-
-
-def _style() -> Any:
-    import matplotlib
-
-    return matplotlib.rc_context(STYLE)
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure  # not pyplot, which keeps state and chooses a display
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _line(axes: Axes, history: Epochs, name: str, color: str, label: str) -> None:

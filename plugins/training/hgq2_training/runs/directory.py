@@ -10,14 +10,13 @@ from typing import Any
 import keras
 from filelock import FileLock, Timeout
 
-from hgq2_core.atomic import atomic_path, is_leftover, make_folder, remove_leftovers
 from hgq2_core.config.model import ModelConfig, load_config
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.errors import CalibrationError, ConfigError, DataError, ModelFileError
+from hgq2_core.files import atomic_path, is_leftover, make_folder, read_json, remove_leftovers
 from hgq2_core.model.cost import Summary, summary
 from hgq2_core.model_file.load import load_model
 from hgq2_training.callbacks.checkpoint import Checkpoint
-from hgq2_training.callbacks.history import read_json
 from hgq2_training.report.html import page
 
 CONFIG, MODEL, FROZEN, METRICS = "config.yaml", "model.keras", "frozen.keras", "metrics.json"

@@ -11,13 +11,13 @@ from typing import Any
 import keras
 import yaml
 
-from hgq2_core.atomic import remove, remove_leftovers, write_json, write_text
 from hgq2_core.config.model import ModelConfig, Training
 from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.data.splits import Split, Splits
 from hgq2_core.discovery.loading import CORE
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, DataError
+from hgq2_core.files import read_json, remove, remove_leftovers, write_json, write_text
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.model.calibration import calibrate, uncalibrated
 from hgq2_core.model.cost import ebops, summary
@@ -28,7 +28,7 @@ from hgq2_core.preflight.check import check_training
 from hgq2_core.preflight.keras_errors import Begun, refused_by_keras
 from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
-from hgq2_training.callbacks.history import HistoryLog, read_json
+from hgq2_training.callbacks.history import HistoryLog
 from hgq2_training.runs.directory import (
     CHECKPOINT,
     CONFIG,

@@ -1,4 +1,4 @@
-"""Files that are either the old one or the whole new one, whatever happens in between."""
+"""Files that are either the old one or the whole new one, whatever happens in between; and JSON that is read back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hgq2_core.errors import WriteError
+from hgq2_core.errors import ModelFileError, WriteError
 
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\..*)?")
 
@@ -99,6 +99,27 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
         obj: dictionaries, lists, strings and numbers; see `finite`.
     """
     write_text(path, json.dumps(finite(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, default: Any) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: of the file.
+        default: what stands for a file that is not there; the file must hold the same type.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    if not path.is_file():
+        return default
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelFileError(f"{path}: is damaged, not JSON. {error}") from error
+    if not isinstance(found, type(default)):
+        raise ModelFileError(f"{path}: is damaged. Received: {type(found)}. Allowed: {type(default)}.")
+    return found
 
 
 def finite(obj: Any) -> Any:

@@ -1,0 +1,153 @@
+"""The commands that say what is installed: `plugins` and `list`."""
+
+from __future__ import annotations
+
+import textwrap
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hgq2_core.commands.exit_codes import WRONG
+from hgq2_core.commands.options import AsJson
+from hgq2_core.commands.printing import narrow, out, print_json
+from hgq2_core.discovery.known_plugins import install_hint
+from hgq2_core.errors import ConfigError, HGQ2Error
+
+
+def complete_sorts(incomplete: str) -> list[str]:
+    """Return the groups of kinds that begin with what was typed, for the shell."""
+    from hgq2_core.discovery.loading import GROUPS
+
+    return [sort for sort in GROUPS if sort.startswith(incomplete)]
+
+
+def plugins(
+    as_json: AsJson = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Also import every class; show tracebacks. Exit code 2 if one is broken.")
+    ] = False,
+) -> None:
+    """Show the installed plugins, where they come from, and their state.
+
+    A plugin that cannot be loaded takes nothing else down; what went wrong is shown below the table.
+
+    Example: hgq2 plugins --check
+    """
+    from hgq2_core.discovery.registry import plugins as installed
+
+    found = installed()
+    broken = _broken(found) if check else []
+    if as_json:
+        print_json([plugin.to_dict() for plugin in found])
+    else:
+        _print_plugins(found)
+    for error in broken:
+        traceback.print_exception(error)
+    if broken:
+        raise typer.Exit(WRONG)
+
+
+def _print_plugins(found: Sequence[Any]) -> None:
+    table = narrow(Table("plugin", "distribution", "version", "state", "kinds"))
+    for plugin in found:
+        table.add_row(plugin.name, plugin.distribution, plugin.version, plugin.state, _count(plugin.kinds))
+    out.print(table)
+    for plugin in found:
+        if plugin.error is not None:
+            out.print(str(plugin.unusable()), style="red", markup=False)
+    if not found:
+        hint = install_hint("hgq2-fixed-point", "hgq2-layers", "hgq2-training")
+        out.print(f"No plugins are installed. The official ones: {hint}", markup=False)
+
+
+def list_kinds(
+    sort: Annotated[
+        str | None,
+        typer.Argument(
+            help="quantizers, layers, callbacks, datasets, exporters or commands; all by default.",
+            autocompletion=complete_sorts,
+        ),
+    ] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Each layer: what it converts to, where it is exact and may stand.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the kinds that config files can name, and the subcommands that plugins bring.
+
+    The part before the dot is the plugin; `kbi` will do for `fixed_point.kbi` while it is unique.
+
+    Example: hgq2 list quantizers; hgq2 list --table
+    """
+    if table:
+        _list_table(sort, as_json)
+        return
+    from hgq2_core.discovery.loading import GROUPS
+    from hgq2_core.discovery.registry import registry
+    from hgq2_core.errors import nearest
+    from hgq2_core.schema.keras_objects import keras_kinds
+
+    if sort is not None and sort not in GROUPS:
+        raise ConfigError(
+            f"list: unknown sort of kinds. Received: {sort!r}. Allowed: {', '.join(GROUPS)}.{nearest(sort, GROUPS)}"
+        )
+    kinds = {
+        # An adapter under the name of a Keras layer is no kind.
+        each: sorted({*(n for n in registry().names(each) if not n.startswith("keras.")), *keras_kinds(each)})
+        for each in ([sort] if sort is not None else GROUPS)
+    }
+    if as_json:
+        print_json(kinds)
+        return
+    for each, names in kinds.items():
+        out.print(each, style="bold")
+        ours = [name for name in names if not name.startswith("keras.")]
+        keras_own = [name for name in names if name.startswith("keras.")]
+        for name in ours:
+            out.print(f"  {name}", markup=False)
+        if keras_own:
+            text = textwrap.fill(", ".join(keras_own), out.width, initial_indent="  ", subsequent_indent="  ")
+            out.print(text, markup=False)
+        if not names:
+            out.print("  none", style="dim")
+
+
+def _list_table(sort: str | None, as_json: bool) -> None:
+    from hgq2_core.cli.layer_table import layer_table, markdown
+
+    if sort not in (None, "layers"):
+        raise ConfigError(f"list: --table is of layers. Received: {sort!r}. Allowed: layers, or nothing.")
+    rows = layer_table()
+    if as_json:
+        print_json([row.to_dict() for row in rows])
+    else:
+        typer.echo(markdown(rows), nl=False)
+
+
+def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:
+    counts = {sort: len(names) for sort, names in kinds.items()}
+    adapters = sum(name.startswith("keras.") for name in kinds["layers"])
+    counts["layers"] -= adapters
+    counts["adapters of Keras layers"] = adapters
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def _broken(found: Any) -> list[BaseException]:
+    from hgq2_core.discovery.registry import registry
+    from hgq2_core.testing.protocols import check_class
+
+    broken = [plugin.error for plugin in found if plugin.state == "failed"]
+    for plugin in found:
+        for sort, names in plugin.kinds.items():
+            for name in names:
+                try:
+                    if sort == "commands":
+                        registry().command(name)
+                    else:
+                        check_class(sort, name)
+                except HGQ2Error as error:
+                    broken.append(error)
+    return broken

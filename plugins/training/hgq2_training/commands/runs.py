@@ -1,0 +1,66 @@
+"""The commands that look at a run, or end it: `calibrate`, `report` and `verify`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hgq2_core.commands.exit_codes import MISMATCH
+from hgq2_core.commands.options import AsJson, RunDirectory
+from hgq2_core.commands.printing import narrow, out, print_json
+from hgq2_training.commands.outcome import outcome_lines, show_finished
+
+
+def calibrate(
+    directory: RunDirectory,
+    margin: Annotated[int, typer.Option(min=0, help="Integer bits added on top.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Fix the integer bits of a run's wrapping activations again, on its training data.
+
+    It also finishes a run that was interrupted: it measures, verifies, freezes and reports.
+
+    Example: hgq2 calibrate runs/digits --margin 1
+    """
+    from hgq2_training.runs.train import recalibrate
+
+    show_finished(recalibrate(directory, margin), as_json)
+
+
+def report(directory: RunDirectory, as_json: AsJson = False) -> None:
+    """Show a run's metrics, and what each layer uses; report.html in the directory shows the curves too.
+
+    Example: hgq2 report runs/digits
+    """
+    from hgq2_core.model.cost import summary
+    from hgq2_training.runs.directory import load, read_metrics
+    from hgq2_training.runs.directory import report as gather
+
+    if as_json:
+        print_json(gather(directory))
+        return
+    out.print(narrow(summary(load(directory)).__rich__()))
+    for line in outcome_lines(read_metrics(directory), directory):
+        out.print(line)
+
+
+def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
+    """Compare a run's model with its integer interpretation, on every test sample.
+
+    Every value of every layer is compared with ==. Exit code 1 where one differs; the first faulty layer is named.
+
+    Example: hgq2 verify runs/digits
+    """
+    from hgq2_core.model.verification import verify as compare
+    from hgq2_training.runs.directory import calibration_of, load_run
+
+    config, model = load_run(directory)
+    with calibration_of(directory):
+        found = compare(model, config.load_data().test.x)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        out.print(str(found), markup=False)
+    if not found.ok:
+        raise typer.Exit(MISMATCH)
