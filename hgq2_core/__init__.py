@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hgq2_core.data.standardization import Standardization, with_standardization
     from hgq2_core.diagnosis.checks import doctor
     from hgq2_core.discovery.registry import Registry, plugins
-    from hgq2_core.exporting.base import estimate, export
+    from hgq2_core.exporting.export import estimate, export
     from hgq2_core.keras_graph.traversal import layers_of
     from hgq2_core.layers.adapters import KerasAdapter
     from hgq2_core.layers.base import QLayer
@@ -70,8 +70,8 @@ _HOMES = {
     "defaults": "quantizers.defaults",
     "doctor": "diagnosis.checks",
     "ebops": "model.cost",
-    "estimate": "exporting.base",
-    "export": "exporting.base",
+    "estimate": "exporting.export",
+    "export": "exporting.export",
     "fit_ranges": "model.range_init",
     "freeze": "model.freezing",
     "json_schema": "config.json_schema",

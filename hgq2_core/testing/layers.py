@@ -15,7 +15,7 @@ import numpy as np
 
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConformanceError, ExactnessError, PluginError
-from hgq2_core.exporting.base import exporter_of
+from hgq2_core.exporting.export import exporter_of
 from hgq2_core.keras_graph.traversal import layers_of
 from hgq2_core.layers.base import QLayer
 from hgq2_core.model.calibration import calibrate

@@ -14,7 +14,8 @@ pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make instal
 
 from hgq2_core import QLayer, export
 from hgq2_core.discovery.registry import registry
-from hgq2_core.exporting.base import Simulation, exporter_of
+from hgq2_core.exporting.export import exporter_of
+from hgq2_core.exporting.exporter import Simulation
 from hgq2_core.layers.arguments import LayerKwargs
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import QuantizerConfig

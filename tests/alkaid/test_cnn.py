@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
 
 from hgq2_core import calibrate, defaults, export, verify
-from hgq2_core.exporting.base import Simulation, exporter_of
+from hgq2_core.exporting.export import exporter_of
+from hgq2_core.exporting.exporter import Simulation
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QAveragePooling2D, QConv2D, QDense, QDepthwiseConv2D, QMaxPooling2D
 from hgq2_training.datasets.digits import Digits

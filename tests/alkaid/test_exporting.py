@@ -28,7 +28,7 @@ from hgq2_core import (
     export,
     freeze,
 )
-from hgq2_core.exporting.base import exporter_of
+from hgq2_core.exporting.export import exporter_of
 from hgq2_fixed_point import KIF
 from hgq2_layers import QDense
 

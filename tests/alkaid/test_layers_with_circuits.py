@@ -10,7 +10,7 @@ pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make instal
 
 
 from hgq2_core import calibrate, freeze
-from hgq2_core.exporting.base import exporter_of
+from hgq2_core.exporting.export import exporter_of
 from hgq2_layers import QGRU, QLSTM, QAdd, QConcatenate, QDot, QMaximum, QMultiply, QSimpleRNN, QSum
 
 

@@ -14,7 +14,8 @@ from hgq2_alkaid.arrays import HardwareArrays
 from hgq2_core import export
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
-from hgq2_core.exporting.base import Simulation, exporter_of
+from hgq2_core.exporting.export import exporter_of
+from hgq2_core.exporting.exporter import Simulation
 from hgq2_fixed_point import KIF
 from hgq2_layers import QDense
 from hgq2_minifloat import Float4E2M1FN, Float6E2M3FN, Float6E3M2FN, Float8E4M3FN, Float8E5M2, Minifloat, quantize

@@ -9,7 +9,8 @@ pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make instal
 
 
 from hgq2_core import export
-from hgq2_core.exporting.base import Simulation, exporter_of
+from hgq2_core.exporting.export import exporter_of
+from hgq2_core.exporting.exporter import Simulation
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import (
     QAffineUnaryFunction,

@@ -1,4 +1,4 @@
-"""Integers equal Keras, and circuits equal the integers, for every form of attention; NUMERICS 8."""
+"""Integers equal Keras, and circuits equal the integers, for every form of attention; docs/numerics.md#8."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from hgq2_attention import QGroupedQueryAttention, QLinformerAttention, QMultiHeadAttention
 from hgq2_core import defaults, export, freeze, verify
-from hgq2_core.exporting.base import exporter_of
+from hgq2_core.exporting.export import exporter_of
 from hgq2_core.keras_graph.traversal import model_inputs
 from hgq2_fixed_point import KIF
 

@@ -1,4 +1,7 @@
-"""QMultiHeadAttention and QLinformerAttention: cost, arguments, dropout, sharing, files; NUMERICS 7, 8, 9.8, 9.9."""
+"""QMultiHeadAttention and QLinformerAttention: cost, arguments, dropout, sharing, files.
+
+See docs/numerics.md#7, #8, #9.8, #9.9.
+"""
 
 from __future__ import annotations
 

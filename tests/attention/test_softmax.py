@@ -1,4 +1,4 @@
-"""QSoftmax: Keras' softmax with fine tables, masks, cost, tables, exactness; NUMERICS 7, 8, 9.14."""
+"""QSoftmax: Keras' softmax with fine tables, masks, cost, tables, exactness; docs/numerics.md#7, #8, #9.14."""
 
 from __future__ import annotations
 

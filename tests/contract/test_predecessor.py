@@ -1,4 +1,7 @@
-"""Faults of the predecessor that whole models show (NUMERICS 9); the others are named where their part is tested."""
+"""Faults of the predecessor that whole models show.
+
+See docs/numerics.md#9; the others are named where their part is tested.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 from hgq2_core import CalibrationError, ConfigError, calibrate, defaults, ebops, freeze, verify
 from hgq2_core.discovery.known_plugins import is_official
 from hgq2_core.discovery.registry import registry
-from hgq2_core.exporting.base import exporter_of
+from hgq2_core.exporting.export import exporter_of
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QDense
 from hgq2_minifloat import Float4E2M1FN

@@ -1,4 +1,7 @@
-"""Calibration: what it fixes, what it records, and when the record no longer holds; NUMERICS 3, 9.16 and 9.18."""
+"""Calibration: what it fixes, what it records, and when the record no longer holds.
+
+See docs/numerics.md#3, #9.16 and #9.18.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +102,7 @@ def test_a_new_model_is_uncalibrated(chain):
 
 @pytest.mark.parametrize("what", ["verify", "freeze"])
 def test_uncalibrated_models_are_refused(chain, samples, what):
-    """NUMERICS 9.16: they silently returned wrapped values."""
+    """docs/numerics.md#9.16: they silently returned wrapped values."""
     use = {"verify": lambda model: verify(model, samples()), "freeze": freeze}[what]
     with pytest.raises(CalibrationError, match=f"{what}: uncalibrated.*hidden.input"):
         use(chain())
@@ -247,7 +250,7 @@ def test_nested_models(nested, samples):
 
 
 def test_untrainable_quantizers_are_reached(samples):
-    """NUMERICS 9.18."""
+    """docs/numerics.md#9.18."""
     config = KIF(overflow_mode="WRAP", trainable=False)
     model = keras.Sequential([keras.Input((4,)), QDense(2, name="a", input_quantizer=config, trainable=False)])
     x = samples()

@@ -45,7 +45,7 @@ def array(*values: int) -> IntegerArray:
 
 
 def nearest_integer(z: Fraction, mode: str) -> int:
-    """Rounding by its definition in NUMERICS: candidates on both sides, then the rule for ties."""
+    """Rounding as docs/numerics.md#1 defines it: candidates on both sides, then the rule for ties."""
     low, high = math.floor(z), math.ceil(z)
     toward_zero, away = sorted((low, high), key=abs)
     if mode in ("TRN", "TRN_ZERO"):
@@ -57,7 +57,7 @@ def nearest_integer(z: Fraction, mode: str) -> int:
 
 
 def quantized(x: Fraction, k: int, i: int, f: int, round_mode: str, overflow_mode: str) -> Fraction:
-    """Quantization by its definition in NUMERICS, one number at a time."""
+    """Quantization as docs/numerics.md#1 defines it, one number at a time."""
     if k + i + f <= 0:
         return Fraction(0)
     q, size = nearest_integer(x * Fraction(2) ** f, round_mode), 2 ** (i + f)

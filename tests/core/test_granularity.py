@@ -1,4 +1,4 @@
-"""From granularity to the shape of the bit variables; NUMERICS 4."""
+"""From granularity to the shape of the bit variables; docs/numerics.md#4."""
 
 from __future__ import annotations
 

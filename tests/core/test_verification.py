@@ -1,4 +1,4 @@
-"""Integers against Keras with ==: what passes, what is caught and named, what is refused; NUMERICS 8, 9.20."""
+"""Integers against Keras with ==: what passes, what is caught and named, what is refused; docs/numerics.md#8, #9.20."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_required_bits_by_hand(kernel, bias, quantizer, bits):
 
 
 def test_too_narrow_a_float_is_reported_and_fails_only_where_outputs_differ():
-    """NUMERICS 9.20: it went unnoticed."""
+    """docs/numerics.md#9.20: it went unnoticed."""
     wide = KIF(k=1, i=2, f=20, overflow_mode="SAT")
     model = by_hand([1.0, 2.0**-10], input_quantizer=wide)
     harmless = np.array([[1.0, 0.0], [0.5, 0.5], [-2.0, 1.0]], dtype=np.float32)

@@ -52,7 +52,7 @@ def f32(*v):
     return np.array(v, np.float32)
 
 
-# Faults of the predecessor (NUMERICS.md §9).
+# Faults of the predecessor (docs/numerics.md#9).
 
 
 @both

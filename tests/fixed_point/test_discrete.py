@@ -1,4 +1,4 @@
-"""Binary, ternary, power-of-two, and no quantization (NUMERICS.md §6)."""
+"""Binary, ternary, power-of-two, and no quantization (docs/numerics.md#6)."""
 
 import keras
 import numpy as np

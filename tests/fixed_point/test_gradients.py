@@ -1,4 +1,4 @@
-"""The surrogate gradients, one test per row of the table in NUMERICS.md §2; all comparisons are exact."""
+"""The surrogate gradients, one test per row of the table in docs/numerics.md#2; all comparisons are exact."""
 
 import numpy as np
 import pytest
@@ -177,7 +177,7 @@ def test_clipped_bits_pass_the_gradient_to_the_offset():
 
 
 def table(x, k, i, f, overflow_mode):
-    """NUMERICS.md §2 for one element with bits left, in float64."""
+    """docs/numerics.md#2 for one element with bits left, in float64."""
     q = quantize(np.float64(x), k, i, f, "RND_CONV", overflow_mode)
     symmetric, step, top = overflow_mode == "SAT_SYM", 2.0**-f, 2.0**i
     above, below = x > top - step, x < -k * (top - step if symmetric else top)

@@ -1,4 +1,4 @@
-"""KBI and KIF as Keras quantizers: bit variables, range tracking, cost; NUMERICS 1, 3, 4, 7 and 9."""
+"""KBI and KIF as Keras quantizers: bit variables, range tracking, cost; docs/numerics.md#1, #3, #4, #7 and #9."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def test_the_range_sinks_no_further_than_the_values_need(kind):
 
 @BOTH
 def test_bounds_apply_to_the_tracked_range(kind):
-    """NUMERICS 9.11: KIF ignored them."""
+    """docs/numerics.md#9.11: KIF ignored them."""
     quantizer = activation(kind(overflow_mode="WRAP", i=0, i_bounds=(-1, 2), i_decay=5.0), 2)
     run(quantizer, [[100.0, 0.001953125]], training=True)
     assert of(quantizer.i).tolist() == [[2.0, -1.0]]
@@ -367,7 +367,7 @@ def test_calibration_never_narrows_the_range(kind):
 
 @BOTH
 def test_an_untrainable_quantizer_is_calibrated(kind):
-    """NUMERICS 9.18."""
+    """docs/numerics.md#9.18."""
     quantizer = activation(kind(i=0, overflow_mode="WRAP", trainable=False), 1)
     assert quantizer.trainable_variables == []
     calibrate(quantizer, [[-9.0]])

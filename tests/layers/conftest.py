@@ -46,7 +46,7 @@ def smallest(quantizer, values):
 
 
 def counted(quantizer, shape):
-    """Bits as NUMERICS 7 counts them, spread over a shape without batch."""
+    """Bits as docs/numerics.md#7 counts them, spread over a shape without batch."""
     bits = {name: np.rint(numpy_of(variable)) for name, variable in named(quantizer).items()}
     width = bits["b"] if "b" in bits else bits["i"] + bits["f"]
     if quantizer.config.overflow_mode in ("SAT", "SAT_ZERO"):

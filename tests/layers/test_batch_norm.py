@@ -1,4 +1,4 @@
-"""The layers that normalize: equal to Keras' own, folded as NUMERICS 8 says, costed as NUMERICS 7 says."""
+"""The layers that normalize: equal to Keras' own, folded and costed as docs/numerics.md#8 and #7 say."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_the_cost_of_a_separable_convolution_is_that_of_its_two_products(granula
 
 
 def test_the_bias_is_counted_at_output_positions():
-    """NUMERICS 9.12: at input positions."""
+    """docs/numerics.md#9.12: at input positions."""
     counts = {"input_quantizer": "none", "kernel_quantizer": KBI(b=3), "bias_quantizer": KBI(b=5)}
     layer = hgq2_layers.QConv2D(4, 3, strides=2, **counts)
     layer.build((None, 9, 7, 2))

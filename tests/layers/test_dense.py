@@ -1,4 +1,4 @@
-"""QDense: forward, cost, constructor; NUMERICS 7 and 9."""
+"""QDense: forward, cost, constructor; docs/numerics.md#7 and #9."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_cost_is_in_the_loss_once():
 @pytest.mark.usefixtures("no_bit_costs")
 @pytest.mark.parametrize("order", ["base first", "subclass first"])
 def test_a_subclass_counts_once(order):
-    """NUMERICS 9.5: twice, depending on what was made first."""
+    """docs/numerics.md#9.5: twice, depending on what was made first."""
 
     class MyDense(QDense):
         pass
@@ -197,7 +197,7 @@ def test_a_layer_applied_twice_is_two_circuits():
 
 @pytest.mark.usefixtures("no_bit_costs")
 def test_nested_models_count():
-    """NUMERICS 9.10: the total was 0."""
+    """docs/numerics.md#9.10: the total was 0."""
     inner = keras.Sequential([keras.Input((4,)), QDense(4, ebops_beta=1.0), QDense(3, ebops_beta=1.0)])
     inputs = keras.Input((4,))
     middle = keras.Model(inputs, inner(inputs))

@@ -1,4 +1,4 @@
-"""QEinsumDense: equations, shapes, forward, cost; NUMERICS 7."""
+"""QEinsumDense: equations, shapes, forward, cost; docs/numerics.md#7."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Spiking neurons: equations, surrogate gradients, cost, what is refused, and a network that learns. NUMERICS 7."""
+"""Spiking neurons: equations, surrogate gradients, cost, what is refused, and a network that learns.
+
+See docs/numerics.md#7.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lookup tables: trained as functions, deployed as data; QUnaryFunction and its kin. NUMERICS 7 and 8."""
+"""Lookup tables: trained as functions, deployed as data; QUnaryFunction and its kin. docs/numerics.md#7 and #8."""
 
 from __future__ import annotations
 

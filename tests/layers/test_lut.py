@@ -1,4 +1,4 @@
-"""Lookup-table networks: a table for each pair of an input and an output. NUMERICS 7."""
+"""Lookup-table networks: a table for each pair of an input and an output. docs/numerics.md#7."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers that merge inputs, or the elements of one: forward, cost, constructor; NUMERICS 7."""
+"""Layers that merge inputs, or the elements of one: forward, cost, constructor; docs/numerics.md#7."""
 
 from __future__ import annotations
 

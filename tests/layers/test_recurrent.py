@@ -1,4 +1,4 @@
-"""SimpleRNN, GRU and LSTM: forward, cost, constructor, exactness, wrappers; NUMERICS 7 and 8."""
+"""SimpleRNN, GRU and LSTM: forward, cost, constructor, exactness, wrappers; docs/numerics.md#7 and #8."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def table_ebops(layer, name, inputs):
 
 
 def step_ebops(independent, layer):
-    """The formula of NUMERICS 7, but for the products with the kernel."""
+    """The formula of docs/numerics.md#7, but for the products with the kernel."""
     u = layer.units
 
     def bits(name, width=1):

@@ -1,4 +1,4 @@
-"""The surrogate gradients, one test per row of the table in NUMERICS.md §5."""
+"""The surrogate gradients, one test per row of the table in docs/numerics.md#5."""
 
 import math
 

@@ -152,7 +152,7 @@ LOAD = """
     "imports", ["import hgq2_core; import keras", "import keras; import hgq2_core"], ids=["core first", "keras first"]
 )
 def test_a_model_loads_in_every_order(fresh_python, saved, imports):
-    """NUMERICS 9.17. With keras first, KERAS_BACKEND must be set."""
+    """docs/numerics.md#9.17. With keras first, KERAS_BACKEND must be set."""
     script = LOAD.format(imports=imports, folder=str(saved))
     backend = keras.backend.backend() if imports.startswith("import keras") else None
     assert fresh_python(script, KERAS_BACKEND=backend) == [True, "QDense"]
@@ -201,7 +201,7 @@ print(json.dumps(said))
     ],
 )
 def test_a_blocked_plugin_is_named(refusals, allowed, plugin, kind):
-    """NUMERICS 9.17: Keras said `could not locate class`."""
+    """docs/numerics.md#9.17: Keras said `could not locate class`."""
     ours, message = refusals[f"allowed {allowed}"]
     assert ours, message
     for part in (f"kind '{kind}", f"plugin '{plugin}'", "is blocked", f"Add '{plugin}' to HGQ2_PLUGINS"):

@@ -59,7 +59,7 @@ def test_exact_at_the_points_and_never_outside_their_range(
 
 
 def test_fault_15_a_logarithm_of_zero_is_refused_at_construction() -> None:
-    """NUMERICS 9.15: it divided by zero."""
+    """docs/numerics.md#9.15: it divided by zero."""
     for points in ([(0, 0.0), (10, 1e-5)], [(0, 1e-5), (10, 0)]):
         with pytest.raises(ConfigError, match="A beta of 0 has no logarithm"):
             BetaSchedule(points, interpolation="log")

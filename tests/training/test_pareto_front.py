@@ -49,7 +49,7 @@ def test_a_better_entry_takes_the_place_of_those_it_beats() -> None:
 
 
 def test_fault_15_ties_are_dominated_too() -> None:
-    """NUMERICS 9.15: points that are equal in one metric and worse in the other were kept."""
+    """docs/numerics.md#9.15: points that are equal in one metric and worse in the other were kept."""
     front = Front(METRICS)
     assert front.offer(entry(0.9, 100))
     assert not front.offer(entry(0.9, 120))

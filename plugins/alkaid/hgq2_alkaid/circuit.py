@@ -21,10 +21,8 @@ from hgq2_alkaid.inputs import UNUSED, Format, InputElement
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
-from hgq2_core.exporting.base import Element, LayerWidths, Port
-from hgq2_core.keras_graph.traversal import output_names, run
-from hgq2_core.model.exact_masks import require_explicit_masks
-from hgq2_core.model.verification import interpret
+from hgq2_core.exporting.graph import interpret, output_names, require_explicit_masks, run
+from hgq2_core.exporting.ports import Element, LayerWidths, Port
 
 Floats = npt.NDArray[np.float64]
 

@@ -19,9 +19,10 @@ from hgq2_alkaid.circuit import Circuit, build
 from hgq2_alkaid.testbench import SCRIPT, testbench
 from hgq2_alkaid.vectors import Vectors, vectors, words
 from hgq2_core.errors import ExactnessError, ToolError
-from hgq2_core.exporting.base import PORTS, ExportReport, Simulation
+from hgq2_core.exporting.exporter import ExportReport, Simulation
+from hgq2_core.exporting.graph import ebops
+from hgq2_core.exporting.ports import PORTS
 from hgq2_core.files import write_json, write_text
-from hgq2_core.model.cost import ebops
 from hgq2_core.schema.base import Strict, explained
 
 KIND = "alkaid.alkaid"

@@ -12,8 +12,8 @@ import numpy as np
 from hgq2_alkaid.circuit import Circuit, Floats, expected
 from hgq2_alkaid.inputs import Format
 from hgq2_core.errors import DataError
-from hgq2_core.exporting.base import Port
-from hgq2_core.keras_graph.traversal import model_inputs
+from hgq2_core.exporting.graph import model_inputs
+from hgq2_core.exporting.ports import Port
 
 RANDOM = 256
 SEED = 1

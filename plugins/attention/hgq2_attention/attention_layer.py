@@ -86,8 +86,8 @@ class AttentionLayer(QLayer):
         gate_table_quantizer: of the entries of that table; None for the default of tables, unsigned.
         gate_context_quantizer: of the weighted sums before the gate.
 
-    Cost (NUMERICS 7): einsum of the bits of queries and keys + einsum of the bits of scores and values; projections,
-    softmax and gate count for themselves. All count the share of positions that is computed at once.
+    Cost (docs/numerics.md#7): einsum of the bits of queries and keys + einsum of the bits of scores and values;
+    projections, softmax and gate count for themselves. All count the share of positions that is computed at once.
     """
 
     query_input_quantizer = SlotOf("query_projection", "input_quantizer")

@@ -24,7 +24,7 @@ class Gating(TableLayer):
         gate_quantizer: of z: a config, a kind, a mapping, or None for the default of activations.
         table_quantizer: of the entries of the sigmoid's table; None for the default of tables, unsigned.
 
-    Cost (NUMERICS 7): sum Bx Bt, and the table.
+    Cost (docs/numerics.md#7): sum Bx Bt, and the table.
     """
 
     def __init__(

@@ -9,8 +9,7 @@ from typing import Annotated, Any, TypeVar, Unpack
 import keras
 from pydantic import Field
 
-from hgq2_core import ConfigError
-from hgq2_core.discovery.registry import registry
+from hgq2_core import ConfigError, registry
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import BetaArg, LayerKwargs, PositiveInt, QuantizerArg
 from hgq2_core.layers.masks import WITHOUT
@@ -53,7 +52,7 @@ class QSoftmax(TableLayer):
             of tables, unsigned; it must saturate.
         output_quantizer: of y; None leaves the products as they are.
 
-    Cost (NUMERICS 7): [stable: sum Bd] + (sum Be - sum over rows of min Be) + sum Be Br, and both tables.
+    Cost (docs/numerics.md#7): [stable: sum Bd] + (sum Be - sum over rows of min Be) + sum Be Br, and both tables.
 
     Example:
         >>> layer = QSoftmax(scale=0.25, difference_quantizer=KIF(i=3, f=5, overflow_mode="SAT"))
@@ -252,7 +251,7 @@ def _unsigned(given: Any) -> Any:
     if given is not None:
         return given
     default = resolve(None, "table")
-    kind = registry().kind_of("quantizers", type(default.config))
+    kind = registry.kind_of("quantizers", type(default.config))
     return {"kind": kind, "k": 0} if default.sources.get("k") == "role" else None
 
 

@@ -37,7 +37,7 @@ def quantize(
 ) -> Floats:
     """Round and bound values to the fixed-point format (k, i, f), exactly in their own dtype.
 
-    The definition is §1 of NUMERICS.md (the semantics of `ap_fixed`). NaN stays NaN; infinities become NaN in WRAP and
+    The definition is docs/numerics.md#1 (the semantics of `ap_fixed`). NaN stays NaN; infinities become NaN in WRAP and
     WRAP_SM, and saturate otherwise; a finite value of a format without bits (k + i + f <= 0) becomes 0.
 
     Args:
@@ -85,7 +85,7 @@ def round_to_grid(x: ArrayLike, f: ArrayLike, round_mode: RoundMode = "RND") -> 
 
 
 def minimal_integer_bits(lo: ArrayLike, hi: ArrayLike, k: ArrayLike, f: ArrayLike) -> NDArray[np.float64]:
-    """Find the smallest i whose range [-k 2^i, 2^i - 2^-f] holds rounded values (NUMERICS.md §3).
+    """Find the smallest i whose range [-k 2^i, 2^i - 2^-f] holds rounded values (docs/numerics.md#3).
 
     Args:
         lo: smallest values, multiples of 2^-f; ignored where k = 0, whose range ends at 0.
@@ -104,7 +104,7 @@ def minimal_integer_bits(lo: ArrayLike, hi: ArrayLike, k: ArrayLike, f: ArrayLik
 def minimal_integer_bits_for_width(
     lo: ArrayLike, hi: ArrayLike, k: ArrayLike, b: ArrayLike, round_mode: RoundMode = "RND"
 ) -> NDArray[np.float64]:
-    """Find the smallest i whose range holds unrounded values once they are rounded with f = b - i (NUMERICS.md §3).
+    """Find the smallest i whose range holds unrounded values once they are rounded with f = b - i (docs/numerics.md#3).
 
     With e the exponent of the largest magnitude, i is e - 1, e or e + 1: less is too small for any rounding, and e + 1
     always suffices.

@@ -77,7 +77,10 @@ class PowerOfTwo(QuantizerConfig):
 
     @property
     def bits(self) -> int:
-        """Bits that EBOPs count for one element: the sign, and a code for each exponent and for 0 (NUMERICS.md §6)."""
+        """Bits that EBOPs count for one element: the sign, and a code for each exponent and for 0.
+
+        See docs/numerics.md#6.
+        """
         return 1 + math.ceil(math.log2(self.highest - self.lowest + 2))
 
 

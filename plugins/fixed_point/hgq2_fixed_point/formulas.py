@@ -116,7 +116,7 @@ class _Format(NamedTuple):
 
 @dataclass(frozen=True)
 class Formulas:
-    """The table of NUMERICS.md §1 to §3 over a backend's operations; nothing here is differentiated.
+    """The tables of docs/numerics.md#1 to #3 over a backend's operations; nothing here is differentiated.
 
     Args:
         xp: the backend's operations.
@@ -179,7 +179,7 @@ class Formulas:
     def gradients(
         self, grad: Tensor, x: Tensor, q: Tensor, k: Tensor, i: Tensor, precision: Tensor, mode: Mode
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the table of NUMERICS.md §2 times the upstream gradient: for x, k (none), i and the precision."""
+        """Return the table of docs/numerics.md#2 times the upstream gradient: for x, k (none), i and the precision."""
         xp, ln2, of_k = self.xp, LN2 * mode.gradient_scale, 0.0 * k
         if mode.wraps:
             return xp.sum_to(grad, x), of_k, 0.0 * i, xp.sum_to(grad * (x - q), precision) * ln2

@@ -48,7 +48,7 @@ def limits(
 def quantize(x: ArrayLike, m: ArrayLike, e: ArrayLike, e0: ArrayLike, max_value: float = math.inf) -> Floats:
     """Round and bound values to the minifloat format (m, e, e0), exactly in their own dtype.
 
-    The definition is §5 of NUMERICS.md: a sign, e exponent and m mantissa bits, bias 2^(e-1) - e0, subnormals, every
+    The definition is docs/numerics.md#5: a sign, e exponent and m mantissa bits, bias 2^(e-1) - e0, subnormals, every
     code finite; to the nearest value, ties to even; saturating. NaN stays NaN. Without mantissa (m < 0) all becomes 0.
 
     Args:

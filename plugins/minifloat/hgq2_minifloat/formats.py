@@ -1,7 +1,7 @@
 """What a minifloat format (m, e, e0) holds: its exponents, its ends, its values, and its name where it is a standard.
 
-A sign, e exponent bits and m mantissa bits; bias 2^(e-1) - e0; subnormals; every code finite (NUMERICS.md §5). Where a
-standard reserves its top codes for infinities and NaN, `max_value` ends the range before them.
+A sign, e exponent bits and m mantissa bits; bias 2^(e-1) - e0; subnormals; every code finite (docs/numerics.md#5).
+Where a standard reserves its top codes for infinities and NaN, `max_value` ends the range before them.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class _Format(NamedTuple):
 
 @dataclass(frozen=True)
 class Formulas:
-    """The table of NUMERICS.md §5 over a backend's operations; nothing here is differentiated.
+    """The table of docs/numerics.md#5 over a backend's operations; nothing here is differentiated.
 
     Args:
         xp: the backend's operations.
@@ -85,7 +85,7 @@ class Formulas:
     def gradients(
         self, grad: Tensor, x: Tensor, q: Tensor, m: Tensor, e: Tensor, e0: Tensor, mode: Mode
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The table of NUMERICS.md §5, times what comes from above: for x, m, e and e0."""
+        """The table of docs/numerics.md#5, times what comes from above: for x, m, e and e0."""
         # Pruned formats keep the range of m = 0, and so a gradient.
         xp, fmt, ln2 = self.xp, self._format(x, m, e, e0, mode, least=0.0), LN2 * mode.gradient_scale
         beyond = (x > fmt.largest) | (x < -fmt.largest)

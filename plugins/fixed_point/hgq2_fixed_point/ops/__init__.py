@@ -39,7 +39,7 @@ def quantize(
     training: bool = False,
     seed: Seed | None = None,
 ) -> Tensor:
-    """Quantize to the fixed-point format (k, i, f), with the surrogate gradients of NUMERICS.md §2 for x, i and f.
+    """Quantize to the fixed-point format (k, i, f), with the surrogate gradients of docs/numerics.md#2 for x, i and f.
 
     Args:
         x: float tensor of any shape; narrower than float32 is computed in float32.

@@ -52,7 +52,7 @@ class Backend(ABC):
     def quantize_dynamic(
         self, x: Any, precision: Any, options: Options, *, seed: Seed | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Quantize with the smallest i that holds the present values (numerics §3).
+        """Quantize with the smallest i that holds the present values, see docs/numerics.md#3.
 
         Inside its own range a value never wraps; beyond the upper bound on i it saturates.
 
@@ -70,7 +70,7 @@ class Backend(ABC):
     def quantize_observed(
         self, x: Any, k: Any, i: Any, precision: Any, options: Options, decay: float, *, seed: Seed | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Update an observed range by the present values, and quantize with it: rounded, not wrapped (numerics §3).
+        """Update an observed range by the present values, and quantize with it, rounded: see docs/numerics.md#3.
 
         The new i is max(i - decay, what the values need after rounding) within bounds; the new k is 1 where it was or
         where a value is negative.
@@ -91,7 +91,7 @@ class Backend(ABC):
 
     @abstractmethod
     def min_integer_bits(self, x: Any, precision: Any, options: Options) -> Tensor:
-        """Return the smallest i that holds the values after rounding, within bounds; without gradient (numerics §3).
+        """Return the smallest i that holds the values after rounding, within bounds, without gradient.
 
         Args:
             x: values.
@@ -108,7 +108,7 @@ class Backend(ABC):
 
     @abstractmethod
     def clipped_bits(self, v: Any, offset: Any = 0.0) -> Tensor:
-        """Return max(0, round(v) + offset), with gradient 1 where that is positive and 0 elsewhere (numerics §7).
+        """Return max(0, round(v) + offset), with gradient 1 where that is positive and 0 elsewhere.
 
         Args:
             v: bits, float.

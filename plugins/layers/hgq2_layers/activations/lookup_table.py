@@ -26,7 +26,7 @@ MAX_LAYER_ENTRIES = 2**24
 """Entries of all tables that belong together."""
 
 ENTRY_EBOPS = 1e-4
-"""What one bit of one entry costs (NUMERICS 7)."""
+"""What one bit of one entry costs (docs/numerics.md#7)."""
 
 
 class LookupTable:
@@ -121,7 +121,7 @@ class LookupTable:
         return self.quantizer.bits(self.layer.inputs_of_quantizers()[self.name] if asks else None)
 
     def ebops(self) -> Tensor:
-        """Give 1e-4 times the sum of 2^Bin Bout over the elements of one sample (NUMERICS 7)."""
+        """Give 1e-4 times the sum of 2^Bin Bout over the elements of one sample (docs/numerics.md#7)."""
         entries = keras.ops.exp(math.log(2.0) * self.input_quantizer.bits())
         added = tuple(range(-len(self.more), 0))
         return ENTRY_EBOPS * total(entries * (total(self.bits(), added) if added else self.bits()))

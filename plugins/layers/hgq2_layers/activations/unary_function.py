@@ -39,7 +39,7 @@ class QUnaryFunction(TableLayer):
         table_quantizer: oq: a config, a kind, a mapping, or None for the default of tables, without sign where f is
             never negative.
 
-    Cost (NUMERICS 7): 1e-4 times the sum of 2^Bx Bt.
+    Cost (docs/numerics.md#7): 1e-4 times the sum of 2^Bx Bt.
 
     Example:
         >>> layer = QUnaryFunction("tanh", input_quantizer=KIF(i=2, f=5))
@@ -111,7 +111,7 @@ class QAffineUnaryFunction(QUnaryFunction):
         offset_constraint: Keras constraint of the offset, or None.
         **kwargs: quantizers as in `QUnaryFunction`.
 
-    Cost (NUMERICS 7): 1e-4 times the sum of 2^Bx Bt.
+    Cost (docs/numerics.md#7): 1e-4 times the sum of 2^Bx Bt.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class QHardSigmoid(QUnaryFunction):
     Args:
         **kwargs: quantizers as in `QUnaryFunction`.
 
-    Cost (NUMERICS 7): 1e-4 times the sum of 2^Bx Bt.
+    Cost (docs/numerics.md#7): 1e-4 times the sum of 2^Bx Bt.
     """
 
     not_in_schema = ("activation",)

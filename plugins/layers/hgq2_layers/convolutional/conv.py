@@ -182,7 +182,7 @@ class Convolution(ConvolvingLayer, AffineLayer):
             `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
             all.
 
-    Cost (NUMERICS 7): (sum conv(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
+    Cost (docs/numerics.md#7): (sum conv(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
     """
 
     def __init__(

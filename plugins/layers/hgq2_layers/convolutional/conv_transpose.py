@@ -41,7 +41,8 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
             `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
             all.
 
-    Cost (NUMERICS 7): (sum conv_transpose(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
+    Cost (docs/numerics.md#7): (sum conv_transpose(Bx, Bk) + sum over outputs of Bb) times the part that is computed at
+    once.
     """
 
     def __init__(

@@ -117,7 +117,7 @@ class DepthwiseConvolution(DepthwiseLayer):
             `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
             all.
 
-    Cost (NUMERICS 7): (sum conv(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
+    Cost (docs/numerics.md#7): (sum conv(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
     """
 
     def __init__(
@@ -217,7 +217,8 @@ class SeparableConvolution(DepthwiseLayer):
             `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
             all.
 
-    Cost (NUMERICS 7): (sum conv(Bx, Bd) + sum Bm @ Bp + sum over outputs of Bb) times the part computed at once.
+    Cost (docs/numerics.md#7): (sum conv(Bx, Bd) + sum Bm @ Bp + sum over outputs of Bb) times the part computed at
+    once.
     """
 
     def __init__(

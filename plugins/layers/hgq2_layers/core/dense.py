@@ -24,7 +24,7 @@ class QDense(AffineLayer):
         use_bias: whether there is a bias b.
         **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`; Keras' own words.
 
-    Cost (NUMERICS 7): sum Bx @ Bk + sum over outputs of Bb.
+    Cost (docs/numerics.md#7): sum Bx @ Bk + sum over outputs of Bb.
 
     Example:
         >>> layer = QDense(32, activation="relu", kernel_quantizer=KBI(b=5, granularity="channel"))

@@ -26,7 +26,7 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         bias_axes: the output axes that the bias has, such as `"d"`; None for no bias.
         **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`; Keras' own words.
 
-    Cost (NUMERICS 7): sum einsum(Bx, Bk) + sum over outputs of Bb.
+    Cost (docs/numerics.md#7): sum einsum(Bx, Bk) + sum over outputs of Bb.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class QEmbedding(QLayer):
         embeddings_quantizer: a config, a kind, a mapping, or None for the default of tables. Rows share their bits;
             columns may have their own.
 
-    Cost (NUMERICS 7): 1e-4 times, for each input, its rows times the bits of one.
+    Cost (docs/numerics.md#7): 1e-4 times, for each input, its rows times the bits of one.
     """
 
     def __init__(

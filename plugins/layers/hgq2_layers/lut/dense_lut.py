@@ -35,7 +35,7 @@ Count = Annotated[int, Field(ge=0, le=16)]
 
 NORMAL = {"kind": "random_normal", "stddev": 1.0}
 TABLE_INPUTS, SPLIT_INPUTS = 6, 5
-"""Inputs of a device's table, and of the two tables that it can be split into (NUMERICS 7)."""
+"""Inputs of a device's table, and of the two tables that it can be split into (docs/numerics.md#7)."""
 
 
 class LUTKwargs(LayerKwargs, total=False):
@@ -80,7 +80,8 @@ class LUTLayer(TableLayer):
         output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
             layer to quantize.
 
-    Cost (NUMERICS 7): over all pairs, the sum of s Bt / 2 + Bt, with s = 2^(Bx - 5) from Bx = 5 on, and Bx / 5 below.
+    Cost (docs/numerics.md#7): over all pairs, the sum of s Bt / 2 + Bt, with s = 2^(Bx - 5) from Bx = 5 on, and Bx / 5
+    below.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ class QConcatenate(MergeLayer):
         axis: along which the inputs are joined, batch axis counted; not the batch.
         **kwargs: quantizers as in `MergeLayer`; Keras' own words.
 
-    Cost (NUMERICS 7): none, it is wiring.
+    Cost (docs/numerics.md#7): none, it is wiring.
     """
 
     def __init__(self, axis: int = -1, **kwargs: Unpack[MergeKwargs]) -> None:

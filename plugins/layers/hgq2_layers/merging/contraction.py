@@ -24,7 +24,7 @@ AxisPair = int | Annotated[tuple[int, int], FromList]
 class ContractionLayer(MergeLayer):
     """y = oq(einsum(iq_0(x_0), iq_1(x_1))); a subclass says which einsum.
 
-    Cost (NUMERICS 7): sum einsum(B0, B1).
+    Cost (docs/numerics.md#7): sum einsum(B0, B1).
     """
 
     most_inputs = 2

@@ -236,7 +236,7 @@ class ElementwiseLayer(MergeLayer):
 class QAdd(ElementwiseLayer):
     """y = oq(iq_0(x_0) + iq_1(x_1) + ...).
 
-    Cost (NUMERICS 7): 0.65 (sum B - sum of the smallest B of each element).
+    Cost (docs/numerics.md#7): 0.65 (sum B - sum of the smallest B of each element).
     """
 
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
@@ -275,7 +275,7 @@ def halvings(count: int) -> int:
 class QSubtract(ElementwiseLayer):
     """y = oq(iq_0(x_0) - iq_1(x_1)).
 
-    Cost (NUMERICS 7): sum max(B0, B1).
+    Cost (docs/numerics.md#7): sum max(B0, B1).
     """
 
     most_inputs = 2
@@ -296,7 +296,7 @@ class QSubtract(ElementwiseLayer):
 class QMultiply(ElementwiseLayer):
     """y = oq(iq_0(x_0) iq_1(x_1) ...).
 
-    Cost (NUMERICS 7): sum of the products of the inputs' bits.
+    Cost (docs/numerics.md#7): sum of the products of the inputs' bits.
     """
 
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
@@ -315,7 +315,7 @@ class QMultiply(ElementwiseLayer):
 class QMaximum(ElementwiseLayer):
     """y = oq(max(iq_0(x_0), iq_1(x_1), ...)).
 
-    Cost (NUMERICS 7): sum B - sum of the smallest B of each element.
+    Cost (docs/numerics.md#7): sum B - sum of the smallest B of each element.
     """
 
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
@@ -334,7 +334,7 @@ class QMaximum(ElementwiseLayer):
 class QMinimum(ElementwiseLayer):
     """y = oq(min(iq_0(x_0), iq_1(x_1), ...)).
 
-    Cost (NUMERICS 7): sum B - sum of the smallest B of each element.
+    Cost (docs/numerics.md#7): sum B - sum of the smallest B of each element.
     """
 
     def pair(self, a: Tensor, b: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class QBatchNormalization(NormalizationLayer):
             layer to quantize.
         **kwargs: of the normalization, as in `NormalizationLayer`; Keras' own words.
 
-    Cost (NUMERICS 7): sum Bx * Bscale + sum Boffset.
+    Cost (docs/numerics.md#7): sum Bx * Bscale + sum Boffset.
 
     Example:
         >>> layer = QBatchNormalization(momentum=0.9, scale_quantizer=KBI(b=6))

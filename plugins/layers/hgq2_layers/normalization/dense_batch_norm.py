@@ -17,7 +17,7 @@ class QDenseBatchNorm(AffineBatchNorm, QDense):
         activation: `linear` (None) or `relu`, after the normalization.
         **kwargs: of the kernel, the quantizers and the normalization, as in `AffineLayer` and `NormalizationLayer`.
 
-    Cost (NUMERICS 7): sum Bx @ Bk + sum over outputs of Bb.
+    Cost (docs/numerics.md#7): sum Bx @ Bk + sum over outputs of Bb.
 
     Example:
         >>> layer = QDenseBatchNorm(32, activation="relu", momentum=0.9)

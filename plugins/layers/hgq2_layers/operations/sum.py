@@ -31,8 +31,8 @@ class QSum(QLayer):
         output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
             layer to quantize.
 
-    Cost (NUMERICS 7): 0.65 (sum B - sum of the smallest B over the axes). A mask passes where its axes stay; masked
-    positions count in the sum.
+    Cost (docs/numerics.md#7): 0.65 (sum B - sum of the smallest B over the axes). A mask passes where its axes stay;
+    masked positions count in the sum.
     """
 
     def __init__(

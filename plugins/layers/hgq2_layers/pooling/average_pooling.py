@@ -125,7 +125,7 @@ class AveragePooling(AveragingLayer, WindowedPooling):
             `AveragingLayer`, and `parallelization_factor`: how many output positions the hardware computes at once, for
             the cost; None for all.
 
-    Cost (NUMERICS 7): (sum Bx) times the part that is computed at once.
+    Cost (docs/numerics.md#7): (sum Bx) times the part that is computed at once.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class GlobalAveragePooling(AveragingLayer, GlobalPooling):
         **kwargs: `input_quantizer` and `output_quantizer` as in `PoolingLayer`, and `reciprocal_quantizer` as in
             `AveragingLayer`.
 
-    Cost (NUMERICS 7): sum Bx.
+    Cost (docs/numerics.md#7): sum Bx.
     """
 
     def __init__(

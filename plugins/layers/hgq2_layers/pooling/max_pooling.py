@@ -256,7 +256,7 @@ class MaxPooling(WindowedPooling):
         **kwargs: `input_quantizer` and `output_quantizer` as in `PoolingLayer`, and `parallelization_factor`: how many
             output positions the hardware computes at once, for the cost; None for all.
 
-    Cost (NUMERICS 7): (sum Bx) times the part that is computed at once.
+    Cost (docs/numerics.md#7): (sum Bx) times the part that is computed at once.
     """
 
     reduction = MAXIMUM
@@ -280,7 +280,7 @@ class GlobalMaxPooling(GlobalPooling):
         keepdims: whether the pooled axes stay, with size 1.
         **kwargs: `input_quantizer` and `output_quantizer` as in `PoolingLayer`.
 
-    Cost (NUMERICS 7): sum Bx.
+    Cost (docs/numerics.md#7): sum Bx.
     """
 
     reduction = MAXIMUM

@@ -33,8 +33,8 @@ class QGRU(GatedLayer):
             None for the default of activations, with SAT_SYM.
         **kwargs: as in `GatedLayer` and `RecurrentLayer`.
 
-    Cost (NUMERICS 7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, the products with the
-    gates, and the tables.
+    Cost (docs/numerics.md#7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, the products
+    with the gates, and the tables.
     """
 
     gates = 3

@@ -18,7 +18,7 @@ class QSimpleRNN(RecurrentLayer):
 
     Arguments are those of `RecurrentLayer`.
 
-    Cost (NUMERICS 7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, and the table.
+    Cost (docs/numerics.md#7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, and the table.
 
     Example:
         >>> layer = QSimpleRNN(8, return_sequences=True)

@@ -107,8 +107,8 @@ class QIntegrateAndFire(QLayer):
         parallelization_factor: how many steps run in parallel, for the cost; None for all.
         **kwargs: Keras' own words.
 
-    Cost (NUMERICS 7), for each neuron and each step that runs in parallel: 0.65 times the bits of each sum (u, and v
-    where the threshold is subtracted) and of the comparison; Bu times the bits of a leak that is no power of 2.
+    Cost (docs/numerics.md#7), for each neuron and each step that runs in parallel: 0.65 times the bits of each sum (u,
+    and v where the threshold is subtracted) and of the comparison; Bu times the bits of a leak that is no power of 2.
 
     Example:
         >>> model = keras.Sequential([keras.Input((10, 64)), QDense(32), QIntegrateAndFire(), QSum(1)])

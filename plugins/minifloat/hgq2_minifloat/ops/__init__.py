@@ -29,7 +29,7 @@ def backend() -> Backend:
 
 
 def quantize(x: Tensor, m: Tensor, e: Tensor, e0: Tensor, *, training: bool = False, seed: Any = None) -> Tensor:
-    """Quantize to the minifloat format (m, e, e0), with the surrogate gradients of NUMERICS.md §5 for all four.
+    """Quantize to the minifloat format (m, e, e0), with the surrogate gradients of docs/numerics.md#5 for all four.
 
     Args:
         x: float tensor of any shape; narrower than float32 is computed in float32.

@@ -64,8 +64,8 @@ def export(
 
     Example: hgq2 export runs/digits -o rtl/digits --simulate
     """
-    from hgq2_core.exporting.base import export as write
-    from hgq2_core.exporting.base import exporter_of
+    from hgq2_core.exporting.export import export as write
+    from hgq2_core.exporting.export import exporter_of
     from hgq2_training.runs.directory import calibration_of
 
     options = {
@@ -97,7 +97,7 @@ def estimate(source: Source, to: To = "alkaid.alkaid", latency_cutoff: Cutoff = 
 
     Example: hgq2 estimate runs/digits --latency-cutoff 3
     """
-    from hgq2_core.exporting.base import estimate as measure
+    from hgq2_core.exporting.export import estimate as measure
     from hgq2_training.runs.directory import calibration_of
 
     model, _ = _load(source)

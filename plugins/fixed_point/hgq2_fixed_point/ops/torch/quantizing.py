@@ -31,7 +31,7 @@ def _negated(bound: Tensor, k: Tensor | float) -> Tensor:
 
 
 class _Quantize(torch.autograd.Function):
-    """Both parameterizations. The gradients are the table of NUMERICS.md §2.
+    """Both parameterizations. The gradients are the table of docs/numerics.md#2.
 
     The bits that EBOPs count, and the penalty, come out beside the values: nodes of their own would cost as much as all
     of this.

@@ -16,7 +16,7 @@ LN2 = math.log(2.0)
 
 
 class _Quantize(torch.autograd.Function):
-    """The gradients are the table of NUMERICS.md §5.
+    """The gradients are the table of docs/numerics.md#5.
 
     The bits that EBOPs count, and the penalty, come out beside the values: nodes of their own would cost as much as all
     of this.

@@ -1,0 +1,115 @@
+"""Export of a model's frozen form: the checks before it, the directory, and the exporter of a plugin."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from hgq2_core.data.batches import check_finite, concatenated, read
+from hgq2_core.data.standardization import Standardization
+from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import ConfigError
+from hgq2_core.exporting.exporter import Exporter, ExportReport
+from hgq2_core.exporting.ports import PORTS
+from hgq2_core.files import read_json, write_json
+from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_core.keras_graph.traversal import in_structure
+from hgq2_core.model.calibration import require_calibrated
+from hgq2_core.model.freezing import freeze
+
+
+def exporter_of(kind: str, what: str = "export") -> Exporter:
+    """Make an exporter.
+
+    Args:
+        kind: full or short.
+        what: asks for it, for the message.
+    """
+    made: Exporter = registry().load("exporters", kind, what)()
+    return made
+
+
+@preserve_rng()
+def export(
+    model: keras.Model,
+    kind: str,
+    directory: str | Path,
+    x: Any = None,
+    standardization: Standardization | None = None,
+    **options: Any,
+) -> ExportReport:
+    """Export a model's frozen form.
+
+    Args:
+        model: calibrated, functional or sequential, trainable or frozen.
+        kind: of the exporter, such as `alkaid`.
+        directory: a new or empty one; it appears when everything is written, or not at all.
+        x: inputs, in any form that `fit` takes, that become test vectors beside the exporter's own.
+        standardization: of the inputs, such as `Splits.standardization`; `ports.json` then holds it for the host.
+        options: the exporter's.
+
+    Raises:
+        CalibrationError: the model is uncalibrated or stale.
+        ConfigError: an option that the exporter does not take, or a directory that is not empty.
+        ExactnessError: a layer that has no exact arithmetic, or no circuit.
+        KindError: no installed plugin has the exporter.
+    """
+    directory = Path(directory)
+    exporter, frozen = _prepared(model, kind, "export")
+    if x is not None:
+        x = in_structure(frozen, concatenated(read(x, "export")))
+        check_finite(x, "export")
+    with _new_directory(directory) as temporary:
+        report = exporter.export(frozen, temporary, x, **options)
+        if standardization is not None:
+            ports = read_json(temporary / PORTS, {})
+            write_json(temporary / PORTS, {**ports, "standardization": standardization.to_dict()})
+        return replace(report, path=directory)
+
+
+@preserve_rng()
+def estimate(model: keras.Model, kind: str, **options: Any) -> ExportReport:
+    """Say what an export would give, without writing anything.
+
+    Args:
+        model: calibrated, functional or sequential, trainable or frozen.
+        kind: of the exporter.
+        options: the exporter's.
+
+    Raises:
+        CalibrationError: the model is uncalibrated or stale.
+        ConfigError: an option that the exporter does not take.
+        ExactnessError: a layer that has no exact arithmetic, or no circuit.
+        KindError: no installed plugin has the exporter.
+    """
+    exporter, frozen = _prepared(model, kind, "estimate")
+    return exporter.estimate(frozen, **options)
+
+
+def _prepared(model: keras.Model, kind: str, what: str) -> tuple[Exporter, keras.Model]:
+    exporter = exporter_of(kind, what)
+    require_calibrated(model, what)
+    return exporter, freeze(model)
+
+
+@contextlib.contextmanager
+def _new_directory(directory: Path) -> Iterator[Path]:
+    """Give a directory to write to that becomes the wanted one at the end; where the body raises, it is removed."""
+    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
+        raise ConfigError(f"{directory}: exists and is not empty; an export needs a new directory.")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        os.replace(temporary, directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

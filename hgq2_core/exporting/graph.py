@@ -1,0 +1,8 @@
+"""What an exporter asks of a frozen model: its graph, its exact interpretation, and its cost."""
+
+from hgq2_core.keras_graph.traversal import model_inputs, output_names, run
+from hgq2_core.model.cost import ebops
+from hgq2_core.model.exact_masks import require_explicit_masks
+from hgq2_core.model.verification import interpret
+
+__all__ = ["ebops", "interpret", "model_inputs", "output_names", "require_explicit_masks", "run"]
