@@ -74,10 +74,11 @@ def _command(name: str, function: Callable[..., Any]) -> Any:
 def _summary(spec: str) -> str:
     """Return the first line of a function's docstring from the source of its module, which stays unimported."""
     module, _, function = spec.partition(":")
+    package, *path = module.split(".")
     with suppress(ImportError, OSError, SyntaxError, ValueError):
-        found = importlib.util.find_spec(module)
-        source = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.FunctionDef) and node.name == function:
-                return (ast.get_docstring(node) or "").partition("\n")[0]
+        found = importlib.util.find_spec(package)
+        for folder in (found and found.submodule_search_locations) or ():
+            for node in ast.parse(Path(folder, *path).with_suffix(".py").read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.FunctionDef) and node.name == function:
+                    return (ast.get_docstring(node) or "").partition("\n")[0]
     return ""

@@ -41,7 +41,9 @@ def validate(
         print_json({"file": str(file), **counts, **found, "data": None if splits is None else splits.to_dict()})
         return
     for each in unsupported:
-        out.print(f"warning: {each} `{each.stage}` will refuse the model.", style="yellow", markup=False)
+        out.print(
+            f"warning: {each} `{each.stage}` will refuse the model.", style="yellow", markup=False, soft_wrap=True
+        )
     out.print(f"{file}: valid. {len(model.layers)} layers, {model.count_params():,} parameters.", markup=False)
     if splits is not None:
         out.print(f"data: {splits.describe()}", markup=False)

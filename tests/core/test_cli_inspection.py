@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
 from hgq2_core import KindError, PluginError, json_schema
-from hgq2_core.cli.inspection import complete_kinds, complete_sorts
+from hgq2_core.cli.inspection import complete_kinds
+from hgq2_core.cli.listing import complete_sorts
 from hgq2_core.commands.printing import print_json
 from hgq2_core.config.describe import all_kinds, describe
 from hgq2_core.config.json_schema import json_schema_of

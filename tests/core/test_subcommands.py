@@ -34,20 +34,25 @@ MODULE = '''
 
 
 def plugin(name, **commands):
-    kinds = {"commands": {f"{name}.{command}": f"acme_commands:{function}" for command, function in commands.items()}}
+    kinds = {
+        "commands": {f"{name}.{command}": f"acme_tools.commands:{function}" for command, function in commands.items()}
+    }
     every = {group: {} for group in ("quantizers", "layers", "callbacks", "datasets", "exporters")}
     return Plugin(name, f"{name}-dist", "1.0", "", f"{name}_plugin", "loaded", {**every, **kinds})
 
 
 @pytest.fixture
 def hgq2(tmp_path, monkeypatch):
-    """Run `hgq2` with the given plugins alone; `acme_commands` is their module."""
-    (tmp_path / "acme_commands.py").write_text(dedent(MODULE))
+    """Run `hgq2` with the given plugins alone; `acme_tools.commands` is their module."""
+    (tmp_path / "acme_tools").mkdir()
+    (tmp_path / "acme_tools" / "__init__.py").touch()
+    (tmp_path / "acme_tools" / "commands.py").write_text(dedent(MODULE))
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("COLUMNS", "500")
 
     def run(plugins, *arguments):
-        monkeypatch.delitem(sys.modules, "acme_commands", raising=False)
+        for module in ("acme_tools.commands", "acme_tools"):
+            monkeypatch.delitem(sys.modules, module, raising=False)
         monkeypatch.setattr(subcommands, "registry", lambda: Registry(tuple(plugins)))
         return CliRunner().invoke(cli.app, list(arguments))
 
@@ -58,7 +63,7 @@ def test_help_shows_the_summary_and_imports_nothing(hgq2):
     result = hgq2([plugin("acme", greet="greet")], "--help")
     line = next(line for line in result.output.splitlines() if "greet" in line)
     assert line.strip("│ ").split(maxsplit=1) == ["greet", "Greet somebody."]
-    assert "acme_commands" not in sys.modules
+    assert "acme_tools" not in sys.modules
 
 
 def test_it_runs_by_its_short_name_and_by_its_full_name(hgq2):
@@ -101,7 +106,7 @@ def test_an_error_of_ours_is_one_message(hgq2):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("missing", "hgq2: kind 'acme.greet': cannot import acme_commands:missing. AttributeError: "),
+        ("missing", "hgq2: kind 'acme.greet': cannot import acme_tools.commands:missing. AttributeError: "),
         (
             "ConfigError",
             "hgq2: command 'acme.greet' is not a function. Received: <class 'hgq2_core.errors.ConfigError'>.",
