@@ -61,7 +61,8 @@ class PluginCommands(TyperGroup):
 
     def _unknown(self, name: str) -> str:
         names = [*self.commands, *self._kinds()]
-        advice = nearest(name, names) or registry().install_advice()
+        found = nearest(name, names) + registry().not_loaded()
+        advice = found or registry().not_installed()
         return f"hgq2: unknown command. Received: {name!r}. Allowed: {listing(names)}.{advice}"
 
 

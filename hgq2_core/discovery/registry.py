@@ -225,7 +225,7 @@ class Registry:
         specs = self._specs[sort]
         wrong = f"one of the {' and '.join(others)}, not of the {sort}" if others else f"unknown {sort[:-1]} kind"
         advice = self._advice(name, "" if others else _plugin_name(str(name)), specs)
-        advice = advice or ("" if others else self.install_advice())
+        advice = advice or ("" if others else self.not_installed())
         return f"{wrong}. Received: {name!r}. Allowed: {_allowed(sort, specs)}.{advice}"
 
     def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
@@ -234,19 +234,20 @@ class Registry:
         if owner in absent:
             return f" It comes with {absent[owner]}: {install_hint(absent[owner])}"
         kinds = list(kinds)
-        alike = nearest(name, [*kinds, *map(_short, kinds)])
-        unloaded = [f"{plugin.name} ({plugin.state})" for plugin in self.plugins if plugin.state != "loaded"]
-        if unloaded:
-            return f"{alike} Not loaded: {listing(unloaded)}; `hgq2 plugins --check` says why."
-        return alike
+        return nearest(name, [*kinds, *map(_short, kinds)]) + self.not_loaded()
 
     def absent(self) -> dict[str, str]:
         """Return the distributions of this repository that are not installed, by the prefix of their kinds."""
         installed = {plugin.name for plugin in self.plugins}
         return {name: distribution for name, distribution in DISTRIBUTIONS.items() if name not in installed}
 
-    def install_advice(self) -> str:
-        """Return which plugins of this repository could bring what is missing, and how to install them; or nothing."""
+    def not_loaded(self) -> str:
+        """Return a sentence that names installed plugins that are not loaded; empty where all are."""
+        unloaded = [f"{plugin.name} ({plugin.state})" for plugin in self.plugins if plugin.state != "loaded"]
+        return f" Not loaded: {listing(unloaded)}; `hgq2 plugins --check` says why." if unloaded else ""
+
+    def not_installed(self) -> str:
+        """Return a sentence that names plugins of this repository to install; empty where all are."""
         absent = sorted(self.absent().values())
         return f" It may come with a plugin that is not installed: {install_hint(*absent)}" if absent else ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from textwrap import dedent
 
 import pytest
@@ -117,3 +118,20 @@ def test_a_command_that_cannot_be_loaded_names_its_plugin(hgq2, function, messag
     result = hgq2([plugin("acme", greet=function)], "greet", "Ada")
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {message}")
+
+
+def test_a_command_of_a_plugin_that_is_not_installed_says_what_to_install(hgq2):
+    installed = [plugin(name) for name in ("alkaid", "attention", "fixed_point", "layers", "minifloat")]
+    assert hgq2(installed, "train").stderr == (
+        "error: hgq2: unknown command. Received: 'train'. Allowed: list, plugins, resolve, schema, show, validate. "
+        "It may come with a plugin that is not installed: pip install hgq2-training "
+        "(not on PyPI yet: pip install ./plugins/training in a clone)\n"
+    )
+
+
+def test_a_command_of_a_plugin_that_is_blocked_says_so(hgq2):
+    blocked = replace(plugin("training"), state="blocked")
+    assert hgq2([blocked], "train").stderr == (
+        "error: hgq2: unknown command. Received: 'train'. Allowed: list, plugins, resolve, schema, show, validate. "
+        "Not loaded: training (blocked); `hgq2 plugins --check` says why.\n"
+    )
