@@ -59,7 +59,8 @@ def _is_of_keras(error: BaseException) -> bool:
         modules.append(str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0])
         trace = trace.tb_next
     allowed = ROOTS | sys.stdlib_module_names
-    while modules and modules[0] == __name__.partition(".")[0]:  # the way from here to Keras
+    way = set(modules[:2])  # from here, and from the block that is guarded, to Keras
+    while modules and modules[0] in way - ROOTS:
         modules.pop(0)
     return bool(modules) and all(module in allowed for module in modules)
 

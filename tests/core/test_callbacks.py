@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import ModelFileError, ebops
+from hgq2_core.files import read_json
 from hgq2_core.optimizer import BitOptimizer
 from hgq2_core.schema.keras_objects import CALLBACKS, named_classes
 from hgq2_layers import QDense
@@ -27,7 +28,7 @@ from hgq2_training.callbacks.checkpoint import (
     state_variables,
 )
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
-from hgq2_training.callbacks.history import HistoryLog, read_json
+from hgq2_training.callbacks.history import HistoryLog
 from hgq2_training.callbacks.throttle import Pace
 
 X = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32)

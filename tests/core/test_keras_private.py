@@ -44,7 +44,7 @@ def test_no_other_module_uses_them():
     assert len(files) > 30
     using = {path.name for path in files if any(re.search(rf"\.{name}\b", path.read_text()) for name in USED)}
     # Keras' base calls the method of ours by this name.
-    assert using == {"_keras.py"}
+    assert using == {"private.py"}
 
 
 @pytest.fixture

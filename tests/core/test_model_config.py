@@ -186,8 +186,7 @@ WRONG = {
     ),
     "entry point path": (
         (f"{LAYER}.kind", "hgq2_layers.core.dense:QDense"),
-        f"{LAYER}: unknown layer kind. Received: 'hgq2_layers.core.dense:QDense'. Allowed: {LAYERS}. "
-        "Did you mean 'layers.dense'?",
+        f"{LAYER}: unknown layer kind. Received: 'hgq2_layers.core.dense:QDense'. Allowed: {LAYERS}.",
     ),
     "kind of another sort": (
         (f"{LAYER}.kind", "kbi"),

@@ -37,7 +37,7 @@ BEYOND_A_SCHEMA = (
     r"A point is a pair of an epoch",
     r"has no logarithm",
     r"`target`|`features`|`classes`|`x_test` and `y_test`|`shape` must be one of",
-    r"a column is (a feature or a target|ignored or a feature)",
+    r"a column is (a feature or a target|ignored or a (feature|target))",
     r"metrics|directions",
     r"unknown (initializer|regularizer|constraint)",
     r"max_value ends a format|max_value must be a value of the format|block sets the exponents|the exponents must lie",
