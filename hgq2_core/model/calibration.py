@@ -45,6 +45,12 @@ def tracked(model: keras.layers.Layer) -> list[Quantizer[Any]]:
     return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.tracks_range and layer.built]
 
 
+def _dynamic_tables(model: keras.layers.Layer) -> list[Quantizer[Any]]:
+    # The range of such a table depends on which inputs it has, which calibration decides.
+    found = [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.follows_values]
+    return [quantizer for quantizer in found if quantizer.slot.role == "table"]
+
+
 @preserve_rng()
 def calibrate(
     model: keras.Model,
@@ -74,7 +80,7 @@ def calibrate(
         raise ConfigError(f"calibrate: margin is a number of bits, 0 or more. Received: margin={margin!r}.")
     warn_of_decayed_bits(model, "calibrate")
     quantizers = tracked(model)
-    again = any(quantizer.step_follows_range for quantizer in quantizers)
+    again = any(quantizer.step_follows_range for quantizer in (*quantizers, *_dynamic_tables(model)))
     parts = read(data, "calibrate", batch_size, steps, several_passes=again)
     before = _state(quantizers)
     try:

@@ -16,7 +16,7 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers, IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.keras_graph.traversal import Apply, infer, model_inputs, run
+from hgq2_core.keras_graph.traversal import Apply, infer, layers_of, model_inputs, run
 from hgq2_core.layers.adapters import exact
 from hgq2_core.model.calibration import require_calibrated
 from hgq2_core.model.exact_masks import require_explicit_masks
@@ -66,6 +66,9 @@ class VerifyReport:
         layers: each application of a layer, in the order of the graph.
         end_to_end: samples whose outputs differ from the integers carried through the whole model.
         predict: samples whose outputs by `predict` differ from the integers.
+        trainable: samples for which a layer of the model itself gives other outputs than its frozen form does, on the
+            same inputs; not among `mismatches`, which are of what is deployed.
+        differing: the layers whose outputs differ from those of their frozen form, on the same inputs.
     """
 
     samples: int
@@ -73,6 +76,8 @@ class VerifyReport:
     layers: tuple[LayerResult, ...]
     end_to_end: int
     predict: int
+    trainable: int = 0
+    differing: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -97,6 +102,9 @@ class VerifyReport:
             lines += [
                 f"{row.name}: {row.mismatches} of {row.values} values differ" for row in self.layers if row.mismatches
             ]
+        if self.trainable:
+            where = ", ".join(self.differing)
+            lines.append(f"before freezing: {self.trainable} samples differ from the frozen form, in {where}")
         lines += [
             f"{row.name}: its sums may need {row.required_bits or 'unboundedly many'} bits, float32 has {FLOAT32_BITS}"
             for row in self.layers
@@ -110,7 +118,8 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
     """Compare a model with the integer interpretation of its frozen form, bit for bit.
 
     Layer by layer on Keras' own inputs, so that the first faulty layer is named; end to end from the raw inputs; and
-    the outputs of `predict`.
+    the outputs of `predict`. The report also says where the model itself, called without training, differs from its
+    frozen form.
 
     Args:
         model: a calibrated model, functional or sequential, trainable or frozen.
@@ -131,7 +140,9 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
     frozen = freeze(model)
     required = required_bits(frozen)
     rows = _Rows()
+    twins = _Twins(model, frozen)
     differing: dict[str, list[Flags]] = {"layers": [], "end_to_end": [], "predict": []}
+    trainable = 0
     for batch in parts:
         inputs = model_inputs(frozen, batch)
         check_finite(batch, "verify")
@@ -140,6 +151,8 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
         wanted = run(frozen, [from_float(value) for value in inputs], interpret(Integers()))
         differing["end_to_end"].append(_differing(wanted, outputs))
         differing["predict"].append(_differing(wanted, keras.tree.flatten(predict(frozen, batch))))
+        if frozen is not model:
+            trainable += twins.count(inputs)
     differs = {name: np.concatenate(flags) for name, flags in differing.items()}
     return VerifyReport(
         samples=len(differs["layers"]),
@@ -147,6 +160,8 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
         layers=tuple(LayerResult(name, *rows.counts[name], required.get(name)) for name in rows.counts),
         end_to_end=int(differs["end_to_end"].sum()),
         predict=int(differs["predict"].sum()),
+        trainable=trainable,
+        differing=tuple(twins.differing),
     )
 
 
@@ -239,6 +254,35 @@ class _Rows:
         samples = _any_of(self.samples)
         self.samples.clear()
         return samples
+
+
+class _Twins:
+    """The layers of a model beside those of its frozen form, called on the same inputs."""
+
+    def __init__(self, model: keras.Model, frozen: keras.Model) -> None:
+        self.model = model
+        # A nested frozen layer has the sublayers of its source: in order, as `freeze` pairs them.
+        self.frozen = dict(zip(layers_of(model), layers_of(frozen), strict=True)) if frozen is not model else {}
+        self.differing: dict[str, None] = {}
+        self.samples: list[Flags] = []
+
+    def count(self, inputs: list[Any]) -> int:
+        """Return for how many samples anything differs."""
+        run(self.model, inputs, self._compare)
+        samples = _any_of(self.samples)
+        self.samples.clear()
+        return int(samples.sum())
+
+    def _compare(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        wanted = infer(self.frozen.get(layer, layer), args, kwargs)
+        outputs = infer(layer, args, kwargs)
+        for one, other in zip(keras.tree.flatten(outputs), keras.tree.flatten(wanted), strict=True):
+            one, other = _numpy(one), _numpy(other)
+            differs = (one != other) & ~((one != one) & (other != other))
+            if differs.any():
+                self.differing[path] = None
+            self.samples.append(_per_sample(differs))
+        return wanted
 
 
 def _per_sample(differs: Flags) -> Flags:

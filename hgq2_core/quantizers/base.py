@@ -22,6 +22,9 @@ RECORD = "calibration_record"
 RECORD_WORDS = 10
 """Samples, margin, and eight words of digests."""
 
+MOST_VALUES = 2**16
+"""Of a grid that depends on no variable."""
+
 KERAS_ARGUMENTS = frozenset({"mode", "type_check", "config"})
 """Those of `keras.layers.Layer.quantize`."""
 
@@ -100,7 +103,8 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     """Whether a wider range makes the step coarser, so that calibration must look again."""
 
     follows_values = False
-    """Whether its range is, without state, what the present values need, so that `bits` and `format` ask for them."""
+    """Whether its range is, without state, what the least and the largest of the present values need, so that `bits`
+    and `format` ask for them."""
 
     fits_range = False
     """Whether `hgq2_core.fit_ranges` sets its range from what it sees."""
@@ -232,6 +236,26 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             ExactnessError: there are more, or there is no end of them.
         """
         raise ExactnessError(f"{self.slot}: {type(self.config).__name__} gives no finite set of values to tabulate.")
+
+    def grid_part(self, first: Tensor, size: int) -> tuple[Tensor, Tensor] | None:
+        """Return some of `grid`'s values as tensors, for a compiled function; None if there is no end of them.
+
+        Here of a grid that depends on no variable. A quantizer whose grid does states it with tensors.
+
+        Args:
+            first: the index of the first, a float scalar; beyond the last value, that is repeated.
+            size: how many.
+
+        Returns:
+            The values, and how many the grid has in all, a float scalar.
+        """
+        try:
+            values = self.grid(MOST_VALUES)
+        except ExactnessError:
+            return None
+        indices = keras.ops.minimum(first + keras.ops.arange(size, dtype="float32"), float(len(values) - 1))
+        grid = keras.ops.convert_to_tensor(values, dtype="float32")
+        return keras.ops.take(grid, keras.ops.cast(indices, "int32")), keras.ops.convert_to_tensor(float(len(values)))
 
     def format_name(self) -> str:
         """Give the name of the format where it has one, for summaries; empty, as here, where it has none."""

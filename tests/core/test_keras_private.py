@@ -119,6 +119,23 @@ def test_nodes_by_depth_hold_operation_and_tensors(model):
     assert found == [("a", one, one), ("b", one, one), ("sum", one * 2, one)]
 
 
+def test_nodes_hold_what_an_operation_is_called_with(model):
+    a, b = model.get_layer("a"), model.get_layer("b")
+    called = list(_keras.calls(model))
+    assert [(layer.name, kwargs) for layer, _, kwargs in called] == [("a", {}), ("b", {}), ("sum", {})]
+    inputs = [keras.tree.flatten(args) for _, args, _ in called]
+    wanted = [model.inputs, [a.output], [a.output, b.output]]
+    assert [list(map(id, each)) for each in inputs] == [list(map(id, each)) for each in wanted]
+
+
+def test_keyword_arguments_of_a_node_stand_under_their_names():
+    x = keras.Input((3, 4))
+    attention = layers.MultiHeadAttention(1, 2, name="attention")
+    ((layer, args, kwargs),) = _keras.calls(keras.Model(x, attention(x, value=x, use_causal_mask=True)))
+    assert (layer, len(args), kwargs["use_causal_mask"]) == (attention, 1, True)
+    assert args[0] is kwargs["value"] is x
+
+
 def test_run_through_graph_takes_a_call_function(model):
     """Keras calls `call_fn(operation)` for each node, or `call_fn(operation, *args)`: either way values flow."""
     seen = []

@@ -29,6 +29,14 @@ Seed = keras.random.SeedGenerator
 
 WRAPPING = ("WRAP", "WRAP_SM")
 COUNTS_SIGN = ("SAT", "SAT_ZERO")
+MIN_EXPONENT, MAX_EXPONENT = -126, 127
+POWERS = np.ldexp(np.float32(1.0), np.arange(MIN_EXPONENT, MAX_EXPONENT + 1))
+
+
+def _exp2(n: Tensor) -> Tensor:
+    # Looked up: not every backend's own power is exact.
+    place = keras.ops.clip(n, MIN_EXPONENT, MAX_EXPONENT) - MIN_EXPONENT
+    return keras.ops.take(keras.ops.convert_to_tensor(POWERS), keras.ops.cast(place, "int32"))
 
 
 class FixedPointQuantizer(Quantizer[C]):
@@ -194,6 +202,25 @@ class FixedPointQuantizer(Quantizer[C]):
                 f"steps of {step:g}. Give it fewer integer or fraction bits."
             )
         return low + step * np.arange(points, dtype=np.float64)
+
+    def grid_part(self, first: Tensor, size: int) -> tuple[Tensor, Tensor] | None:
+        """Return some of the multiples of the finest step within the widest range, as tensors."""
+        if self.i is None:
+            return None
+        ops = keras.ops
+        i = backend().round_bits(self.integer_bits(None))
+        f = backend().round_bits(self.precision)
+        f = f - i if self.step_follows_range else f
+        k = ops.convert_to_tensor(self.k, dtype="float32") + ops.zeros_like(i)
+        live = k + i + f > 0
+        finest = ops.max(ops.where(live, f, -float(BITS_LIMIT)))
+        step = _exp2(-finest)
+        largest = ops.where(live, _exp2(i) - _exp2(-f), 0.0)
+        least = largest if self.overflow_mode == "SAT_SYM" else _exp2(i)
+        low = ops.max(ops.where(live, k * least, 0.0))
+        count = (ops.max(largest) + low) / step + 1.0
+        indices = ops.minimum(first + ops.arange(size, dtype="float32"), count - 1.0)
+        return step * indices - low, count
 
     def check_range(self, x: np.ndarray) -> RangeCheck:
         """Round the values as `quantize` does, and hold them against the smallest and the largest of the format."""

@@ -25,6 +25,9 @@ MAX_ENTRIES = 2**16
 MAX_LAYER_ENTRIES = 2**24
 """Entries of all tables that belong together."""
 
+PART, LEAST_PART = 2**10, 2**6
+"""Entries that are computed at once for the range of a table that is not frozen; points of them at least."""
+
 ENTRY_EBOPS = 1e-4
 """What one bit of one entry costs (docs/numerics.md#7)."""
 
@@ -78,13 +81,18 @@ class LookupTable:
 
     def points(self) -> Tensor:
         """Give the inputs at which there are entries, rising."""
-        tables = math.prod(self.own) * math.prod(self.more)
-        points = self.input_quantizer.grid(min(MAX_ENTRIES, MAX_LAYER_ENTRIES // tables))
-        return keras.ops.convert_to_tensor(points, dtype=self.layer.compute_dtype)
+        return keras.ops.convert_to_tensor(self.input_quantizer.grid(self.most), dtype=self.layer.compute_dtype)
+
+    @property
+    def most(self) -> int:
+        """How many entries the table may have."""
+        return min(MAX_ENTRIES, MAX_LAYER_ENTRIES // (math.prod(self.own) * math.prod(self.more)))
 
     def folded(self) -> Tensor:
         """Give the entries before they are quantized: (entries, *own, *more)."""
-        points = self.points()
+        return self._entries(self.points())
+
+    def _entries(self, points: Tensor) -> Tensor:
         shape = tuple(points.shape)
         grid = keras.ops.reshape(points, shape + (1,) * len(self.own))
         return self.function(keras.ops.broadcast_to(grid, shape + self.own))
@@ -101,7 +109,40 @@ class LookupTable:
     def _compute(self, q: Tensor, training: bool) -> Tensor:
         values = self.function(q)
         flat = keras.ops.reshape(values, (-1, *self.own, *self.more))
-        return keras.ops.reshape(self.quantizer.quantize(flat, training), keras.ops.shape(values))
+        if training or not self.quantizer.follows_values:
+            quantized = self.quantizer.quantize(flat, training)
+        else:
+            # The range is that of the table, not of the entries that this batch happens to ask for.
+            extremes = self._extremes(flat)
+            quantized = self.quantizer.quantize(keras.ops.concatenate([*extremes, flat]))[len(extremes) :]
+        return keras.ops.reshape(quantized, keras.ops.shape(values))
+
+    def _extremes(self, values: Tensor) -> list[Tensor]:
+        """Return the least and the largest entries, each (1, *own, *more); nothing where the inputs are too many.
+
+        In parts of the grid, and with tensors alone, so that a compiled function computes it too.
+
+        Args:
+            values: (..., *own, *more), of the table.
+        """
+        size = max(LEAST_PART, PART // (math.prod(self.own) * math.prod(self.more)))
+        part = self.input_quantizer.grid_part(keras.ops.zeros(()), size)
+        if part is None:
+            return []
+        least = keras.ops.stop_gradient(keras.ops.min(values, axis=0, keepdims=True))
+        largest = keras.ops.stop_gradient(keras.ops.max(values, axis=0, keepdims=True))
+        # More points than a table may have: such a model cannot be frozen, and its range is that of the values.
+        count = keras.ops.where(part[1] > float(self.most), 0.0, part[1])
+
+        def widen(first: Tensor, least: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            points, _ = self.input_quantizer.grid_part(first, size)
+            entries = keras.ops.stop_gradient(self._entries(keras.ops.cast(points, self.layer.compute_dtype)))
+            least = keras.ops.minimum(least, keras.ops.min(entries, axis=0, keepdims=True))
+            return first + size, least, keras.ops.maximum(largest, keras.ops.max(entries, axis=0, keepdims=True))
+
+        start = (keras.ops.zeros(()), least, largest)
+        _, least, largest = keras.ops.while_loop(lambda first, *_: first < count, widen, start)
+        return [keras.ops.stop_gradient(least), keras.ops.stop_gradient(largest)]
 
     def _look_up(self, q: Tensor) -> Tensor:
         stored = self.layer.stored()
