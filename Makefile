@@ -10,7 +10,7 @@ export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test fuzz test-slow test-backends lint bench clean
+.PHONY: help install demo nightly stubs test fuzz test-slow test-backends lint bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -70,6 +70,13 @@ bench: bench-startup bench-step bench-quantizer bench-attention ## Time all benc
 # One of them; quantizer and attention also take BENCH="--backend jax".
 bench-%: $(STAMP)
 	$(BIN)/python benchmarks/$*.py $(BENCH)
+
+stubs: $(STAMP) ## Write the type stubs of the packages, after a new kind
+	$(BIN)/python scripts/write_stubs.py
+	$(BIN)/ruff format --quiet plugins/*/hgq2_*/__init__.pyi
+
+nightly: $(STAMP) ## Train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
+	$(BIN)/python benchmarks/nightly.py $(SETS)
 
 clean: ## Remove .venv, caches and build output
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist plugins/*/dist

@@ -6,7 +6,10 @@ kind (without the plugin's own name in front) to `"module:Class"`. The class its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pluggy
 
@@ -50,3 +53,31 @@ def hgq2_exporters() -> Mapping[str, str]:  # type: ignore[empty-body]
 @hookspec
 def hgq2_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Subcommands of `hgq2`: each a function with typed parameters, as typer reads them; imported when it is run."""
+
+
+def lazy_exports(
+    package: str, *offered: Mapping[str, str], **more: str
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Make a package export the classes that its hooks name, each imported when it is first asked for.
+
+    In the package's `__init__`, so that a new class is named in `plugin.py` alone:
+
+        __getattr__, __dir__, __all__ = lazy_exports(__name__, plugin.hgq2_layers())
+
+    Args:
+        package: its `__name__`.
+        offered: what its hooks return; adapters of Keras layers, under `keras.<Layer>`, are not exported.
+        more: further names, and the modules that define them.
+
+    Returns:
+        The module's `__getattr__`, `__dir__` and `__all__`.
+    """
+    specs = [spec for kinds in offered for kind, spec in kinds.items() if not kind.startswith("keras.")]
+    homes = {name: module for module, _, name in (spec.partition(":") for spec in specs)} | more
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(homes[name]), name)
+
+    return get, lambda: sorted({*vars(sys.modules[package]), *homes}), sorted(homes)

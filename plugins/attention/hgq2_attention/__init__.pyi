@@ -1,0 +1,6 @@
+from hgq2_attention.grouped_query_attention import QGroupedQueryAttention as QGroupedQueryAttention
+from hgq2_attention.linformer_attention import QLinformerAttention as QLinformerAttention
+from hgq2_attention.multi_head_attention import QMultiHeadAttention as QMultiHeadAttention
+from hgq2_attention.softmax import QSoftmax as QSoftmax
+
+__version__: str

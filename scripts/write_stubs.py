@@ -1,0 +1,29 @@
+"""Write the type stub of each package that exports lazily, from what it exports: `make stubs` after a new kind."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("hgq2_attention", "hgq2_fixed_point", "hgq2_layers", "hgq2_minifloat", "hgq2_training")
+
+
+def stub(package: str) -> str:
+    """Return the stub: every exported name, imported from the module that defines it."""
+    module = importlib.import_module(package)
+    homes = {name: getattr(module, name).__module__ for name in module.__all__}
+    lines = [
+        f"from {home} import {name} as {name}\n" for name, home in sorted(homes.items(), key=lambda item: item[::-1])
+    ]
+    return "".join([*lines, "\n__version__: str\n"])
+
+
+def path(package: str) -> Path:
+    """Return where the stub of a package lies."""
+    return ROOT / "plugins" / package.removeprefix("hgq2_") / package / "__init__.pyi"
+
+
+if __name__ == "__main__":
+    for each in PACKAGES:
+        path(each).write_text(stub(each))
