@@ -72,6 +72,18 @@ def test_plugins_check_names_what_is_wrong_with_every_class_of_it(tmp_path: Path
     assert {finding.replace("VERSION", version) for finding in FOUND} <= lines
 
 
+def test_commands_of_ours_are_reached_in_full_beside_it(tmp_path: Path) -> None:
+    def hgq2(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return beside("-m", "hgq2_core.cli.main", *arguments, cwd=tmp_path)
+
+    both = hgq2("train", "--help")
+    assert both.returncode == 2
+    assert "training.train" in both.stderr and "hostile.train" in both.stderr
+    ours = hgq2("training.train", "--help")
+    assert ours.returncode == 0, ours.stderr
+    assert "hostile.train" in (helped := hgq2("--help")).stdout, helped.stderr
+
+
 def test_ours_work_beside_it(fresh_python: Callable[..., Any]) -> None:
     found = fresh_python(
         """

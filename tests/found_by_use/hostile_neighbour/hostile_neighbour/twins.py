@@ -46,3 +46,8 @@ def hgq2_datasets() -> dict[str, str]:
 @hookimpl
 def hgq2_exporters() -> dict[str, str]:
     return _twins("hgq2_exporters", "Plain")
+
+
+@hookimpl
+def hgq2_commands() -> dict[str, str]:
+    return {**_twins("hgq2_commands", "Plain"), "ends": "hostile_neighbour.raising:Gone"}
