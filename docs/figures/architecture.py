@@ -77,8 +77,8 @@ def picture() -> str:
     shapes.append(f'<path class="arrow" d="M {WIDTH / 2} {below} v 26"/>')
     shapes.append(f'<path class="head" d="M {WIDTH / 2} {below + 32} l -4 -9 h 8 z"/>')
     shapes.append(
-        f'<text class="note side" x="{WIDTH / 2 + 12}" y="{below + 18}">plugins import the core; '
-        "the core finds them by entry points, and imports none</text>"
+        f'<text class="note side" x="{WIDTH / 2 + 12}" y="{below + 18}">the core finds plugins by '
+        "entry points and imports none</text>"
     )
     top = below + 54
     shapes.append(
