@@ -65,7 +65,7 @@ def describe(kind: str) -> Description:
     cls = registry().load(sort, full)
     owner = next(plugin for plugin in registry().plugins if plugin.name == full.partition(".")[0])
     fields = tuple(_fields(cls))
-    # Only of a config that says something by itself.
+    # Only of a config that can be built without arguments.
     told = issubclass(cls, QuantizerConfig) and all(field.default is not None for field in fields)
     facts = cls().facts() if told else {}
     return Description(full, singular(sort), owner.distribution, owner.version, _summary(cls), fields, facts)

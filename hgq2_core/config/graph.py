@@ -1,4 +1,4 @@
-"""The graph of a model as data: inputs, lines and outputs; who takes what from whom; and what builds it."""
+"""The graph of a model as data: inputs, nodes in topological order, edges and outputs; and what builds it."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class ModelSection(Strict):
 
 
 class _Graph:
-    """Checks who takes what from whom, in the order of the lines."""
+    """Checks the edges between nodes, which stand in topological order."""
 
     def __init__(self, section: ModelSection) -> None:
         self.section = section

@@ -117,7 +117,7 @@ class Around(Step):
 
 @dataclass(frozen=True)
 class Absorbed(Step):
-    """A layer that the one in front of it takes in; what it leaves in the graph hands its input on."""
+    """A layer that is fused into its predecessor; an identity takes its place in the graph."""
 
     def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
         """Make a layer that does nothing."""

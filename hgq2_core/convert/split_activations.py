@@ -65,7 +65,7 @@ class _Separation:
         """Copy a layer, without its activation where that is to stand behind."""
         inside = sublayers(layer)
         config = layer.get_config()
-        if len(inside) == 1 and self.apart(inside[0]):  # what is done at every step can be done after all
+        if len(inside) == 1 and self.apart(inside[0]):  # elementwise, so it commutes with TimeDistributed
             activation, made = inside[0].activation, rewrapped(layer, self.linear)
         elif self.apart(layer):
             activation, made = layer.activation, type(layer).from_config({**config, "activation": "linear"})

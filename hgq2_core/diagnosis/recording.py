@@ -103,13 +103,13 @@ class Overflow:
         self.worst: Worst | None = None
 
     def add(self, quantizer: Quantizer[Any], x: Values, q: Values) -> None:
-        """Take in values, and what the quantizer made of them; NaN and infinities are none of its business."""
+        """Record values, and their quantized form. NaN and infinite ones are left out: `not_finite` reports these."""
         finite = np.isfinite(x)
         check = quantizer.check_range(np.where(finite, x, x.dtype.type(0)))
         if check is None:
             return
         low, high = np.broadcast_to(check.low, x.shape), np.broadcast_to(check.high, x.shape)
-        # A format that holds nothing but 0 is pruned: that is another matter.
+        # A format whose only value is 0 is pruned, which the check `all_zero` reports.
         outside = check.outside & finite & (low < high)
         self.values += int(finite.sum())
         self.outside += int(outside.sum())

@@ -234,7 +234,7 @@ def _interval(lo: IntegerArray, hi: IntegerArray, step: npt.NDArray[np.int64]) -
 
 
 def _both(a: IntervalArray, b: IntervalArray) -> IntervalArray:
-    """Return what both admit, which is not nothing."""
+    """Return the intersection, which must not be empty."""
     return _interval(_exact.maximum(a.lo, b.lo), _exact.minimum(a.hi, b.hi), np.minimum(a.step, b.step))
 
 

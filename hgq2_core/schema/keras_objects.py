@@ -52,7 +52,7 @@ def keras_class(sort: str, kind: str) -> type:
 
     allowed = keras_kinds(sort)
     if kind not in allowed:
-        # The prefix is no likeness.
+        # Without the common prefix, which would dominate the fuzzy match.
         alike = nearest(kind.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in allowed])
         raise KindError(
             f"unknown Keras {singular(sort)} kind. Received: {kind!r}. Allowed: {listing(allowed)}."

@@ -512,11 +512,11 @@ class AttentionLayer(QLayer):
         return Masks(query, value, key, attention, fixed_mask(queries, keys, causal, self.sliding_window))
 
     def attended(self, value: Tensor, key: Tensor, training: bool | None) -> tuple[Tensor, Tensor]:
-        """Give the positions that are attended to: all of them, as they are."""
+        """Return the positions that are attended to: all of them, unchanged."""
         return value, key
 
     def exactly_attended(self, arrays: Arrays[A], value: A, key: A) -> tuple[A, A]:
-        """Give them exactly."""
+        """Return the positions that are attended to, in exact arithmetic: all of them, unchanged."""
         return value, key
 
     def ebops(self) -> Tensor:

@@ -142,7 +142,7 @@ class Formulas:
         return self.xp.floor(width * LAYOUTS[self.xp.dtype(width)].below_one)
 
     def quantize(self, x: Tensor, k: Tensor, i: Tensor, precision: Tensor, u: Tensor | None, mode: Mode) -> Tensor:
-        """Round, as u draws where it is given, and bring into the range; NaN passes every comparison."""
+        """Round, stochastically if `u` is given, and clip to the range; NaN propagates: its comparisons are False."""
         xp, fmt = self.xp, self._format(x, k, i, precision, mode.fixed_width)
         if mode.wraps:
             nonempty = xp.cast(fmt.width * (1.0 + fmt.k) > 1.0, xp.dtype(x))

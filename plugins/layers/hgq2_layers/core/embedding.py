@@ -90,7 +90,7 @@ class QEmbedding(QLayer):
         return (*input_shape, self.output_dim)
 
     def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor | None:
-        """Mask zeros, if so told."""
+        """Return the mask of nonzero indices if `mask_zero`, else None."""
         return keras.ops.not_equal(inputs, 0) if self.mask_zero else None
 
     def folded(self) -> dict[str, Tensor]:

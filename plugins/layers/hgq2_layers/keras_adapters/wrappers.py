@@ -61,7 +61,7 @@ class TimeDistributedAdapter(KerasAdapter):
         return (steps - 1) * ebops(layer.layer) if steps else 0.0
 
     def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
-        """Give it."""
+        """Return the layer that is applied at each step."""
         return (layer.layer,)
 
     def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:

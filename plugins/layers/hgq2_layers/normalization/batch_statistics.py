@@ -164,7 +164,7 @@ class NormalizationLayer(QLayer):
         return self.fold(self.moving_mean, self.moving_variance)
 
     def factors(self, variance: Tensor) -> Tensor:
-        """Give s."""
+        """Return s."""
         deviation = keras.ops.sqrt(variance + self.epsilon)
         return 1.0 / deviation if self.gamma is None else self.gamma / deviation
 

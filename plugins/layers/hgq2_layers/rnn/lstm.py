@@ -72,7 +72,7 @@ class QLSTM(GatedLayer):
         return {**super().step_widths(), "carry": self.units}
 
     def bias_start(self) -> Any:
-        """Give the initializer of the bias, 1 for the gate f if so told."""
+        """Return the initializer of the bias: with `unit_forget_bias`, 1 for the gate f."""
         return self._start_bias if self.unit_forget_bias else self.bias_initializer
 
     def _start_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:

@@ -136,7 +136,7 @@ def _stochastic(x: Tensor, scale: Tensor, u: Tensor) -> Tensor:
 
 
 def to_integers(x: Tensor, scale: Tensor, round_mode: str, u: Tensor | None = None) -> Tensor:
-    """Bring to the scale and round to integers, as u draws where it is given; overwrites the scale."""
+    """Scale and round to integers, in place on the scale; stochastic if `u` is given."""
     if u is not None:
         return _stochastic(x, scale, u)
     to_integer, doubled = _ROUNDING[round_mode]
