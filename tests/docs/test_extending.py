@@ -1,4 +1,4 @@
-"""The pages on extending: each holds a whole plugin, which is installed, loaded by the registry, and passes its own tests."""
+"""The pages on extending: each holds a whole plugin, which is installed, loaded by the registry, and tested."""
 
 from __future__ import annotations
 
