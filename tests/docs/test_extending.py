@@ -25,6 +25,7 @@ def test_every_extension_point_has_its_page():
     assert [page.stem for page in PAGES] == points
 
 
+@pytest.mark.slow
 @pages
 def test_the_plugin_of_the_page_passes_the_tests_of_the_page(page, tmp_path):
     install(files_of(page), tmp_path)
