@@ -71,9 +71,10 @@ bench: bench-startup bench-step bench-quantizer bench-attention ## Time all benc
 bench-%: $(STAMP)
 	$(BIN)/python benchmarks/$*.py $(BENCH)
 
-stubs: $(STAMP) ## Write the type stubs of the packages, after a new kind
+stubs: $(STAMP) ## Write what follows from the kinds: type stubs, and the table of docs/layers.md
 	$(BIN)/python scripts/write_stubs.py
 	$(BIN)/ruff format --quiet plugins/*/hgq2_*/__init__.pyi
+	$(BIN)/python scripts/write_layer_table.py
 
 nightly: $(STAMP) ## Train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
 	$(BIN)/python benchmarks/nightly.py $(SETS)
