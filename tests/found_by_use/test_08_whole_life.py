@@ -23,7 +23,7 @@ KINDS = (
     *(f"{KERAS}{name}" for name in KERAS_LAYERS),
 )
 BATCHES = 4
-FEW = ("layers.unary_function", "keras.Dense", "keras.TimeDistributed", "keras.Average")
+FEW = ("keras.Dense", "keras.Average")
 
 pytestmark = pytest.mark.once
 
