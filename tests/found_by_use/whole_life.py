@@ -28,6 +28,7 @@ LINE, IMAGE, VOLUME = (4, 2), (4, 4, 2), (2, 2, 2, 1)
 OF_RANK = {"1D": LINE, "2D": IMAGE, "3D": VOLUME}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "Activation": {"activation": "relu"},
+    "Cropping3D": {"cropping": ((1, 0), (0, 0), (0, 0))},
     "Dense": {"units": 2, "activation": "tanh"},
     "EinsumDense": {"equation": "abc,cd->abd", "output_shape": (None, 2)},
     "Embedding": {"input_dim": 5, "output_dim": 2},
