@@ -47,12 +47,12 @@ class _Slots:
     def __enter__(self) -> None:
         self.active = True
         for quantizer in self.quantizers.values():
-            quantizer.shared.open()
+            quantizer.step.begin()
 
     def __exit__(self, *error: object) -> None:
         self.active = False
         for quantizer in self.quantizers.values():
-            quantizer.shared.close()
+            quantizer.step.end()
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "QLayer")
@@ -62,6 +62,9 @@ class QLayer(keras.layers.Layer):
     A subclass types its constructor, keeps each argument under its own name, and defines `build`, `call`, `folded`,
     `ebops` and `exact`. From the signature come the schema of its kind, `get_config` and `from_config`. All subclasses
     are saved under one Keras name plus their kind, so a file loads wherever the kind is installed.
+
+    Each `call` that a subclass defines is wrapped by `_with_cost`, which adds the layer's EBOPs and the penalties of
+    its quantizers to the loss.
 
     Args:
         ebops_beta: weight of this layer's EBOPs in the loss; None takes the scope's.
@@ -77,7 +80,7 @@ class QLayer(keras.layers.Layer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "call" in vars(cls):
-            cls.call = _paid(cls.call)
+            cls.call = _with_cost(cls.call)
         # The name must lead back here, where the registry finds the class.
         for registered in (cls, QLayer):
             keras.saving.register_keras_serializable(PACKAGE, "QLayer")(registered)
@@ -140,7 +143,7 @@ class QLayer(keras.layers.Layer):
         return None if self.frozen else super().add_weight(*args, **kwargs)
 
     def _add_cost(self) -> None:
-        costs = [cost for each in self._slots.quantizers.values() if (cost := each.bit_cost()) is not None]
+        costs = [penalty for each in self._slots.quantizers.values() if (penalty := each.penalty()) is not None]
         if self.enable_ebops:
             costs.append(self.ebops_beta.value * self.ebops())
         if costs:
@@ -314,14 +317,14 @@ class QLayer(keras.layers.Layer):
         return [layer for layer in layers_of(self) if isinstance(layer, QLayer) and layer is not self]
 
 
-def _paid(call: Callable[..., Any]) -> Callable[..., Any]:
+def _with_cost(call: Callable[..., Any]) -> Callable[..., Any]:
     """Add the layer's cost to the loss, once a call however deep the subclass.
 
     In `call`, not in Keras' `__call__`: TimeDistributed calls the layer inside it without.
     """
 
     @functools.wraps(call)
-    def paying(self: QLayer, *args: Any, **kwargs: Any) -> Any:
+    def wrapper(self: QLayer, *args: Any, **kwargs: Any) -> Any:
         if self._slots.active:
             return call(self, *args, **kwargs)
         with self._slots:
@@ -330,7 +333,7 @@ def _paid(call: Callable[..., Any]) -> Callable[..., Any]:
                 self._add_cost()
         return outputs
 
-    return paying
+    return wrapper
 
 
 def _class_of(kind: Any, cls: type[QLayer]) -> type[QLayer]:

@@ -48,26 +48,40 @@ class Bounds(keras.constraints.Constraint):
         return {"lower": self.lower, "upper": self.upper}
 
 
-class Shared:
-    """What a quantizer prepared in the present call of its layer, so that the cost does not compute it again."""
+class Quantized(NamedTuple):
+    """Quantized values and what they cost, from one computation.
+
+    Args:
+        values: the quantized values.
+        bits: those that EBOPs count; they broadcast against the values.
+        penalty: the part of the loss that regularizes the bit-widths; None if there is none.
+    """
+
+    values: Tensor
+    bits: Tensor
+    penalty: Tensor | None
+
+
+class StepCache:
+    """The cost of the last quantization in the current call of the layer, so that it is not computed twice."""
 
     def __init__(self) -> None:
         self.active = False
         self.bits: Tensor | None = None
-        self.bit_cost: Tensor | None = None
+        self.penalty: Tensor | None = None
 
-    def offer(self, bits: Tensor, bit_cost: Tensor | None = None) -> None:
-        """Keep bits, and what they pay by themselves, until the layer's call ends; outside of one, do nothing."""
+    def put(self, quantized: Quantized) -> None:
+        """Keep bits and penalty until the layer's call ends; do nothing outside a call."""
         if self.active:
-            self.bits, self.bit_cost = bits, bit_cost
+            self.bits, self.penalty = quantized.bits, quantized.penalty
 
-    def open(self) -> None:
+    def begin(self) -> None:
         """Begin a call of the layer."""
         self.active = True
 
-    def close(self) -> None:
-        """End it, and let go of what was kept."""
-        self.active, self.bits, self.bit_cost = False, None, None
+    def end(self) -> None:
+        """End the call and release its tensors."""
+        self.active, self.bits, self.penalty = False, None, None
 
 
 class RangeCheck(NamedTuple):
@@ -84,12 +98,32 @@ class RangeCheck(NamedTuple):
     high: npt.NDArray[np.float64]
 
 
+def _refusing_keras(quantize: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Refuse the call of Keras' method of the same name, which converts a layer to int8 or the like."""
+
+    @functools.wraps(quantize)
+    def guarded(self: Quantizer[Any], *args: Any, **kwargs: Any) -> Tensor:
+        if (args and isinstance(args[0], str)) or (kwargs and not KERAS_ARGUMENTS.isdisjoint(kwargs)):
+            mode = args[0] if args else kwargs.get("mode")
+            raise ConfigError(
+                f"{self.slot}: Keras' quantize() converts layers of Keras, and this one is quantized already. "
+                f"Received: mode={mode!r}. Allowed: hgq2_core.quantize_model(model, rules) for the layers of Keras in "
+                "a model, or Keras' quantize() with filters that leave the quantized layers out."
+            )
+        return quantize(self, *args, **kwargs)
+
+    return guarded
+
+
 @keras.saving.register_keras_serializable(PACKAGE, "Quantizer")
 class Quantizer(keras.layers.Layer, Generic[C]):
     """Base of every quantizer's Keras side.
 
     A layer only to own its variables: call `quantize`, a plain method. All subclasses are saved under one Keras name
     plus their kind, so that a file loads wherever the kind is installed.
+
+    A subclass defines `quantize`, or `quantize_with_cost` if bits and penalty come with the values at no further cost;
+    and `bits`, `exact` and `format`.
 
     Args:
         config: the complete config.
@@ -129,7 +163,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         self.slot = slot or Slot()
         self.record: Any = None
         self.has_built_base = False
-        self.shared = Shared()
+        self.step = StepCache()
         self.costs: list[tuple[float, keras.Variable]] = []
 
     def bit_shape(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
@@ -185,6 +219,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         self.has_built_base = True
         self.built = True
 
+    @_refusing_keras
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:
         """Quantize, differentiable in the values and in the bits.
 
@@ -192,7 +227,20 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             x: values, float.
             training: whether ranges follow the values and randomness is on.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no quantize().")
+        if type(self).quantize_with_cost is Quantizer.quantize_with_cost:
+            raise NotImplementedError(f"{type(self).__name__} defines no quantize().")
+        quantized = self.quantize_with_cost(x, training)
+        self.step.put(quantized)
+        return quantized.values
+
+    def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
+        """Return the quantized values with their bits and penalty.
+
+        Args:
+            x: values, float.
+            training: see `quantize`.
+        """
+        return Quantized(self.quantize(x, training), self.bits(x), self.penalty())
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give the bits that EBOPs count, one per element (an activation's batch axis left out), never below 0.
@@ -202,10 +250,10 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no bits().")
 
-    def bit_cost(self) -> Tensor | None:
-        """Give what the bits pay by themselves, their regularizers' part of the loss; None where there is none."""
-        if self.shared.bit_cost is not None or not self.costs:
-            return self.shared.bit_cost
+    def penalty(self) -> Tensor | None:
+        """Return the part of the loss that regularizes the bit-widths; None if there is none."""
+        if self.step.penalty is not None or not self.costs:
+            return self.step.penalty
         # Keras' own regularizers would be one loss per variable, which together cost more than the quantization.
         groups: dict[float, Tensor] = {}
         for coefficient, variable in self.costs:
@@ -277,9 +325,9 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Quantize as a Keras layer, for use outside a quantized layer."""
-        cost = self.bit_cost()
-        if cost is not None:
-            self.add_loss(cost)
+        penalty = self.penalty()
+        if penalty is not None:
+            self.add_loss(penalty)
         return self.quantize(x, bool(training))
 
     def get_config(self) -> dict[str, Any]:
@@ -294,23 +342,6 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         schema = registry().load("quantizers", fields.pop("kind"))
         slot = Slot(**{**config["slot"], "channel_axes": tuple(config["slot"]["channel_axes"])})
         return schema.model_validate(fields).build(slot)  # type: ignore[no-any-return]
-
-
-def _refusing_keras(quantize: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Refuse the call of Keras' method of the same name, which converts a layer to int8 or the like."""
-
-    @functools.wraps(quantize)
-    def guarded(self: Quantizer[Any], *args: Any, **kwargs: Any) -> Tensor:
-        if (args and isinstance(args[0], str)) or (kwargs and not KERAS_ARGUMENTS.isdisjoint(kwargs)):
-            mode = args[0] if args else kwargs.get("mode")
-            raise ConfigError(
-                f"{self.slot}: Keras' quantize() converts layers of Keras, and this one is quantized already. "
-                f"Received: mode={mode!r}. Allowed: hgq2_core.quantize_model(model, rules) for the layers of Keras in "
-                "a model, or Keras' quantize() with filters that leave the quantized layers out."
-            )
-        return quantize(self, *args, **kwargs)
-
-    return guarded
 
 
 def is_bit_variable(variable: keras.Variable) -> bool:

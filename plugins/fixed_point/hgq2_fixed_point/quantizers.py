@@ -14,7 +14,7 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.rounding import limits
 from hgq2_core.ops import assign, reshape
-from hgq2_core.quantizers.base import Quantizer, RangeCheck
+from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.phase import meets_again, mode
 from hgq2_fixed_point.arithmetic import quantize
@@ -110,7 +110,7 @@ class FixedPointQuantizer(Quantizer[C]):
         """Whether a sign is present, 1 or 0."""
         return float(self.config.k) if self.sign is None else self.sign
 
-    def quantize(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]
+    def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
         """Quantize; an activation that wraps is only rounded in training and calibration, and its range follows."""
         present = mode()
         if present == "fit" and self.config.fit_to is not None:
@@ -123,8 +123,8 @@ class FixedPointQuantizer(Quantizer[C]):
             q, bits, penalty = backend().quantize_dynamic(x, self.precision, self.options, seed=seed)
         else:
             q, bits, penalty = backend().quantize(x, self.k, self.i, self.precision, self.options, seed=seed)
-        self.shared.offer(bits, penalty)
-        return q if self.noise is None or not training else self.noise * q + (1.0 - self.noise) * x
+        values = q if self.noise is None or not training else self.noise * q + (1.0 - self.noise) * x
+        return Quantized(values, bits, penalty)
 
     def quantize_observed(self, x: Tensor, decay: float, seed: Seed | None) -> tuple[Tensor, Tensor, Tensor]:
         """Update i and k by the values, and quantize with them: i sinks by `decay`, and grows at once to hold all."""
@@ -144,7 +144,7 @@ class FixedPointQuantizer(Quantizer[C]):
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""
-        bits = self.shared.bits
+        bits = self.step.bits
         return self.per_element(self.counted(x) if bits is None else bits)
 
     def counted(self, x: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import reshape, value
-from hgq2_core.quantizers.base import Quantizer, RangeCheck
+from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.phase import meets_again, mode
 from hgq2_minifloat.arithmetic import limits
@@ -86,25 +86,26 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         )
         super().build(input_shape)
 
-    def quantize(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]
+    def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
         """Quantize, in units of a scale for each block where the config says so."""
         if mode() == "fit" and self.config.fit_to is not None:
             self.fit_range(x, self.config.fit_to)
         if self.config.block is None:
-            q = self._quantize(x, training)
+            quantized = self._quantize(x, training)
         else:
             x = value(x)
             scale = block_scales(x, self.config.block, self.config.format.largest)
-            q = self._quantize(x / scale, training) * scale
-        return q if self.noise is None or not training else self.noise * q + (1.0 - self.noise) * x
+            quantized = self._quantize(x / scale, training)
+            quantized = quantized._replace(values=quantized.values * scale)
+        if self.noise is None or not training:
+            return quantized
+        return quantized._replace(values=self.noise * quantized.values + (1.0 - self.noise) * x)
 
-    def _quantize(self, x: Tensor, training: bool) -> Tensor:
+    def _quantize(self, x: Tensor, training: bool) -> Quantized:
         uniform = None
         if training and self.random is not None:
             uniform = keras.random.uniform(keras.ops.shape(x), seed=self.random)
-        q, bits, penalty = backend().quantize(x, self.m, self.e, self.e0, self.options, uniform)
-        self.shared.offer(bits, penalty)
-        return q
+        return Quantized(*backend().quantize(x, self.m, self.e, self.e0, self.options, uniform))
 
     def fit_range(self, x: Tensor, fit: FitTo) -> None:
         """Set e0, and e on request, to what these values need, and those before in the same pass."""
@@ -118,7 +119,7 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing."""
-        bits = self.shared.bits
+        bits = self.step.bits
         if bits is None:
             bits = backend().quantize(0.0, self.m, self.e, self.e0, self.options)[1]
         if self.slot.batched:

@@ -1,0 +1,81 @@
+"""The operations of a training step: bits and penalty come with the quantized values, and are not computed again."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from hgq2_core.quantizers.base import Quantizer
+from hgq2_core.quantizers.config import Slot
+from hgq2_fixed_point import KBI, KIF
+from hgq2_layers import QDense
+from hgq2_minifloat import Minifloat
+
+CONFIGS = {"kbi": KBI, "kif": KIF, "minifloat": Minifloat}
+
+BEFORE = {"kbi": 230, "kif": 221, "minifloat": 327}
+"""Of torch, forward and backward, counted before `quantize_with_cost`, when each quantizer filled the cache itself."""
+
+
+def operations_of_a_step(kind: str) -> int:
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Counter(TorchDispatchMode):
+        operations = 0
+
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.operations += 1
+            return function(*args, **(kwargs or {}))
+
+    config = CONFIGS[kind]()
+    layer = QDense(4, kernel_quantizer=config, input_quantizer=config)
+    x = keras.ops.convert_to_tensor(np.linspace(-1, 1, 15, dtype=np.float32).reshape(5, 3))
+    layer(x, training=True)
+    with Counter() as counter:
+        (keras.ops.sum(layer(x, training=True)) + sum(layer.losses)).backward()
+    return counter.operations
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="counts the operations of torch")
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_training_step_takes_no_more_operations_than_before(kind: str) -> None:
+    assert operations_of_a_step(kind) <= BEFORE[kind]
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_one_call_returns_what_quantize_bits_and_penalty_return(kind: str) -> None:
+    quantizer = CONFIGS[kind]().build(Slot("weight"))
+    x = keras.ops.convert_to_tensor(np.linspace(-1.3, 1.1, 12, dtype=np.float32).reshape(3, 4))
+    quantizer.build((3, 4))
+    values, bits, penalty = quantizer.quantize_with_cost(x)
+    np.testing.assert_array_equal(of(values), of(quantizer.quantize(x)))
+    np.testing.assert_array_equal(np.broadcast_to(of(bits), (3, 4)), of(quantizer.bits(x)))
+    if quantizer.penalty() is not None:
+        np.testing.assert_array_equal(of(penalty), of(quantizer.penalty()))
+
+
+def test_a_quantizer_that_defines_quantize_alone_answers_with_its_cost() -> None:
+    class Halves(Quantizer[Any]):
+        def quantize(self, x: Any, training: bool = False) -> Any:
+            return keras.ops.round(2.0 * x) / 2.0
+
+        def bits(self, x: Any = None) -> Any:
+            return keras.ops.full((2,), 3.0)
+
+    quantizer = Halves(KBI())
+    values, bits, penalty = quantizer.quantize_with_cost(keras.ops.convert_to_tensor([0.4, 1.1]))
+    assert (of(values).tolist(), of(bits).tolist(), penalty) == ([0.5, 1.0], [3.0, 3.0], None)
+
+
+def test_a_quantizer_that_defines_neither_form_is_refused() -> None:
+    class Empty(Quantizer[Any]):
+        """Defines nothing."""
+
+    with pytest.raises(NotImplementedError) as error:
+        Empty(KBI()).quantize(keras.ops.ones((2,)))
+    assert str(error.value) == "Empty defines no quantize()."
+
+
+def of(x: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(x))
