@@ -47,12 +47,12 @@ class _Slots:
     def __enter__(self) -> None:
         self.active = True
         for quantizer in self.quantizers.values():
-            quantizer.step.begin()
+            quantizer.step_cache.begin()
 
     def __exit__(self, *error: object) -> None:
         self.active = False
         for quantizer in self.quantizers.values():
-            quantizer.step.end()
+            quantizer.step_cache.end()
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "QLayer")

@@ -163,7 +163,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         self.slot = slot or Slot()
         self.record: Any = None
         self.has_built_base = False
-        self.step = StepCache()
+        self.step_cache = StepCache()
         self.costs: list[tuple[float, keras.Variable]] = []
 
     def bit_shape(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
@@ -230,7 +230,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         if type(self).quantize_with_cost is Quantizer.quantize_with_cost:
             raise NotImplementedError(f"{type(self).__name__} defines no quantize().")
         quantized = self.quantize_with_cost(x, training)
-        self.step.put(quantized)
+        self.step_cache.put(quantized)
         return quantized.values
 
     def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
@@ -252,8 +252,8 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 
     def penalty(self) -> Tensor | None:
         """Return the part of the loss that regularizes the bit-widths; None if there is none."""
-        if self.step.penalty is not None or not self.costs:
-            return self.step.penalty
+        if self.step_cache.penalty is not None or not self.costs:
+            return self.step_cache.penalty
         # Keras' own regularizers would be one loss per variable, which together cost more than the quantization.
         groups: dict[float, Tensor] = {}
         for coefficient, variable in self.costs:

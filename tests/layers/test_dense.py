@@ -394,5 +394,5 @@ def test_a_call_that_fails_leaves_no_prepared_bits():
     layer.build((None, 4))
     with pytest.raises(ValueError, match="incompatible"):
         layer(np.zeros((2, 5), "float32"))
-    assert layer.kernel_quantizer.step.bits is None
-    assert not layer.kernel_quantizer.step.active
+    assert layer.kernel_quantizer.step_cache.bits is None
+    assert not layer.kernel_quantizer.step_cache.active

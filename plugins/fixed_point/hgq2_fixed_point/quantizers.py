@@ -144,7 +144,7 @@ class FixedPointQuantizer(Quantizer[C]):
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""
-        bits = self.step.bits
+        bits = self.step_cache.bits
         return self.per_element(self.counted(x) if bits is None else bits)
 
     def counted(self, x: Tensor | None) -> Tensor:

@@ -119,7 +119,7 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Give 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing."""
-        bits = self.step.bits
+        bits = self.step_cache.bits
         if bits is None:
             bits = backend().quantize(0.0, self.m, self.e, self.e0, self.options)[1]
         if self.slot.batched:

@@ -158,7 +158,7 @@ class LookupTable:
 
     def bits(self) -> Tensor:
         """Give the bits of an entry, (*own, *more)."""
-        asks = self.quantizer.follows_values and not self.quantizer.step.active
+        asks = self.quantizer.follows_values and not self.quantizer.step_cache.active
         return self.quantizer.bits(self.layer.inputs_of_quantizers()[self.name] if asks else None)
 
     def ebops(self) -> Tensor:

@@ -350,7 +350,7 @@ class RecurrentLayer(TableLayer):
         scanned = self.scans()
         if scanned:  # what is computed in the loop must not leave it, so the cost is computed anew
             for quantizer in self._inside_steps():
-                quantizer.step.end()
+                quantizer.step_cache.end()
         arithmetic = (ScannedTensors if scanned else Tensors)(bool(training))
         raw = self.raw()
         weights = (
