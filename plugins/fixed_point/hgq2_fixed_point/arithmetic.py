@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hgq2_core.errors import ConfigError
-
-from .modes import DETERMINISTIC, OverflowMode, RoundMode, check_modes, check_round_mode
+from hgq2_fixed_point.modes import DETERMINISTIC, OverflowMode, RoundMode, check_modes, check_round_mode
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]

@@ -7,8 +7,7 @@ from typing import Any
 import keras
 
 from hgq2_core.errors import ConfigError
-
-from .modes import DETERMINISTIC, RoundMode
+from hgq2_fixed_point.modes import DETERMINISTIC, RoundMode
 
 Tensor = Any
 Seed = keras.random.SeedGenerator | int

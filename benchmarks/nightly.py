@@ -1,0 +1,110 @@
+"""What takes too long for every change; the last results are kept in docs/results, with the commit and the date.
+
+    python benchmarks/nightly.py              # every set
+    python benchmarks/nightly.py gallery      # one of them
+
+`gallery` trains every example with several seeds, `circuits` exports and simulates two of them, and `speed` times a
+training step beside plain Keras.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import step
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results"
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+SEEDS = (0, 1, 2)
+WITH_CIRCUITS = ("digits", "magic")
+
+Result = dict[str, Any]
+
+
+def hgq2(*arguments: object) -> Any:
+    """Run a command with --json; what it printed."""
+    command = [sys.executable, "-m", "hgq2_core.cli.main", *map(str, arguments), "--json"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+
+
+def gallery() -> Iterator[Result]:
+    """Every example, trained, calibrated and verified."""
+    with tempfile.TemporaryDirectory() as folder:
+        for example in EXAMPLES:
+            for seed in SEEDS:
+                run = Path(folder) / f"{example.stem}_{seed}"
+                report = hgq2("train", example, "-o", run, "--set", f"seed={seed}")
+                metrics = {name: report[name] for name in ("test", "ebops", "verify", "seconds")}
+                yield {"example": example.stem, "seed": seed, **metrics}
+
+
+def circuits() -> Iterator[Result]:
+    """Trained examples as Verilog: cost and latency, and the simulation of their whole test split."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in WITH_CIRCUITS:
+            run, circuit = Path(folder) / name, Path(folder) / f"{name}_rtl"
+            hgq2("train", ROOT / "examples" / f"{name}.yaml", "-o", run)
+            report = hgq2("export", run, "-o", circuit, "--simulate")
+            yield {"example": name, **{key: report[key] for key in ("ebops", "cost", "latency", "simulation")}}
+
+
+def speed() -> Iterator[Result]:
+    """A training step on torch, one thread, in units of the plain Keras model's; medians of interleaved rounds."""
+    workers = [step.Worker(sys.executable, name) for name in ("float", "ours")]
+    step.measure(workers, 1, 40)
+    seconds, _ = step.measure(workers, 40, 10)
+    for worker in workers:
+        worker.close()
+    ratios = [ours / plain for ours, plain in zip(seconds["ours"], seconds["float"], strict=True)]
+    yield {
+        "case": f"MLP {step.INPUTS}-{'-'.join(map(str, step.WIDTHS))}-{step.OUTPUTS}, batch {step.BATCH}",
+        "ratio": statistics.median(ratios),
+        "quartiles": statistics.quantiles(ratios, n=4)[::2],
+    }
+
+
+SETS: dict[str, Callable[[], Iterator[Result]]] = {"circuits": circuits, "gallery": gallery, "speed": speed}
+
+
+def context() -> Result:
+    """The commit, the date, and the machine."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    versions = {name: importlib.metadata.version(name) for name in ("hgq2-core", "keras", "numpy", "torch")}
+    return {
+        "commit": commit.strip(),
+        "date": datetime.date.today().isoformat(),
+        "machine": {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
+        "versions": versions,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sets", nargs="*", default=list(SETS), help=f"of {', '.join(SETS)}; all by default")
+    sets = parser.parse_args().sets
+    if unknown := sorted(set(sets) - set(SETS)):
+        parser.error(f"no such set. Received: {', '.join(unknown)}. Allowed: {', '.join(SETS)}.")
+    RESULTS.mkdir(exist_ok=True)
+    for name in sets:
+        results = []
+        for result in SETS[name]():
+            print(json.dumps({"set": name, **result}), flush=True)
+            results.append(result)
+        (RESULTS / f"{name}.json").write_text(json.dumps({**context(), "results": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
