@@ -19,7 +19,7 @@ class _Operations:
     """See `hgq2_core.ops.protocol.Operations`."""
 
     floor, ceil, half_even = staticmethod(jnp.floor), staticmethod(jnp.ceil), staticmethod(jnp.round)
-    where, minimum, maximum = staticmethod(jnp.where), staticmethod(jnp.minimum), staticmethod(jnp.maximum)
+    minimum, maximum = staticmethod(jnp.minimum), staticmethod(jnp.maximum)
     sign, relu = staticmethod(jnp.sign), staticmethod(jax.nn.relu)
     sum, stop_gradient = staticmethod(jnp.sum), staticmethod(lax.stop_gradient)
 
@@ -33,6 +33,9 @@ class _Operations:
 
     def cast(self, x: Array, dtype: str) -> Array:
         return x.astype(dtype)
+
+    def where(self, condition: Array, a: Any, b: Any) -> Array:
+        return jnp.where(condition, a, b)
 
     def materialize(self, x: Array) -> Array:
         # XLA repeats cheap operations in all that uses them, for every element they are broadcast to, and on CPUs drops

@@ -171,7 +171,7 @@ class HardwareArrays(Arrays[Operand]):
         """Give the cost of a statement for one number of a format; infinite where it has no circuit."""
         alone = _objects([FVariable.from_kif(k, i, f, hwconf=self.hwconf)])
         try:
-            return trace(list(alone), list(self.variables(statement(alone)))).cost
+            return float(trace(list(alone), list(self.variables(statement(alone)))).cost)
         except Unsupported:
             return inf
 

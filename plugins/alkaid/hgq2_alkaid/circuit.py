@@ -204,7 +204,7 @@ def _into_formats(x: Any, port: Port) -> Floats:
     """Quantize one input as the first quantizers of the model do."""
     values = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
     result = np.zeros_like(values)
-    modes = [(element.round_mode, element.overflow_mode) for element in port.elements]
+    modes = [(str(element.round_mode), str(element.overflow_mode)) for element in port.elements]
     for round_mode, overflow_mode in sorted(set(modes)):
         places = [n for n, mode in enumerate(modes) if mode == (round_mode, overflow_mode)]
         k, i, f = np.array([(e.k, e.i, e.f) for e in (port.elements[n] for n in places)]).T

@@ -177,7 +177,8 @@ class _Export:
         ):
             write_text(directory / "vectors" / f"{name}.hex", "\n".join(words(values, ports)) + "\n")
         if self.options.flavor == "verilog":
-            widths = [sum(port.bits for port in ports) for ports in (inputs, outputs)]
-            write_text(directory / "sim" / "testbench.v", testbench(TOP, *widths, len(self.vectors.inputs), cycles))
+            width_in, width_out = (sum(port.bits for port in ports) for ports in (inputs, outputs))
+            samples = len(self.vectors.inputs)
+            write_text(directory / "sim" / "testbench.v", testbench(TOP, width_in, width_out, samples, cycles))
             write_text(directory / SIMULATE, SCRIPT)
             (directory / SIMULATE).chmod(0o755)

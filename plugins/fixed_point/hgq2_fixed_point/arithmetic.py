@@ -130,7 +130,7 @@ def minimal_integer_bits_for_width(
     def holds(i: Ints) -> NDArray[np.bool_]:
         top = np.ldexp(1.0, b)
         lowest, highest = _round_scaled(below, b - i, round_mode), _round_scaled(above, b - i, round_mode)
-        return np.logical_and(lowest >= -k * top, highest <= top - 1)
+        return np.asarray(np.logical_and(lowest >= -k * top, highest <= top - 1), dtype=np.bool_)
 
     with np.errstate(all="ignore"):
         i = np.where(holds(e - 1), e - 1, np.where(holds(e), e, e + 1))

@@ -60,7 +60,7 @@ class DiscreteQuantizer(Quantizer[C]):
 
 
 def _straight_through(x: Tensor, nearest: Any, largest: float) -> Tensor:
-    @ops.custom_gradient
+    @ops.custom_gradient  # type: ignore[untyped-decorator]
     def quantized(x: Tensor) -> Any:
         inside = ops.cast(ops.abs(x) <= largest, x.dtype)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ from hgq2_fixed_point.ops import Options, backend
 A = TypeVar("A")
 C = TypeVar("C", bound=FixedPoint)
 Tensor = Any
-Seed = keras.random.SeedGenerator
+Seed: TypeAlias = keras.random.SeedGenerator
 
 WRAPPING = ("WRAP", "WRAP_SM")
 COUNTS_SIGN = ("SAT", "SAT_ZERO")
@@ -73,11 +73,11 @@ class FixedPointQuantizer(Quantizer[C]):
         self.value_shape = tuple(input_shape[1:] if self.slot.batched else input_shape)
         self.shared_shape = shape = self.bit_shape(tuple(input_shape))
         self.shared_axes = tuple(axis for axis, size in enumerate(shape) if size == 1 and input_shape[axis] != 1)
-        self.i = None
+        self.i: Any = None
         if not self.follows_values:
             trained = config.trainable and not self.tracks_range
             self.i = self.add_bits("i", shape, config.i, config.i_bounds, config.i_regularizer, trained)
-        self.sign = None
+        self.sign: Any = None
         if self.tracks_range:
             self.sign = self.add_bits("k", shape, config.k, (0, 1), trainable=False)
         self.noise = None

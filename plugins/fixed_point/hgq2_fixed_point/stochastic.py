@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
@@ -10,7 +10,7 @@ from hgq2_core.errors import ConfigError
 from hgq2_fixed_point.modes import DETERMINISTIC, RoundMode
 
 Tensor = Any
-Seed = keras.random.SeedGenerator | int
+Seed: TypeAlias = "keras.random.SeedGenerator | int"
 
 
 def draw(x: Tensor, round_mode: RoundMode, seed: Seed | None) -> Tensor | None:

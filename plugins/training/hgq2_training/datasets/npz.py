@@ -175,7 +175,7 @@ class Npz:
         where = f"{self.path}: {name!r}"
         if name not in archive.files:
             raise DataError(f"{where} is not in the file. It holds: {listing(archive.files)}.{nearest(name, archive)}")
-        _check_packing(archive.zip.infolist(), name, where)
+        _check_packing(archive.zip.infolist() if archive.zip else (), name, where)
         try:
             array = archive[name]
         except Exception as error:  # a damaged header raises whatever Python's tokenizer does
@@ -183,7 +183,7 @@ class Npz:
             if "allow_pickle" in str(error):
                 why = "holds Python objects, which are refused; save text by np.array(y, dtype=str)"
             raise DataError(f"{where} {why}: {error}") from error
-        return array  # type: ignore[no-any-return]
+        return array
 
 
 def _check_packing(members: Iterable[zipfile.ZipInfo], name: str, where: str) -> None:

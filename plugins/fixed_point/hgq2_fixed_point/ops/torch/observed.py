@@ -61,15 +61,16 @@ def quantize_observed(
     """See `Backend.quantize_observed`."""
     x, k, i, precision = as_values(x), as_tensor(k), as_tensor(i), as_tensor(precision)
     u = draw(x, options.round_mode, seed)
-    outputs: tuple[Tensor, ...]
     if not options.fixed_width:
-        outputs = _QuantizeObserved.apply(x, k, i, precision, options, decay, u)
-        return outputs  # type: ignore[return-value]
+        outputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = _QuantizeObserved.apply(
+            x, k, i, precision, options, decay, u
+        )
+        return outputs
     i, k = _observe_fixed_width(x, k, i, precision, options, decay, u)
     return *apply(x, k, i, precision, options, training=True, u=u), i, k
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def _observe_fixed_width(
     x: Tensor, k: Tensor, i: Tensor, b: Tensor, options: Options, decay: float, u: Tensor | None
 ) -> tuple[Tensor, Tensor]:

@@ -73,7 +73,7 @@ def needed_for_width(x: Tensor, b: Tensor, options: Options, u: Tensor | None = 
     return i.amax(axes, keepdim=True) if axes else i
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def min_integer_bits(x: Tensor, precision: Tensor, options: Options, u: Tensor | None = None) -> Tensor:
     """See `Backend.min_integer_bits`; `u` is what stochastic rounding has drawn."""
     needed = needed_for_width if options.fixed_width else needed_for_fraction
