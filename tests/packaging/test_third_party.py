@@ -159,7 +159,8 @@ BROKEN = {
     "exits": ("raise SystemExit(3)", "SystemExit: 3"),
     "misspelt": (
         HOOK.format(hook="hgq2_quantizer", kinds={}),
-        "misspelt: unknown hook. Received: 'hgq2_quantizer'. Allowed: hgq2_callbacks, hgq2_datasets, hgq2_exporters, "
+        "misspelt: unknown hook. Received: 'hgq2_quantizer'. Allowed: hgq2_callbacks, hgq2_commands, "
+        "hgq2_datasets, hgq2_exporters, "
         "hgq2_layers, hgq2_quantizers. Did you mean 'hgq2_quantizers'?",
     ),
     "outside": (

@@ -62,7 +62,7 @@ def run(target, code):
 def test_the_wheels_hold_what_they_need(wheels):
     core = ZipFile(wheels["hgq2_core"]).namelist()
     training = ZipFile(wheels["hgq2_training"]).namelist()
-    assert "hgq2_core/demo/digits.yaml" in core
+    assert "hgq2_training/demo/digits.yaml" in training
     assert "hgq2_core/py.typed" in core
     assert {"digits_8x8.npz", "magic_gamma.npz", "README.md"} <= {
         Path(name).name for name in training if "/data/" in name
