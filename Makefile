@@ -27,7 +27,7 @@ demo: $(STAMP) ## Train the digits model, calibrate it, verify it, report
 	$(BIN)/hgq2 demo
 
 test: $(STAMP) ## Run the fast tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not nightly"
 
 # `--hypothesis-seed` repeats a round. ROUNDS=20 runs longer.
 ROUNDS ?= 5
@@ -40,7 +40,7 @@ fuzz: $(STAMP) ## Run the property tests at length, each round with a fresh seed
 	done
 
 test-slow: $(STAMP) ## Run the slow tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not nightly"
 
 $(VENV)/.backends: $(STAMP) requirements-backends.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-backends.txt
@@ -52,7 +52,7 @@ BACKEND_TESTS := $(wildcard tests/fixed_point tests/minifloat tests/layers tests
 	tests/end_to_end/test_backends.py tests/core/test_optimizer.py tests/core/test_doctor.py tests/core/test_resuming.py \
 	tests/found_by_use/test_01_weight_decay.py tests/found_by_use/test_14_data.py)
 
-ON_BACKENDS := -m pytest -n 2 --dist worksteal -m "(not slow or backends) and not once" $(BACKEND_TESTS)
+ON_BACKENDS := -m pytest -n 2 --dist worksteal -m "(not slow or backends) and not once and not nightly" $(BACKEND_TESTS)
 
 test-backends: $(VENV)/.backends ## Run the numeric, layer, contract and end-to-end tests on jax and tensorflow
 	KERAS_BACKEND=torch $(BIN)/python -m pytest -m "slow and backends" tests/end_to_end/test_backends.py
@@ -76,7 +76,8 @@ stubs: $(STAMP) ## Write what follows from the kinds: type stubs, and the table 
 	$(BIN)/ruff format --quiet plugins/*/hgq2_*/__init__.pyi
 	$(BIN)/python scripts/write_layer_table.py
 
-nightly: $(STAMP) ## Train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
+nightly: $(STAMP) ## Run the longest tests, train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
+	$(BIN)/python -m pytest -n 2 -m nightly
 	$(BIN)/python benchmarks/nightly.py $(SETS)
 
 clean: ## Remove .venv, caches and build output

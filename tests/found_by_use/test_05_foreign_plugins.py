@@ -141,7 +141,7 @@ def test_every_shipped_config_builds_beside_it(fresh_python: Callable[..., Any])
     assert names == sorted(path.name for path in (ROOT / "examples").glob("*.yaml"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_contract_suite_passes_beside_it() -> None:
     process = beside("-m", "pytest", "-q", "-p", "no:cacheprovider", "-x", ROOT / "tests" / "contract")
     assert process.returncode == 0, process.stdout[-5000:]

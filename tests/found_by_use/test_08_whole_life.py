@@ -45,7 +45,7 @@ def test_a_few_kinds() -> None:
     check(FEW)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_every_kind(batch: int) -> None:
     check(KINDS[batch::BATCHES])
