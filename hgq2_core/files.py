@@ -19,7 +19,7 @@ _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\..*)?")
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path to write to, and put what was written in place of `path` at the end.
+    """Return a temporary path to write to, and put what was written in place of `path` at the end.
 
     Args:
         path: the file to replace or create; its folder must exist.
@@ -65,7 +65,7 @@ def remove(path: str | os.PathLike[str]) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Say whether a file is what a process that was killed while it wrote has left, by its name."""
+    """Return True if a file is what a process that was killed while it wrote has left, by its name."""
     return bool(_LEFTOVER.fullmatch(path.name))
 
 
@@ -123,7 +123,7 @@ def read_json(path: Path, default: Any) -> Any:
 
 
 def finite(obj: Any) -> Any:
-    """Give plain data with null in place of each NaN and infinity, which JSON does not have."""
+    """Return plain data with null in place of each NaN and infinity, which JSON does not have."""
     if isinstance(obj, Mapping):
         return {key: finite(value) for key, value in obj.items()}
     if isinstance(obj, list | tuple):

@@ -17,8 +17,8 @@ from hypothesis import settings
 
 import hgq2_core  # noqa: F401
 
-# Machines are noisy, so no example has a deadline. Examples are the same in every run except in `make fuzz`, also under CI,
-# where Hypothesis would derandomize every profile that does not say otherwise.
+# Machines are noisy, so no example has a deadline. Examples repeat in every run, except in `make fuzz`: that profile
+# says so explicitly, because Hypothesis derandomizes the others on a CI machine.
 settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True)
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")

@@ -12,7 +12,7 @@ def require_float64():
 
 
 def differentiate(function, *inputs, upstream=None):
-    """Give the value as numpy, and a gradient per input: of the sum, or of the product with `upstream`; 0 for none."""
+    """Return the value as numpy, and a gradient per input: of the sum, or of the product with `upstream`; 0 if None."""
     inputs = [np.asarray(v, np.float32) for v in inputs]
     value, gradients = _BACKENDS[keras.backend.backend()](function, inputs, upstream)
     zeros = map(np.zeros_like, inputs)

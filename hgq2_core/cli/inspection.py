@@ -19,7 +19,7 @@ from hgq2_core.errors import ConfigError, HGQ2Error
 
 
 def complete_kinds(incomplete: str) -> list[str]:
-    """Give the kinds that begin as what was typed, full or short, for the shell."""
+    """Return the kinds that begin as what was typed, full or short, for the shell."""
     from hgq2_core.config.describe import all_kinds
 
     with suppress(HGQ2Error):  # a plugin that is broken speaks up when a command is run
@@ -96,7 +96,7 @@ def schema(
         Path | None, typer.Option("-o", "--output", help="A file to write, in place of printing.", show_default=False)
     ] = None,
 ) -> None:
-    """Give the JSON schema of config files, for everything installed now: editors complete and check with it.
+    """Return the JSON schema of config files, for everything installed now: editors complete and check with it.
 
     Example: hgq2 schema -o hgq2.schema.json, and as first line of a config:
     # yaml-language-server: $schema=hgq2.schema.json

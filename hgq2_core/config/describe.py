@@ -44,7 +44,7 @@ class Description:
     facts: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
@@ -72,7 +72,7 @@ def describe(kind: str) -> Description:
 
 
 def all_kinds() -> Iterator[str]:
-    """Give every kind of every sort, in full."""
+    """Return every kind of every sort, in full."""
     for sort in SORTS:
         yield from (name for name in registry().names(sort) if not is_keras_kind(name))
         yield from keras_kinds(sort)

@@ -38,7 +38,7 @@ Schema = dict[str, Any]
 
 
 def json_schema() -> Schema:
-    """Give the JSON schema (draft 2020-12) of a model's config.
+    """Return the JSON schema (draft 2020-12) of a model's config.
 
     Returns:
         The schema; under `$defs`, `quantizer`, `layer`, `dataset`, `callback`, `optimizer`, `loss` and `metric` list
@@ -59,7 +59,7 @@ def json_schema() -> Schema:
 
 
 def json_schema_of(sort: str, kind: str) -> Schema:
-    """Give the JSON schema of what a config may say of one kind.
+    """Return the JSON schema of what a config may say of one kind.
 
     Args:
         sort: `quantizers`, `layers`, `callbacks` or `datasets`.
@@ -118,14 +118,14 @@ def _named(kinds: KerasKinds) -> Iterator[Schema]:
 
 
 def _of_model(model: type[BaseModel], definitions: Schema, prefix: str = "") -> Schema:
-    """Give a model's schema, and put the definitions it brings along under names of their own."""
+    """Return a model's schema, and put the definitions it brings along under names of their own."""
     schema = model.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
     definitions.update({f"{prefix}{name}": nested for name, nested in schema.pop("$defs", {}).items()})
     return schema
 
 
 def _of_keras(cls: type) -> Schema:
-    """Give the names of a Keras constructor's arguments; Keras says nothing of their types."""
+    """Return the names of a Keras constructor's arguments; Keras says nothing of their types."""
     taken = parameters(cls)
     return {
         "title": cls.__name__,

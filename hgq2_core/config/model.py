@@ -123,7 +123,7 @@ class ModelConfig(Document):
         return splits
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data that `parse` takes, kinds in full."""
+        """Return plain data that `parse` takes, kinds in full."""
         document: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
         return document
 

@@ -41,7 +41,7 @@ class Line:
         return None
 
     def applications(self, before: Mapping[str, int]) -> int:
-        """Give how many layers it applies.
+        """Return how many layers it applies.
 
         Args:
             before: those of the lines before, by name.
@@ -49,7 +49,7 @@ class Line:
         return 1 if self.shares is None else before[self.shares]
 
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
-        """Give the layer to apply.
+        """Return the layer to apply.
 
         Args:
             name: of the line.
@@ -59,11 +59,11 @@ class Line:
         raise NotImplementedError
 
     def content(self) -> dict[str, Any]:
-        """Give what it is as plain data, without name and inputs."""
+        """Return what it is as plain data, without name and inputs."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data: what it is, name and inputs, then the rest."""
+        """Return plain data: what it is, name and inputs, then the rest."""
         own = {"name": self.name, "inputs": None if self.inputs is None else list(self.inputs)}
         (key, value), *rest = self.content().items()
         return {key: value, **{key: value for key, value in own.items() if value is not None}, **dict(rest)}
@@ -85,7 +85,7 @@ class LayerLine(Line):
         return construct("layers", self.entry, name=name)
 
     def content(self) -> dict[str, Any]:
-        """Give kind and arguments."""
+        """Return kind and arguments."""
         return self.entry.to_dict()
 
 
@@ -106,11 +106,11 @@ class SharedLine(Line):
         return self.layer
 
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
-        """Give the layer of that line."""
+        """Return the layer of that line."""
         return made[self.layer]
 
     def content(self) -> dict[str, Any]:
-        """Give the name of the layer."""
+        """Return the name of the layer."""
         return {"layer": self.layer}
 
 
@@ -121,7 +121,7 @@ class ModelLine(Line):
     model: ModelSection
 
     def applications(self, before: Mapping[str, int]) -> int:
-        """Give those of the model."""
+        """Return those of the model."""
         return self.model.applications
 
     @property
@@ -134,7 +134,7 @@ class ModelLine(Line):
         return self.model.build(seed, name)
 
     def content(self) -> dict[str, Any]:
-        """Give the model."""
+        """Return the model."""
         return {"model": self.model.model_dump(mode="json", exclude_unset=True)}
 
 

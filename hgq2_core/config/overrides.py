@@ -12,7 +12,7 @@ from hgq2_core.schema.base import describe
 
 
 def overridden(document: Any, settings: Iterable[str]) -> Any:
-    """Give a copy of a document with values set by dotted paths, before anything is checked.
+    """Return a copy of a document with values set by dotted paths, before anything is checked.
 
     Args:
         document: plain data.

@@ -17,7 +17,7 @@ from hgq2_core.layers.base import QLayer
 
 
 def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:
-    """Give a config's plain data with every quantizer slot and default written out.
+    """Return a config's plain data with every quantizer slot and default written out.
 
     Args:
         config: the config.
@@ -78,12 +78,12 @@ class Provenance:
     source: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
 def provenance(model: keras.Model) -> list[Provenance]:
-    """Give every field of every quantizer of a model that was just built, and where it came from.
+    """Return every field of every quantizer of a model that was just built, and where it came from.
 
     Args:
         model: not loaded from a file, where all fields are the layers' own.

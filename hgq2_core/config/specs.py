@@ -58,7 +58,7 @@ class Entry:
     arguments: Mapping[str, Any]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
+        """Return plain data."""
         return {"kind": self.kind, **self.arguments}
 
 

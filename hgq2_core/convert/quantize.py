@@ -60,7 +60,7 @@ class Rule:
     arguments: Mapping[str, Any]
 
     def matches(self, path: str, layer: keras.layers.Layer) -> bool:
-        """Say whether this rule is for a layer."""
+        """Return True if this rule is for a layer."""
         if self.match.startswith(KERAS):
             return self.match == _keras_kind(layer)
         return fnmatchcase(path, self.match) or fnmatchcase(layer.name, self.match)
@@ -96,7 +96,7 @@ class Step:
         return self.cls.from_keras(self.layer, *self.behind, **arguments)
 
     def copy_weights(self, made: keras.layers.Layer) -> None:
-        """Give the new layer, built, the weights of the old one."""
+        """Return the new layer, built, the weights of the old one."""
         if isinstance(made, QLayer) and self.cls is not None:
             made.take_weights(self.layer, *self.behind)
         else:
@@ -246,7 +246,7 @@ def _rule(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Rule | Non
 
 
 def _needs_table(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> bool:
-    """Say whether a layer has an activation inside that its quantized form leaves to a table behind."""
+    """Return True if a layer has an activation inside that its quantized form leaves to a table behind."""
     activation = getattr(layer, "activation", None)
     if isinstance(layer, QLayer) or activation in (None, *map(ACTIVATIONS.resolve, EXACT_ACTIVATIONS)):
         return False

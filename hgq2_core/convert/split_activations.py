@@ -14,7 +14,7 @@ SUFFIX = "_activation"
 
 
 def separated(model: keras.Model, apart: Callable[[keras.layers.Layer], bool]) -> keras.Model:
-    """Give a model of the same function in which some layers are linear, each with its activation right behind.
+    """Return a model of the same function in which some layers are linear, each with its activation right behind.
 
     Args:
         model: functional, or sequential and built; nested models are opened. It is not changed.

@@ -255,7 +255,7 @@ CHECKS = (_calibration, _not_finite, _outputs, _zeroed, _gradients, _overflow, _
 
 
 def _rectifies(layer: Any) -> bool:
-    """Say whether a layer ends in relu."""
+    """Return True if a layer ends in relu."""
     return getattr(layer, "activation", None) is keras.activations.relu or isinstance(layer, keras.layers.ReLU)
 
 

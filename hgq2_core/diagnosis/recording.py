@@ -215,12 +215,12 @@ def _watched(overflows: dict[Quantizer[Any], Overflow]) -> Iterator[None]:
 
 
 def is_healthy(quantizer: Quantizer[Any]) -> bool:
-    """Say whether all numbers of a quantizer are finite, so that it has a format to speak of."""
+    """Return True if all numbers of a quantizer are finite, so that it has a format to speak of."""
     return all(count_not_finite(as_array(variable)) == 0 for variable in quantizer.variables)
 
 
 def as_array(tensor: Any) -> Values:
-    """Give a tensor's or a variable's values."""
+    """Return a tensor's or a variable's values."""
     return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 

@@ -63,7 +63,7 @@ class Finding:
         return ".".join(filter(None, (self.layer, self.slot))) or "inputs"
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
+        """Return plain data."""
         rest = {"layer": self.layer, "slot": self.slot, "seen": self.seen, "numbers": dict(self.numbers)}
         return {"severity": self.severity, "check": self.check.name, **rest, "remedy": self.remedy}
 
@@ -123,7 +123,7 @@ class DoctorReport:
         return f"{', '.join(found) or 'nothing to report'}; {self.samples} samples"
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
+        """Return plain data."""
         findings = [finding.to_dict() for finding in self.findings]
         layers = [asdict(layer) for layer in self.layers]
         return {"ok": self.ok, "samples": self.samples, "findings": findings, "layers": layers}

@@ -102,7 +102,7 @@ def _prepared(model: keras.Model, kind: str, what: str) -> tuple[Exporter, keras
 
 @contextlib.contextmanager
 def _new_directory(directory: Path) -> Iterator[Path]:
-    """Give a directory to write to that becomes the wanted one at the end; where the body raises, it is removed."""
+    """Return a directory to write to that becomes the wanted one at the end; where the body raises, it is removed."""
     if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
         raise ConfigError(f"{directory}: exists and is not empty; an export needs a new directory.")
     directory.parent.mkdir(parents=True, exist_ok=True)

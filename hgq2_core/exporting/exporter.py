@@ -41,7 +41,7 @@ class ExportReport:
     layers: tuple[LayerWidths, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
+        """Return plain data."""
         return {**asdict(self), "path": None if self.path is None else str(self.path)}
 
     def __str__(self) -> str:

@@ -20,12 +20,12 @@ LEGACY = "use_legacy_config"
 
 
 def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Give the layer itself and every layer inside it, at any depth, each once."""
+    """Return the layer itself and every layer inside it, at any depth, each once."""
     return list(layer._flatten_layers())
 
 
 def nodes(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, list[Any], list[Any]]]:
-    """Give each application of a layer in a functional graph, in order: the layer, its input and output tensors."""
+    """Return each application of a layer in a functional graph, in order: the layer, its input and output tensors."""
     depths = model._nodes_by_depth
     for depth in sorted(depths, reverse=True):
         for node in depths[depth]:
@@ -54,7 +54,7 @@ def run_graph(model: keras.Model, inputs: list[Any], apply: Callable[..., Any]) 
 
 
 def functional(model: keras.Model) -> keras.Model | None:
-    """Give the functional model behind a functional or built sequential one; None for a subclassed model."""
+    """Return the functional model behind a functional or built sequential one; None for a subclassed model."""
     if isinstance(model, keras.Sequential):
         return model._functional if model.built else None
     return model if hasattr(model, "_nodes_by_depth") else None
@@ -66,7 +66,7 @@ def saves_hdf5() -> bool:
 
 
 def mask_of(tensor: Any) -> Any:
-    """Give the mask that Keras hands on beside a tensor, or None."""
+    """Return the mask that Keras hands on beside a tensor, or None."""
     return getattr(tensor, "_keras_mask", None)
 
 

@@ -31,12 +31,12 @@ class Application:
 
 
 def layers_of(model: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    """Give every layer of a model once: nested models' and sublayers included."""
+    """Return every layer of a model once: nested models' and sublayers included."""
     yield from _keras.flatten_layers(model)
 
 
 def applications(model: keras.layers.Layer, prefix: str = "") -> Iterator[Application]:
-    """Give every application of a layer: nested models opened, sublayers after their owner.
+    """Return every application of a layer: nested models opened, sublayers after their owner.
 
     Args:
         model: any Keras model; of a subclassed one, whose graph is not known, each layer counts once.
@@ -73,7 +73,7 @@ def _inside(layer: keras.layers.Layer, path: str) -> Iterator[Application]:
 
 
 def chained(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
-    """Give each layer with the one that alone takes its output, both applied once; nested models' too.
+    """Return each layer with the one that alone takes its output, both applied once; nested models' too.
 
     Args:
         model: functional, or sequential and built.
@@ -94,7 +94,7 @@ def chained(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.laye
 
 
 def output_names(model: keras.Model) -> list[str]:
-    """Give the names of a model's outputs, which are those of the layers that make them.
+    """Return the names of a model's outputs, which are those of the layers that make them.
 
     Args:
         model: functional, or sequential and built.
@@ -139,7 +139,7 @@ def run(model: keras.Model, inputs: list[Any], apply: Apply, prefix: str = "") -
 
 
 def graph_is_known(model: keras.layers.Layer) -> bool:
-    """Say whether `run` can run a model: a functional one, or a sequential one that is built."""
+    """Return True if `run` can run a model: a functional one, or a sequential one that is built."""
     return _keras.functional(model) is not None
 
 
@@ -201,7 +201,7 @@ def _in_rank(array: np.ndarray, shape: tuple[int | None, ...], where: str) -> np
 
 
 def operands(args: tuple[Any, ...]) -> list[Any]:
-    """Give the tensors that a layer is applied to, those inside lists too."""
+    """Return the tensors that a layer is applied to, those inside lists too."""
     # Merging layers take one list; to the exact statement every input is an argument.
     return [operand for arg in args for operand in (arg if isinstance(arg, list | tuple) else [arg])]
 

@@ -29,7 +29,7 @@ class KerasAdapter:
         """Raise ExactnessError where this layer's arguments leave exact arithmetic."""
 
     def instead(self, layer: keras.layers.Layer) -> str | None:
-        """Give the kind that `hgq2_core.quantize_model` makes of a layer that `check` refuses, if there is one."""
+        """Return the kind that `hgq2_core.quantize_model` makes of a layer that `check` refuses, if there is one."""
         return None
 
     def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
@@ -57,7 +57,7 @@ class KerasAdapter:
         raise NotImplementedError(f"{type(self).__name__} defines no exact().")
 
     def ebops(self, layer: keras.layers.Layer) -> Any:
-        """Give the layer's own effective bit operations; passive layers have none."""
+        """Return the layer's own effective bit operations; passive layers have none."""
         return 0.0
 
 
@@ -77,7 +77,7 @@ def rewrapped(
 
 
 def adapter_of(layer: keras.layers.Layer) -> KerasAdapter | None:
-    """Give the adapter of exactly this layer's class, or None."""
+    """Return the adapter of exactly this layer's class, or None."""
     name = type(layer).__name__
     if type(layer) is not getattr(keras.layers, name, None):
         return None

@@ -82,14 +82,14 @@ class KerasObject:
             raise refuse(f"must be one of Keras' {self.sort}. Received: {describe(value)}.")
 
     def to_config(self, value: Any) -> Any:
-        """Give plain data that resolves to an equal object: Keras' own by kind, registered ones as Keras does."""
+        """Return plain data that resolves to an equal object: Keras' own by kind, registered ones as Keras does."""
         if value is None:
             return None
         serialized = self._module.serialize(value)
         return self._short(serialized, value) or serialized
 
     def _short(self, serialized: Any, value: Any) -> dict[str, Any] | None:
-        """Give the object by kind, without its module; None where that would not bring it back."""
+        """Return the object by kind, without its module; None where that would not bring it back."""
         if not isinstance(serialized, Mapping) or serialized["registered_name"] is not None:
             return None
         kind, config = serialized["class_name"], value.get_config()
@@ -145,7 +145,7 @@ class QuantizerSlot:
     """Marks a quantizer argument, so that a layer knows its slots."""
 
     def to_config(self, value: Quantizer[Any] | None) -> Any:
-        """Give the complete config of the quantizer that the layer made."""
+        """Return the complete config of the quantizer that the layer made."""
         return None if value is None else value.config.to_dict()
 
 
@@ -153,7 +153,7 @@ class VariableValue:
     """Marks a number that the layer keeps as a variable."""
 
     def to_config(self, value: Any) -> float:
-        """Give the variable's present value."""
+        """Return the variable's present value."""
         import keras
 
         return float(keras.ops.convert_to_numpy(value))

@@ -168,7 +168,7 @@ class QLayer(keras.layers.Layer):
         return {}
 
     def constants(self, training: bool = False) -> Mapping[str, Tensor]:
-        """Give the quantized weights by slot name: computed, or the stored data of a frozen layer."""
+        """Return the quantized weights by slot name: computed, or the stored data of a frozen layer."""
         if self.frozen:
             return {name: value for name, value in self._stored.items() if name in self._slots.quantizers}
         return {name: self.slot_quantizer(name).quantize(value, training) for name, value in self.folded().items()}
@@ -178,7 +178,7 @@ class QLayer(keras.layers.Layer):
         return {}
 
     def stored(self) -> Mapping[str, Tensor]:
-        """Give all that the frozen form stores: computed, or the data of a frozen layer."""
+        """Return all that the frozen form stores: computed, or the data of a frozen layer."""
         return self._stored if self.frozen else {**self.constants(), **self.grids()}
 
     def inputs_of_quantizers(self) -> Mapping[str, Tensor]:
@@ -191,11 +191,11 @@ class QLayer(keras.layers.Layer):
         return list(self._slots.quantizers.values())
 
     def slot_quantizer(self, name: str) -> Quantizer[Any]:
-        """Give the quantizer of a slot."""
+        """Return the quantizer of a slot."""
         return self._slots.quantizers[name]
 
     def sources(self, name: str) -> Mapping[str, str]:
-        """Give the place each field of a slot's config came from: `slot`, `scope`, `role` or `class`."""
+        """Return the place each field of a slot's config came from: `slot`, `scope`, `role` or `class`."""
         return self._slots.sources[name]
 
     def weight_bits(self) -> dict[str, Tensor]:
@@ -203,7 +203,7 @@ class QLayer(keras.layers.Layer):
         return {name: self.slot_quantizer(name).bits(value) for name, value in self.inputs_of_quantizers().items()}
 
     def ebops(self) -> Tensor:
-        """Give this layer's own effective bit operations for one sample: a pure function of bits and built shapes."""
+        """Return this layer's own effective bit operations for one sample: a pure function of bits and built shapes."""
         return keras.ops.zeros(())
 
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
@@ -252,7 +252,7 @@ class QLayer(keras.layers.Layer):
         self.trainable = False
 
     def get_config(self) -> dict[str, Any]:
-        """Give the kind and every argument of the constructor, the quantizers complete."""
+        """Return the kind and every argument of the constructor, the quantizers complete."""
         config: dict[str, Any] = {"kind": registry().kind_of("layers", type(self)) or type(self).__name__}
         for name, parameter in parameters(type(self)).items():
             value = getattr(self, name)

@@ -16,7 +16,7 @@ DRAWN = "_initializer"
 
 
 def shared_arguments(layer: keras.layers.Layer, cls: type, translated: Collection[str] = ()) -> dict[str, Any]:
-    """Give a Keras layer's arguments to the constructor of another class.
+    """Return a Keras layer's arguments to the constructor of another class.
 
     How weights were drawn is left out where `cls` does not have them, as the weights themselves are kept.
 
@@ -45,13 +45,13 @@ def shared_arguments(layer: keras.layers.Layer, cls: type, translated: Collectio
 
 
 def _default(cls: type, name: str) -> Any:
-    """Give Keras' default of an argument, which a base may have behind `**kwargs`."""
+    """Return Keras' default of an argument, which a base may have behind `**kwargs`."""
     bases = (base for base in cls.__mro__ if issubclass(base, keras.layers.Layer))
     return next((found[name] for base in bases if name in (found := keras_parameters(base))), None)
 
 
 def copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
-    """Give a layer the weights of another, by their names; what else it has stays as it is.
+    """Return a layer the weights of another, by their names; what else it has stays as it is.
 
     Args:
         source: a built layer.

@@ -33,7 +33,7 @@ class CalibrationReport:
     quantizers: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
+        """Return plain data."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class CalibrationReport:
 
 
 def tracked(model: keras.layers.Layer) -> list[Quantizer[Any]]:
-    """Give the quantizers whose range is fixed by calibration, untrainable ones and those of nested models too."""
+    """Return the quantizers whose range is fixed by calibration, untrainable ones and those of nested models too."""
     return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.tracks_range and layer.built]
 
 

@@ -17,7 +17,7 @@ from hgq2_core.quantizers.base import Quantizer
 
 
 def layer_ebops(layer: keras.layers.Layer) -> float:
-    """Give a layer's own EBOPs for one sample, sublayers not counted; 0 where the layer does not count them."""
+    """Return a layer's own EBOPs for one sample, sublayers not counted; 0 where the layer does not count them."""
     if isinstance(layer, QLayer):
         return float(keras.ops.convert_to_numpy(layer.ebops())) if layer.enable_ebops and layer.built else 0.0
     adapter = adapter_of(layer) if isinstance(layer, keras.layers.Layer) else None
@@ -25,7 +25,7 @@ def layer_ebops(layer: keras.layers.Layer) -> float:
 
 
 def ebops(model: keras.layers.Layer) -> float:
-    """Give the effective bit operations of a model for one sample.
+    """Return the effective bit operations of a model for one sample.
 
     The sum over every application of a layer in its graph: nested models and sublayers included, a layer that is
     applied twice counted twice.
@@ -86,7 +86,7 @@ class Summary:
         return sum(row.ebops for row in self.layers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
+        """Return plain data."""
         return {"ebops": self.ebops, "layers": [asdict(row) for row in self.layers]}
 
     def __rich__(self) -> Any:

@@ -15,7 +15,7 @@ from hgq2_core.model.calibration import copy_records, require_calibrated
 
 
 def is_frozen(model: keras.layers.Layer) -> bool:
-    """Say whether every quantized layer of a model stores constants; a model without any counts as frozen."""
+    """Return True if every quantized layer of a model stores constants; a model without any counts as frozen."""
     return all(layer.frozen for layer in layers_of(model) if isinstance(layer, QLayer))
 
 

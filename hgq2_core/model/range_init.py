@@ -14,7 +14,7 @@ from hgq2_core.quantizers.phase import fitting
 
 
 def fitted(model: keras.layers.Layer) -> list[Quantizer[Any]]:
-    """Give the quantizers that `fit_ranges` sets."""
+    """Return the quantizers that `fit_ranges` sets."""
     return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.fits_range and layer.built]
 
 

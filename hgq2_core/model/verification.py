@@ -90,7 +90,7 @@ class VerifyReport:
         return next((row.name for row in self.layers if row.mismatches), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
+        """Return plain data."""
         rows = [{**asdict(row), "float32_enough": row.float32_enough} for row in self.layers]
         return {**asdict(self), "ok": self.ok, "first_faulty": self.first_faulty, "layers": rows}
 
@@ -210,7 +210,7 @@ def _bounds(tensor: Any) -> IntervalArray:
 
 
 def unknown(shape: Sequence[int | None]) -> IntervalArray:
-    """Give the interval of a model's raw inputs, whose range nothing bounds.
+    """Return the interval of a model's raw inputs, whose range nothing bounds.
 
     Args:
         shape: without the batch.
@@ -220,7 +220,7 @@ def unknown(shape: Sequence[int | None]) -> IntervalArray:
 
 
 def interpret(arrays: Any) -> Apply:
-    """Give what runs a model's graph by exact statements.
+    """Return what runs a model's graph by exact statements.
 
     Args:
         arrays: integers, intervals, or hardware.

@@ -40,11 +40,11 @@ class Bounds(keras.constraints.Constraint):
         self.lower, self.upper = lower, upper
 
     def __call__(self, value: Tensor) -> Tensor:
-        """Give the value within the bounds."""
+        """Return the value within the bounds."""
         return clip(value, self.lower, self.upper)
 
     def get_config(self) -> dict[str, float]:
-        """Give the bounds."""
+        """Return the bounds."""
         return {"lower": self.lower, "upper": self.upper}
 
 
@@ -167,7 +167,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         self.costs: list[tuple[float, keras.Variable]] = []
 
     def bit_shape(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
-        """Give the shape of the bit variables for values of this shape."""
+        """Return the shape of the bit variables for values of this shape."""
         return bit_shape(self.config.granularity, shape, self.slot)  # type: ignore[attr-defined]
 
     def add_bits(
@@ -243,7 +243,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         return Quantized(self.quantize(x, training), self.bits(x), self.penalty())
 
     def bits(self, x: Tensor | None = None) -> Tensor:
-        """Give the bits that EBOPs count, one per element (an activation's batch axis left out), never below 0.
+        """Return the bits that EBOPs count, one per element (an activation's batch axis left out), never below 0.
 
         Args:
             x: the present values, needed only where the range follows them without state.
@@ -271,11 +271,11 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         raise NotImplementedError(f"{type(self).__name__} defines no exact().")
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
-        """Give the numbers of the format as numpy arrays by name, for reports."""
+        """Return the numbers of the format as numpy arrays by name, for reports."""
         raise NotImplementedError(f"{type(self).__name__} defines no format().")
 
     def grid(self, most: int) -> npt.NDArray[np.float64]:
-        """Give the values that inference may give, any element's, rising: the inputs of a lookup table.
+        """Return the values that inference may give, any element's, rising: the inputs of a lookup table.
 
         Args:
             most: how many there may be.
@@ -306,7 +306,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         return keras.ops.take(grid, keras.ops.cast(indices, "int32")), keras.ops.convert_to_tensor(float(len(values)))
 
     def format_name(self) -> str:
-        """Give the name of the format where it has one, for summaries; empty, as here, where it has none."""
+        """Return the name of the format where it has one, for summaries; empty, as here, where it has none."""
         return ""
 
     def check_range(self, x: npt.NDArray[Any]) -> RangeCheck | None:
@@ -331,7 +331,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         return self.quantize(x, bool(training))
 
     def get_config(self) -> dict[str, Any]:
-        """Give kind, config and slot."""
+        """Return kind, config and slot."""
         slot = {"role": self.slot.role, "name": self.slot.name, "layer": self.slot.layer}
         return {"config": self.config.to_dict(), "slot": {**slot, "channel_axes": list(self.slot.channel_axes)}}
 
@@ -345,11 +345,11 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 
 
 def is_bit_variable(variable: keras.Variable) -> bool:
-    """Say whether a variable holds bit-widths."""
+    """Return True if a variable holds bit-widths."""
     return bool(getattr(variable, "is_bit_width", False))
 
 
 def has_room(variable: keras.Variable) -> bool:
-    """Say whether the bounds of a bit variable leave it more than one value; anything else has room."""
+    """Return True if the bounds of a bit variable leave it more than one value; anything else has room."""
     bounds = variable.constraint
     return not (isinstance(bounds, Bounds) and bounds.lower == bounds.upper)

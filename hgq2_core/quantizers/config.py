@@ -76,7 +76,7 @@ class QuantizerConfig(Strict):
         raise NotImplementedError(f"{type(self).__name__} defines no build().")
 
     def facts(self) -> dict[str, Any]:
-        """Give facts of the set of values, by name and as plain data; `hgq2 show` prints those of the defaults.
+        """Return facts of the set of values, by name and as plain data; `hgq2 show` prints those of the defaults.
 
         A subclass whose set of values is worth a word overrides it: `min`, `max`, `step` (the smallest), `values` (how
         many), and what else its readers know it by.
@@ -84,11 +84,11 @@ class QuantizerConfig(Strict):
         return {}
 
     def values(self) -> list[float]:
-        """Give every value, rising; `hgq2 show --plot` draws those of the defaults. Empty, as here, where not known."""
+        """Return every value, rising; `hgq2 show --plot` draws those of the defaults. Empty, as here, if unknown."""
         return []
 
     def to_dict(self, only_set: bool = False) -> dict[str, Any]:
-        """Give the config as plain data, its full kind included.
+        """Return the config as plain data, its full kind included.
 
         Args:
             only_set: leave out what was not given, and is still to be filled from scope, role or class.

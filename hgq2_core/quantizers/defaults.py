@@ -97,7 +97,7 @@ class defaults:
 
 
 def scoped(name: str) -> Any:
-    """Give the innermost scope's entry of that name, or None."""
+    """Return the innermost scope's entry of that name, or None."""
     scope = _scope.get()
     while scope is not None:
         entry = getattr(scope.entries, name)
@@ -116,7 +116,7 @@ class Resolved:
 
 
 def role_default(role: Role) -> QuantizerConfig:
-    """Give the config of a role's default, with only the role's own fields set."""
+    """Return the config of a role's default, with only the role's own fields set."""
     fields = dict(ROLE_DEFAULTS[role])
     cls = registry().load("quantizers", fields.pop("kind"))
     return cls.model_validate(fields)  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from hgq2_core.quantizers.config import Granularity, Slot
 
 
 def bit_shape(granularity: Granularity, shape: tuple[int | None, ...], slot: Slot) -> tuple[int, ...]:
-    """Give the shape of the bit variables, which broadcast against the values.
+    """Return the shape of the bit variables, which broadcast against the values.
 
     Args:
         granularity: which elements have bits of their own.

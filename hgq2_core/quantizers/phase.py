@@ -42,7 +42,7 @@ def fitting() -> Iterator[None]:
 
 
 def meets_again(thing: object) -> bool:
-    """Say whether the present fitting has met a thing before: a quantizer of several steps, or of a shared layer."""
+    """Return True if the present fitting has met a thing before: a quantizer of several steps, or of a shared layer."""
     met = _met.get()
     if met is None or id(thing) in met:
         return met is not None

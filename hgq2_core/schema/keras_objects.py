@@ -28,18 +28,18 @@ LARGEST = 1 << 24
 
 
 def keras_kinds(sort: str) -> tuple[str, ...]:
-    """Give the kinds of a sort that are Keras' own: `layers` or `callbacks`."""
+    """Return the kinds of a sort that are Keras' own: `layers` or `callbacks`."""
     names = {"layers": LAYERS, "callbacks": CALLBACKS}.get(sort, ())
     return tuple(f"{PREFIX}{name}" for name in names)
 
 
 def is_keras_kind(kind: str) -> bool:
-    """Say whether a kind has Keras' prefix."""
+    """Return True if a kind has Keras' prefix."""
     return kind.startswith(PREFIX)
 
 
 def keras_class(sort: str, kind: str) -> type:
-    """Give the Keras class of a kind such as `keras.Dropout`.
+    """Return the Keras class of a kind such as `keras.Dropout`.
 
     Args:
         sort: `layers` or `callbacks`.
@@ -62,7 +62,7 @@ def keras_class(sort: str, kind: str) -> type:
 
 
 def named_classes(sort: str) -> dict[str, type]:
-    """Give the public Keras classes of a module that a config may name, by their names in snake case.
+    """Return the public Keras classes of a module that a config may name, by their names in snake case.
 
     Args:
         sort: the Keras module, such as `optimizers`.
@@ -78,7 +78,7 @@ def named_classes(sort: str) -> dict[str, type]:
 
 
 def named_class(sort: str, kind: str) -> type:
-    """Give the public Keras class that a name means, in its own spelling or in snake case.
+    """Return the public Keras class that a name means, in its own spelling or in snake case.
 
     Args:
         sort: the Keras module, such as `optimizers`.
@@ -148,7 +148,7 @@ def try_out(cls: type, arguments: Mapping[str, Any]) -> None:
 
 
 def parameters(cls: type) -> dict[str, Any]:
-    """Give what a Keras constructor takes: names, and defaults (`inspect.Parameter.empty` if none).
+    """Return what a Keras constructor takes: names, and defaults (`inspect.Parameter.empty` if none).
 
     Args:
         cls: the class; the `**kwargs` of a layer are those of `keras.layers.Layer`.

@@ -110,7 +110,7 @@ class _Subject:
         return model
 
     def values(self) -> Floats | list[Floats]:
-        """Give random inputs."""
+        """Return random inputs."""
         if isinstance(self.input_shape, list):
             return [samples(SAMPLES, *shape) for shape in self.input_shape]
         return samples(SAMPLES, *self.input_shape)

@@ -95,11 +95,11 @@ class _Subject:
         return quantizer
 
     def values(self, role: Role) -> Floats:
-        """Give values that a slot of this role quantizes."""
+        """Return values that a slot of this role quantizes."""
         return samples(SAMPLES, *self.shape) if role == "activation" else samples(*self.shape)
 
     def fields(self) -> dict[str, Any]:
-        """Give the config's fields as they are."""
+        """Return the config's fields as they are."""
         return {name: getattr(self.config, name) for name in type(self.config).model_fields}
 
 

@@ -132,14 +132,14 @@ def described(schema: type[BaseModel]) -> None:
 
 
 def samples(*shape: int, spread: bool = False) -> Floats:
-    """Give random values; spread over many magnitudes on request, so that every region of a format is met."""
+    """Return random values; spread over many magnitudes on request, so that every region of a format is met."""
     rng = np.random.default_rng(SEED)
     values = rng.normal(size=shape) * (np.exp2(rng.uniform(-10, 8, size=shape)) if spread else 3.0)
     return values.astype(np.float32)
 
 
 def numpy(tensor: Any) -> npt.NDArray[Any]:
-    """Give a tensor's values as a numpy array."""
+    """Return a tensor's values as a numpy array."""
     return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 

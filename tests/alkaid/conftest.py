@@ -17,7 +17,7 @@ SAMPLES = 1000
 
 @pytest.fixture
 def scattered():
-    """Give every bit variable and every weight uneven values, pruned ones among them; then calibrate on few values."""
+    """Set every bit variable and every weight to uneven values, some of them pruned; then calibrate on few values."""
 
     def scatter(model, seed=0):
         rng = np.random.default_rng(seed)

@@ -46,7 +46,7 @@ def weights_of(twin):
 
 
 def take_weights(layer, twin):
-    """Give a built layer the weights of Keras' built one."""
+    """Give a built layer the weights of a built Keras layer."""
     values = {name: numpy_of(weight) for name, weight in weights_of(twin).items()}
     for owner, others in layer.shared.items():
         for part in ("kernel", "bias") if layer.use_bias else ("kernel",):

@@ -172,7 +172,7 @@ def test_quantized_layers_stay():
 
 
 def moved(model):
-    """Give a model whose weights and statistics are all uneven."""
+    """Return a model whose weights and statistics are all uneven."""
     rng = np.random.default_rng(5)
     for variable in model.weights:
         variable.assign(0.5 + rng.random(size=tuple(variable.shape)))

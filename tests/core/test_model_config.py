@@ -70,7 +70,7 @@ OPTIMIZERS = (
 
 
 def changed(path: str, value: object) -> dict:
-    """Give the valid document with one value replaced, added or taken away."""
+    """Return the valid document with one value replaced, added or taken away."""
     document = copy.deepcopy(VALID)
     *parents, last = (int(part) if part.isdigit() else part for part in path.split("."))
     node = document

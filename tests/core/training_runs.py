@@ -40,12 +40,12 @@ training:
 
 
 def config(**training: Any) -> ModelConfig:
-    """Give the config, its training changed."""
+    """Return the config, its training changed."""
     return ModelConfig.parse({**DOCUMENT, "training": {**DOCUMENT["training"], **training}})
 
 
 def everything(directory: Path) -> dict[str, Any]:
-    """Give every value that a run has left, by file: what two equal runs must have in common."""
+    """Return every value that a run has left, by file: what two equal runs must have in common."""
     found = {str(path.relative_to(directory)): _content(path) for path in directory.rglob("*") if path.is_file()}
     assert "metrics.json" in found and "front/front.json" in found
     return found

@@ -46,7 +46,7 @@ def random(*shape: int) -> Any:
 
 
 def moved(model: keras.Model) -> keras.Model:
-    """Give every variable that is no seed and no record a value that no initializer gives."""
+    """Return every variable that is no seed and no record a value that no initializer gives."""
     rng = np.random.default_rng(4)
     for variable in model.weights:
         if "float" in variable.dtype:
@@ -66,7 +66,7 @@ def after_a_round_trip(model: keras.Model, path: Path) -> keras.Model:
 
 
 def configs(model: keras.Model) -> list[Any]:
-    """Give the configs of the quantized layers, without the difference between lists and tuples."""
+    """Return the configs of the quantized layers, without the difference between lists and tuples."""
     return [json.loads(json.dumps(layer.get_config())) for layer in layers_of(model) if isinstance(layer, QLayer)]
 
 

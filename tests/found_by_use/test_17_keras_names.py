@@ -27,7 +27,7 @@ SAME_MEANING = {
 
 
 def classes() -> Iterator[type]:
-    """Give every quantized layer and quantizer that is registered, and ours among their bases."""
+    """Return every quantized layer and quantizer that is registered, and ours among their bases."""
     kinds = [kind for kind in registry().names("layers") if not kind.startswith("keras.")]
     found = [registry().load("layers", kind) for kind in kinds]
     found += [type(registry().load("quantizers", kind)().build()) for kind in registry().names("quantizers")]

@@ -62,7 +62,7 @@ def independent():
 
 @pytest.fixture
 def scatter_bits():
-    """Give the bits of a layer uneven values."""
+    """Return the bits of a layer uneven values."""
 
     def apply(layer, seed=0):
         rng = np.random.default_rng(seed)
@@ -77,7 +77,7 @@ def scatter_bits():
 
 @pytest.fixture
 def scatter(scatter_bits):
-    """Give the bits of a layer uneven values, and the weights too."""
+    """Return the bits of a layer uneven values, and the weights too."""
 
     def apply(layer, seed=0):
         rng = scatter_bits(layer, seed)

@@ -29,18 +29,18 @@ def slots(cls):
 
 
 def plain(cls, *args, **kwargs):
-    """Give a layer that quantizes nothing."""
+    """Return a layer that quantizes nothing."""
     return cls(*args, **dict.fromkeys(slots(cls), "none"), ebops_beta=0, **kwargs)
 
 
 def make(cls, **kwargs):
-    """Give a layer of the class, for inputs of shape (4,) and more."""
+    """Return a layer of the class, for inputs of shape (4,) and more."""
     required = {QDenseBatchNorm: [5], QBatchNormDense: [5], QEinsumDenseBatchNorm: ["...a,ab->...b", 5, None, "b"]}
     return cls(*required.get(cls, []), **kwargs)
 
 
 def fill(layer, seed=0):
-    """Give weights and moving statistics uneven values."""
+    """Return weights and moving statistics uneven values."""
     rng = np.random.default_rng(seed)
     for variable in own_variables(layer):
         draws = rng.normal(size=tuple(variable.shape))
@@ -114,7 +114,7 @@ OPTIONS_OF = [OPTIONS, {"center": False}, {"scale": False, "momentum": 0.0}]
 
 
 def pair(twins, shape, options, seed=3):
-    """Give a model of the layer and one of Keras' layers, with the same weights."""
+    """Return a model of the layer and one of Keras' layers, with the same weights."""
     layer, theirs = twins(options, shape)
     model, twin = (keras.Sequential([keras.Input(shape), *each]) for each in ([layer], theirs))
     fill(layer, seed)

@@ -44,7 +44,7 @@ def applied(layer, shapes):
 
 
 def scatter(layer, seed=0):
-    """Give bits uneven values."""
+    """Return bits uneven values."""
     rng = np.random.default_rng(seed)
     for quantizer in layer.quantizers:
         for variable in quantizer.variables:

@@ -59,11 +59,11 @@ class QLayerScale(QLayer):
         self.built = True
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the shape as it is."""
+        """Return the shape as it is."""
         return input_shape
 
     def folded(self) -> dict[str, Tensor]:
-        """Give s."""
+        """Return s."""
         return {"scale": self.scale}
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -71,7 +71,7 @@ class QLayerScale(QLayer):
         return self.input_quantizer.quantize(inputs, bool(training)) * self.constants(bool(training))["scale"]
 
     def ebops(self) -> Tensor:
-        """Give the bits of the products."""
+        """Return the bits of the products."""
         return keras.ops.sum(self.input_quantizer.bits() * self.weight_bits()["scale"])
 
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:

@@ -56,7 +56,7 @@ class LevelsQuantizer(Quantizer[Levels]):
         return rounded(ops.maximum(ops.minimum(x / self.step, n), -n)) * self.step
 
     def bits(self, x: Tensor | None = None) -> Tensor:
-        """Give log2(2n + 1), the bits that tell the levels apart, for each element."""
+        """Return log2(2n + 1), the bits that tell the levels apart, for each element."""
         bits = ops.log2(2.0 * rounded(ops.convert_to_tensor(self.n)) + 1.0)
         if self.slot.batched:
             bits = ops.squeeze(bits, 0)
@@ -75,5 +75,5 @@ class LevelsQuantizer(Quantizer[Levels]):
         return arrays.maximum(arrays.minimum(nearest, limit), arrays.negate(limit))
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
-        """Give n, and the exponent of the step."""
+        """Return n, and the exponent of the step."""
         return {"n": np.rint(keras.ops.convert_to_numpy(self.n)), "step_exponent": self.config.step_exponent}

@@ -143,7 +143,7 @@ class HardwareArrays(Arrays[Operand]):
         return np.pad(a, tuple(widths), constant_values=0.0)
 
     def variables(self, a: Operand) -> Operand:
-        """Give every element as a traced variable, constants included.
+        """Return every element as a traced variable, constants included.
 
         Raises:
             Unsupported: an input that no quantizer has given a format.
@@ -168,7 +168,7 @@ class HardwareArrays(Arrays[Operand]):
         return self.sum(self.multiply(row[:, np.newaxis], matrix), axis=0)
 
     def _cost(self, statement: Callable[[Operand], Operand], k: int, i: int, f: int) -> float:
-        """Give the cost of a statement for one number of a format; infinite where it has no circuit."""
+        """Return the cost of a statement for one number of a format; infinite where it has no circuit."""
         alone = _objects([FVariable.from_kif(k, i, f, hwconf=self.hwconf)])
         try:
             return float(trace(list(alone), list(self.variables(statement(alone)))).cost)
@@ -190,7 +190,7 @@ class HardwareArrays(Arrays[Operand]):
 
 
 def _larger(x: FVariable, y: FVariable) -> FVariable:
-    """Give the maximum. Alkaid takes the highest bit of the difference for a sign, even where it can have none."""
+    """Return the maximum. Alkaid takes the highest bit of the difference for a sign, even where it can have none."""
     difference = x - y
     if difference.low >= 0:
         return x
@@ -198,7 +198,7 @@ def _larger(x: FVariable, y: FVariable) -> FVariable:
 
 
 def _smaller(x: FVariable, y: FVariable) -> FVariable:
-    """Give the minimum, likewise."""
+    """Return the minimum, likewise."""
     difference = x - y
     if difference.low >= 0:
         return y
@@ -215,7 +215,7 @@ def _map(function: Callable[..., Any], *operands: Any) -> Operand:
 
 
 def _objects(traced: Any) -> Operand:
-    """Give a plain array of objects for whatever alkaid returned: an array, one variable, or numbers."""
+    """Return a plain array of objects for whatever alkaid returned: an array, one variable, or numbers."""
     result = np.empty(np.shape(traced), dtype=object)
     result[...] = np.asarray(traced, dtype=object)
     return result

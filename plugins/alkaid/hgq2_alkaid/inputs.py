@@ -76,5 +76,5 @@ class InputElement:
         return self.variable
 
     def entry(self, hwconf: HWConfig) -> FVariable:
-        """Give the circuit's input, of no bits where no quantizer has given it a format."""
+        """Return the circuit's input, of no bits where no quantizer has given it a format."""
         return UNUSED.variable(hwconf) if self.variable is None else self.variable

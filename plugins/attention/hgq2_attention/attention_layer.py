@@ -386,7 +386,7 @@ class AttentionLayer(QLayer):
         return 1.0 if parallel is None else parallel / positions
 
     def attended_shapes(self, value: Shape, key: Shape) -> tuple[Shape, Shape]:
-        """Give the shapes of `attended`."""
+        """Return the shapes of `attended`."""
         return value, key
 
     def _build_softmax(self, query: Shape, key: Shape) -> None:
@@ -402,7 +402,7 @@ class AttentionLayer(QLayer):
         return (*query[:-1], self.heads.queries, self.value_size)
 
     def output_sizes(self, query: Shape) -> tuple[int, ...]:
-        """Give the output's axes in place of the query's last one."""
+        """Return the output's axes in place of the query's last one."""
         return query[-1:]  # type: ignore[return-value]
 
     def _build_output(self, query: Shape) -> None:
@@ -421,7 +421,7 @@ class AttentionLayer(QLayer):
     def compute_output_spec(
         self, query: Any, value: Any = None, key: Any = None, return_attention_scores: bool = False, **kwargs: Any
     ) -> Any:
-        """Give the output, and the scores on request."""
+        """Return the output, and the scores on request."""
         query, _, _ = triple(query, value, key)
         output = keras.KerasTensor(self.compute_output_shape(tuple(query.shape)), dtype=self.compute_dtype)
         if not return_attention_scores:
@@ -490,7 +490,7 @@ class AttentionLayer(QLayer):
         project: Callable[[Projection, T], T],
         split: Callable[[T, list[int]], list[T]],
     ) -> list[T]:
-        """Give queries, keys and values, however many projections they come from."""
+        """Return queries, keys and values, however many projections they come from."""
         found: dict[str, T] = {}
         for owner, others in self.shared.items():
             outputs, names = project(getattr(self, f"{owner}_projection"), inputs[owner]), (owner, *others)
@@ -520,7 +520,7 @@ class AttentionLayer(QLayer):
         return value, key
 
     def ebops(self) -> Tensor:
-        """Give the cost of the two products."""
+        """Return the cost of the two products."""
         product, combination = self._equations.cost()
         q, k, v = (quantizer.bits() for quantizer in self._head_quantizers)
         scores = self.attention_quantizer.bits()

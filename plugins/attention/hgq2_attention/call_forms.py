@@ -10,7 +10,7 @@ Shape = tuple[int | None, ...]
 
 
 def triple(query: Any, value: Any, key: Any) -> tuple[Any, Any, Any]:
-    """Give query, value and key; all may come as a list in place of the query."""
+    """Return query, value and key; all may come as a list in place of the query."""
     if isinstance(query, list):
         return triple(*query, *(None,) * (3 - len(query)))
     value = query if value is None else value
@@ -18,7 +18,7 @@ def triple(query: Any, value: Any, key: Any) -> tuple[Any, Any, Any]:
 
 
 def shapes(query: Any, value: Any, key: Any) -> tuple[Shape, Shape, Shape]:
-    """Give the shapes of query, value and key; all may come as a list in place of the query's."""
+    """Return the shapes of query, value and key; all may come as a list in place of the query's."""
     # A file keeps a shape as a list of sizes, which is no list of shapes.
     several = isinstance(query[0], list | tuple)
     first, second, third = triple([tuple(each) for each in query] if several else tuple(query), value, key)

@@ -73,7 +73,7 @@ class Gating(TableLayer):
         return self.input_quantizer.quantize(inputs, training) * factor
 
     def ebops(self) -> Tensor:
-        """Give the cost above, of the share of positions that is computed at once."""
+        """Return the cost above, of the share of positions that is computed at once."""
         return (total(self.input_quantizer.bits() * self.table.bits()) + self.table.ebops()) * self._share
 
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:

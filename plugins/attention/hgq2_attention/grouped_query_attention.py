@@ -51,10 +51,10 @@ class QGroupedQueryAttention(AttentionLayer):
 
     @property
     def heads(self) -> Heads:
-        """Give both numbers."""
+        """Return both numbers."""
         return Heads(self.num_query_heads, self.num_key_value_heads)
 
     @property
     def query_size(self) -> int:
-        """Give `head_dim`."""
+        """Return `head_dim`."""
         return self.head_dim

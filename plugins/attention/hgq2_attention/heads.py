@@ -28,7 +28,7 @@ class Heads:
         return self.queries != self.keys
 
     def split(self, shape: Sequence[N], axis: int) -> tuple[N, ...]:
-        """Give the shape in which, if they are grouped, heads of queries have two axes: the group, and those in it.
+        """Return the shape in which, if they are grouped, heads of queries have two axes: the group, and those in it.
 
         Args:
             shape: of queries or scores.
@@ -78,5 +78,5 @@ class Equations(NamedTuple):
         return f"{self.key},{self.scores}->{self.query}"
 
     def cost(self) -> tuple[str, str]:
-        """Give both as sums over one sample."""
+        """Return both as sums over one sample."""
         return f"{self.query[1:]},{self.key[1:]}->", f"{self.key[1:]},{self.scores[1:]}->"

@@ -35,7 +35,7 @@ class Masks(Generic[A]):
     fixed: npt.NDArray[np.bool_] | None
 
     def tensor(self, rank: int, attended: int) -> Tensor | None:
-        """Give the conjunction.
+        """Return the conjunction.
 
         Args:
             rank: of the scores, whose axes it gets.
@@ -53,7 +53,7 @@ class Masks(Generic[A]):
         return mask
 
     def exact(self, arrays: Arrays[A], rank: int, attended: int) -> A | None:
-        """Give the conjunction as a condition; see `tensor`."""
+        """Return the conjunction as a condition; see `tensor`."""
 
         def true(mask: A) -> A:
             return arrays.less(arrays.constant(0), arrays.maximum(mask, arrays.negate(mask)))
@@ -76,7 +76,7 @@ class Masks(Generic[A]):
 
 
 def fixed_mask(queries: int, keys: int, causal: bool, window: int | None) -> npt.NDArray[np.bool_] | None:
-    """Give what is known without data, (1, queries, keys), or None.
+    """Return what is known without data, (1, queries, keys), or None.
 
     Args:
         queries, keys: positions of each.

@@ -71,12 +71,12 @@ class QMultiHeadAttention(AttentionLayer):
 
     @property
     def query_size(self) -> int:
-        """Give `key_dim`."""
+        """Return `key_dim`."""
         return self.key_dim
 
     @property
     def value_size(self) -> int:
-        """Give `value_dim`."""
+        """Return `value_dim`."""
         return self.value_dim
 
     @property
@@ -85,7 +85,7 @@ class QMultiHeadAttention(AttentionLayer):
         return SHARED[self.fuse]
 
     def output_sizes(self, query: Shape) -> tuple[int, ...]:
-        """Give `output_shape`, or the query's last axis."""
+        """Return `output_shape`, or the query's last axis."""
         if self.output_shape is None:
             return super().output_sizes(query)
         return (self.output_shape,) if isinstance(self.output_shape, int) else tuple(self.output_shape)

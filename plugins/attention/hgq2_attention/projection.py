@@ -35,7 +35,7 @@ class Projection(QEinsumDense):
         self.build(input_shape)
 
     def ebops(self) -> Tensor:
-        """Give the cost of the share."""
+        """Return the cost of the share."""
         return super().ebops() * self.share
 
 
@@ -51,5 +51,5 @@ class SlotOf:
         self.layer, self.slot = layer, slot
 
     def __get__(self, owner: Any, cls: type) -> Any:
-        """Give the quantizer; None where the layer shares another's."""
+        """Return the quantizer; None where the layer shares another's."""
         return None if owner is None else getattr(getattr(owner, self.layer), self.slot, None)

@@ -153,7 +153,7 @@ class QSoftmax(TableLayer):
         return axes
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the shape of the input."""
+        """Return the shape of the input."""
         return tuple(input_shape)
 
     def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
@@ -199,7 +199,7 @@ class QSoftmax(TableLayer):
         return largest - x if mask is None else keras.ops.where(mask, largest - x, 0.0)
 
     def ebops(self) -> Tensor:
-        """Give the cost above, of the share of rows that is computed at once."""
+        """Return the cost above, of the share of rows that is computed at once."""
         shape = self._built_shape[1:]
         axes = tuple(axis - 1 for axis in self._axes)
         e = keras.ops.broadcast_to(self.exp_table.bits(), shape)
@@ -247,7 +247,7 @@ def _inverse(q: Tensor) -> Tensor:
 
 
 def _unsigned(given: Any) -> Any:
-    """Give the table's default without a sign, which neither function needs; what a user says about it stays."""
+    """Return the table's default without a sign, which neither function needs; what a user says about it stays."""
     if given is not None:
         return given
     default = resolve(None, "table")
@@ -256,7 +256,7 @@ def _unsigned(given: Any) -> Any:
 
 
 def _saturating(given: Any) -> Any:
-    """Give the same with a range up to 2, where the default follows the entries: none holds the inverse of 0."""
+    """Return the same with a range up to 2, where the default follows the entries: none holds the inverse of 0."""
     default = resolve(None, "table").config
     if given is not None or not default.build().follows_values:
         return _unsigned(given)
@@ -269,7 +269,7 @@ def _wider(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
 
 
 def _maximum(arrays: Arrays[A], x: A, condition: A | None, axes: Sequence[int]) -> A:
-    """Give the largest along axes, of size 1 then, among the positions for which the condition holds."""
+    """Return the largest along axes, of size 1 then, among the positions for which the condition holds."""
     for axis in axes:
         while (size := arrays.shape(x)[axis]) > 1:
             # Both halves may share the middle, which a maximum does not mind.

@@ -81,7 +81,7 @@ class FixedPoint(QuantizerConfig):
         return self
 
     def facts(self) -> dict[str, Any]:
-        """Give the first format, its range, its step, and the number of its values."""
+        """Return the first format, its range, its step, and the number of its values."""
         i, f = round(self.i), self.fraction_bits
         width, step = i + f, 2.0**-f
         above = (1 << max(width, 0)) - 1

@@ -43,7 +43,7 @@ class DiscreteQuantizer(Quantizer[C]):
         return 1.0
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Give the values that `x` becomes; not differentiable, and NaN may become anything."""
+        """Return the values that `x` becomes; not differentiable, and NaN may become anything."""
         raise NotImplementedError(f"{type(self).__name__} defines no nearest().")
 
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:
@@ -51,11 +51,11 @@ class DiscreteQuantizer(Quantizer[C]):
         return _straight_through(ops.convert_to_tensor(tensor_of(x)), self.nearest, self.largest)
 
     def bits(self, x: Tensor | None = None) -> Tensor:
-        """Give the config's bits for every element."""
+        """Return the config's bits for every element."""
         return ops.full(self.value_shape, float(self.config.bits))
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
-        """Give the bits, and the largest value."""
+        """Return the bits, and the largest value."""
         return {"bits": np.array(self.config.bits), "largest": np.array(self.largest)}
 
 
@@ -76,11 +76,11 @@ class BinaryQuantizer(DiscreteQuantizer[Binary]):
     """-1 below zero, +1 from zero on."""
 
     def grid(self, most: int) -> np.ndarray:
-        """Give both signs."""
+        """Return both signs."""
         return np.array([-1.0, 1.0])
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Give the sign, that of 0 being +1."""
+        """Return the sign, that of 0 being +1."""
         return ops.where(x < 0, -ops.ones_like(x), ops.ones_like(x))
 
     def exact(self, arrays: Arrays[A], x: A) -> A:
@@ -97,12 +97,12 @@ class SymmetricQuantizer(DiscreteQuantizer[C]):
         raise NotImplementedError(f"{type(self).__name__} defines no steps.")
 
     def grid(self, most: int) -> np.ndarray:
-        """Give 0, and the magnitudes with both signs."""
+        """Return 0, and the magnitudes with both signs."""
         magnitudes = np.array([value for _, value in self.steps])
         return np.concatenate([-magnitudes[::-1], [0.0], magnitudes])
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Give the magnitude of the last threshold that is reached, with the sign."""
+        """Return the magnitude of the last threshold that is reached, with the sign."""
         size, magnitude = ops.abs(x), ops.zeros_like(x)
         for threshold, value in self.steps:
             magnitude = ops.where(size < threshold, magnitude, value)
@@ -146,9 +146,9 @@ class IdentityQuantizer(DiscreteQuantizer[Identity]):
     """Values pass as they are."""
 
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:
-        """Give the values back."""
+        """Return the values back."""
         return x.value if isinstance(x, keras.Variable) else x
 
     def exact(self, arrays: Arrays[A], x: A) -> A:
-        """Give the values back."""
+        """Return the values back."""
         return x

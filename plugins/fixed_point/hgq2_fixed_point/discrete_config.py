@@ -72,7 +72,7 @@ class PowerOfTwo(QuantizerConfig):
         return PowerOfTwoQuantizer(self, slot)
 
     def facts(self) -> dict[str, Any]:
-        """Give the magnitudes, and the bits."""
+        """Return the magnitudes, and the bits."""
         return {"magnitudes": [0.0, *(2.0**n for n in range(self.lowest, self.highest + 1))], "bits": self.bits}
 
     @property

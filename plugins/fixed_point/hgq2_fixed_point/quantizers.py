@@ -143,7 +143,7 @@ class FixedPointQuantizer(Quantizer[C]):
         self.i.assign(keras.ops.maximum(needed, self.i) if meets_again(self) else needed)
 
     def bits(self, x: Tensor | None = None) -> Tensor:
-        """Give max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""
+        """Return max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""
         bits = self.step_cache.bits
         return self.per_element(self.counted(x) if bits is None else bits)
 
@@ -152,7 +152,7 @@ class FixedPointQuantizer(Quantizer[C]):
         raise NotImplementedError
 
     def integer_bits(self, x: Tensor) -> Tensor:
-        """Give i: the variable, or what the present values need, within bounds."""
+        """Return i: the variable, or what the present values need, within bounds."""
         return self.needed_bits(x) if self.i is None else self.i
 
     def needed_bits(self, x: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ class FixedPointQuantizer(Quantizer[C]):
         return arrays.quantize(x, bits["k"], bits["i"], bits["f"], twin, self.overflow_mode)
 
     def grid(self, most: int) -> np.ndarray:
-        """Give the multiples of the finest step within the widest range."""
+        """Return the multiples of the finest step within the widest range."""
         bits = self.format()
         least, highest, _ = limits(bits["k"], bits["i"], bits["f"], self.overflow_mode)
         low, high = float(to_float(least).min()), float(to_float(highest).max())
@@ -231,7 +231,7 @@ class FixedPointQuantizer(Quantizer[C]):
         return RangeCheck((rounded < low) | (rounded > high), low, high)
 
     def rounded(self, bits: Tensor) -> np.ndarray:
-        """Give a bit variable as integers."""
+        """Return a bit variable as integers."""
         values = np.asarray(keras.ops.convert_to_numpy(bits), dtype=np.float64)
         return np.broadcast_to(np.rint(values), self.shared_shape).astype(np.int64)
 
@@ -249,15 +249,15 @@ class KBIQuantizer(FixedPointQuantizer[KBI]):
 
     @property
     def precision(self) -> keras.Variable:
-        """Give b."""
+        """Return b."""
         return self.b
 
     def counted(self, x: Tensor | None) -> Tensor:
-        """Give max(0, b), plus the sign where it counts."""
+        """Return max(0, b), plus the sign where it counts."""
         return backend().clipped_bits(self.b, self.counted_sign)
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
-        """Give k, i and f."""
+        """Return k, i and f."""
         i = self.rounded(self.integer_bits(x))
         return {"k": self.rounded(self.k), "i": i, "f": self.rounded(self.b) - i}
 
@@ -273,13 +273,13 @@ class KIFQuantizer(FixedPointQuantizer[KIF]):
 
     @property
     def precision(self) -> keras.Variable:
-        """Give f."""
+        """Return f."""
         return self.f
 
     def counted(self, x: Tensor | None) -> Tensor:
-        """Give max(0, i + f), plus the sign where it counts."""
+        """Return max(0, i + f), plus the sign where it counts."""
         return backend().clipped_bits(self.f, backend().round_bits(self.integer_bits(x)) + self.counted_sign)
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
-        """Give k, i and f."""
+        """Return k, i and f."""
         return {"k": self.rounded(self.k), "i": self.rounded(self.integer_bits(x)), "f": self.rounded(self.f)}

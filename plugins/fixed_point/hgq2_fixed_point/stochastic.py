@@ -27,7 +27,7 @@ def draw(x: Tensor, round_mode: RoundMode, seed: Seed | None) -> Tensor | None:
 
 
 def training_seed(round_mode: RoundMode, training: bool, seed: Seed | None) -> Seed | None:
-    """Give the seed in training, and None elsewhere.
+    """Return the seed in training, and None elsewhere.
 
     Args:
         round_mode: one of `ROUND_MODES`.

@@ -17,7 +17,7 @@ LEAST, MOST = 2.0**-126, 2.0**126
 
 
 def block_scales(x: Tensor, block: Block, largest: float) -> Tensor:
-    """Give each element the scale of its block, without gradient.
+    """Return each element the scale of its block, without gradient.
 
     In units of it, the block's largest magnitude lies in the top binade of the format; a block of zeros has 1.
 

@@ -90,11 +90,11 @@ class AnyMinifloat(QuantizerConfig):
         raise NotImplementedError(f"{type(self).__name__} defines no trained.")
 
     def bounds(self, name: Bits) -> tuple[float, float]:
-        """Give the bounds of m, e or e0."""
+        """Return the bounds of m, e or e0."""
         raise NotImplementedError(f"{type(self).__name__} defines no bounds().")
 
     def regularizer(self, name: Bits) -> float:
-        """Give the cost of one bit in the loss."""
+        """Return the cost of one bit in the loss."""
         raise NotImplementedError(f"{type(self).__name__} defines no regularizer().")
 
     @property
@@ -104,7 +104,7 @@ class AnyMinifloat(QuantizerConfig):
         return Format(round(self.m), round(self.e), round(self.e0), max_value)
 
     def facts(self) -> dict[str, Any]:
-        """Give the first format, its ends, its steps, and the number of its values and codes."""
+        """Return the first format, its ends, its steps, and the number of its values and codes."""
         form = self.format
         return {
             "format (m, e, e0)": [form.m, form.e, form.e0],
@@ -118,7 +118,7 @@ class AnyMinifloat(QuantizerConfig):
         }
 
     def values(self) -> list[float]:
-        """Give every value of the first format, rising."""
+        """Return every value of the first format, rising."""
         magnitudes = self.format.magnitudes()
         return [-value for value in magnitudes[:0:-1]] + magnitudes
 
@@ -167,12 +167,12 @@ class Minifloat(AnyMinifloat):
         return self.trainable
 
     def bounds(self, name: Bits) -> tuple[float, float]:
-        """Give the bounds of m, e or e0."""
+        """Return the bounds of m, e or e0."""
         found: tuple[float, float] = getattr(self, f"{name}_bounds")
         return found
 
     def regularizer(self, name: Bits) -> float:
-        """Give the cost of one bit in the loss."""
+        """Return the cost of one bit in the loss."""
         return float(getattr(self, f"{name}_regularizer"))
 
     @model_validator(mode="after")
@@ -255,10 +255,10 @@ class StandardFormat(AnyMinifloat):
         return ()
 
     def bounds(self, name: Bits) -> tuple[float, float]:
-        """Give the value twice."""
+        """Return the value twice."""
         value = getattr(self, name)
         return value, value
 
     def regularizer(self, name: Bits) -> float:
-        """Give 0."""
+        """Return 0."""
         return 0.0

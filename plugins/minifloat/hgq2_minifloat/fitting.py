@@ -45,7 +45,7 @@ def fitted(
 
 
 def wider(a: tuple[Ints, Ints], b: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
-    """Give the e and e0 of as many exponents as the more of two have, up to the higher of both."""
+    """Return the e and e0 of as many exponents as the more of two have, up to the higher of both."""
     e, top = np.maximum(a[0], b[0]), np.maximum(a[1] + _half(a[0]), b[1] + _half(b[0]))
     return e, top - _half(e)
 

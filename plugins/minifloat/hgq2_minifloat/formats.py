@@ -60,16 +60,16 @@ class Format(NamedTuple):
         return 1 + self.e + self.m if self.m >= 0 else 0
 
     def code(self, magnitude: float) -> float:
-        """Give the place of a magnitude among the values from 0 on; a whole number for those of the format alone."""
+        """Return the place of a magnitude among the values from 0 on; a whole number for those of the format alone."""
         exponent = max(math.frexp(magnitude)[1] - 1, self.lowest) if magnitude else self.lowest
         return math.ldexp(magnitude, self.m - exponent) + ((exponent - self.lowest) << max(self.m, 0))
 
     def holds(self, magnitude: float) -> bool:
-        """Say whether a magnitude is a value of the format."""
+        """Return True if a magnitude is a value of the format."""
         return 0 <= magnitude <= self.largest and self.code(magnitude).is_integer()
 
     def magnitudes(self) -> list[float]:
-        """Give every value that is not negative, rising."""
+        """Return every value that is not negative, rising."""
         if self.m < 0:
             return [0.0]
         size = 1 << self.m

@@ -118,7 +118,7 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
             variable.assign(np.clip(found, *self.config.bounds(name)).astype(np.float32))
 
     def bits(self, x: Tensor | None = None) -> Tensor:
-        """Give 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing."""
+        """Return 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing."""
         bits = self.step_cache.bits
         if bits is None:
             bits = backend().quantize(0.0, self.m, self.e, self.e0, self.options)[1]
@@ -134,12 +134,12 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         return stated(arrays, x, np.stack(self.formats(), axis=-1), self.max_value)
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
-        """Give m, e, e0 and the largest value; with blocks, in units of their scales."""
+        """Return m, e, e0 and the largest value; with blocks, in units of their scales."""
         m, e, e0 = self.formats()
         return {"m": m, "e": e, "e0": e0, "max": limits(m, e, e0, self.max_value).largest}
 
     def format_name(self) -> str:
-        """Give the standard's name, where all elements have one format and it is a standard."""
+        """Return the standard's name, where all elements have one format and it is a standard."""
         first, *others = np.unique(np.stack(self.formats(), axis=-1).reshape(-1, 3), axis=0).tolist()
         name = "" if others else Format(*first, self.max_value).name
         return f"{name}, blocks of {self.config.block.size}" if name and self.config.block is not None else name
@@ -155,10 +155,10 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         return RangeCheck(rounded > found.largest, -found.largest, found.largest)
 
     def formats(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Give m, e and e0 as integers."""
+        """Return m, e and e0 as integers."""
         return self.rounded(self.m), self.rounded(self.e), self.rounded(self.e0)
 
     def rounded(self, bits: Tensor) -> np.ndarray:
-        """Give a bit variable as integers."""
+        """Return a bit variable as integers."""
         values = np.asarray(keras.ops.convert_to_numpy(bits), dtype=np.float64)
         return np.broadcast_to(np.rint(values), self.shared_shape).astype(np.int64)

@@ -64,7 +64,7 @@ class Elementwise(KerasObject):
 
 
 def never_negative(function: Callable[[Any], Any]) -> bool:
-    """Say whether a function of one number is nowhere below 0, as far as a look at many numbers tells."""
+    """Return True if a function of one number is nowhere below 0, as far as a look at many numbers tells."""
     return bool((_numpy(function(keras.ops.convert_to_tensor(MANY))) >= 0).all())
 
 

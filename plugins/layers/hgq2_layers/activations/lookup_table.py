@@ -80,7 +80,7 @@ class LookupTable:
         return f"{self.name}_inputs"
 
     def points(self) -> Tensor:
-        """Give the inputs at which there are entries, rising."""
+        """Return the inputs at which there are entries, rising."""
         return keras.ops.convert_to_tensor(self.input_quantizer.grid(self.most), dtype=self.layer.compute_dtype)
 
     @property
@@ -89,7 +89,7 @@ class LookupTable:
         return min(MAX_ENTRIES, MAX_LAYER_ENTRIES // (math.prod(self.own) * math.prod(self.more)))
 
     def folded(self) -> Tensor:
-        """Give the entries before they are quantized: (entries, *own, *more)."""
+        """Return the entries before they are quantized: (entries, *own, *more)."""
         return self._entries(self.points())
 
     def _entries(self, points: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class LookupTable:
         return self.function(keras.ops.broadcast_to(grid, shape + self.own))
 
     def __call__(self, q: Tensor, training: bool = False) -> Tensor:
-        """Give the quantized function of quantized inputs: computed, or looked up if the layer is frozen.
+        """Return the quantized function of quantized inputs: computed, or looked up if the layer is frozen.
 
         Args:
             q: what the input quantizer gave.
@@ -157,12 +157,12 @@ class LookupTable:
         return keras.ops.where(lost, math.nan, values)
 
     def bits(self) -> Tensor:
-        """Give the bits of an entry, (*own, *more)."""
+        """Return the bits of an entry, (*own, *more)."""
         asks = self.quantizer.follows_values and not self.quantizer.step_cache.active
         return self.quantizer.bits(self.layer.inputs_of_quantizers()[self.name] if asks else None)
 
     def ebops(self) -> Tensor:
-        """Give 1e-4 times the sum of 2^Bin Bout over the elements of one sample (docs/numerics.md#7)."""
+        """Return 1e-4 times the sum of 2^Bin Bout over the elements of one sample (docs/numerics.md#7)."""
         entries = keras.ops.exp(math.log(2.0) * self.input_quantizer.bits())
         added = tuple(range(-len(self.more), 0))
         return ENTRY_EBOPS * total(entries * (total(self.bits(), added) if added else self.bits()))
@@ -198,7 +198,7 @@ def exact_lookup(
     own: tuple[int, ...] = (),
     more: tuple[int, ...] = (),
 ) -> A:
-    """Give the entries at the points that the inputs are.
+    """Return the entries at the points that the inputs are.
 
     Intervals and circuits also ask for values that no input has: they get the entry of the next point above, or the
     last one.
@@ -261,9 +261,9 @@ class TableLayer(QLayer):
         return table
 
     def folded(self) -> dict[str, Tensor]:
-        """Give the entries of the tables, before they are quantized."""
+        """Return the entries of the tables, before they are quantized."""
         return {name: table.folded() for name, table in self.__dict__["_tables"].items()}
 
     def grids(self) -> Mapping[str, Tensor]:
-        """Give the inputs at which the tables have entries."""
+        """Return the inputs at which the tables have entries."""
         return {table.grid_name: table.points() for table in self.__dict__["_tables"].values()}

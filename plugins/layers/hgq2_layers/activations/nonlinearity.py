@@ -49,15 +49,15 @@ class Nonlinearity:
             self.table.build()
 
     def __call__(self, q: Tensor, training: bool) -> Tensor:
-        """Give f of quantized values."""
+        """Return f of quantized values."""
         return self.function(q) if self.table is None else self.table(q, training)
 
     def bits(self) -> Tensor:
-        """Give the bits of what it gives."""
+        """Return the bits of what it gives."""
         return self.input_quantizer.bits() if self.table is None else self.table.bits()
 
     def ebops(self) -> Any:
-        """Give the cost of the table over the elements of its input."""
+        """Return the cost of the table over the elements of its input."""
         return 0.0 if self.table is None else self.table.ebops()
 
     def exact(self, arrays: Arrays[A], q: A) -> A:

@@ -78,7 +78,7 @@ class ActivationLayer(QLayer):
         self.built = True
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the shape of the input."""
+        """Return the shape of the input."""
         return tuple(input_shape)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -143,7 +143,7 @@ class QReLU(ActivationLayer):
 
 
 def _number(value: float) -> float:
-    """Give the number that a float32 computation makes of an argument."""
+    """Return the number that a float32 computation makes of an argument."""
     return float(keras.ops.convert_to_numpy(keras.ops.cast(value, "float32")))
 
 
@@ -180,7 +180,7 @@ class SlopedLayer(ActivationLayer):
         return arrays.add(rectify(arrays, q), arrays.multiply(self.constant(arrays, self.slope_name), below))
 
     def ebops(self) -> Tensor:
-        """Give the sum over the elements of one sample of input bits times the slope's, as of a product."""
+        """Return the sum over the elements of one sample of input bits times the slope's, as of a product."""
         return total(self.input_quantizer.bits() * self.weight_bits()[self.slope_name])
 
 
@@ -216,7 +216,7 @@ class QLeakyReLU(SlopedLayer):
         super().build(input_shape)
 
     def folded(self) -> dict[str, Tensor]:
-        """Give the slope."""
+        """Return the slope."""
         return {"slope": keras.ops.full((1,), self.negative_slope, dtype=self.compute_dtype)}
 
 
@@ -284,5 +284,5 @@ class QPReLU(SlopedLayer):
         super().build(input_shape)
 
     def folded(self) -> dict[str, Tensor]:
-        """Give alpha."""
+        """Return alpha."""
         return {"alpha": self.alpha}

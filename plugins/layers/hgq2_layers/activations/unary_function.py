@@ -65,7 +65,7 @@ class QUnaryFunction(TableLayer):
         return self.activation(q)
 
     def tables_of(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:
-        """Give the sizes of the trailing axes whose elements have a table of their own: none."""
+        """Return the sizes of the trailing axes whose elements have a table of their own: none."""
         return ()
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -79,7 +79,7 @@ class QUnaryFunction(TableLayer):
         self.built = True
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the shape of the input."""
+        """Return the shape of the input."""
         return tuple(input_shape)
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -88,7 +88,7 @@ class QUnaryFunction(TableLayer):
         return self.table(self.input_quantizer.quantize(inputs, training), training)
 
     def ebops(self) -> Tensor:
-        """Give the table's."""
+        """Return the table's."""
         return self.table.ebops()
 
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
@@ -141,7 +141,7 @@ class QAffineUnaryFunction(QUnaryFunction):
         return self.activation(self.scale * q + self.offset)
 
     def tables_of(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:
-        """Give the size of the last axis, if its channels have tables of their own.
+        """Return the size of the last axis, if its channels have tables of their own.
 
         Raises:
             ConfigError: that axis has no static size, or is the batch.

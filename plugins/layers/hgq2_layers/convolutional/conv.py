@@ -75,15 +75,15 @@ class ConvolvingLayer(BiasedLayer):
         return (1,) if spatial.channels_first(self.data_format) else (-1,)
 
     def geometry(self) -> Geometry:
-        """Give how the windows lie."""
+        """Return how the windows lie."""
         return Windows(self.kernel_size, self.strides, self.dilation_rate, self.padding)
 
     def out_channels(self, in_channels: int) -> int:
-        """Give the output's channels."""
+        """Return the output's channels."""
         raise NotImplementedError
 
     def channels_of(self, input_shape: Shape) -> int:
-        """Give the input's channels.
+        """Return the input's channels.
 
         Raises:
             ConfigError: a wrong rank, or channels without a static size.
@@ -97,7 +97,7 @@ class ConvolvingLayer(BiasedLayer):
         return channels
 
     def spatial_of(self, shape: Shape) -> Shape:
-        """Give the spatial part of a shape with a batch axis."""
+        """Return the spatial part of a shape with a batch axis."""
         return tuple(shape[2:] if spatial.channels_first(self.data_format) else shape[1:-1])
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -154,13 +154,13 @@ class ConvolvingLayer(BiasedLayer):
         return arrays.add(outputs, arrays.reshape(bias, self._bias_shape()))
 
     def met(self, input_bits: Tensor) -> Tensor:
-        """Give for each tap and channel the bits of the inputs it meets, over all outputs."""
+        """Return for each tap and channel the bits of the inputs it meets, over all outputs."""
         if spatial.channels_first(self.data_format):
             input_bits = keras.ops.moveaxis(input_bits, 0, -1)
         return bits_met(input_bits, self.geometry(), self.spatial)
 
     def ebops(self) -> Tensor:
-        """Give the products' bits and the biases', for the part of the output positions that is computed at once."""
+        """Return the products' bits and the biases', for the part of the output positions that is computed at once."""
         outputs = self.geometry().outputs(self.spatial)
         return super().ebops() * spatial.parallel_share(self.name, self.parallelization_factor, outputs)
 
@@ -217,7 +217,7 @@ class Convolution(ConvolvingLayer, AffineLayer):
         spatial.refuse_strides_with_dilation(self.strides, self.dilation_rate)
 
     def out_channels(self, in_channels: int) -> int:
-        """Give the filters."""
+        """Return the filters."""
         return self.filters
 
     def build(self, input_shape: Shape) -> None:
@@ -247,7 +247,7 @@ class Convolution(ConvolvingLayer, AffineLayer):
         return self.as_given(keras.ops.conv(x, kernel, self.strides, padding, "channels_last", self.dilation_rate))
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
-        """Give sum conv(Bx, Bk)."""
+        """Return sum conv(Bx, Bk)."""
         return convolution_bits(self.met(input_bits), kernel_bits, self.groups)
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:

@@ -84,11 +84,11 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
         return (-2,)
 
     def geometry(self) -> Geometry:
-        """Give how the windows lie."""
+        """Return how the windows lie."""
         return TransposedWindows(self.kernel_size, self.strides, self.dilation_rate, self.padding, self.output_padding)
 
     def out_channels(self, in_channels: int) -> int:
-        """Give the filters."""
+        """Return the filters."""
         return self.filters
 
     def build(self, input_shape: Shape) -> None:
@@ -118,7 +118,7 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
         )
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
-        """Give sum conv_transpose(Bx, Bk)."""
+        """Return sum conv_transpose(Bx, Bk)."""
         return convolution_bits(self.met(input_bits), keras.ops.swapaxes(kernel_bits, -1, -2))
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:

@@ -92,7 +92,7 @@ class DepthwiseLayer(ConvolvingLayer):
         return exact_convolution(arrays, x, kernel, self.geometry(), groups=channels)
 
     def depthwise_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
-        """Give the sum over all products of input bits times kernel bits."""
+        """Return the sum over all products of input bits times kernel bits."""
         return total(self.met(input_bits) * total(kernel_bits, -1))
 
 
@@ -153,7 +153,7 @@ class DepthwiseConvolution(DepthwiseLayer):
         self.add_bias_and_output_quantizers(bias_quantizer, output_quantizer)
 
     def out_channels(self, in_channels: int) -> int:
-        """Give one channel for each pair of input channel and multiplier."""
+        """Return one channel for each pair of input channel and multiplier."""
         return in_channels * self.depth_multiplier
 
     def build(self, input_shape: Shape) -> None:
@@ -170,7 +170,7 @@ class DepthwiseConvolution(DepthwiseLayer):
         self.build_around(input_shape, (self.out_channels(channels),) if self.use_bias else None)
 
     def kernels(self) -> dict[str, Tensor]:
-        """Give the kernel."""
+        """Return the kernel."""
         return {"depthwise": self.depthwise_kernel}
 
     def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
@@ -178,7 +178,7 @@ class DepthwiseConvolution(DepthwiseLayer):
         return self.as_given(self.depthwise(self.channels_last(x), constants["depthwise"]))
 
     def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
-        """Give sum conv(Bx, Bk)."""
+        """Return sum conv(Bx, Bk)."""
         return self.depthwise_ebops(input_bits, bits["depthwise"])
 
     def exact_products(self, arrays: Arrays[A], x: A) -> A:
@@ -266,7 +266,7 @@ class SeparableConvolution(DepthwiseLayer):
         self.add_bias_and_output_quantizers(bias_quantizer, output_quantizer)
 
     def out_channels(self, in_channels: int) -> int:
-        """Give the filters."""
+        """Return the filters."""
         return self.filters
 
     def build(self, input_shape: Shape) -> None:
@@ -295,7 +295,7 @@ class SeparableConvolution(DepthwiseLayer):
         self.build_around(input_shape, (self.filters,) if self.use_bias else None)
 
     def kernels(self) -> dict[str, Tensor]:
-        """Give both kernels."""
+        """Return both kernels."""
         return {"depthwise": self.depthwise_kernel, "pointwise": self.pointwise_kernel}
 
     def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
@@ -306,7 +306,7 @@ class SeparableConvolution(DepthwiseLayer):
         return self.as_given(between @ keras.ops.reshape(pointwise, pointwise.shape[-2:]))
 
     def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
-        """Give sum conv(Bx, Bd) + sum Bm @ Bp."""
+        """Return sum conv(Bx, Bd) + sum Bm @ Bp."""
         between = total(self.intermediate_quantizer.bits(), tuple(range(self.rank)))
         pointwise = total(between * total(bits["pointwise"], (*range(self.rank), -1)))
         return self.depthwise_ebops(input_bits, bits["depthwise"]) + pointwise

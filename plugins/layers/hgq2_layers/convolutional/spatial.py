@@ -22,7 +22,7 @@ DataFormat = Literal["channels_last", "channels_first"]
 
 
 def for_each_axis(name: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
-    """Give one number for each spatial axis.
+    """Return one number for each spatial axis.
 
     Raises:
         ConfigError: another count of numbers.
@@ -34,22 +34,22 @@ def for_each_axis(name: str, value: int | Sequence[int], rank: int) -> tuple[int
 
 
 def channels_first(data_format: str) -> bool:
-    """Say whether the channels stand before the spatial axes."""
+    """Return True if the channels stand before the spatial axes."""
     return data_format == "channels_first"
 
 
 def last_axis_order(rank: int) -> tuple[int, ...]:
-    """Give the order of axes that brings channels from the first place behind the spatial axes."""
+    """Return the order of axes that brings channels from the first place behind the spatial axes."""
     return (0, *range(2, rank + 2), 1)
 
 
 def first_axis_order(rank: int) -> tuple[int, ...]:
-    """Give the order of axes that brings channels back."""
+    """Return the order of axes that brings channels back."""
     return (0, rank + 1, *range(1, rank + 1))
 
 
 def parallel_share(name: str, factor: int | None, outputs: Sequence[int | None]) -> float:
-    """Give the part of the cost that stands in hardware at once.
+    """Return the part of the cost that stands in hardware at once.
 
     Args:
         name: of the layer.
@@ -71,7 +71,7 @@ def parallel_share(name: str, factor: int | None, outputs: Sequence[int | None])
 
 
 def resolved(data_format: DataFormat | None) -> str:
-    """Give the data format, Keras' own where none is given."""
+    """Return the data format, Keras' own where none is given."""
     return data_format or keras.config.image_data_format()
 
 

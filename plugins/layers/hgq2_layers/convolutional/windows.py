@@ -41,19 +41,19 @@ class Geometry:
     padding: str
 
     def span(self, axis: int) -> int:
-        """Give how long a window is, from its first tap to its last."""
+        """Return how long a window is, from its first tap to its last."""
         return (self.size[axis] - 1) * self.dilation[axis] + 1
 
     def outputs(self, spatial: Spatial) -> tuple[int | None, ...]:
-        """Give the output's spatial sizes, 0 or less where no window fits; None where the input has none."""
+        """Return the output's spatial sizes, 0 or less where no window fits; None where the input has none."""
         return tuple(None if size is None else self.output(axis, size) for axis, size in enumerate(spatial))
 
     def output(self, axis: int, size: int) -> int:
-        """Give the output's size along one axis."""
+        """Return the output's size along one axis."""
         raise NotImplementedError
 
     def table(self, axis: int, size: int) -> Table:
-        """Give the table of one axis for an input of this size."""
+        """Return the table of one axis for an input of this size."""
         raise NotImplementedError
 
 
@@ -62,12 +62,12 @@ class Windows(Geometry):
     """The windows of convolutions and pooling."""
 
     def output(self, axis: int, size: int) -> int:
-        """Give how many windows there are."""
+        """Return how many windows there are."""
         lost = self.span(axis) - 1 if self.padding == "valid" else 0
         return -(-(size - lost) // self.strides[axis])
 
     def pads(self, axis: int, size: int) -> tuple[int, int]:
-        """Give how far the first window begins before the input, and the last ends behind it."""
+        """Return how far the first window begins before the input, and the last ends behind it."""
         if self.padding == "valid":
             return 0, 0
         if self.padding == "causal":
@@ -76,12 +76,12 @@ class Windows(Geometry):
         return missing // 2, missing - missing // 2
 
     def table(self, axis: int, size: int) -> Table:
-        """Give the table of one axis: windows side by side."""
+        """Return the table of one axis: windows side by side."""
         first = np.arange(self.output(axis, size)) * self.strides[axis] - self.pads(axis, size)[0]
         return _within(first[:, np.newaxis] + np.arange(self.size[axis]) * self.dilation[axis], size)
 
     def counts(self, sizes: Sequence[int]) -> npt.NDArray[np.int64]:
-        """Give how many inputs each window has, for an input of these spatial sizes."""
+        """Return how many inputs each window has, for an input of these spatial sizes."""
         counts = np.ones((), dtype=np.int64)
         for axis, size in enumerate(sizes):
             counts = np.multiply.outer(counts, (self.table(axis, size) != size).sum(axis=1))
@@ -99,7 +99,7 @@ class TransposedWindows(Geometry):
     output_padding: tuple[int, ...] | None
 
     def output(self, axis: int, size: int) -> int:
-        """Give how many outputs the windows cover, cropped or padded as Keras does."""
+        """Return how many outputs the windows cover, cropped or padded as Keras does."""
         stride, span, extra = self.strides[axis], self.span(axis), self._extra(axis)
         if self.padding == "valid":
             return (size - 1) * stride + span + (max(stride - span, 0) if extra is None else extra)
@@ -109,7 +109,7 @@ class TransposedWindows(Geometry):
         return None if self.output_padding is None else self.output_padding[axis]
 
     def _cropped(self, axis: int) -> int:
-        """Give how many outputs `same` cuts off in front."""
+        """Return how many outputs `same` cuts off in front."""
         if self.padding == "valid":
             return 0
         span, extra = self.span(axis), self._extra(axis)
@@ -117,7 +117,7 @@ class TransposedWindows(Geometry):
         return max(span - 1 - (kept + 1) // 2, 0)
 
     def table(self, axis: int, size: int) -> Table:
-        """Give the table of one axis: an output meets the inputs whose windows hold it."""
+        """Return the table of one axis: an output meets the inputs whose windows hold it."""
         places = np.arange(self.output(axis, size))[:, np.newaxis] + self._cropped(axis)
         inputs, rest = np.divmod(places - np.arange(self.size[axis]) * self.dilation[axis], self.strides[axis])
         return _within(np.where(rest == 0, inputs, size), size)
@@ -176,7 +176,7 @@ def exact_convolution(arrays: Arrays[A], x: A, kernel: A, geometry: Geometry, gr
 
 
 def bits_met(input_bits: Tensor, geometry: Geometry, spatial: Spatial) -> Tensor:
-    """Give for each tap and channel the sum of the bits of the inputs it meets at all outputs.
+    """Return for each tap and channel the sum of the bits of the inputs it meets at all outputs.
 
     Args:
         input_bits: `(*spatial, channels)`.
@@ -196,7 +196,7 @@ def bits_met(input_bits: Tensor, geometry: Geometry, spatial: Spatial) -> Tensor
 
 
 def convolution_bits(met: Tensor, kernel_bits: Tensor, groups: int = 1) -> Tensor:
-    """Give the sum over all products of input bits times kernel bits.
+    """Return the sum over all products of input bits times kernel bits.
 
     Args:
         met: see `bits_met`.

@@ -152,11 +152,11 @@ class BiasedLayer(QLayer):
         )
 
     def kernels(self) -> dict[str, Tensor]:
-        """Give the kernels by slot name."""
+        """Return the kernels by slot name."""
         raise NotImplementedError
 
     def folded(self) -> dict[str, Tensor]:
-        """Give the kernels and the bias."""
+        """Return the kernels and the bias."""
         return {**self.kernels(), **({} if self.bias is None else {"bias": self.bias})}
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -179,13 +179,13 @@ class BiasedLayer(QLayer):
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
     def bias_ebops(self, bias_bits: Tensor) -> Tensor:
-        """Give the sum of the bias bits over the outputs of one sample; an axis without static size counts once."""
+        """Return the sum of the bias bits over the outputs of one sample; an axis without static size counts once."""
         outputs = math.prod(size or 1 for size in self.built_output_shape[1:])
         positions = outputs // math.prod(bias_bits.shape)
         return total(bias_bits) if positions == 1 else total(bias_bits) * float(positions)
 
     def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
-        """Give the sum over the products of one sample of the bits of one factor times those of the other.
+        """Return the sum over the products of one sample of the bits of one factor times those of the other.
 
         Args:
             input_bits: one for each input of a sample.
@@ -194,7 +194,7 @@ class BiasedLayer(QLayer):
         raise NotImplementedError
 
     def ebops(self) -> Tensor:
-        """Give the products' bits, and the biases'."""
+        """Return the products' bits, and the biases'."""
         bits = self.weight_bits()
         cost = self.products_ebops(self.input_quantizer.bits(), bits)
         return cost + self.bias_ebops(bits["bias"]) if "bias" in bits else cost
@@ -258,7 +258,7 @@ class AffineLayer(BiasedLayer):
         raise NotImplementedError
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
-        """Give the sum over the products of one sample of input bits times kernel bits."""
+        """Return the sum over the products of one sample of input bits times kernel bits."""
         raise NotImplementedError
 
     def build_parts(
@@ -282,7 +282,7 @@ class AffineLayer(BiasedLayer):
         self.build_around(input_shape, bias_shape)
 
     def kernels(self) -> dict[str, Tensor]:
-        """Give the kernel."""
+        """Return the kernel."""
         return {"kernel": self.kernel}
 
     def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
@@ -294,5 +294,5 @@ class AffineLayer(BiasedLayer):
         return self.exact_product(arrays, x, self.constant(arrays, "kernel"))
 
     def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
-        """Give the sum over the products of one sample of input bits times kernel bits."""
+        """Return the sum over the products of one sample of input bits times kernel bits."""
         return self.product_ebops(input_bits, bits["kernel"])

@@ -77,7 +77,7 @@ class QDense(AffineLayer):
         return super().biased_products(x, constants, training)
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
-        """Give sum Bx @ Bk."""
+        """Return sum Bx @ Bk."""
         # Each input feature meets every unit at every position: sums, in place of a product to be summed.
         rank = len(input_bits.shape)
         features = input_bits if rank == 1 else total(input_bits, tuple(range(rank - 1)))

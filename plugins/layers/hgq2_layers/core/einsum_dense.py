@@ -85,7 +85,7 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         return keras.ops.einsum(self.equation, x, kernel)
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
-        """Give the sum of einsum(Bx, Bk)."""
+        """Return the sum of einsum(Bx, Bk)."""
         inputs, kernel, _ = self._letters
         return keras.ops.einsum(f"{inputs[1:]},{kernel}->", input_bits, kernel_bits)
 

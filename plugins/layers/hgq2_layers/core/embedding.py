@@ -94,7 +94,7 @@ class QEmbedding(QLayer):
         return keras.ops.not_equal(inputs, 0) if self.mask_zero else None
 
     def folded(self) -> dict[str, Tensor]:
-        """Give the table."""
+        """Return the table."""
         return {"embeddings": self.embeddings}
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -103,7 +103,7 @@ class QEmbedding(QLayer):
         return keras.ops.take(self.constants(bool(training))["embeddings"], rows, axis=0)
 
     def ebops(self) -> Tensor:
-        """Give the cost of one table for each input of a sample."""
+        """Return the cost of one table for each input of a sample."""
         return ENTRY_EBOPS * self.built_inputs * self.input_dim * total(self.weight_bits()["embeddings"])
 
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:

@@ -55,7 +55,7 @@ class Equation:
         return cls(inputs, kernel, outputs, "left" if match[1] else "right" if match[3] else None)
 
     def spelled(self, rank: int) -> tuple[str, str, str]:
-        """Give the three parts for inputs of this rank, with letters in place of the ellipsis."""
+        """Return the three parts for inputs of this rank, with letters in place of the ellipsis."""
         free = (letter for letter in string.ascii_letters if letter not in self.inputs + self.kernel + self.outputs)
         rest = "".join(next(free) for _ in range(rank - len(self.inputs)))
         if self.ellipsis == "left":
@@ -72,7 +72,7 @@ class EinsumShapes:
     _parsed: Equation
 
     def _sizes(self, input_shape: tuple[int | None, ...]) -> dict[str, int | None]:
-        """Give the size of every letter, static for those of the kernel."""
+        """Return the size of every letter, static for those of the kernel."""
         inputs, kernel, outputs = self._spelled(input_shape)
         sizes = dict(zip(inputs, input_shape, strict=True))
         output_shape = self.compute_output_shape(input_shape)

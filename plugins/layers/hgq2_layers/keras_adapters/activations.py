@@ -84,7 +84,7 @@ class LeakyReLUAdapter(KerasAdapter):
         _check_slope(layer)
 
     def instead(self, layer: keras.layers.Layer) -> str:
-        """Give the layer that quantizes its slope."""
+        """Return the layer that quantizes its slope."""
         return "layers.leaky_relu"
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
@@ -124,7 +124,7 @@ class ActivationAdapter(KerasAdapter):
             )
 
     def instead(self, layer: keras.layers.Layer) -> str:
-        """Give the table of a function of one number, or the softmax."""
+        """Return the table of a function of one number, or the softmax."""
         return "attention.softmax" if layer.activation is keras.activations.softmax else "layers.unary_function"
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:

@@ -19,7 +19,7 @@ class BidirectionalAdapter(KerasAdapter):
     """One layer from the beginning, one from the end; what they cost, they count themselves."""
 
     def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
-        """Give both."""
+        """Return both."""
         return layer.forward_layer, layer.backward_layer
 
     def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
@@ -56,7 +56,7 @@ class TimeDistributedAdapter(KerasAdapter):
     """One layer at every step of a sequence, each a circuit of its own."""
 
     def ebops(self, layer: keras.layers.Layer) -> float:
-        """Give the cost of all steps but the one that the layer inside counts itself."""
+        """Return the cost of all steps but the one that the layer inside counts itself."""
         steps = layer.get_build_config()["input_shape"][1] if layer.built else 1
         return (steps - 1) * ebops(layer.layer) if steps else 0.0
 

@@ -142,11 +142,11 @@ class ConvLUTLayer(LUTLayer):
         self.build_parts(tuple(input_shape), windows, self.filters)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the number of windows along each axis, and the filters."""
+        """Return the number of windows along each axis, and the filters."""
         return (input_shape[0], *[axis.windows for axis in self.axes(tuple(input_shape))], self.filters)
 
     def windows(self, x: Tensor) -> Tensor:
-        """Give the elements of each window, channels fastest."""
+        """Return the elements of each window, channels fastest."""
         x = keras.ops.pad(x, [(0, 0), *[axis.pads for axis in self.built_axes], (0, 0)])
         for number, axis in enumerate(self.built_axes):
             x = keras.ops.take(x, axis.places, axis=1 + 2 * number)
@@ -154,7 +154,7 @@ class ConvLUTLayer(LUTLayer):
         return keras.ops.reshape(keras.ops.transpose(x, order), (-1, *shape))
 
     def exact_windows(self, arrays: Arrays[A], x: A) -> A:
-        """Give the elements of each window, exactly."""
+        """Return the elements of each window, exactly."""
         x = arrays.pad(x, [(0, 0), *[axis.pads for axis in self.built_axes], (0, 0)])
         for number, axis in enumerate(self.built_axes):
             x = arrays.gather(x, axis.places, 1 + 2 * number)

@@ -121,11 +121,11 @@ class LUTLayer(TableLayer):
             self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
 
     def windows(self, x: Tensor) -> Tensor:
-        """Give the inputs of each output: (..., inputs)."""
+        """Return the inputs of each output: (..., inputs)."""
         raise NotImplementedError
 
     def exact_windows(self, arrays: Arrays[A], x: A) -> A:
-        """Give the inputs of each output, exactly."""
+        """Return the inputs of each output, exactly."""
         raise NotImplementedError
 
     def sums(self, y: Tensor) -> Tensor:
@@ -195,7 +195,7 @@ class LUTLayer(TableLayer):
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
     def ebops(self) -> Tensor:
-        """Give the tables, in halves of a device's, and the sums of their outputs."""
+        """Return the tables, in halves of a device's, and the sums of their outputs."""
         entered, given = self.input_quantizer.bits(), self.table.bits()
         wide = keras.ops.exp(math.log(2.0) * (entered - float(SPLIT_INPUTS)))
         split = keras.ops.where(entered >= SPLIT_INPUTS, wide, entered / SPLIT_INPUTS)
@@ -251,9 +251,9 @@ class QDenseLUT(LUTLayer):
         return (*input_shape[:-1], self.units)
 
     def windows(self, x: Tensor) -> Tensor:
-        """Give the input: each output has all of the last axis."""
+        """Return the input: each output has all of the last axis."""
         return x
 
     def exact_windows(self, arrays: Arrays[A], x: A) -> A:
-        """Give the input."""
+        """Return the input."""
         return x

@@ -93,12 +93,12 @@ class QEinsumDenseLUT(EinsumShapes, LUTLayer):
         return kernel, lost, [kept.index(letter) for letter in self._letters[1]]
 
     def windows(self, x: Tensor) -> Tensor:
-        """Give the axes that the kernel has too as one, the last."""
+        """Return the axes that the kernel has too as one, the last."""
         x = keras.ops.transpose(x, self._order())
         return keras.ops.reshape(x, (*keras.ops.shape(x)[: len(self._others)], self._size(self._shared)))
 
     def exact_windows(self, arrays: Arrays[A], x: A) -> A:
-        """Give the axes that the kernel has too as one, exactly."""
+        """Return the axes that the kernel has too as one, exactly."""
         x = arrays.transpose(x, self._order())
         return arrays.reshape(x, (*arrays.shape(x)[: len(self._others)], self._size(self._shared)))
 

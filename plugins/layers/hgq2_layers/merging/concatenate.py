@@ -70,7 +70,7 @@ class QConcatenate(MergeLayer):
         return arrays.concatenate(inputs, axis=self.axis)
 
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Give 0."""
+        """Return 0."""
         return keras.ops.zeros(())
 
 

@@ -30,7 +30,7 @@ class ContractionLayer(MergeLayer):
     most_inputs = 2
 
     def spelled(self, ranks: Sequence[int]) -> Letters:
-        """Give the letters of both inputs and of the output; the first of each is the batch."""
+        """Return the letters of both inputs and of the output; the first of each is the batch."""
         raise NotImplementedError
 
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -57,7 +57,7 @@ class ContractionLayer(MergeLayer):
         return tuple(sizes[letter] for letter in output)
 
     def compute_mask(self, inputs: Sequence[Tensor], mask: Sequence[Any] | None = None) -> None:
-        """Give no mask, as Keras' Dot: the output has other axes."""
+        """Return no mask, as Keras' Dot: the output has other axes."""
         return
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -69,7 +69,7 @@ class ContractionLayer(MergeLayer):
         return arrays.einsum(_equation(self.spelled([len(arrays.shape(x)) for x in inputs])), *inputs)
 
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Give the sum of einsum(B0, B1)."""
+        """Return the sum of einsum(B0, B1)."""
         left, right, _ = self.spelled([1 + len(each.shape) for each in bits])
         return keras.ops.einsum(_equation((left[1:], right[1:], "")), *bits)
 
@@ -95,7 +95,7 @@ class QDot(ContractionLayer):
         super().__init__(**kwargs)
 
     def spelled(self, ranks: Sequence[int]) -> Letters:
-        """Give letters: the batch, what is summed over, and the rest."""
+        """Return letters: the batch, what is summed over, and the rest."""
         given = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
         if any(
             rank < 2 or not -rank <= axis < rank or axis % rank == 0 for axis, rank in zip(given, ranks, strict=True)
@@ -144,7 +144,7 @@ class QEinsum(ContractionLayer):
         super().__init__(**kwargs)
 
     def spelled(self, ranks: Sequence[int]) -> Letters:
-        """Give the letters, with some in place of `...`."""
+        """Return the letters, with some in place of `...`."""
         axes = [rank - len(part.replace("...", "")) for rank, part in zip(ranks, self._parts, strict=False)]
         dotted = ["..." in part for part in self._parts[:2]]
         hidden = {count for count, dots in zip(axes, dotted, strict=True) if dots}

@@ -66,7 +66,7 @@ class MergeLayer(QLayer):
         return [self.input_quantizer, *self.later_quantizers]
 
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
-        """Give the shape of the merged inputs, batch axis included."""
+        """Return the shape of the merged inputs, batch axis included."""
         raise NotImplementedError
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -78,7 +78,7 @@ class MergeLayer(QLayer):
         raise NotImplementedError
 
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Give the cost of the merge from the bits of each input."""
+        """Return the cost of the merge from the bits of each input."""
         raise NotImplementedError
 
     def build(self, input_shape: Sequence[Shape]) -> None:
@@ -118,11 +118,11 @@ class MergeLayer(QLayer):
         return shapes
 
     def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
-        """Give the shape of the merged inputs."""
+        """Return the shape of the merged inputs."""
         return self.merged_shape(self._checked(input_shape))
 
     def compute_mask(self, inputs: Sequence[Tensor], mask: Sequence[Any] | None = None) -> Any:
-        """Give what any input's mask keeps, as Keras does; None where an input has no mask."""
+        """Return what any input's mask keeps, as Keras does; None where an input has no mask."""
         if mask is None or any(each is None for each in mask):
             return None
         return functools.reduce(keras.ops.logical_or, mask)
@@ -136,7 +136,7 @@ class MergeLayer(QLayer):
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
     def ebops(self) -> Tensor:
-        """Give the cost of the merge."""
+        """Return the cost of the merge."""
         return self.merge_ebops([quantizer.bits() for quantizer in self.input_quantizers])
 
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
@@ -173,7 +173,7 @@ def broadcast_shape(shapes: Sequence[Shape], where: str) -> Shape:
 
 
 def aligned(inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Give tensors of one rank, axes of size 1 put behind the batch."""
+    """Return tensors of one rank, axes of size 1 put behind the batch."""
     rank = max(len(x.shape) for x in inputs)
     return [
         keras.ops.expand_dims(x, tuple(range(1, 1 + rank - len(x.shape)))) if len(x.shape) < rank else x for x in inputs
@@ -181,7 +181,7 @@ def aligned(inputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def exact_aligned(arrays: Arrays[A], inputs: Sequence[A]) -> list[A]:
-    """Give operands of one rank, axes of size 1 put behind the batch."""
+    """Return operands of one rank, axes of size 1 put behind the batch."""
     shapes = [arrays.shape(x) for x in inputs]
     rank = max(map(len, shapes))
     return [
@@ -197,7 +197,7 @@ def spread(bits: Sequence[Tensor]) -> list[Tensor]:
 
 
 def spared(bits: Sequence[Tensor]) -> Tensor:
-    """Give the sum of all bits but, at each place, the fewest: what n - 1 operations on n numbers take."""
+    """Return the sum of all bits but, at each place, the fewest: what n - 1 operations on n numbers take."""
     return sum(map(total, bits)) - total(functools.reduce(keras.ops.minimum, bits))
 
 
@@ -217,7 +217,7 @@ class ElementwiseLayer(MergeLayer):
         raise NotImplementedError
 
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Give the cost from the bits of each input, which all have the shape of the output."""
+        """Return the cost from the bits of each input, which all have the shape of the output."""
         raise NotImplementedError
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -229,7 +229,7 @@ class ElementwiseLayer(MergeLayer):
         return functools.reduce(functools.partial(self.exact_pair, arrays), exact_aligned(arrays, inputs))
 
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Give the cost over all elements."""
+        """Return the cost over all elements."""
         return self.element_ebops(spread(bits))
 
 
@@ -248,7 +248,7 @@ class QAdd(ElementwiseLayer):
         return arrays.add(a, b)
 
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Give the bits of the adders."""
+        """Return the bits of the adders."""
         return ADDER * spared(bits)
 
 
@@ -268,7 +268,7 @@ class QAveragePow2(QAdd):
 
 
 def halvings(count: int) -> int:
-    """Give the smallest m with 2^m >= count."""
+    """Return the smallest m with 2^m >= count."""
     return (count - 1).bit_length()
 
 
@@ -289,7 +289,7 @@ class QSubtract(ElementwiseLayer):
         return arrays.subtract(a, b)
 
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Give the wider input's bits."""
+        """Return the wider input's bits."""
         return total(keras.ops.maximum(*bits))
 
 
@@ -308,7 +308,7 @@ class QMultiply(ElementwiseLayer):
         return arrays.multiply(a, b)
 
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Give the products of the bits."""
+        """Return the products of the bits."""
         return total(functools.reduce(keras.ops.multiply, bits))
 
 
@@ -327,7 +327,7 @@ class QMaximum(ElementwiseLayer):
         return arrays.maximum(a, b)
 
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Give the bits of the comparators."""
+        """Return the bits of the comparators."""
         return spared(bits)
 
 
@@ -346,5 +346,5 @@ class QMinimum(ElementwiseLayer):
         return arrays.minimum(a, b)
 
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Give the bits of the comparators."""
+        """Return the bits of the comparators."""
         return spared(bits)

@@ -47,7 +47,7 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer):
 
     @classmethod
     def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:
-        """Give the arguments that say which axes are normalized; refuse other axes than this class has."""
+        """Return the arguments that say which axes are normalized; refuse other axes than this class has."""
         rank = len(norm.input.shape)
         if norm.axis % rank != rank - 1:
             raise ConfigError(f"{norm.name}: {cls.__name__} normalizes the last axis. Received: axis={norm.axis}.")
@@ -66,19 +66,19 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer):
         return True
 
     def normalized(self, x: Tensor) -> Tensor:
-        """Give the product."""
+        """Return the product."""
         return self.product(x, self.kernel)
 
     def scaled_kernel(self, s: Tensor) -> Tensor:
-        """Give s * K."""
+        """Return s * K."""
         return self.kernel * s
 
     def spread(self, statistics: Tensor) -> Tensor:
-        """Give statistics the shape in which they are added to the outputs."""
+        """Return statistics the shape in which they are added to the outputs."""
         return statistics
 
     def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
-        """Give the kernel and the bias for these statistics."""
+        """Return the kernel and the bias for these statistics."""
         s = self.factors(variance)
         shift = self.spread(mean * s)
         return {"kernel": self.scaled_kernel(s), "bias": -shift if self.beta is None else self.beta - shift}

@@ -87,7 +87,7 @@ class QBatchNormDense(NormalizationLayer, QDense):
         self.add_normalization((self.input_spec.axes[rank - 1],), range(rank - 1))
 
     def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
-        """Give the kernel and the bias for these statistics."""
+        """Return the kernel and the bias for these statistics."""
         kernel = self.kernel * keras.ops.expand_dims(self.factors(variance), -1)
         shift = keras.ops.matmul(mean, kernel)
         return {"kernel": kernel, "bias": -shift if self.bias is None else self.bias - shift}

@@ -87,7 +87,7 @@ class QBatchNormalization(NormalizationLayer):
         return input_shape
 
     def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
-        """Give the scale and the offset for these statistics."""
+        """Return the scale and the offset for these statistics."""
         s = self.factors(variance)
         return {"scale": s, "offset": -mean * s if self.beta is None else self.beta - mean * s}
 
@@ -104,7 +104,7 @@ class QBatchNormalization(NormalizationLayer):
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
     def ebops(self) -> Tensor:
-        """Give sum Bx * Bscale + sum Boffset over the elements of one sample."""
+        """Return sum Bx * Bscale + sum Boffset over the elements of one sample."""
         bits = self.weight_bits()
         scale, offset = (keras.ops.reshape(bits[name], self._spread) for name in ("scale", "offset"))
         return total(self.input_quantizer.bits() * scale) + total(keras.ops.broadcast_to(offset, self._sample_shape))

@@ -113,7 +113,7 @@ class NormalizationLayer(QLayer):
         self.synchronized = synchronized
 
     def normalized(self, x: Tensor) -> Tensor:
-        """Give the values that are normalized.
+        """Return the values that are normalized.
 
         Args:
             x: quantized inputs.
@@ -160,7 +160,7 @@ class NormalizationLayer(QLayer):
         )
 
     def folded(self) -> dict[str, Tensor]:
-        """Give what the weight quantizers see in inference."""
+        """Return what the weight quantizers see in inference."""
         return self.fold(self.moving_mean, self.moving_variance)
 
     def factors(self, variance: Tensor) -> Tensor:
@@ -218,5 +218,5 @@ class NormalizationLayer(QLayer):
         return self.spread_mask(mask)
 
     def spread_mask(self, mask: Tensor) -> Tensor:
-        """Give a mask of the inputs a shape that broadcasts against the normalized values."""
+        """Return a mask of the inputs a shape that broadcasts against the normalized values."""
         return keras.ops.expand_dims(mask, tuple(range(len(mask.shape), self.input_spec.ndim)))

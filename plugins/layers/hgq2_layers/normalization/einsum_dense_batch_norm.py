@@ -49,7 +49,7 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
 
     @classmethod
     def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:
-        """Give the axis that Keras' layer normalizes, by its letter."""
+        """Return the axis that Keras' layer normalizes, by its letter."""
         outputs = Equation.parse(layer.equation).spelled(len(layer.input.shape))[2]
         letter = outputs[norm.axis]
         if layer.bias_axes not in (None, letter):
@@ -101,17 +101,17 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
         )
 
     def scaled_kernel(self, s: Tensor) -> Tensor:
-        """Give einsum(K, s)."""
+        """Return einsum(K, s)."""
         _, kernel, outputs = self._letters
         normalized = "".join(letter for letter in outputs if letter in self._normalized_letters())
         return keras.ops.einsum(f"{kernel},{normalized}->{kernel}", self.kernel, s)
 
     def spread(self, statistics: Tensor) -> Tensor:
-        """Give statistics the shape in which they are added to the outputs."""
+        """Return statistics the shape in which they are added to the outputs."""
         return keras.ops.reshape(statistics, self._spread)
 
     def spread_mask(self, mask: Tensor) -> Tensor:
-        """Give a mask of the inputs a shape that broadcasts against the outputs.
+        """Return a mask of the inputs a shape that broadcasts against the outputs.
 
         Raises:
             ConfigError: a mask of an axis over which the product sums.

@@ -53,7 +53,7 @@ class QSum(QLayer):
             self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
 
     def summed(self, shape: Sequence[int | None]) -> tuple[int, ...]:
-        """Give the axes that are summed over, counted from the front.
+        """Return the axes that are summed over, counted from the front.
 
         Raises:
             ConfigError: no such axis, one twice, the batch, or one without a static size.
@@ -102,7 +102,7 @@ class QSum(QLayer):
         return None if mask is None or min(self._summed) < len(mask.shape) else mask
 
     def scale(self) -> int:
-        """Give the number of halvings of the sum."""
+        """Return the number of halvings of the sum."""
         return 0
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
@@ -115,7 +115,7 @@ class QSum(QLayer):
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
     def ebops(self) -> Tensor:
-        """Give the bits of the adders."""
+        """Return the bits of the adders."""
         bits = self.input_quantizer.bits()
         fewest = keras.ops.min(bits, axis=[axis - 1 for axis in self._summed])
         return ADDER * (total(bits) - total(fewest))
@@ -136,5 +136,5 @@ class QMeanPow2(QSum):
     """
 
     def scale(self) -> int:
-        """Give m."""
+        """Return m."""
         return halvings(self._terms)

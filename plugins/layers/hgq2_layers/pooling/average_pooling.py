@@ -83,20 +83,20 @@ class AveragingLayer(PoolingLayer):
         return self.reciprocal_quantizer is not None and bool((self.reciprocals != 1).any())
 
     def folded(self) -> dict[str, Tensor]:
-        """Give the reciprocals, if they are quantized."""
+        """Return the reciprocals, if they are quantized."""
         if not self.multiplies:
             return {}
         return {"reciprocal": keras.ops.convert_to_tensor(self.reciprocals, self.compute_dtype)}
 
     def pooled(self, x: Tensor, training: bool) -> Tensor:
-        """Give the averages."""
+        """Return the averages."""
         sums = self.reduced(x)
         if self.multiplies:
             sums = sums * self.constants(training)["reciprocal"]
         return sums * keras.ops.convert_to_tensor(np.ldexp(1.0, -self.places), sums.dtype)
 
     def exact_pooled(self, arrays: Arrays[A], x: A) -> A:
-        """Give the averages, exactly."""
+        """Return the averages, exactly."""
         sums = self.exact_reduced(arrays, x)
         if self.multiplies:
             sums = arrays.multiply(sums, self.constant(arrays, "reciprocal"))
@@ -104,7 +104,7 @@ class AveragingLayer(PoolingLayer):
 
 
 def divisions(counts: Counts) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Give for each count n the p and the r between 1/2 and 1 of which 1 / n = r / 2**p; one where all are equal."""
+    """Return for each count n the p and the r between 1/2 and 1 of which 1 / n = r / 2**p; one where all are equal."""
     counts = counts.ravel()[:1] if (counts == counts.flat[0]).all() else counts
     places = np.frexp(counts)[1] - 1
     return places, (np.ldexp(1.0, places) / counts).astype(np.float32)

@@ -87,7 +87,7 @@ class PoolingLayer(QLayer):
         self.built = True
 
     def spatial_of(self, input_shape: Shape) -> Shape:
-        """Give the spatial part of a shape.
+        """Return the spatial part of a shape.
 
         Raises:
             ConfigError: a wrong rank.
@@ -108,7 +108,7 @@ class PoolingLayer(QLayer):
         raise NotImplementedError
 
     def counts(self) -> Counts:
-        """Give how many inputs each output has, to be broadcast over the outputs of a sample."""
+        """Return how many inputs each output has, to be broadcast over the outputs of a sample."""
         raise NotImplementedError
 
     def pooled(self, x: Tensor, training: bool) -> Tensor:
@@ -126,7 +126,7 @@ class PoolingLayer(QLayer):
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
     def ebops(self) -> Tensor:
-        """Give the bits of the inputs."""
+        """Return the bits of the inputs."""
         return total(self.input_quantizer.bits())
 
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
@@ -163,7 +163,7 @@ class WindowedPooling(PoolingLayer):
         super().__init__(**kwargs)
 
     def geometry(self) -> Windows:
-        """Give how the windows lie."""
+        """Return how the windows lie."""
         return Windows(self.pool_size, self.strides, (1,) * self.rank, self.padding)
 
     def build(self, input_shape: Shape) -> None:
@@ -201,12 +201,12 @@ class WindowedPooling(PoolingLayer):
         return self.reduction.exact_windows(arrays, x, self.geometry(), self.first)
 
     def counts(self) -> Counts:
-        """Give how many inputs each window has, to be broadcast over the outputs of a sample."""
+        """Return how many inputs each window has, to be broadcast over the outputs of a sample."""
         counts = self.geometry().counts(self.spatial)
         return counts.reshape((1, *counts.shape) if self.first == 2 else (*counts.shape, 1))
 
     def ebops(self) -> Tensor:
-        """Give the bits of the inputs, for the part of the output positions that is computed at once."""
+        """Return the bits of the inputs, for the part of the output positions that is computed at once."""
         outputs = self.geometry().outputs(self.spatial)
         return super().ebops() * spatial.parallel_share(self.name, self.parallelization_factor, outputs)
 
@@ -241,7 +241,7 @@ class GlobalPooling(PoolingLayer):
         return self.reduction.exact_axes(arrays, x, self._axes(), self.keepdims)
 
     def counts(self) -> Counts:
-        """Give how many inputs there are."""
+        """Return how many inputs there are."""
         return np.asarray([math.prod(self.spatial)])
 
 

@@ -90,15 +90,15 @@ class Maximum(Reduction):
     padding = -np.inf
 
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        """Give the larger."""
+        """Return the larger."""
         return keras.ops.maximum(a, b)
 
     def over(self, x: Tensor, axes: tuple[int, ...], keepdims: bool) -> Tensor:
-        """Give the largest."""
+        """Return the largest."""
         return keras.ops.max(x, axis=axes, keepdims=keepdims)
 
     def exact_over(self, arrays: Arrays[A], x: A, axis: int) -> A:
-        """Give the largest, by a tree of comparisons."""
+        """Return the largest, by a tree of comparisons."""
         while (size := arrays.shape(x)[axis]) > 1:
             half = size // 2
             pairs = arrays.maximum(
@@ -124,11 +124,11 @@ class Sum(Reduction):
         return a + b
 
     def over(self, x: Tensor, axes: tuple[int, ...], keepdims: bool) -> Tensor:
-        """Give the sum."""
+        """Return the sum."""
         return keras.ops.sum(x, axis=axes, keepdims=keepdims)
 
     def exact_over(self, arrays: Arrays[A], x: A, axis: int) -> A:
-        """Give the sum."""
+        """Return the sum."""
         return arrays.sum(x, axis, keepdims=True)
 
     def exact_taps(self, arrays: Arrays[A], x: A, table: Table, axis: int) -> A:

@@ -20,7 +20,7 @@ class Function(Protocol):
     """A function of quantized values: a nonlinearity, or a spike."""
 
     def __call__(self, q: Tensor, training: bool) -> Tensor:
-        """Give it for tensors."""
+        """Return it for tensors."""
 
     def exact(self, arrays: Arrays[A], q: A) -> A:
         """State it."""
@@ -34,31 +34,31 @@ class Arithmetic(Protocol[A]):
     """What a step is stated in, once: tensors, or exact arrays."""
 
     def add(self, a: A, b: A) -> A:
-        """Give a + b."""
+        """Return a + b."""
 
     def subtract(self, a: A, b: A) -> A:
-        """Give a - b."""
+        """Return a - b."""
 
     def multiply(self, a: A, b: A) -> A:
-        """Give a b, element by element."""
+        """Return a b, element by element."""
 
     def scale(self, a: A, factor: float) -> A:
-        """Give a times a constant."""
+        """Return a times a constant."""
 
     def detach(self, a: A) -> A:
-        """Give a, through which no gradient goes."""
+        """Return a, through which no gradient goes."""
 
     def product(self, x: A, kernel: A) -> A:
         """Multiply over the last axis."""
 
     def part(self, x: A, index: Any, axis: int) -> A:
-        """Give the slices of indices in a row, or the one slice of an index without its axis."""
+        """Return the slices of indices in a row, or the one slice of an index without its axis."""
 
     def one(self) -> A:
-        """Give 1."""
+        """Return 1."""
 
     def zeros(self, x: A, units: int) -> A:
-        """Give zeros for each sample of x."""
+        """Return zeros for each sample of x."""
 
     def join(self, parts: Sequence[A]) -> A:
         """Put parts after each other along the last axis."""
@@ -75,7 +75,7 @@ class Arithmetic(Protocol[A]):
         """Quantize."""
 
     def apply(self, function: Function, q: A) -> A:
-        """Give the function of quantized values."""
+        """Return the function of quantized values."""
 
 
 class _WrittenOut(Generic[A]):

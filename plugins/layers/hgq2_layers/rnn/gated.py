@@ -70,7 +70,7 @@ class GatedLayer(RecurrentLayer):
         self.recurrent_activation_table_quantizer = self.gating.table_quantizer
 
     def nonlinearities(self) -> Sequence[Nonlinearity]:
-        """Give the functions of the candidate and of the gates."""
+        """Return the functions of the candidate and of the gates."""
         return [self.candidate, self.gating]
 
     def step_widths(self) -> Mapping[str, int]:
@@ -78,15 +78,15 @@ class GatedLayer(RecurrentLayer):
         return {**super().step_widths(), "recurrent_activation": self.gating_width * self.units}
 
     def gate_bits(self) -> list[Tensor]:
-        """Give the bits of each gate."""
+        """Return the bits of each gate."""
         bits = self.spread(self.gating, self.gating_width)
         return [bits[n * self.units : (n + 1) * self.units] for n in range(self.gating_width)]
 
     def spread(self, function: Nonlinearity, width: int = 1) -> Tensor:
-        """Give the bits of what a function gives, one for each element."""
+        """Return the bits of what a function gives, one for each element."""
         return keras.ops.broadcast_to(function.bits(), (width * self.units,))
 
 
 def columns(index: int, units: int, count: int = 1) -> Any:
-    """Give the columns of one gate, or of several in a row."""
+    """Return the columns of one gate, or of several in a row."""
     return np.arange(index * units, (index + count) * units)

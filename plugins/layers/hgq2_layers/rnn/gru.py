@@ -59,11 +59,11 @@ class QGRU(GatedLayer):
         return {**super().step_widths(), "reset": self.units}
 
     def bias_shape(self) -> tuple[int, ...]:
-        """Give the shape of the bias: with a reset after the product, that has a bias too."""
+        """Return the shape of the bias: with a reset after the product, that has a bias too."""
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
     def input_bias(self, arithmetic: Arithmetic[A], bias: A) -> A:
-        """Give the bias of the products with the kernel."""
+        """Return the bias of the products with the kernel."""
         return arithmetic.part(bias, 0, 0) if self.reset_after else bias
 
     def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
@@ -89,7 +89,7 @@ class QGRU(GatedLayer):
         return [arithmetic.quantize(self.state_quantizer, arithmetic.add(arithmetic.multiply(update, h), fresh))]
 
     def step_ebops(self, recurrent: Tensor, state: Tensor) -> Tensor:
-        """Give the products with the recurrent kernel and with the gates."""
+        """Return the products with the recurrent kernel and with the gates."""
         update, reset = self.gate_bits()
         kept, columns = self.reset_quantizer.bits(), 2 * self.units
         mixed = dot(update, state) + dot(update, self.spread(self.candidate))

@@ -64,7 +64,7 @@ class QLSTM(GatedLayer):
         self.carry_table_quantizer = self.carried.table_quantizer
 
     def nonlinearities(self) -> Sequence[Nonlinearity]:
-        """Give the functions of the candidate, of the gates and of the carry."""
+        """Return the functions of the candidate, of the gates and of the carry."""
         return [*super().nonlinearities(), self.carried]
 
     def step_widths(self) -> Mapping[str, int]:
@@ -96,7 +96,7 @@ class QLSTM(GatedLayer):
         return [arithmetic.quantize(self.state_quantizer, h), carry]
 
     def step_ebops(self, recurrent: Tensor, state: Tensor) -> Tensor:
-        """Give the products with the recurrent kernel and with the gates."""
+        """Return the products with the recurrent kernel and with the gates."""
         write, keep, read = self.gate_bits()
         products = dot(state, total(recurrent, -1))
         products = products + dot(write, self.spread(self.candidate)) + dot(keep, self.carry_quantizer.bits())

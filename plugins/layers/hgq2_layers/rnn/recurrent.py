@@ -214,7 +214,7 @@ class RecurrentLayer(TableLayer):
         return self.add_quantizer(step_quantizer(quantizer), "activation", name)
 
     def nonlinearities(self) -> Sequence[Nonlinearity]:
-        """Give the functions inside a step."""
+        """Return the functions inside a step."""
         return [self.candidate]
 
     def step_widths(self) -> Mapping[str, int]:
@@ -222,7 +222,7 @@ class RecurrentLayer(TableLayer):
         return {"state": self.units, "activation": self.units}
 
     def scans(self) -> bool:
-        """Say whether the steps are one loop: on jax, where nothing inside is a state that every step changes.
+        """Return True if the steps are one loop: on jax, where nothing inside is a state that every step changes.
 
         There a loop is compiled once, and steps that are written out one by one.
         """
@@ -234,7 +234,7 @@ class RecurrentLayer(TableLayer):
         return [*map(self.slot_quantizer, self.step_widths()), *(table for table in tables if table is not None)]
 
     def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
-        """Give the states after a step.
+        """Return the states after a step.
 
         Args:
             arithmetic: tensors, or exact arrays.
@@ -245,7 +245,7 @@ class RecurrentLayer(TableLayer):
         raise NotImplementedError
 
     def step_ebops(self, recurrent: Tensor, state: Tensor) -> Any:
-        """Give the cost of the products of one step, but those with the kernel.
+        """Return the cost of the products of one step, but those with the kernel.
 
         Args:
             recurrent: bits of the recurrent kernel.
@@ -254,15 +254,15 @@ class RecurrentLayer(TableLayer):
         raise NotImplementedError
 
     def bias_shape(self) -> tuple[int, ...]:
-        """Give the shape of the bias."""
+        """Return the shape of the bias."""
         return (self.gates * self.units,)
 
     def input_bias(self, arithmetic: Arithmetic[A], bias: A) -> A:
-        """Give the bias of the products with the kernel."""
+        """Return the bias of the products with the kernel."""
         return bias
 
     def bias_start(self) -> Any:
-        """Give the initializer of the bias."""
+        """Return the initializer of the bias."""
         return self.bias_initializer
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -327,19 +327,19 @@ class RecurrentLayer(TableLayer):
         return (batch, steps, self.units) if self.return_sequences else (batch, self.units)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
-        """Give the shape of the outputs, and of the states where they are given too."""
+        """Return the shape of the outputs, and of the states where they are given too."""
         shape = self._output_shape(input_shape)
         return (shape, *[(shape[0], self.units)] * self.state_count) if self.return_state else shape
 
     def raw(self) -> dict[str, Tensor]:
-        """Give kernels and bias by slot; of a frozen layer, quantized already."""
+        """Return kernels and bias by slot; of a frozen layer, quantized already."""
         if self.frozen:
             return {name: value for name, value in self.constants().items() if name in WEIGHTS}
         weights = {"kernel": self.kernel, "recurrent_kernel": self.recurrent_kernel, "bias": self.bias}
         return {name: value for name, value in weights.items() if value is not None}
 
     def folded(self) -> dict[str, Tensor]:
-        """Give kernels, bias and the entries of the tables."""
+        """Return kernels, bias and the entries of the tables."""
         return {**self.raw(), **super().folded()}
 
     def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: bool | None = None) -> Any:
@@ -383,7 +383,7 @@ class RecurrentLayer(TableLayer):
         return (result, *states) if self.return_state else result
 
     def ebops(self) -> Tensor:
-        """Give the products, the biases and the tables of the steps that run in parallel."""
+        """Return the products, the biases and the tables of the steps that run in parallel."""
         raw = self.raw()
         bits = {name: self.slot_quantizer(name).bits(value) for name, value in raw.items()}
         parallel = float(self.parallelization_factor or self._steps)
@@ -397,7 +397,7 @@ class RecurrentLayer(TableLayer):
 
 
 def step_quantizer(quantizer: Any) -> Any:
-    """Give what a slot inside a step takes: where nothing is said, the default of activations, with SAT_SYM."""
+    """Return what a slot inside a step takes: where nothing is said, the default of activations, with SAT_SYM."""
     if quantizer is None:
         default = resolve(None, "activation").config
         if "overflow_mode" in type(default).model_fields:

@@ -31,5 +31,5 @@ class QSimpleRNN(RecurrentLayer):
         return [arithmetic.quantize(self.state_quantizer, activated)]
 
     def step_ebops(self, recurrent: Tensor, state: Tensor) -> Tensor:
-        """Give sum Bh @ Br."""
+        """Return sum Bh @ Br."""
         return dot(state, total(recurrent, -1))

@@ -57,7 +57,7 @@ class Spike:
         self.threshold, self.surrogate, self.slope = threshold, surrogate, slope
 
     def __call__(self, q: Tensor, training: bool) -> Tensor:
-        """Give spikes, with the surrogate's gradient in training."""
+        """Return spikes, with the surrogate's gradient in training."""
         spikes = keras.ops.cast(q > self.threshold, q.dtype)
         if not training:
             return spikes
@@ -170,7 +170,7 @@ class QIntegrateAndFire(QLayer):
         self.built = True
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
-        """Give the shape of the spikes, and of the membrane potential where it is given too."""
+        """Return the shape of the spikes, and of the membrane potential where it is given too."""
         batch, steps, *rest = input_shape
         spikes = (batch, steps, *rest) if self.return_sequences else (batch, *rest)
         return (spikes, (batch, *rest)) if self.return_state else spikes
@@ -204,7 +204,7 @@ class QIntegrateAndFire(QLayer):
         return arithmetic.multiply(u, arithmetic.subtract(arithmetic.one(), spikes))
 
     def ebops(self) -> Tensor:
-        """Give the sums, comparisons and leaks of the steps that run in parallel."""
+        """Return the sums, comparisons and leaks of the steps that run in parallel."""
         entered, membrane = self.input_quantizer.bits(), self.membrane_quantizer.bits()
         # Each step may have input bits of its own: those of the steps in parallel are their mean.
         integrated = total(keras.ops.maximum(entered, membrane)) / float(self._steps)
@@ -241,7 +241,7 @@ class QLeakyIntegrateAndFire(QIntegrateAndFire):
 
 
 def short(value: float, word: str, where: str) -> float:
-    """Give a number back that has few bits.
+    """Return a number back that has few bits.
 
     Args:
         value: positive.
@@ -262,7 +262,7 @@ def short(value: float, word: str, where: str) -> float:
 
 
 def significant_bits(value: float) -> int:
-    """Give the bits of a constant factor from its first 1 to its last; 0 for a power of 2, which only shifts."""
+    """Return the bits of a constant factor from its first 1 to its last; 0 for a power of 2, which only shifts."""
     numerator = abs(Fraction(value).numerator)
     bits = numerator.bit_length() - ((numerator & -numerator).bit_length() - 1)
     return bits if bits > 1 else 0

@@ -106,7 +106,7 @@ class Checkpoint:
             )
 
     def restore(self, model: keras.Model) -> None:
-        """Give a model and its optimizer the values of this checkpoint.
+        """Return a model and its optimizer the values of this checkpoint.
 
         Args:
             model: compiled, and checked.
@@ -120,7 +120,7 @@ class Checkpoint:
 
 
 def state_variables(model: keras.Model) -> list[keras.Variable]:
-    """Give all variables that training changes: weights, bits, ranges, seeds, and the optimizer's."""
+    """Return all variables that training changes: weights, bits, ranges, seeds, and the optimizer's."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]
@@ -196,7 +196,7 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 def get_state(callback: keras.callbacks.Callback) -> Any:
-    """Give the state of a callback as plain data and numpy arrays; None for one without."""
+    """Return the state of a callback as plain data and numpy arrays; None for one without."""
     if hasattr(callback, "get_state"):
         return callback.get_state()
     names = KERAS_STATE.get(type(callback))
@@ -204,7 +204,7 @@ def get_state(callback: keras.callbacks.Callback) -> Any:
 
 
 def set_state(callback: keras.callbacks.Callback, state: Any) -> None:
-    """Give a callback the state that `get_state` gave."""
+    """Return a callback the state that `get_state` gave."""
     if hasattr(callback, "set_state"):
         callback.set_state(state)
         return

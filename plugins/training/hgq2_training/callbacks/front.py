@@ -90,14 +90,14 @@ class Front:
         return entry in self.entries
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the directions, and the entries in the order in which they came."""
+        """Return the directions, and the entries in the order in which they came."""
         return {
             "directions": dict(self.directions),
             "entries": [{"epoch": entry.epoch, "metrics": dict(entry.metrics)} for entry in self.entries],
         }
 
     def _costs(self, entry: Entry) -> tuple[float, ...]:
-        """Give the metrics in order, signed so that smaller is better."""
+        """Return the metrics in order, signed so that smaller is better."""
         missing = self.directions.keys() - entry.metrics.keys()
         if missing:
             raise ConfigError(f"No value for {listing(missing)}. Received: {listing(entry.metrics)}")
@@ -107,7 +107,7 @@ class Front:
         )
 
     def _most_crowded(self) -> Entry:
-        """Give the entry whose neighbours, metric by metric, are closest together; of equals the latest."""
+        """Return the entry whose neighbours, metric by metric, are closest together; of equals the latest."""
         costs = [self._costs(entry) for entry in self.entries]
         distance = [0.0] * len(costs)
         for values in zip(*costs, strict=True):

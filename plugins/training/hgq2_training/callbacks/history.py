@@ -42,7 +42,7 @@ class HistoryLog(keras.callbacks.Callback):
             write_json(self.path, self.epochs)
 
     def get_state(self) -> list[dict[str, Any]]:
-        """Give all epochs so far."""
+        """Return all epochs so far."""
         return list(self.epochs)
 
     def set_state(self, state: list[dict[str, Any]]) -> None:

@@ -151,7 +151,7 @@ class ParetoFront(keras.callbacks.Callback):
         return ("front",)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what `front.json` holds: the directions, and per entry its epoch, metrics and file."""
+        """Return what `front.json` holds: the directions, and per entry its epoch, metrics and file."""
         found = self.front.to_dict()
         if self.directory is not None:
             named = [{**entry, "file": file_name(entry["epoch"])} for entry in found["entries"]]
@@ -160,7 +160,7 @@ class ParetoFront(keras.callbacks.Callback):
         return found
 
     def get_state(self) -> list[dict[str, Any]]:
-        """Give the entries of the front."""
+        """Return the entries of the front."""
         entries: list[dict[str, Any]] = self.front.to_dict()["entries"]
         return entries
 

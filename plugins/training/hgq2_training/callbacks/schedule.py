@@ -62,7 +62,7 @@ class PointSchedule(keras.callbacks.Callback):
             )
 
     def value(self, epoch: int) -> float:
-        """Give the value of an epoch.
+        """Return the value of an epoch.
 
         Args:
             epoch: counted from 0, as Keras does.

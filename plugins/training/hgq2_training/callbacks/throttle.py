@@ -17,7 +17,7 @@ class Pace:
         self._next = -float("inf")
 
     def due(self) -> bool:
-        """Say whether it is time to write; at first it is."""
+        """Return True if it is time to write; at first it is."""
         return time.monotonic() >= self._next
 
     @contextlib.contextmanager

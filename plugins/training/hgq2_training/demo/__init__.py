@@ -9,6 +9,6 @@ CONFIG = Path(__file__).parent / "digits.yaml"
 
 
 def free_directory(directory: Path) -> Path:
-    """Give the directory, or the first numbered one beside it that does not exist yet."""
+    """Return the directory, or the first numbered one beside it that does not exist yet."""
     numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
     return next(path for path in itertools.chain([directory], numbered) if not path.exists())

@@ -61,7 +61,7 @@ class ConversionConfig(Document):
 
 
 def _for_outputs(model: keras.Model, converted: keras.Model) -> dict[str, Any]:
-    """Give how a model is compiled, its outputs under the names of the converted ones."""
+    """Return how a model is compiled, its outputs under the names of the converted ones."""
     config: dict[str, Any] = model.get_compile_config()
     if isinstance(model, keras.Sequential) or isinstance(model.output, Mapping):  # one, or names of their own
         return config
@@ -95,7 +95,7 @@ class Comparison:
         return isinstance(self.verification, ExactnessError) or self.verification.ok
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain data."""
+        """Return plain data."""
         measured = {"floats": self.floats, "quantized": self.quantized, "difference": self.difference}
         if isinstance(self.verification, ExactnessError):
             return {**measured, "verify": None, "not_verified": str(self.verification)}

@@ -140,7 +140,7 @@ def html_report(directory: Path, layers: Summary, metrics: dict[str, Any]) -> st
 
 
 def report(directory: str | Path) -> dict[str, Any]:
-    """Give the metrics of a run and the table of its layers, as plain data."""
+    """Return the metrics of a run and the table of its layers, as plain data."""
     return {"directory": str(directory), **read_metrics(directory), "summary": summary(load(directory)).to_dict()}
 
 

@@ -259,13 +259,13 @@ def recalibrate(directory: str | Path, margin: int = 0) -> Run:
 
 
 def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
-    """Give loss and metrics on a split."""
+    """Return loss and metrics on a split."""
     results = model.evaluate(split.x, split.y, verbose=0, return_dict=True)
     return {name: float(value) for name, value in results.items()}
 
 
 def versions() -> dict[str, str]:
-    """Give the versions of what a run depends on."""
+    """Return the versions of what a run depends on."""
     names = {CORE, "keras", "numpy", keras.backend.backend()}
     names |= {plugin.distribution for plugin in registry().plugins if plugin.distribution}
     found = {}
@@ -278,7 +278,7 @@ def versions() -> dict[str, str]:
 
 
 def replace_training(config: ModelConfig, **changes: Any) -> ModelConfig:
-    """Give a config with other training fields, checked."""
+    """Return a config with other training fields, checked."""
     document = config.to_dict()
     document["training"] = {**document["training"], **changes}
     return ModelConfig.parse(document)
