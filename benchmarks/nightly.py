@@ -3,13 +3,15 @@
     python benchmarks/nightly.py              # every set
     python benchmarks/nightly.py gallery      # one of them
 
-`gallery` trains every example with several seeds, `circuits` exports and simulates two of them, and `speed` times a
-training step beside plain Keras.
+`kinds` takes every layer and every quantizer through the life of a model, from training to a circuit; `gallery` trains
+every example with several seeds, `circuits` exports and simulates two of them, and `speed` times a training step beside
+plain Keras.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import json
@@ -25,11 +27,17 @@ from typing import Any
 
 import step
 
+from hgq2_core.cli.layer_table import layer_table
+from hgq2_core.discovery.known_plugins import is_official
+from hgq2_core.discovery.registry import registry
+from hgq2_core.schema.keras_layers import KERAS
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 SEEDS = (0, 1, 2)
 WITH_CIRCUITS = ("digits", "magic")
+PROCESSES = 2
 
 Result = dict[str, Any]
 
@@ -38,6 +46,29 @@ def hgq2(*arguments: object) -> Any:
     """Run a command with --json; what it printed."""
     command = [sys.executable, "-m", "hgq2_core.cli.main", *map(str, arguments), "--json"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+
+
+def every_kind() -> list[str]:
+    """Every layer that docs/layers.md lists and every quantizer, of this repository's plugins."""
+    layers = [row.layer for row in layer_table()]
+    return [kind for kind in (*layers, *registry().names("quantizers")) if kind.startswith(KERAS) or is_official(kind)]
+
+
+def kinds() -> Iterator[Result]:
+    """A model of each kind: trained, calibrated, verified, saved, loaded, frozen and exported."""
+    program = ROOT / "tests" / "found_by_use" / "whole_life.py"
+    kinds = every_kind()
+    batches = [kinds[start::PROCESSES] for start in range(PROCESSES)]
+    with contextlib.ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                subprocess.Popen([sys.executable, program, *batch], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            )
+            for batch in batches
+        ]
+        for process in running:
+            assert process.stdout is not None
+            yield from map(json.loads, process.stdout)
 
 
 def gallery() -> Iterator[Result]:
@@ -76,7 +107,12 @@ def speed() -> Iterator[Result]:
     }
 
 
-SETS: dict[str, Callable[[], Iterator[Result]]] = {"circuits": circuits, "gallery": gallery, "speed": speed}
+SETS: dict[str, Callable[[], Iterator[Result]]] = {
+    "circuits": circuits,
+    "gallery": gallery,
+    "kinds": kinds,
+    "speed": speed,
+}
 
 
 def context() -> Result:

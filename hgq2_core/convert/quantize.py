@@ -27,7 +27,7 @@ from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Role
 from hgq2_core.quantizers.defaults import defaults, scoped
 from hgq2_core.schema.base import Strict, below, explained, findings
-from hgq2_core.schema.keras_layers import KERAS, quantized_name
+from hgq2_core.schema.keras_layers import KERAS, quantized_name, snake
 from hgq2_core.schema.signature import parameters
 
 BITS = 8
@@ -356,9 +356,10 @@ def _is_quantized(layer: Any) -> bool:
 
 
 def _unsupported(layer: Any, path: str) -> ConfigError:
-    kinds = [kind for kind in registry().names("layers") if not kind.startswith(KERAS)]
-    kept = _keras_kind(layer) or "keras.<Layer>"
+    name, kept = type(layer).__name__, _keras_kind(layer) or "keras.<Layer>"
+    kinds = {kind.rpartition(".")[2]: kind for kind in registry().names("layers") if not kind.startswith(KERAS)}
     return ConfigError(
-        f"quantize_model: {path}: {type(layer).__name__} has no quantized form of its name, and no exact arithmetic as "
-        f"it is. Write a rule for it: a kind of {listing(kinds)}; or kind {kept!r}, which leaves it in floats."
+        f"quantize_model: {path}: {name} has no quantized form of its name, and no exact arithmetic as it is. Write a "
+        f"rule for it, with the kind of a quantized layer (`hgq2 list layers`), or kind {kept!r}, which leaves it in "
+        f"floats.{nearest(snake(name), kinds)}"
     )

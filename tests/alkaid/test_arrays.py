@@ -144,6 +144,7 @@ def test_constants_are_quantized_too(k, overflow_mode, round_mode):
         (lambda a, x: a.add(x, a.constant(1 + 2.0**-31)), "a constant needs more than 31 bits"),
         (lambda a, x: a.einsum("bi,i->b", x, a.constant([1 + 2.0**-30])), "more bits than float32 has"),
         (lambda a, x: a.table(x, lambda v: v + 2.0**-30), "more than 24 bits"),
+        (lambda a, x: a.quantize(x, 1, 0, 128, "RND", "SAT"), "values in steps of 2\\^-128. Alkaid's smallest step is"),
         (lambda a, x: a.table(a.shift(a.multiply(x, x), 4), np.abs), "a table of more than 16 bits of input"),
     ],
 )  # fmt: skip

@@ -1,8 +1,8 @@
-"""The life of a model of one layer, from its building to its circuit: by Python, and by the command line.
+"""The life of a model of one layer, or with one quantizer, from building to circuit: by Python and by the command line.
 
-Run as a program with kinds as arguments, in a process of its own; prints what went wrong, by kind, as JSON.
+Run as a program with kinds as arguments, in a separate process; prints one line of JSON for each kind, when it is done.
 
-The kinds that are under way and the traces of errors go to stderr.
+Tracebacks go to stderr.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,17 @@ def keras_model(name: str) -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
+def with_quantizer(kind: str) -> keras.Model:
+    quantizers = dict.fromkeys(("kernel_quantizer", "output_quantizer"), kind)
+    if kind == "fixed_point.none":  # a kernel of floats is not exact
+        del quantizers["kernel_quantizer"]
+    layer = registry().load("layers", "layers.dense")(2, **quantizers)
+    return keras.Sequential([keras.Input(LINE), layer])
+
+
 def own_model(kind: str) -> keras.Model:
+    if kind in registry().names("quantizers"):
+        return with_quantizer(kind)
     arguments, shape = EXAMPLES[kind][0]
     inputs = [keras.Input(each) for each in shape] if isinstance(shape, list) else keras.Input(shape)
     return keras.Model(inputs, registry().load("layers", kind)(**arguments)(inputs))
@@ -117,8 +128,8 @@ def proved(model: keras.Model, x: Any) -> None:
     assert report.ok and not report.trainable, str(report)
 
 
-def live(model: keras.Model, x: Any, folder: Path) -> None:
-    """Train, calibrate, verify, save, load, freeze, load again and export."""
+def live(model: keras.Model, x: Any, folder: Path) -> dict[str, Any]:
+    """Train, calibrate, verify, save, load, freeze, load again and export; return what the circuit costs."""
     trained(model, x)
     hgq2_core.calibrate(model, x)
     proved(model, x)
@@ -132,40 +143,41 @@ def live(model: keras.Model, x: Any, folder: Path) -> None:
     proved(again, x)
     for one, other in zip(wanted, keras.tree.flatten(again.predict(x, verbose=0)), strict=True):
         assert np.array_equal(one, other), "the outputs have changed on the way"
-    hgq2_core.export(again, "alkaid.alkaid", folder / "circuit")
+    circuit = hgq2_core.export(again, "alkaid.alkaid", folder / "circuit")
+    return {"ebops": hgq2_core.ebops(model), "circuit": {"cost": circuit.cost, "latency": circuit.latency}}
 
 
-def check(kind: str, folder: Path) -> None:
+def check(kind: str, folder: Path) -> dict[str, Any]:
     keras.utils.set_random_seed(5)
     name = kind.removeprefix("keras.")
     if name == kind:
         model = own_model(kind)
-        live(model, samples(model), folder)
+        result = live(model, samples(model), folder)
         command("export", folder / "model.keras", "--to", "alkaid", "-o", folder / "by_command")
-        return
+        return result
     plain = keras_model(name)
     x = samples(plain)
     plain.save(folder / "plain.keras")
     np.savez(folder / "data.npz", x=x, y=plain.predict(x, verbose=0))
     converted = hgq2_core.quantize_model(hgq2_core.load_model(folder / "plain.keras"))
     hgq2_core.fit_ranges(converted, x)
-    live(converted, x, folder)
+    result = live(converted, x, folder)
     quantized = folder / "quantized.keras"
     command("quantize", folder / "plain.keras", "--data", folder / "data.npz", "-o", quantized)
     command("export", quantized, "--to", "alkaid", "-o", folder / "by_command")
+    return result
 
 
 def main(kinds: list[str]) -> None:
-    failed = {}
     for kind in kinds:
-        print(kind, file=sys.stderr, flush=True)
+        start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             try:
-                check(kind, Path(folder))
+                result = {"error": None, **check(kind, Path(folder))}
             except Exception as error:
                 traceback.print_exc()
-                failed[kind] = f"{type(error).__name__}: {error}"
-    print(json.dumps(failed))
+                result = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps({"kind": kind, **result, "seconds": round(time.perf_counter() - start, 1)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ Operand = npt.NDArray[Any]
 CONSTANT_BITS, TABLE_BITS = 31, 24
 """Alkaid keeps the constants of additions as int32, and tells the step of a table's entries from float32."""
 
+FINEST_STEP = -127
+"""Exponent of the smallest step: alkaid keeps shifts in eight bits."""
+
 TABLE_INPUT_BITS = 16
 """A table becomes a case for each value: more make files that no tool reads."""
 
@@ -98,6 +101,8 @@ class HardwareArrays(Arrays[Operand]):
         self, a: Operand, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
     ) -> Operand:
         def one(x: Any, k: int, i: int, f: int) -> FVariable:
+            if f > -FINEST_STEP:
+                raise Unsupported(f"values in steps of 2^{-f}. Alkaid's smallest step is 2^{FINEST_STEP}.")
             if isinstance(x, InputElement):
                 return x.quantize(Format(k, i, f, round_mode, overflow_mode), self.hwconf)
             return quantized(self._variable(x), k, i, f, round_mode, overflow_mode)

@@ -1,0 +1,66 @@
+"""The committed results of `make nightly`: every set, every kind and every example is there, and nothing differs."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hgq2_core.cli.layer_table import layer_table
+
+ROOT = Path(__file__).parents[2]
+WITHOUT_CIRCUIT = "minifloat.bfloat16"
+"""Its smallest step is finer than alkaid's."""
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture(scope="module")
+def nightly() -> dict[str, Any]:
+    program = ROOT / "benchmarks" / "nightly.py"
+    sys.path.insert(0, str(program.parent))
+    try:
+        return runpy.run_path(str(program))
+    finally:
+        sys.path.remove(str(program.parent))
+
+
+def committed(name: str) -> dict[str, Any]:
+    return dict(json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text(encoding="utf-8")))
+
+
+def test_every_set_has_results_with_commit_and_date(nightly):
+    for name in nightly["SETS"]:
+        results = committed(name)
+        assert re.fullmatch("[0-9a-f]{40}", results["commit"]), name
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d", results["date"]), name
+        assert results["results"], name
+
+
+def test_every_kind_was_taken_from_training_to_a_circuit_or_refused_with_a_remedy(nightly):
+    results = {result["kind"]: result["error"] for result in committed("kinds")["results"]}
+    assert sorted(results) == sorted(nightly["every_kind"]())
+    refused = {kind: error for kind, error in results.items() if error is not None}
+    assert refused.pop(WITHOUT_CIRCUIT) == (
+        "ExactnessError: q_dense: values in steps of 2^-133. Alkaid's smallest step is 2^-127."
+    )
+    assert refused.keys() == {row.layer for row in layer_table() if row.converts == "by a rule only"}
+    assert all("Write a rule for it" in error for error in refused.values())
+
+
+def test_every_example_was_trained_with_every_seed_and_verified(nightly):
+    results = committed("gallery")["results"]
+    wanted = {(path.stem, seed) for path in nightly["EXAMPLES"] for seed in nightly["SEEDS"]}
+    assert {(result["example"], result["seed"]) for result in results} == wanted
+    assert all(result["verify"]["mismatches"] == 0 for result in results)
+
+
+def test_simulated_circuits_give_what_keras_gives(nightly):
+    results = committed("circuits")["results"]
+    assert {result["example"] for result in results} == set(nightly["WITH_CIRCUITS"])
+    assert all(result["simulation"]["mismatches"] == 0 for result in results)
