@@ -20,7 +20,7 @@ import hgq2_core  # noqa: F401
 # Machines are noisy, so no example has a deadline. Examples repeat in every run, except in `make fuzz`: that profile
 # says so explicitly, because Hypothesis derandomizes the others on a CI machine.
 settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True)
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("repeatable")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,19 +74,33 @@ def circuits_once(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(registry()._specs, "exporters", {})
 
 
+def rows() -> Iterator[Any]:
+    """Each kind with one row of formats, the rows in turn; with the others among the slow tests, on torch."""
+    for turn, kind in enumerate(EXAMPLES):
+        for row, formats in enumerate(FORMATS):
+            if row == turn % len(FORMATS):
+                yield pytest.param(kind, formats)
+            elif ON_TORCH:
+                yield pytest.param(kind, formats, marks=pytest.mark.slow)
+
+
 @pytest.mark.usefixtures("circuits_once")
-@pytest.mark.parametrize("formats", FORMATS if ON_TORCH else FORMATS[:1], ids=str)
-@pytest.mark.parametrize("kind", EXAMPLES)
+@pytest.mark.parametrize(("kind", "formats"), list(rows()), ids=str)
 def test_layer(kind: str, formats: Formats) -> None:
     arguments, input_shape = EXAMPLES[kind][0]
     with formats.scope():
         check_layer({"kind": kind, **arguments}, input_shape)
 
 
+def other_arguments() -> Iterator[Any]:
+    """Each kind with its second example; with the further ones, and of attention, among the slow tests."""
+    for kind, examples in EXAMPLES.items():
+        for place, (arguments, shape) in enumerate(examples[1:]):
+            slow = place > 0 or kind.startswith("attention.")
+            yield pytest.param(kind, arguments, shape, marks=[pytest.mark.slow] if slow else [])
+
+
 @pytest.mark.once
-@pytest.mark.parametrize(
-    ("kind", "arguments", "input_shape"),
-    [(kind, arguments, shape) for kind in EXAMPLES for arguments, shape in EXAMPLES[kind][1:]],
-)
+@pytest.mark.parametrize(("kind", "arguments", "input_shape"), list(other_arguments()))
 def test_layer_of_other_arguments(kind: str, arguments: dict[str, Any], input_shape: Any) -> None:
     check_layer({"kind": kind, **arguments}, input_shape)

@@ -84,6 +84,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[
     return run
 
 
+def slow(*values: Any) -> Any:
+    """One of many alike."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 # --- the same result -------------------------------------------------------------------------------------------------
 
 
@@ -97,7 +102,9 @@ def test_the_training_has_what_could_go_wrong(undisturbed: Any) -> None:
     assert max(entry["epoch"] for entry in front["entries"]) > 0
 
 
-@pytest.mark.parametrize("where", [(0, "begin"), (0, 1), (0, "end"), (2, 0), (3, "end"), (5, 2), (6, "end")], ids=str)
+@pytest.mark.parametrize(
+    "where", [(0, "begin"), *map(slow, ((0, 1), (0, "end"), (2, 0), (3, "end"))), (5, 2), slow((6, "end"))], ids=str
+)
 def test_an_interrupted_run_ends_as_an_undisturbed_one(where: Any, tmp_path: Path, undisturbed: Any) -> None:
     stopped(tmp_path / "run", *where)
     assert not (tmp_path / "run" / "metrics.json").exists()
@@ -106,10 +113,12 @@ def test_an_interrupted_run_ends_as_an_undisturbed_one(where: Any, tmp_path: Pat
     assert everything(tmp_path / "run") == undisturbed()
 
 
-@pytest.mark.parametrize("every", [1, 3])
-@pytest.mark.parametrize("epoch", range(7))
+@pytest.mark.parametrize(
+    ("epoch", "every"),
+    [(4, 3) if (epoch, every) == (4, 3) else slow(epoch, every) for epoch in range(7) for every in (1, 3)],
+)
 def test_a_killed_run_goes_on_from_the_last_checkpoint_on_disk(
-    every: int, epoch: int, tmp_path: Path, undisturbed: Any, killed: None, each_epoch: None
+    epoch: int, every: int, tmp_path: Path, undisturbed: Any, killed: None, each_epoch: None
 ) -> None:
     stopped(tmp_path / "run", epoch, 1, checkpoint_every=every)
     checkpoint = load_checkpoint(tmp_path / "run")
@@ -146,7 +155,7 @@ KERAS_CALLBACKS = [
 ]
 
 
-@pytest.mark.parametrize("epoch", range(1, 4))
+@pytest.mark.parametrize("epoch", [slow(1), 2, slow(3)])
 def test_keras_own_callbacks_go_on_too(epoch: int, tmp_path: Path, undisturbed: Any) -> None:
     training = {"callbacks": KERAS_CALLBACKS, "optimizer": {"kind": "adam", "learning_rate": 0.02}}
     expected = undisturbed(**training)

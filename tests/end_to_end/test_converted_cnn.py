@@ -11,6 +11,8 @@ from hgq2_training.datasets.digits import Digits
 
 layers = keras.layers
 
+pytestmark = pytest.mark.slow
+
 
 def convolutional():
     return keras.Sequential(

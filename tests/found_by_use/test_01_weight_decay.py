@@ -197,7 +197,13 @@ def test_a_converted_model_is_compiled_so_that_bits_are_not_decayed():
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("load", [keras.saving.load_model, lambda path: load_model(path, compile=True)])
+@pytest.mark.parametrize(
+    "load",
+    [
+        pytest.param(keras.saving.load_model, id="keras", marks=pytest.mark.slow),
+        pytest.param(lambda path: load_model(path, compile=True), id="ours"),
+    ],
+)
 @pytest.mark.parametrize("arguments", WHOLE.values(), ids=WHOLE)
 def test_training_goes_on_after_loading(arguments, load, tmp_path):
     if ENDS_WITH_AVERAGES and "use_ema" in arguments:
@@ -213,6 +219,7 @@ def test_training_goes_on_after_loading(arguments, load, tmp_path):
 
 
 @pytest.mark.once
+@pytest.mark.slow
 def test_it_loads_in_a_fresh_process(tmp_path, fresh_python):
     model = trained(hgq2_core.BitOptimizer("adamw"), 1)
     model.save(tmp_path / "model.keras")

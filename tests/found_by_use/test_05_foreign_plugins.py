@@ -127,6 +127,7 @@ def test_ours_work_beside_it(fresh_python: Callable[..., Any]) -> None:
     }
 
 
+@pytest.mark.slow
 def test_every_shipped_config_builds_beside_it(fresh_python: Callable[..., Any]) -> None:
     names = fresh_python(
         f"""

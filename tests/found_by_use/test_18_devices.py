@@ -43,6 +43,7 @@ print(json.dumps({
 
 
 @pytest.mark.once
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax alone distributes over devices of the host")
 def test_checks_give_the_same_on_two_devices(fresh_python):
     script = SCRIPT.replace("EXPORT", str(importlib.util.find_spec("hgq2_alkaid") is not None))

@@ -32,6 +32,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_it_trains_calibrates_verifies_saves_and_loads(fresh_python, tmp_path):
     folder = tmp_path / "site" / "acme_quantizers-1.0.0.dist-info"
     folder.mkdir(parents=True)

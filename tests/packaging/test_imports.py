@@ -149,7 +149,11 @@ LOAD = """
 
 
 @pytest.mark.parametrize(
-    "imports", ["import hgq2_core; import keras", "import keras; import hgq2_core"], ids=["core first", "keras first"]
+    "imports",
+    [
+        pytest.param("import hgq2_core; import keras", id="core first", marks=pytest.mark.slow),
+        pytest.param("import keras; import hgq2_core", id="keras first"),
+    ],
 )
 def test_a_model_loads_in_every_order(fresh_python, saved, imports):
     """docs/numerics.md#9.17. With keras first, KERAS_BACKEND must be set."""
