@@ -24,8 +24,8 @@ from hgq2_core.layers.arguments import ACTIVATIONS, EXACT_ACTIVATIONS
 from hgq2_core.layers.base import QLayer
 from hgq2_core.layers.transfer import copy_weights
 from hgq2_core.quantizers.base import Quantizer
-from hgq2_core.quantizers.config import Role
-from hgq2_core.quantizers.defaults import defaults, scoped
+from hgq2_core.quantizers.config import ROLES, QuantizerConfig
+from hgq2_core.quantizers.defaults import defaults, role_default, scoped
 from hgq2_core.schema.base import Strict, below, explained, findings
 from hgq2_core.schema.keras_layers import KERAS, quantized_name, snake
 from hgq2_core.schema.signature import parameters
@@ -205,20 +205,12 @@ def _apply(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
     return layer(*args, **given)
 
 
-def _formats(bits: int | None) -> dict[str, Any]:
+def _formats(bits: int | None) -> dict[str, QuantizerConfig]:
     if bits is None:
         return {}
     if isinstance(bits, bool) or not isinstance(bits, int) or bits < 2:
         raise ConfigError(f"quantize_model: bits is a width with its sign, 2 or more. Received: bits={bits!r}.")
-    followed = {"kind": "fixed_point.kbi", "b": bits - 1, "overflow_mode": "WRAP"}
-    formats: dict[Role, dict[str, Any]] = {
-        "weight": {**followed, "granularity": "channel"},
-        "bias": followed,
-        "table": followed,
-        # What saturates all the same, such as the states of recurrent layers, is fitted.
-        "activation": {**followed, "granularity": "tensor", "fit_to": {}},
-    }
-    return {role: entry for role, entry in formats.items() if scoped(role) is None}
+    return {role: role_default(role).with_bits(bits, role) for role in ROLES if scoped(role) is None}
 
 
 def _read(rules: Rules) -> Iterator[Rule]:

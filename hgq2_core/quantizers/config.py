@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import GetJsonSchemaHandler, SerializationInfo
 from pydantic.json_schema import JsonSchemaValue
@@ -74,6 +74,47 @@ class QuantizerConfig(Strict):
             slot: where it will sit; a weight slot where none is given.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no build().")
+
+    def unsigned(self) -> QuantizerConfig:
+        """Return the config of the same format without a sign, for values that are never negative.
+
+        Layers ask for it where a slot is left to the default. Here the config itself, as for formats whose sign is
+        part of them.
+        """
+        return self
+
+    def saturating(self, end: float | None = None) -> QuantizerConfig:
+        """Return the config of the same format that saturates, its range being no state that the values move.
+
+        Layers ask for it where a slot is left to the default: inside the steps of a recurrent layer, and where a
+        function grows without bound. Here the config itself, as for formats that saturate anyway.
+
+        Args:
+            end: a power of two that the range reaches up to; None leaves the range.
+        """
+        return self
+
+    def with_bits(self, bits: int, role: Role) -> QuantizerConfig:
+        """Return a config of a given width whose range comes from the values, for `hgq2_core.quantize_model`.
+
+        It is asked of the role's default. Here the config itself, as for formats whose width is part of them.
+
+        Args:
+            bits: of a value, its sign included.
+            role: of the slots that it will fill.
+        """
+        return self
+
+    def changed(self, **fields: Any) -> Self:
+        """Return the config with other values of some fields, checked; what was left unset stays so.
+
+        Args:
+            fields: the new values by name.
+
+        Raises:
+            ConfigError: a value that the schema refuses, or values that do not go together.
+        """
+        return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | fields)
 
     def facts(self) -> dict[str, Any]:
         """Return facts of the set of values, by name and as plain data; `hgq2 show` prints those of the defaults.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -120,6 +120,31 @@ def role_default(role: Role) -> QuantizerConfig:
     fields = dict(ROLE_DEFAULTS[role])
     cls = registry().load("quantizers", fields.pop("kind"))
     return cls.model_validate(fields)  # type: ignore[no-any-return]
+
+
+def adapted(
+    role: Role, change: Callable[[QuantizerConfig], QuantizerConfig], keep: Collection[str] = ()
+) -> QuantizerConfig:
+    """Return the default of a role as a capability changes it, such as `lambda config: config.unsigned()`.
+
+    Only what changes is set: the rest still comes from scope, role and class when the slot is filled.
+
+    Args:
+        role: the slot's role.
+        change: gives another config.
+        keep: the sources whose fields stay, such as `scope` for what the user has said.
+    """
+    default = resolve(None, role)
+    changed = change(default.config)
+    if type(changed) is not type(default.config):
+        return changed
+    before = {name: getattr(default.config, name) for name in type(changed).model_fields}
+    after = {
+        name: getattr(changed, name)
+        for name, value in before.items()
+        if getattr(changed, name) != value and default.sources[name] not in keep
+    }
+    return changed.model_construct(set(after), **before | after)
 
 
 def resolve(given: QuantizerConfig | None, role: Role, where: str = "") -> Resolved:

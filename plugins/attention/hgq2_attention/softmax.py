@@ -9,13 +9,14 @@ from typing import Annotated, Any, TypeVar, Unpack
 import keras
 from pydantic import Field
 
-from hgq2_core import ConfigError, registry
+from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import BetaArg, LayerKwargs, PositiveInt, QuantizerArg
 from hgq2_core.layers.masks import WITHOUT
 from hgq2_core.layers.transfer import shared_arguments
 from hgq2_core.ops import total
-from hgq2_core.quantizers.defaults import resolve
+from hgq2_core.quantizers.config import Slot
+from hgq2_core.quantizers.defaults import adapted, resolve
 from hgq2_core.schema.base import FromList
 from hgq2_layers.activations.lookup_table import TableLayer
 
@@ -27,6 +28,9 @@ ScaleArg = Annotated[float, Field(gt=0)]
 
 INVERSE_OF_ZERO = 2.0**23
 """What the inverse's table quantizer sees for a sum of 0: it saturates, to the largest of the entries."""
+
+INVERSE_END = 2.0
+"""Where the range of the inverse's entries ends by default; the inverse of a sum that holds exp(0) is 1 at most."""
 
 
 class QSoftmax(TableLayer):
@@ -248,19 +252,14 @@ def _inverse(q: Tensor) -> Tensor:
 
 def _unsigned(given: Any) -> Any:
     """Return the table's default without a sign, which neither function needs; what a user says about it stays."""
-    if given is not None:
-        return given
-    default = resolve(None, "table")
-    kind = registry.kind_of("quantizers", type(default.config))
-    return {"kind": kind, "k": 0} if default.sources.get("k") == "role" else None
+    return adapted("table", lambda config: config.unsigned(), keep=("scope",)) if given is None else given
 
 
 def _saturating(given: Any) -> Any:
     """Return the same with a range up to 2, where the default follows the entries: none holds the inverse of 0."""
-    default = resolve(None, "table").config
-    if given is not None or not default.build().follows_values:
+    if given is not None or not resolve(None, "table").config.build(Slot("table")).follows_values:
         return _unsigned(given)
-    return {**default.to_dict(), "k": 0, "i": 1, "overflow_mode": "SAT"}
+    return adapted("table", lambda config: config.unsigned().saturating(INVERSE_END))
 
 
 def _wider(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+import math
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Slot
+from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Role, Slot
 from hgq2_core.schema.base import Interval, Strict
 from hgq2_fixed_point.modes import OverflowMode, RoundMode
 
@@ -79,6 +80,24 @@ class FixedPoint(QuantizerConfig):
             if not lower <= value <= upper:
                 raise ValueError(f"{field} must lie within {field}_bounds={[lower, upper]}. Received: {field}={value}")
         return self
+
+    def unsigned(self) -> Self:
+        """Return the same format with k = 0; unchanged with WRAP_SM, which needs a sign."""
+        return self if self.overflow_mode == "WRAP_SM" else self.changed(k=0)
+
+    def saturating(self, end: float | None = None) -> Self:
+        """Return the same format with SAT_SYM, or SAT without a sign; i is log2 of the end, if there is one."""
+        integer_bits = {} if end is None else {"i": math.log2(end)}
+        return self.changed(overflow_mode="SAT_SYM" if self.k else "SAT", **integer_bits)
+
+    def with_bits(self, bits: int, role: Role) -> KBI:
+        """Return the format of that width that wraps, so that its range follows the values."""
+        own: dict[Role, dict[str, Any]] = {
+            "weight": {"granularity": "channel"},
+            # What saturates all the same, such as the states of recurrent layers, is fitted.
+            "activation": {"granularity": "tensor", "fit_to": FitTo()},
+        }
+        return KBI(b=bits - 1, overflow_mode="WRAP", **own.get(role, {}))
 
     def facts(self) -> dict[str, Any]:
         """Return the first format, its range, its step, and the number of its values."""

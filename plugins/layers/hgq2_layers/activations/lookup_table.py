@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hgq2_core import ExactnessError, QLayer, Quantizer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import total
-from hgq2_core.quantizers.defaults import ROLE_DEFAULTS, scoped
+from hgq2_core.quantizers.defaults import adapted, scoped
 
 A = TypeVar("A")
 Tensor = Any
@@ -254,7 +254,7 @@ class TableLayer(QLayer):
             unsigned: whether the function is never negative, so that the default of tables goes without a sign.
         """
         if quantizer is None and unsigned and scoped("table") is None:
-            quantizer = {"kind": ROLE_DEFAULTS["table"]["kind"], "k": 0}
+            quantizer = adapted("table", lambda config: config.unsigned())
         table = LookupTable(self, name, input_quantizer, self.add_quantizer(quantizer, "table", name), function)
         # A plain dict in an attribute would become a tracked copy.
         self.__dict__.setdefault("_tables", {})[name] = table

@@ -35,7 +35,7 @@ class GatedLayer(RecurrentLayer):
             number that is registered with Keras; a table, but for `linear` and `relu`.
         use_bias: whether there is a bias.
         recurrent_activation_quantizer: of what goes into the gates: a config, a kind, a mapping, or None for the
-            default of activations, with SAT_SYM.
+            default of activations, saturating.
         recurrent_activation_table_quantizer: of the entries of the gates' table: a config, a kind, a mapping, or None
             for the default of tables.
         **kwargs: as in `RecurrentLayer`.

@@ -30,7 +30,7 @@ class QGRU(GatedLayer):
         use_bias: whether there is a bias.
         reset_after: whether the gate r resets the product with the recurrent kernel, or the state before it.
         reset_quantizer: of what the reset gate is multiplied with, or of that product: a config, a kind, a mapping, or
-            None for the default of activations, with SAT_SYM.
+            None for the default of activations, saturating.
         **kwargs: as in `GatedLayer` and `RecurrentLayer`.
 
     Cost (docs/numerics.md#7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, the products

@@ -31,8 +31,8 @@ class QLSTM(GatedLayer):
             number that is registered with Keras; a table, but for `linear` and `relu`.
         use_bias: whether there is a bias.
         unit_forget_bias: whether the bias of the gate f starts at 1.
-        carry_quantizer: of the carry: a config, a kind, a mapping, or None for the default of activations, with
-            SAT_SYM.
+        carry_quantizer: of the carry: a config, a kind, a mapping, or None for the default of activations,
+            saturating.
         carry_table_quantizer: of the entries of the carry's table: a config, a kind, a mapping, or None for the
             default of tables.
         **kwargs: as in `GatedLayer` and `RecurrentLayer`.

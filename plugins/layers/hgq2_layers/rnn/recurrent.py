@@ -23,7 +23,7 @@ from hgq2_core.layers.arguments import (
 )
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
 from hgq2_core.ops import total
-from hgq2_core.quantizers.defaults import resolve
+from hgq2_core.quantizers.defaults import adapted
 from hgq2_layers.activations.elementwise import ELEMENTWISE, ElementwiseArg
 from hgq2_layers.activations.lookup_table import TableLayer
 from hgq2_layers.activations.nonlinearity import Nonlinearity
@@ -75,7 +75,7 @@ class RecurrentLayer(TableLayer):
     """Steps through a sequence; a subclass says what a step does to the states.
 
     Each step is a circuit of its own, so the sequence has a static length. The quantizers inside a
-    step (of states and activations) are the same in all steps. They saturate (SAT_SYM) unless told otherwise: a range
+    step (of states and activations) are the same in all steps. They saturate unless told otherwise: a range
     that follows the values would be a state that every step changes.
 
     Args:
@@ -105,9 +105,9 @@ class RecurrentLayer(TableLayer):
         recurrent_quantizer: of the recurrent kernel: a config, a kind, a mapping, or None for the default of weights.
         bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
         state_quantizer: of the state, which is the output of a step too: a config, a kind, a mapping, or None for the
-            default of activations, with SAT_SYM.
+            default of activations, saturating.
         activation_quantizer: of what goes into the activation: a config, a kind, a mapping, or None for the default of
-            activations, with SAT_SYM.
+            activations, saturating.
         activation_table_quantizer: of the entries of the activation's table: a config, a kind, a mapping, or None for
             the default of tables.
         output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
@@ -210,7 +210,7 @@ class RecurrentLayer(TableLayer):
         copy_weights(layer.cell, self)
 
     def add_step_quantizer(self, quantizer: Any, name: str) -> Quantizer[Any]:
-        """Make the quantizer of a slot inside a step, where SAT_SYM is the default overflow mode."""
+        """Make the quantizer of a slot inside a step, whose default saturates."""
         return self.add_quantizer(step_quantizer(quantizer), "activation", name)
 
     def nonlinearities(self) -> Sequence[Nonlinearity]:
@@ -397,9 +397,5 @@ class RecurrentLayer(TableLayer):
 
 
 def step_quantizer(quantizer: Any) -> Any:
-    """Return what a slot inside a step takes: where nothing is said, the default of activations, with SAT_SYM."""
-    if quantizer is None:
-        default = resolve(None, "activation").config
-        if "overflow_mode" in type(default).model_fields:
-            return {"kind": default.to_dict()["kind"], "overflow_mode": "SAT_SYM"}
-    return quantizer
+    """Return what a slot inside a step takes: where nothing is said, the default of activations, saturating."""
+    return adapted("activation", lambda config: config.saturating()) if quantizer is None else quantizer

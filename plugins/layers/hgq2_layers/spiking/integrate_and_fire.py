@@ -103,7 +103,7 @@ class QIntegrateAndFire(QLayer):
         go_backwards: whether the steps go from the end to the beginning.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
         membrane_quantizer: of u, the same in all steps: a config, a kind, a mapping, or None for the default of
-            activations, with SAT_SYM.
+            activations, saturating.
         parallelization_factor: how many steps run in parallel, for the cost; None for all.
         **kwargs: Keras' own words.
 
