@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_LAZY_IMPORTS = {
     "BitOptimizer": "optimizer",
     "KerasAdapter": "layers.adapters",
     "Limits": "model_file.limits",
@@ -165,7 +165,7 @@ def _register_keras_names(keras: Any) -> None:
 def __getattr__(name: str) -> Any:
     if name == "registry":
         return importlib.import_module("hgq2_core.discovery.registry").registry()
-    if name not in _HOMES:
+    if name not in _LAZY_IMPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name not in ("plugins", "Split", "Splits", "Standardization"):
         if not os.environ.get("KERAS_BACKEND"):
@@ -174,7 +174,7 @@ def __getattr__(name: str) -> Any:
                 f"{install_hint('hgq2-core[torch]')}"
             )
         check_backend()
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY_IMPORTS[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ class ConfigError(HGQ2Error, ValueError):
 
 
 class KindError(ConfigError):
-    """A kind that is unknown, ambiguous, or not of the wanted sort."""
+    """A kind that is unknown, ambiguous, or not of the wanted group."""
 
 
 class PluginError(HGQ2Error, ImportError):

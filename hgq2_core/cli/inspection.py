@@ -77,8 +77,8 @@ def _plot(kind: str, path: Path) -> None:
     from hgq2_core.discovery.registry import registry
     from hgq2_core.plots import image, values
 
-    sort, full = find(kind)
-    numbers = registry().load(sort, full)().values() if sort == "quantizers" else []
+    group, full = find(kind)
+    numbers = registry().load(group, full)().values() if group == "quantizers" else []
     if len(numbers) < 2:
         raise ConfigError(
             f"show: only a quantizer that tells its values can be drawn. Received: --plot {path} for {full}. "

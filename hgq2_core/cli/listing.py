@@ -17,11 +17,11 @@ from hgq2_core.discovery.known_plugins import install_hint
 from hgq2_core.errors import ConfigError, HGQ2Error
 
 
-def complete_sorts(incomplete: str) -> list[str]:
+def complete_groups(incomplete: str) -> list[str]:
     """Return the groups of kinds that begin with what was typed, for the shell."""
     from hgq2_core.discovery.loading import GROUPS
 
-    return [sort for sort in GROUPS if sort.startswith(incomplete)]
+    return [group for group in GROUPS if group.startswith(incomplete)]
 
 
 def plugins(
@@ -64,11 +64,11 @@ def _print_plugins(found: Sequence[Any]) -> None:
 
 
 def list_kinds(
-    sort: Annotated[
+    group: Annotated[
         str | None,
         typer.Argument(
             help="quantizers, layers, callbacks, datasets, exporters or commands; all by default.",
-            autocompletion=complete_sorts,
+            autocompletion=complete_groups,
         ),
     ] = None,
     table: Annotated[
@@ -83,21 +83,21 @@ def list_kinds(
     Example: hgq2 list quantizers; hgq2 list --table
     """
     if table:
-        _list_table(sort, as_json)
+        _list_table(group, as_json)
         return
     from hgq2_core.discovery.loading import GROUPS
     from hgq2_core.discovery.registry import registry
     from hgq2_core.errors import nearest
     from hgq2_core.schema.keras_objects import keras_kinds
 
-    if sort is not None and sort not in GROUPS:
+    if group is not None and group not in GROUPS:
         raise ConfigError(
-            f"list: unknown sort of kinds. Received: {sort!r}. Allowed: {', '.join(GROUPS)}.{nearest(sort, GROUPS)}"
+            f"list: unknown group of kinds. Received: {group!r}. Allowed: {', '.join(GROUPS)}.{nearest(group, GROUPS)}"
         )
     kinds = {
         # An adapter under the name of a Keras layer is no kind.
         each: sorted({*(n for n in registry().names(each) if not n.startswith("keras.")), *keras_kinds(each)})
-        for each in ([sort] if sort is not None else GROUPS)
+        for each in ([group] if group is not None else GROUPS)
     }
     if as_json:
         print_json(kinds)
@@ -115,11 +115,11 @@ def list_kinds(
             out.print("  none", style="dim")
 
 
-def _list_table(sort: str | None, as_json: bool) -> None:
+def _list_table(group: str | None, as_json: bool) -> None:
     from hgq2_core.cli.layer_table import layer_table, markdown
 
-    if sort not in (None, "layers"):
-        raise ConfigError(f"list: --table is of layers. Received: {sort!r}. Allowed: layers, or nothing.")
+    if group not in (None, "layers"):
+        raise ConfigError(f"list: --table is of layers. Received: {group!r}. Allowed: layers, or nothing.")
     rows = layer_table()
     if as_json:
         print_json([row.to_dict() for row in rows])
@@ -128,7 +128,7 @@ def _list_table(sort: str | None, as_json: bool) -> None:
 
 
 def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:
-    counts = {sort: len(names) for sort, names in kinds.items()}
+    counts = {group: len(names) for group, names in kinds.items()}
     adapters = sum(name.startswith("keras.") for name in kinds["layers"])
     counts["layers"] -= adapters
     counts["adapters of Keras layers"] = adapters
@@ -141,13 +141,13 @@ def _broken(found: Any) -> list[BaseException]:
 
     broken = [plugin.error for plugin in found if plugin.state == "failed"]
     for plugin in found:
-        for sort, names in plugin.kinds.items():
+        for group, names in plugin.kinds.items():
             for name in names:
                 try:
-                    if sort == "commands":
+                    if group == "commands":
                         registry().command(name)
                     else:
-                        check_class(sort, name)
+                        check_class(group, name)
                 except HGQ2Error as error:
                     broken.append(error)
     return broken

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hgq2_core.discovery.loading import SORTS
+from hgq2_core.discovery.loading import CONFIG_GROUPS
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, listing
 from hgq2_core.quantizers.config import QuantizerConfig
-from hgq2_core.schema.base import DEFINITION, PYTHON_WORDS, Strict, as_yaml
+from hgq2_core.schema.base import DEFINITION, PYTHON_WORDS, StrictModel, as_yaml
 from hgq2_core.schema.keras_objects import is_keras_kind, keras_class, keras_kinds, parameters, singular
 from hgq2_core.schema.signature import parameters as arguments_of
 from hgq2_core.schema.signature import schema_of
@@ -33,7 +33,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Description:
-    """What a kind is: its sort, where it comes from, the first sentence of its docstring, and its fields."""
+    """A kind: what sort of thing it is, where it comes from, the first sentence of its docstring, and its fields."""
 
     kind: str
     sort: str
@@ -52,49 +52,49 @@ def describe(kind: str) -> Description:
     """Describe a kind.
 
     Args:
-        kind: full or short, of any sort.
+        kind: full or short, of any group.
 
     Raises:
-        KindError: no such kind, or one of several sorts or plugins; says which there are.
+        KindError: no such kind, or one of several groups or plugins; says which there are.
         PluginError: its plugin is missing or failed.
     """
-    sort, full = find(kind)
+    group, full = find(kind)
     if is_keras_kind(full):
-        cls = keras_class(sort, full)
-        return Description(full, singular(sort), "keras", _keras_version(), _summary(cls), tuple(_of_keras(cls)), {})
-    cls = registry().load(sort, full)
+        cls = keras_class(group, full)
+        return Description(full, singular(group), "keras", _keras_version(), _summary(cls), tuple(_of_keras(cls)), {})
+    cls = registry().load(group, full)
     owner = next(plugin for plugin in registry().plugins if plugin.name == full.partition(".")[0])
     fields = tuple(_fields(cls))
     # Only of a config that can be built without arguments.
     told = issubclass(cls, QuantizerConfig) and all(field.default is not None for field in fields)
     facts = cls().facts() if told else {}
-    return Description(full, singular(sort), owner.distribution, owner.version, _summary(cls), fields, facts)
+    return Description(full, singular(group), owner.distribution, owner.version, _summary(cls), fields, facts)
 
 
 def all_kinds() -> Iterator[str]:
-    """Return every kind of every sort, in full."""
-    for sort in SORTS:
-        yield from (name for name in registry().names(sort) if not is_keras_kind(name))
-        yield from keras_kinds(sort)
+    """Return every kind of every group, in full."""
+    for group in CONFIG_GROUPS:
+        yield from (name for name in registry().names(group) if not is_keras_kind(name))
+        yield from keras_kinds(group)
 
 
 def find(kind: str) -> tuple[str, str]:
-    """Find the sort of a kind, and its full name; Keras' own included.
+    """Find the group of a kind, and its full name; Keras' own included.
 
     Args:
-        kind: full or short, of any sort.
+        kind: full or short, of any group.
 
     Raises:
-        KindError: no such kind, or one of several sorts or plugins; says which there are.
+        KindError: no such kind, or one of several groups or plugins; says which there are.
         PluginError: its plugin is missing or failed.
     """
-    for sort in SORTS:
-        if kind in keras_kinds(sort):
-            return sort, kind
-        if f"keras.{kind}" in keras_kinds(sort):
+    for group in CONFIG_GROUPS:
+        if kind in keras_kinds(group):
+            return group, kind
+        if f"keras.{kind}" in keras_kinds(group):
             raise KindError(f"unknown kind. Received: {kind!r}. Keras' own have a prefix: {f'keras.{kind}'!r}.")
     if is_keras_kind(kind):
-        allowed = [name for sort in SORTS for name in keras_kinds(sort)]
+        allowed = [name for group in CONFIG_GROUPS for name in keras_kinds(group)]
         raise KindError(f"unknown Keras kind. Received: {kind!r}. Allowed: {listing(allowed)}.")
     return registry().find(kind)
 
@@ -111,10 +111,10 @@ def _summary(cls: type) -> str:
 
 
 def _fields(cls: Any) -> Iterator[Field]:
-    model = cls if issubclass(cls, Strict) else schema_of(cls)
+    model = cls if issubclass(cls, StrictModel) else schema_of(cls)
     schema = model.model_json_schema()
     required, words = set(schema.get("required", ())), _documented(cls)
-    order = schema["properties"] if issubclass(cls, Strict) else arguments_of(cls)
+    order = schema["properties"] if issubclass(cls, StrictModel) else arguments_of(cls)
     for name in order:
         entry = schema["properties"][name]
         default = None if name in required else json.dumps(entry.get("default"))

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 import keras
 from pydantic import Field, field_validator, model_validator
 
-from hgq2_core.config.nodes import Line, Lines, ModelLine
+from hgq2_core.config.nodes import ModelNode, Node, Nodes
 from hgq2_core.config.specs import Name
 from hgq2_core.errors import ConfigError, listing, nearest
 from hgq2_core.keras_graph.random_state import seeded
-from hgq2_core.schema.base import FromList, Location, Strict, findings
+from hgq2_core.schema.base import FromList, Location, StrictModel, validation_errors
 from hgq2_core.schema.keras_objects import LARGEST
 
 MAX_WEIGHTS = 1 << 26
@@ -29,7 +29,7 @@ MAX_APPLICATIONS = 500
 Size = Annotated[int, Field(gt=0, le=LARGEST)]
 
 
-class InputSpec(Strict):
+class InputSpec(StrictModel):
     """One input of the model.
 
     Args:
@@ -48,7 +48,7 @@ class InputSpec(Strict):
         return shape
 
 
-class ModelSection(Strict):
+class ModelSection(StrictModel):
     """Inputs by name, and layers: a chain unless one says `inputs`.
 
     A line of `layers` is a layer of a `kind`; or `layer`, the name of an earlier line, whose layer is applied once
@@ -62,7 +62,7 @@ class ModelSection(Strict):
     """
 
     inputs: Annotated[dict[Name, InputSpec], Field(min_length=1)]
-    layers: Annotated[tuple[Annotated[Line, Lines(lambda: ModelSection)], ...], Field(min_length=1), FromList]
+    layers: Annotated[tuple[Annotated[Node, Nodes(lambda: ModelSection)], ...], Field(min_length=1), FromList]
     outputs: Annotated[tuple[str, ...], Field(min_length=1), FromList] | None = None
     name: Name | None = None
 
@@ -76,15 +76,15 @@ class ModelSection(Strict):
             )
             found = [(("layers",), message)]
         if found:
-            raise findings(found)
+            raise validation_errors(found)
         return self
 
     @property
     def applications(self) -> int:
         """How many layers are applied, those of models inside counted each time."""
         sizes: dict[str, int] = {}
-        for line, name in zip(self.layers, self.names, strict=True):
-            sizes[name] = line.applications(sizes)
+        for node, name in zip(self.layers, self.names, strict=True):
+            sizes[name] = node.applications(sizes)
         return sum(sizes.values())
 
     @property
@@ -93,11 +93,13 @@ class ModelSection(Strict):
 
         Keras would number by what else the process has built.
         """
-        taken = {line.name for line in self.layers} | set(self.inputs)
+        taken = {node.name for node in self.layers} | set(self.inputs)
         names = []
-        for line in self.layers:
-            numbered = itertools.chain([line.basis], (f"{line.basis}_{number}" for number in itertools.count(2)))
-            names.append(line.name or next(name for name in numbered if name not in taken))
+        for node in self.layers:
+            numbered = itertools.chain(
+                [node.default_name], (f"{node.default_name}_{number}" for number in itertools.count(2))
+            )
+            names.append(node.name or next(name for name in numbered if name not in taken))
             taken.add(names[-1])
         return tuple(names)
 
@@ -113,8 +115,8 @@ class ModelSection(Strict):
         if name not in self.names:
             return "model"
         index = self.names.index(name)
-        line = self.layers[index]
-        inside = f".{line.model.place_of(rest)}" if rest and isinstance(line, ModelLine) else f" ({path})"
+        node = self.layers[index]
+        inside = f".{node.model.place_of(rest)}" if rest and isinstance(node, ModelNode) else f" ({path})"
         return f"model.layers.{index}{inside}"
 
     def build(self, seed: int, name: str | None = None) -> keras.Model:
@@ -133,14 +135,14 @@ class ModelSection(Strict):
         inputs = list(tensors.values())
         made: dict[str, Any] = {}
         last = next(iter(tensors))
-        for index, (line, own) in enumerate(zip(self.layers, self.names, strict=True)):
+        for index, (node, own) in enumerate(zip(self.layers, self.names, strict=True)):
             where = f"model.layers.{index} ({own})"
-            sources = [tensors[source] for source in (line.inputs or (last,))]
+            sources = [tensors[source] for source in (node.inputs or (last,))]
             last = own
             drawn = _derived(seed, own)
             with seeded(drawn):
                 with _failing(where):
-                    made[own] = line.make(own, made, drawn)
+                    made[own] = node.make(own, made, drawn)
                 shapes = ", ".join(str(tuple(each.shape)) for each in sources)
                 with _failing(f"{where}: cannot take inputs of shape {shapes}"), _weights_limited(made[own], where):
                     tensors[own] = made[own](sources[0] if len(sources) == 1 else sources)
@@ -165,33 +167,33 @@ class _Graph:
 
     def check_layers(self) -> Iterator[tuple[Location, str]]:
         names = self.section.names
-        for index, (line, name) in enumerate(zip(self.section.layers, names, strict=True)):
+        for index, (node, name) in enumerate(zip(self.section.layers, names, strict=True)):
             place = ("layers", index)
-            if line.inputs is None and self.last is None:
+            if node.inputs is None and self.last is None:
                 yield place, f"say which of {listing(self.section.inputs)} this layer takes: `inputs: [name, ...]`."
-            sources = line.inputs or (() if self.last is None else (self.last,))
+            sources = node.inputs or (() if self.last is None else (self.last,))
             for source in sources:
                 if source not in self.known:
                     later = " It comes later, or is this very layer: a model has no cycles." if source in names else ""
                     yield (*place, "inputs"), self._unknown(source, later)
-            yield from self._check_line(line, len(sources), place)
+            yield from self._check_node(node, len(sources), place)
             self.used.update(sources)
             self.last = name
             if self.last in self.known:
                 yield (*place, "name"), f"the name is taken. Received: {self.last!r}. Names differ, inputs included."
             self.known[self.last] = place
-            if line.shares is None:
+            if node.reuses is None:
                 self.layers.append(name)
 
-    def _check_line(self, line: Line, sources: int, place: Location) -> Iterator[tuple[Location, str]]:
-        if line.shares is not None and line.shares not in self.layers:
+    def _check_node(self, node: Node, sources: int, place: Location) -> Iterator[tuple[Location, str]]:
+        if node.reuses is not None and node.reuses not in self.layers:
             yield (
                 (*place, "layer"),
-                f"must be the name of an earlier layer. Received: {line.shares!r}. Allowed: {listing(self.layers)}."
-                f"{nearest(line.shares, self.layers)}",
+                f"must be the name of an earlier layer. Received: {node.reuses!r}. Allowed: {listing(self.layers)}."
+                f"{nearest(node.reuses, self.layers)}",
             )
-        if isinstance(line, ModelLine) and sources != len(line.model.inputs):
-            wanted = listing(line.model.inputs)
+        if isinstance(node, ModelNode) and sources != len(node.model.inputs):
+            wanted = listing(node.model.inputs)
             yield (
                 (*place, "inputs"),
                 f"must be one for each input of the model: {wanted}. Received: {sources}.",

@@ -13,7 +13,14 @@ from hgq2_core.config.specs import LOSSES, METRICS, NAME, OPTIMIZERS, KerasKinds
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, PluginError
 from hgq2_core.schema.base import DEFINITION
-from hgq2_core.schema.keras_objects import is_keras_kind, keras_class, keras_kinds, named_classes, parameters, singular
+from hgq2_core.schema.keras_objects import (
+    classes_by_name,
+    is_keras_kind,
+    keras_class,
+    keras_kinds,
+    parameters,
+    singular,
+)
 from hgq2_core.schema.signature import schema_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -46,38 +53,38 @@ def json_schema() -> Schema:
     """
     definitions: Schema = {}
     document = _of_model(ModelConfig, definitions)
-    for sort in ("quantizers", "layers", "datasets", "callbacks"):
-        more = OF_EVERY_LAYER if sort == "layers" else {}
-        entries = [_entry(names, schema, more) for names, schema in _registered(sort, definitions)]
-        entries += [_entry([kind], _of_keras(keras_class(sort, kind)), more) for kind in keras_kinds(sort)]
-        definitions[singular(sort)] = _one_of(entries)
+    for group in ("quantizers", "layers", "datasets", "callbacks"):
+        more = OF_EVERY_LAYER if group == "layers" else {}
+        entries = [_entry(names, schema, more) for names, schema in _registered(group, definitions)]
+        entries += [_entry([kind], _of_keras(keras_class(group, kind)), more) for kind in keras_kinds(group)]
+        definitions[singular(group)] = _one_of(entries)
     definitions["layer"]["oneOf"] += [_line(key, schema) for key, schema in OTHER_LINES.items()]
     for kinds in (OPTIMIZERS, LOSSES, METRICS):
-        definitions[singular(kinds.sort)] = _one_of(_named(kinds), kinds.strings)
+        definitions[singular(kinds.group)] = _one_of(_named(kinds), kinds.strings)
     schema: Schema = _referring({"$schema": DIALECT, **document, "$defs": definitions})
     return schema
 
 
-def json_schema_of(sort: str, kind: str) -> Schema:
+def json_schema_of(group: str, kind: str) -> Schema:
     """Return the JSON schema of what a config may say of one kind.
 
     Args:
-        sort: `quantizers`, `layers`, `callbacks` or `datasets`.
+        group: `quantizers`, `layers`, `callbacks` or `datasets`.
         kind: the full kind.
 
     Returns:
         The schema, with those of the definitions of `json_schema` that it refers to.
 
     Raises:
-        KindError: of a sort that configs do not name.
+        KindError: of a group that configs do not name.
         PluginError: the kind's class cannot be loaded.
     """
     if not is_keras_kind(kind):
-        registry().load(sort, kind)
+        registry().load(group, kind)
     definitions = json_schema()["$defs"]
-    if singular(sort) not in definitions:
-        raise KindError(f"configs name no {sort}, so {kind!r} has no schema; `hgq2 show {kind}` says what it takes.")
-    entries = definitions[singular(sort)]["oneOf"]
+    if singular(group) not in definitions:
+        raise KindError(f"configs name no {group}, so {kind!r} has no schema; `hgq2 show {kind}` says what it takes.")
+    entries = definitions[singular(group)]["oneOf"]
     entry = next(each for each in entries if kind in each.get("properties", {}).get("kind", {}).get("enum", ()))
     needed: Schema = {}
     _collect(entry, definitions, needed)
@@ -94,13 +101,13 @@ def _collect(schema: Any, definitions: Schema, needed: Schema) -> None:
         _collect(needed[name], definitions, needed)
 
 
-def _registered(sort: str, definitions: Schema) -> Iterator[tuple[list[str], Schema]]:
+def _registered(group: str, definitions: Schema) -> Iterator[tuple[list[str], Schema]]:
     """Give, for each kind that loads, its names and the schema of its arguments."""
-    kinds = [kind for kind in registry().names(sort) if not is_keras_kind(kind)]
+    kinds = [kind for kind in registry().names(group) if not is_keras_kind(kind)]
     short = {kind: kind.partition(".")[2] for kind in kinds}
     for kind in kinds:
         try:
-            cls: Any = registry().load(sort, kind)
+            cls: Any = registry().load(group, kind)
             model = cls if issubclass(cls, BaseModel) else schema_of(cls)
             schema = _of_model(model, definitions, f"{kind}.")
         except (PluginError, PydanticUserError):  # `hgq2 plugins --check` says what is wrong with it
@@ -111,7 +118,7 @@ def _registered(sort: str, definitions: Schema) -> Iterator[tuple[list[str], Sch
 
 def _named(kinds: KerasKinds) -> Iterator[Schema]:
     own = kinds.extra.model_json_schema().get("properties", {})
-    classes = named_classes(kinds.sort)
+    classes = classes_by_name(kinds.group)
     yield from (_entry([name], {}, {}) for name in kinds.strings if name not in classes)
     for name, cls in classes.items():
         yield _entry(list(dict.fromkeys([name, cls.__name__])), _of_keras(cls), own)

@@ -14,10 +14,10 @@ from pydantic import Field
 from hgq2_core.config.graph import ModelSection, Size
 from hgq2_core.config.overrides import overridden
 from hgq2_core.config.reader import read_document
-from hgq2_core.config.specs import LOSSES, METRICS, OPTIMIZERS, Entry, Kinds, construct
+from hgq2_core.config.specs import LOSSES, METRICS, OPTIMIZERS, Kinds, ObjectSpec, construct
 from hgq2_core.errors import ConfigError
 from hgq2_core.quantizers.defaults import ScopeEntries, defaults
-from hgq2_core.schema.base import Document, FromList, Strict
+from hgq2_core.schema.base import Document, FromList, StrictModel
 
 if TYPE_CHECKING:
     from hgq2_core.data.splits import Splits
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NOT_VERIFIED = "The model can be trained with `fit`; verify, freeze and export refuse it, and so does `hgq2 train`."
 
 
-class Training(Strict):
+class Training(StrictModel):
     """How to train.
 
     Args:
@@ -41,13 +41,13 @@ class Training(Strict):
         callbacks: of the installed plugins, or Keras' own (`keras.EarlyStopping`).
     """
 
-    loss: Annotated[Entry, LOSSES]
-    optimizer: Annotated[Entry, OPTIMIZERS] = Entry("adam", {})
-    metrics: Annotated[tuple[Annotated[Entry, METRICS], ...], FromList] = ()
+    loss: Annotated[ObjectSpec, LOSSES]
+    optimizer: Annotated[ObjectSpec, OPTIMIZERS] = ObjectSpec("adam", {})
+    metrics: Annotated[tuple[Annotated[ObjectSpec, METRICS], ...], FromList] = ()
     epochs: Size = 10
     batch_size: Size = 32
     checkpoint_every: Size = 1
-    callbacks: Annotated[tuple[Annotated[Entry, Kinds("callbacks")], ...], FromList] = ()
+    callbacks: Annotated[tuple[Annotated[ObjectSpec, Kinds("callbacks")], ...], FromList] = ()
 
     def compile(self, model: keras.Model) -> None:
         """Compile a model with this optimizer, loss and these metrics."""
@@ -58,12 +58,12 @@ class Training(Strict):
         model.compile(
             optimizer=BitOptimizer(optimizer, scale) if scale != 1 or decays(optimizer) else optimizer,
             loss=LOSSES.make(self.loss),
-            metrics=[METRICS.make(entry) for entry in self.metrics],
+            metrics=[METRICS.make(spec) for spec in self.metrics],
         )
 
     def make_callbacks(self) -> list[Any]:
         """Construct the callbacks, in order."""
-        return [construct("callbacks", entry) for entry in self.callbacks]
+        return [construct("callbacks", spec) for spec in self.callbacks]
 
 
 class ModelConfig(Document):
@@ -80,7 +80,7 @@ class ModelConfig(Document):
     model: ModelSection
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     defaults: ScopeEntries = Field(default_factory=ScopeEntries)
-    data: Annotated[Entry, Kinds("datasets")] | None = None
+    data: Annotated[ObjectSpec, Kinds("datasets")] | None = None
     training: Training | None = None
 
     def build(self, *, exact: bool = False) -> keras.Model:

@@ -10,8 +10,8 @@ from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from hgq2_core.config.specs import Entry, Kinds, check_name, construct
-from hgq2_core.schema.base import below, describe, findings, reference, unknown
+from hgq2_core.config.specs import Kinds, ObjectSpec, check_name, construct
+from hgq2_core.schema.base import at_path, describe, reference, unknown, validation_errors
 from hgq2_core.schema.keras_layers import snake
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Line:
+class Node:
     """One line of a model.
 
     Args:
@@ -31,12 +31,12 @@ class Line:
     inputs: tuple[str, ...] | None
 
     @property
-    def basis(self) -> str:
+    def default_name(self) -> str:
         """What it is named by where it has no name."""
         raise NotImplementedError
 
     @property
-    def shares(self) -> str | None:
+    def reuses(self) -> str | None:
         """The name of the line whose layer it applies once more."""
         return None
 
@@ -46,7 +46,7 @@ class Line:
         Args:
             before: those of the lines before, by name.
         """
-        return 1 if self.shares is None else before[self.shares]
+        return 1 if self.reuses is None else before[self.reuses]
 
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
         """Return the layer to apply.
@@ -70,38 +70,38 @@ class Line:
 
 
 @dataclass(frozen=True)
-class LayerLine(Line):
+class LayerNode(Node):
     """A layer of a kind."""
 
-    entry: Entry
+    spec: ObjectSpec
 
     @property
-    def basis(self) -> str:
+    def default_name(self) -> str:
         """Its kind, without the plugin."""
-        return snake(self.entry.kind.rpartition(".")[2])
+        return snake(self.spec.kind.rpartition(".")[2])
 
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
         """Construct the layer."""
-        return construct("layers", self.entry, name=name)
+        return construct("layers", self.spec, name=name)
 
     def content(self) -> dict[str, Any]:
         """Return kind and arguments."""
-        return self.entry.to_dict()
+        return self.spec.to_dict()
 
 
 @dataclass(frozen=True)
-class SharedLine(Line):
+class SharedNode(Node):
     """The layer of an earlier line once more: the same weights, and one more circuit."""
 
     layer: str
 
     @property
-    def basis(self) -> str:
+    def default_name(self) -> str:
         """The name of the layer."""
         return self.layer
 
     @property
-    def shares(self) -> str:
+    def reuses(self) -> str:
         """The name of the layer."""
         return self.layer
 
@@ -115,7 +115,7 @@ class SharedLine(Line):
 
 
 @dataclass(frozen=True)
-class ModelLine(Line):
+class ModelNode(Node):
     """A whole model as one layer."""
 
     model: ModelSection
@@ -125,7 +125,7 @@ class ModelLine(Line):
         return self.model.applications
 
     @property
-    def basis(self) -> str:
+    def default_name(self) -> str:
         """Its own name, if it has one."""
         return self.model.name or "model"
 
@@ -138,7 +138,7 @@ class ModelLine(Line):
         return {"model": self.model.model_dump(mode="json", exclude_unset=True)}
 
 
-class Lines:
+class Nodes:
     """Annotation of a line of the model.
 
     Args:
@@ -149,37 +149,37 @@ class Lines:
         self.section = section
         self.kinds = LayerKinds("layers")
 
-    def validate(self, value: Any) -> Line:
+    def validate(self, value: Any) -> Node:
         """Tell which line it is, and check it."""
-        if isinstance(value, Line):
+        if isinstance(value, Node):
             return value
         if isinstance(value, Mapping) and "kind" not in value:
             for key, read in (("layer", self._shared), ("model", self._model)):
                 if key in value:
-                    strangers = [name for name in value if name not in (key, "name", "inputs")]
-                    if strangers:
-                        raise findings(((), unknown(name, (key, "name", "inputs"))) for name in strangers)
-                    return read(value[key], *_around(value))
+                    unexpected = [name for name in value if name not in (key, "name", "inputs")]
+                    if unexpected:
+                        raise validation_errors(((), unknown(name, (key, "name", "inputs"))) for name in unexpected)
+                    return read(value[key], *_name_and_inputs(value))
         kind, arguments = self.kinds.split(value)
-        around = _around(arguments)
+        name_and_inputs = _name_and_inputs(arguments)
         rest = {name: item for name, item in arguments.items() if name not in ("name", "inputs")}
-        return LayerLine(*around, Entry(*self.kinds.check(kind, rest)))
+        return LayerNode(*name_and_inputs, ObjectSpec(*self.kinds.check(kind, rest)))
 
-    def _shared(self, layer: Any, name: str | None, inputs: tuple[str, ...] | None) -> Line:
-        with below("layer"):
-            return SharedLine(name, inputs, check_name(layer))
+    def _shared(self, layer: Any, name: str | None, inputs: tuple[str, ...] | None) -> Node:
+        with at_path("layer"):
+            return SharedNode(name, inputs, check_name(layer))
 
-    def _model(self, model: Any, name: str | None, inputs: tuple[str, ...] | None) -> Line:
-        with below("model"):
+    def _model(self, model: Any, name: str | None, inputs: tuple[str, ...] | None) -> Node:
+        with at_path("model"):
             section = self.section().model_validate(model)
         if section.outputs is not None and len(section.outputs) > 1:
             message = f"a model inside a model has one output. Received: {list(section.outputs)}."
-            raise findings([(("model", "outputs"), message)])
-        return ModelLine(name, inputs, section)
+            raise validation_errors([(("model", "outputs"), message)])
+        return ModelNode(name, inputs, section)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(lambda line: line.to_dict())
+            self.validate, serialization=core_schema.plain_serializer_function_ser_schema(lambda node: node.to_dict())
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -193,14 +193,16 @@ class LayerKinds(Kinds):
         """Do nothing: a layer is made only where its defaults hold, when the model is built."""
 
 
-def _around(line: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None]:
-    name, inputs = line.get("name"), line.get("inputs")
+def _name_and_inputs(node: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None]:
+    name, inputs = node.get("name"), node.get("inputs")
     if name is not None:
-        with below("name"):
+        with at_path("name"):
             check_name(name)
     inputs = [inputs] if isinstance(inputs, str) else inputs
     if inputs is not None and not (
         isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str) for item in inputs)
     ):
-        raise findings([(("inputs",), f"must be a list of names, one at least. Received: {describe(inputs)}.")])
+        raise validation_errors(
+            [(("inputs",), f"must be a list of names, one at least. Received: {describe(inputs)}.")]
+        )
     return name, None if inputs is None else tuple(inputs)

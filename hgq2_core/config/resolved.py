@@ -11,7 +11,7 @@ import numpy as np
 
 from hgq2_core.config.graph import ModelSection
 from hgq2_core.config.model import ModelConfig
-from hgq2_core.config.nodes import ModelLine
+from hgq2_core.config.nodes import ModelNode
 from hgq2_core.keras_graph.traversal import layers_of
 from hgq2_core.layers.base import QLayer
 
@@ -29,13 +29,13 @@ def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:
 
 
 def _write_out(document: dict[str, Any], section: ModelSection, model: keras.Model) -> None:
-    for entry, line, name in zip(document["layers"], section.layers, section.names, strict=True):
+    for entry, node, name in zip(document["layers"], section.layers, section.names, strict=True):
         entry["name"] = name
-        if line.shares is not None:
+        if node.reuses is not None:
             continue
         layer = model.get_layer(name)
-        if isinstance(line, ModelLine):
-            _write_out(entry["model"], line.model, layer)
+        if isinstance(node, ModelNode):
+            _write_out(entry["model"], node.model, layer)
         elif isinstance(layer, QLayer):
             entry.update({key: _plain(value) for key, value in layer.get_config().items()})
 

@@ -18,7 +18,7 @@ from hgq2_core.discovery.known_plugins import is_official
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.keras_graph.traversal import chained, graph_is_known
+from hgq2_core.keras_graph.traversal import graph_is_known, single_consumer_edges
 from hgq2_core.layers.adapters import adapter_of, rewrapped, sublayers
 from hgq2_core.layers.arguments import ACTIVATIONS, EXACT_ACTIVATIONS
 from hgq2_core.layers.base import QLayer
@@ -26,7 +26,7 @@ from hgq2_core.layers.transfer import copy_weights
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import ROLES, QuantizerConfig
 from hgq2_core.quantizers.defaults import defaults, role_default, scoped
-from hgq2_core.schema.base import Strict, below, explained, findings
+from hgq2_core.schema.base import StrictModel, as_config_error, at_path, validation_errors
 from hgq2_core.schema.keras_layers import KERAS, quantized_name, snake
 from hgq2_core.schema.signature import parameters
 
@@ -36,7 +36,7 @@ BITS = 8
 Rules = Iterable[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]
 
 
-class _Head(Strict):
+class _Head(StrictModel):
     """What a rule says beside the arguments of the layer that it makes."""
 
     match: Annotated[str, Field(min_length=1)]
@@ -75,14 +75,14 @@ class Step:
         path: its place.
         cls: what it becomes; None where it stays.
         rule: the one that says so.
-        behind: the layer, or none, that it takes in.
+        successor: the layer, or none, that it takes in.
     """
 
     layer: keras.layers.Layer
     path: str
     cls: type[QLayer] | None = None
     rule: Rule | None = None
-    behind: tuple[keras.layers.Layer, ...] = ()
+    successor: tuple[keras.layers.Layer, ...] = ()
 
     def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
         """Make the new layer, not built yet.
@@ -93,18 +93,18 @@ class Step:
         if self.cls is None:
             return type(self.layer).from_config(self.layer.get_config())
         arguments = self.rule.arguments if self.rule else {}
-        return self.cls.from_keras(self.layer, *self.behind, **arguments)
+        return self.cls.from_keras(self.layer, *self.successor, **arguments)
 
     def copy_weights(self, made: keras.layers.Layer) -> None:
         """Return the new layer, built, the weights of the old one."""
         if isinstance(made, QLayer) and self.cls is not None:
-            made.take_weights(self.layer, *self.behind)
+            made.take_weights(self.layer, *self.successor)
         else:
             copy_weights(self.layer, made)
 
 
 @dataclass(frozen=True)
-class Around(Step):
+class WrapperStep(Step):
     """A wrapper, whose layers inside become others by steps of their own."""
 
     def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
@@ -116,7 +116,7 @@ class Around(Step):
 
 
 @dataclass(frozen=True)
-class Absorbed(Step):
+class FusedAway(Step):
     """A layer that is fused into its predecessor; an identity takes its place in the graph."""
 
     def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
@@ -164,7 +164,7 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
         )
     tabled = {id(layer) for path, layer in _layers(model) if _needs_table(layer, path, read)}
     model = separated(model, lambda layer: id(layer) in tabled)
-    steps = _absorb(model, {id(layer): _step(layer, path, read) for path, layer in _layers(model)})
+    steps = _fuse(model, {id(layer): _step(layer, path, read) for path, layer in _layers(model)})
     _check_use(read, list(steps.values()))
     made: dict[int, keras.layers.Layer] = {}
 
@@ -196,10 +196,10 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
 def _apply(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
     # Where a layer takes a mask, Keras' graph says so of none, too.
     given = {name: value for name, value in kwargs.items() if value is not None}
-    strangers = [name for name in given if name not in inspect.signature(layer.call).parameters]
-    if strangers:
+    unexpected = [name for name in given if name not in inspect.signature(layer.call).parameters]
+    if unexpected:
         raise ConfigError(
-            f"quantize_model: {layer.name}: the model calls this layer with {listing(strangers)}, which "
+            f"quantize_model: {layer.name}: the model calls this layer with {listing(unexpected)}, which "
             f"{type(layer).__name__} does not take. Allowed: {listing(inspect.signature(layer.call).parameters)}."
         )
     return layer(*args, **given)
@@ -216,9 +216,9 @@ def _formats(bits: int | None) -> dict[str, QuantizerConfig]:
 def _read(rules: Rules) -> Iterator[Rule]:
     entries = [{"match": match, **rest} for match, rest in rules.items()] if isinstance(rules, Mapping) else rules
     for index, entry in enumerate(entries):
-        with explained("quantize_model"), below("rules", index):
+        with as_config_error("quantize_model"), at_path("rules", index):
             if not isinstance(entry, Mapping):
-                raise findings([((), f"must be a mapping with `match`. Received: {entry!r}.")])
+                raise validation_errors([((), f"must be a mapping with `match`. Received: {entry!r}.")])
             head = _Head.model_validate({name: entry[name] for name in _Head.model_fields if name in entry})
         arguments = {name: value for name, value in entry.items() if name not in _Head.model_fields}
         yield Rule(f"rules.{index}", head.match, head.kind, arguments)
@@ -262,27 +262,27 @@ def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
     adapter = adapter_of(layer)
     if adapter is None:
         raise _unsupported(layer, path)
-    if adapter.inside(layer):
-        return Around(layer, path)
+    if adapter.sublayers(layer):
+        return WrapperStep(layer, path)
     try:
         adapter.check(layer)
     except ExactnessError as error:
-        instead = adapter.instead(layer)
-        if instead is None:
+        quantized_kind = adapter.quantized_kind(layer)
+        if quantized_kind is None:
             raise _unsupported(layer, path) from error
-        return Step(layer, path, registry().load("layers", instead, f"quantize_model: {path}"), rule)
+        return Step(layer, path, registry().load("layers", quantized_kind, f"quantize_model: {path}"), rule)
     return Step(layer, path)
 
 
-def _absorb(model: keras.Model, steps: dict[int, Step]) -> dict[int, Step]:
-    absorbed = dict(steps)
+def _fuse(model: keras.Model, steps: dict[int, Step]) -> dict[int, Step]:
+    fused = dict(steps)
     wrapped = [each for step in steps.values() for each in sublayers(step.layer) if isinstance(each, keras.Model)]
-    for layer, behind in itertools.chain.from_iterable(map(chained, [model, *wrapped])):
+    for layer, successor in itertools.chain.from_iterable(map(single_consumer_edges, [model, *wrapped])):
         step = steps.get(id(layer))
-        if step and step.cls and step.cls.absorbs and step.cls.absorbs == _keras_kind(behind):
-            absorbed[id(layer)] = replace(step, behind=(behind,))
-            absorbed[id(behind)] = Absorbed(behind, steps[id(behind)].path)
-    return absorbed
+        if step and step.cls and step.cls.fuses and step.cls.fuses == _keras_kind(successor):
+            fused[id(layer)] = replace(step, successor=(successor,))
+            fused[id(successor)] = FusedAway(successor, steps[id(successor)].path)
+    return fused
 
 
 def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Step:
@@ -338,7 +338,7 @@ def _why_unused(step: Step) -> str:
         return "is quantized already, and stays as it is"
     if step.rule is not None:
         return f"is converted by {step.rule.place}, which comes before"
-    if isinstance(step, Around):
+    if isinstance(step, WrapperStep):
         return "is converted inside: match what it holds"
     return "is exact as it is, and stays; a rule with a `kind` converts it"
 

@@ -13,19 +13,19 @@ SUFFIX = "_activation"
 """How the name of an activation ends that was inside a layer."""
 
 
-def separated(model: keras.Model, apart: Callable[[keras.layers.Layer], bool]) -> keras.Model:
+def separated(model: keras.Model, should_split: Callable[[keras.layers.Layer], bool]) -> keras.Model:
     """Return a model of the same function in which some layers are linear, each with its activation right behind.
 
     Args:
         model: functional, or sequential and built; nested models are opened. It is not changed.
-        apart: whether the activation of a layer is to stand behind it.
+        should_split: whether the activation of a layer is to stand behind it.
 
     Returns:
         A copy with the weights, where any layer is taken apart; else the model itself.
     """
-    if not any(apart(layer) for layer in _plain_layers(model)):
+    if not any(should_split(layer) for layer in _plain_layers(model)):
         return model
-    separation = _Separation(apart)
+    separation = _Separation(should_split)
     copy = separation.model(model)
     for layer, made in separation.made:  # one by one: outputs by name may put the copy's layers in another order
         made.set_weights(layer.get_weights())
@@ -35,8 +35,8 @@ def separated(model: keras.Model, apart: Callable[[keras.layers.Layer], bool]) -
 class _Separation:
     """One copy of a model, in which a layer that is shared is copied once."""
 
-    def __init__(self, apart: Callable[[keras.layers.Layer], bool]) -> None:
-        self.apart = apart
+    def __init__(self, should_split: Callable[[keras.layers.Layer], bool]) -> None:
+        self.should_split = should_split
         self.copies: dict[int, keras.layers.Layer] = {}
         self.behind: dict[int, keras.layers.Layer] = {}
         self.made: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
@@ -65,9 +65,9 @@ class _Separation:
         """Copy a layer, without its activation where that is to stand behind."""
         inside = sublayers(layer)
         config = layer.get_config()
-        if len(inside) == 1 and self.apart(inside[0]):  # elementwise, so it commutes with TimeDistributed
+        if len(inside) == 1 and self.should_split(inside[0]):  # elementwise, so it commutes with TimeDistributed
             activation, made = inside[0].activation, rewrapped(layer, self.linear)
-        elif self.apart(layer):
+        elif self.should_split(layer):
             activation, made = layer.activation, type(layer).from_config({**config, "activation": "linear"})
         else:
             return type(layer).from_config(config)

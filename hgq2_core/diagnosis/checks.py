@@ -12,7 +12,7 @@ import numpy as np
 
 from hgq2_core.data.batches import are_arrays, read
 from hgq2_core.diagnosis.gradients import gradients
-from hgq2_core.diagnosis.inspection import Place, Subject
+from hgq2_core.diagnosis.inspection import ModelInspection, Place
 from hgq2_core.diagnosis.recording import as_array, count_not_finite, observe
 from hgq2_core.diagnosis.report import SEVERITIES, Check, DoctorReport, Finding, LayerHealth, SlotHealth
 from hgq2_core.errors import ConfigError, ExactnessError
@@ -89,31 +89,33 @@ def doctor(
     with_targets = y is not None
     data = read((x, y) if with_targets else x, "doctor", batch_size, steps, several_passes=True)
     seen = observe(model, (inputs for inputs, _ in data) if with_targets else data)
-    subject = Subject(model, data, with_targets, seen)
-    found = itertools.chain.from_iterable(check(subject) for check in CHECKS)
+    inspection = ModelInspection(model, data, with_targets, seen)
+    found = itertools.chain.from_iterable(check(inspection) for check in CHECKS)
     severities = list(SEVERITIES)
     findings = sorted(found, key=lambda finding: severities.index(finding.severity))
-    return DoctorReport(subject.samples, tuple(findings), tuple(_layers(subject)))
+    return DoctorReport(inspection.samples, tuple(findings), tuple(_layers(inspection)))
 
 
-def _calibration(subject: Subject) -> Iterator[Finding]:
-    never, stale = map(set, uncalibrated(subject.model))
-    for quantizer, place in subject.places.items():
+def _calibration(inspection: ModelInspection) -> Iterator[Finding]:
+    never, stale = map(set, uncalibrated(inspection.model))
+    for quantizer, place in inspection.places.items():
         if quantizer in never:
             yield Finding(UNCALIBRATED, *place, "no data have fixed its integer bits")
         elif quantizer in stale:
             yield Finding(STALE, *place, "its layer, or one before it, has changed since its integer bits were fixed")
 
 
-def _not_finite(subject: Subject) -> Iterator[Finding]:
-    if subject.seen.inputs.not_finite:
-        yield _count_of_not_finite(Place(""), subject.seen.inputs.not_finite, subject.seen.inputs.values, "values")
-    for place, own in subject.variables.items():
+def _not_finite(inspection: ModelInspection) -> Iterator[Finding]:
+    if inspection.seen.inputs.not_finite:
+        yield _count_of_not_finite(
+            Place(""), inspection.seen.inputs.not_finite, inspection.seen.inputs.values, "values"
+        )
+    for place, own in inspection.variables.items():
         arrays = list(map(as_array, own))
         count, of = sum(map(count_not_finite, arrays)), sum(array.size for array in arrays)
         if count:
             yield _count_of_not_finite(place, count, of, "variables")
-    for each in subject.seen.applied:
+    for each in inspection.seen.applied:
         if each.outputs.not_finite and not each.inputs.not_finite:
             yield _count_of_not_finite(Place(each.path), each.outputs.not_finite, each.outputs.values, "outputs")
             return
@@ -124,10 +126,10 @@ def _count_of_not_finite(place: Place, count: int, of: int, what: str) -> Findin
     return Finding(NOT_FINITE, *place, seen, {"count": count, "of": of})
 
 
-def _outputs(subject: Subject) -> Iterator[Finding]:
-    if subject.samples == 1:  # nothing varies
+def _outputs(inspection: ModelInspection) -> Iterator[Finding]:
+    if inspection.samples == 1:  # nothing varies
         return
-    for each in subject.seen.applied:
+    for each in inspection.seen.applied:
         outputs, of = each.outputs, each.outputs.elements
         if outputs.constant == of and each.inputs.constant < each.inputs.elements:
             yield Finding(
@@ -138,27 +140,27 @@ def _outputs(subject: Subject) -> Iterator[Finding]:
             yield Finding(DEAD, each.path, None, seen, {"count": outputs.zero, "of": of})
 
 
-def _zeroed(subject: Subject) -> Iterator[Finding]:
-    for quantizer, weight in subject.weights.items():
+def _zeroed(inspection: ModelInspection) -> Iterator[Finding]:
+    for quantizer, weight in inspection.weights.items():
         size = weight.values.size
         if quantizer.slot.role == "weight" and weight.zeros == size:  # biases begin as zeros
-            yield Finding(ALL_ZERO, *subject.places[quantizer], f"all {size:,} weights are 0", {"of": size})
+            yield Finding(ALL_ZERO, *inspection.places[quantizer], f"all {size:,} weights are 0", {"of": size})
 
 
-def _gradients(subject: Subject) -> Iterator[Finding]:
+def _gradients(inspection: ModelInspection) -> Iterator[Finding]:
     trained = [
         (place, variable)
-        for place, own in subject.variables.items()
+        for place, own in inspection.variables.items()
         for variable in own
         if variable.trainable and not is_bit_variable(variable)
     ]
-    if not trained or not subject.finite:
+    if not trained or not inspection.finite:
         return
     variables = [variable for _, variable in trained]
     totals = [np.zeros(tuple(variable.shape)) for variable in variables]
-    for batch in subject.data:
-        inputs, targets = batch if subject.with_targets else (batch, None)
-        found = gradients(partial(_scalar, subject.model, inputs, targets), variables)
+    for batch in inspection.data:
+        inputs, targets = batch if inspection.with_targets else (batch, None)
+        found = gradients(partial(_scalar, inspection.model, inputs, targets), variables)
         totals = [total + np.abs(gradient) for total, gradient in zip(totals, found, strict=True)]
     by_place: dict[Place, list[Any]] = {}
     for (place, _), total in zip(trained, totals, strict=True):
@@ -182,8 +184,8 @@ def _scalar(model: keras.Model, x: Any, y: Any) -> Any:
     return loss - sum(keras.ops.sum(added) for added in model.losses)
 
 
-def _overflow(subject: Subject) -> Iterator[Finding]:
-    for quantizer, overflow in subject.overflows.items():
+def _overflow(inspection: ModelInspection) -> Iterator[Finding]:
+    for quantizer, overflow in inspection.overflows.items():
         worst, share = overflow.worst, overflow.share
         if worst is None or share is None:
             continue
@@ -193,11 +195,11 @@ def _overflow(subject: Subject) -> Iterator[Finding]:
             f"becomes {worst.becomes:.6g} (range {worst.low:.6g} to {worst.high:.6g})"
         )
         numbers = {"count": overflow.outside, "of": overflow.values, "worst": worst.value, "becomes": worst.becomes}
-        yield Finding(check, *subject.places[quantizer], seen, {**numbers, "low": worst.low, "high": worst.high})
+        yield Finding(check, *inspection.places[quantizer], seen, {**numbers, "low": worst.low, "high": worst.high})
 
 
-def _bounds(subject: Subject) -> Iterator[Finding]:
-    for quantizer, place in subject.places.items():
+def _bounds(inspection: ModelInspection) -> Iterator[Finding]:
+    for quantizer, place in inspection.places.items():
         for variable, bounds in _bounded(quantizer):
             values = as_array(variable)
             count = int(np.sum(values >= bounds.upper))
@@ -215,31 +217,31 @@ def _bounded(quantizer: Quantizer[Any]) -> Iterator[tuple[keras.Variable, Bounds
             yield variable, bounds
 
 
-def _decayed_bits(subject: Subject) -> Iterator[Finding]:
-    seen = describe_decayed_bits(subject.model)
+def _decayed_bits(inspection: ModelInspection) -> Iterator[Finding]:
+    seen = describe_decayed_bits(inspection.model)
     if seen:
-        yield Finding(DECAYED_BITS, subject.model.name, None, seen)
+        yield Finding(DECAYED_BITS, inspection.model.name, None, seen)
 
 
-def _exactness(subject: Subject) -> Iterator[Finding]:
-    model = subject.model
+def _exactness(inspection: ModelInspection) -> Iterator[Finding]:
+    model = inspection.model
     if not graph_is_known(model):
         yield Finding(NO_GRAPH, model.name, None, "its graph is not known, so its layers were not looked at one by one")
         return
-    if not subject.finite:
+    if not inspection.finite:
         return
-    shapes = {each.path: each.outputs.shapes for each in subject.seen.applied}
+    shapes = {each.path: each.outputs.shapes for each in inspection.seen.applied}
     refused: dict[str, str] = {}
 
-    def otherwise(path: str, error: ExactnessError | NotImplementedError) -> Any:
+    def on_inexact(path: str, error: ExactnessError | NotImplementedError) -> Any:
         refused[path] = str(error).removeprefix(f"{path}: ")
         outputs = [unknown(shape) for shape in shapes[path]]
         return outputs[0] if len(outputs) == 1 else outputs
 
     unsupported = unsupported_layers(model)
-    bits = required_bits(model, otherwise)
+    bits = required_bits(model, on_inexact)
     for path, needed in bits.items():
-        dtype = "float64" if getattr(subject.layers[path], "compute_dtype", None) == "float64" else "float32"
+        dtype = "float64" if getattr(inspection.layers[path], "compute_dtype", None) == "float64" else "float32"
         if needed > MANTISSA_BITS[dtype]:
             seen = f"its sums may need {needed} bits, {dtype} has {MANTISSA_BITS[dtype]}"
             yield Finding(FLOAT32, path, None, seen, {"bits": needed, "of": MANTISSA_BITS[dtype]})
@@ -259,22 +261,23 @@ def _rectifies(layer: Any) -> bool:
     return getattr(layer, "activation", None) is keras.activations.relu or isinstance(layer, keras.layers.ReLU)
 
 
-def _layers(subject: Subject) -> Iterator[LayerHealth]:
-    dead = {path: _dead(subject, path) for path, layer in subject.layers.items() if _rectifies(layer)}
-    for path in dict.fromkeys([*subject.layers, *(place.layer for place in subject.places.values())]):
-        slots = tuple(_slot(subject, quantizer) for quantizer, place in subject.places.items() if place.layer == path)
+def _layers(inspection: ModelInspection) -> Iterator[LayerHealth]:
+    dead = {path: _dead(inspection, path) for path, layer in inspection.layers.items() if _rectifies(layer)}
+    for path in dict.fromkeys([*inspection.layers, *(place.layer for place in inspection.places.values())]):
+        quantizers = [quantizer for quantizer, place in inspection.places.items() if place.layer == path]
+        slots = tuple(_slot(inspection, quantizer) for quantizer in quantizers)
         if slots or dead.get(path) is not None:
             yield LayerHealth(path, dead.get(path), slots)
 
 
-def _dead(subject: Subject, path: str) -> float | None:
-    outputs = [each.outputs for each in subject.seen.applied if each.path == path]
+def _dead(inspection: ModelInspection, path: str) -> float | None:
+    outputs = [each.outputs for each in inspection.seen.applied if each.path == path]
     of = sum(each.elements for each in outputs)
-    return sum(each.zero for each in outputs) / of if of and subject.samples > 1 else None
+    return sum(each.zero for each in outputs) / of if of and inspection.samples > 1 else None
 
 
-def _slot(subject: Subject, quantizer: Quantizer[Any]) -> SlotHealth:
-    weight, overflow = subject.weights.get(quantizer), subject.overflows.get(quantizer)
+def _slot(inspection: ModelInspection, quantizer: Quantizer[Any]) -> SlotHealth:
+    weight, overflow = inspection.weights.get(quantizer), inspection.overflows.get(quantizer)
     bounded = [(as_array(variable), bounds) for variable, bounds in _bounded(quantizer)]
     of = sum(values.size for values, _ in bounded)
     return SlotHealth(

@@ -39,7 +39,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ModelInspection:
     """A model, its data, and what was seen when it ran on them; the rest is looked up when first asked for.
 
     Args:

@@ -68,7 +68,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Applied:
+class LayerCall:
     """One application of a layer: its place, and what went in and out."""
 
     layer: keras.layers.Layer
@@ -142,7 +142,7 @@ class Observation:
 
     samples: int
     inputs: Signal
-    applied: tuple[Applied, ...]
+    applied: tuple[LayerCall, ...]
     overflows: dict[Quantizer[Any], Overflow]
 
 
@@ -174,12 +174,12 @@ class _Watch:
     """The applications of layers, told apart by their order, which is the same for every batch."""
 
     def __init__(self) -> None:
-        self.applied: list[Applied] = []
+        self.applied: list[LayerCall] = []
         self.position = 0
 
     def apply(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.position == len(self.applied):
-            self.applied.append(Applied(layer, path))
+            self.applied.append(LayerCall(layer, path))
         each = self.applied[self.position]
         self.position += 1
         outputs = infer(layer, args, kwargs)

@@ -22,9 +22,9 @@ from hgq2_core.errors import ConfigError, HGQ2Error, PluginError, listing, neare
 State = Literal["loaded", "failed", "incompatible", "blocked"]
 
 CORE = "hgq2-core"
-SORTS = ("quantizers", "layers", "callbacks", "datasets", "exporters")
+CONFIG_GROUPS = ("quantizers", "layers", "callbacks", "datasets", "exporters")
 """What config files and models name."""
-GROUPS = (*SORTS, "commands")
+GROUPS = (*CONFIG_GROUPS, "commands")
 """All that plugins offer, by the second half of the hook's name."""
 KERAS = "keras"
 # "none" is what HGQ2_PLUGINS says to block everything.
@@ -36,7 +36,7 @@ _SPEC = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*
 
 
 def _frozen(kinds: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:
-    return MappingProxyType({sort: MappingProxyType(dict(kinds.get(sort, {}))) for sort in GROUPS})
+    return MappingProxyType({group: MappingProxyType(dict(kinds.get(group, {}))) for group in GROUPS})
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Plugin:
         location: folder that the distribution is installed in.
         value: what the entry point refers to, a module with hook implementations.
         state: `loaded`, `failed`, `incompatible` (with the installed core) or `blocked` (by `HGQ2_PLUGINS`).
-        kinds: for each sort, full kind to `"module:Class"`; every sort is there, and empty unless loaded.
+        kinds: for each group, full kind to `"module:Class"`; every group is there, and empty unless loaded.
         error: why it is failed or incompatible, with its traceback.
         seconds: time that loading took.
     """
@@ -80,7 +80,7 @@ class Plugin:
             The error to raise.
         """
         prefix = f"{where}: " if where else ""
-        cause = "" if self.error is None else f" {_phrase(self.error).rstrip('.')}."
+        cause = "" if self.error is None else f" {_format_error(self.error).rstrip('.')}."
         remedy = {
             "blocked": f"Add {self.name!r} to HGQ2_PLUGINS, or unset it.",
             "incompatible": f"Install versions that fit: pip install --upgrade {CORE} {self.distribution}",
@@ -96,8 +96,8 @@ class Plugin:
             "location": self.location,
             "value": self.value,
             "state": self.state,
-            "kinds": {sort: dict(kinds) for sort, kinds in self.kinds.items()},
-            "error": None if self.error is None else _phrase(self.error),
+            "kinds": {group: dict(kinds) for group, kinds in self.kinds.items()},
+            "error": None if self.error is None else _format_error(self.error),
             "seconds": self.seconds,
         }
 
@@ -134,7 +134,7 @@ def load_plugins(
     return tuple(sorted(plugins, key=lambda plugin: plugin.name))
 
 
-def _phrase(error: BaseException) -> str:
+def _format_error(error: BaseException) -> str:
     return str(error) if isinstance(error, HGQ2Error) else f"{type(error).__name__}: {error}"
 
 
@@ -248,9 +248,9 @@ def _offered(plugin: str, module: Any) -> dict[str, dict[str, str]]:
     manager.add_hookspecs(hookspecs)
     manager.register(module, plugin)
     _check_hooks(plugin, module, manager)
-    kinds: dict[str, dict[str, str]] = {sort: {} for sort in GROUPS}
-    for sort in GROUPS:
-        hook = f"hgq2_{sort}"
+    kinds: dict[str, dict[str, str]] = {group: {} for group in GROUPS}
+    for group in GROUPS:
+        hook = f"hgq2_{group}"
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             # Called directly: pluggy drops a result of None, which is most often a forgotten return.
             mapping = implementation.function()
@@ -258,12 +258,12 @@ def _offered(plugin: str, module: Any) -> dict[str, dict[str, str]]:
             if not isinstance(mapping, Mapping):
                 raise PluginError(f"{where}: not a mapping. Received: {mapping!r}. Allowed: {{name: 'module:Class'}}.")
             for name, spec in mapping.items():
-                kinds[sort][_full_kind(where, plugin, sort, name)] = _checked_spec(where, name, spec)
+                kinds[group][_full_kind(where, plugin, group, name)] = _checked_spec(where, name, spec)
     return kinds
 
 
 def _check_hooks(plugin: str, module: Any, manager: pluggy.PluginManager) -> None:
-    hooks = [f"hgq2_{sort}" for sort in GROUPS]
+    hooks = [f"hgq2_{group}" for group in GROUPS]
     for caller in manager.get_hookcallers(module) or ():
         if not caller.has_spec() and not all(implementation.optionalhook for implementation in caller.get_hookimpls()):
             raise PluginError(
@@ -277,13 +277,13 @@ def _check_hooks(plugin: str, module: Any, manager: pluggy.PluginManager) -> Non
             raise PluginError(f"{plugin}: hook without @hookimpl. Received: {name!r}. Allowed: @hookimpl def {name}().")
 
 
-def _full_kind(where: str, plugin: str, sort: str, name: object) -> str:
+def _full_kind(where: str, plugin: str, group: str, name: object) -> str:
     if isinstance(name, str):
         if _NAME.fullmatch(name):
             return f"{plugin}.{name}"
-        if sort == "layers" and _KERAS_LAYER.fullmatch(name):
+        if group == "layers" and _KERAS_LAYER.fullmatch(name):
             return name
-    adapters = ", or keras.<Layer>" if sort == "layers" else ""
+    adapters = ", or keras.<Layer>" if group == "layers" else ""
     wrong = (
         "kind outside its prefix" if isinstance(name, str) and "." in name else "kind name that is not an identifier"
     )

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hgq2_core.discovery.known_plugins import DISTRIBUTIONS, install_hint, is_official
-from hgq2_core.discovery.loading import GROUPS, KERAS, SORTS, Plugin, load_plugins
+from hgq2_core.discovery.loading import CONFIG_GROUPS, GROUPS, KERAS, Plugin, load_plugins
 from hgq2_core.errors import KindError, PluginError, listing, nearest
 
 # Keras' own kinds are no plugin's: an adapter under such a name only gives its layer exact arithmetic.
@@ -39,25 +39,25 @@ class Registry:
 
     plugins: tuple[Plugin, ...]
 
-    def names(self, sort: str) -> tuple[str, ...]:
-        """List the full kinds of one sort, sorted.
+    def names(self, group: str) -> tuple[str, ...]:
+        """List the full kinds of one group, sorted.
 
         Args:
-            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
 
         Returns:
             The full kinds, `<plugin>.<name>` or `keras.<Layer>`.
 
         Raises:
-            KindError: if there is no such sort.
+            KindError: if there is no such group.
         """
-        return tuple(self._specs_of(sort))
+        return tuple(self._specs_of(group))
 
-    def resolve(self, sort: str, name: str, where: str = "") -> str:
+    def resolve(self, group: str, name: str, where: str = "") -> str:
         """Find the full kind for a full name, or for a short name that is unique.
 
         Args:
-            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
             name: full kind or short name.
             where: what asks for it (file, path in the configuration), in front of each message.
 
@@ -65,44 +65,46 @@ class Registry:
             The full kind.
 
         Raises:
-            KindError: if the name is unknown, ambiguous or of another sort.
+            KindError: if the name is unknown, ambiguous or of another group.
             PluginError: if its plugin is failed, incompatible or blocked.
         """
         prefix = f"{where}: " if where else ""
-        matches = _matches(name, self._specs_of(sort))
+        matches = _matches(name, self._specs_of(group))
         if len(matches) == 1:
             return matches[0]
         if matches:
             raise KindError(
-                f"{prefix}ambiguous {sort[:-1]} kind. Received: {name!r}. Allowed: {listing(matches)}. "
+                f"{prefix}ambiguous {group[:-1]} kind. Received: {name!r}. Allowed: {listing(matches)}. "
                 f"Write the full kind, such as {_likeliest(matches)!r}."
             )
-        others = [other for other in SORTS if _matches(name, self._specs[other])]
+        others = [other for other in CONFIG_GROUPS if _matches(name, self._specs[other])]
         if not others:
             self._check_plugin_of(str(name), prefix)
-        raise KindError(prefix + self._unknown(sort, name, others))
+        raise KindError(prefix + self._unknown(group, name, others))
 
     def find(self, name: str, where: str = "") -> tuple[str, str]:
-        """Find a kind of whatever sort, the adapters of Keras layers left out.
+        """Find a kind of any group, the adapters of Keras layers left out.
 
         Args:
             name: full kind or short name.
             where: what asks for it, in front of each message.
 
         Returns:
-            The sort and the full kind.
+            The group and the full kind.
 
         Raises:
             KindError: if the name is unknown or ambiguous.
             PluginError: if its plugin is failed, incompatible or blocked.
         """
         prefix = f"{where}: " if where else ""
-        ours = {sort: [kind for kind in self._specs[sort] if not kind.startswith(f"{KERAS}.")] for sort in SORTS}
-        found = [(sort, kind) for sort in SORTS for kind in _matches(name, ours[sort])]
+        ours = {
+            group: [kind for kind in self._specs[group] if not kind.startswith(f"{KERAS}.")] for group in CONFIG_GROUPS
+        }
+        found = [(group, kind) for group in CONFIG_GROUPS for kind in _matches(name, ours[group])]
         if len(found) == 1:
             return found[0]
         if found:
-            allowed = listing(f"{kind} (one of the {sort})" for sort, kind in found)
+            allowed = listing(f"{kind} (one of the {group})" for group, kind in found)
             kinds = list(dict.fromkeys(kind for _, kind in found))
             remedy = f" Write the full kind, such as {_likeliest(kinds)!r}." if len(kinds) > 1 else ""
             raise KindError(f"{prefix}ambiguous kind. Received: {name!r}. Allowed: {allowed}.{remedy}")
@@ -110,11 +112,11 @@ class Registry:
         advice = self._advice(name, _plugin_name(name), [kind for kinds in ours.values() for kind in kinds])
         raise KindError(f"{prefix}unknown kind. Received: {name!r}. Allowed: what `hgq2 list` shows.{advice}")
 
-    def load(self, sort: str, name: str, where: str = "") -> type[Any]:
+    def load(self, group: str, name: str, where: str = "") -> type[Any]:
         """Import the class of a kind, once.
 
         Args:
-            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
             name: full kind or short name.
             where: what asks for it, in front of each message.
 
@@ -122,13 +124,13 @@ class Registry:
             The class.
 
         Raises:
-            KindError: if the name is unknown, ambiguous or of another sort.
+            KindError: if the name is unknown, ambiguous or of another group.
             PluginError: if its plugin, or the class, cannot be loaded.
         """
-        kind = self.resolve(sort, name, where)
-        if (sort, kind) not in self._classes:
-            self._classes[sort, kind] = _import_class(kind, self._specs[sort][kind], where)
-        return self._classes[sort, kind]
+        kind = self.resolve(group, name, where)
+        if (group, kind) not in self._classes:
+            self._classes[group, kind] = _import_class(kind, self._specs[group][kind], where)
+        return self._classes[group, kind]
 
     def command(self, name: str, where: str = "") -> Callable[..., Any]:
         """Import the function of a subcommand of `hgq2`.
@@ -150,24 +152,24 @@ class Registry:
             raise PluginError(f"{where}: command {kind!r} is not a function. Received: {function!r}.")
         return function  # type: ignore[no-any-return]
 
-    def spec(self, sort: str, kind: str) -> str:
+    def spec(self, group: str, kind: str) -> str:
         """Return where a full kind is defined, as `"module:name"`, without importing it."""
-        return self._specs_of(sort)[kind]
+        return self._specs_of(group)[kind]
 
-    def kind_of(self, sort: str, cls: type[Any]) -> str | None:
+    def kind_of(self, group: str, cls: type[Any]) -> str | None:
         """Find the kind of exactly this class, not of its bases.
 
         Args:
-            sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
             cls: a class.
 
         Returns:
             The full kind, or None where no plugin offers the class.
 
         Raises:
-            KindError: if there is no such sort.
+            KindError: if there is no such group.
         """
-        specs = self._specs_of(sort)
+        specs = self._specs_of(group)
         exact = f"{cls.__module__}:{cls.__qualname__}"
         for kind, spec in specs.items():
             if spec == exact:
@@ -177,7 +179,7 @@ class Registry:
         for kind, spec in specs.items():
             if spec.partition(":")[0].partition(".")[0] == package:
                 with suppress(PluginError):  # a broken kind speaks up when it is asked for itself
-                    if self.load(sort, kind) is cls:
+                    if self.load(group, kind) is cls:
                         return kind
         return None
 
@@ -199,20 +201,20 @@ class Registry:
     @cached_property
     def _specs(self) -> Mapping[str, Mapping[str, str]]:
         return {
-            sort: dict(sorted(item for plugin in self.plugins for item in plugin.kinds[sort].items()))
-            for sort in GROUPS
+            group: dict(sorted(item for plugin in self.plugins for item in plugin.kinds[group].items()))
+            for group in GROUPS
         }
 
     @cached_property
     def _classes(self) -> dict[tuple[str, str], type[Any]]:
         return {}
 
-    def _specs_of(self, sort: str) -> Mapping[str, str]:
-        if sort not in GROUPS:
+    def _specs_of(self, group: str) -> Mapping[str, str]:
+        if group not in GROUPS:
             raise KindError(
-                f"unknown sort of kind. Received: {sort!r}. Allowed: {listing(GROUPS)}.{nearest(sort, GROUPS)}"
+                f"unknown group of kinds. Received: {group!r}. Allowed: {listing(GROUPS)}.{nearest(group, GROUPS)}"
             )
-        return self._specs[sort]
+        return self._specs[group]
 
     def _check_plugin_of(self, name: str, prefix: str) -> None:
         """Raise the cause, if the kind would come from a plugin that could not be loaded."""
@@ -221,12 +223,12 @@ class Registry:
             if plugin.name == owner and plugin.state != "loaded":
                 raise plugin.unusable(f"{prefix}kind {name!r}") from plugin.error
 
-    def _unknown(self, sort: str, name: object, others: list[str]) -> str:
-        specs = self._specs[sort]
-        wrong = f"one of the {' and '.join(others)}, not of the {sort}" if others else f"unknown {sort[:-1]} kind"
+    def _unknown(self, group: str, name: object, others: list[str]) -> str:
+        specs = self._specs[group]
+        wrong = f"one of the {' and '.join(others)}, not of the {group}" if others else f"unknown {group[:-1]} kind"
         advice = self._advice(name, "" if others else _plugin_name(str(name)), specs)
         advice = advice or ("" if others else self.not_installed())
-        return f"{wrong}. Received: {name!r}. Allowed: {_allowed(sort, specs)}.{advice}"
+        return f"{wrong}. Received: {name!r}. Allowed: {_allowed(group, specs)}.{advice}"
 
     def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
         """Return what to install, or which kind comes closest and what could be missing because it is not loaded."""
@@ -287,9 +289,9 @@ def _short(kind: str) -> str:
     return kind.partition(".")[2]
 
 
-def _allowed(sort: str, specs: Mapping[str, str]) -> str:
+def _allowed(group: str, specs: Mapping[str, str]) -> str:
     ours = listing(kind for kind in specs if not kind.startswith(f"{KERAS}."))
-    return f"{ours}, and {KERAS_KINDS[sort]}" if sort in KERAS_KINDS else ours
+    return f"{ours}, and {KERAS_KINDS[group]}" if group in KERAS_KINDS else ours
 
 
 def _matches(name: object, kinds: Iterable[str]) -> list[str]:

@@ -133,12 +133,12 @@ class Arrays(Protocol[A]):
         """
         ...
 
-    def cheapest(self, a: A, *statements: Callable[[A], A]) -> A:
+    def cheapest(self, a: A, *alternatives: Callable[[A], A]) -> A:
         """Return what one of several statements gives: the first, but in hardware the one of least cost.
 
         Args:
             a: the operand.
-            statements: elementwise, of operands of any shape; all give the same values.
+            alternatives: elementwise, of operands of any shape; all give the same values.
         """
         ...
 

@@ -139,8 +139,8 @@ class Integers(Arrays[IntegerArray]):
             )
         return result
 
-    def cheapest(self, a: IntegerArray, *statements: Callable[[IntegerArray], IntegerArray]) -> IntegerArray:
-        return statements[0](a)
+    def cheapest(self, a: IntegerArray, *alternatives: Callable[[IntegerArray], IntegerArray]) -> IntegerArray:
+        return alternatives[0](a)
 
     def reshape(self, a: IntegerArray, shape: Sequence[int]) -> IntegerArray:
         return IntegerArray(a.data.reshape(tuple(shape)), a.exponent)

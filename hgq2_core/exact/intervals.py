@@ -188,10 +188,10 @@ class Intervals(Arrays[IntervalArray]):
         low, high, step = (np.reshape([images[key][n] for key in keys], a.step.shape) for n in range(3))
         return _interval(_exact.constant(low.astype(float)), _exact.constant(high.astype(float)), step.astype(np.int64))
 
-    def cheapest(self, a: IntervalArray, *statements: Callable[[IntervalArray], IntervalArray]) -> IntervalArray:
+    def cheapest(self, a: IntervalArray, *alternatives: Callable[[IntervalArray], IntervalArray]) -> IntervalArray:
         """Return the bounds of the first, made tighter by those of the others, as far as they have any."""
-        result = statements[0](a)
-        for statement in statements[1:]:
+        result = alternatives[0](a)
+        for statement in alternatives[1:]:
             with suppress(ExactnessError):
                 result = _both(result, statement(a))
         return result

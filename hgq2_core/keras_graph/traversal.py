@@ -72,7 +72,7 @@ def _inside(layer: keras.layers.Layer, path: str) -> Iterator[Application]:
             yield Application(each, f"{path}/{each.name}", None)
 
 
-def chained(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
+def single_consumer_edges(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
     """Return each layer with the one that alone takes its output, both applied once; nested models' too.
 
     Args:
@@ -85,7 +85,7 @@ def chained(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.laye
     times = Counter(id(layer) for layer, _, _ in applied)
     for layer, _, outputs in applied:
         if isinstance(layer, keras.Model):
-            yield from chained(layer)
+            yield from single_consumer_edges(layer)
         made = {id(tensor) for tensor in outputs}
         takers = [taker for taker, inputs, _ in applied for tensor in inputs if id(tensor) in made]
         ends_here = any(id(tensor) in made for tensor in graph.outputs)

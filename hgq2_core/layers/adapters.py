@@ -28,22 +28,22 @@ class KerasAdapter:
     def check(self, layer: keras.layers.Layer) -> None:
         """Raise ExactnessError where this layer's arguments leave exact arithmetic."""
 
-    def instead(self, layer: keras.layers.Layer) -> str | None:
+    def quantized_kind(self, layer: keras.layers.Layer) -> str | None:
         """Return the kind that `hgq2_core.quantize_model` makes of a layer that `check` refuses, if there is one."""
         return None
 
-    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+    def sublayers(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
         """Return the layers or models that such a layer holds, which `hgq2_core.quantize_model` converts."""
         return ()
 
-    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+    def rewrap(self, layer: keras.layers.Layer, sublayers: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
         """Make such a layer anew, around others.
 
         Args:
             layer: a layer with anything inside.
-            inside: what takes the places of what `inside` gives.
+            sublayers: the layers to put in place of those that `sublayers` returns.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no around().")
+        raise NotImplementedError(f"{type(self).__name__} defines no rewrap().")
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """State the layer's inference arithmetic.
@@ -64,7 +64,7 @@ class KerasAdapter:
 def sublayers(layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
     """Return the layers or models that a wrapper such as TimeDistributed holds; none for any other layer."""
     adapter = adapter_of(layer)
-    return () if adapter is None else adapter.inside(layer)
+    return () if adapter is None else adapter.sublayers(layer)
 
 
 def rewrapped(
@@ -72,8 +72,8 @@ def rewrapped(
 ) -> keras.layers.Layer | None:
     """Return a wrapper anew, around what its layers are converted to; None for a layer that is no wrapper."""
     adapter = adapter_of(layer)
-    inside = () if adapter is None else adapter.inside(layer)
-    return adapter.around(layer, [convert(each) for each in inside]) if adapter and inside else None
+    inside = () if adapter is None else adapter.sublayers(layer)
+    return adapter.rewrap(layer, [convert(each) for each in inside]) if adapter and inside else None
 
 
 def adapter_of(layer: keras.layers.Layer) -> KerasAdapter | None:
@@ -161,8 +161,8 @@ def _operand(arrays: Arrays[Any], value: Any, path: str) -> Any:
 
 def _known(statement: Any, layer: keras.layers.Layer, path: str, named: Mapping[str, Any]) -> Any:
     taken = inspect.signature(statement).parameters
-    if strangers := [name for name in named if name not in taken]:
+    if unexpected := [name for name in named if name not in taken]:
         raise ExactnessError(
-            f"{path}: {type(layer).__name__} states no exact arithmetic for {listing(strangers)} of its call."
+            f"{path}: {type(layer).__name__} states no exact arithmetic for {listing(unexpected)} of its call."
         )
     return statement

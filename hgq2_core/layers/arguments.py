@@ -13,8 +13,15 @@ from pydantic_core import CoreSchema, core_schema
 from hgq2_core.errors import KindError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig
-from hgq2_core.schema.base import FromList, below, describe, refuse
-from hgq2_core.schema.keras_objects import LARGEST, make, named_class, named_classes, singular, try_out
+from hgq2_core.schema.base import FromList, at_path, describe, validation_error
+from hgq2_core.schema.keras_objects import (
+    LARGEST,
+    class_by_name,
+    classes_by_name,
+    make,
+    singular,
+    validate_by_construction,
+)
 
 if TYPE_CHECKING:
     from hgq2_core.quantizers.base import Quantizer
@@ -28,11 +35,11 @@ class KerasObject:
     """An argument that Keras resolves: a name, `{kind: name, ...}`, Keras' own serialized form, or the object.
 
     Args:
-        sort: the Keras module that resolves it, such as `initializers`.
+        group: the Keras module that resolves it, such as `initializers`.
         optional: whether None is allowed.
     """
 
-    sort: str
+    group: str
     optional: bool = False
 
     def resolve(self, value: Any) -> Any:
@@ -43,7 +50,8 @@ class KerasObject:
         """
         if isinstance(value, Mapping) and "kind" in value:
             return make(
-                named_class(self.sort, str(value["kind"])), {key: item for key, item in value.items() if key != "kind"}
+                class_by_name(self.group, str(value["kind"])),
+                {key: item for key, item in value.items() if key != "kind"},
             )
         return self._module.get(value)
 
@@ -56,16 +64,16 @@ class KerasObject:
         elif isinstance(value, str | Mapping):
             self._validate_name(value)
         elif not callable(value):
-            raise refuse(
-                f"must be one of Keras' {self.sort}: a name, a mapping with `kind`, or the object. "
+            raise validation_error(
+                f"must be one of Keras' {self.group}: a name, a mapping with `kind`, or the object. "
                 f"Received: {describe(value)}."
             )
         return value
 
     def _validate_kind(self, value: Mapping[str, Any]) -> None:
         arguments = {name: item for name, item in value.items() if name != "kind"}
-        with below():
-            try_out(named_class(self.sort, str(value["kind"])), arguments)
+        with at_path():
+            validate_by_construction(class_by_name(self.group, str(value["kind"])), arguments)
 
     def _validate_name(self, value: str | Mapping[str, Any]) -> None:
         try:
@@ -73,13 +81,13 @@ class KerasObject:
                 found = self.resolve(value)
         except Exception as error:  # Keras trips over a damaged form in whatever way
             name = value if isinstance(value, str) else value.get("class_name")
-            known = named_classes(self.sort)
-            raise refuse(
-                f"unknown {singular(self.sort)}. Received: {describe(value)}. Allowed: {listing(known)}."
+            known = classes_by_name(self.group)
+            raise validation_error(
+                f"unknown {singular(self.group)}. Received: {describe(value)}. Allowed: {listing(known)}."
                 f"{nearest(name, known)}"
             ) from error
         if not callable(found):
-            raise refuse(f"must be one of Keras' {self.sort}. Received: {describe(value)}.")
+            raise validation_error(f"must be one of Keras' {self.group}. Received: {describe(value)}.")
 
     def to_config(self, value: Any) -> Any:
         """Return plain data that resolves to an equal object: Keras' own by kind, registered ones as Keras does."""
@@ -97,7 +105,7 @@ class KerasObject:
             name: list(item) if isinstance(item, tuple) else item for name, item in config.items() if item is not None
         }
         try:
-            try_out(named_class(self.sort, kind), arguments)
+            validate_by_construction(class_by_name(self.group, kind), arguments)
         except (KindError, ValidationError):  # what no config file may hold, such as an array or a seed generator
             return None
         return {"kind": kind, **arguments}
@@ -106,7 +114,7 @@ class KerasObject:
     def _module(self) -> Any:
         import keras
 
-        return getattr(keras, self.sort)
+        return getattr(keras, self.group)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)
@@ -114,14 +122,14 @@ class KerasObject:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         nothing = [{"type": "null"}] if self.optional else []
         named = {"type": "object", "properties": {"kind": {"type": "string"}}, "required": ["kind"]}
-        return {"anyOf": [{"type": "string"}, named, *nothing], "description": f"One of Keras' {self.sort}."}
+        return {"anyOf": [{"type": "string"}, named, *nothing], "description": f"One of Keras' {self.group}."}
 
 
 @dataclass(frozen=True)
 class ExactActivation(KerasObject):
     """The activation inside a layer: only those whose arithmetic is exact without a table."""
 
-    sort: str = "activations"
+    group: str = "activations"
     optional: bool = True
 
     def validate(self, value: Any) -> Any:
@@ -130,7 +138,7 @@ class ExactActivation(KerasObject):
             return value
         name = value if isinstance(value, str) else getattr(value, "__name__", None)
         if name not in EXACT_ACTIVATIONS or (callable(value) and value is not self.resolve(name)):
-            raise refuse(
+            raise validation_error(
                 f"the activation inside a quantized layer is one that needs no table. Received: {describe(value)}. "
                 f"Allowed: {listing(EXACT_ACTIVATIONS)}.{nearest(name, EXACT_ACTIVATIONS)} "
                 "For another one, keep the layer linear and put unary_function (QUnaryFunction), a table, after it."
@@ -166,7 +174,7 @@ class Policy:
         """Refuse what Keras knows no policy for, and policies that compute in fewer bits than exact sums need."""
         problem = None if value is None else self.problem(value)
         if problem:
-            raise refuse(problem)
+            raise validation_error(problem)
         return value
 
     def problem(self, value: Any) -> str | None:

@@ -24,7 +24,7 @@ from hgq2_core.layers.transfer import copy_weights, shared_arguments
 from hgq2_core.quantizers.base import PACKAGE, Quantizer
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.quantizers.defaults import EBOPS_BETA, resolve, scoped
-from hgq2_core.schema.base import explained
+from hgq2_core.schema.base import as_config_error
 from hgq2_core.schema.signature import bind, parameters, schema_of
 
 A = TypeVar("A")
@@ -71,7 +71,7 @@ class QLayer(keras.layers.Layer):
         enable_ebops: whether this layer counts EBOPs; None takes the scope's.
     """
 
-    absorbs: str | None = None
+    fuses: str | None = None
     """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` takes in where it is right behind."""
 
     refuses_masks: str | None = None
@@ -88,7 +88,7 @@ class QLayer(keras.layers.Layer):
     def __new__(cls, *args: Any, **kwargs: Any) -> QLayer:
         """Check the arguments against the schema before anything is built."""
         where = f"{cls.__name__} {kwargs['name']!r}" if isinstance(kwargs.get("name"), str) else cls.__name__
-        with explained(where):
+        with as_config_error(where):
             schema_of(cls).model_validate(bind(cls, args, kwargs))
         return super().__new__(cls, *args, **kwargs)  # type: ignore[no-any-return]
 
@@ -129,7 +129,7 @@ class QLayer(keras.layers.Layer):
             ConfigError: fields that do not go together.
         """
         slot = Slot(role, name, self.name, channel_axes)
-        with explained(str(slot)):
+        with as_config_error(str(slot)):
             given = None if quantizer is None else _any_quantizer.validate_python(quantizer)
         complete = resolve(given, role, str(slot))
         self._slots.sources[name] = complete.sources
@@ -267,14 +267,14 @@ class QLayer(keras.layers.Layer):
         return hdf5_config(config) if _keras.saves_hdf5() else config
 
     @classmethod
-    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> QLayer:
+    def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QLayer:
         """Make the quantized form of a Keras layer, for `hgq2_core.quantize_model`.
 
         Here the arguments of the same names are taken over. A class whose arguments differ translates them.
 
         Args:
             layer: the Keras layer.
-            behind: the layer of class `absorbs` that alone takes its output, if there is one.
+            successor: the layer of class `fuses` that alone takes its output, if there is one.
             arguments: of this class, over those of the layer.
 
         Raises:
@@ -282,17 +282,17 @@ class QLayer(keras.layers.Layer):
         """
         return cls(**{**shared_arguments(layer, cls), **arguments})
 
-    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+    def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the weights of the Keras layers that this one was made from; here those of the same names.
 
         Args:
             layer: the Keras layer; all are built.
-            behind: see `from_keras`.
+            successor: see `from_keras`.
 
         Raises:
             ConfigError: a weight for which there is no place.
         """
-        for each in (layer, *behind):
+        for each in (layer, *successor):
             copy_weights(each, self)
 
     @classmethod

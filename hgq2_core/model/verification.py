@@ -166,20 +166,20 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
 
 
 def required_bits(
-    model: keras.Model, otherwise: Callable[[str, ExactnessError | NotImplementedError], Any] | None = None
+    model: keras.Model, on_inexact: Callable[[str, ExactnessError | NotImplementedError], Any] | None = None
 ) -> dict[str, int]:
     """Bound, by intervals, the mantissa bits that each layer's sums need to be exact in any order.
 
     Args:
         model: functional or sequential.
-        otherwise: called with the place of a layer that states no exact arithmetic, and its error; gives the intervals
+        on_inexact: called with the place of a layer that states no exact arithmetic, and its error; gives the intervals
             to go on with. None lets the error through.
 
     Returns:
         Bits by the layer's place in the model; a layer that no interval reaches is left out.
 
     Raises:
-        ExactnessError: a layer that states no exact arithmetic, where nothing is to be done `otherwise`.
+        ExactnessError: a layer that states no exact arithmetic, where nothing is to be done `on_inexact`.
     """
     intervals = Intervals()
     bits: dict[str, int] = {}
@@ -189,9 +189,9 @@ def required_bits(
         try:
             outputs = exact(intervals, layer, path, args, kwargs)
         except (ExactnessError, NotImplementedError) as error:
-            if otherwise is None:
+            if on_inexact is None:
                 raise
-            return otherwise(path, error)
+            return on_inexact(path, error)
         bits[path] = max(bits.get(path, 0), intervals.required_bits)
         return outputs
 

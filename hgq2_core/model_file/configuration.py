@@ -21,7 +21,7 @@ from hgq2_core.errors import ConfigError, ModelFileError, nearest
 from hgq2_core.layers.base import QLayer
 from hgq2_core.model_file.limits import Limits
 from hgq2_core.schema.keras_layers import KERAS_LAYERS
-from hgq2_core.schema.keras_objects import LARGEST, named_classes
+from hgq2_core.schema.keras_objects import LARGEST, classes_by_name
 
 Place = tuple[str | int, ...]
 Names = Mapping[str, frozenset[str]]
@@ -90,8 +90,8 @@ def _layers() -> Names:
 
 
 @functools.cache
-def _parts(*sorts: str) -> Names:
-    classes = {f"keras.{sort}": frozenset(cls.__name__ for cls in named_classes(sort).values()) for sort in sorts}
+def _parts(*groups: str) -> Names:
+    classes = {f"keras.{group}": frozenset(cls.__name__ for cls in classes_by_name(group).values()) for group in groups}
     return {**classes, "keras": frozenset({"DTypePolicy"}), "builtins": frozenset({"function"})}
 
 
@@ -185,15 +185,15 @@ class _Check:
     def quantized(self, entry: Mapping[str, Any], place: Place) -> None:
         """Check that a class of a plugin is the one that the registry has under the kind."""
         self.count_object(entry, place)
-        sort, config = QUANTIZED[entry["registered_name"]], entry["config"]
-        fields = config if sort == "layers" else config.get("config")
+        group, config = QUANTIZED[entry["registered_name"]], entry["config"]
+        fields = config if group == "layers" else config.get("config")
         kind = fields.get("kind") if isinstance(fields, Mapping) else None
         try:
-            cls = registry().load(sort, str(kind), at(self.where, (*place, "config", "kind")))
+            cls = registry().load(group, str(kind), at(self.where, (*place, "config", "kind")))
         except ConfigError as error:  # a plugin that is missing or failed raises its own cause
             raise ModelFileError(str(error)) from error
         package = cls.__module__.partition(".")[0]
-        if str(entry.get("module")).partition(".")[0] != package or (sort == "layers" and not issubclass(cls, QLayer)):
+        if str(entry.get("module")).partition(".")[0] != package or (group == "layers" and not issubclass(cls, QLayer)):
             received = f"module {entry.get('module')!r}, kind {kind!r}"
             raise self.error(place, f"module and kind do not belong together. Received: {received}.")
 

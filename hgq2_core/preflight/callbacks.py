@@ -18,8 +18,8 @@ def one_thing_sets_the_learning_rate(setup: Setup) -> Iterator[Finding]:
     """A callback cannot set what a schedule sets."""
     if not isinstance(setup.training.optimizer.arguments.get("learning_rate"), dict):
         return
-    for index, entry in enumerate(setup.training.callbacks):
-        if entry.kind == "keras.ReduceLROnPlateau":
+    for index, spec in enumerate(setup.training.callbacks):
+        if spec.kind == "keras.ReduceLROnPlateau":
             yield (
                 f"training.callbacks.{index}",
                 "keras.ReduceLROnPlateau sets the learning rate, which a schedule sets already. "

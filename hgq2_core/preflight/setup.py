@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from hgq2_core.config.model import Training
-from hgq2_core.config.specs import METRICS, Entry
+from hgq2_core.config.specs import METRICS, ObjectSpec
 from hgq2_core.data.splits import Array, Splits
 from hgq2_core.schema.keras_layers import snake
-from hgq2_core.schema.keras_objects import named_class
+from hgq2_core.schema.keras_objects import class_by_name
 
 Finding = tuple[str, str]
 """A place in the config, and what is wrong there."""
@@ -25,12 +25,12 @@ class Measure:
 
     Args:
         place: in the config.
-        entry: as the config has it.
+        spec: as the config has it.
         cls: its class.
     """
 
     place: str
-    entry: Entry
+    spec: ObjectSpec
     cls: type
 
     @property
@@ -50,14 +50,14 @@ class Setup:
     @property
     def loss(self) -> Measure:
         """The loss."""
-        return Measure("training.loss", self.training.loss, named_class("losses", self.training.loss.kind))
+        return Measure("training.loss", self.training.loss, class_by_name("losses", self.training.loss.kind))
 
     @property
     def metrics(self) -> Iterator[Measure]:
         """The metrics, except those that Keras chooses by the loss."""
-        for index, entry in enumerate(self.training.metrics):
-            if entry.kind not in METRICS.strings:
-                yield Measure(f"training.metrics.{index}", entry, named_class("metrics", entry.kind))
+        for index, spec in enumerate(self.training.metrics):
+            if spec.kind not in METRICS.strings:
+                yield Measure(f"training.metrics.{index}", spec, class_by_name("metrics", spec.kind))
 
     @property
     def target_shape(self) -> tuple[int, ...]:

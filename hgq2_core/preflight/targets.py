@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core.config.specs import METRICS, Entry
+from hgq2_core.config.specs import METRICS, ObjectSpec
 from hgq2_core.data.splits import Array
 from hgq2_core.keras_graph.traversal import output_names
 from hgq2_core.preflight.keras_errors import refusals
@@ -54,15 +54,15 @@ def labels_have_outputs(setup: Setup) -> Iterator[Finding]:
     units = setup.output_shape[-1] if setup.output_shape else None
     if loss.name not in LABELS or units is None or not _labels_fit(setup):
         return
-    low, high = setup.range(loss.entry.arguments.get("ignore_class"))
+    low, high = setup.range(loss.spec.arguments.get("ignore_class"))
     received = f"Received: labels from {low:g} to {high:g}."
     if any((y != np.floor(y)).any() for y in setup.targets):
-        yield loss.place, f"{loss.entry.kind} takes labels, which are integers. {received}"
+        yield loss.place, f"{loss.spec.kind} takes labels, which are integers. {received}"
     elif low < 0 or high >= units:
         remedy = f" Give it {high + 1:.0f} units." if low >= 0 else ""
         yield (
             f"model.outputs.{output_names(setup.model)[0]}",
-            f"{loss.entry.kind} takes labels from 0 to {units - 1} for this output of {units}. {received}{remedy}",
+            f"{loss.spec.kind} takes labels from 0 to {units - 1} for this output of {units}. {received}{remedy}",
         )
 
 
@@ -73,13 +73,13 @@ def targets_lie_within_bounds(setup: Setup) -> Iterator[Finding]:
         (least, most), (low, high) = BOUNDS[loss.name], setup.range()
         if low < least or high > most:
             received = f"Received: targets from {low:g} to {high:g}."
-            yield loss.place, f"{loss.entry.kind} takes targets from {least} to {most}. {received}"
+            yield loss.place, f"{loss.spec.kind} takes targets from {least} to {most}. {received}"
 
 
 def _like_with_like(setup: Setup, measure: Measure, for_labels: str) -> Iterator[Finding]:
     if measure.name in ANY_SHAPE:
         return
-    kind, labels_fit = measure.entry.kind, _labels_fit(setup)
+    kind, labels_fit = measure.spec.kind, _labels_fit(setup)
     received = f"Received: {setup.describe_targets()}, outputs of shape {list(setup.output_shape)}."
     if measure.name in LABELS:
         if not labels_fit:
@@ -129,5 +129,5 @@ def _few(setup: Setup) -> tuple[Array, Any]:
 
 def _alone(metric: Measure, targets: Array, outputs: Any) -> Iterator[Finding]:
     # A name of its own, so that the names Keras counts up are the same whether a config was checked or not.
-    named = Entry(metric.entry.kind, {**metric.entry.arguments, "name": "checked"})
+    named = ObjectSpec(metric.spec.kind, {**metric.spec.arguments, "name": "checked"})
     yield from refusals(metric.place, METRICS.make(named), targets, outputs)

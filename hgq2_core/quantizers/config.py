@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, PluginError, listing
-from hgq2_core.schema.base import FromList, Strict, describe, explained, reference, refuse
+from hgq2_core.schema.base import FromList, StrictModel, as_config_error, describe, reference, validation_error
 
 if TYPE_CHECKING:
     from hgq2_core.quantizers.base import Quantizer
@@ -54,14 +54,14 @@ class Slot:
         return f"{self.layer}.{self.name}" if self.layer else self.name
 
 
-class QuantizerConfig(Strict):
+class QuantizerConfig(StrictModel):
     """Base of every quantizer's schema: frozen, strict, complete once it is in a layer.
 
     A subclass lives in a module that imports no backend, and its `build` imports the Keras side.
     """
 
     def __init__(self, **fields: Any) -> None:
-        with explained(type(self).__name__):
+        with as_config_error(type(self).__name__):
             super().__init__(**fields)
 
     # Keeps `model_validate`, which knows the place in the whole document, from calling it.
@@ -157,14 +157,18 @@ class Registered:
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, Mapping):
-            raise refuse(f"a quantizer is a config, a kind or a mapping with `kind`. Received: {describe(value)}.")
+            raise validation_error(
+                f"a quantizer is a config, a kind or a mapping with `kind`. Received: {describe(value)}."
+            )
         if not isinstance(value.get("kind"), str):
             known = listing(registry().names("quantizers"))
-            raise refuse(f"`kind` must be the name of a quantizer. Received: {describe(value)}. Allowed: {known}.")
+            raise validation_error(
+                f"`kind` must be the name of a quantizer. Received: {describe(value)}. Allowed: {known}."
+            )
         try:
             cls = registry().load("quantizers", value["kind"])
         except ConfigError as error:  # a plugin's failure is no finding: it keeps its type and cause
-            raise refuse(error) from None
+            raise validation_error(error) from None
         return cls.model_validate({name: field for name, field in value.items() if name != "kind"})  # type: ignore[no-any-return]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:

@@ -13,7 +13,7 @@ from pydantic import Field
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError
 from hgq2_core.quantizers.config import ROLES, AnyQuantizer, QuantizerConfig, Role
-from hgq2_core.schema.base import Strict, explained
+from hgq2_core.schema.base import StrictModel, as_config_error
 
 EBOPS_BETA = 1e-5
 
@@ -39,7 +39,7 @@ ROLE_DEFAULTS: Mapping[Role, Mapping[str, Any]] = {
 """Kind and fields of each role; data, so that core knows no quantizer."""
 
 
-class ScopeEntries(Strict):
+class ScopeEntries(StrictModel):
     """What a scope may set: a quantizer per role, and the cost's weight in the loss.
 
     Args:
@@ -80,7 +80,7 @@ class defaults:
     """
 
     def __init__(self, **entries: Any) -> None:
-        with explained("defaults"):
+        with as_config_error("defaults"):
             self.entries = ScopeEntries(**entries)
 
     def __enter__(self) -> defaults:
@@ -175,7 +175,7 @@ def resolve(given: QuantizerConfig | None, role: Role, where: str = "") -> Resol
                 break
         else:
             values[field], sources[field] = info.get_default(call_default_factory=True), "class"
-    with explained(where):
+    with as_config_error(where):
         return Resolved(type(chosen).model_validate(values), sources)
 
 

@@ -52,7 +52,7 @@ DEFINITION = "x-hgq2-definition"
 Location = tuple[int | str, ...]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A frozen schema that takes no unknown field, no `"5"` for 5, no True for 1, no NaN."""
 
     model_config = ConfigDict(
@@ -69,9 +69,9 @@ class Strict(BaseModel):
     def _refuse_unknown_fields(cls, data: Any) -> Any:
         # Pydantic's own message does not say what is allowed.
         if isinstance(data, Mapping):
-            strangers = [name for name in data if name not in cls.model_fields]
-            if strangers:
-                raise findings(((), unknown(name, cls.model_fields)) for name in strangers)
+            unexpected = [name for name in data if name not in cls.model_fields]
+            if unexpected:
+                raise validation_errors(((), unknown(name, cls.model_fields)) for name in unexpected)
         return data
 
     @field_validator("*", mode="wrap")
@@ -82,6 +82,10 @@ class Strict(BaseModel):
             return check(value)
         except ValidationError as error:
             raise _without_branches(error, value) from None
+
+
+Strict = StrictModel
+"""The former name, for plugins that import it."""
 
 
 def unknown(name: object, allowed: Iterable[str], what: str = "field") -> str:
@@ -122,7 +126,7 @@ def explain(error: ValidationError, where: str) -> str:
     """Phrase findings, a line each: the place, what is wrong, what was received, what is allowed."""
     found = error.errors(include_url=False)
     lines = [
-        ": ".join(part for part in (where, _dotted(finding["loc"]), phrase(finding)) if part)
+        ": ".join(part for part in (where, _dotted(finding["loc"]), format_error(finding)) if part)
         for finding in found[:MAX_REPORTED]
     ]
     if len(found) > MAX_REPORTED:
@@ -134,7 +138,7 @@ def _dotted(place: Location) -> str:
     return ".".join(str(part) for part in place if part != "[key]")
 
 
-def phrase(*alternatives: ErrorDetails) -> str:
+def format_error(*alternatives: ErrorDetails) -> str:
     """Phrase one finding, or what every branch of a union found about the same value."""
     first = alternatives[0]
     if first["type"] in (WHOLE, PLACED, "missing"):
@@ -168,9 +172,9 @@ def _choices(finding: ErrorDetails) -> list[str]:
     return [text.strip("'") for text in _wanted(finding) if text.startswith("'")]
 
 
-def refuse(message: object, sort: str = WHOLE) -> PydanticCustomError:
+def validation_error(message: object, error_type: str = WHOLE) -> PydanticCustomError:
     """Make a finding, for use inside a validator; its message is shown as it stands."""
-    return PydanticCustomError(sort, "{message}", {"message": str(message)})
+    return PydanticCustomError(error_type, "{message}", {"message": str(message)})
 
 
 def reference(name: str) -> dict[str, Any]:
@@ -179,30 +183,32 @@ def reference(name: str) -> dict[str, Any]:
     return {DEFINITION: name}
 
 
-def findings(found: Iterable[tuple[Location, object]]) -> ValidationError:
+def validation_errors(found: Iterable[tuple[Location, object]]) -> ValidationError:
     """Make an error of several findings, each with its place below the value that is validated.
 
     Args:
         found: places and messages.
     """
-    details = [InitErrorDetails(type=refuse(message, PLACED), loc=place, input=None) for place, message in found]
+    details = [
+        InitErrorDetails(type=validation_error(message, PLACED), loc=place, input=None) for place, message in found
+    ]
     return ValidationError.from_exception_data("findings", details)
 
 
 @contextmanager
-def below(*place: int | str) -> Iterator[None]:
+def at_path(*place: int | str) -> Iterator[None]:
     """Move what is found inside to a place below; what is no finding yet becomes one."""
     try:
         yield
     except ValidationError as error:
         found = error.errors(include_url=False)
-        raise findings(((*place, *finding["loc"]), phrase(finding)) for finding in found) from None
+        raise validation_errors(((*place, *finding["loc"]), format_error(finding)) for finding in found) from None
     except (ConfigError, PydanticCustomError) as error:
-        raise findings([(place, error)]) from None
+        raise validation_errors([(place, error)]) from None
 
 
 @contextmanager
-def explained(where: str) -> Iterator[None]:
+def as_config_error(where: str) -> Iterator[None]:
     """Turn a validation error raised inside into a ConfigError that begins with `where`."""
     try:
         yield
@@ -210,12 +216,16 @@ def explained(where: str) -> Iterator[None]:
         raise ConfigError(explain(error, where)) from None
 
 
+explained = as_config_error
+"""The former name, for plugins that import it."""
+
+
 def _refuse_lookalikes(annotation: Any, value: Any) -> None:
     # True == 1 == 1.0, and pydantic's Literal compares; a type among the alternatives decides for itself.
     options = _literals(annotation) if isinstance(value, bool | int | float) else ()
     if value in options and type(value) not in {type(option) for option in options if option == value}:
         allowed = ", ".join(map(as_yaml, options))
-        raise refuse(f"not allowed. Received: {describe(value)}. Allowed: {allowed}.")
+        raise validation_error(f"not allowed. Received: {describe(value)}. Allowed: {allowed}.")
 
 
 def _literals(annotation: Any) -> tuple[Any, ...]:
@@ -237,7 +247,7 @@ def _without_branches(error: ValidationError, value: Any) -> ValidationError:
     for finding in rightly:
         place, branch, inside = _split_place(finding, value)
         if branch is None:
-            merged.append((place, phrase(finding)))
+            merged.append((place, format_error(finding)))
         else:
             unions.setdefault(place, {}).setdefault(branch, []).append((inside, finding))
     if not unions and len(rightly) == len(found):
@@ -246,10 +256,10 @@ def _without_branches(error: ValidationError, value: Any) -> ValidationError:
         # A branch that got inside the value is the one that was meant.
         meant = next((found for found in branches.values() if any(inside for inside, _ in found)), None)
         if meant:
-            merged += [(place + inside, phrase(finding)) for inside, finding in meant]
+            merged += [(place + inside, format_error(finding)) for inside, finding in meant]
         else:
-            merged.append((place, phrase(*(finding for found in branches.values() for _, finding in found))))
-    return findings(merged)
+            merged.append((place, format_error(*(finding for found in branches.values() for _, finding in found))))
+    return validation_errors(merged)
 
 
 def _miscounted(finding: ErrorDetails) -> bool:
@@ -274,7 +284,7 @@ def _split_place(finding: ErrorDetails, value: Any) -> tuple[Location, int | str
     return place, None, ()
 
 
-class Document(Strict):
+class Document(StrictModel):
     """The schema of a whole file."""
 
     @classmethod
@@ -288,5 +298,5 @@ class Document(Strict):
         Raises:
             ConfigError: everything that is wrong, with its place.
         """
-        with explained(where):
+        with as_config_error(where):
             return cls.model_validate(document)

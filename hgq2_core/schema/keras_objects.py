@@ -9,7 +9,7 @@ from typing import Any
 
 from hgq2_core.errors import KindError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.schema.base import Location, below, describe, findings, unknown
+from hgq2_core.schema.base import Location, at_path, describe, unknown, validation_errors
 from hgq2_core.schema.keras_layers import KERAS, KERAS_LAYERS, snake
 
 PREFIX = KERAS
@@ -27,9 +27,9 @@ LARGEST = 1 << 24
 """No size in a config is larger: a typing error must not allocate memory."""
 
 
-def keras_kinds(sort: str) -> tuple[str, ...]:
-    """Return the kinds of a sort that are Keras' own: `layers` or `callbacks`."""
-    names = {"layers": LAYERS, "callbacks": CALLBACKS}.get(sort, ())
+def keras_kinds(group: str) -> tuple[str, ...]:
+    """Return the kinds of a group that are Keras' own: `layers` or `callbacks`."""
+    names = {"layers": LAYERS, "callbacks": CALLBACKS}.get(group, ())
     return tuple(f"{PREFIX}{name}" for name in names)
 
 
@@ -38,11 +38,11 @@ def is_keras_kind(kind: str) -> bool:
     return kind.startswith(PREFIX)
 
 
-def keras_class(sort: str, kind: str) -> type:
+def keras_class(group: str, kind: str) -> type:
     """Return the Keras class of a kind such as `keras.Dropout`.
 
     Args:
-        sort: `layers` or `callbacks`.
+        group: `layers` or `callbacks`.
         kind: the name with its prefix.
 
     Raises:
@@ -50,26 +50,26 @@ def keras_class(sort: str, kind: str) -> type:
     """
     import keras
 
-    allowed = keras_kinds(sort)
+    allowed = keras_kinds(group)
     if kind not in allowed:
         # Without the common prefix, which would dominate the fuzzy match.
         alike = nearest(kind.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in allowed])
         raise KindError(
-            f"unknown Keras {singular(sort)} kind. Received: {kind!r}. Allowed: {listing(allowed)}."
+            f"unknown Keras {singular(group)} kind. Received: {kind!r}. Allowed: {listing(allowed)}."
             f"{nearest(kind, allowed) if alike else ''}"
         )
-    return getattr(getattr(keras, sort), kind.removeprefix(PREFIX))  # type: ignore[no-any-return]
+    return getattr(getattr(keras, group), kind.removeprefix(PREFIX))  # type: ignore[no-any-return]
 
 
-def named_classes(sort: str) -> dict[str, type]:
+def classes_by_name(group: str) -> dict[str, type]:
     """Return the public Keras classes of a module that a config may name, by their names in snake case.
 
     Args:
-        sort: the Keras module, such as `optimizers`.
+        group: the Keras module, such as `optimizers`.
     """
     import keras
 
-    module = reduce(getattr, sort.split("."), keras)
+    module = reduce(getattr, group.split("."), keras)
     return {
         snake(name): value
         for name, value in sorted(vars(module).items())
@@ -77,29 +77,29 @@ def named_classes(sort: str) -> dict[str, type]:
     }
 
 
-def named_class(sort: str, kind: str) -> type:
+def class_by_name(group: str, kind: str) -> type:
     """Return the public Keras class that a name means, in its own spelling or in snake case.
 
     Args:
-        sort: the Keras module, such as `optimizers`.
+        group: the Keras module, such as `optimizers`.
         kind: such as `adam` or `SparseCategoricalCrossentropy`.
 
     Raises:
         KindError: no such class.
     """
-    classes = named_classes(sort)
+    classes = classes_by_name(group)
     for name, value in classes.items():
         if _plain(name) == _plain(kind):
             return value
     raise KindError(
-        f"unknown {singular(sort)} kind. Received: {kind!r}. Allowed: {listing(classes)}.{nearest(kind, classes)}"
+        f"unknown {singular(group)} kind. Received: {kind!r}. Allowed: {listing(classes)}.{nearest(kind, classes)}"
     )
 
 
-def singular(sort: str) -> str:
-    """Name one thing of a sort, in a message and in the JSON schema."""
-    sort = sort.rpartition(".")[2]
-    return "loss" if sort == "losses" else sort.removesuffix("s")
+def singular(group: str) -> str:
+    """Name one thing of a group, in a message and in the JSON schema."""
+    group = group.rpartition(".")[2]
+    return "loss" if group == "losses" else group.removesuffix("s")
 
 
 NOT_NAMED = frozenset(
@@ -127,10 +127,10 @@ def make(cls: type, arguments: Mapping[str, Any]) -> Any:
         return cls(**values)
     except Exception as error:  # Keras checks little, and trips over the rest in whatever way
         text = " ".join(str(error).split()) or type(error).__name__
-        raise findings([((), f"{cls.__name__} refuses its arguments: {text}")]) from error
+        raise validation_errors([((), f"{cls.__name__} refuses its arguments: {text}")]) from error
 
 
-def try_out(cls: type, arguments: Mapping[str, Any]) -> None:
+def validate_by_construction(cls: type, arguments: Mapping[str, Any]) -> None:
     """Construct a Keras object and forget it: the one complete check of its arguments.
 
     Args:
@@ -179,7 +179,7 @@ def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
         found += _not_plain(value, (name,))
     if found:
-        raise findings(found)
+        raise validation_errors(found)
 
 
 def _not_plain(value: Any, place: Location) -> Iterator[tuple[Location, object]]:
@@ -199,12 +199,12 @@ def _not_plain(value: Any, place: Location) -> Iterator[tuple[Location, object]]
 
 def _resolve(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        sort = "optimizers.schedules" if name == "learning_rate" else NESTED.get(name.rpartition("_")[2])
-        if sort is None:
-            raise findings([((name,), f"takes no mapping. Received: {describe(value)}.")])
+        group = "optimizers.schedules" if name == "learning_rate" else NESTED.get(name.rpartition("_")[2])
+        if group is None:
+            raise validation_errors([((name,), f"takes no mapping. Received: {describe(value)}.")])
         arguments = {key: item for key, item in value.items() if key != "kind"}
-        with below(name):
-            return make(named_class(sort, value["kind"]), arguments)
+        with at_path(name):
+            return make(class_by_name(group, value["kind"]), arguments)
     return tuple(value) if isinstance(value, list) else value
 
 

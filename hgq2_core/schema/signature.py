@@ -11,7 +11,7 @@ from typing import Any, TypeVar, Unpack, cast, get_args, get_origin, get_type_hi
 from pydantic import PydanticUserError, create_model
 
 from hgq2_core.errors import PluginError
-from hgq2_core.schema.base import Strict
+from hgq2_core.schema.base import StrictModel
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,7 +116,7 @@ def _name_of(cls: type) -> str:
 
 
 @_cached
-def schema_of(cls: type) -> type[Strict]:
+def schema_of(cls: type) -> type[StrictModel]:
     """Make the strict schema of a class from its typed constructor.
 
     Args:
@@ -131,7 +131,7 @@ def schema_of(cls: type) -> type[Strict]:
     }
     try:
         return create_model(
-            cls.__name__, __base__=Strict, __module__=cls.__module__, __doc__=inspect.getdoc(cls), **fields
+            cls.__name__, __base__=StrictModel, __module__=cls.__module__, __doc__=inspect.getdoc(cls), **fields
         )
     except (PydanticUserError, NameError) as error:
         raise PluginError(f"{_name_of(cls)}(): its arguments cannot be described by a schema: {error}") from error

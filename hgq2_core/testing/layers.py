@@ -142,8 +142,8 @@ def slots_its_quantizers(subject: _Subject) -> None:
     """Quantizers are made by add_quantizer(), which files, costs and calibration know."""
     layers = list(layers_of(subject.model()))
     known = {id(each) for layer in layers if isinstance(layer, QLayer) for each in layer.quantizers}
-    strangers = [each.name for each in layers if isinstance(each, Quantizer) and id(each) not in known]
-    require(not strangers, f"{', '.join(strangers)} was made otherwise.")
+    unexpected = [each.name for each in layers if isinstance(each, Quantizer) and id(each) not in known]
+    require(not unexpected, f"{', '.join(unexpected)} was made otherwise.")
 
 
 def knows_its_output_shape(subject: _Subject) -> None:

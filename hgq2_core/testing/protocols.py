@@ -1,4 +1,4 @@
-"""What the class of each sort of kind must be: asked by `hgq2 plugins --check`, and where a class of others is used."""
+"""What the class of a kind must be, by its group: for `hgq2 plugins --check`, and where a foreign class is used."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hgq2_core.discovery.registry import lax, registry
 from hgq2_core.errors import HGQ2Error, PluginError, listing
 
 
-def check_class(sort: str, kind: str) -> type[Any]:
-    """Import the class of a kind, and require that it is what its sort asks for.
+def check_class(group: str, kind: str) -> type[Any]:
+    """Import the class of a kind, and require that it is what its group asks for.
 
     Args:
-        sort: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+        group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
         kind: the full kind.
 
     Returns:
@@ -27,9 +27,9 @@ def check_class(sort: str, kind: str) -> type[Any]:
     Raises:
         PluginError: it cannot be imported, is of another kind of class, lacks methods, or takes what no schema checks.
     """
-    cls = registry().load(sort, kind)
+    cls = registry().load(group, kind)
     try:
-        problem = PROTOCOLS["adapters" if kind.startswith(f"{KERAS}.") else sort](cls)
+        problem = PROTOCOLS["adapters" if kind.startswith(f"{KERAS}.") else group](cls)
     except HGQ2Error as error:
         raise PluginError(f"kind {kind!r}: {error}") from error
     if problem:
@@ -79,7 +79,7 @@ PROTOCOLS: Mapping[str, Callable[[type[Any]], str]] = MappingProxyType(
         "exporters": _exporter,
     }
 )
-"""For each sort, what is wrong with a class; empty where nothing is."""
+"""For each group, what is wrong with a class; empty where nothing is."""
 
 
 def _subclass(cls: type[Any], base: type[Any]) -> str:

@@ -54,7 +54,7 @@ class Check:
             with preserve_rng():
                 self.run()
         except Exception as error:  # a plugin may fail in whatever way
-            raise ConformanceError(f"{self.statement} {_phrase(error)}") from error
+            raise ConformanceError(f"{self.statement} {_format_error(error)}") from error
 
 
 def checks(rules: Iterable[Callable[[S], None]], subject: S, after: str = "") -> Iterator[Check]:
@@ -93,7 +93,7 @@ def run(name: str, items: Iterable[Check]) -> None:
         raise ConformanceError("\n".join([f"{name} breaks rules of the conformance kit:", *lines])) from first.__cause__
 
 
-def _phrase(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     if isinstance(error, ConformanceError):
         return str(error)
     text = " ".join(str(error).split())

@@ -19,8 +19,8 @@ from hgq2_core.exporting.exporter import Simulation
 from hgq2_fixed_point import KIF
 from hgq2_layers import QDense
 from hgq2_minifloat import Float4E2M1FN, Float6E2M3FN, Float6E3M2FN, Float8E4M3FN, Float8E5M2, Minifloat, quantize
+from hgq2_minifloat.exact import by_magnitude, by_value, exact_quantize
 from hgq2_minifloat.formats import STANDARDS, Format
-from hgq2_minifloat.statement import by_magnitude, by_value, stated
 
 HWCONF = HWConfig(1, 1, -1)
 INPUT = (1, 3, 4)
@@ -129,7 +129,7 @@ def test_the_cheapest_statement_is_chosen():
     def operations(bits):
         variable = FVariable.from_kif(*bits, hwconf=HWCONF)
         formats = np.array([[3, 4, 1]])
-        (result,) = stated(HardwareArrays(HWCONF), np.array([variable], dtype=object), formats, 448.0)
+        (result,) = exact_quantize(HardwareArrays(HWCONF), np.array([variable], dtype=object), formats, 448.0)
         return {op.opcode for op in trace([variable], [result]).ops}
 
     assert len(operations((1, 3, 2))) == 2  # the input and its table

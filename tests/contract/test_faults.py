@@ -142,10 +142,10 @@ QUANTIZERS = [
 @pytest.fixture(autouse=True)
 def _offered(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a plugin `faults` would offer."""
-    for sort, base in (("quantizers", KBI), ("layers", QLayer)):
+    for group, base in (("quantizers", KBI), ("layers", QLayer)):
         for name, cls in globals().items():
             if isinstance(cls, type) and issubclass(cls, base) and cls.__module__ == __name__ and name != "Stranger":
-                monkeypatch.setitem(registry()._specs[sort], f"faults.{name.lower()}", f"{__name__}:{name}")
+                monkeypatch.setitem(registry()._specs[group], f"faults.{name.lower()}", f"{__name__}:{name}")
 
 
 @pytest.mark.parametrize(("config", "finding"), QUANTIZERS, ids=[finding for _, finding in QUANTIZERS])

@@ -65,7 +65,7 @@ def test_the_config_is_short_plain_and_comes_back(argument: KerasObject, value: 
 )
 def test_keras_own_form_is_still_read(argument: KerasObject, value: str) -> None:
     made = argument.resolve(value)
-    form = getattr(keras, argument.sort).serialize(made)
+    form = getattr(keras, argument.group).serialize(made)
     assert argument.validate(form) == form
     assert argument.to_config(argument.resolve(form)) == argument.to_config(made)
 

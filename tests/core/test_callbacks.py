@@ -15,7 +15,7 @@ import pytest
 from hgq2_core import ModelFileError, ebops
 from hgq2_core.files import read_json
 from hgq2_core.optimizer import BitOptimizer
-from hgq2_core.schema.keras_objects import CALLBACKS, named_classes
+from hgq2_core.schema.keras_objects import CALLBACKS, classes_by_name
 from hgq2_layers import QDense
 from hgq2_training.callbacks import history
 from hgq2_training.callbacks import throttle as pace
@@ -29,7 +29,7 @@ from hgq2_training.callbacks.checkpoint import (
 )
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
 from hgq2_training.callbacks.history import HistoryLog
-from hgq2_training.callbacks.throttle import Pace
+from hgq2_training.callbacks.throttle import Throttle
 
 X = np.random.default_rng(0).normal(size=(24, 4)).astype(np.float32)
 Y = X[:, :1] - X[:, 1:2]
@@ -138,14 +138,14 @@ def test_short_epochs_do_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pyte
 def test_a_pace_is_due_at_first_and_then_when_the_last_write_is_paid_off(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [10.0]
     monkeypatch.setattr(pace.time, "monotonic", lambda: clock[0])
-    own = Pace()
-    assert own.due()
+    own = Throttle()
+    assert own.ready()
     with own.writing():
         clock[0] += 2.0
     clock[0] += 2.0 / pace.SHARE - 2.0 - 0.001
-    assert not own.due()
+    assert not own.ready()
     clock[0] += 0.002
-    assert own.due()
+    assert own.ready()
 
 
 # --- checkpoints -----------------------------------------------------------------------------------------------------
@@ -179,12 +179,12 @@ def test_pickles_are_not_read(tmp_path: Path) -> None:
         Checkpoint.read(tmp_path / "a.npz")
 
 
-OPTIMIZERS = sorted(named_classes("optimizers"))
+OPTIMIZERS = sorted(classes_by_name("optimizers"))
 
 
 def optimizers(name: str) -> Any:
     rate = keras.optimizers.schedules.ExponentialDecay(0.05, 4, 0.9)
-    return BitOptimizer(named_classes("optimizers")[name](rate), 8.0)
+    return BitOptimizer(classes_by_name("optimizers")[name](rate), 8.0)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -16,7 +16,7 @@ import hgq2_core.cli.main as cli
 from hgq2_core.config.model import load_config
 from hgq2_core.discovery.registry import registry
 from hgq2_core.schema.keras_objects import keras_kinds
-from hgq2_training.commands.progress import TrainingProgress, phrase
+from hgq2_training.commands.progress import TrainingProgress, format_logs
 
 CONFIG = """\
 seed: 3
@@ -349,17 +349,17 @@ def test_a_directory_that_is_no_run(hgq2, tmp_path):
 
 def test_the_progress_line_shows_what_fits():
     logs = {"accuracy": 0.5, "loss": 2.0, "val_accuracy": 0.25, "val_loss": 3.0, "ebops": 12345.0, "front": 3}
-    assert phrase(logs, 80) == "val_accuracy 0.2500  EBOPs 12,345  val_loss 3.0000"
-    assert phrase(logs, 40) == "val_accuracy 0.2500  EBOPs 12,345"
-    assert phrase({"loss": 1.0, "binary_accuracy": 0.875}, 44) == "binary_accuracy 0.8750  loss 1.0000"
-    assert phrase({}, 44) == ""
+    assert format_logs(logs, 80) == "val_accuracy 0.2500  EBOPs 12,345  val_loss 3.0000"
+    assert format_logs(logs, 40) == "val_accuracy 0.2500  EBOPs 12,345"
+    assert format_logs({"loss": 1.0, "binary_accuracy": 0.875}, 44) == "binary_accuracy 0.8750  loss 1.0000"
+    assert format_logs({}, 44) == ""
 
 
 def test_the_progress_line_fits_80_columns():
     console = Console(width=80, color_system=None, file=io.StringIO())
     progress = TrainingProgress(console)
     logs = {"val_binary_accuracy": 0.8765, "ebops": 12345.0, "val_loss": 0.1234}
-    progress.add_task("train", total=1000, completed=500, logs=phrase(logs, progress.room))
+    progress.add_task("train", total=1000, completed=500, logs=format_logs(logs, progress.room))
     console.print(progress.get_renderable())
     (line,) = console.file.getvalue().splitlines()
     assert "500/1000" in line and line.rstrip().endswith("val_binary_accuracy 0.8765  EBOPs 12,345")

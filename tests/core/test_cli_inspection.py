@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import hgq2_core.cli.main as cli
 from hgq2_core import KindError, PluginError, json_schema
 from hgq2_core.cli.inspection import complete_kinds
-from hgq2_core.cli.listing import complete_sorts
+from hgq2_core.cli.listing import complete_groups
 from hgq2_core.commands.printing import print_json
 from hgq2_core.config.describe import all_kinds, describe
 from hgq2_core.config.json_schema import json_schema_of
@@ -234,7 +234,7 @@ def test_the_shell_completes_kinds():
     assert complete_kinds("fixed_point.k") == ["fixed_point.kbi", "fixed_point.kif"]
     assert "keras.Dropout" in complete_kinds("keras.D")
     assert complete_kinds("kb") == ["kbi"]
-    assert complete_sorts("l") == ["layers"]
+    assert complete_groups("l") == ["layers"]
 
 
 def test_a_short_name_that_is_not_unique_is_not_completed(monkeypatch):

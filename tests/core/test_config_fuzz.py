@@ -11,7 +11,7 @@ from hgq2_core import ModelConfig
 from hgq2_core.config.reader import parse_yaml
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import HGQ2Error
-from hgq2_core.schema.keras_objects import keras_kinds, named_classes
+from hgq2_core.schema.keras_objects import classes_by_name, keras_kinds
 
 SEEDS = [
     parse_yaml(text, "seed")
@@ -50,9 +50,9 @@ training: {loss: huber, optimizer: sgd, callbacks: [{kind: keras.EarlyStopping, 
 
 NAMES = sorted(
     {
-        *(kind for sort in ("quantizers", "layers", "callbacks", "datasets") for kind in registry().names(sort)),
+        *(kind for group in ("quantizers", "layers", "callbacks", "datasets") for kind in registry().names(group)),
         *keras_kinds("layers"),
-        *(name for sort in ("optimizers", "losses", "metrics", "initializers") for name in named_classes(sort)),
+        *(name for group in ("optimizers", "losses", "metrics", "initializers") for name in classes_by_name(group)),
         *(
             "kind",
             "name",

@@ -241,7 +241,7 @@ def test_a_class_says_itself_what_it_takes_over(monkeypatch):
     monkeypatch.setattr(
         Registry,
         "load",
-        lambda self, sort, name, where="": QHalves if name == "mine.halves" else load(self, sort, name, where),
+        lambda self, group, name, where="": QHalves if name == "mine.halves" else load(self, group, name, where),
     )
     model = sequential(layers.Dense(6, name="a"))
     converted = quantize_model(model, {"a": {"kind": "mine.halves"}})

@@ -4,19 +4,19 @@ import keras
 import pytest
 
 from hgq2_core import ConfigError, KindError
-from hgq2_core.schema.base import explained
+from hgq2_core.schema.base import as_config_error
 from hgq2_core.schema.keras_objects import (
     CALLBACKS,
     LAYERS,
+    class_by_name,
+    classes_by_name,
     is_keras_kind,
     keras_class,
     keras_kinds,
     make,
-    named_class,
-    named_classes,
     parameters,
     singular,
-    try_out,
+    validate_by_construction,
 )
 
 REFUSED = (
@@ -51,7 +51,7 @@ MINIMAL = {
 
 
 def said(cls: type, **arguments: object) -> str:
-    with pytest.raises(ConfigError) as caught, explained("f"):
+    with pytest.raises(ConfigError) as caught, as_config_error("f"):
         make(cls, arguments)
     return str(caught.value)
 
@@ -85,11 +85,11 @@ def test_paths_are_no_names(name: str) -> None:
 def test_kinds() -> None:
     assert keras_kinds("datasets") == ()
     assert is_keras_kind("keras.Dense") and not is_keras_kind("layers.dense")
-    assert [singular(sort) for sort in ("losses", "layers", "optimizers.schedules")] == ["loss", "layer", "schedule"]
+    assert [singular(group) for group in ("losses", "layers", "optimizers.schedules")] == ["loss", "layer", "schedule"]
 
 
 @pytest.mark.parametrize(
-    ("sort", "name", "cls"),
+    ("group", "name", "cls"),
     [
         ("optimizers", "adam", keras.optimizers.Adam),
         ("optimizers", "AdamW", keras.optimizers.AdamW),
@@ -103,20 +103,20 @@ def test_kinds() -> None:
         ("optimizers.schedules", "cosine_decay", keras.optimizers.schedules.CosineDecay),
     ],
 )
-def test_names_in_both_spellings(sort: str, name: str, cls: type) -> None:
-    assert named_class(sort, name) is cls
+def test_names_in_both_spellings(group: str, name: str, cls: type) -> None:
+    assert class_by_name(group, name) is cls
 
 
-@pytest.mark.parametrize("sort", ["optimizers", "losses", "metrics", "optimizers.schedules"])
-def test_no_two_names_are_confused(sort: str) -> None:
-    for name, cls in named_classes(sort).items():
-        assert named_class(sort, name) is cls is named_class(sort, cls.__name__)
+@pytest.mark.parametrize("group", ["optimizers", "losses", "metrics", "optimizers.schedules"])
+def test_no_two_names_are_confused(group: str) -> None:
+    for name, cls in classes_by_name(group).items():
+        assert class_by_name(group, name) is cls is class_by_name(group, cls.__name__)
 
 
 @pytest.mark.parametrize("name", ["Optimizer", "LossScaleOptimizer", "legacy", "schedules", "__class__", "os.system"])
 def test_what_is_no_optimizer_by_itself(name: str) -> None:
     with pytest.raises(KindError, match=r"^unknown optimizer kind\. Received: "):
-        named_class("optimizers", name)
+        class_by_name("optimizers", name)
 
 
 @pytest.mark.parametrize(
@@ -170,5 +170,5 @@ def test_a_convolution_does_not_ask_for_its_rank() -> None:
 
 def test_trying_out_leaves_no_trace_in_the_names() -> None:
     keras.backend.clear_session()
-    try_out(keras.layers.Dense, {"units": 2})
+    validate_by_construction(keras.layers.Dense, {"units": 2})
     assert keras.layers.Dense(2).name == "dense"

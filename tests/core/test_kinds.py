@@ -119,13 +119,13 @@ def test_an_unknown_sort(registry: Registry) -> None:
     with pytest.raises(KindError) as caught:
         registry.names("layer")
     assert str(caught.value) == (
-        "unknown sort of kind. Received: 'layer'. Allowed: callbacks, commands, datasets, exporters, layers, "
+        "unknown group of kinds. Received: 'layer'. Allowed: callbacks, commands, datasets, exporters, layers, "
         "quantizers. Did you mean 'layers'?"
     )
 
 
 @pytest.mark.parametrize(
-    ("sort", "name", "kind"),
+    ("group", "name", "kind"),
     [
         ("quantizers", "acme.kbi", "acme.kbi"),
         ("quantizers", "kbi", "acme.kbi"),
@@ -134,8 +134,8 @@ def test_an_unknown_sort(registry: Registry) -> None:
         ("layers", "keras.Dropout", "keras.Dropout"),
     ],
 )
-def test_full_and_unique_short_names_resolve(registry: Registry, sort: str, name: str, kind: str) -> None:
-    assert registry.resolve(sort, name) == kind
+def test_full_and_unique_short_names_resolve(registry: Registry, group: str, name: str, kind: str) -> None:
+    assert registry.resolve(group, name) == kind
 
 
 def test_an_ambiguous_short_name_lists_both(registry: Registry) -> None:
@@ -211,7 +211,7 @@ def test_a_kind_of_another_sort(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sort", "name", "distribution"),
+    ("group", "name", "distribution"),
     [
         ("quantizers", "fixed_point.kbi", "hgq2-fixed-point"),
         ("quantizers", "minifloat.minifloat", "hgq2-minifloat"),
@@ -223,11 +223,11 @@ def test_a_kind_of_another_sort(registry: Registry) -> None:
         ("exporters", "alkaid.alkaid", "hgq2-alkaid"),
     ],
 )
-def test_our_own_distributions_are_known_by_the_prefix(sort: str, name: str, distribution: str) -> None:
+def test_our_own_distributions_are_known_by_the_prefix(group: str, name: str, distribution: str) -> None:
     with pytest.raises(KindError) as caught:
-        Registry(()).resolve(sort, name)
+        Registry(()).resolve(group, name)
     assert str(caught.value) == (
-        f"unknown {sort[:-1]} kind. Received: {name!r}. Allowed: none{KERAS_KINDS.get(sort, '')}. "
+        f"unknown {group[:-1]} kind. Received: {name!r}. Allowed: none{KERAS_KINDS.get(group, '')}. "
         f"It comes with {distribution}: {install_hint(distribution)}"
     )
 
@@ -333,7 +333,7 @@ def test_load_finds_nested_classes(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sort", "name", "message", "cause"),
+    ("group", "name", "message", "cause"),
     [
         (
             "quantizers",
@@ -354,10 +354,10 @@ def test_load_finds_nested_classes(registry: Registry) -> None:
     ],
 )
 def test_a_class_that_cannot_be_imported(
-    registry: Registry, sort: str, name: str, message: str, cause: type[BaseException | None]
+    registry: Registry, group: str, name: str, message: str, cause: type[BaseException | None]
 ) -> None:
     with pytest.raises(PluginError) as caught:
-        registry.load(sort, name, "layers.0")
+        registry.load(group, name, "layers.0")
     assert str(caught.value) == f"layers.0: {message}"
     assert isinstance(caught.value.__cause__, cause)
 

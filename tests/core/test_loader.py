@@ -80,12 +80,12 @@ def test_a_plugin_is_loaded_with_full_kinds(site: Site) -> None:
     assert plugin.kinds["layers"] == {"acme.dense": "acme_parts:Dense"}
 
 
-@pytest.mark.parametrize("sort", GROUPS)
-def test_each_sort_has_its_hook(site: Site, sort: str) -> None:
-    site.install("acme", hook("return {'thing': 'acme_parts.deep:Outer.Inner'}", f"hgq2_{sort}"))
+@pytest.mark.parametrize("group", GROUPS)
+def test_each_sort_has_its_hook(site: Site, group: str) -> None:
+    site.install("acme", hook("return {'thing': 'acme_parts.deep:Outer.Inner'}", f"hgq2_{group}"))
     (plugin,) = site.load()
     assert {s: dict(kinds) for s, kinds in plugin.kinds.items() if kinds} == {
-        sort: {"acme.thing": "acme_parts.deep:Outer.Inner"}
+        group: {"acme.thing": "acme_parts.deep:Outer.Inner"}
     }
 
 

@@ -188,7 +188,7 @@ WRONG = {
         (f"{LAYER}.kind", "hgq2_layers.core.dense:QDense"),
         f"{LAYER}: unknown layer kind. Received: 'hgq2_layers.core.dense:QDense'. Allowed: {LAYERS}.",
     ),
-    "kind of another sort": (
+    "kind of another group": (
         (f"{LAYER}.kind", "kbi"),
         f"{LAYER}: one of the quantizers, not of the layers. Received: 'kbi'. Allowed: {LAYERS}.",
     ),
@@ -473,7 +473,7 @@ def test_an_ambiguous_kind_lists_both(monkeypatch: pytest.MonkeyPatch) -> None:
     class Doubled(Registry):
         @property
         def _specs(self):  # type: ignore[override]
-            own = {sort: dict(kinds) for sort, kinds in registry()._specs.items()}
+            own = {group: dict(kinds) for group, kinds in registry()._specs.items()}
             return {**own, "quantizers": {**own["quantizers"], "other.kbi": "other:KBI"}}
 
     doubled = Doubled(registry().plugins)

@@ -14,7 +14,7 @@ from hgq2_core import PluginError, json_schema
 from hgq2_core.config import json_schema as module
 from hgq2_core.config.reader import read_document
 from hgq2_core.discovery.registry import registry
-from hgq2_core.schema.base import DEFINITION, Strict
+from hgq2_core.schema.base import DEFINITION, StrictModel
 from hgq2_core.schema.keras_objects import is_keras_kind, keras_kinds
 
 KINDS = ("quantizer", "layer", "dataset", "callback", "optimizer", "loss", "metric")
@@ -151,10 +151,10 @@ def test_a_kind_that_does_not_load_is_left_out(monkeypatch: pytest.MonkeyPatch, 
         names = staticmethod(real.names)
 
         @staticmethod
-        def load(sort: str, kind: str) -> type:
+        def load(group: str, kind: str) -> type:
             if kind in ("layers.dense", "fixed_point.kif"):
                 raise PluginError(kind)
-            return real.load(sort, kind)
+            return real.load(group, kind)
 
     monkeypatch.setattr(module, "registry", Broken)
     found = json_schema()
@@ -166,7 +166,7 @@ def test_a_kind_that_does_not_load_is_left_out(monkeypatch: pytest.MonkeyPatch, 
 def test_definitions_that_a_kind_brings_along_are_hoisted(monkeypatch: pytest.MonkeyPatch) -> None:
     real = module.registry()
 
-    class Training(Strict):  # the name of one of ours
+    class Training(StrictModel):  # the name of one of ours
         depth: int = 1
 
     class Nested:
@@ -174,12 +174,12 @@ def test_definitions_that_a_kind_brings_along_are_hoisted(monkeypatch: pytest.Mo
 
     class Wider:
         @staticmethod
-        def names(sort: str) -> tuple[str, ...]:
-            return (*real.names(sort), "mine.nested") if sort == "datasets" else real.names(sort)
+        def names(group: str) -> tuple[str, ...]:
+            return (*real.names(group), "mine.nested") if group == "datasets" else real.names(group)
 
         @staticmethod
-        def load(sort: str, kind: str) -> type:
-            return Nested if kind == "mine.nested" else real.load(sort, kind)
+        def load(group: str, kind: str) -> type:
+            return Nested if kind == "mine.nested" else real.load(group, kind)
 
     monkeypatch.setattr(module, "registry", Wider)
     found = json_schema()

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field
 
 from hgq2_core import ConfigError, PluginError
-from hgq2_core.schema.base import explained
+from hgq2_core.schema.base import as_config_error
 from hgq2_core.schema.signature import bind, parameters, schema_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def test_the_schema() -> None:
         "name": "x",
     }
     said = r"^Leaf: size: must be greater than 0\. Received: 0 \(int\)\.$"
-    with pytest.raises(ConfigError, match=said), explained("Leaf"):
+    with pytest.raises(ConfigError, match=said), as_config_error("Leaf"):
         schema.model_validate({"size": 0})
 
 
@@ -102,7 +102,7 @@ def test_a_class_without_constructor() -> None:
     class Nothing: ...
 
     assert parameters(Nothing) == {}
-    with pytest.raises(ConfigError, match=r"unknown field 'x'\. Allowed: none\."), explained(""):
+    with pytest.raises(ConfigError, match=r"unknown field 'x'\. Allowed: none\."), as_config_error(""):
         schema_of(Nothing).model_validate({"x": 1})
 
 

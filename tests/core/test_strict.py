@@ -11,21 +11,21 @@ from hgq2_core.schema.base import (
     MAX_REPORTED,
     FromList,
     Interval,
-    Strict,
-    below,
+    StrictModel,
+    as_config_error,
+    at_path,
     describe,
-    explained,
-    findings,
-    refuse,
     unknown,
+    validation_error,
+    validation_errors,
 )
 
 
-class Inner(Strict):
+class Inner(StrictModel):
     size: int = 1
 
 
-class Schema(Strict):
+class Schema(StrictModel):
     number: float = 0.0
     whole: int = 0
     flag: bool = False
@@ -41,7 +41,7 @@ class Schema(Strict):
 
 
 def said(**fields: object) -> str:
-    with pytest.raises(ConfigError) as caught, explained("f.yaml"):
+    with pytest.raises(ConfigError) as caught, as_config_error("f.yaml"):
         Schema.model_validate(fields)
     return str(caught.value).removeprefix("f.yaml: ")
 
@@ -126,11 +126,11 @@ def test_schemas_are_frozen() -> None:
 
 
 def test_the_allowed_values_of_granularity() -> None:
-    class Holder(Strict):
+    class Holder(StrictModel):
         granularity: Granularity = "element"
 
     assert Holder.model_validate({"granularity": [0, -1]}).granularity == (0, -1)
-    with pytest.raises(ConfigError) as caught, explained(""):
+    with pytest.raises(ConfigError) as caught, as_config_error(""):
         Holder.model_validate({"granularity": "rows"})
     assert str(caught.value) == (
         "granularity: not allowed. Received: 'rows' (str). Allowed: 'tensor', 'channel', 'element', a list."
@@ -138,19 +138,19 @@ def test_the_allowed_values_of_granularity() -> None:
 
 
 def test_findings_below_a_place() -> None:
-    with pytest.raises(ConfigError) as caught, explained("here"), below("a", 0):
-        raise findings([(("b",), "is wrong."), ((), "and so is this.")])
+    with pytest.raises(ConfigError) as caught, as_config_error("here"), at_path("a", 0):
+        raise validation_errors([(("b",), "is wrong."), ((), "and so is this.")])
     assert str(caught.value) == "here: a.0.b: is wrong.\nhere: a.0: and so is this."
 
 
-@pytest.mark.parametrize("error", [ConfigError("no."), refuse("no.")])
+@pytest.mark.parametrize("error", [ConfigError("no."), validation_error("no.")])
 def test_other_errors_become_findings_below(error: Exception) -> None:
-    with pytest.raises(ConfigError, match=r"^here: a: no\.$"), explained("here"), below("a"):
+    with pytest.raises(ConfigError, match=r"^here: a: no\.$"), as_config_error("here"), at_path("a"):
         raise error
 
 
 def test_other_exceptions_pass() -> None:
-    with pytest.raises(ZeroDivisionError), explained("here"), below("a"):
+    with pytest.raises(ZeroDivisionError), as_config_error("here"), at_path("a"):
         raise ZeroDivisionError
 
 
@@ -161,5 +161,5 @@ def test_describe_shortens() -> None:
 
 
 def test_places_in_braces_do_not_disturb_the_message() -> None:
-    with pytest.raises(ConfigError, match=r"^f: \{braces\} stay$"), explained("f"):
-        raise findings([((), "{braces} stay")])
+    with pytest.raises(ConfigError, match=r"^f: \{braces\} stay$"), as_config_error("f"):
+        raise validation_errors([((), "{braces} stay")])

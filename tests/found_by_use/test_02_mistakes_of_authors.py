@@ -213,10 +213,10 @@ LAYERS = {
 @pytest.fixture(autouse=True)
 def _offered(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a plugin `authors` would offer."""
-    for sort, classes in (("quantizers", QUANTIZERS), ("layers", LAYERS)):
-        for cls in (*classes, *((Sound,) if sort == "quantizers" else ())):
+    for group, classes in (("quantizers", QUANTIZERS), ("layers", LAYERS)):
+        for cls in (*classes, *((Sound,) if group == "quantizers" else ())):
             name = f"authors.{cls.__name__.lower()}"
-            monkeypatch.setitem(registry()._specs[sort], name, f"{__name__}:{cls.__qualname__}")
+            monkeypatch.setitem(registry()._specs[group], name, f"{__name__}:{cls.__qualname__}")
 
 
 class Sound(KBI):

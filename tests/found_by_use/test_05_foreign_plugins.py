@@ -59,9 +59,9 @@ def beside(*command: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProces
 
 
 def test_each_of_our_kinds_is_what_its_sort_asks_for() -> None:
-    for sort in ("quantizers", "layers", "callbacks", "datasets", "exporters"):
-        for kind in registry().names(sort):
-            check_class(sort, kind)
+    for group in ("quantizers", "layers", "callbacks", "datasets", "exporters"):
+        for kind in registry().names(group):
+            check_class(group, kind)
 
 
 def test_plugins_check_names_what_is_wrong_with_every_class_of_it(tmp_path: Path) -> None:
@@ -158,15 +158,16 @@ def twins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("twins")
 @pytest.mark.parametrize(
-    ("sort", "kind"), [(sort, kind) for sort, kinds in registry()._specs.items() for kind in filter(is_official, kinds)]
+    ("group", "kind"),
+    [(group, kind) for group, kinds in registry()._specs.items() for kind in filter(is_official, kinds)],
 )
-def test_an_ambiguous_name_is_answered_with_what_to_write(sort: str, kind: str) -> None:
+def test_an_ambiguous_name_is_answered_with_what_to_write(group: str, kind: str) -> None:
     short = kind.partition(".")[2]
     with pytest.raises(HGQ2Error) as caught:
-        registry().resolve(sort, short, "digits.yaml: model.layers.0")
+        registry().resolve(group, short, "digits.yaml: model.layers.0")
     both = ", ".join(sorted([kind, f"other.{short}"]))
     assert str(caught.value) == (
-        f"digits.yaml: model.layers.0: ambiguous {sort[:-1]} kind. Received: {short!r}. Allowed: {both}. "
+        f"digits.yaml: model.layers.0: ambiguous {group[:-1]} kind. Received: {short!r}. Allowed: {both}. "
         f"Write the full kind, such as {kind!r}."
     )
 

@@ -15,7 +15,7 @@ from hgq2_core.config.model import ModelConfig
 from hgq2_core.data.splits import Split
 from hgq2_layers import QDense
 from hgq2_training.commands.outcome import outcome_lines
-from hgq2_training.commands.progress import phrase
+from hgq2_training.commands.progress import format_logs
 from hgq2_training.runs.outcome import divergence, outcome
 from hgq2_training.runs.train import recalibrate, train
 
@@ -190,4 +190,4 @@ def test_chance_is_the_most_frequent_class(y, accuracy, named):
 
 def test_the_bar_says_which_ebops_it_shows():
     logs = {"loss": 1.0, "val_accuracy": 0.97314, "val_loss": 0.5, "ebops": 49936.4}
-    assert phrase(logs, 48, "uncalibrated EBOPs") == "val_accuracy 0.9731  uncalibrated EBOPs 49,936"
+    assert format_logs(logs, 48, "uncalibrated EBOPs") == "val_accuracy 0.9731  uncalibrated EBOPs 49,936"

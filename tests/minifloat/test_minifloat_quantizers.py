@@ -21,8 +21,8 @@ from hgq2_minifloat import (
     Minifloat,
     quantize,
 )
+from hgq2_minifloat.exact import exact_quantize
 from hgq2_minifloat.formats import STANDARDS, Format
-from hgq2_minifloat.statement import stated
 
 SMALL = Minifloat(m=2, e=3, e0=1)
 
@@ -256,7 +256,7 @@ def test_verify_says_how_wide_the_sums_are():
 @pytest.mark.parametrize(("low", "high", "f"), [(-3.0, 2.75, 2), (0.0, 40.0, 3), (-700.0, 1.0, 5), (-0.5, 600.0, 40)])
 def test_intervals_are_tight(form, low, high, f):
     intervals = Intervals()
-    result = stated(intervals, intervals.between([[low]], [[high]], f), np.array([[form[:3]]]), form.max_value)
+    result = exact_quantize(intervals, intervals.between([[low]], [[high]], f), np.array([[form[:3]]]), form.max_value)
     ends = quantize(np.array([low, high]), *form)
     assert [to_float(result.lo).item(), to_float(result.hi).item()] == ends.tolist()
     values = np.array(form.magnitudes())

@@ -124,10 +124,10 @@ class HardwareArrays(Arrays[Operand]):
             raise Unsupported(f"a table of more than {TABLE_INPUT_BITS} bits of input. Received: {width} bits.")
         return _objects(self._traced(traced).apply(entries).quantize())
 
-    def cheapest(self, a: Operand, *statements: Callable[[Operand], Operand]) -> Operand:
+    def cheapest(self, a: Operand, *alternatives: Callable[[Operand], Operand]) -> Operand:
         formats = Counter(tuple(x.kif) for x in self.variables(a).ravel())
-        costs = [sum(self._cost(statement, *kif) * formats[kif] for kif in formats) for statement in statements]
-        return statements[costs.index(min(costs))](a)
+        costs = [sum(self._cost(statement, *kif) * formats[kif] for kif in formats) for statement in alternatives]
+        return alternatives[costs.index(min(costs))](a)
 
     def reshape(self, a: Operand, shape: Sequence[int]) -> Operand:
         return a.reshape(tuple(shape))

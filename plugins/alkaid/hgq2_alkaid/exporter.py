@@ -23,14 +23,14 @@ from hgq2_core.exporting.exporter import ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.ports import PORTS
 from hgq2_core.files import write_json, write_text
-from hgq2_core.schema.base import Strict, explained
+from hgq2_core.schema.base import StrictModel, as_config_error
 
 KIND = "alkaid.alkaid"
 TOP = "model"
 SIMULATE = "simulate.sh"
 
 
-class Options(Strict):
+class Options(StrictModel):
     """What `export` and `estimate` take.
 
     Args:
@@ -111,7 +111,7 @@ class _Export:
     """One export: everything that can fail happens here, before anything is written."""
 
     def __init__(self, model: keras.Model, x: Any, options: dict[str, Any]) -> None:
-        with explained("export to alkaid"):
+        with as_config_error("export to alkaid"):
             self.options = Options.model_validate(options)
         self.model = model
         self.circuit: Circuit = build(model, HWCONF, self.options.input_format)

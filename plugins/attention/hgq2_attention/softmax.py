@@ -110,7 +110,7 @@ class QSoftmax(TableLayer):
         return keras.ops.exp(q * (-self.scale if self.stable else self.scale))
 
     @classmethod
-    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> QSoftmax:
+    def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QSoftmax:
         """Make it from Softmax, or from Activation("softmax")."""
         return cls(**{**shared_arguments(layer, cls, ("activation",)), **arguments})
 

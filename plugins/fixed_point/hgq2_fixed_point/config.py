@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Role, Slot
-from hgq2_core.schema.base import Interval, Strict
+from hgq2_core.schema.base import Interval, StrictModel
 from hgq2_fixed_point.modes import OverflowMode, RoundMode
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ BITS_LIMIT = 60
 Cost = Annotated[float, Field(ge=0)]
 
 
-class FitTo(Strict):
+class FitTo(StrictModel):
     """How integer bits are set from values.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Slot
-from hgq2_core.schema.base import FromList, Interval, Strict
+from hgq2_core.schema.base import FromList, Interval, StrictModel
 from hgq2_minifloat.formats import Format
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Cost = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=100)]
 
 
-class FitTo(Strict):
+class FitTo(StrictModel):
     """How the exponents are set from values.
 
     Args:
@@ -41,7 +41,7 @@ class FitTo(Strict):
     normal: Share | None = None
 
 
-class Block(Strict):
+class Block(StrictModel):
     """A power of two that the elements of a block share, as in OCP MX: weights are quantized in units of it.
 
     Args:

@@ -18,10 +18,10 @@ from hgq2_core.quantizers.phase import meets_again, mode
 from hgq2_minifloat.arithmetic import limits
 from hgq2_minifloat.blocks import block_scales
 from hgq2_minifloat.config import ALL_BITS, AnyMinifloat, FitTo
+from hgq2_minifloat.exact import exact_quantize
 from hgq2_minifloat.fitting import fitted, wider
 from hgq2_minifloat.formats import Format
 from hgq2_minifloat.ops import Options, backend
-from hgq2_minifloat.statement import stated
 
 A = TypeVar("A")
 Tensor = Any
@@ -128,10 +128,10 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         return bits if tuple(bits.shape) == shape else keras.ops.broadcast_to(bits, shape)
 
     def exact(self, arrays: Arrays[A], x: A) -> A:
-        """State the arithmetic, see `hgq2_minifloat.statement`."""
+        """State the arithmetic, see `hgq2_minifloat.exact`."""
         if self.config.block is not None:
             raise ExactnessError(f"{self.slot}: the scale of a block follows the values, so only constants have one.")
-        return stated(arrays, x, np.stack(self.formats(), axis=-1), self.max_value)
+        return exact_quantize(arrays, x, np.stack(self.formats(), axis=-1), self.max_value)
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Return m, e, e0 and the largest value; with blocks, in units of their scales."""

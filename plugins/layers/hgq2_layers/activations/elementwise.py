@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema
 
 from hgq2_core.errors import listing, nearest
 from hgq2_core.layers.arguments import KerasObject
-from hgq2_core.schema.base import describe, refuse
+from hgq2_core.schema.base import describe, validation_error
 
 PROBE = np.array([-2.5, -0.5, 0.25, 1.0, 3.0, 7.0], dtype=np.float32)
 
@@ -26,20 +26,20 @@ MANY = np.arange(-32.0, 32.0, 1 / 16, dtype=np.float32)
 class Elementwise(KerasObject):
     """A function that gives one number for each number, whatever the others are."""
 
-    sort: str = "activations"
+    group: str = "activations"
 
     def validate(self, value: Any) -> Any:
         """Refuse what is no function of one number, and what no file could bring back."""
         function = self._found(value)
         if not _is_elementwise(function):
-            raise refuse(f"must be a function of one number. Received: {describe(value)}.")
+            raise validation_error(f"must be a function of one number. Received: {describe(value)}.")
         return value
 
     def _found(self, value: Any) -> Callable[[Any], Any]:
         if isinstance(value, str):
             known = _public()
             if value not in known:
-                raise refuse(
+                raise validation_error(
                     f"unknown activation. Received: {describe(value)}. Allowed: {listing(known)}, or a function that "
                     f"is registered with Keras.{nearest(value, known)}"
                 )
@@ -52,7 +52,7 @@ class Elementwise(KerasObject):
             return value
         if isinstance(value, Mapping) and inspect.isfunction(found):
             return found
-        raise refuse(
+        raise validation_error(
             "must be one of Keras' activations by name, or a function that "
             f"keras.saving.register_keras_serializable() has registered. Received: {describe(value)}."
         )

@@ -83,7 +83,7 @@ class LeakyReLUAdapter(KerasAdapter):
         """Refuse slopes that would round."""
         _check_slope(layer)
 
-    def instead(self, layer: keras.layers.Layer) -> str:
+    def quantized_kind(self, layer: keras.layers.Layer) -> str:
         """Return the layer that quantizes its slope."""
         return "layers.leaky_relu"
 
@@ -123,7 +123,7 @@ class ActivationAdapter(KerasAdapter):
                 "(QUnaryFunction) in its place, which makes it a lookup table."
             )
 
-    def instead(self, layer: keras.layers.Layer) -> str:
+    def quantized_kind(self, layer: keras.layers.Layer) -> str:
         """Return the table of a function of one number, or the softmax."""
         return "attention.softmax" if layer.activation is keras.activations.softmax else "layers.unary_function"
 

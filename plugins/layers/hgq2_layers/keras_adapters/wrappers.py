@@ -18,13 +18,13 @@ A = TypeVar("A")
 class BidirectionalAdapter(KerasAdapter):
     """One layer from the beginning, one from the end; what they cost, they count themselves."""
 
-    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+    def sublayers(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
         """Return both."""
         return layer.forward_layer, layer.backward_layer
 
-    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+    def rewrap(self, layer: keras.layers.Layer, sublayers: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
         """Wrap both."""
-        forward, backward = inside
+        forward, backward = sublayers
         return keras.layers.Bidirectional(
             forward, merge_mode=layer.merge_mode, backward_layer=backward, name=layer.name, trainable=layer.trainable
         )
@@ -60,13 +60,13 @@ class TimeDistributedAdapter(KerasAdapter):
         steps = layer.get_build_config()["input_shape"][1] if layer.built else 1
         return (steps - 1) * ebops(layer.layer) if steps else 0.0
 
-    def inside(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+    def sublayers(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
         """Return the layer that is applied at each step."""
         return (layer.layer,)
 
-    def around(self, layer: keras.layers.Layer, inside: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
+    def rewrap(self, layer: keras.layers.Layer, sublayers: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
         """Wrap it."""
-        (inner,) = inside
+        (inner,) = sublayers
         return keras.layers.TimeDistributed(inner, name=layer.name, trainable=layer.trainable)
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:

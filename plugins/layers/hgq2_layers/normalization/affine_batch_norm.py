@@ -26,24 +26,24 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer):
 
     # Normalization takes every bias away again; beta is in its place.
     not_in_schema = ("bias_initializer", "bias_regularizer", "bias_constraint")
-    absorbs = "keras.BatchNormalization"
+    fuses = "keras.BatchNormalization"
 
     @classmethod
-    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> AffineBatchNorm:
+    def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> AffineBatchNorm:
         """Make it of a Keras layer and the normalization right behind.
 
         Raises:
             ConfigError: no normalization, one behind an activation or along other axes, or arguments that are lost.
         """
         activation = getattr(layer, "activation", None)
-        if not behind or activation is not keras.activations.linear:
+        if not successor or activation is not keras.activations.linear:
             raise ConfigError(
                 f"{layer.name}: {cls.__name__} stands for a linear layer and the BatchNormalization right behind that "
                 f"alone takes its output. Received: activation={getattr(activation, '__name__', None)!r}, behind: "
-                f"{', '.join(each.name for each in behind) or 'none'}."
+                f"{', '.join(each.name for each in successor) or 'none'}."
             )
-        own = {**shared_arguments(layer, cls, ("use_bias", "bias_axes")), **cls.axes_from_keras(layer, *behind)}
-        return cls(**{**shared_arguments(*behind, cls, ("axis", "name", "dtype")), **own, **arguments})
+        own = {**shared_arguments(layer, cls, ("use_bias", "bias_axes")), **cls.axes_from_keras(layer, *successor)}
+        return cls(**{**shared_arguments(*successor, cls, ("axis", "name", "dtype")), **own, **arguments})
 
     @classmethod
     def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:
@@ -53,9 +53,9 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer):
             raise ConfigError(f"{norm.name}: {cls.__name__} normalizes the last axis. Received: axis={norm.axis}.")
         return {}
 
-    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+    def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the kernel and the normalization; a bias in front of it moves the mean."""
-        (norm,) = behind
+        (norm,) = successor
         copy_weights(norm, self)
         self.kernel.assign(keras.ops.convert_to_numpy(layer.kernel).copy())
         if layer.bias is not None:

@@ -35,29 +35,29 @@ class QBatchNormDense(NormalizationLayer, QDense):
     """
 
     not_in_schema = ("center", "beta_initializer", "beta_regularizer", "beta_constraint")
-    absorbs = "keras.Dense"
+    fuses = "keras.Dense"
 
     @classmethod
-    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> QBatchNormDense:
+    def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QBatchNormDense:
         """Make it of a Keras normalization of the last axis and the Dense right behind.
 
         Raises:
             ConfigError: other layers, another axis, or arguments that are lost.
         """
         rank = len(layer.input.shape)
-        if not behind or getattr(layer, "axis", None) not in (-1, rank - 1):
+        if not successor or getattr(layer, "axis", None) not in (-1, rank - 1):
             raise ConfigError(
                 f"{layer.name}: {cls.__name__} stands for a BatchNormalization of the last axis and the Dense right "
                 f"behind that alone takes its output. Received: a {type(layer).__name__}, behind: "
-                f"{', '.join(each.name for each in behind) or 'none'}."
+                f"{', '.join(each.name for each in successor) or 'none'}."
             )
-        (dense,) = behind
+        (dense,) = successor
         own = {**shared_arguments(layer, cls, ("axis", "center")), "use_bias": dense.use_bias or layer.center}
         return cls(**{**shared_arguments(dense, cls, ("name", "dtype", "use_bias")), **own, **arguments})
 
-    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+    def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the normalization and the kernel; beta goes into the bias."""
-        (dense,) = behind
+        (dense,) = successor
         for name in ("gamma", "moving_mean", "moving_variance"):
             if getattr(layer, name) is not None:
                 getattr(self, name).assign(keras.ops.convert_to_numpy(getattr(layer, name)).copy())

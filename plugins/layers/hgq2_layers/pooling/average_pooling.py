@@ -42,7 +42,7 @@ class AveragingLayer(PoolingLayer):
             self.reciprocal_quantizer = self.add_quantizer(reciprocal_quantizer, "weight", "reciprocal")
 
     @classmethod
-    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> AveragingLayer:
+    def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> AveragingLayer:
         """Take over the arguments; reciprocals get the default of weights where any is quantized."""
         given = {**shared_arguments(layer, cls), **arguments}
         if "reciprocal_quantizer" not in given:

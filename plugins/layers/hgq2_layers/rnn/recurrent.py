@@ -201,11 +201,11 @@ class RecurrentLayer(TableLayer):
             self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
 
     @classmethod
-    def from_keras(cls, layer: keras.layers.Layer, *behind: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:
+    def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:
         """Take over the arguments; what Keras does with a mask has no meaning where none is taken."""
         return cls(**{**shared_arguments(layer, cls, {"zero_output_for_mask"}), **arguments})
 
-    def take_weights(self, layer: keras.layers.Layer, *behind: keras.layers.Layer) -> None:
+    def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the weights, which Keras keeps in a cell."""
         copy_weights(layer.cell, self)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hgq2_core.errors import ModelFileError
 from hgq2_core.files import atomic_path
 from hgq2_core.optimizer import BitOptimizer
-from hgq2_training.callbacks.throttle import Pace
+from hgq2_training.callbacks.throttle import Throttle
 
 Array = NDArray[Any]
 
@@ -160,7 +160,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.last = start
         self._written = True
         self._seconds = 0.0 if start is None else start.seconds
-        self._pace = Pace()
+        self._throttle = Throttle()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Take up the training where it stopped; the callbacks before this one have just begun afresh."""
@@ -180,7 +180,7 @@ class Checkpoints(keras.callbacks.Callback):
             callbacks=[get_state(callback) for callback in self.callbacks],
         )
         self._written = False
-        if (epoch + 1) % self.every == 0 and self._pace.due():
+        if (epoch + 1) % self.every == 0 and self._throttle.ready():
             self.write()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -190,7 +190,7 @@ class Checkpoints(keras.callbacks.Callback):
     def write(self) -> None:
         """Write the last state, unless that is done."""
         if self.last is not None and not self._written:
-            with self._pace.writing():
+            with self._throttle.writing():
                 self.last.write(self.path)
             self._written = True
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from hgq2_core.files import write_json
-from hgq2_training.callbacks.throttle import Pace
+from hgq2_training.callbacks.throttle import Throttle
 
 
 class HistoryLog(keras.callbacks.Callback):
@@ -24,12 +24,12 @@ class HistoryLog(keras.callbacks.Callback):
         super().__init__()
         self.path = path
         self.epochs: list[dict[str, Any]] = []
-        self._pace = Pace()
+        self._throttle = Throttle()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add this epoch."""
         self.epochs.append({"epoch": epoch, **{name: float(value) for name, value in (logs or {}).items()}})
-        if self._pace.due():
+        if self._throttle.ready():
             self.write()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -38,7 +38,7 @@ class HistoryLog(keras.callbacks.Callback):
 
     def write(self) -> None:
         """Write all epochs so far."""
-        with self._pace.writing():
+        with self._throttle.writing():
             write_json(self.path, self.epochs)
 
     def get_state(self) -> list[dict[str, Any]]:

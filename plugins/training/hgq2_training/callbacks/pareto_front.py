@@ -115,7 +115,7 @@ class ParetoFront(keras.callbacks.Callback):
                 "or give the data set a `validation_fraction`."
             )
         first = keras.tree.map_structure(lambda array: array[:1], tuple(self.validation_data))
-        with undisturbed(self.model):
+        with preserve_state(self.model):
             _require(wanted, self._evaluate(first))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -137,7 +137,7 @@ class ParetoFront(keras.callbacks.Callback):
         """
         logs = {} if logs is None else logs
         if epoch >= self.start_epoch and (epoch - self.start_epoch) % self.every == 0:
-            with undisturbed(self.model):
+            with preserve_state(self.model):
                 calibrate(self.model, self.calibration_data, margin=0)
                 self._offer(Entry(epoch, self._measure(logs)))
         logs["front"] = len(self.front)
@@ -255,7 +255,7 @@ def file_name(epoch: int) -> str:
 
 
 @contextlib.contextmanager
-def undisturbed(model: keras.Model) -> Iterator[None]:
+def preserve_state(model: keras.Model) -> Iterator[None]:
     """Put back, at the end or on an error, a model's variables and metrics and the global random generators.
 
     Args:

@@ -10,13 +10,13 @@ SHARE = 0.02
 """Of all time, what writing may take."""
 
 
-class Pace:
+class Throttle:
     """Spaces writes out, so that they take a small share of the time, on a slow disk too."""
 
     def __init__(self) -> None:
         self._next = -float("inf")
 
-    def due(self) -> bool:
+    def ready(self) -> bool:
         """Return True if it is time to write; at first it is."""
         return time.monotonic() >= self._next
 

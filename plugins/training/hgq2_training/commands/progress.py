@@ -45,10 +45,12 @@ class _Advance(keras.callbacks.Callback):
         self.ebops = "uncalibrated EBOPs" if tracked(self.model) else "EBOPs"
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.progress.update(self.task, completed=epoch + 1, logs=phrase(logs or {}, self.progress.room, self.ebops))
+        self.progress.update(
+            self.task, completed=epoch + 1, logs=format_logs(logs or {}, self.progress.room, self.ebops)
+        )
 
 
-def phrase(logs: dict[str, Any], room: int, ebops: str = "EBOPs") -> str:
+def format_logs(logs: dict[str, Any], room: int, ebops: str = "EBOPs") -> str:
     """Write the logs of an epoch in one line: the metric that counts, EBOPs, the loss; as many as there is room for.
 
     Args:

@@ -52,7 +52,7 @@ def quantize(
     from hgq2_core.config.overrides import overridden
     from hgq2_core.config.reader import read_document
     from hgq2_core.model.cost import summary
-    from hgq2_training.runs.convert import ConversionConfig, load_plain, settle
+    from hgq2_training.runs.convert import ConversionConfig, calibrate_and_compare, load_plain
     from hgq2_training.runs.directory import save
 
     if output.suffix != SUFFIX or output.exists():
@@ -67,7 +67,7 @@ def quantize(
     floats = load_plain(model)
     converted = config.convert(floats)
     splits = config.load_data()
-    found = None if splits is None else settle(floats, converted, splits)
+    found = None if splits is None else calibrate_and_compare(floats, converted, splits)
     save(converted, output)
     layers = summary(converted)
     if as_json:

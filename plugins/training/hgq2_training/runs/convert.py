@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from pydantic import Field
 
-from hgq2_core.config.specs import Entry, Kinds, construct
+from hgq2_core.config.specs import Kinds, ObjectSpec, construct
 from hgq2_core.convert.quantize import BITS, quantize_model
 from hgq2_core.data.splits import Splits
 from hgq2_core.errors import ExactnessError, ModelFileError
@@ -41,7 +41,7 @@ class ConversionConfig(Document):
     rules: Annotated[tuple[dict[str, Any], ...], FromList] = ()
     bits: Annotated[int, Field(ge=2)] | None = BITS
     defaults: ScopeEntries = Field(default_factory=ScopeEntries)
-    data: Annotated[Entry, Kinds("datasets")] | None = None
+    data: Annotated[ObjectSpec, Kinds("datasets")] | None = None
 
     def convert(self, model: keras.Model) -> keras.Model:
         """Convert a model; compiled as it is, where it is, but that no weight decay reaches the bits."""
@@ -124,7 +124,7 @@ def load_plain(path: str | Path) -> keras.Model:
         return load_model(path)
 
 
-def settle(model: keras.Model, converted: keras.Model, splits: Splits) -> Comparison:
+def calibrate_and_compare(model: keras.Model, converted: keras.Model, splits: Splits) -> Comparison:
     """Fit and calibrate a converted model on the training part, and compare it on the test part.
 
     Args:

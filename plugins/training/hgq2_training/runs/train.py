@@ -153,7 +153,7 @@ def _run(
         write_text(directory / CONFIG, yaml.safe_dump(resolved(config, model), sort_keys=False))
         write_json(directory / DATA, splits.to_dict())
         checkpoints = _train(config, model, splits, training, directory, callbacks, start)
-        return finish(model, splits, directory, checkpoints.last.seconds if checkpoints.last else 0.0)
+        return finalize_run(model, splits, directory, checkpoints.last.seconds if checkpoints.last else 0.0)
 
 
 def _train(
@@ -175,7 +175,7 @@ def _train(
         _fit(model, splits, training, start, [EpochSeed(config.seed), EbopsLog(), *own, checkpoints, *callbacks])
     except BaseException as error:
         diverged = divergence(model, history.epochs) if isinstance(error, DataError) else ""
-        _keep(model, directory, checkpoints, history)
+        _save_last_epoch(model, directory, checkpoints, history)
         if diverged:
             raise ConfigError(diverged) from error
         raise
@@ -202,7 +202,7 @@ def _fit(
         )
 
 
-def _keep(model: keras.Model, directory: Path, checkpoints: Checkpoints, history: HistoryLog) -> None:
+def _save_last_epoch(model: keras.Model, directory: Path, checkpoints: Checkpoints, history: HistoryLog) -> None:
     """Keep, of a training that something stopped, what it had after its last whole epoch."""
     if checkpoints.last is not None:
         history.write()
@@ -211,7 +211,7 @@ def _keep(model: keras.Model, directory: Path, checkpoints: Checkpoints, history
         save(model, directory / MODEL)
 
 
-def finish(model: keras.Model, splits: Splits, directory: Path, seconds: float, margin: int = 0) -> Run:
+def finalize_run(model: keras.Model, splits: Splits, directory: Path, seconds: float, margin: int = 0) -> Run:
     """Calibrate on the training split, measure, verify and examine on the test split, freeze, and save.
 
     Args:
@@ -255,7 +255,7 @@ def recalibrate(directory: str | Path, margin: int = 0) -> Run:
     """
     config, model = load_run(directory)
     seconds = float(read_metrics(directory).get("seconds", 0.0))
-    return finish(model, config.load_data(), Path(directory), seconds, margin)
+    return finalize_run(model, config.load_data(), Path(directory), seconds, margin)
 
 
 def evaluate(model: keras.Model, split: Split) -> dict[str, float]:

@@ -15,7 +15,7 @@ from hgq2_minifloat.formats import Format
 A = TypeVar("A")
 
 
-def stated(arrays: Arrays[A], x: A, formats: npt.NDArray[np.int64], max_value: float) -> A:
+def exact_quantize(arrays: Arrays[A], x: A, formats: npt.NDArray[np.int64], max_value: float) -> A:
     """State the quantization of operands, the elements of each format together.
 
     Args:
