@@ -1,6 +1,7 @@
 """Quantization-aware training for real-time hardware: an open core, and plugins that bring quantizers and layers.
 
-Importing this package imports no backend. `KERAS_BACKEND` unset means the first installed of torch, jax, tensorflow.
+Importing this package imports no backend. If `KERAS_BACKEND` is unset, it is set to the first of torch, jax and
+tensorflow that is installed.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ _LAZY_IMPORTS = {
     "verify": "model.verification",
     "with_standardization": "data.standardization",
 }
-"""Public names, and the modules that define them."""
+"""Public names, and the modules that they are imported from when first used."""
 
 __all__ = [
     "BitOptimizer",
@@ -144,7 +145,7 @@ def _deferred(home: str) -> type:
     module, _, name = home.partition(":")
 
     class Deferred:
-        """Stands in for a class of ours until a file names it; the class itself takes the name when it is imported."""
+        """Stand in for one of our classes until a file names it; the class registers itself when it is imported."""
 
         @classmethod
         def from_config(cls, config: dict[str, Any]) -> Any:

@@ -1,3 +1,3 @@
-"""The former place of `hgq2_core.layers.arguments`, kept for plugins that import it."""
+"""Former location of `hgq2_core.layers.arguments`, kept for plugins that import it."""
 
 from hgq2_core.layers.arguments import *  # noqa: F403

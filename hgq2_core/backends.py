@@ -1,4 +1,4 @@
-"""The Keras backend: the choice where the user made none, its check, and the module that a package has for it."""
+"""The Keras backend: a default where the user chose none, a check, and the module of a package that implements it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BACKENDS = ("torch", "jax", "tensorflow")
 
 
 def choose_backend() -> None:
-    """Set `KERAS_BACKEND` to the first installed of ours, unless it is set; imports none."""
-    # Keras' own default is tensorflow, also where only torch is installed.
+    """Set `KERAS_BACKEND`, if it is unset, to the first supported backend that is installed, without importing it."""
+    # Keras' own default is tensorflow, even where only torch is installed.
     if not os.environ.get("KERAS_BACKEND"):
         installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
         if installed:
@@ -23,10 +23,10 @@ def choose_backend() -> None:
 
 
 def check_backend() -> None:
-    """Refuse a backend that KERAS_BACKEND names and that cannot be used, before Keras is imported.
+    """Raise if the backend that KERAS_BACKEND names cannot be used; works before Keras is imported.
 
     Raises:
-        PluginError: it is none of ours, or not installed.
+        PluginError: it is not supported, or not installed.
     """
     name = os.environ.get("KERAS_BACKEND")
     if not name or (name in BACKENDS and importlib.util.find_spec(name)):
@@ -39,13 +39,13 @@ def check_backend() -> None:
 
 
 def backend_module(package: str) -> ModuleType:
-    """Import the module of a package that is named like the running backend.
+    """Import the module of a package that is named after the running backend.
 
     Args:
-        package: full name of a package with a module `torch`, `jax` and `tensorflow`.
+        package: full name of a package with the modules `torch`, `jax` and `tensorflow`.
 
     Raises:
-        PluginError: Keras runs on another backend.
+        PluginError: Keras runs on a backend that is not supported.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""The errors users meet: where it happened, what was received, what is allowed, the nearest match."""
+"""The errors that users see: where it happened, what was received, what is allowed, and the nearest match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ConfigError(HGQ2Error, ValueError):
 
 
 class KindError(ConfigError):
-    """A kind that is unknown, ambiguous, or not of the wanted group."""
+    """A kind that is unknown, ambiguous, or of another group than the one asked for."""
 
 
 class PluginError(HGQ2Error, ImportError):
@@ -27,15 +27,15 @@ class DataError(HGQ2Error, ValueError):
 
 
 class CalibrationError(HGQ2Error, RuntimeError):
-    """A model whose integer bits were never, or no longer, fixed by calibration."""
+    """A model that was never calibrated, or has changed since."""
 
 
 class ExactnessError(HGQ2Error, TypeError):
-    """A model part that has no exact statement of its arithmetic."""
+    """A part of a model that has no exact arithmetic."""
 
 
 class ConformanceError(HGQ2Error, AssertionError):
-    """A plugin's class that breaks rules of the conformance kit."""
+    """A class of a plugin that breaks rules of the conformance kit."""
 
 
 class ModelFileError(HGQ2Error, OSError):
@@ -51,14 +51,14 @@ class ToolError(HGQ2Error, RuntimeError):
 
 
 def nearest(received: object, allowed: Iterable[str]) -> str:
-    """Phrase the closest allowed name as a question.
+    """Return the closest allowed name as a question.
 
     Args:
         received: what the user wrote.
         allowed: names that would have been accepted.
 
     Returns:
-        `" Did you mean 'name'?"`, or an empty string where nothing comes close.
+        `" Did you mean 'name'?"`, or an empty string if no name is close.
     """
     names = {name.casefold(): name for name in allowed}
     matches = difflib.get_close_matches(str(received).casefold(), names, n=1, cutoff=0.6)
@@ -66,5 +66,5 @@ def nearest(received: object, allowed: Iterable[str]) -> str:
 
 
 def listing(names: Iterable[str]) -> str:
-    """Join names for a message, sorted; `none` where there are none."""
+    """Return names, sorted and joined for a message; `none` if the list is empty."""
     return ", ".join(sorted(names)) or "none"

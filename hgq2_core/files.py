@@ -1,4 +1,4 @@
-"""Files that are either the old one or the whole new one, whatever happens in between; and JSON that is read back."""
+"""Atomic writes, which leave either the old file or the whole new one, and JSON files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\..*)?")
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Return a temporary path to write to, and put what was written in place of `path` at the end.
+    """Yield a temporary path to write to, and replace `path` by the file written there at the end.
 
     Args:
         path: the file to replace or create; its folder must exist.
 
     Yields:
-        A path in the same folder, with the same suffix. Where the body raises, it is removed and `path` is untouched.
+        A path in the same folder, with the same suffix. If the body raises, it is removed and `path` is untouched.
 
     Raises:
         WriteError: the disk is full, or the folder cannot be written to.
@@ -44,7 +44,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:
-    """Make a folder and those above it, where they are not there.
+    """Make a folder and its parents, if they do not exist.
 
     Raises:
         WriteError: it cannot be made.
@@ -55,7 +55,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def remove(path: str | os.PathLike[str]) -> None:
-    """Remove a file, if it is there.
+    """Remove a file, if it exists.
 
     Raises:
         WriteError: it cannot be removed.
@@ -65,15 +65,15 @@ def remove(path: str | os.PathLike[str]) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Return True if a file is what a process that was killed while it wrote has left, by its name."""
+    """Return True if a file, by its name, was left by a process that was killed while writing."""
     return bool(_LEFTOVER.fullmatch(path.name))
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes have left in a folder; nobody else may be writing there.
+    """Remove the files that killed processes left in a folder; no other process may be writing there.
 
     Args:
-        folder: one that need not exist.
+        folder: need not exist.
     """
     for path in folder.iterdir() if folder.is_dir() else ():
         if is_leftover(path):
@@ -85,7 +85,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
     Args:
         path: the file; its folder must exist.
-        text: its whole content; line ends are kept as they are.
+        text: its whole content; line endings are kept.
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode())
@@ -105,8 +105,8 @@ def read_json(path: Path, default: Any) -> Any:
     """Read a JSON file.
 
     Args:
-        path: of the file.
-        default: what stands for a file that is not there; the file must hold the same type.
+        path: the file.
+        default: returned if there is no such file; the file must hold a value of the same type.
 
     Raises:
         ModelFileError: the file is damaged.
@@ -123,7 +123,7 @@ def read_json(path: Path, default: Any) -> Any:
 
 
 def finite(obj: Any) -> Any:
-    """Return plain data with null in place of each NaN and infinity, which JSON does not have."""
+    """Return plain data with None in place of each NaN and infinity, which JSON cannot represent."""
     if isinstance(obj, Mapping):
         return {key: finite(value) for key, value in obj.items()}
     if isinstance(obj, list | tuple):
@@ -142,7 +142,7 @@ def _written(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name outlive a power cut; not every system lets a folder be opened or synced."""
+    """Make the rename durable over a power cut, on systems where a folder can be opened and synced."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

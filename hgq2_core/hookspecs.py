@@ -1,7 +1,7 @@
-"""The hooks a plugin may implement: declarative mappings, so that listing imports no backend.
+"""The hooks that a plugin may implement: declarative mappings, so that listing kinds imports no backend.
 
-Every hook is called once, when the registry is first asked for something, and returns a mapping from the name of a
-kind (without the plugin's own name in front) to `"module:Class"`. The class itself is imported when it is first needed.
+Every hook is called once, when the registry is first used, and returns a mapping from the name of a kind (without the
+prefix, which is the plugin's name) to `"module:Class"`. The class itself is imported when it is first needed.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ def hgq2_layers() -> Mapping[str, str]:  # type: ignore[empty-body]
 def hgq2_callbacks() -> Mapping[str, str]:  # type: ignore[empty-body]
     """Callback kinds: each class a `keras.callbacks.Callback` with a typed constructor.
 
-    One with state of its own has `get_state()` and `set_state(state)`; without them a resumed training begins it
-    afresh. `reads_logs()` and `adds_logs()` return names in the logs of an epoch,
-    which are then checked before training.
+    A stateful callback has `get_state()` and `set_state(state)`; without them, a resumed training starts it anew.
+    `reads_logs()` and `adds_logs()` return names of entries in the logs of an epoch, which are checked before training.
     """
 
 
@@ -58,9 +57,9 @@ def hgq2_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
 def lazy_exports(
     package: str, *offered: Mapping[str, str], **more: str
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Make a package export the classes that its hooks name, each imported when it is first asked for.
+    """Make a package export the classes that its hooks name, each imported when it is first used.
 
-    In the package's `__init__`, so that a new class is named in `plugin.py` alone:
+    Used in the package's `__init__`, so that a new class is named only in `plugin.py`:
 
         __getattr__, __dir__, __all__ = lazy_exports(__name__, plugin.hgq2_layers())
 

@@ -1,9 +1,9 @@
-"""How numbers are written: alike on the progress bar, in tables, on the terminal, and in the report of a run."""
+"""Formatting of numbers, the same in progress bars, tables, terminal output and the report of a run."""
 
 from __future__ import annotations
 
 SMALL = 0.001
-"""Below it, four decimals leave too little of a number."""
+"""Smaller numbers are written with an exponent, since four decimals would show too few digits."""
 
 
 def format_metric(value: float) -> str:

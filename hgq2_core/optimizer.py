@@ -1,4 +1,4 @@
-"""An optimizer that gives bit variables a step size of their own, and never decays them."""
+"""An optimizer with a separate step size for bit variables, which it excludes from weight decay."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ WHOLE: dict[str, Any] = {
     "loss_scale_factor": None,
     "use_ema": False,
 }
-"""What an optimizer does to all variables at once, by argument, with the value that switches it off."""
+"""Arguments that act on all variables together, each with the value that switches it off."""
 
 DECAY = "weight_decay"
-"""How the names of the arguments end that pull variables to 0."""
+"""Suffix of the names of arguments that pull variables to 0."""
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "BitOptimizer")
 class BitOptimizer(keras.optimizers.Optimizer):
     """Two copies of one optimizer, the second for the bit variables: without weight decay, and with a scaled step.
 
-    Weight decay would pull bits to 0, which is what their cost in the loss is for: compile with
+    Weight decay would pull bits to 0, which is the task of their cost in the loss: compile with
     `BitOptimizer(AdamW(...))`. Optimizers that normalize gradients, such as Adam, move a variable by about the learning
-    rate whatever the size of its gradient; bits may need larger steps than weights. All else is as with the optimizer
-    itself: clipping, averages, accumulated gradients and loss scaling act on all variables together.
+    rate whatever the size of its gradient; bits may need larger steps than weights. Everything else works as in the
+    plain optimizer: clipping, averages, accumulated gradients and loss scaling act on all variables together.
 
     Args:
         optimizer: any Keras optimizer, or its name. As with Keras, what it excludes from decay is not saved.
-        bit_learning_rate_scale: the bit variables' learning rate, in units of the weights'.
+        bit_learning_rate_scale: learning rate of the bit variables, as a multiple of that of the weights.
 
     Raises:
-        ConfigError: a scale that is not positive, or an optimizer around another one.
+        ConfigError: the scale is not positive, or the optimizer wraps another one.
 
     Example:
         model.compile(hgq2_core.BitOptimizer(keras.optimizers.AdamW(1e-3, weight_decay=0.01)), loss="mse")
@@ -55,23 +55,23 @@ class BitOptimizer(keras.optimizers.Optimizer):
             raise ConfigError(
                 f"bit_learning_rate_scale must be positive. Received: bit_learning_rate_scale={bit_learning_rate_scale}"
             )
-        given = keras.optimizers.get(optimizer)
-        if isinstance(given, BitOptimizer) or hasattr(given, "inner_optimizer"):
+        inner = keras.optimizers.get(optimizer)
+        if isinstance(inner, BitOptimizer) or hasattr(inner, "inner_optimizer"):
             raise ConfigError(
-                f"BitOptimizer takes an optimizer that has none inside. Received: {type(given).__name__}. "
+                f"BitOptimizer takes an optimizer that has none inside. Received: {type(inner).__name__}. "
                 "Loss scaling goes around it: keras.optimizers.LossScaleOptimizer(BitOptimizer(optimizer))."
             )
-        config = given.get_config()
+        config = inner.get_config()
         whole = {argument: config[argument] for argument in WHOLE if argument in config}
-        super().__init__(learning_rate=_rate(config["learning_rate"]), name=name or f"bit_{given.name}", **whole)
+        super().__init__(learning_rate=_rate(config["learning_rate"]), name=name or f"bit_{inner.name}", **whole)
         self.bit_learning_rate_scale = float(bit_learning_rate_scale)
-        # The learning rates of the two are set at every step; schedules and callbacks act on this optimizer's own.
+        # Both learning rates are set at every step; schedules and callbacks act on that of this optimizer.
         alone = {**config, **{argument: WHOLE[argument] for argument in whole}, "learning_rate": 1.0}
         # AdamW refuses None.
         undecayed = {name: 0.0 for name, value in alone.items() if name.endswith(DECAY) and value is not None}
-        self.weight_optimizer = type(given).from_config(dict(alone))
-        self.bit_optimizer = type(given).from_config({**alone, **undecayed, "name": f"{given.name}_bits"})
-        _keras.copy_weight_decay_exclusions(given, self.weight_optimizer)
+        self.weight_optimizer = type(inner).from_config(dict(alone))
+        self.bit_optimizer = type(inner).from_config({**alone, **undecayed, "name": f"{inner.name}_bits"})
+        _keras.copy_weight_decay_exclusions(inner, self.weight_optimizer)
 
     def build(self, variables: Iterable[keras.Variable]) -> None:
         """Split the variables, and make each optimizer's slots.
@@ -86,19 +86,19 @@ class BitOptimizer(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The step counter, the state that concerns all variables, and the state of both optimizers."""
+        """The step counter, the state shared by all variables, and the state of both optimizers."""
         return [*super().variables, *self.weight_optimizer.variables, *self.bit_optimizer.variables]
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[keras.Variable] | None = None, var_names: Sequence[str] | None = None
     ) -> None:
-        """Exclude weights from decay too; see Keras' optimizers."""
+        """Exclude further variables from weight decay; see `keras.optimizers.Optimizer`."""
         self.weight_optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def _backend_update_step(
         self, grads: Sequence[Tensor], trainable_variables: Sequence[keras.Variable], learning_rate: Tensor
     ) -> None:
-        """Take one step with each optimizer, where Keras' base has already clipped and accumulated the gradients."""
+        """Take one step with each optimizer; Keras' base class has already clipped and accumulated the gradients."""
         pairs = list(zip(grads, trainable_variables, strict=True))
         for optimizer, bits, scale in (
             (self.weight_optimizer, False, 1.0),
@@ -119,10 +119,10 @@ class BitOptimizer(keras.optimizers.Optimizer):
         return {"optimizer": optimizer, "bit_learning_rate_scale": self.bit_learning_rate_scale, "name": self.name}
 
     def plain_variables(self) -> list[list[keras.Variable]]:
-        """Return the variables in the order in which the optimizer by itself has them, to take over its state.
+        """Return the variables in the order of the plain optimizer, to take over its state.
 
         Returns:
-            For each of its variables, the one here that has its place; both copies where they have one each.
+            For each variable of the plain optimizer, those that correspond here; two where both copies have one.
         """
         plain = keras.optimizers.get(self.get_config()["optimizer"])
         plain.build(self._trainable_variables)
@@ -132,14 +132,14 @@ class BitOptimizer(keras.optimizers.Optimizer):
             queues.append([variable for variable in inner.variables if all(variable is not each for each in follows)])
         places = []
         for variable in plain.variables:
-            # State of a model's variable is named after it; what has a name of Keras' choice stands for the whole.
+            # The state of a model's variable is named after it; a variable named by Keras is shared by all.
             named = [queue for queue in queues if queue and queue[0].name == variable.name]
             places.append([queue.pop(0) for queue in named or queues if queue])
         return places
 
 
 def decays(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Return True if an optimizer pulls any variables to 0; `BitOptimizer` has its decay inside."""
+    """Return True if an optimizer applies weight decay to all variables; `BitOptimizer` itself does not."""
     return any(value for name, value in optimizer.get_config().items() if name.endswith(DECAY))
 
 
@@ -161,7 +161,7 @@ DECAYED = (
 
 
 def describe_decayed_bits(model: keras.Model) -> str:
-    """Return what weight decay has done to a compiled model's bits, in a clause; empty where it has done nothing."""
+    """Return a clause that says which bits of a compiled model were decayed; empty if none were."""
     bits = decayed_bits(model)
     if not bits:
         return ""
@@ -169,11 +169,11 @@ def describe_decayed_bits(model: keras.Model) -> str:
 
 
 def warn_of_decayed_bits(model: keras.Model, what: str) -> None:
-    """Warn where the optimizer of a compiled model has decayed its bits.
+    """Warn if the optimizer of a compiled model has decayed its bits.
 
     Args:
         model: any Keras model.
-        what: what is asked of it, for the message.
+        what: the operation in progress, for the message.
     """
     seen = describe_decayed_bits(model)
     if seen:

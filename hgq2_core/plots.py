@@ -29,7 +29,7 @@ COLORS = {
     "edge": EDGE,
     "grid": GRID,
 }
-"""The colours of figures by the names of the variables with which a page can change them: `--plot-first` and so on."""
+"""The colours of figures, by the CSS variables with which a page can change them: `--plot-first` and so on."""
 
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": EDGE,
@@ -54,8 +54,8 @@ def values(numbers: Sequence[float], title: str) -> Figure:
     """Draw a set of values: where they lie, and the step from each to the next over its magnitude.
 
     Args:
-        numbers: at least two, rising.
-        title: what has these values.
+        numbers: at least two, in rising order.
+        title: name of the format that has these values.
     """
     points = np.asarray(numbers)
     with styled():
@@ -79,17 +79,17 @@ def image(figure: Figure, path: Path) -> None:
     """Write a figure to a file.
 
     Args:
-        figure: what to write.
-        path: a name whose ending says how, such as .png or .svg.
+        figure: the figure.
+        path: the file, whose suffix selects the format, such as .png or .svg.
 
     Raises:
-        ConfigError: no image has such an ending.
+        ConfigError: matplotlib writes no such format.
         WriteError: the file cannot be written.
     """
     kinds = sorted(figure.canvas.get_supported_filetypes())
     if path.suffix[1:].lower() not in kinds:
         raise ConfigError(
-            f"an image is told by the ending of its file. Received: {str(path)!r}. Allowed: {listing(kinds)}."
+            f"the suffix of an image selects its format. Received: {str(path)!r}. Allowed: {listing(kinds)}."
         )
     with styled(), atomic_path(path) as temporary:
         figure.savefig(temporary, transparent=False, dpi=150)

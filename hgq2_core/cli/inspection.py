@@ -1,4 +1,4 @@
-"""The commands that show what a config may say, and what it means: `show`, `schema`, `resolve`."""
+"""The commands that describe configs: `show`, `schema` and `resolve`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from hgq2_core.errors import ConfigError, HGQ2Error
 
 
 def complete_kinds(incomplete: str) -> list[str]:
-    """Return the kinds that begin as what was typed, full or short, for the shell."""
+    """Return the kinds, full or short, that begin with what was typed, for the shell's completion."""
     from hgq2_core.config.describe import all_kinds
 
-    with suppress(HGQ2Error):  # a plugin that is broken speaks up when a command is run
+    with suppress(HGQ2Error):  # a broken plugin is reported when a command runs
         kinds = list(all_kinds())
         short = Counter(kind.partition(".")[2] for kind in kinds if not kind.startswith("keras."))
         unique = [name for name, count in short.items() if count == 1]
@@ -81,7 +81,7 @@ def _plot(kind: str, path: Path) -> None:
     numbers = registry().load(group, full)().values() if group == "quantizers" else []
     if len(numbers) < 2:
         raise ConfigError(
-            f"show: only a quantizer that tells its values can be drawn. Received: --plot {path} for {full}. "
+            f"show: only a quantizer that lists its values can be drawn. Received: --plot {path} for {full}. "
             "Allowed: kinds such as minifloat.float8_e4m3fn."
         )
     image(values(numbers, full), path)
@@ -96,7 +96,7 @@ def schema(
         Path | None, typer.Option("-o", "--output", help="A file to write, in place of printing.", show_default=False)
     ] = None,
 ) -> None:
-    """Return the JSON schema of config files, for everything installed now: editors complete and check with it.
+    """Print the JSON schema of config files, for everything that is installed: editors complete and check with it.
 
     Example: hgq2 schema -o hgq2.schema.json, and as first line of a config:
     # yaml-language-server: $schema=hgq2.schema.json
@@ -118,9 +118,9 @@ def resolve(
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what each quantizer of a config really gets, field by field, and where from.
+    """Show the resolved settings of each quantizer of a config, field by field, and where each value comes from.
 
-    That is the layer's own line, the config's `defaults`, the role's default, or the quantizer's class.
+    A source is the layer itself, the config's `defaults`, the default of the role, or the quantizer's class.
 
     Example: hgq2 resolve examples/digits.yaml --set defaults.weight.b=4
     """

@@ -1,6 +1,6 @@
-"""Every layer that is installed or known: what it converts to, whether it is exact, where it may stand, its circuit.
+"""A table of all layers: what each converts to, whether it is exact, where it may be used, whether it has a circuit.
 
-Nothing is listed here: the rows are asked of the registry, of the adapters and of the list of Keras layers.
+The rows are computed from the registry, the adapters and the list of Keras layers.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class LayerRow:
 
     Args:
         layer: its kind.
-        converts: what `quantize_model` makes of it without a rule.
-        exact: whether it has exact arithmetic, which `verify` needs, or where.
-        in_configs: whether a line of a config may be one.
+        converts: what `quantize_model` turns it into without a rule.
+        exact: whether it has exact arithmetic, which `verify` needs, or under which condition.
+        in_configs: whether a config may name it.
         in_files: whether a model file that `load_model` and `hgq2 quantize` read may hold one.
-        circuit: whether an exporter traces it: what is exact is traced from the same statement.
+        circuit: whether an exporter can trace it, which it does through the exact arithmetic.
     """
 
     layer: str
@@ -54,7 +54,9 @@ def layer_table() -> tuple[LayerRow, ...]:
 def _keras_row(name: str, ours: Sequence[str], adapted: bool) -> LayerRow:
     known = KERAS_LAYERS.get(name)
     layer = known or KerasLayer(name)
-    short = {kind.partition(".")[2]: kind for kind in sorted(ours, key=is_official)}  # the last of a name stays
+    short = {
+        kind.partition(".")[2]: kind for kind in sorted(ours, key=is_official)
+    }  # the official kind comes last, and wins
     twin = quantized_name(layer.class_name or name, short, adapted)
     exact_where = registry().load("layers", f"{KERAS}{name}").exact_where if adapted else ""
     exact = (f"where {exact_where}" if exact_where else YES) if adapted else (QUANTIZED if twin else NO)

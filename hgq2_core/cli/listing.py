@@ -1,4 +1,4 @@
-"""The commands that say what is installed: `plugins` and `list`."""
+"""The commands that list what is installed: `plugins` and `list`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hgq2_core.errors import ConfigError, HGQ2Error
 
 
 def complete_groups(incomplete: str) -> list[str]:
-    """Return the groups of kinds that begin with what was typed, for the shell."""
+    """Return the groups of kinds that begin with what was typed, for the shell's completion."""
     from hgq2_core.discovery.loading import GROUPS
 
     return [group for group in GROUPS if group.startswith(incomplete)]
@@ -32,7 +32,7 @@ def plugins(
 ) -> None:
     """Show the installed plugins, where they come from, and their state.
 
-    A plugin that cannot be loaded takes nothing else down; what went wrong is shown below the table.
+    A plugin that cannot be loaded does not affect the others; its error is shown below the table.
 
     Example: hgq2 plugins --check
     """
@@ -72,13 +72,14 @@ def list_kinds(
         ),
     ] = None,
     table: Annotated[
-        bool, typer.Option("--table", help="Each layer: what it converts to, where it is exact and may stand.")
+        bool,
+        typer.Option("--table", help="Layers: what each converts to, whether it is exact, where it may be used."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the kinds that config files can name, and the subcommands that plugins bring.
 
-    The part before the dot is the plugin; `kbi` will do for `fixed_point.kbi` while it is unique.
+    The part before the dot is the plugin; `kbi` stands for `fixed_point.kbi` as long as it is unique.
 
     Example: hgq2 list quantizers; hgq2 list --table
     """
@@ -95,7 +96,7 @@ def list_kinds(
             f"list: unknown group of kinds. Received: {group!r}. Allowed: {', '.join(GROUPS)}.{nearest(group, GROUPS)}"
         )
     kinds = {
-        # An adapter under the name of a Keras layer is no kind.
+        # An adapter, under the name of a Keras layer, is not a kind.
         each: sorted({*(n for n in registry().names(each) if not n.startswith("keras.")), *keras_kinds(each)})
         for each in ([group] if group is not None else GROUPS)
     }
@@ -119,7 +120,7 @@ def _list_table(group: str | None, as_json: bool) -> None:
     from hgq2_core.cli.layer_table import layer_table, markdown
 
     if group not in (None, "layers"):
-        raise ConfigError(f"list: --table is of layers. Received: {group!r}. Allowed: layers, or nothing.")
+        raise ConfigError(f"list: --table shows layers. Received: {group!r}. Allowed: layers, or nothing.")
     rows = layer_table()
     if as_json:
         print_json([row.to_dict() for row in rows])

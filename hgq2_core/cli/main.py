@@ -1,6 +1,6 @@
-"""The command line: the core's own commands, those of plugins, and how errors end.
+"""The command line: the commands of the core and of plugins, and the exit codes of errors.
 
-Each command imports what it needs when it runs, so that listing stays fast and imports no backend.
+Each command imports what it needs when it runs, so that listing is fast and imports no backend.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from hgq2_core.commands.exit_codes import DEFECT, INTERRUPTED, UNHEALTHY, UNREAD
 from hgq2_core.errors import HGQ2Error
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
-"""What a misspelt option raises, which typer itself shows."""
+"""The exception that a misspelt option raises; typer shows it."""
 
 
 class Commands(PluginCommands):
-    """The commands; a user's error is one message and exit code 2, without a traceback unless --debug."""
+    """The group of all commands; a user's error is one message and exit code 2, with a traceback only under --debug."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -41,12 +41,12 @@ class Commands(PluginCommands):
             raise typer.Exit(INTERRUPTED) from error
         except (typer.Exit, typer.Abort, USAGE_ERROR, BrokenPipeError):
             raise
-        except Exception as error:  # whatever else gets here is a defect
+        except Exception as error:  # anything else is a defect
             if ctx.params.get("debug"):
                 traceback.print_exc()
             where = "" if ctx.params.get("debug") else " `hgq2 --debug ...` shows where."
             _complain(
-                f"defect: {type(error).__name__}: {error}. This is a fault of hgq2 or of a plugin, not of yours; "
+                f"defect: {type(error).__name__}: {error}. This is a fault of hgq2 or of a plugin, not yours; "
                 f"please report it.{where}",
                 "red",
             )
@@ -62,9 +62,9 @@ app = typer.Typer(
         "and train it with `hgq2 train FILE -o DIR`."
     ),
     epilog=(
-        "Exit codes: 0 all is well, 1 the model and its integers differ, 2 something given cannot be used (a message "
-        f"says what), {DEFECT} a defect of this program or of a plugin, {UNHEALTHY} `doctor --strict` found an error, "
-        f"{INTERRUPTED} interrupted, {UNREAD} nobody read the output to its end."
+        "Exit codes: 0 success, 1 the model and its integers differ, 2 an input cannot be used (a message says "
+        f"which), {DEFECT} a defect of this program or of a plugin, {UNHEALTHY} `doctor --strict` found an error, "
+        f"{INTERRUPTED} interrupted, {UNREAD} the reader of the output closed it early."
     ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -87,7 +87,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Read by `Commands`, which sees a command fail; the backend that is asked for must be there in any case."""
+    """Check the backend before any command; `Commands` reads the options."""
     check_backend()
 
 
@@ -97,20 +97,20 @@ app.command("list")(list_kinds)
 
 
 def _complain(message: str, style: str) -> None:
-    # soft_wrap: a message is one line, which programs can read and terminals wrap.
+    # soft_wrap: a message stays one line, which programs can read and terminals wrap.
     Console(stderr=True, highlight=False).print(message, style=style, markup=False, soft_wrap=True)
 
 
 def main() -> None:
     """Run the command line, on one CPU thread unless the user says otherwise.
 
-    On tensors as small as these models', more threads only wait for each other: a training takes several times longer.
+    On small tensors such as those of these models, more threads make training several times slower.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         app(prog_name="hgq2")
     except SystemExit as error:
-        # Both typer and rich end a program whose output nobody reads with 1, which here says that integers differ.
+        # On a closed pipe typer and rich exit with 1, which here means that the integers differ.
         if isinstance(error.__context__, BrokenPipeError):
             raise SystemExit(UNREAD) from None
         raise

@@ -1,4 +1,4 @@
-"""The subcommands of plugins: listed from their source, imported only when run."""
+"""The subcommands of plugins, listed without importing them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ PANEL = "Commands of plugins"
 
 
 class PluginCommands(TyperGroup):
-    """A group that holds the core's own commands and, under their short names, those that plugins offer.
+    """A group of the core's commands and, under their short names, the commands of plugins.
 
-    A name that two plugins offer is reached in full, `<plugin>.<name>`; the core's own names are never taken.
+    A name that two plugins offer is run as `<plugin>.<name>`; the core's own names take precedence.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -30,7 +30,7 @@ class PluginCommands(TyperGroup):
         return [*super().list_commands(ctx), *sorted(self._kinds())]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command as help and completion show it: of a plugin's, the name and the summary alone."""
+        """Return a command for help and completion: only name and summary, if it is a plugin's."""
         kind = self._kinds().get(cmd_name)
         if kind is None:
             return super().get_command(ctx, cmd_name)
@@ -49,9 +49,9 @@ class PluginCommands(TyperGroup):
         return name, _command(name, registry().command(kinds.get(name, name), "hgq2")), args[1:]
 
     def _kinds(self) -> dict[str, str]:
-        """Return the full kinds of plugins' commands by the names under which they are reached."""
+        """Return the full kinds of plugins' commands, by the names under which they are run."""
         full: list[str] = []
-        with suppress(HGQ2Error):  # with HGQ2_STRICT=1 a broken plugin speaks up when a command is run
+        with suppress(HGQ2Error):  # with HGQ2_STRICT=1, a broken plugin is reported when a command runs
             full = list(registry().names(GROUP))
         short = [kind.partition(".")[2] for kind in full]
         return {
@@ -73,7 +73,7 @@ def _command(name: str, function: Callable[..., Any]) -> Any:
 
 
 def _summary(spec: str) -> str:
-    """Return the first line of a function's docstring from the source of its module, which stays unimported."""
+    """Return the first line of a function's docstring, from the source of its module, without importing it."""
     module, _, function = spec.partition(":")
     package, *path = module.split(".")
     with suppress(ImportError, OSError, SyntaxError, ValueError):

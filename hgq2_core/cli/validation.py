@@ -1,4 +1,4 @@
-"""The command `validate`: everything that can be wrong with a config before it is trained."""
+"""The command `validate`, which finds the errors of a config before it is trained."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def validate(
 
     Data, model, loss, metrics and callbacks are checked against each other; nothing is trained.
 
-    What cannot be verified is an error where the config has a `training`, which `hgq2 train` would refuse, else a
-    warning; so is what can be verified but not exported.
+    A layer that cannot be verified is an error if the config has a `training` section, since `hgq2 train` would refuse
+    it, else a warning. A layer that can be verified but not exported is a warning.
 
     Example: hgq2 validate examples/digits.yaml --set model.layers.hidden.units=64
     """

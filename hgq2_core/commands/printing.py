@@ -1,4 +1,4 @@
-"""How results look on a terminal, and to a program."""
+"""Printing of results, for people and for programs."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from rich.table import Table
 from hgq2_core.files import finite
 
 out = Console(highlight=False, soft_wrap=False)
-"""The standard output, where results go."""
+"""Standard output, for results."""
 
 
 def console(as_json: bool) -> Console:
-    """Return the console for what is no result: with --json, the standard output is JSON alone."""
+    """Return the console for everything but results: standard error with --json, whose output is JSON alone."""
     return Console(stderr=True, highlight=False) if as_json else out
 
 
 def print_notes(notes: Sequence[str]) -> None:
-    """Print what a user should know, a line each."""
+    """Print notes to the user, one per line."""
     for note in notes:
         out.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """Print plain data as JSON, which has no NaN and no infinity: they become null."""
+    """Print plain data as JSON, with null in place of NaN and infinity."""
     typer.echo(json.dumps(finite(value), indent=2, allow_nan=False))
 
 
 def narrow(table: Table) -> Table:
-    """Draw a table without frames, so that 80 columns hold it, and fold names rather than cut them."""
+    """Remove the frames of a table, so that it fits into 80 columns, and let names wrap instead of being cut."""
     table.box = rich.box.SIMPLE_HEAD
     table.padding = (0, 1, 0, 0)
     table.pad_edge = False

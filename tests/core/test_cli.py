@@ -140,7 +140,7 @@ def test_help_and_version(hgq2):
     assert hgq2("--version").stdout == f"hgq2-core {hgq2_core.__version__}\n"
     for flag in ("-h", "--help"):
         text = " ".join(hgq2(flag).stdout.split())
-        assert "Start with `hgq2 demo`" in text and "Exit codes: 0 all is well, 1 the model" in text
+        assert "Start with `hgq2 demo`" in text and "Exit codes: 0 success, 1 the model" in text
     for command in ("plugins", "list", "validate", "train", "demo", "calibrate", "report", "verify"):
         assert "Usage: hgq2 " + command in hgq2(command, "-h").stdout.replace("root", "hgq2")
 

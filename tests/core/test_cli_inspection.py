@@ -101,7 +101,7 @@ def test_show_draws_the_values_of_a_quantizer(hgq2, tmp_path):
 def test_what_tells_no_values_is_not_drawn(hgq2, tmp_path, kind):
     path = tmp_path / "values.png"
     assert hgq2("show", kind, "--plot", path, code=2).stderr.strip() == (
-        f"error: show: only a quantizer that tells its values can be drawn. Received: --plot {path} for {kind}. "
+        f"error: show: only a quantizer that lists its values can be drawn. Received: --plot {path} for {kind}. "
         "Allowed: kinds such as minifloat.float8_e4m3fn."
     )
     assert not path.exists()
@@ -111,7 +111,7 @@ def test_an_image_of_an_unknown_kind_is_refused(hgq2, tmp_path):
     pytest.importorskip("hgq2_minifloat")
     message = hgq2("show", "float4_e2m1fn", "--plot", tmp_path / "values.pgn", code=2).stderr.strip()
     assert message.startswith(
-        f"error: an image is told by the ending of its file. Received: '{tmp_path / 'values.pgn'}'. Allowed: "
+        f"error: the suffix of an image selects its format. Received: '{tmp_path / 'values.pgn'}'. Allowed: "
     )
     assert ", png, " in message
 
@@ -210,7 +210,7 @@ def test_a_defect_has_an_exit_code_of_its_own(hgq2, config, monkeypatch):
     monkeypatch.setattr("hgq2_core.config.model.load_config", lambda *_: 1 / 0)
     message = hgq2("validate", config, code=3).stderr.strip()
     assert message == (
-        "defect: ZeroDivisionError: division by zero. This is a fault of hgq2 or of a plugin, not of yours; "
+        "defect: ZeroDivisionError: division by zero. This is a fault of hgq2 or of a plugin, not yours; "
         "please report it. `hgq2 --debug ...` shows where."
     )
 
