@@ -54,9 +54,8 @@ def layer_table() -> tuple[LayerRow, ...]:
 def _keras_row(name: str, ours: Sequence[str], adapted: bool) -> LayerRow:
     known = KERAS_LAYERS.get(name)
     layer = known or KerasLayer(name)
-    short = {
-        kind.partition(".")[2]: kind for kind in sorted(ours, key=is_official)
-    }  # the official kind comes last, and wins
+    # Of equal short names the last one stays, which is the official kind.
+    short = {kind.partition(".")[2]: kind for kind in sorted(ours, key=is_official)}
     twin = quantized_name(layer.class_name or name, short, adapted)
     exact_where = registry().load("layers", f"{KERAS}{name}").exact_where if adapted else ""
     exact = (f"where {exact_where}" if exact_where else YES) if adapted else (QUANTIZED if twin else NO)

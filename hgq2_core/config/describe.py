@@ -1,4 +1,4 @@
-"""What a kind is and takes, in plain words: from its schema, its docstring and its plugin."""
+"""Descriptions of kinds for the command line, from their schemas, docstrings and plugins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ARGUMENT = re.compile(r"^(\*{0,2}\w+(?:, \w+)*)(?: \([^)]*\))?: (.*)$")
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a kind: its type and default in words, and what the docstring says of it."""
+    """One field of a kind: its type and default as text, and its description in the docstring."""
 
     name: str
     type: str
@@ -55,7 +55,7 @@ def describe(kind: str) -> Description:
         kind: full or short, of any group.
 
     Raises:
-        KindError: no such kind, or one of several groups or plugins; says which there are.
+        KindError: the kind is unknown, or ambiguous; the message lists the candidates.
         PluginError: its plugin is missing or failed.
     """
     group, full = find(kind)
@@ -65,9 +65,9 @@ def describe(kind: str) -> Description:
     cls = registry().load(group, full)
     owner = next(plugin for plugin in registry().plugins if plugin.name == full.partition(".")[0])
     fields = tuple(_fields(cls))
-    # Only of a config that can be built without arguments.
-    told = issubclass(cls, QuantizerConfig) and all(field.default is not None for field in fields)
-    facts = cls().facts() if told else {}
+    # Facts need an instance, so they are shown only for configs that can be built without arguments.
+    buildable = issubclass(cls, QuantizerConfig) and all(field.default is not None for field in fields)
+    facts = cls().facts() if buildable else {}
     return Description(full, singular(group), owner.distribution, owner.version, _summary(cls), fields, facts)
 
 
@@ -79,13 +79,13 @@ def all_kinds() -> Iterator[str]:
 
 
 def find(kind: str) -> tuple[str, str]:
-    """Find the group of a kind, and its full name; Keras' own included.
+    """Return the group of a kind and its full name, also for kinds of Keras.
 
     Args:
         kind: full or short, of any group.
 
     Raises:
-        KindError: no such kind, or one of several groups or plugins; says which there are.
+        KindError: the kind is unknown, or ambiguous; the message lists the candidates.
         PluginError: its plugin is missing or failed.
     """
     for group in CONFIG_GROUPS:
@@ -130,7 +130,7 @@ def _of_keras(cls: type) -> Iterator[Field]:
 
 
 def _documented(cls: type) -> dict[str, str]:
-    """What the docstrings along the MRO say of each argument, the most derived first."""
+    """Return the description of each argument from the docstrings along the MRO; the most derived class wins."""
     found: dict[str, str] = {}
     for owner in cls.__mro__:
         if owner is object:
@@ -154,16 +154,16 @@ def _arguments(text: str) -> Iterator[tuple[str, str]]:
 
 
 def in_yaml_words(text: str) -> str:
-    """Return a docstring's words as they hold for a config file: `null` for None, `true` and `false`."""
+    """Return a docstring with Python's constants written as in a config file: `null`, `true` and `false`."""
     return re.sub(r"\b(None|True|False)\b", lambda word: PYTHON_WORDS[word[0]], text)
 
 
 def in_words(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """Say what a JSON schema takes.
+    """Return the values that a JSON schema allows, as text.
 
     Args:
-        schema: of one value.
-        definitions: what its references name.
+        schema: the schema of one value.
+        definitions: the definitions that its references name.
     """
     if DEFINITION in schema:
         return f"a {schema[DEFINITION]}"

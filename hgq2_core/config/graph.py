@@ -1,4 +1,4 @@
-"""The graph of a model as data: inputs, nodes in topological order, edges and outputs; and what builds it."""
+"""The graph of a model as data: inputs, nodes in topological order, edges and outputs; its checks and its build."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from hgq2_core.schema.base import FromList, Location, StrictModel, validation_er
 from hgq2_core.schema.keras_objects import LARGEST
 
 MAX_WEIGHTS = 1 << 26
-"""Weights and bits of a model; the optimizer's state takes several times as much memory."""
+"""Limit on the weights and bits of a model; the optimizer's state takes several times as much memory."""
 
 MAX_APPLICATIONS = 500
-"""Applications of layers in a model, those of models inside counted each time: graphs are walked recursively."""
+"""Limit on the applications of layers in a model, nested models counted each time: graphs are walked recursively."""
 
 Size = Annotated[int, Field(gt=0, le=LARGEST)]
 
@@ -33,8 +33,8 @@ class InputSpec(StrictModel):
     """One input of the model.
 
     Args:
-        shape: without the batch.
-        dtype: of the data.
+        shape: shape of one sample, without the batch axis.
+        dtype: data type.
     """
 
     shape: Annotated[tuple[Size | None, ...], FromList]
@@ -49,16 +49,16 @@ class InputSpec(StrictModel):
 
 
 class ModelSection(StrictModel):
-    """Inputs by name, and layers: a chain unless one says `inputs`.
+    """Inputs by name, and layers: a chain, except where a layer names its `inputs`.
 
-    A line of `layers` is a layer of a `kind`; or `layer`, the name of an earlier line, whose layer is applied once
-    more; or `model`, a whole model as one layer, with inputs and layers of its own.
+    An item of `layers` is a layer of some `kind`; or `layer`, the name of an earlier layer to apply again, with the
+    same weights; or `model`, a nested model with its own inputs and layers.
 
     Args:
-        inputs: by name.
-        layers: in an order in which each comes after those it takes from.
-        outputs: names of the layers whose outputs are the model's; None for the last.
-        name: of the model.
+        inputs: the inputs by name.
+        layers: the layers in topological order, each after the layers whose outputs it takes.
+        outputs: names of the layers whose outputs the model returns; None for the last layer.
+        name: name of the model.
     """
 
     inputs: Annotated[dict[Name, InputSpec], Field(min_length=1)]
@@ -81,7 +81,7 @@ class ModelSection(StrictModel):
 
     @property
     def applications(self) -> int:
-        """How many layers are applied, those of models inside counted each time."""
+        """Number of applications of layers, nested models counted each time."""
         sizes: dict[str, int] = {}
         for node, name in zip(self.layers, self.names, strict=True):
             sizes[name] = node.applications(sizes)
@@ -89,9 +89,9 @@ class ModelSection(StrictModel):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The lines' names; one without is named by what it is, numbered where that is taken.
+        """Names of the nodes; a node without one gets its default name, with a number where that name is taken.
 
-        Keras would number by what else the process has built.
+        Keras would number by all layers that the process has built.
         """
         taken = {node.name for node in self.layers} | set(self.inputs)
         names = []
@@ -104,10 +104,10 @@ class ModelSection(StrictModel):
         return tuple(names)
 
     def place_of(self, path: str) -> str:
-        """Return where in the config a layer of the built model stands.
+        """Return the place in the config of a layer of the built model.
 
         Args:
-            path: of the layer in the model, or of one inside it, such as `encoder/dense`.
+            path: path of the layer in the model, such as `encoder/dense`.
         """
         name, _, rest = path.partition("/")
         if name in self.inputs:
@@ -120,14 +120,14 @@ class ModelSection(StrictModel):
         return f"model.layers.{index}{inside}"
 
     def build(self, seed: int, name: str | None = None) -> keras.Model:
-        """Build the model; what a layer draws follows from the seed and its name.
+        """Build the model; the random numbers that a layer draws follow from the seed and its name.
 
         Args:
-            seed: of the model.
-            name: of a model inside another.
+            seed: seed of the model.
+            name: name of the model, if it is nested in another one.
 
         Raises:
-            ConfigError: shapes or arguments that do not fit; names the layer.
+            ConfigError: shapes or arguments do not fit; the message names the layer.
         """
         tensors: dict[str, Any] = {
             key: keras.Input(spec.shape, dtype=spec.dtype, name=key) for key, spec in self.inputs.items()
@@ -156,7 +156,7 @@ class ModelSection(StrictModel):
 
 
 class _Graph:
-    """Checks the edges between nodes, which stand in topological order."""
+    """Checks of the edges between nodes, which are in topological order."""
 
     def __init__(self, section: ModelSection) -> None:
         self.section = section
@@ -219,12 +219,12 @@ class _Graph:
 
 
 class SizeError(ConfigError):
-    """A model that would take more memory than anyone can have meant."""
+    """A model that would take more memory than anybody can have intended."""
 
 
 @contextmanager
 def _weights_limited(layer: keras.layers.Layer, where: str) -> Iterator[None]:
-    """Refuse a weight before its memory is taken, of whichever layer."""
+    """Refuse a weight that is too large before its memory is allocated, for layers of any class."""
     if layer.built:
         yield
         return
@@ -260,12 +260,12 @@ def _derived(seed: int, name: str) -> int:
 
 @contextmanager
 def _failing(where: str) -> Iterator[None]:
-    """Turn what a layer says of its arguments or inputs into a ConfigError that names the layer."""
+    """Turn an error that a layer raises about its arguments or inputs into a ConfigError that names the layer."""
     try:
         yield
     except SizeError:
         raise
     except (ValueError, TypeError, IndexError, AssertionError, RuntimeError, MemoryError) as error:
-        # Of an error in `call`, what Keras puts in bold is the error's own text.
+        # Keras wraps an error in `call`, and prints the original message in bold.
         text = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
         raise ConfigError(f"{where}: {' '.join((text[1] if text else str(error)).split())}") from error

@@ -1,4 +1,4 @@
-"""The JSON schema of a model's config file: what editors complete and check, for everything installed now."""
+"""The JSON schema of config files, for completion and checks in editors; it covers every kind that is installed."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ OF_EVERY_LAYER: Mapping[str, Any] = {
     "inputs": {
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}, {"type": "null"}],
         "default": None,
-        "description": "Names of the inputs and layers that this layer takes; the line before where left out.",
+        "description": "Names of the inputs and layers whose outputs this layer takes; by default the previous layer.",
     },
 }
-"""What a line of the model has besides the arguments of its kind."""
+"""Fields that a layer has in addition to the arguments of its kind."""
 
-OTHER_LINES: Mapping[str, Any] = {
-    "layer": {"type": "string", "description": "Name of an earlier line, whose layer is applied once more."},
-    "model": {"$ref": "#/$defs/ModelSection", "description": "A whole model as one layer."},
+OTHER_NODES: Mapping[str, Any] = {
+    "layer": {"type": "string", "description": "Name of an earlier layer to apply again, with the same weights."},
+    "model": {"$ref": "#/$defs/ModelSection", "description": "A nested model."},
 }
-"""What a line of the model has in place of a kind."""
+"""Fields that a node of the model can have in place of a kind."""
 
 Schema = dict[str, Any]
 
@@ -48,8 +48,8 @@ def json_schema() -> Schema:
     """Return the JSON schema (draft 2020-12) of a model's config.
 
     Returns:
-        The schema; under `$defs`, `quantizer`, `layer`, `dataset`, `callback`, `optimizer`, `loss` and `metric` list
-        the kinds that are installed. A kind whose class cannot be loaded is left out.
+        The schema. Under `$defs`, `quantizer`, `layer`, `dataset`, `callback`, `optimizer`, `loss` and `metric` list
+        the installed kinds; a kind whose class cannot be loaded is left out.
     """
     definitions: Schema = {}
     document = _of_model(ModelConfig, definitions)
@@ -58,7 +58,7 @@ def json_schema() -> Schema:
         entries = [_entry(names, schema, more) for names, schema in _registered(group, definitions)]
         entries += [_entry([kind], _of_keras(keras_class(group, kind)), more) for kind in keras_kinds(group)]
         definitions[singular(group)] = _one_of(entries)
-    definitions["layer"]["oneOf"] += [_line(key, schema) for key, schema in OTHER_LINES.items()]
+    definitions["layer"]["oneOf"] += [_node(key, schema) for key, schema in OTHER_NODES.items()]
     for kinds in (OPTIMIZERS, LOSSES, METRICS):
         definitions[singular(kinds.group)] = _one_of(_named(kinds), kinds.strings)
     schema: Schema = _referring({"$schema": DIALECT, **document, "$defs": definitions})
@@ -66,17 +66,17 @@ def json_schema() -> Schema:
 
 
 def json_schema_of(group: str, kind: str) -> Schema:
-    """Return the JSON schema of what a config may say of one kind.
+    """Return the JSON schema of one kind in a config.
 
     Args:
         group: `quantizers`, `layers`, `callbacks` or `datasets`.
         kind: the full kind.
 
     Returns:
-        The schema, with those of the definitions of `json_schema` that it refers to.
+        The schema, with the definitions that it refers to.
 
     Raises:
-        KindError: of a group that configs do not name.
+        KindError: configs do not name kinds of this group.
         PluginError: the kind's class cannot be loaded.
     """
     if not is_keras_kind(kind):
@@ -92,7 +92,7 @@ def json_schema_of(group: str, kind: str) -> Schema:
 
 
 def _collect(schema: Any, definitions: Schema, needed: Schema) -> None:
-    """Gather the definitions that a schema refers to, and those that they refer to."""
+    """Gather the definitions that a schema refers to, directly or through other definitions."""
     for item in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
         _collect(item, definitions, needed)
     name = str(schema.get("$ref", "")).removeprefix("#/$defs/") if isinstance(schema, dict) else ""
@@ -102,7 +102,7 @@ def _collect(schema: Any, definitions: Schema, needed: Schema) -> None:
 
 
 def _registered(group: str, definitions: Schema) -> Iterator[tuple[list[str], Schema]]:
-    """Give, for each kind that loads, its names and the schema of its arguments."""
+    """Yield the names of each kind that can be loaded, and the schema of its arguments."""
     kinds = [kind for kind in registry().names(group) if not is_keras_kind(kind)]
     short = {kind: kind.partition(".")[2] for kind in kinds}
     for kind in kinds:
@@ -125,14 +125,14 @@ def _named(kinds: KerasKinds) -> Iterator[Schema]:
 
 
 def _of_model(model: type[BaseModel], definitions: Schema, prefix: str = "") -> Schema:
-    """Return a model's schema, and put the definitions it brings along under names of their own."""
+    """Return the schema of a pydantic model, and add its definitions under prefixed names."""
     schema = model.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
     definitions.update({f"{prefix}{name}": nested for name, nested in schema.pop("$defs", {}).items()})
     return schema
 
 
 def _of_keras(cls: type) -> Schema:
-    """Return the names of a Keras constructor's arguments; Keras says nothing of their types."""
+    """Return a schema with the names of a Keras constructor's arguments, which have no type annotations."""
     taken = parameters(cls)
     return {
         "title": cls.__name__,
@@ -151,13 +151,13 @@ def _entry(names: list[str], arguments: Schema, more: Mapping[str, Any]) -> Sche
     }
 
 
-def _line(key: str, schema: Any) -> Schema:
+def _node(key: str, schema: Any) -> Schema:
     properties = {key: schema, **OF_EVERY_LAYER}
     return {"type": "object", "properties": properties, "required": [key], "additionalProperties": False}
 
 
 def _one_of(entries: Iterable[Schema], strings: Iterable[str] = ()) -> Schema:
-    """Allow each entry, and the bare name of those that need nothing else."""
+    """Return a schema that allows each entry, and the bare name of a kind without required arguments."""
     entries = list(entries)
     bare = [name for entry in entries if entry["required"] == ["kind"] for name in entry["properties"]["kind"]["enum"]]
     names = list(dict.fromkeys([*strings, *bare]))

@@ -1,4 +1,4 @@
-"""A whole training as data: the model, its defaults, its data and how to train it."""
+"""A config: the model, its defaults, the data set and the training."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Training(StrictModel):
 
     Args:
         loss: a Keras loss.
-        optimizer: a Keras optimizer; `bit_learning_rate_scale` gives the bit variables a larger step. Weight decay
-            never reaches them.
+        optimizer: a Keras optimizer; `bit_learning_rate_scale` multiplies the learning rate of the bit variables,
+            which are excluded from weight decay.
         metrics: Keras metrics.
         epochs: passes over the training data.
         batch_size: samples per step.
-        checkpoint_every: epochs from one checkpoint to the next; more where writing would take over 2 % of the time.
-        callbacks: of the installed plugins, or Keras' own (`keras.EarlyStopping`).
+        checkpoint_every: epochs between checkpoints; fewer are written where that would take over 2 % of the time.
+        callbacks: callbacks of the installed plugins or of Keras (`keras.EarlyStopping`).
     """
 
     loss: Annotated[ObjectSpec, LOSSES]
@@ -67,11 +67,11 @@ class Training(StrictModel):
 
 
 class ModelConfig(Document):
-    """A model, its defaults, its data and its training, as data.
+    """A model, its defaults, its data set and its training, as plain data.
 
     Args:
         model: inputs and layers.
-        seed: of weights, shuffling and random layers.
+        seed: seed of weights, shuffling and random layers.
         defaults: see `hgq2_core.defaults`.
         data: a data set kind.
         training: how to train.
@@ -84,17 +84,18 @@ class ModelConfig(Document):
     training: Training | None = None
 
     def build(self, *, exact: bool = False) -> keras.Model:
-        """Build the Keras model, every slot resolved.
+        """Build the Keras model, with every slot resolved.
 
-        What a layer draws follows from the seed and its name alone: no other layer changes its first weights. The
-        random streams of the caller stay where they are; for an order of batches that repeats, seed them before `fit`.
+        The random numbers that a layer draws depend only on the seed and its name, so its first weights do not depend
+        on other layers. The caller's random generators keep their state; seed them before `fit` to repeat the order of
+        batches.
 
         Args:
-            exact: whether a layer that cannot be verified is an error, as it is to `hgq2 train`, which verifies what
-                it has trained. Otherwise it is a warning: the model can be trained with `fit`.
+            exact: whether a layer that cannot be verified is an error, as in `hgq2 train`, which verifies the trained
+                model. Otherwise it is a warning: the model can be trained with `fit`.
 
         Raises:
-            ConfigError: shapes or arguments that do not fit, or a layer without exact arithmetic; names the layer.
+            ConfigError: shapes or arguments do not fit, or a layer has no exact arithmetic; the message names it.
         """
         with defaults(**{name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}):
             model = self.model.build(self.seed)
@@ -106,7 +107,7 @@ class ModelConfig(Document):
         return model
 
     def unsupported(self, model: keras.Model) -> list[UnsupportedLayer]:
-        """Return what `verify` and `export` would refuse of the built model, with its places in this config."""
+        """Return the layers of a built model that `verify` or `export` would refuse, by their places in the config."""
         from hgq2_core.model.support import unsupported_layers
 
         return [replace(each, layer=self.model.place_of(each.layer)) for each in unsupported_layers(model)]
@@ -123,7 +124,7 @@ class ModelConfig(Document):
         return splits
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `parse` takes, kinds in full."""
+        """Return plain data that `parse` takes, with full kinds."""
         document: dict[str, Any] = self.model_dump(mode="json", exclude_unset=True)
         return document
 
@@ -132,14 +133,14 @@ def load_config(path: str | Path, settings: Iterable[str] = ()) -> ModelConfig:
     """Read and check a model's config file.
 
     Args:
-        path: of a YAML or JSON file.
+        path: a YAML or JSON file.
         settings: changes to it, each `PATH=VALUE`; see `hgq2_core.config.overrides`.
 
     Returns:
         The checked config; `.build()` makes the Keras model.
 
     Raises:
-        ConfigError: everything that is wrong, with file, place, what was received and what is allowed.
+        ConfigError: the config is wrong; lists every error with its place, what was received and what is allowed.
     """
     settings = list(settings)
     where = " ".join([str(path), *(f"--set {setting}" for setting in settings)])

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Node:
-    """One line of a model.
+    """One node of a model's graph.
 
     Args:
-        name: of its output; None to be named by what it is.
-        inputs: names of what it takes; None for the line before.
+        name: name of its output; None for the default name.
+        inputs: names of the inputs and nodes whose outputs it takes; None for the previous node.
     """
 
     name: str | None
@@ -32,19 +32,19 @@ class Node:
 
     @property
     def default_name(self) -> str:
-        """What it is named by where it has no name."""
+        """The name of a node that is not given one."""
         raise NotImplementedError
 
     @property
     def reuses(self) -> str | None:
-        """The name of the line whose layer it applies once more."""
+        """The name of the earlier node whose layer this one applies again; None if it has its own layer."""
         return None
 
     def applications(self, before: Mapping[str, int]) -> int:
-        """Return how many layers it applies.
+        """Return the number of layers that it applies.
 
         Args:
-            before: those of the lines before, by name.
+            before: the same number for each earlier node, by name.
         """
         return 1 if self.reuses is None else before[self.reuses]
 
@@ -52,18 +52,18 @@ class Node:
         """Return the layer to apply.
 
         Args:
-            name: of the line.
-            made: the layers of the lines before, by name.
-            seed: of a model inside.
+            name: name of the node.
+            made: the layers of earlier nodes, by name.
+            seed: seed of a nested model.
         """
         raise NotImplementedError
 
     def content(self) -> dict[str, Any]:
-        """Return what it is as plain data, without name and inputs."""
+        """Return the node as plain data, without name and inputs."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data: what it is, name and inputs, then the rest."""
+        """Return plain data: the kind, then name and inputs, then the rest."""
         own = {"name": self.name, "inputs": None if self.inputs is None else list(self.inputs)}
         (key, value), *rest = self.content().items()
         return {key: value, **{key: value for key, value in own.items() if value is not None}, **dict(rest)}
@@ -77,7 +77,7 @@ class LayerNode(Node):
 
     @property
     def default_name(self) -> str:
-        """Its kind, without the plugin."""
+        """Its kind, without the prefix."""
         return snake(self.spec.kind.rpartition(".")[2])
 
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
@@ -91,7 +91,7 @@ class LayerNode(Node):
 
 @dataclass(frozen=True)
 class SharedNode(Node):
-    """The layer of an earlier line once more: the same weights, and one more circuit."""
+    """Another application of an earlier layer: the same weights, and one more circuit."""
 
     layer: str
 
@@ -106,7 +106,7 @@ class SharedNode(Node):
         return self.layer
 
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
-        """Return the layer of that line."""
+        """Return the layer of the earlier node."""
         return made[self.layer]
 
     def content(self) -> dict[str, Any]:
@@ -116,17 +116,17 @@ class SharedNode(Node):
 
 @dataclass(frozen=True)
 class ModelNode(Node):
-    """A whole model as one layer."""
+    """A nested model."""
 
     model: ModelSection
 
     def applications(self, before: Mapping[str, int]) -> int:
-        """Return those of the model."""
+        """Return the number of layers that the nested model applies."""
         return self.model.applications
 
     @property
     def default_name(self) -> str:
-        """Its own name, if it has one."""
+        """The name of the nested model, or `model`."""
         return self.model.name or "model"
 
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
@@ -134,15 +134,15 @@ class ModelNode(Node):
         return self.model.build(seed, name)
 
     def content(self) -> dict[str, Any]:
-        """Return the model."""
+        """Return the nested model."""
         return {"model": self.model.model_dump(mode="json", exclude_unset=True)}
 
 
 class Nodes:
-    """Annotation of a line of the model.
+    """Annotation that validates a node.
 
     Args:
-        section: gives the class of a model inside, which holds lines in its turn.
+        section: returns the class of nested models, which contain nodes themselves.
     """
 
     def __init__(self, section: Callable[[], type[ModelSection]]) -> None:
@@ -150,7 +150,7 @@ class Nodes:
         self.kinds = LayerKinds("layers")
 
     def validate(self, value: Any) -> Node:
-        """Tell which line it is, and check it."""
+        """Return the node that a value describes, after checking it."""
         if isinstance(value, Node):
             return value
         if isinstance(value, Mapping) and "kind" not in value:
@@ -190,7 +190,7 @@ class LayerKinds(Kinds):
     """The kinds of layers."""
 
     def construct(self, cls: type, arguments: Mapping[str, Any]) -> None:
-        """Do nothing: a layer is made only where its defaults hold, when the model is built."""
+        """Do nothing: a layer is made when the model is built, under the defaults of the config."""
 
 
 def _name_and_inputs(node: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None]:

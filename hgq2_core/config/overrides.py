@@ -12,15 +12,15 @@ from hgq2_core.schema.base import describe
 
 
 def overridden(document: Any, settings: Iterable[str]) -> Any:
-    """Return a copy of a document with values set by dotted paths, before anything is checked.
+    """Return a copy of a document with values set by dotted paths; the result is not checked yet.
 
     Args:
         document: plain data.
         settings: each `PATH=VALUE`. A step of the path is a key, or in a list an index or an item's name. The last may
-            be a new key, which the schema then judges. The value is read as YAML.
+            be a new key, which the schema checks later. The value is read as YAML.
 
     Raises:
-        ConfigError: no `=`, a path that does not exist, or a value that is no YAML; names the setting.
+        ConfigError: no `=`, a path that does not exist, or a value that is not YAML; the message names the setting.
     """
     document = copy.deepcopy(document)
     for setting in settings:
@@ -42,7 +42,7 @@ def _key(node: Any, step: str, where: str, place: str, new: bool = False) -> Any
     if isinstance(node, dict):
         if step in node or new:
             return step
-        raise ConfigError(f"{at}: no such key. Received: {step!r}. There are: {listing(node)}.{nearest(step, node)}")
+        raise ConfigError(f"{at}: no such key. Received: {step!r}. Allowed: {listing(node)}.{nearest(step, node)}")
     if isinstance(node, list):
         names = {name: index for index, name in enumerate(map(_name, node)) if name is not None}
         if step in names:

@@ -1,9 +1,9 @@
 """Read a configuration file, YAML or JSON, into plain data.
 
-A file is data from anyone: nothing in it may run code, hide a setting behind another of the same name, or grow when it
-is read. So scalars follow the YAML 1.2 core schema (`1e-5` is a number, `yes` is text), keys are unique strings, tags
-that name Python objects and merge keys (`<<`) are refused, and size, depth, the number of values and aliases are
-limited. Every error says file, line and column.
+Files are untrusted: nothing in one may run code, hide a setting behind another of the same name, or grow when it is
+read. So scalars follow the YAML 1.2 core schema (`1e-5` is a number, `yes` is text), keys are unique strings, tags that
+name Python objects and merge keys (`<<`) are refused, and size, depth, the number of values and aliases are limited.
+Every error gives file, line and column.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ def parse_yaml(text: str, where: str) -> Any:
     """Read one YAML document.
 
     Args:
-        text: the document; nothing but comments gives None.
-        where: the name of the source, put in front of line and column in errors.
+        text: the document; one with only comments is None.
+        where: the name of the source, for error messages.
 
     Returns:
-        Dictionaries, lists, strings, numbers, booleans and None; an alias gives a copy.
+        Dictionaries, lists, strings, numbers, booleans and None; an alias becomes a copy.
 
     Raises:
         ConfigError: the text is not YAML, or breaks a rule of this module.
@@ -84,12 +84,12 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def parse_json(text: str, where: str, max_values: int = MAX_VALUES) -> Any:
-    """Read one JSON document; the same rules and limits as for YAML, `NaN` and `Infinity` included.
+    """Read one JSON document, which may hold `NaN` and `Infinity`, under the rules and limits of YAML.
 
     Args:
-        text: the document; nothing but white space gives None.
-        where: the name of the source, put in front of line and column in errors.
-        max_values: limit on the number of values, keys included.
+        text: the document; one with only white space is None.
+        where: the name of the source, for error messages.
+        max_values: limit on the number of values, including keys.
 
     Returns:
         Dictionaries, lists, strings, numbers, booleans and None.
@@ -164,7 +164,7 @@ def _float(text: str) -> float:
     return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
 
 
-# The core schema, tried in this order: what a scalar of the tag looks like, its first characters, and its value.
+# The core schema, tried in this order: the pattern of a tag's scalars, their first characters, and their value.
 SCALARS: dict[str, tuple[str, str, Callable[[str], Any]]] = {
     PREFIX + "null": (r"null|Null|NULL|~|", "nN~", lambda text: None),
     PREFIX + "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF", lambda text: text.lower() == "true"),
@@ -180,7 +180,7 @@ SCALARS: dict[str, tuple[str, str, Callable[[str], Any]]] = {
 
 @dataclass(frozen=True)
 class _Anchored:
-    """What an alias repeats: a value, its number of nodes, and how many levels it is deep."""
+    """A value that aliases can repeat, with its number of nodes and its depth."""
 
     value: Any
     nodes: int
@@ -200,7 +200,7 @@ _CoreSchemaLoader.add_implicit_resolver(PREFIX + "null", re.compile(r"\Z"), [""]
 
 
 class _YAMLReader:
-    """Builds values from parser events, so that limits hold while reading and not after."""
+    """Builds values from parser events, so that limits are enforced during reading."""
 
     def __init__(self, text: str, where: str) -> None:
         self.events: Any = _CoreSchemaLoader(text)  # PyYAML does not type its events
@@ -323,7 +323,7 @@ class _YAMLReader:
 
 
 class _JSONReader:
-    """Walks objects and arrays itself, for positions and limits; the rest is the standard decoder's."""
+    """Parses objects and arrays itself, to know positions and enforce limits; the standard decoder does the rest."""
 
     decoder = json.JSONDecoder()
     space = re.compile(r"[ \t\n\r]*")
@@ -348,7 +348,7 @@ class _JSONReader:
         return ConfigError(f"{self.where}:{line}:{column}: {problem}")
 
     def next(self) -> str:
-        """The next character that is not white space; empty at the end."""
+        """Return the next character that is not white space; empty at the end."""
         match = self.space.match(self.text, self.position)
         self.position = match.end() if match else self.position
         return self.text[self.position : self.position + 1]

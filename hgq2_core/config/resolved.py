@@ -1,4 +1,4 @@
-"""The config that a run directory keeps: every layer with what it really got."""
+"""A config with every resolved setting written out, as a run directory keeps it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from hgq2_core.layers.base import QLayer
 
 
 def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:
-    """Return a config's plain data with every quantizer slot and default written out.
+    """Return a config as plain data, with every quantizer slot and default written out.
 
     Args:
         config: the config.
-        model: what it built.
+        model: the model built from it.
     """
     document = config.to_dict()
     _write_out(document["model"], config.model, model)
@@ -41,12 +41,12 @@ def _write_out(document: dict[str, Any], section: ModelSection, model: keras.Mod
 
 
 def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
-    """Name the places in which two configs differ, with both values.
+    """Yield the places in which two configs differ, with both values.
 
     Args:
-        before: plain data.
-        after: the same, changed.
-        place: of both in the config.
+        before: the former config, as plain data.
+        after: the present config, as plain data.
+        place: the place of both in the whole config.
     """
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in dict.fromkeys([*before, *after]):
@@ -63,12 +63,12 @@ def _short(value: Any) -> str:
 
 
 PLACES = {"slot": "the layer", "scope": "defaults", "role": "the role", "class": "the class"}
-"""Where a field's value comes from, in words."""
+"""The sources of a field's value, as shown to users."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """One field of one quantizer: what it got, and where from."""
+    """One field of one quantizer: its value and where it comes from."""
 
     layer: str
     slot: str
@@ -83,10 +83,10 @@ class Provenance:
 
 
 def provenance(model: keras.Model) -> list[Provenance]:
-    """Return every field of every quantizer of a model that was just built, and where it came from.
+    """Return every field of every quantizer of a model that was just built, with its source.
 
     Args:
-        model: not loaded from a file, where all fields are the layers' own.
+        model: built from a config; in a model loaded from a file, every source is the layer.
     """
     rows = []
     for layer in layers_of(model):

@@ -1,4 +1,4 @@
-"""Entries of a config: a kind and its arguments, checked against what the kind takes."""
+"""Specs of objects in a config: a kind and its arguments, checked against the schema of the kind."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
 
 
 def check_name(name: Any) -> str:
-    """Refuse what a file name, Keras or torch, which takes no dot, cannot hold."""
+    """Return a name, or refuse it if file names, Keras or torch (which allows no dot) do not support it."""
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise validation_error(
             "a name begins with a letter or digit and goes on with letters, digits, `_` and `-`. "
@@ -60,7 +60,7 @@ class ObjectSpec:
 
     Args:
         kind: the full kind.
-        arguments: what the config gives, as plain data.
+        arguments: its arguments, as plain data.
     """
 
     kind: str
@@ -72,12 +72,12 @@ class ObjectSpec:
 
 
 def construct(group: str, spec: ObjectSpec, **more: Any) -> Any:
-    """Construct what an entry names.
+    """Construct the object that a spec describes.
 
     Args:
         group: `layers`, `datasets` or `callbacks`.
         spec: the kind and its arguments.
-        more: further arguments.
+        more: additional arguments.
     """
     arguments = {**copy.deepcopy(dict(spec.arguments)), **more}
     if is_keras_kind(spec.kind):
@@ -87,7 +87,7 @@ def construct(group: str, spec: ObjectSpec, **more: Any) -> Any:
 
 
 class Kinds:
-    """Annotation of an entry that names a registered kind of a group.
+    """Annotation that validates a spec of a registered kind.
 
     Args:
         group: `layers`, `datasets` or `callbacks`.
@@ -97,7 +97,7 @@ class Kinds:
         self.group = group
 
     def split(self, value: Any) -> tuple[str, dict[str, Any]]:
-        """Tell the kind from its arguments, which are copied: a config never changes afterwards."""
+        """Split a value into the kind and a copy of the arguments, since a config must not change later."""
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, Mapping):
@@ -121,7 +121,7 @@ class Kinds:
             arguments: without the kind.
 
         Returns:
-            The full kind, and the arguments with the kinds of quantizers in full.
+            The full kind, and the arguments, in which quantizers have their full kind.
         """
         with at_path():
             full = self.resolve(kind)
@@ -138,7 +138,7 @@ class Kinds:
         if is_keras_kind(kind):
             return kind
         if f"keras.{kind}" in keras_kinds(self.group):
-            # Also where an adapter is registered under that name, which is no layer.
+            # Also if an adapter is registered under that name, since it is not a layer.
             names = [name.partition(".")[2] for name in registry().names(self.group) if not is_keras_kind(name)]
             ours = [name for name in names if name == snake(kind)]
             raise KindError(
@@ -148,7 +148,7 @@ class Kinds:
         return registry().resolve(self.group, kind)
 
     def construct(self, cls: type, arguments: Mapping[str, Any]) -> None:
-        """Let the constructor check what the schema does not say."""
+        """Call the constructor, which checks what the schema cannot."""
         try:
             cls(**arguments)
         except (ValueError, TypeError) as error:
@@ -164,12 +164,12 @@ class Kinds:
 
 
 class KerasKinds(Kinds):
-    """Annotation of an entry that names one of Keras' own classes.
+    """Annotation that validates a spec of a Keras class.
 
     Args:
         group: the Keras module, such as `optimizers`.
-        extra: schema of the arguments that are ours.
-        strings: names that Keras resolves by itself when it compiles.
+        extra: schema of the arguments that this project adds.
+        strings: names that Keras resolves when it compiles.
     """
 
     def __init__(self, group: str, extra: type[StrictModel] = StrictModel, strings: tuple[str, ...] = ()) -> None:
@@ -178,14 +178,14 @@ class KerasKinds(Kinds):
         self.strings = strings
 
     def check(self, kind: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Find the class, and check the arguments by its constructor.
+        """Find the class, and let its constructor check the arguments.
 
         Args:
             kind: in Keras' spelling or in snake case.
             arguments: without the kind.
 
         Returns:
-            Both as they are.
+            Kind and arguments, unchanged.
         """
         if kind in self.strings and not arguments:
             return kind, arguments
@@ -201,7 +201,7 @@ class KerasKinds(Kinds):
         return kind, arguments
 
     def make(self, spec: ObjectSpec) -> Any:
-        """Construct what the entry names."""
+        """Construct the object that a spec describes."""
         if spec.kind in self.strings and not spec.arguments:
             return spec.kind
         with as_config_error(spec.kind):
@@ -213,10 +213,10 @@ class KerasKinds(Kinds):
 
 
 class OptimizerExtra(StrictModel):
-    """What an optimizer takes besides Keras' arguments.
+    """Arguments of an optimizer in addition to those of Keras.
 
     Args:
-        bit_learning_rate_scale: how much larger the steps of bit variables are.
+        bit_learning_rate_scale: learning rate of the bit variables, as a multiple of that of the weights.
     """
 
     bit_learning_rate_scale: Annotated[float, Field(gt=0, le=1e6)] = 1.0

@@ -1,4 +1,4 @@
-"""What must go together before training: data, model, loss, metrics, and what callbacks monitor.
+"""Checks before training that data, model, loss, metrics and the callbacks' monitors fit together.
 
-A rule yields what it finds as pairs of a place in the config and a message.
+A rule yields its findings as pairs of a place in the config and a message.
 """

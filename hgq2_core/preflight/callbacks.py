@@ -1,4 +1,4 @@
-"""Callbacks read what is logged, and do not contradict the optimizer."""
+"""Rules for callbacks: they monitor names that are logged, and do not conflict with the optimizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_VALIDATION = " The data have no validation part: give them a `validation_frac
 
 
 def one_thing_sets_the_learning_rate(setup: Setup) -> Iterator[Finding]:
-    """A callback cannot set what a schedule sets."""
+    """The learning rate is not set by both a schedule and a callback."""
     if not isinstance(setup.training.optimizer.arguments.get("learning_rate"), dict):
         return
     for index, spec in enumerate(setup.training.callbacks):
@@ -28,7 +28,7 @@ def one_thing_sets_the_learning_rate(setup: Setup) -> Iterator[Finding]:
 
 
 def callbacks_monitor_what_is_logged(setup: Setup) -> Iterator[Finding]:
-    """What a callback reads from the logs of an epoch is there, and Keras knows which way it should go."""
+    """The names that a callback monitors are logged, and Keras can tell whether to minimize or maximize them."""
     measured = list(setup.model.get_metrics_result())
     logged = [*measured, *(f"val_{name}" for name in measured if setup.splits.validation is not None), "ebops"]
     for index, callback in enumerate(setup.training.make_callbacks()):
@@ -45,7 +45,7 @@ def callbacks_monitor_what_is_logged(setup: Setup) -> Iterator[Finding]:
         if own and not missing:
             yield from refusals(place, _one_epoch, callback, setup.model, logged)
         added = _added_by(callback)
-        if added is None:  # it may log whatever it likes
+        if added is None:  # it may log any name
             return
         logged += added
 

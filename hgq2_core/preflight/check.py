@@ -27,25 +27,25 @@ RULES: tuple[Rule, ...] = (
     targets_lie_within_bounds,
     one_thing_sets_the_learning_rate,
 )
-"""What the config and the data tell."""
+"""Rules that look at the config and the data."""
 
 TRIALS: tuple[Rule, ...] = (loss_takes_the_targets, metrics_take_the_targets, callbacks_monitor_what_is_logged)
-"""What is called once on a few targets, in this order: whatever else Keras refuses has its place, too."""
+"""Rules that call loss, metrics and callbacks once on a few targets, to give any other error of Keras its place."""
 
 
 def check_config(config: ModelConfig, model: keras.Model) -> Splits | None:
-    """Open the data of a config, and check that they go together with everything else.
+    """Load the data of a config, and check that they fit the model and the training.
 
     Args:
-        config: checked by itself.
-        model: built from it; compiled by this where the config says how to train.
+        config: a valid config.
+        model: built from it; compiled here if the config has a training section.
 
     Returns:
         The data; None if the config names none.
 
     Raises:
-        ConfigError: as `check_training`.
-        DataError: data that cannot be read, or do not fit the model.
+        ConfigError: see `check_training`.
+        DataError: the data cannot be read, or do not fit the model.
     """
     if config.data is None:
         return None
@@ -58,16 +58,16 @@ def check_config(config: ModelConfig, model: keras.Model) -> Splits | None:
 
 
 def check_training(training: Training, model: keras.Model, splits: Splits) -> None:
-    """Compile a model, and check that what it is trained with goes together.
+    """Compile a model, and check that data, loss, metrics and callbacks fit together.
 
     Args:
         training: how to train.
-        model: as a config builds it.
+        model: built from a config.
         splits: the data.
 
     Raises:
-        ConfigError: everything that does not, each with its place in the config.
-        DataError: data whose inputs or targets are not what the model takes and gives.
+        ConfigError: something does not fit; lists every finding with its place in the config.
+        DataError: inputs or targets do not fit the model.
     """
     check_fit(model, splits)
     _check_outputs(model, splits)
@@ -76,20 +76,20 @@ def check_training(training: Training, model: keras.Model, splits: Splits) -> No
     if len(model.outputs) != 1:
         return
     setup = Setup(training, model, splits)
-    # One after the other: what a metric refused is not read from the logs.
+    # One after the other: a metric that was refused has no entry in the logs.
     for rules in (RULES, *((trial,) for trial in TRIALS)):
         _raise_found([finding for rule in rules for finding in rule(setup)])
 
 
 def check_fit(model: keras.Model, splits: Splits) -> None:
-    """Refuse data whose inputs are not what the model takes.
+    """Check that the inputs of the data fit the model.
 
     Args:
         model: any Keras model with inputs.
         splits: the data.
 
     Raises:
-        DataError: another number of inputs, or another shape.
+        DataError: the number of inputs, or the shape, differs.
     """
     if len(model.inputs) != 1 and len(keras.tree.flatten(splits.train.x)) == 1:
         names = listing(tensor.name for tensor in model.inputs)

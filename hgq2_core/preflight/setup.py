@@ -1,4 +1,4 @@
-"""What the rules look at."""
+"""The data that the rules look at."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hgq2_core.schema.keras_layers import snake
 from hgq2_core.schema.keras_objects import class_by_name
 
 Finding = tuple[str, str]
-"""A place in the config, and what is wrong there."""
+"""A place in the config, and a message."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Measure:
     """A loss or a metric.
 
     Args:
-        place: in the config.
-        spec: as the config has it.
+        place: its place in the config.
+        spec: its spec in the config.
         cls: its class.
     """
 
@@ -35,13 +35,13 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """Of the class, however the config spells it."""
+        """Name of the class in snake case, whichever spelling the config uses."""
         return snake(self.cls.__name__)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What is to be trained: a model that fits the inputs of the data, and has one output for one array of targets."""
+    """A training to check; the model fits the inputs of the data, and has one output for one array of targets."""
 
     training: Training
     model: keras.Model
@@ -61,12 +61,12 @@ class Setup:
 
     @property
     def target_shape(self) -> tuple[int, ...]:
-        """Of one sample."""
+        """Shape of the target of one sample."""
         return tuple(np.shape(self.splits.train.y)[1:])
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
-        """Of one sample."""
+        """Shape of the output for one sample."""
         return tuple(self.model.outputs[0].shape[1:])
 
     @property
@@ -75,13 +75,13 @@ class Setup:
         return [np.asarray(part.y) for part in self.splits.parts.values()]
 
     def range(self, ignored: Any = None) -> tuple[float, float]:
-        """Return the smallest and the largest target of all parts, except a value that is ignored."""
+        """Return the smallest and the largest target of all parts, without a value that is ignored."""
         kept = [y if ignored is None else y[y != ignored] for y in self.targets]
         bounds = [(float(y.min()), float(y.max())) for y in kept if y.size]
         return (min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else (0.0, 0.0)
 
     def describe_targets(self) -> str:
-        """Return the shape of the targets in words, or their range where they are labels."""
+        """Return a description of the targets: their range if they are labels, else their shape."""
         y = np.asarray(self.splits.train.y)
         if y.dtype.kind in "biu" and self.target_shape in ((), (1,)):
             return "integer labels from {:.0f} to {:.0f}".format(*self.range())
@@ -92,7 +92,7 @@ Rule = Callable[[Setup], Iterator[Finding]]
 
 
 def agree(wanted: Sequence[int | None], received: Sequence[int | None]) -> bool:
-    """Return True if shapes are equal where both are known."""
+    """Return True if two shapes are equal in all sizes that both know."""
     return len(wanted) == len(received) and all(
         a is None or b is None or a == b for a, b in zip(wanted, received, strict=True)
     )

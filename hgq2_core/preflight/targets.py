@@ -1,4 +1,4 @@
-"""Loss and metrics compare targets with outputs that they can be compared with."""
+"""Rules for targets: loss and metrics get targets and outputs that they can compare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hgq2_core.preflight.keras_errors import refusals
 from hgq2_core.preflight.setup import Finding, Measure, Setup, agree
 
 FEW = 8
-"""Samples for which loss and metrics are called."""
+"""Number of samples on which loss and metrics are tried."""
 
 LABELS = frozenset(
     {
@@ -23,7 +23,7 @@ LABELS = frozenset(
         *("sparse_categorical_accuracy", "sparse_top_kcategorical_accuracy"),
     }
 )
-"""Losses and metrics of one label for each distribution over the last axis."""
+"""Losses and metrics that take one label for each distribution over the last axis."""
 
 ANY_SHAPE = frozenset({"ctc", "circle", "mean", "sum", "io_u", "binary_io_u", "mean_io_u"})
 """Losses and metrics whose targets and outputs may differ in shape."""
@@ -34,7 +34,7 @@ BOUNDS = {
     "hinge": (-1, 1),
     "squared_hinge": (-1, 1),
 }
-"""Losses whose targets lie within bounds."""
+"""The range of targets of some losses."""
 
 
 def loss_compares_like_with_like(setup: Setup) -> Iterator[Finding]:
@@ -49,7 +49,7 @@ def metrics_compare_like_with_like(setup: Setup) -> Iterator[Finding]:
 
 
 def labels_have_outputs(setup: Setup) -> Iterator[Finding]:
-    """Each label is the place of an output."""
+    """Each label is the index of an output."""
     loss = setup.loss
     units = setup.output_shape[-1] if setup.output_shape else None
     if loss.name not in LABELS or units is None or not _labels_fit(setup):
@@ -67,7 +67,7 @@ def labels_have_outputs(setup: Setup) -> Iterator[Finding]:
 
 
 def targets_lie_within_bounds(setup: Setup) -> Iterator[Finding]:
-    """A loss between probabilities gets such."""
+    """The targets lie in the range that the loss takes."""
     loss = setup.loss
     if loss.name in BOUNDS:
         (least, most), (low, high) = BOUNDS[loss.name], setup.range()
@@ -90,7 +90,7 @@ def _like_with_like(setup: Setup, measure: Measure, for_labels: str) -> Iterator
             )
         return
     target, output = setup.target_shape, setup.output_shape
-    # Keras adds or removes a last axis of one.
+    # Keras adds or removes a last axis of size 1.
     if not (agree(output, target) or agree(output, (*target, 1)) or agree((*output, 1), target)):
         remedy = f" For labels there is {for_labels}." if labels_fit else ""
         yield measure.place, f"{kind} compares targets with outputs of the same shape. {received}{remedy}"
@@ -102,14 +102,14 @@ def _labels_fit(setup: Setup) -> bool:
 
 
 def loss_takes_the_targets(setup: Setup) -> Iterator[Finding]:
-    """The loss is called on outputs that are all 0."""
+    """Keras accepts the targets: the loss is called on outputs that are all 0."""
     targets, outputs = _few(setup)
     if outputs is not None:
         yield from refusals("training.loss", setup.model.compute_loss, None, targets, outputs)
 
 
 def metrics_take_the_targets(setup: Setup) -> Iterator[Finding]:
-    """All metrics are called; where one refuses, each is called alone to find its place."""
+    """Keras accepts the targets in all metrics; if one fails, each is called alone to find its place."""
     targets, outputs = _few(setup)
     if outputs is None:
         return
@@ -128,6 +128,6 @@ def _few(setup: Setup) -> tuple[Array, Any]:
 
 
 def _alone(metric: Measure, targets: Array, outputs: Any) -> Iterator[Finding]:
-    # A name of its own, so that the names Keras counts up are the same whether a config was checked or not.
+    # A fixed name, so that Keras' name counters do not depend on whether a config was checked.
     named = ObjectSpec(metric.spec.kind, {**metric.spec.arguments, "name": "checked"})
     yield from refusals(metric.place, METRICS.make(named), targets, outputs)

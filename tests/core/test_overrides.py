@@ -47,7 +47,7 @@ def test_later_settings_build_on_earlier_ones_and_the_document_stays():
         ("=3", "--set: must be PATH=VALUE, such as training.epochs=10. Received: '=3' (str)."),
         (
             "trainin.epochs=3",
-            "--set trainin.epochs: no such key. Received: 'trainin'. There are: model, seed, training. "
+            "--set trainin.epochs: no such key. Received: 'trainin'. Allowed: model, seed, training. "
             "Did you mean 'training'?",
         ),
         (
