@@ -7,9 +7,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from typing import Any
 
-from hgq2_core.discovery.loading import CONFIG_GROUPS
+from hgq2_core.discovery.loading import CONFIG_GROUPS, CORE
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, listing
 from hgq2_core.quantizers.config import QuantizerConfig
@@ -63,12 +64,13 @@ def describe(kind: str) -> Description:
         cls = keras_class(group, full)
         return Description(full, singular(group), "keras", _keras_version(), _summary(cls), tuple(_of_keras(cls)), {})
     cls = registry().load(group, full)
-    owner = next(plugin for plugin in registry().plugins if plugin.name == full.partition(".")[0])
+    owners = (plugin for plugin in registry().plugins if plugin.name == full.partition(".")[0])
+    owner = next(((plugin.distribution, plugin.version) for plugin in owners), (CORE, metadata.version(CORE)))
     fields = tuple(_fields(cls))
     # Facts need an instance, so they are shown only for configs that can be built without arguments.
     buildable = issubclass(cls, QuantizerConfig) and all(field.default is not None for field in fields)
     facts = cls().facts() if buildable else {}
-    return Description(full, singular(group), owner.distribution, owner.version, _summary(cls), fields, facts)
+    return Description(full, singular(group), *owner, _summary(cls), fields, facts)
 
 
 def all_kinds() -> Iterator[str]:

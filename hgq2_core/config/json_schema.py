@@ -10,7 +10,7 @@ from pydantic import BaseModel, PydanticUserError
 
 from hgq2_core.config.model import ModelConfig
 from hgq2_core.config.specs import LOSSES, METRICS, NAME, OPTIMIZERS, KerasKinds
-from hgq2_core.discovery.registry import registry
+from hgq2_core.discovery.registry import CORE_KINDS, registry
 from hgq2_core.errors import KindError, PluginError
 from hgq2_core.schema.base import DEFINITION
 from hgq2_core.schema.keras_objects import (
@@ -105,6 +105,9 @@ def _registered(group: str, definitions: Schema) -> Iterator[tuple[list[str], Sc
     """Yield the names of each kind that can be loaded, and the schema of its arguments."""
     kinds = [kind for kind in registry().names(group) if not is_keras_kind(kind)]
     short = {kind: kind.partition(".")[2] for kind in kinds}
+    # Under the name of a plugin's kind it is there already.
+    for kind in sorted(CORE_KINDS.get(group, {}).keys() - short.values()):
+        yield [kind], _of_model(registry().load(group, kind), definitions, f"{kind}.")
     for kind in kinds:
         try:
             cls: Any = registry().load(group, kind)

@@ -23,6 +23,11 @@ KERAS_KINDS: Mapping[str, str] = MappingProxyType(
 )
 
 
+CORE_KINDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"quantizers": MappingProxyType({"none": "hgq2_core.quantizers.none:NoQuantizer"})}
+)
+"""The core's own, values that mean the same whatever is installed; no plugin's short name hides them."""
+
 STRICT: Mapping[str, object] = MappingProxyType(
     {"extra": "forbid", "frozen": True, "strict": True, "allow_inf_nan": False}
 )
@@ -70,6 +75,8 @@ class Registry:
         """
         prefix = f"{where}: " if where else ""
         matches = _matches(name, self._specs_of(group))
+        if name in list(CORE_KINDS.get(group, ())):
+            return name
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -97,6 +104,9 @@ class Registry:
             PluginError: if its plugin is failed, incompatible or blocked.
         """
         prefix = f"{where}: " if where else ""
+        for group, values in CORE_KINDS.items():
+            if name in list(values):
+                return group, name
         ours = {
             group: [kind for kind in self._specs[group] if not kind.startswith(f"{KERAS}.")] for group in CONFIG_GROUPS
         }
@@ -129,7 +139,7 @@ class Registry:
         """
         kind = self.resolve(group, name, where)
         if (group, kind) not in self._classes:
-            self._classes[group, kind] = _import_class(kind, self._specs[group][kind], where)
+            self._classes[group, kind] = _import_class(kind, self.spec(group, kind), where)
         return self._classes[group, kind]
 
     def command(self, name: str, where: str = "") -> Callable[..., Any]:
@@ -154,7 +164,7 @@ class Registry:
 
     def spec(self, group: str, kind: str) -> str:
         """Return where a full kind is defined, as `"module:name"`, without importing it."""
-        return self._specs_of(group)[kind]
+        return {**self._specs_of(group), **CORE_KINDS.get(group, {})}[kind]
 
     def kind_of(self, group: str, cls: type[Any]) -> str | None:
         """Find the kind of exactly this class, not of its bases.
@@ -169,7 +179,7 @@ class Registry:
         Raises:
             KindError: if there is no such group.
         """
-        specs = self._specs_of(group)
+        specs = {**CORE_KINDS.get(group, {}), **self._specs_of(group)}
         exact = f"{cls.__module__}:{cls.__qualname__}"
         for kind, spec in specs.items():
             if spec == exact:

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from hgq2_attention import QMultiHeadAttention, QSoftmax
-from hgq2_core import defaults
+from hgq2_core import defaults, load_model, registry
+from hgq2_core.config.describe import describe
+from hgq2_core.discovery.registry import Registry
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
-from hgq2_fixed_point import KBI, KIF
-from hgq2_layers import QLSTM, QIntegrateAndFire, QUnaryFunction
+from hgq2_core.quantizers.none import NoQuantizer
+from hgq2_core.testing import check_quantizer
+from hgq2_fixed_point import KBI, KIF, Identity
+from hgq2_layers import QLSTM, QDense, QIntegrateAndFire, QUnaryFunction
 from hgq2_minifloat import Float8E3M4
 
 
@@ -129,3 +133,41 @@ def test_a_kind_that_has_no_other_form_stays_as_it_is():
 @pytest.mark.once
 def test_a_changed_config_leaves_unset_what_was():
     assert KIF(i=3).changed(f=2).model_fields_set == {"i", "f"}
+
+
+@pytest.mark.once
+def test_no_quantizer_is_a_value_of_the_core():
+    assert registry.load("quantizers", "none") is NoQuantizer
+    assert registry.find("none") == ("quantizers", "none")
+    assert describe("none").distribution == "hgq2-core"
+    layer = QMultiHeadAttention(2, 3)
+    assert layer.softmax.input_quantizer.config == NoQuantizer()
+    assert layer.softmax.get_config()["input_quantizer"] == {"kind": "none"}
+
+
+@pytest.mark.once
+def test_its_former_kind_still_means_the_same():
+    layer = QDense(2, kernel_quantizer="fixed_point.none")
+    assert layer.get_config()["kernel_quantizer"] == {"kind": "fixed_point.none"}
+    assert isinstance(layer.kernel_quantizer.config, NoQuantizer)
+    again = QDense.from_config(layer.get_config())
+    assert type(again.kernel_quantizer.config) is Identity
+
+
+@pytest.mark.once
+def test_core_alone_has_it():
+    assert Registry(()).load("quantizers", "none") is NoQuantizer
+
+
+def test_it_keeps_the_rules_of_the_kit():
+    check_quantizer(NoQuantizer())
+
+
+def test_a_model_without_quantizers_goes_through_a_file(tmp_path):
+    layer = QDense(2, kernel_quantizer="none", input_quantizer="none", bias_quantizer="none")
+    model = keras.Sequential([keras.Input((3,)), layer])
+    model.save(tmp_path / "m.keras")
+    again = load_model(tmp_path / "m.keras")
+    assert again.layers[0].get_config() == layer.get_config()
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))

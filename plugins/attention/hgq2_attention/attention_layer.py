@@ -33,6 +33,7 @@ from hgq2_core.layers.arguments import (
     RegularizerArg,
 )
 from hgq2_core.quantizers.defaults import resolve
+from hgq2_core.quantizers.none import NoQuantizer
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -207,7 +208,7 @@ class AttentionLayer(QLayer):
         self.softmax = QSoftmax(
             stable=stable,
             scale=1.0 / math.sqrt(self.query_size),
-            input_quantizer="fixed_point.none" if stable and score_quantizer is None else score_quantizer,
+            input_quantizer=NoQuantizer() if stable and score_quantizer is None else score_quantizer,
             difference_quantizer=difference_quantizer,
             exp_quantizer=exp_quantizer,
             sum_quantizer=sum_quantizer,

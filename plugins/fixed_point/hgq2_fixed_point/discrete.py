@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import keras
 import numpy as np
 from keras import ops
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import value as tensor_of
 from hgq2_core.quantizers.base import Quantizer
-from hgq2_fixed_point.discrete_config import Binary, Identity, PowerOfTwo, Ternary
+from hgq2_core.quantizers.pass_through import PassThrough
+from hgq2_fixed_point.discrete_config import Binary, PowerOfTwo, Ternary
 
 A = TypeVar("A")
-C = TypeVar("C", Binary, Ternary, PowerOfTwo, Identity)
+C = TypeVar("C", Binary, Ternary, PowerOfTwo)
 Tensor = Any
 
 
@@ -142,13 +142,5 @@ class PowerOfTwoQuantizer(SymmetricQuantizer[PowerOfTwo]):
         return [(powers[0] / 2, powers[0]), *((0.75 * power, power) for power in powers[1:])]
 
 
-class IdentityQuantizer(DiscreteQuantizer[Identity]):
+class IdentityQuantizer(PassThrough):
     """Values pass as they are."""
-
-    def quantize(self, x: Tensor, training: bool = False) -> Tensor:
-        """Return the values back."""
-        return x.value if isinstance(x, keras.Variable) else x
-
-    def exact(self, arrays: Arrays[A], x: A) -> A:
-        """Return the values back."""
-        return x

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, model_validator
 
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
+from hgq2_core.quantizers.none import NoQuantizer
 
 if TYPE_CHECKING:
     from hgq2_fixed_point.discrete import BinaryQuantizer, IdentityQuantizer, PowerOfTwoQuantizer, TernaryQuantizer
@@ -84,16 +85,11 @@ class PowerOfTwo(QuantizerConfig):
         return 1 + math.ceil(math.log2(self.highest - self.lowest + 2))
 
 
-class Identity(QuantizerConfig):
-    """No quantization: values pass as they are; 0 bits."""
+class Identity(NoQuantizer):
+    """No quantization: values pass as they are; 0 bits. The former kind of the core's `none`."""
 
     def build(self, slot: Slot | None = None) -> IdentityQuantizer:
         """Make the Keras quantizer."""
         from hgq2_fixed_point.discrete import IdentityQuantizer
 
         return IdentityQuantizer(self, slot)
-
-    @property
-    def bits(self) -> int:
-        """Bits that EBOPs count for one element."""
-        return 0

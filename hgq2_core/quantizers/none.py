@@ -1,0 +1,25 @@
+"""No quantizer: the config of a slot that leaves values unchanged. Imports no backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hgq2_core.quantizers.config import QuantizerConfig, Slot
+
+if TYPE_CHECKING:
+    from hgq2_core.quantizers.pass_through import PassThrough
+
+
+class NoQuantizer(QuantizerConfig):
+    """No quantization: values pass as they are; 0 bits. Its kind is `none`, whatever is installed."""
+
+    def build(self, slot: Slot | None = None) -> PassThrough:
+        """Make the Keras quantizer."""
+        from hgq2_core.quantizers.pass_through import PassThrough
+
+        return PassThrough(self, slot)
+
+    @property
+    def bits(self) -> int:
+        """Bits that EBOPs count for one element."""
+        return 0
