@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypedDict, TypeVar, overload
 
-from pydantic import Field, GetJsonSchemaHandler, ValidationError
+from pydantic import Field, GetJsonSchemaHandler, TypeAdapter, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -25,6 +25,9 @@ from hgq2_core.schema.keras_objects import (
 
 if TYPE_CHECKING:
     from hgq2_core.quantizers.base import Quantizer
+
+Passed = TypeVar("Passed", contravariant=True)
+Stored = TypeVar("Stored", covariant=True)
 
 EXACT_DTYPES = ("float32", "float64")
 EXACT_ACTIVATIONS = ("linear", "relu")
@@ -152,6 +155,10 @@ class ExactActivation(KerasObject):
 class QuantizerSlot:
     """Marks a quantizer argument, so that a layer knows its slots."""
 
+    def resolve(self, value: Any) -> QuantizerConfig | None:
+        """Return the config, of which `QLayer.add_quantizer` makes the quantizer; None stays None."""
+        return None if value is None else _any_quantizer.validate_python(value)
+
     def to_config(self, value: Quantizer[Any] | None) -> Any:
         """Return the complete config of the quantizer that the layer made."""
         return None if value is None else value.config.to_dict()
@@ -201,6 +208,8 @@ class Policy:
         return {"enum": [*EXACT_DTYPES, None]}
 
 
+_any_quantizer: TypeAdapter[QuantizerConfig] = TypeAdapter(AnyQuantizer)
+
 INITIALIZERS = KerasObject("initializers")
 REGULARIZERS = KerasObject("regularizers", optional=True)
 CONSTRAINTS = KerasObject("constraints", optional=True)
@@ -211,11 +220,37 @@ InitializerArg = Annotated[Any, INITIALIZERS]
 RegularizerArg = Annotated[Any, REGULARIZERS]
 ConstraintArg = Annotated[Any, CONSTRAINTS]
 ActivationArg = Annotated[Any, ACTIVATIONS]
-QuantizerArg = Annotated[AnyQuantizer | None, QuantizerSlot()]
+if TYPE_CHECKING:  # a kind, a config or None is passed, and a quantizer kept
+    QuantizerArg = Annotated[Any, QuantizerSlot()]
+else:
+    QuantizerArg = Annotated[AnyQuantizer | None, QuantizerSlot()]
 BetaArg = Annotated[Annotated[float, Field(ge=0)] | None, VariableValue()]
 DTypeArg = Annotated[Any, POLICY]
 PositiveInt = Annotated[int, Field(gt=0, le=LARGEST)]
 Shape = Annotated[tuple[PositiveInt | None, ...], FromList]
+
+
+if TYPE_CHECKING:
+
+    class Arg(Generic[Passed, Stored]):
+        """A field for a type checker: what the constructor takes, and what the layer has."""
+
+        @overload
+        def __get__(self, layer: None, owner: Any) -> Any: ...
+        @overload
+        def __get__(self, layer: object, owner: Any) -> Stored: ...
+        def __get__(self, layer: Any, owner: Any) -> Any: ...
+        def __set__(self, layer: object, value: Passed) -> None: ...
+
+    NameField = Arg[str | None, str]
+    BetaField = Arg[float | None, Any]
+else:
+    NameField, BetaField = str | None, BetaArg
+
+
+def default(value: Any) -> Any:
+    """Return a default as it is passed, which is not of the type that the field has."""
+    return value
 
 
 class LayerKwargs(TypedDict, total=False):

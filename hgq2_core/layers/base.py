@@ -6,7 +6,7 @@ import functools
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, Unpack
+from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
@@ -17,7 +17,8 @@ from hgq2_core.errors import ConfigError, ExactnessError, KindError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.keras_graph import private as _keras
 from hgq2_core.keras_graph.traversal import layers_of
-from hgq2_core.layers.arguments import POLICY, REGULARIZERS, BetaArg, LayerKwargs
+from hgq2_core.layers.arguments import BetaField, default
+from hgq2_core.layers.construction import FieldLayer
 from hgq2_core.layers.hdf5_config import flat_config, hdf5_config
 from hgq2_core.layers.masks import passed_mask, refused_mask
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
@@ -25,7 +26,7 @@ from hgq2_core.quantizers.base import PACKAGE, Quantizer
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.quantizers.defaults import EBOPS_BETA, resolve, scoped
 from hgq2_core.schema.base import as_config_error
-from hgq2_core.schema.signature import bind, parameters, schema_of
+from hgq2_core.schema.signature import parameters
 
 A = TypeVar("A")
 Tensor = Any
@@ -56,12 +57,15 @@ class _Slots:
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "QLayer")
-class QLayer(keras.layers.Layer):
+class QLayer(FieldLayer, kw_only=True):
     """Base of every quantized layer.
 
-    A subclass types its constructor, keeps each argument under its own name, and defines `build`, `call`, `folded`,
-    `ebops` and `exact`. From the signature come the schema of its kind, `get_config` and `from_config`. All subclasses
-    are saved under one Keras name plus their kind, so a file loads wherever the kind is installed.
+    The arguments of a subclass are typed fields. From them come the constructor, the schema of its kind, `get_config`
+    and `from_config`. `setup` makes the quantizers once the fields are set. `build`, `call`, `folded`, `ebops` and
+    `exact` say the rest. All subclasses are saved under one Keras name plus their kind, so a file loads where the kind
+    is installed.
+
+    A subclass may write `__init__` by hand instead: typed, each argument kept under its own name.
 
     Each `call` that a subclass defines is wrapped by `_with_cost`, which adds the layer's EBOPs and the penalties of
     its quantizers to the loss.
@@ -71,56 +75,46 @@ class QLayer(keras.layers.Layer):
         enable_ebops: whether this layer counts EBOPs; None takes the scope's.
     """
 
-    fuses: str | None = None
+    fuses: ClassVar[str | None] = None
     """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` takes in where it is right behind."""
 
-    refuses_masks: str | None = None
+    refuses_masks: ClassVar[str | None] = None
     """Why the layer takes no mask; None where one passes."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(cls, *, kw_only: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(kw_only=kw_only, **kwargs)
         if "call" in vars(cls):
-            cls.call = _with_cost(cls.call)
+            cls.call = _with_cost(cls.call)  # type: ignore[method-assign]
         # The name must lead back here, where the registry finds the class.
         for registered in (cls, QLayer):
             keras.saving.register_keras_serializable(PACKAGE, "QLayer")(registered)
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> QLayer:
-        """Check the arguments against the schema before anything is built."""
-        where = f"{cls.__name__} {kwargs['name']!r}" if isinstance(kwargs.get("name"), str) else cls.__name__
-        with as_config_error(where):
-            schema_of(cls).model_validate(bind(cls, args, kwargs))
-        return super().__new__(cls, *args, **kwargs)  # type: ignore[no-any-return]
+    ebops_beta: BetaField = default(None)
+    enable_ebops: bool | None = None
 
-    def __init__(
-        self, *, ebops_beta: BetaArg = None, enable_ebops: bool | None = None, **kwargs: Unpack[LayerKwargs]
-    ) -> None:
-        kwargs["activity_regularizer"] = REGULARIZERS.resolve(kwargs.get("activity_regularizer"))
-        super().__init__(**kwargs)
-        # The schema has seen the layer's own policy, not the one that Keras gives to all.
-        problem = POLICY.problem(self.dtype_policy.name)
-        if problem:
-            raise ConfigError(f"{self.name}: Keras' global dtype policy: {problem} Or give the layer a dtype.")
+    def _construct(self, arguments: Mapping[str, Any]) -> None:
+        super()._construct(arguments)
         self.supports_masking = True
         self.frozen = False
         self._slots = _Slots({}, {})
-        self.enable_ebops = _first(enable_ebops, scoped("enable_ebops"), True)
+        self.enable_ebops = _first(self.enable_ebops, scoped("enable_ebops"), True)
         self.ebops_beta = super().add_weight(
             name="ebops_beta",
             shape=(),
-            initializer=keras.initializers.Constant(_first(ebops_beta, scoped("ebops_beta"), EBOPS_BETA)),
+            initializer=keras.initializers.Constant(_first(self.ebops_beta, scoped("ebops_beta"), EBOPS_BETA)),
             dtype="float32",
             trainable=False,
             autocast=False,
         )
+        self.setup()
 
     def add_quantizer(
         self, quantizer: Any, role: Role, name: str, channel_axes: tuple[int, ...] = (-1,)
     ) -> Quantizer[Any]:
-        """Make the quantizer of a slot; call it in the constructor and keep it under the argument's name.
+        """Make the quantizer of a slot; call it in `setup` and keep it under the argument's name.
 
         Args:
-            quantizer: the constructor's argument: a config, a kind, a mapping, or None for the role's default.
+            quantizer: the argument: a config, a kind, a mapping, or None for the role's default.
             role: the slot's role.
             name: the slot's name, such as `kernel`.
             channel_axes: the axes that `granularity="channel"` gives bits of their own.

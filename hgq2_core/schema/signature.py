@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any, TypeVar, Unpack, cast, get_args, get_origin, get_type_hints
 
 from pydantic import PydanticUserError, create_model
@@ -16,7 +18,8 @@ from hgq2_core.schema.base import StrictModel
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _cached(function: F) -> F:
+def cached(function: F) -> F:
+    """Remember what a function of a class returns."""
     # The signature stays: to a type checker, `functools.cache` takes anything that hashes, and a class does not.
     return cast(F, functools.cache(function))
 
@@ -43,7 +46,7 @@ class Parameter:
         return self.default is inspect.Parameter.empty
 
 
-@_cached
+@cached
 def parameters(cls: type) -> Mapping[str, Parameter]:
     """Collect a constructor's arguments, along the MRO as far as `**kwargs` hand them on.
 
@@ -61,6 +64,10 @@ def parameters(cls: type) -> Mapping[str, Parameter]:
     for owner in cls.__mro__:
         if owner is object or owner.__module__.partition(".")[0] == "keras":
             break
+        if "_fields" in vars(owner):
+            for parameter in _evaluated(owner):
+                found.setdefault(parameter.name, parameter)
+            continue
         if "__init__" not in vars(owner):
             continue
         for parameter in _own(owner):
@@ -74,6 +81,39 @@ def parameters(cls: type) -> Mapping[str, Parameter]:
     hidden = getattr(cls, "not_in_schema", ())
     everything = {**found, **{name: parameter for name, parameter in keywords.items() if name not in found}}
     return {name: parameter for name, parameter in everything.items() if name not in hidden}
+
+
+def fields_of(cls: type) -> Mapping[str, Parameter]:
+    """Return the fields of a class and its bases, the most derived first, with annotations as they are written."""
+    found: dict[str, Parameter] = {}
+    for owner in cls.__mro__:
+        for name, field in vars(owner).get("_fields", {}).items():
+            found.setdefault(name, field)
+    return found
+
+
+def evaluated_fields(cls: type) -> Iterator[Parameter]:
+    """Return the fields of a class and its bases, the most derived first; see `hgq2_core.schema.fields`."""
+    found = dict(fields_of(cls))
+    for owner in cls.__mro__:
+        if "_fields" in vars(owner):
+            yield from (field for field in _evaluated(owner) if found.pop(field.name, None) is not None)
+
+
+def _evaluated(owner: type) -> Iterator[Parameter]:
+    fields: Mapping[str, Parameter] = vars(owner)["_fields"]
+    holder = SimpleNamespace(__annotations__={name: field.annotation for name, field in fields.items()})
+    hints = _hints(owner, holder, vars(sys.modules[owner.__module__]))
+    return (replace(field, annotation=hints[name]) for name, field in fields.items())
+
+
+def _hints(owner: type, annotated: Any, names: dict[str, Any] | None = None) -> dict[str, Any]:
+    try:
+        return get_type_hints(annotated, names, include_extras=True)
+    except NameError as error:
+        raise PluginError(
+            f"{_name_of(owner)}(): {error}; import what its annotations name, also while no type checker runs."
+        ) from error
 
 
 def _own(owner: type) -> Iterator[Parameter]:
@@ -96,12 +136,7 @@ def _keywords(owner: type) -> list[Parameter] | None:
 
 def _annotated(owner: type) -> Iterator[tuple[inspect.Parameter, Any]]:
     init = vars(owner)["__init__"]
-    try:
-        hints = get_type_hints(init, include_extras=True)
-    except NameError as error:
-        raise PluginError(
-            f"{_name_of(owner)}(): {error}; import what its annotations name, also while no type checker runs."
-        ) from error
+    hints = _hints(owner, init)
     for item in list(inspect.signature(init).parameters.values())[1:]:
         where = f"{_name_of(owner)}(): "
         if item.kind is inspect.Parameter.VAR_POSITIONAL:
@@ -115,7 +150,7 @@ def _name_of(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-@_cached
+@cached
 def schema_of(cls: type) -> type[StrictModel]:
     """Make the strict schema of a class from its typed constructor.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any
 
 import keras
 import pytest
@@ -17,7 +17,6 @@ from hgq2_core.testing import ConformanceError, check_layer, check_quantizer
 from hgq2_fixed_point import KBI
 from hgq2_fixed_point.quantizers import KBIQuantizer
 from hgq2_layers import QDense
-from hgq2_layers.core.affine import AffineKwargs
 
 counter = itertools.count()
 
@@ -195,20 +194,18 @@ class OwnName(QDense):
 
 
 class AnyUnits(QDense):
-    def __init__(self, units: Any, **kwargs: Unpack[AffineKwargs]) -> None:
+    def __init__(self, units: Any, **kwargs: Any) -> None:
         super().__init__(int(units), **kwargs)
 
 
 class UndescribedArgument(QDense):
-    def __init__(
-        self, units: PositiveInt, function: Callable[[float], float] | None = None, **kwargs: Unpack[AffineKwargs]
-    ) -> None:
+    def __init__(self, units: PositiveInt, function: Callable[[float], float] | None = None, **kwargs: Any) -> None:
         self.function = function
         super().__init__(units, **kwargs)
 
 
 class ChangesArgument(QDense):
-    def __init__(self, units: PositiveInt, gain: float = 1.0, **kwargs: Unpack[AffineKwargs]) -> None:
+    def __init__(self, units: PositiveInt, gain: float = 1.0, **kwargs: Any) -> None:
         self.gain = gain * 2
         super().__init__(units, **kwargs)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any
 
 import keras
 import pytest
@@ -23,7 +23,6 @@ from hgq2_core.testing import (
 from hgq2_fixed_point import KBI
 from hgq2_fixed_point.quantizers import KBIQuantizer
 from hgq2_layers import QDense
-from hgq2_layers.core.affine import AffineKwargs
 
 
 class Config(KBI):
@@ -139,13 +138,13 @@ class ForgetsItsCost(QLayer):
 
 
 class LosesAnArgument(QDense):
-    def __init__(self, units: PositiveInt, gain: float = 1.0, **kwargs: Unpack[AffineKwargs]) -> None:
+    def __init__(self, units: PositiveInt, gain: float = 1.0, **kwargs: Any) -> None:
         self.factor = gain
         super().__init__(units, **kwargs)
 
 
 class UnannotatedArgument(QDense):
-    def __init__(self, units: PositiveInt, gain=1.0, **kwargs: Unpack[AffineKwargs]) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, units: PositiveInt, gain=1.0, **kwargs: Any) -> None:  # type: ignore[no-untyped-def]
         self.gain = gain
         super().__init__(units, **kwargs)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, ClassVar, TypeVar
 
 import keras
 
@@ -13,61 +13,44 @@ from hgq2_core.layers.arguments import ActivationArg, PositiveInt
 from hgq2_layers.convolutional import spatial
 from hgq2_layers.convolutional.spatial import CausalPadding, DataFormat, Sizes
 from hgq2_layers.convolutional.windows import Geometry, Windows, bits_met, convolution_bits, exact_convolution
-from hgq2_layers.core.affine import AffineKwargs, AffineLayer, BiasedKwargs, BiasedLayer
+from hgq2_layers.core.affine import AffineLayer, BiasedLayer
 
 A = TypeVar("A")
 Tensor = Any
 Shape = tuple[int | None, ...]
 
 
-class ConvolvingKwargs(AffineKwargs, total=False):
-    """The arguments of convolutions with one kernel, for the signatures of their subclasses."""
-
-    parallelization_factor: PositiveInt | None
-
-
-class ConvolvingLayer(BiasedLayer):
+class ConvolvingLayer(BiasedLayer, kw_only=True):
     """What every convolution shares: its windows, data format, bias and cost.
 
     Inside, channels are last. The products of a transposed or strided convolution are those of its windows.
 
+    A subclass has the arguments `kernel_size`, `strides`, `padding`, `data_format`, `dilation_rate`, `activation` and
+    `use_bias`, where Keras takes them.
+
     Args:
-        kernel_size: taps along each spatial axis, or one number for all.
-        strides: between windows along each spatial axis, or one number for all.
-        padding: `valid`, `same`, and in one dimension `causal`.
-        data_format: `channels_last` or `channels_first`; None for Keras' own.
-        dilation_rate: between taps along each spatial axis, or one number for all.
-        use_bias: whether there is a bias.
         parallelization_factor: how many output positions the hardware computes at once, for the cost; None for all.
         **kwargs: as in `BiasedLayer`.
     """
 
-    rank: int
+    rank: ClassVar[int]
     """Count of spatial axes."""
 
-    def __init__(
-        self,
-        *,
-        kernel_size: Sizes,
-        strides: Sizes,
-        padding: CausalPadding,
-        data_format: DataFormat | None,
-        dilation_rate: Sizes,
-        use_bias: bool,
-        parallelization_factor: PositiveInt | None = None,
-        **kwargs: Unpack[BiasedKwargs],
-    ) -> None:
-        self.kernel_size = spatial.for_each_axis("kernel_size", kernel_size, self.rank)
-        self.strides = spatial.for_each_axis("strides", strides, self.rank)
-        self.padding = padding
-        self.data_format = spatial.resolved(data_format)
-        self.dilation_rate = spatial.for_each_axis("dilation_rate", dilation_rate, self.rank)
-        self.use_bias = use_bias
-        self.parallelization_factor = parallelization_factor
-        super().__init__(**kwargs)
+    parallelization_factor: PositiveInt | None = None
+
+    def setup(self) -> None:
+        """Bring sizes to one number for each axis, and make the quantizers.
+
+        Raises:
+            ConfigError: another count of numbers.
+        """
+        for name in ("kernel_size", "strides", "dilation_rate"):
+            setattr(self, name, spatial.for_each_axis(name, getattr(self, name), self.rank))
+        self.data_format = spatial.resolved(self.data_format)
+        super().setup()
 
     def has_bias(self) -> bool:
-        """Whether there is a bias."""
+        """Return True if there is a bias."""
         return self.use_bias
 
     def channel_axes(self) -> tuple[int, ...]:
@@ -185,35 +168,27 @@ class Convolution(ConvolvingLayer, AffineLayer):
     Cost (docs/numerics.md#7): (sum conv(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
     """
 
-    def __init__(
-        self,
-        filters: PositiveInt,
-        kernel_size: Sizes,
-        strides: Sizes = 1,
-        padding: CausalPadding = "valid",
-        data_format: DataFormat | None = None,
-        dilation_rate: Sizes = 1,
-        groups: PositiveInt = 1,
-        activation: ActivationArg = None,
-        use_bias: bool = True,
-        **kwargs: Unpack[ConvolvingKwargs],
-    ) -> None:
-        self.filters = filters
-        self.groups = groups
-        if filters % groups:
-            raise ConfigError(f"groups must divide filters. Received: groups={groups}, filters={filters}")
-        if padding == "causal" and self.rank > 1:
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: CausalPadding = "valid"
+    data_format: DataFormat | None = None
+    dilation_rate: Sizes = 1
+    groups: PositiveInt = 1
+    activation: ActivationArg = None
+    use_bias: bool = True
+
+    def setup(self) -> None:
+        """Make the quantizers.
+
+        Raises:
+            ConfigError: arguments that do not go together.
+        """
+        if self.filters % self.groups:
+            raise ConfigError(f"groups must divide filters. Received: groups={self.groups}, filters={self.filters}")
+        if self.padding == "causal" and self.rank > 1:
             raise ConfigError("padding='causal' is for one dimension. Received: padding='causal'")
-        super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            activation=activation,
-            use_bias=use_bias,
-            **kwargs,
-        )
+        super().setup()
         spatial.refuse_strides_with_dilation(self.strides, self.dilation_rate)
 
     def out_channels(self, in_channels: int) -> int:

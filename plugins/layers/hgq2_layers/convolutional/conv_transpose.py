@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar, Unpack
+from typing import Annotated, Any, TypeVar
 
 import keras
 from pydantic import Field
@@ -12,7 +12,7 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
 from hgq2_core.schema.base import FromList
 from hgq2_layers.convolutional import spatial
-from hgq2_layers.convolutional.conv import ConvolvingKwargs, ConvolvingLayer, Shape
+from hgq2_layers.convolutional.conv import ConvolvingLayer, Shape
 from hgq2_layers.convolutional.spatial import DataFormat, Padding, Sizes
 from hgq2_layers.convolutional.windows import Geometry, TransposedWindows, convolution_bits, exact_convolution
 from hgq2_layers.core.affine import AffineLayer
@@ -45,33 +45,25 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
     once.
     """
 
-    def __init__(
-        self,
-        filters: PositiveInt,
-        kernel_size: Sizes,
-        strides: Sizes = 1,
-        padding: Padding = "valid",
-        output_padding: Extra | None = None,
-        data_format: DataFormat | None = None,
-        dilation_rate: Sizes = 1,
-        activation: ActivationArg = None,
-        use_bias: bool = True,
-        **kwargs: Unpack[ConvolvingKwargs],
-    ) -> None:
-        self.filters = filters
-        self.output_padding = (
-            None if output_padding is None else spatial.for_each_axis("output_padding", output_padding, self.rank)
-        )
-        super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            activation=activation,
-            use_bias=use_bias,
-            **kwargs,
-        )
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: Padding = "valid"
+    output_padding: Extra | None = None
+    data_format: DataFormat | None = None
+    dilation_rate: Sizes = 1
+    activation: ActivationArg = None
+    use_bias: bool = True
+
+    def setup(self) -> None:
+        """Make the quantizers.
+
+        Raises:
+            ConfigError: arguments that do not go together.
+        """
+        if self.output_padding is not None:
+            self.output_padding = spatial.for_each_axis("output_padding", self.output_padding, self.rank)
+        super().setup()
         spatial.refuse_strides_with_dilation(self.strides, self.dilation_rate)
         if any(extra >= stride for extra, stride in zip(self.output_padding or (), self.strides, strict=False)):
             raise ConfigError(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, Unpack
+from dataclasses import KW_ONLY
+from typing import Any, TypeVar
 
 import keras
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import (
-    CONSTRAINTS,
-    INITIALIZERS,
-    REGULARIZERS,
     ActivationArg,
     ConstraintArg,
     InitializerArg,
@@ -23,50 +21,32 @@ from hgq2_core.ops import total
 from hgq2_layers.convolutional.conv import ConvolvingLayer, Shape
 from hgq2_layers.convolutional.spatial import DataFormat, Padding, Sizes
 from hgq2_layers.convolutional.windows import exact_convolution
-from hgq2_layers.core.affine import BiasedKwargs
 
 A = TypeVar("A")
 Tensor = Any
 
 
-class DepthwiseKwargs(BiasedKwargs, total=False):
-    """The arguments of `DepthwiseLayer`, for the signatures of its subclasses."""
-
-    depthwise_initializer: InitializerArg
-    depthwise_regularizer: RegularizerArg
-    depthwise_constraint: ConstraintArg
-    parallelization_factor: PositiveInt | None
-
-
-class DepthwiseLayer(ConvolvingLayer):
+class DepthwiseLayer(ConvolvingLayer, kw_only=True):
     """What has a kernel for each input channel, in which no channel meets another.
 
+    A subclass has the argument `depth_multiplier` too, where Keras takes it.
+
     Args:
-        depth_multiplier: outputs for each input channel.
+        depthwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
         depthwise_initializer: Keras initializer of the kernel.
         depthwise_regularizer: Keras regularizer of the kernel, or None.
         depthwise_constraint: Keras constraint of the kernel, or None.
         **kwargs: as in `ConvolvingLayer`.
     """
 
-    def __init__(
-        self,
-        *,
-        depth_multiplier: PositiveInt,
-        depthwise_initializer: InitializerArg = "glorot_uniform",
-        depthwise_regularizer: RegularizerArg = None,
-        depthwise_constraint: ConstraintArg = None,
-        **kwargs: Any,
-    ) -> None:
-        self.depth_multiplier = depth_multiplier
-        super().__init__(**kwargs)
-        self.depthwise_initializer = INITIALIZERS.resolve(depthwise_initializer)
-        self.depthwise_regularizer = REGULARIZERS.resolve(depthwise_regularizer)
-        self.depthwise_constraint = CONSTRAINTS.resolve(depthwise_constraint)
+    depthwise_quantizer: QuantizerArg = None
+    depthwise_initializer: InitializerArg = "glorot_uniform"
+    depthwise_regularizer: RegularizerArg = None
+    depthwise_constraint: ConstraintArg = None
 
-    def add_depthwise_quantizer(self, quantizer: Any) -> None:
-        """Make the slot of the kernel, in which a pair of input channel and multiplier is a channel."""
-        self.depthwise_quantizer = self.add_quantizer(quantizer, "weight", "depthwise", (-2, -1))
+    def add_kernel_quantizers(self) -> None:
+        """Make the quantizer of the kernel, in which a pair of input channel and multiplier is a channel."""
+        self.depthwise_quantizer = self.add_quantizer(self.depthwise_quantizer, "weight", "depthwise", (-2, -1))
 
     def add_depthwise_kernel(self, channels: int, name: str) -> None:
         """Add the kernel for these input channels, and build its quantizer."""
@@ -108,49 +88,20 @@ class DepthwiseConvolution(DepthwiseLayer):
         dilation_rate: between taps along each spatial axis, or one number for all.
         activation: `linear` (None) or `relu`.
         use_bias: whether there is a bias b.
-        depthwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
-        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
-        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
-            layer to quantize.
-        **kwargs: initializers, regularizers and constraints of kernel and bias in Keras' own words, and
-            `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
-            all.
+        **kwargs: initializers, regularizers, constraints and quantizers, as in `DepthwiseLayer` and `BiasedLayer`;
+            `parallelization_factor`, as in `ConvolvingLayer`.
 
     Cost (docs/numerics.md#7): (sum conv(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
     """
 
-    def __init__(
-        self,
-        kernel_size: Sizes,
-        strides: Sizes = 1,
-        padding: Padding = "valid",
-        depth_multiplier: PositiveInt = 1,
-        data_format: DataFormat | None = None,
-        dilation_rate: Sizes = 1,
-        activation: ActivationArg = None,
-        use_bias: bool = True,
-        *,
-        depthwise_quantizer: QuantizerArg = None,
-        bias_quantizer: QuantizerArg = None,
-        input_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[DepthwiseKwargs],
-    ) -> None:
-        super().__init__(
-            depth_multiplier=depth_multiplier,
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            activation=activation,
-            use_bias=use_bias,
-            **kwargs,
-        )
-        self.add_input_quantizer(input_quantizer)
-        self.add_depthwise_quantizer(depthwise_quantizer)
-        self.add_bias_and_output_quantizers(bias_quantizer, output_quantizer)
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: Padding = "valid"
+    depth_multiplier: PositiveInt = 1
+    data_format: DataFormat | None = None
+    dilation_rate: Sizes = 1
+    activation: ActivationArg = None
+    use_bias: bool = True
 
     def out_channels(self, in_channels: int) -> int:
         """Return one channel for each pair of input channel and multiplier."""
@@ -205,65 +156,37 @@ class SeparableConvolution(DepthwiseLayer):
         pointwise_initializer: Keras initializer of P.
         pointwise_regularizer: Keras regularizer of P, or None.
         pointwise_constraint: Keras constraint of P, or None.
-        depthwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
         pointwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
-        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
-        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
         intermediate_quantizer: of what is between the products, channels last: a config, a kind, a mapping, or None
             for the default of activations.
-        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
-            layer to quantize.
-        **kwargs: initializers, regularizers and constraints of D and b in Keras' own words, and
-            `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
-            all.
+        **kwargs: initializers, regularizers, constraints and quantizers of D and b, as in `DepthwiseLayer` and
+            `BiasedLayer`; `parallelization_factor`, as in `ConvolvingLayer`.
 
     Cost (docs/numerics.md#7): (sum conv(Bx, Bd) + sum Bm @ Bp + sum over outputs of Bb) times the part computed at
     once.
     """
 
-    def __init__(
-        self,
-        filters: PositiveInt,
-        kernel_size: Sizes,
-        strides: Sizes = 1,
-        padding: Padding = "valid",
-        data_format: DataFormat | None = None,
-        dilation_rate: Sizes = 1,
-        depth_multiplier: PositiveInt = 1,
-        activation: ActivationArg = None,
-        use_bias: bool = True,
-        *,
-        pointwise_initializer: InitializerArg = "glorot_uniform",
-        pointwise_regularizer: RegularizerArg = None,
-        pointwise_constraint: ConstraintArg = None,
-        depthwise_quantizer: QuantizerArg = None,
-        pointwise_quantizer: QuantizerArg = None,
-        bias_quantizer: QuantizerArg = None,
-        input_quantizer: QuantizerArg = None,
-        intermediate_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[DepthwiseKwargs],
-    ) -> None:
-        self.filters = filters
-        super().__init__(
-            depth_multiplier=depth_multiplier,
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            activation=activation,
-            use_bias=use_bias,
-            **kwargs,
-        )
-        self.pointwise_initializer = INITIALIZERS.resolve(pointwise_initializer)
-        self.pointwise_regularizer = REGULARIZERS.resolve(pointwise_regularizer)
-        self.pointwise_constraint = CONSTRAINTS.resolve(pointwise_constraint)
-        self.add_input_quantizer(input_quantizer)
-        self.add_depthwise_quantizer(depthwise_quantizer)
-        self.intermediate_quantizer = self.add_quantizer(intermediate_quantizer, "activation", "intermediate")
-        self.pointwise_quantizer = self.add_quantizer(pointwise_quantizer, "weight", "pointwise")
-        self.add_bias_and_output_quantizers(bias_quantizer, output_quantizer)
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: Padding = "valid"
+    data_format: DataFormat | None = None
+    dilation_rate: Sizes = 1
+    depth_multiplier: PositiveInt = 1
+    activation: ActivationArg = None
+    use_bias: bool = True
+    _: KW_ONLY
+    pointwise_initializer: InitializerArg = "glorot_uniform"
+    pointwise_regularizer: RegularizerArg = None
+    pointwise_constraint: ConstraintArg = None
+    pointwise_quantizer: QuantizerArg = None
+    intermediate_quantizer: QuantizerArg = None
+
+    def add_kernel_quantizers(self) -> None:
+        """Make the quantizers of both kernels, and of what is between."""
+        super().add_kernel_quantizers()
+        self.intermediate_quantizer = self.add_quantizer(self.intermediate_quantizer, "activation", "intermediate")
+        self.pointwise_quantizer = self.add_quantizer(self.pointwise_quantizer, "weight", "pointwise")
 
     def out_channels(self, in_channels: int) -> int:
         """Return the filters."""

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import keras
 
 from hgq2_core import QLayer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import (
-    ACTIVATIONS,
-    CONSTRAINTS,
-    INITIALIZERS,
-    REGULARIZERS,
-    ActivationArg,
-    BetaArg,
-    ConstraintArg,
-    InitializerArg,
-    LayerKwargs,
-    QuantizerArg,
-    RegularizerArg,
-)
+from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
 from hgq2_core.ops import total
 from hgq2_layers.activations.rectify import rectify
 
@@ -30,67 +18,45 @@ A = TypeVar("A")
 Tensor = Any
 
 
-class BiasedKwargs(LayerKwargs, total=False):
-    """The arguments of `BiasedLayer`, for the signatures of its subclasses."""
-
-    activation: ActivationArg
-    bias_initializer: InitializerArg
-    bias_regularizer: RegularizerArg
-    bias_constraint: ConstraintArg
-    bias_quantizer: QuantizerArg
-    input_quantizer: QuantizerArg
-    output_quantizer: QuantizerArg
-    ebops_beta: BetaArg
-    enable_ebops: bool | None
-
-
-class AffineKwargs(BiasedKwargs, total=False):
-    """The arguments of `AffineLayer`, for the signatures of its subclasses."""
-
-    kernel_initializer: InitializerArg
-    kernel_regularizer: RegularizerArg
-    kernel_constraint: ConstraintArg
-    kernel_quantizer: QuantizerArg
-
-
-class BiasedLayer(QLayer):
+class BiasedLayer(QLayer, kw_only=True):
     """y = oq(act(products(iq(x)) + bq(b))); a subclass has the kernels and says which products.
 
+    A subclass has the argument `activation` too, where Keras takes it.
+
     Args:
-        activation: `linear` (None) or `relu`.
+        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next layer
+            to quantize.
         bias_initializer: Keras initializer of b.
         bias_regularizer: Keras regularizer of b, or None.
         bias_constraint: Keras constraint of b, or None.
     """
 
-    def __init__(
-        self,
-        *,
-        activation: ActivationArg = None,
-        bias_initializer: InitializerArg = "zeros",
-        bias_regularizer: RegularizerArg = None,
-        bias_constraint: ConstraintArg = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.activation = ACTIVATIONS.resolve(activation)
-        self.bias_initializer = INITIALIZERS.resolve(bias_initializer)
-        self.bias_regularizer = REGULARIZERS.resolve(bias_regularizer)
-        self.bias_constraint = CONSTRAINTS.resolve(bias_constraint)
+    bias_quantizer: QuantizerArg = None
+    input_quantizer: QuantizerArg = None
+    output_quantizer: QuantizerArg = None
+    bias_initializer: InitializerArg = "zeros"
+    bias_regularizer: RegularizerArg = None
+    bias_constraint: ConstraintArg = None
 
-    def add_input_quantizer(self, quantizer: Any) -> None:
-        """Make the input's slot, before those of the kernels."""
-        self.input_quantizer = self.add_quantizer(quantizer, "activation", "input", self.channel_axes())
+    def setup(self) -> None:
+        """Make the quantizers of inputs, kernels, bias and outputs, in this order."""
+        super().setup()
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input", self.channel_axes())
+        self.add_kernel_quantizers()
+        self.bias_quantizer = self.add_quantizer(self.bias_quantizer, "bias", "bias") if self.has_bias() else None
+        if self.output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(
+                self.output_quantizer, "activation", "output", self.channel_axes()
+            )
 
-    def add_bias_and_output_quantizers(self, bias_quantizer: Any, output_quantizer: Any) -> None:
-        """Make the slots that come after those of the kernels."""
-        self.bias_quantizer = self.add_quantizer(bias_quantizer, "bias", "bias") if self.has_bias() else None
-        self.output_quantizer = None
-        if output_quantizer is not None:
-            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output", self.channel_axes())
+    def add_kernel_quantizers(self) -> None:
+        """Make the quantizers of the kernels."""
+        raise NotImplementedError
 
     def has_bias(self) -> bool:
-        """Whether there is a bias; asked in the constructor, after the subclass has kept its arguments."""
+        """Return True if there is a bias."""
         raise NotImplementedError
 
     def channel_axes(self) -> tuple[int, ...]:
@@ -210,7 +176,7 @@ class BiasedLayer(QLayer):
         return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
 
 
-class AffineLayer(BiasedLayer):
+class AffineLayer(BiasedLayer, kw_only=True):
     """y = oq(act(product(iq(x), kq(K)) + bq(b))); a subclass says which product.
 
     Args:
@@ -218,32 +184,19 @@ class AffineLayer(BiasedLayer):
         kernel_regularizer: Keras regularizer of K, or None.
         kernel_constraint: Keras constraint of K, or None.
         kernel_quantizer: a config, a kind, a mapping, or None for the default of weights.
-        bias_quantizer: a config, a kind, a mapping, or None for the default of biases.
-        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
-            layer to quantize.
-        **kwargs: activation, and the initializer, regularizer and constraint of b, as in `BiasedLayer`.
+        **kwargs: of the bias, and the quantizers of bias, inputs and outputs, as in `BiasedLayer`.
     """
 
-    def __init__(
-        self,
-        *,
-        kernel_initializer: InitializerArg = "glorot_uniform",
-        kernel_regularizer: RegularizerArg = None,
-        kernel_constraint: ConstraintArg = None,
-        kernel_quantizer: QuantizerArg = None,
-        bias_quantizer: QuantizerArg = None,
-        input_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[BiasedKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.kernel_initializer = INITIALIZERS.resolve(kernel_initializer)
-        self.kernel_regularizer = REGULARIZERS.resolve(kernel_regularizer)
-        self.kernel_constraint = CONSTRAINTS.resolve(kernel_constraint)
-        self.add_input_quantizer(input_quantizer)
-        self.kernel_quantizer = self.add_quantizer(kernel_quantizer, "weight", "kernel", self.kernel_channel_axes())
-        self.add_bias_and_output_quantizers(bias_quantizer, output_quantizer)
+    kernel_initializer: InitializerArg = "glorot_uniform"
+    kernel_regularizer: RegularizerArg = None
+    kernel_constraint: ConstraintArg = None
+    kernel_quantizer: QuantizerArg = None
+
+    def add_kernel_quantizers(self) -> None:
+        """Make the quantizer of the kernel."""
+        self.kernel_quantizer = self.add_quantizer(
+            self.kernel_quantizer, "weight", "kernel", self.kernel_channel_axes()
+        )
 
     def kernel_channel_axes(self) -> tuple[int, ...]:
         """The kernel's axes that `granularity="channel"` gives bits of their own."""

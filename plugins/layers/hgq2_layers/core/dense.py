@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 from hgq2_core import ConfigError, ops
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
 from hgq2_core.ops import dot, total
-from hgq2_layers.core.affine import AffineKwargs, AffineLayer
+from hgq2_layers.core.affine import AffineLayer
 
 A = TypeVar("A")
 Tensor = Any
@@ -22,7 +22,7 @@ class QDense(AffineLayer):
         units: size of the output's last axis.
         activation: `linear` (None) or `relu`.
         use_bias: whether there is a bias b.
-        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`; Keras' own words.
+        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`; Keras' own arguments.
 
     Cost (docs/numerics.md#7): sum Bx @ Bk + sum over outputs of Bb.
 
@@ -30,19 +30,12 @@ class QDense(AffineLayer):
         >>> layer = QDense(32, activation="relu", kernel_quantizer=KBI(b=5, granularity="channel"))
     """
 
-    def __init__(
-        self,
-        units: PositiveInt,
-        activation: ActivationArg = None,
-        use_bias: bool = True,
-        **kwargs: Unpack[AffineKwargs],
-    ) -> None:
-        self.units = units
-        self.use_bias = use_bias
-        super().__init__(activation=activation, **kwargs)
+    units: PositiveInt
+    activation: ActivationArg = None
+    use_bias: bool = True
 
     def has_bias(self) -> bool:
-        """Whether there is a bias."""
+        """Return True if there is a bias."""
         return self.use_bias
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

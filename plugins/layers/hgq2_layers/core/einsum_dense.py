@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, Shape
-from hgq2_layers.core.affine import AffineKwargs, AffineLayer
-from hgq2_layers.core.equation import EinsumShapes, Equation
+from hgq2_layers.core.affine import AffineLayer
+from hgq2_layers.core.equation import EinsumShapes
 
 A = TypeVar("A")
 Tensor = Any
@@ -24,32 +24,31 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         output_shape: shape of the output without the batch and the ellipsis; None for an axis as long as the input's.
         activation: `linear` (None) or `relu`.
         bias_axes: the output axes that the bias has, such as `"d"`; None for no bias.
-        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`; Keras' own words.
+        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`; Keras' own arguments.
 
     Cost (docs/numerics.md#7): sum einsum(Bx, Bk) + sum over outputs of Bb.
     """
 
-    def __init__(
-        self,
-        equation: str,
-        output_shape: PositiveInt | Shape,
-        activation: ActivationArg = None,
-        bias_axes: str | None = None,
-        **kwargs: Unpack[AffineKwargs],
-    ) -> None:
-        self.equation = equation
-        self.output_shape = output_shape
-        self.bias_axes = bias_axes
-        self._parsed = Equation.parse(equation)
-        stray = sorted(set(bias_axes or "") - set(self._parsed.outputs))
+    equation: str
+    output_shape: PositiveInt | Shape
+    activation: ActivationArg = None
+    bias_axes: str | None = None
+
+    def setup(self) -> None:
+        """Make the quantizers.
+
+        Raises:
+            ConfigError: a wrong equation, or a bias along other axes than the output's.
+        """
+        super().setup()
+        stray = sorted(set(self.bias_axes or "") - set(self._parsed.outputs))
         if stray:
             raise ConfigError(
-                f"bias_axes {stray} are no output axes of {equation!r}. Received: bias_axes={bias_axes!r}"
+                f"bias_axes {stray} are no output axes of {self.equation!r}. Received: bias_axes={self.bias_axes!r}"
             )
-        super().__init__(activation=activation, **kwargs)
 
     def has_bias(self) -> bool:
-        """Whether there is a bias."""
+        """Return True if there is a bias."""
         return bool(self.bias_axes)
 
     def bias_letters(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar, Unpack
+from dataclasses import KW_ONLY
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -11,12 +12,8 @@ import numpy as np
 from hgq2_core import QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import (
-    CONSTRAINTS,
-    INITIALIZERS,
-    REGULARIZERS,
     ConstraintArg,
     InitializerArg,
-    LayerKwargs,
     PositiveInt,
     QuantizerArg,
     RegularizerArg,
@@ -46,26 +43,19 @@ class QEmbedding(QLayer):
     Cost (docs/numerics.md#7): 1e-4 times, for each input, its rows times the bits of one.
     """
 
-    def __init__(
-        self,
-        input_dim: PositiveInt,
-        output_dim: PositiveInt,
-        embeddings_initializer: InitializerArg = "uniform",
-        embeddings_regularizer: RegularizerArg = None,
-        embeddings_constraint: ConstraintArg = None,
-        mask_zero: bool = False,
-        *,
-        embeddings_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.input_dim = input_dim
-        self.output_dim = output_dim
-        self.embeddings_initializer = INITIALIZERS.resolve(embeddings_initializer)
-        self.embeddings_regularizer = REGULARIZERS.resolve(embeddings_regularizer)
-        self.embeddings_constraint = CONSTRAINTS.resolve(embeddings_constraint)
-        self.mask_zero = mask_zero
-        self.embeddings_quantizer = self.add_quantizer(embeddings_quantizer, "table", "embeddings")
+    input_dim: PositiveInt
+    output_dim: PositiveInt
+    embeddings_initializer: InitializerArg = "uniform"
+    embeddings_regularizer: RegularizerArg = None
+    embeddings_constraint: ConstraintArg = None
+    mask_zero: bool = False
+    _: KW_ONLY
+    embeddings_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizer."""
+        super().setup()
+        self.embeddings_quantizer = self.add_quantizer(self.embeddings_quantizer, "table", "embeddings")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the table.

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hgq2_core import ConfigError
-from hgq2_core.layers.arguments import PositiveInt, Shape
+from hgq2_core import ConfigError, QLayer
 
 FORMS = "`ab,bc->ac`, `...b,bc->...c` or `ab...,bc->ac...`"
 
@@ -63,13 +62,17 @@ class Equation:
         return self.inputs + rest, self.kernel, self.outputs + rest
 
 
-class EinsumShapes:
+class EinsumShapes(QLayer):
     """The shapes of a layer with an `equation` and an `output_shape`, in Keras' words."""
 
-    name: str
-    equation: str
-    output_shape: PositiveInt | Shape
-    _parsed: Equation
+    def setup(self) -> None:
+        """Read the equation.
+
+        Raises:
+            ConfigError: one that is none.
+        """
+        self._parsed = Equation.parse(self.equation)
+        super().setup()
 
     def _sizes(self, input_shape: tuple[int | None, ...]) -> dict[str, int | None]:
         """Return the size of every letter, static for those of the kernel."""

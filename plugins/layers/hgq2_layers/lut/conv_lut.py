@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, Unpack
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
 from hgq2_core.schema.base import FromList
-from hgq2_layers.lut.dense_lut import LUTKwargs, LUTLayer
+from hgq2_layers.lut.dense_lut import LUTLayer
 
 A = TypeVar("A")
 Tensor = Any
@@ -82,22 +82,22 @@ class ConvLUTLayer(LUTLayer):
     spatial: ClassVar[int]
     """The number of spatial axes."""
 
-    def __init__(
-        self,
-        filters: PositiveInt,
-        kernel_size: Sizes,
-        strides: Sizes = 1,
-        padding: Padding = "valid",
-        dilation_rate: Sizes = 1,
-        activation: ActivationArg = None,
-        **kwargs: Unpack[LUTKwargs],
-    ) -> None:
-        self.filters = filters
-        self.kernel_size = self._per_axis("kernel_size", kernel_size)
-        self.strides = self._per_axis("strides", strides)
-        self.padding = padding
-        self.dilation_rate = self._per_axis("dilation_rate", dilation_rate)
-        super().__init__(activation=activation, **kwargs)
+    filters: PositiveInt
+    kernel_size: Sizes
+    strides: Sizes = 1
+    padding: Padding = "valid"
+    dilation_rate: Sizes = 1
+    activation: ActivationArg = None
+
+    def setup(self) -> None:
+        """Bring sizes to one number for each axis, and make the quantizers and the tables.
+
+        Raises:
+            ConfigError: another count of numbers.
+        """
+        for name in ("kernel_size", "strides", "dilation_rate"):
+            setattr(self, name, self._per_axis(name, getattr(self, name)))
+        super().setup()
 
     def _per_axis(self, name: str, sizes: int | tuple[int, ...]) -> tuple[int, ...]:
         given = (sizes,) * self.spatial if isinstance(sizes, int) else tuple(sizes)

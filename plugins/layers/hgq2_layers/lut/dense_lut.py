@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Annotated, Any, TypeVar, Unpack
+from typing import Annotated, Any, TypeVar
 
 import keras
 from pydantic import Field
@@ -12,20 +12,15 @@ from pydantic import Field
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import (
-    ACTIVATIONS,
-    CONSTRAINTS,
-    INITIALIZERS,
-    REGULARIZERS,
     ActivationArg,
     ConstraintArg,
     InitializerArg,
-    LayerKwargs,
     PositiveInt,
     QuantizerArg,
     RegularizerArg,
 )
 from hgq2_core.ops import total
-from hgq2_layers.activations.elementwise import ELEMENTWISE, ElementwiseArg
+from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.activations.lookup_table import TableLayer
 from hgq2_layers.activations.rectify import rectify
 
@@ -38,31 +33,14 @@ TABLE_INPUTS, SPLIT_INPUTS = 6, 5
 """Inputs of a device's table, and of the two tables that it can be split into (docs/numerics.md#7)."""
 
 
-class LUTKwargs(LayerKwargs, total=False):
-    """The arguments of `LUTLayer`, for the signatures of its subclasses."""
-
-    hidden_layers: Count
-    hidden_units: PositiveInt
-    hidden_activation: ElementwiseArg
-    kernel_initializer: InitializerArg
-    bias_initializer: InitializerArg
-    kernel_regularizer: RegularizerArg
-    bias_regularizer: RegularizerArg
-    kernel_constraint: ConstraintArg
-    bias_constraint: ConstraintArg
-    input_quantizer: QuantizerArg
-    table_quantizer: QuantizerArg
-    output_quantizer: QuantizerArg
-
-
-class LUTLayer(TableLayer):
+class LUTLayer(TableLayer, kw_only=True):
     """y_o = oq(act(sum over i of tq(f_io(iq(x_i))))); a subclass says which inputs x an output has, and which it sums.
 
     Each f_io is a small network of its own, trained, and deployed as a table. Its weights are of the size of 1: each
-    sum of n products is divided by the square root of n. A bias is in the tables.
+    sum of n products is divided by the square root of n. A bias is in the tables. A subclass has the argument
+    `activation` too, where Keras takes it.
 
     Args:
-        activation: act, `linear` (None) or `relu`.
         hidden_layers: of each f_io; 0 makes it a straight line.
         hidden_units: in each hidden layer.
         hidden_activation: of the hidden units, one of Keras' activations by name, or a function of one number that is
@@ -84,41 +62,27 @@ class LUTLayer(TableLayer):
     below.
     """
 
-    def __init__(
-        self,
-        *,
-        activation: ActivationArg = None,
-        hidden_layers: Count = 1,
-        hidden_units: PositiveInt = 8,
-        hidden_activation: ElementwiseArg = "tanh",
-        kernel_initializer: InitializerArg = NORMAL,
-        bias_initializer: InitializerArg = NORMAL,
-        kernel_regularizer: RegularizerArg = None,
-        bias_regularizer: RegularizerArg = None,
-        kernel_constraint: ConstraintArg = None,
-        bias_constraint: ConstraintArg = None,
-        input_quantizer: QuantizerArg = None,
-        table_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.activation = ACTIVATIONS.resolve(activation)
-        self.hidden_layers = hidden_layers
-        self.hidden_units = hidden_units
-        self.hidden_activation = ELEMENTWISE.resolve(hidden_activation)
-        self.kernel_initializer = INITIALIZERS.resolve(kernel_initializer)
-        self.bias_initializer = INITIALIZERS.resolve(bias_initializer)
-        self.kernel_regularizer = REGULARIZERS.resolve(kernel_regularizer)
-        self.bias_regularizer = REGULARIZERS.resolve(bias_regularizer)
-        self.kernel_constraint = CONSTRAINTS.resolve(kernel_constraint)
-        self.bias_constraint = CONSTRAINTS.resolve(bias_constraint)
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input", (-2,))
-        self.table = self.add_table(table_quantizer, "table", self.input_quantizer, self.networks)
+    hidden_layers: Count = 1
+    hidden_units: PositiveInt = 8
+    hidden_activation: ElementwiseArg = "tanh"
+    kernel_initializer: InitializerArg = NORMAL
+    bias_initializer: InitializerArg = NORMAL
+    kernel_regularizer: RegularizerArg = None
+    bias_regularizer: RegularizerArg = None
+    kernel_constraint: ConstraintArg = None
+    bias_constraint: ConstraintArg = None
+    input_quantizer: QuantizerArg = None
+    table_quantizer: QuantizerArg = None
+    output_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers and the tables."""
+        super().setup()
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input", (-2,))
+        self.table = self.add_table(self.table_quantizer, "table", self.input_quantizer, self.networks)
         self.table_quantizer = self.table.quantizer
-        self.output_quantizer = None
-        if output_quantizer is not None:
-            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+        if self.output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
 
     def windows(self, x: Tensor) -> Tensor:
         """Return the inputs of each output: (..., inputs)."""
@@ -226,9 +190,8 @@ class QDenseLUT(LUTLayer):
         >>> layer = QDenseLUT(16, table_quantizer=KBI(b=6, granularity="element"))
     """
 
-    def __init__(self, units: PositiveInt, activation: ActivationArg = None, **kwargs: Unpack[LUTKwargs]) -> None:
-        self.units = units
-        super().__init__(activation=activation, **kwargs)
+    units: PositiveInt
+    activation: ActivationArg = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the networks.

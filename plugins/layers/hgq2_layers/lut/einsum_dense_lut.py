@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, Shape
-from hgq2_layers.core.equation import EinsumShapes, Equation
-from hgq2_layers.lut.dense_lut import LUTKwargs, LUTLayer
+from hgq2_layers.core.equation import EinsumShapes
+from hgq2_layers.lut.dense_lut import LUTLayer
 
 A = TypeVar("A")
 Tensor = Any
@@ -32,17 +32,9 @@ class QEinsumDenseLUT(EinsumShapes, LUTLayer):
         >>> layer = QEinsumDenseLUT("abc,cd->abd", (None, 16), "relu")
     """
 
-    def __init__(
-        self,
-        equation: str,
-        output_shape: PositiveInt | Shape,
-        activation: ActivationArg = None,
-        **kwargs: Unpack[LUTKwargs],
-    ) -> None:
-        self.equation = equation
-        self.output_shape = output_shape
-        self._parsed = Equation.parse(equation)
-        super().__init__(activation=activation, **kwargs)
+    equation: str
+    output_shape: PositiveInt | Shape
+    activation: ActivationArg = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the networks.

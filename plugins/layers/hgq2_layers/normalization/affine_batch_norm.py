@@ -8,17 +8,13 @@ import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
-from hgq2_layers.core.affine import AffineKwargs, AffineLayer
-from hgq2_layers.normalization.batch_statistics import NormalizationKwargs, NormalizationLayer
+from hgq2_layers.core.affine import AffineLayer
+from hgq2_layers.normalization.batch_statistics import NormalizationLayer
 
 Tensor = Any
 
 
-class AffineBatchNormKwargs(AffineKwargs, NormalizationKwargs, total=False):
-    """The arguments that the layers of this family share, for their signatures."""
-
-
-class AffineBatchNorm(NormalizationLayer, AffineLayer):
+class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
     """y = oq(act(product(iq(x), kq(s * K)) + bq(beta - mean * s))); statistics of product(iq(x), K).
 
     A mixin in front of the affine layer that says which product.

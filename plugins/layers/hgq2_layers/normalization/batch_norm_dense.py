@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from dataclasses import KW_ONLY
+from typing import Any
 
 import keras
 
@@ -10,7 +11,6 @@ from hgq2_core import ConfigError
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
 from hgq2_core.layers.transfer import shared_arguments
 from hgq2_layers.core.dense import QDense
-from hgq2_layers.normalization.affine_batch_norm import AffineBatchNormKwargs
 from hgq2_layers.normalization.batch_statistics import NormalizationLayer
 
 Tensor = Any
@@ -36,6 +36,12 @@ class QBatchNormDense(NormalizationLayer, QDense):
 
     not_in_schema = ("center", "beta_initializer", "beta_regularizer", "beta_constraint")
     fuses = "keras.Dense"
+
+    units: PositiveInt
+    activation: ActivationArg = None
+    use_bias: bool = True
+    _: KW_ONLY
+    center: bool = False
 
     @classmethod
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QBatchNormDense:
@@ -65,15 +71,6 @@ class QBatchNormDense(NormalizationLayer, QDense):
         if self.bias is not None:
             beta = 0.0 if layer.beta is None else keras.ops.matmul(layer.beta, dense.kernel)
             self.bias.assign(beta + (0.0 if dense.bias is None else dense.bias))
-
-    def __init__(
-        self,
-        units: PositiveInt,
-        activation: ActivationArg = None,
-        use_bias: bool = True,
-        **kwargs: Unpack[AffineBatchNormKwargs],
-    ) -> None:
-        super().__init__(units=units, activation=activation, use_bias=use_bias, center=False, **kwargs)
 
     def has_bias(self) -> bool:
         """There is one always: what is left of the mean."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, Unpack
+from dataclasses import KW_ONLY
+from typing import Any, TypeVar
 
 import keras
 
@@ -11,7 +12,7 @@ from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.ops import total
-from hgq2_layers.normalization.batch_statistics import NormalizationKwargs, NormalizationLayer
+from hgq2_layers.normalization.batch_statistics import NormalizationLayer
 
 A = TypeVar("A")
 Tensor = Any
@@ -35,24 +36,21 @@ class QBatchNormalization(NormalizationLayer):
         >>> layer = QBatchNormalization(momentum=0.9, scale_quantizer=KBI(b=6))
     """
 
-    def __init__(
-        self,
-        axis: int = -1,
-        *,
-        scale_quantizer: QuantizerArg = None,
-        offset_quantizer: QuantizerArg = None,
-        input_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[NormalizationKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.axis = axis
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input", (axis,))
-        self.scale_quantizer = self.add_quantizer(scale_quantizer, "weight", "scale")
-        self.offset_quantizer = self.add_quantizer(offset_quantizer, "bias", "offset")
-        self.output_quantizer = None
-        if output_quantizer is not None:
-            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output", (axis,))
+    axis: int = -1
+    _: KW_ONLY
+    scale_quantizer: QuantizerArg = None
+    offset_quantizer: QuantizerArg = None
+    input_quantizer: QuantizerArg = None
+    output_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers."""
+        super().setup()
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input", (self.axis,))
+        self.scale_quantizer = self.add_quantizer(self.scale_quantizer, "weight", "scale")
+        self.offset_quantizer = self.add_quantizer(self.offset_quantizer, "bias", "offset")
+        if self.output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output", (self.axis,))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add gamma, beta and the moving statistics, and build the quantizers.

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Unpack
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import keras
 from pydantic import Field
 
-from hgq2_core import ConfigError, QLayer, Quantizer
-from hgq2_core.layers.arguments import (
-    CONSTRAINTS,
-    INITIALIZERS,
-    REGULARIZERS,
-    ConstraintArg,
-    InitializerArg,
-    LayerKwargs,
-    RegularizerArg,
-)
+from hgq2_core import ConfigError, QLayer
+from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, RegularizerArg
 from hgq2_core.layers.masks import refused_mask
 from hgq2_core.quantizers.phase import mode
 
@@ -26,25 +18,7 @@ Momentum = Annotated[float, Field(ge=0, le=1)]
 Epsilon = Annotated[float, Field(gt=0)]
 
 
-class NormalizationKwargs(LayerKwargs, total=False):
-    """The arguments of `NormalizationLayer`, for the signatures of its subclasses."""
-
-    momentum: Momentum
-    epsilon: Epsilon
-    center: bool
-    scale: bool
-    beta_initializer: InitializerArg
-    gamma_initializer: InitializerArg
-    moving_mean_initializer: InitializerArg
-    moving_variance_initializer: InitializerArg
-    beta_regularizer: RegularizerArg
-    gamma_regularizer: RegularizerArg
-    beta_constraint: ConstraintArg
-    gamma_constraint: ConstraintArg
-    synchronized: bool
-
-
-class NormalizationLayer(QLayer):
+class NormalizationLayer(QLayer, kw_only=True):
     """s = gamma / sqrt(variance + epsilon), o = beta - mean * s; a subclass says what they scale and shift.
 
     In training, mean and variance are those of the batch, through which the gradient flows, and the moving statistics
@@ -65,52 +39,34 @@ class NormalizationLayer(QLayer):
         beta_constraint: Keras constraint of beta, or None.
         gamma_constraint: Keras constraint of gamma, or None.
         synchronized: whether statistics are taken over all replicas; tensorflow only, and without masks, as in Keras.
-
-    Raises:
-        ConfigError: `synchronized` on another backend than tensorflow.
     """
 
-    input_quantizer: Quantizer[Any]
-    respond: Callable[[Tensor, Mapping[str, Tensor], bool], Tensor]
-    """Computes the outputs from quantized inputs, constants, and whether the layer is in training."""
+    momentum: Momentum = 0.99
+    epsilon: Epsilon = 1e-3
+    center: bool = True
+    scale: bool = True
+    beta_initializer: InitializerArg = "zeros"
+    gamma_initializer: InitializerArg = "ones"
+    moving_mean_initializer: InitializerArg = "zeros"
+    moving_variance_initializer: InitializerArg = "ones"
+    beta_regularizer: RegularizerArg = None
+    gamma_regularizer: RegularizerArg = None
+    beta_constraint: ConstraintArg = None
+    gamma_constraint: ConstraintArg = None
+    synchronized: bool = False
 
-    def __init__(
-        self,
-        *,
-        momentum: Momentum = 0.99,
-        epsilon: Epsilon = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: InitializerArg = "zeros",
-        gamma_initializer: InitializerArg = "ones",
-        moving_mean_initializer: InitializerArg = "zeros",
-        moving_variance_initializer: InitializerArg = "ones",
-        beta_regularizer: RegularizerArg = None,
-        gamma_regularizer: RegularizerArg = None,
-        beta_constraint: ConstraintArg = None,
-        gamma_constraint: ConstraintArg = None,
-        synchronized: bool = False,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        if synchronized and keras.backend.backend() != "tensorflow":
+    def setup(self) -> None:
+        """Make what the other bases have.
+
+        Raises:
+            ConfigError: `synchronized` on another backend than tensorflow.
+        """
+        super().setup()
+        if self.synchronized and keras.backend.backend() != "tensorflow":
             raise ConfigError(
                 f"{self.name}: Keras synchronizes statistics on tensorflow only. "
                 f"Received: synchronized=True on {keras.backend.backend()}."
             )
-        self.momentum = momentum
-        self.epsilon = epsilon
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = INITIALIZERS.resolve(beta_initializer)
-        self.gamma_initializer = INITIALIZERS.resolve(gamma_initializer)
-        self.moving_mean_initializer = INITIALIZERS.resolve(moving_mean_initializer)
-        self.moving_variance_initializer = INITIALIZERS.resolve(moving_variance_initializer)
-        self.beta_regularizer = REGULARIZERS.resolve(beta_regularizer)
-        self.gamma_regularizer = REGULARIZERS.resolve(gamma_regularizer)
-        self.beta_constraint = CONSTRAINTS.resolve(beta_constraint)
-        self.gamma_constraint = CONSTRAINTS.resolve(gamma_constraint)
-        self.synchronized = synchronized
 
     def normalized(self, x: Tensor) -> Tensor:
         """Return the values that are normalized.

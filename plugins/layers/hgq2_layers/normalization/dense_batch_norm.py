@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Unpack
-
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
 from hgq2_layers.core.dense import QDense
-from hgq2_layers.normalization.affine_batch_norm import AffineBatchNorm, AffineBatchNormKwargs
+from hgq2_layers.normalization.affine_batch_norm import AffineBatchNorm
 
 
 class QDenseBatchNorm(AffineBatchNorm, QDense):
@@ -25,10 +23,8 @@ class QDenseBatchNorm(AffineBatchNorm, QDense):
 
     not_in_schema = (*AffineBatchNorm.not_in_schema, "use_bias")
 
-    def __init__(
-        self, units: PositiveInt, activation: ActivationArg = None, **kwargs: Unpack[AffineBatchNormKwargs]
-    ) -> None:
-        super().__init__(units=units, activation=activation, **kwargs)
+    units: PositiveInt
+    activation: ActivationArg = None
 
     def add_bias(self, shape: tuple[int, ...]) -> None:
         """Add what normalizes each unit."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import Any
 
 import keras
 
@@ -10,7 +10,7 @@ from hgq2_core import ConfigError
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, Shape
 from hgq2_layers.core.einsum_dense import QEinsumDense
 from hgq2_layers.core.equation import Equation
-from hgq2_layers.normalization.affine_batch_norm import AffineBatchNorm, AffineBatchNormKwargs
+from hgq2_layers.normalization.affine_batch_norm import AffineBatchNorm
 
 Tensor = Any
 
@@ -32,19 +32,19 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
         >>> layer = QEinsumDenseBatchNorm("abc,cd->abd", (None, 32), "relu", "d")
     """
 
-    def __init__(
-        self,
-        equation: str,
-        output_shape: PositiveInt | Shape,
-        activation: ActivationArg = None,
-        bias_axes: str | None = None,
-        normalize_axes: str | None = None,
-        **kwargs: Unpack[AffineBatchNormKwargs],
-    ) -> None:
-        self.normalize_axes = normalize_axes
-        super().__init__(
-            equation=equation, output_shape=output_shape, activation=activation, bias_axes=bias_axes, **kwargs
-        )
+    equation: str
+    output_shape: PositiveInt | Shape
+    activation: ActivationArg = None
+    bias_axes: str | None = None
+    normalize_axes: str | None = None
+
+    def setup(self) -> None:
+        """Make the quantizers.
+
+        Raises:
+            ConfigError: axes that do not go together.
+        """
+        super().setup()
         self._check_axes()
 
     @classmethod
