@@ -20,4 +20,7 @@ def format_count(value: float) -> str:
 
 def format_share(value: float | None) -> str:
     """Return a share as text, such as `15%`; empty for None."""
-    return "" if value is None else f"{value:.0%}"
+    if value is None:
+        return ""
+    # One in a thousand must not read as none.
+    return "<1%" if 0 < value < 0.01 else f"{value:.0%}"

@@ -15,9 +15,8 @@ from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, listing
 from hgq2_core.quantizers.config import QuantizerConfig
 from hgq2_core.schema.base import DEFINITION, PYTHON_WORDS, StrictModel, as_yaml
-from hgq2_core.schema.keras_objects import is_keras_kind, keras_class, keras_kinds, parameters, singular
-from hgq2_core.schema.signature import parameters as arguments_of
-from hgq2_core.schema.signature import schema_of
+from hgq2_core.schema.keras_objects import is_keras_kind, keras_class, keras_kinds, keras_parameters, singular
+from hgq2_core.schema.signature import parameters, schema_of
 
 _ARGUMENT = re.compile(r"^(\*{0,2}\w+(?:, \w+)*)(?: \([^)]*\))?: (.*)$")
 
@@ -116,7 +115,7 @@ def _fields(cls: Any) -> Iterator[Field]:
     model = cls if issubclass(cls, StrictModel) else schema_of(cls)
     schema = model.model_json_schema()
     required, words = set(schema.get("required", ())), _documented(cls)
-    order = schema["properties"] if issubclass(cls, StrictModel) else arguments_of(cls)
+    order = schema["properties"] if issubclass(cls, StrictModel) else parameters(cls)
     for name in order:
         entry = schema["properties"][name]
         default = None if name in required else json.dumps(entry.get("default"))
@@ -126,7 +125,7 @@ def _fields(cls: Any) -> Iterator[Field]:
 
 def _of_keras(cls: type) -> Iterator[Field]:
     words = _documented(cls)
-    for name, default in parameters(cls).items():
+    for name, default in keras_parameters(cls).items():
         empty = default is inspect.Parameter.empty
         yield Field(name, "", None if empty else as_yaml(default), in_yaml_words(words.get(name, "")))
 

@@ -18,7 +18,7 @@ from hgq2_core.schema.keras_objects import (
     is_keras_kind,
     keras_class,
     keras_kinds,
-    parameters,
+    keras_parameters,
     singular,
 )
 from hgq2_core.schema.signature import schema_of
@@ -136,7 +136,7 @@ def _of_model(model: type[BaseModel], definitions: Schema, prefix: str = "") -> 
 
 def _of_keras(cls: type) -> Schema:
     """Return a schema with the names of a Keras constructor's arguments, which have no type annotations."""
-    taken = parameters(cls)
+    taken = keras_parameters(cls)
     return {
         "title": cls.__name__,
         "properties": {name: {} for name in taken},

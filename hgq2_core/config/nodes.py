@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from hgq2_core.config.specs import Kinds, ObjectSpec, check_name, construct
-from hgq2_core.schema.base import at_path, describe, reference, unknown, validation_errors
+from hgq2_core.schema.base import as_text, at_path, reference, unknown, validation_errors
 from hgq2_core.schema.keras_layers import snake
 
 if TYPE_CHECKING:
@@ -202,7 +202,5 @@ def _name_and_inputs(node: Mapping[str, Any]) -> tuple[str | None, tuple[str, ..
     if inputs is not None and not (
         isinstance(inputs, list | tuple) and inputs and all(isinstance(item, str) for item in inputs)
     ):
-        raise validation_errors(
-            [(("inputs",), f"must be a list of names, one at least. Received: {describe(inputs)}.")]
-        )
+        raise validation_errors([(("inputs",), f"must be a list of names, one at least. Received: {as_text(inputs)}.")])
     return name, None if inputs is None else tuple(inputs)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hgq2_core.config.reader import parse_yaml
 from hgq2_core.errors import ConfigError, listing, nearest
-from hgq2_core.schema.base import describe
+from hgq2_core.schema.base import as_text
 
 
 def overridden(document: Any, settings: Iterable[str]) -> Any:
@@ -26,7 +26,7 @@ def overridden(document: Any, settings: Iterable[str]) -> Any:
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not (path and equals):
-            raise ConfigError(f"--set: must be PATH=VALUE, such as training.epochs=10. Received: {describe(setting)}.")
+            raise ConfigError(f"--set: must be PATH=VALUE, such as training.epochs=10. Received: {as_text(setting)}.")
         where = f"--set {path}"
         *parents, last = path.split(".")
         node = document

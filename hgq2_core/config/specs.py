@@ -18,8 +18,8 @@ from hgq2_core.quantizers.config import QuantizerConfig
 from hgq2_core.schema.base import (
     StrictModel,
     as_config_error,
+    as_text,
     at_path,
-    describe,
     reference,
     unknown,
     validation_error,
@@ -31,8 +31,8 @@ from hgq2_core.schema.keras_objects import (
     is_keras_kind,
     keras_class,
     keras_kinds,
+    keras_parameters,
     make,
-    parameters,
     singular,
     validate_by_construction,
 )
@@ -46,7 +46,7 @@ def check_name(name: Any) -> str:
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise validation_error(
             "a name begins with a letter or digit and goes on with letters, digits, `_` and `-`. "
-            f"Received: {describe(name)}."
+            f"Received: {as_text(name)}."
         )
     return name
 
@@ -102,11 +102,11 @@ class Kinds:
             value = {"kind": value}
         if not isinstance(value, Mapping):
             what = singular(self.group)
-            raise validation_error(f"must be a kind of {what}, or a mapping with `kind`. Received: {describe(value)}.")
+            raise validation_error(f"must be a kind of {what}, or a mapping with `kind`. Received: {as_text(value)}.")
         arguments = copy.deepcopy(dict(value))
         kind = arguments.pop("kind", None)
         if not isinstance(kind, str):
-            raise validation_error(f"`kind` must be the name of a {singular(self.group)}. Received: {describe(value)}.")
+            raise validation_error(f"`kind` must be the name of a {singular(self.group)}. Received: {as_text(value)}.")
         return kind, arguments
 
     def validate(self, value: Any) -> Any:
@@ -191,7 +191,7 @@ class KerasKinds(Kinds):
             return kind, arguments
         with at_path():
             cls = class_by_name(self.group, kind)
-            allowed = [*parameters(cls), *self.extra.model_fields]
+            allowed = [*keras_parameters(cls), *self.extra.model_fields]
             unexpected = [name for name in arguments if name not in allowed]
             if unexpected:
                 raise validation_errors(((), unknown(name, allowed, "argument")) for name in unexpected)

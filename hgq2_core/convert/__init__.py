@@ -1,4 +1,4 @@
-"""From a plain Keras model to one of quantized layers, weights kept.
+"""Conversion of a plain Keras model to quantized layers, with its weights.
 
-The graph is read once, every layer is settled by rules, adapters and kinds, and the new graph is built.
+The graph is read once, rules, adapters and kinds decide what becomes of each layer, and the new graph is built.
 """

@@ -1,4 +1,4 @@
-"""`quantize_model`: a plain Keras model becomes one of quantized layers, by rules, its weights kept."""
+"""`quantize_model` converts a plain Keras model to quantized layers, by rules, with its weights."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from hgq2_core.schema.keras_layers import KERAS, quantized_name, snake
 from hgq2_core.schema.signature import parameters
 
 BITS = 8
-"""Of a converted model, unless told otherwise."""
+"""Default width of a converted model."""
 
 Rules = Iterable[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]
 
 
 class _Head(StrictModel):
-    """What a rule says beside the arguments of the layer that it makes."""
+    """The fields of a rule that are not arguments of the new layer."""
 
     match: Annotated[str, Field(min_length=1)]
     kind: Annotated[str, Field(min_length=1)] | None = None
@@ -48,10 +48,10 @@ class Rule:
     """One rule.
 
     Args:
-        place: in the rules, for messages.
+        place: its place among the rules, for messages.
         match: a glob of names, such as `encoder/dense_*`, or a class, such as `keras.Dense`.
-        kind: what a matching layer becomes; None for its quantized form, `keras.<its class>` to leave it as it is.
-        arguments: of the new layer, over those of the old one.
+        kind: the kind of the new layer; None for the layer's quantized form, `keras.<its class>` to keep the layer.
+        arguments: arguments of the new layer, which take precedence over those of the old one.
     """
 
     place: str
@@ -60,7 +60,7 @@ class Rule:
     arguments: Mapping[str, Any]
 
     def matches(self, path: str, layer: keras.layers.Layer) -> bool:
-        """Return True if this rule is for a layer."""
+        """Return True if this rule matches a layer."""
         if self.match.startswith(KERAS):
             return self.match == _keras_kind(layer)
         return fnmatchcase(path, self.match) or fnmatchcase(layer.name, self.match)
@@ -68,14 +68,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Step:
-    """What becomes of one layer: another class with these arguments, or, without a class, a copy.
+    """The conversion of one layer to another class, or, without a class, to a copy.
 
     Args:
         layer: the old layer.
-        path: its place.
-        cls: what it becomes; None where it stays.
-        rule: the one that says so.
-        successor: the layer, or none, that it takes in.
+        path: its path in the model.
+        cls: class of the new layer; None for a copy.
+        rule: the rule that applies, if any.
+        successor: the layer that is fused into this one; empty if there is none.
     """
 
     layer: keras.layers.Layer
@@ -85,10 +85,10 @@ class Step:
     successor: tuple[keras.layers.Layer, ...] = ()
 
     def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
-        """Make the new layer, not built yet.
+        """Return the new layer, not built yet.
 
         Args:
-            convert: what makes the layers inside a wrapper.
+            convert: converts the layers inside a wrapper.
         """
         if self.cls is None:
             return type(self.layer).from_config(self.layer.get_config())
@@ -96,7 +96,7 @@ class Step:
         return self.cls.from_keras(self.layer, *self.successor, **arguments)
 
     def copy_weights(self, made: keras.layers.Layer) -> None:
-        """Return the new layer, built, the weights of the old one."""
+        """Copy the weights of the old layer to the new one, which is built."""
         if isinstance(made, QLayer) and self.cls is not None:
             made.take_weights(self.layer, *self.successor)
         else:
@@ -105,14 +105,14 @@ class Step:
 
 @dataclass(frozen=True)
 class WrapperStep(Step):
-    """A wrapper, whose layers inside become others by steps of their own."""
+    """The conversion of a wrapper; its sublayers have their own steps."""
 
     def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
-        """Make such a wrapper around the new layers."""
+        """Return the same wrapper around the converted layers."""
         return rewrapped(self.layer, convert)
 
     def copy_weights(self, made: keras.layers.Layer) -> None:
-        """Leave the weights to the layers inside."""
+        """Do nothing: the steps of the sublayers copy the weights."""
 
 
 @dataclass(frozen=True)
@@ -120,38 +120,38 @@ class FusedAway(Step):
     """A layer that is fused into its predecessor; an identity takes its place in the graph."""
 
     def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
-        """Make a layer that does nothing."""
+        """Return an identity layer."""
         return keras.layers.Activation("linear", name=self.layer.name)
 
     def copy_weights(self, made: keras.layers.Layer) -> None:
-        """Leave the weights to the layer in front."""
+        """Do nothing: the step of the predecessor copies the weights."""
 
 
 @preserve_rng()
 def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BITS) -> keras.Model:
-    """Convert a plain Keras model: the same graph and weights, of quantized layers.
+    """Convert a plain Keras model to quantized layers, with the same graph and weights.
 
-    A layer becomes what the first rule that matches says; without a rule, the kind that has its name: `keras.Dense`
-    becomes `dense`. A kind that takes in the layer behind, as `dense_batch_norm` takes in the normalization, stands for
-    both. An activation inside a layer that needs a table, such as `tanh`, becomes a layer behind it, named after it
-    with `_activation`. TimeDistributed and Bidirectional are converted inside. Layers that an adapter makes exact, and
-    those that are quantized already, stay. Scopes of `hgq2_core.defaults` come before `bits`. Next come `fit_ranges`
-    and `calibrate`, with training between them or not.
+    The first rule that matches decides what becomes of a layer; without one it becomes the kind of the same name:
+    `keras.Dense` becomes `dense`. A kind that fuses the following layer, as `dense_batch_norm` fuses the normalization,
+    replaces both. An activation inside a layer that needs a table, such as `tanh`, becomes a separate layer after it,
+    named after it with the suffix `_activation`. The layers inside TimeDistributed and Bidirectional are converted.
+    Layers that an adapter makes exact, and layers that are already quantized, are kept. Scopes of `hgq2_core.defaults`
+    take precedence over `bits`. Continue with `fit_ranges`, training if wanted, and `calibrate`.
 
     Args:
-        model: functional or sequential, built; nested models are converted inside. It is not changed.
+        model: functional or sequential, built; nested models are converted too. It is not changed.
         rules: mappings of `match` (a glob of names, or a class such as `keras.Dense`), `kind`, and arguments of the new
             layer; or a mapping from `match` to the rest.
-        bits: first width of everything, the sign counted, where neither a rule nor a scope says otherwise. Weights then
-            have one format per channel and activations one per tensor, whose ranges follow the values; the states of
-            recurrent layers, which saturate, are fitted. None for the roles' defaults, which are meant for training.
+        bits: initial width of every quantizer, including the sign, where neither a rule nor a scope sets it. Weights
+            then have one format per channel and activations one per tensor, with dynamic ranges; the ranges of
+            recurrent states, which saturate, are fitted. None for the defaults of the roles, which suit training.
 
     Returns:
         The new model, not compiled.
 
     Raises:
-        ConfigError: a rule that converts no layer, arguments that do not fit, a layer that nothing converts, or bits
-            that are no width.
+        ConfigError: a rule converts no layer, arguments do not fit, a layer cannot be converted, or `bits` is not a
+            width.
 
     Example:
         >>> quantize_model(model, [{"match": "keras.Dense", "kernel_quantizer": {"kind": "kbi", "b": 6}}])
@@ -177,11 +177,11 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
                 "has no quantizers. Put a layer in its place, such as keras.layers.Add."
             )
         new = made[id(layer)] = steps[id(layer)].make(convert)
-        # Bidirectional holds copies of what it is given.
+        # Bidirectional copies the layers that it gets.
         made.update({id(old): each for old, each in zip(sublayers(layer), sublayers(new), strict=False)})
         return new
 
-    @functools.cache  # a model inside that is applied twice stays one
+    @functools.cache  # a nested model that is applied twice stays one model
     def clone(model: keras.Model) -> keras.Model:
         applied = {} if isinstance(model, keras.Sequential) else {"call_function": _apply}
         return keras.models.clone_model(model, clone_function=convert, **applied)
@@ -194,7 +194,7 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
 
 
 def _apply(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
-    # Where a layer takes a mask, Keras' graph says so of none, too.
+    # Keras' graph also passes masks that are None.
     given = {name: value for name, value in kwargs.items() if value is not None}
     unexpected = [name for name in given if name not in inspect.signature(layer.call).parameters]
     if unexpected:
@@ -225,7 +225,7 @@ def _read(rules: Rules) -> Iterator[Rule]:
 
 
 def _layers(layer: keras.layers.Layer, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Return the layers that a model or a wrapper holds, at any depth, and their places; models are opened."""
+    """Yield the layers inside a model or a wrapper, at any depth, with their paths; models themselves are left out."""
     for each in layer.layers if isinstance(layer, keras.Model) else sublayers(layer):
         path = prefix + each.name
         if not isinstance(each, keras.Model | keras.layers.InputLayer):
@@ -238,12 +238,12 @@ def _rule(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Rule | Non
 
 
 def _needs_table(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> bool:
-    """Return True if a layer has an activation inside that its quantized form leaves to a table behind."""
+    """Return True if a layer's activation must become a separate layer with a table after it."""
     activation = getattr(layer, "activation", None)
     if isinstance(layer, QLayer) or activation in (None, *map(ACTIVATIONS.resolve, EXACT_ACTIVATIONS)):
         return False
     rule = _rule(layer, path, rules)
-    kind = rule.kind if rule and rule.kind else _twin(layer, path)
+    kind = rule.kind if rule and rule.kind else _quantized_kind(layer, path)
     if kind is None or kind.startswith(KERAS) or (rule and "activation" in rule.arguments):
         return False
     parameter = parameters(registry().load("layers", kind, path)).get("activation")
@@ -256,9 +256,9 @@ def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
         return Step(layer, path)
     if rule is not None and rule.kind is not None:
         return _by_kind(layer, path, rule, rule.kind)
-    twin = _twin(layer, path)
-    if twin is not None:
-        return Step(layer, path, registry().load("layers", twin), rule)
+    kind = _quantized_kind(layer, path)
+    if kind is not None:
+        return Step(layer, path, registry().load("layers", kind), rule)
     adapter = adapter_of(layer)
     if adapter is None:
         raise _unsupported(layer, path)
@@ -290,27 +290,27 @@ def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Ste
     if kind.startswith(KERAS):
         if kind != _keras_kind(layer) or rule.arguments:
             raise ConfigError(
-                f"{where}: {path} is a {_keras_kind(layer) or type(layer).__name__}, which a kind of Keras' can only "
-                f"leave as it is. Received: kind={kind!r}, arguments {listing(rule.arguments)}."
+                f"{where}: {path} is a {_keras_kind(layer) or type(layer).__name__}, which a kind of Keras can only "
+                f"keep. Received: kind={kind!r}, arguments {listing(rule.arguments)}."
             )
         return Step(layer, path, rule=rule)
     return Step(layer, path, registry().load("layers", kind, where), rule)
 
 
-def _twin(layer: keras.layers.Layer, path: str) -> str | None:
+def _quantized_kind(layer: keras.layers.Layer, path: str) -> str | None:
     kinds = [each for each in registry().names("layers") if not each.startswith(KERAS)]
     known = [each.partition(".")[2] for each in kinds]
     name = _keras_kind(layer) and quantized_name(type(layer).__name__, known, adapter_of(layer) is not None)
     if not name:
         return None
-    # A foreign plugin's kind of the same name is for a rule to ask for.
+    # A foreign plugin's kind of the same name is used only by a rule.
     ours = next((each for each in kinds if is_official(each) and each.endswith(f".{name}")), name)
     return registry().resolve("layers", ours, f"quantize_model: {path}")
 
 
 def _keras_kind(layer: keras.layers.Layer) -> str | None:
     cls = type(layer)
-    # A few are public under another name than their own, such as GroupQueryAttention.
+    # A few are public under another name than that of the class, such as GroupQueryAttention.
     names = (cls.__name__, *vars(keras.layers))
     return next((f"{KERAS}{name}" for name in names if getattr(keras.layers, name, None) is cls), None)
 
@@ -333,14 +333,14 @@ def _check_use(rules: list[Rule], steps: list[Step]) -> None:
 
 
 def _why_unused(step: Step) -> str:
-    """Say why a rule that matches a layer does nothing to it."""
+    """Return why a rule that matches a layer does not convert it."""
     if _is_quantized(step.layer):
-        return "is quantized already, and stays as it is"
+        return "is already quantized, and is kept"
     if step.rule is not None:
         return f"is converted by {step.rule.place}, which comes before"
     if isinstance(step, WrapperStep):
-        return "is converted inside: match what it holds"
-    return "is exact as it is, and stays; a rule with a `kind` converts it"
+        return "is a wrapper: match the layers inside it"
+    return "is exact, and is kept; a rule with a `kind` converts it"
 
 
 def _is_quantized(layer: Any) -> bool:
@@ -351,7 +351,7 @@ def _unsupported(layer: Any, path: str) -> ConfigError:
     name, kept = type(layer).__name__, _keras_kind(layer) or "keras.<Layer>"
     kinds = {kind.rpartition(".")[2]: kind for kind in registry().names("layers") if not kind.startswith(KERAS)}
     return ConfigError(
-        f"quantize_model: {path}: {name} has no quantized form of its name, and no exact arithmetic as it is. Write a "
-        f"rule for it, with the kind of a quantized layer (`hgq2 list layers`), or kind {kept!r}, which leaves it in "
+        f"quantize_model: {path}: {name} has no quantized form of its name, and no exact arithmetic. Write a "
+        f"rule for it, with the kind of a quantized layer (`hgq2 list layers`), or kind {kept!r}, which keeps it in "
         f"floats.{nearest(snake(name), kinds)}"
     )

@@ -1,4 +1,4 @@
-"""Inner activations become layers of their own, where a quantized layer would need a table for them."""
+"""Splitting of activations off their layers, where a quantized layer would need a table for them."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import keras
 from hgq2_core.layers.adapters import rewrapped, sublayers
 
 SUFFIX = "_activation"
-"""How the name of an activation ends that was inside a layer."""
+"""Suffix of the name of an activation that was split off."""
 
 
 def separated(model: keras.Model, should_split: Callable[[keras.layers.Layer], bool]) -> keras.Model:
-    """Return a model of the same function in which some layers are linear, each with its activation right behind.
+    """Return a model of the same function in which some layers are linear, each followed by its activation.
 
     Args:
-        model: functional, or sequential and built; nested models are opened. It is not changed.
-        should_split: whether the activation of a layer is to stand behind it.
+        model: functional, or sequential and built, with nested models or without. It is not changed.
+        should_split: whether to split the activation off a layer.
 
     Returns:
-        A copy with the weights, where any layer is taken apart; else the model itself.
+        A copy with the same weights if any layer is split, else the model itself.
     """
     if not any(should_split(layer) for layer in _plain_layers(model)):
         return model
     separation = _Separation(should_split)
     copy = separation.model(model)
-    for layer, made in separation.made:  # one by one: outputs by name may put the copy's layers in another order
+    for layer, made in separation.made:  # one by one, since named outputs may change the order of the copy's layers
         made.set_weights(layer.get_weights())
     return copy
 
 
 class _Separation:
-    """One copy of a model, in which a layer that is shared is copied once."""
+    """A copy of a model, in which a shared layer is copied once."""
 
     def __init__(self, should_split: Callable[[keras.layers.Layer], bool]) -> None:
         self.should_split = should_split
         self.copies: dict[int, keras.layers.Layer] = {}
-        self.behind: dict[int, keras.layers.Layer] = {}
+        self.activations: dict[int, keras.layers.Layer] = {}
         self.made: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
 
     def model(self, model: keras.Model) -> keras.Model:
@@ -62,7 +62,7 @@ class _Separation:
         return self.copies[id(layer)]
 
     def linear(self, layer: keras.layers.Layer) -> keras.layers.Layer:
-        """Copy a layer, without its activation where that is to stand behind."""
+        """Return a copy of a layer, without its activation if that is split off."""
         inside = sublayers(layer)
         config = layer.get_config()
         if len(inside) == 1 and self.should_split(inside[0]):  # elementwise, so it commutes with TimeDistributed
@@ -71,15 +71,15 @@ class _Separation:
             activation, made = layer.activation, type(layer).from_config({**config, "activation": "linear"})
         else:
             return type(layer).from_config(config)
-        self.behind[id(made)] = keras.layers.Activation(activation, name=f"{layer.name}{SUFFIX}")
+        self.activations[id(made)] = keras.layers.Activation(activation, name=f"{layer.name}{SUFFIX}")
         return made
 
     def chain(self, made: keras.layers.Layer) -> list[keras.layers.Layer]:
-        return [made, self.behind[id(made)]] if id(made) in self.behind else [made]
+        return [made, self.activations[id(made)]] if id(made) in self.activations else [made]
 
     def call(self, made: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         outputs = made(*args, **kwargs)
-        return self.behind[id(made)](outputs) if id(made) in self.behind else outputs
+        return self.activations[id(made)](outputs) if id(made) in self.activations else outputs
 
 
 def _plain_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:

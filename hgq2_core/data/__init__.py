@@ -1,4 +1,4 @@
-"""Data on their way to a model: what a data set hands over, standardization, and batches of all that `fit` takes."""
+"""Data for a model: the result of a data set, standardization, and batches of everything that `fit` takes."""
 
 from hgq2_core.data.splits import Array, Dataset, Split, Splits
 

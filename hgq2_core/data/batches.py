@@ -1,4 +1,4 @@
-"""Inputs in batches, from every form that Keras' `fit` takes: arrays, any backend's tensors, data sets, iterators."""
+"""Batches of inputs from every form that Keras' `fit` takes: arrays, tensors of any backend, data sets, iterators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hgq2_core.errors import ConfigError, DataError
 Values = npt.NDArray[Any]
 
 KEPT_BYTES = 2**30
-"""The most that is kept of an iterator which can be read only once, where more than one pass is needed."""
+"""Limit on the data kept of an iterator, which can be read only once, if several passes are needed."""
 
 ALLOWED = (
     "Allowed: arrays or tensors, samples first; a list or dict of them, one for each input; or batches: a "
@@ -24,7 +24,7 @@ ALLOWED = (
 )
 
 _NO_BATCHES = (str, bytes, Mapping, Sequence, Set)
-"""Iterables that are no data, unless they hold arrays."""
+"""Iterables that are not batches; they may be structures of arrays."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Batches:
     """Batches of a model's inputs as numpy arrays; each iteration is a pass over them.
 
     Args:
-        what: what the data are for, for messages.
-        begin: begins a pass: returns the inputs of each batch.
-        steps: the most batches of a pass; None for all.
+        what: the operation that reads the data, for messages.
+        begin: starts a pass: returns the inputs of each batch.
+        steps: maximal number of batches in a pass; None for all.
     """
 
     what: str
@@ -42,10 +42,10 @@ class Batches:
     steps: int | None = None
 
     def __iter__(self) -> Iterator[Any]:
-        """Return a pass.
+        """Iterate over the batches of one pass.
 
         Raises:
-            DataError: a batch that does not consist of arrays of one length, or no samples at all.
+            DataError: a batch does not consist of arrays of one length, or there are no samples.
         """
         samples = 0
         for inputs in itertools.islice(self.begin(), self.steps):
@@ -61,26 +61,27 @@ class Batches:
 
     def _array(self, leaf: Any) -> Values:
         if not _is_array(leaf):
-            raise DataError(f"{self.what}: a batch holds what is no array. Received: {_described(leaf)}. {ALLOWED}")
+            raise DataError(f"{self.what}: a batch must hold arrays. Received: {_described(leaf)}. {ALLOWED}")
         return _numpy(leaf, self.what)
 
 
 def read(
     data: Any, what: str, batch_size: int = 1024, steps: int | None = None, several_passes: bool = False
 ) -> Batches:
-    """Read a model's inputs in batches; targets and sample weights beside them are ignored.
+    """Return a model's inputs in batches; targets and sample weights are ignored.
 
     Args:
-        data: what `fit` takes as `x`: arrays or tensors, or a list or dict of them; or batches of `x`, `(x, y)` or
-            `(x, y, weights)`, from a `PyDataset`, a `DataLoader`, a `tf.data.Dataset`, or any other iterable.
-        what: what the data are for, for messages.
-        batch_size: samples per batch, where they are cut from arrays.
-        steps: the most batches of a pass; None for all.
-        several_passes: whether there will be more than one pass, so that an iterator has to be kept in memory.
+        data: inputs in any form that `fit` takes as `x`: arrays or tensors, or a list or dict of them; or batches of
+            `x`, `(x, y)` or `(x, y, weights)`, from a `PyDataset`, a `DataLoader`, a `tf.data.Dataset`, or any other
+            iterable.
+        what: the operation that reads the data, for messages.
+        batch_size: samples per batch, if the data are arrays.
+        steps: maximal number of batches in a pass; None for all.
+        several_passes: whether there is more than one pass, so that the data of an iterator are kept in memory.
 
     Raises:
-        ConfigError: `steps` or `batch_size` is no number above 0.
-        DataError: anything else, no samples, no end, or too much to keep.
+        ConfigError: `steps` or `batch_size` is not a number above 0.
+        DataError: the data have another form, no samples, no end, or are too large to keep.
     """
     for name, number in (("batch_size", batch_size), ("steps", steps)):
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
@@ -102,7 +103,7 @@ def read(
 
 
 def are_arrays(data: Any) -> bool:
-    """Return True if data are arrays or tensors, or a structure of them, and not batches of them."""
+    """Return True if data are arrays or tensors, or a structure of them, rather than batches."""
     leaves = keras.tree.flatten(data)
     return bool(leaves) and all(map(_is_array, leaves))
 
@@ -113,11 +114,11 @@ def samples_of(batch: Any) -> int:
 
 
 def concatenated(parts: Iterable[Any], samples: int | None = None) -> Any:
-    """Return batches as one.
+    """Return batches concatenated to one.
 
     Args:
-        parts: the batches; no more are read than are needed.
-        samples: the most samples to return; None for all.
+        parts: the batches; only as many as needed are read.
+        samples: maximal number of samples; None for all.
     """
     read_parts, count = [], 0
     for batch in parts:
@@ -133,7 +134,7 @@ def check_finite(batch: Any, what: str) -> None:
 
     Args:
         batch: arrays, or a structure of them.
-        what: what the data are for, for the message.
+        what: the operation that reads the data, for the message.
 
     Raises:
         DataError: the batch holds such values.
@@ -144,7 +145,7 @@ def check_finite(batch: Any, what: str) -> None:
 
 
 def _is_array(leaf: Any) -> bool:
-    # Also a table of pandas or a file of h5py: they are cut before they are read.
+    # Also pandas tables and h5py datasets: they are sliced before they are read.
     return hasattr(leaf, "shape") and hasattr(leaf, "__getitem__") and len(leaf.shape) > 0
 
 
@@ -156,7 +157,7 @@ def _length(array: Any, what: str) -> int:
 
 
 def _numpy(array: Any, what: str) -> Values:
-    if hasattr(array, "detach"):  # torch's, whatever Keras' backend is: it may need gradients, or lie on a GPU
+    if hasattr(array, "detach"):  # a torch tensor, under any Keras backend: it may need gradients, or be on a GPU
         array = array.detach().cpu()
     try:
         values = np.asarray(array)
@@ -175,7 +176,7 @@ def _slices(arrays: Any, length: int, batch_size: int) -> Iterator[Any]:
 def _inputs(data: Iterable[Any], what: str) -> Iterator[Any]:
     for batch in data:
         try:
-            # A torch DataLoader makes lists of what is a tuple elsewhere; Keras takes both for (x, y, weights).
+            # A torch DataLoader yields lists in place of tuples; Keras takes both as (x, y, weights).
             yield keras.utils.unpack_x_y_sample_weight(batch)[0]
         except ValueError:
             raise DataError(
@@ -186,7 +187,7 @@ def _inputs(data: Iterable[Any], what: str) -> Iterator[Any]:
 def _is_endless(data: Any) -> bool:
     if isinstance(data, keras.utils.PyDataset):
         return data.num_batches is None
-    cardinality = getattr(data, "cardinality", None)  # tf.data's, which says -1 of what repeats for ever
+    cardinality = getattr(data, "cardinality", None)  # of tf.data; -1 means infinite
     return callable(cardinality) and int(cardinality()) == -1
 
 

@@ -1,4 +1,4 @@
-"""What a data set hands over: arrays for training, validation and test."""
+"""The parts of a data set: arrays for training, validation and test."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Splits:
     """The parts of a data set.
 
     Args:
-        train: trains and calibrates.
-        test: measures and verifies.
-        validation: None where none was asked for.
-        standardization: what the inputs went through, so that new data can; None for inputs that are as they were read.
-        notes: what whoever trains on the data should know, a sentence each, such as what was left out.
+        train: for training and calibration.
+        test: for measuring and verification.
+        validation: for choosing between models; None if the data set has no such part.
+        standardization: the standardization of the inputs, to apply to new data; None if they are not standardized.
+        notes: what users should know of the data, a sentence each, such as what was left out.
     """
 
     train: Split
@@ -49,15 +49,15 @@ class Splits:
 
     @property
     def parts(self) -> dict[str, Split]:
-        """The parts that are there, by name."""
+        """The parts by name, without a missing one."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in found.items() if part is not None}
 
     def standardized(self, features: tuple[str, ...] = ()) -> Splits:
-        """Return the parts with float32 inputs of mean 0 and deviation 1 on the training part.
+        """Return the parts with float32 inputs, standardized by mean and deviation of the training part.
 
         Args:
-            features: names of the inputs, in order, for the record.
+            features: names of the inputs, in order, to keep with the numbers.
         """
         by = Standardization.fit(self.train.x, features)
         return replace(
@@ -77,7 +77,7 @@ class Splits:
         return min(int(y.min()) for y in targets), max(int(y.max()) for y in targets)
 
     def describe(self) -> str:
-        """Return a line for people."""
+        """Return a summary on one line."""
         samples = ", ".join(f"{len(part)} {name}" for name, part in self.parts.items())
         targets = (
             f"targets {list(np.shape(self.train.y)[1:])}"
@@ -88,7 +88,7 @@ class Splits:
         return f"{samples} samples; inputs {list(np.shape(self.train.x)[1:])}{standardized}, {targets}."
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a description in plain data: numbers of samples, shapes, labels, notes, standardization."""
+        """Return a description as plain data: numbers of samples, shapes, labels, notes, standardization."""
         return {
             "samples": {name: len(part) for name, part in self.parts.items()},
             "input_shape": list(np.shape(self.train.x)[1:]),
@@ -100,11 +100,11 @@ class Splits:
 
 
 class Dataset(Protocol):
-    """A data set kind: a typed constructor, and this."""
+    """A data set kind, which has a typed constructor and `load`."""
 
     def load(self) -> Splits:
-        """Read the data and split it, the same way for the same arguments.
+        """Read the data and split them, in the same way for the same arguments.
 
-        Where inputs are standardized, the result says how: `Splits(...).standardized()` does both.
+        `Splits(...).standardized()` standardizes the inputs, and keeps the numbers in the result.
         """
         ...

@@ -1,4 +1,4 @@
-"""Shifting and scaling inputs to mean 0 and deviation 1, and the numbers that it takes for new data."""
+"""Standardization of inputs to mean 0 and deviation 1, and its numbers, to apply to new data."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Standardization:
-    """What turns raw inputs into those that a model is trained on: `(x - mean) / scale`, by element.
+    """The map from raw inputs to those that a model is trained on: `(x - mean) / scale`, elementwise.
 
     Args:
-        mean: of each input over the training part, float64.
-        scale: its standard deviation, float64; 1 for an input that is constant there.
+        mean: mean of each input over the training part, float64.
+        scale: standard deviation of each input, float64; 1 for an input that is constant in the training part.
         features: names of the inputs, in order; empty if they have none.
     """
 
@@ -41,19 +41,19 @@ class Standardization:
             features: names of the inputs.
         """
         x = np.asarray(x, dtype=np.float64)
-        # Compared, for the mean of equal values may be off by rounding and its deviation not zero.
+        # Compared, since the mean of equal values may be off by rounding, so that the deviation is not zero.
         constant = (x == x[0]).all(axis=0)
         mean, deviation = np.where(constant, x[0], x.mean(axis=0)), x.std(axis=0)
         return cls(mean, np.where(constant | (deviation == 0), 1.0, deviation), features)
 
     def __call__(self, x: ArrayLike) -> NDArray[np.float32]:
-        """Return raw inputs as the model takes them, computed in float64.
+        """Return standardized inputs, computed in float64.
 
         Args:
             x: raw inputs, shape `(samples, ...)`.
 
         Raises:
-            DataError: another shape than that of the training part.
+            DataError: the shape differs from that of the training part.
         """
         raw = np.asarray(x, dtype=np.float64)
         if raw.shape[1:] != self.mean.shape:
@@ -66,7 +66,7 @@ class Standardization:
         return standardized
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, which `from_dict` takes."""
+        """Return plain data for `from_dict`."""
         named = {"features": list(self.features)} if self.features else {}
         return {**named, "mean": self.mean.tolist(), "scale": self.scale.tolist()}
 
@@ -75,7 +75,7 @@ class Standardization:
         """Return the standardization that plain data describe.
 
         Raises:
-            DataError: no mean or scale of one shape, or a value that is not finite.
+            DataError: `mean` and `scale` are missing or of different shapes, or a value is not finite.
         """
         try:
             mean, scale = (np.asarray(document[name], dtype=np.float64) for name in ("mean", "scale"))
@@ -90,17 +90,17 @@ class Standardization:
 
 
 def with_standardization(model: keras.Model, standardization: Standardization) -> keras.Model:
-    """Return a model that takes raw inputs: Keras' own layers in front standardize them.
+    """Return a model that takes raw inputs and standardizes them by Keras layers in front of the given model.
 
-    It computes in float64 where the backend has it. The layers in front have no exact arithmetic: verify and export
-    the model itself.
+    These layers compute in float64, if the backend supports it. They have no exact arithmetic: verify and export the
+    given model.
 
     Args:
-        model: of one input; it is shared, not copied.
-        standardization: of the data that it was trained on, such as `Splits.standardization`.
+        model: a model with one input; it is shared, not copied.
+        standardization: standardization of the data that it was trained on, such as `Splits.standardization`.
 
     Raises:
-        DataError: a model of several inputs, or of another shape.
+        DataError: the model has several inputs, or an input of another shape.
     """
     import keras
 
@@ -113,7 +113,7 @@ def with_standardization(model: keras.Model, standardization: Standardization) -
         )
     dtype = _widest_float()
     mean, scale = standardization.mean, standardization.scale
-    # Apart, for x / scale - mean / scale loses the digits that a large mean takes up.
+    # Two layers, since x / scale - mean / scale loses the digits that a large mean takes up.
     raw = keras.Input(mean.shape, dtype=dtype, name="raw")
     centred = keras.layers.Rescaling(1.0, (-mean).tolist(), dtype=dtype, name="centre")(raw)
     scaled = keras.layers.Rescaling((1 / scale).tolist(), dtype=dtype, name="scale")(centred)
@@ -121,9 +121,9 @@ def with_standardization(model: keras.Model, standardization: Standardization) -
 
 
 def _widest_float() -> str:
-    """Return float64, or what the backend has in its place."""
+    """Return float64, or the widest float dtype that the backend supports."""
     import keras
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # jax has no float64 unless it is enabled, and says so
+        warnings.simplefilter("ignore")  # jax warns that float64 is not enabled
         return str(keras.backend.standardize_dtype(keras.ops.cast(0.0, "float64").dtype))

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from hgq2_core.number_format import format_share
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: Mapping[Severity, str] = {"error": "red", "warning": "yellow", "note": "dim"}
 """From worst to least, with the colours they print in."""
@@ -167,18 +169,11 @@ def _table(layers: tuple[LayerHealth, ...]) -> Any:
     ):
         table.add_column(heading, justify="right")
     for layer in layers:
-        head = (layer.name, "output", _share(layer.dead))
+        head = (layer.name, "output", format_share(layer.dead))
         if layer.dead is not None:
             table.add_row(*head, "", "", "", "")
         for slot in layer.slots:
             name = "" if layer.dead is not None or slot is not layer.slots[0] else layer.name
             shares = (slot.zeroed, slot.outside, slot.at_lower, slot.at_upper)
-            table.add_row(name, slot.name, "", *map(_share, shares))
+            table.add_row(name, slot.name, "", *map(format_share, shares))
     return table
-
-
-def _share(share: float | None) -> str:
-    if share is None:
-        return ""
-    # A wrap in a thousand values must not read as none.
-    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"

@@ -1,4 +1,4 @@
-"""Plugins and what they offer: found once by entry points, loaded one by one, looked up by kind.
+"""Plugins and their kinds: found once by entry points, loaded one by one, looked up by kind.
 
-`loading` turns entry points into plugins with a state; `registry` turns a kind into its class, and back.
+`loading` turns entry points into plugins with a state; `registry` maps kinds to classes and back.
 """

@@ -1,4 +1,4 @@
-"""The distributions of this repository by the prefix of their kinds, to say what to install where one is missing."""
+"""The distributions of this repository by the prefix of their kinds, to say which to install."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
         "alkaid": "hgq2-alkaid",
     }
 )
-"""By the name of the plugin."""
+"""The distribution of each plugin."""
 
 
 def install_hint(*distributions: str) -> str:
-    """Return how to install distributions of this repository, from an index or from a clone.
+    """Return the commands that install distributions of this repository, from an index or from a clone.
 
     Args:
         *distributions: names, each with its extras if any, such as `hgq2-core[torch]`.
@@ -36,5 +36,5 @@ def install_hint(*distributions: str) -> str:
 
 
 def is_official(kind: str) -> bool:
-    """Return True if a full kind has the prefix of a plugin of this repository, which no other plugin can take."""
+    """Return True if a full kind has the prefix of a plugin of this repository; no other plugin may use it."""
     return kind.partition(".")[0] in DISTRIBUTIONS

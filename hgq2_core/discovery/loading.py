@@ -1,4 +1,4 @@
-"""Finds and loads plugins: one try each, so that a broken one changes nothing for the others."""
+"""Finds and loads plugins, each on its own, so that a broken one does not affect the others."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ State = Literal["loaded", "failed", "incompatible", "blocked"]
 
 CORE = "hgq2-core"
 CONFIG_GROUPS = ("quantizers", "layers", "callbacks", "datasets", "exporters")
-"""What config files and models name."""
+"""Groups of kinds that config files and models name."""
 GROUPS = (*CONFIG_GROUPS, "commands")
-"""All that plugins offer, by the second half of the hook's name."""
+"""All groups of kinds that plugins offer; the hooks are named `hgq2_<group>`."""
 KERAS = "keras"
-# "none" is what HGQ2_PLUGINS says to block everything.
+# HGQ2_PLUGINS=none blocks every plugin.
 RESERVED = (KERAS, "none")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -41,17 +41,17 @@ def _frozen(kinds: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str,
 
 @dataclass(frozen=True)
 class Plugin:
-    """One installed plugin: who offers it, in which state it is, and its kinds.
+    """An installed plugin: its distribution, its state and its kinds.
 
     Args:
-        name: name of the entry point, in front of each of its kinds.
-        distribution: name of the distribution that owns it; empty where unknown.
+        name: name of the entry point, which is the prefix of its kinds.
+        distribution: name of the distribution that owns it; empty if unknown.
         version: version of that distribution.
-        location: folder that the distribution is installed in.
-        value: what the entry point refers to, a module with hook implementations.
+        location: folder in which the distribution is installed.
+        value: the entry point's target, a module with hook implementations.
         state: `loaded`, `failed`, `incompatible` (with the installed core) or `blocked` (by `HGQ2_PLUGINS`).
-        kinds: for each group, full kind to `"module:Class"`; every group is there, and empty unless loaded.
-        error: why it is failed or incompatible, with its traceback.
+        kinds: for every group, a mapping from full kind to `"module:Class"`; empty unless the plugin is loaded.
+        error: why it is failed or incompatible, with the traceback.
         seconds: time that loading took.
     """
 
@@ -67,14 +67,14 @@ class Plugin:
 
     @property
     def owner(self) -> str:
-        """Distribution and version, or where there is no distribution, the entry point's value."""
+        """Distribution and version; the entry point's target if the distribution is unknown."""
         return f"{self.distribution} {self.version}".strip() or self.value
 
     def unusable(self, where: str = "") -> PluginError:
-        """Phrase why this plugin cannot be used and what to do about it; raise it `from plugin.error`.
+        """Return an error that says why the plugin cannot be used and what to do; raise it `from plugin.error`.
 
         Args:
-            where: what was asked for, in front of the message.
+            where: what needs the plugin, for the message.
 
         Returns:
             The error to raise.
@@ -88,7 +88,7 @@ class Plugin:
         return PluginError(f"{prefix}plugin {self.name!r} ({self.owner}) is {self.state}.{cause} {remedy}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, the error as text."""
+        """Return plain data for JSON, with the error as text."""
         return {
             "name": self.name,
             "distribution": self.distribution,
@@ -105,20 +105,21 @@ class Plugin:
 def load_plugins(
     entry_points: Iterable[metadata.EntryPoint] | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[Plugin, ...]:
-    """Load every plugin, our own before those of others, so that neither order of installation nor a name decides.
+    """Load every plugin; those of this repository come first, whatever the order of installation and the names.
 
-    `HGQ2_PLUGINS` is a comma-separated allow-list, or `none`; empty is as unset. `HGQ2_STRICT=1` raises at once.
+    `HGQ2_PLUGINS` is a comma-separated allow-list, or `none`; an empty one means unset. `HGQ2_STRICT=1` makes the
+    first failure raise.
 
     Args:
-        entry_points: what to load; the installed entry points of the group `hgq2.plugins` by default.
-        environ: where to read the two variables; `os.environ` by default.
+        entry_points: the entry points to load; by default the installed ones of the group `hgq2.plugins`.
+        environ: the environment with both variables; by default `os.environ`.
 
     Returns:
         One `Plugin` for each entry point, whatever its state, sorted by name.
 
     Raises:
-        PluginError: when strict, for a failed or incompatible plugin and for an allowed name that is not installed.
-        ConfigError: if `HGQ2_STRICT` is neither 0 nor 1.
+        PluginError: with `HGQ2_STRICT=1`, a plugin is failed or incompatible, or an allowed one is not installed.
+        ConfigError: `HGQ2_STRICT` is neither 0 nor 1.
     """
     environ = os.environ if environ is None else environ
     strict = _strict(environ)
@@ -167,9 +168,9 @@ def _allowed(environ: Mapping[str, str], installed: Sequence[str], strict: bool)
 
 
 def _found(entry_points: Iterable[metadata.EntryPoint]) -> list[tuple[metadata.EntryPoint, Plugin]]:
-    """Pair each entry point with a blocked plugin; the first on sys.path hides others of the same distribution.
+    """Return each entry point with a blocked plugin; the first on sys.path hides others of the same distribution.
 
-    Our own come first: where two plugins claim one name or one Keras layer, it is the other's that fails.
+    Plugins of this repository come first: if two plugins claim one name or one Keras layer, the foreign one fails.
     """
     first: dict[tuple[str, str], tuple[metadata.EntryPoint, Plugin]] = {}
     for entry_point in entry_points:
@@ -185,7 +186,7 @@ def _blocked(entry_point: metadata.EntryPoint) -> Plugin:
         try:
             location = str(entry_point.dist.locate_file(""))
             distribution, version = entry_point.dist.name or "", entry_point.dist.version or ""
-        except Exception:  # metadata that cannot be read costs the owner's name, not the other plugins
+        except Exception:  # unreadable metadata cost this plugin's owner, and must not affect other plugins
             distribution = version = ""
     return Plugin(entry_point.name, distribution, version, location, entry_point.value, "blocked")
 
@@ -223,8 +224,8 @@ def _check_name(plugin: Plugin, others: Sequence[Plugin]) -> None:
 
 
 def _core_mismatch(entry_point: metadata.EntryPoint) -> str:
-    """What is wrong with the requirement on the core, read from metadata, before anything is imported."""
-    from packaging.requirements import Requirement  # here: a third of this module's import time
+    """Return why the installed core does not meet the requirement in the metadata; empty if it does."""
+    from packaging.requirements import Requirement  # imported here: it takes a third of this module's import time
 
     for line in (entry_point.dist.requires if entry_point.dist else None) or ():
         requirement = Requirement(line)
@@ -242,8 +243,8 @@ def _core_mismatch(entry_point: metadata.EntryPoint) -> str:
 
 
 def _offered(plugin: str, module: Any) -> dict[str, dict[str, str]]:
-    """Call the hooks of one plugin and check all that they return."""
-    # A manager of its own keeps a plugin that fails half-way out of everyone else's.
+    """Call the hooks of one plugin and check the mappings that they return."""
+    # A separate manager, so that a plugin that fails half-way leaves no hooks behind.
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     manager.register(module, plugin)
@@ -252,7 +253,7 @@ def _offered(plugin: str, module: Any) -> dict[str, dict[str, str]]:
     for group in GROUPS:
         hook = f"hgq2_{group}"
         for implementation in getattr(manager.hook, hook).get_hookimpls():
-            # Called directly: pluggy drops a result of None, which is most often a forgotten return.
+            # Called directly: pluggy drops a result of None, which is usually a forgotten return.
             mapping = implementation.function()
             where = f"{plugin}.{hook}"
             if not isinstance(mapping, Mapping):
@@ -271,7 +272,7 @@ def _check_hooks(plugin: str, module: Any, manager: pluggy.PluginManager) -> Non
                 f"Allowed: {listing(hooks)}.{nearest(caller.name, hooks)}"
             )
     for name, member in getattr(module, "__dict__", {}).items():
-        # pluggy passes over functions without the mark, and the plugin would offer nothing without a word.
+        # pluggy ignores functions without the marker, and the plugin would silently offer nothing.
         mine = inspect.isfunction(member) and member.__module__ == getattr(module, "__name__", None)
         if mine and name.startswith("hgq2_") and not hasattr(member, "hgq2_impl"):
             raise PluginError(f"{plugin}: hook without @hookimpl. Received: {name!r}. Allowed: @hookimpl def {name}().")

@@ -14,7 +14,7 @@ from hgq2_core.discovery.known_plugins import DISTRIBUTIONS, install_hint, is_of
 from hgq2_core.discovery.loading import CONFIG_GROUPS, GROUPS, KERAS, Plugin, load_plugins
 from hgq2_core.errors import KindError, PluginError, listing, nearest
 
-# Keras' own kinds are no plugin's: an adapter under such a name only gives its layer exact arithmetic.
+# No plugin provides kinds of Keras: an adapter under such a name only gives the layer exact arithmetic.
 KERAS_KINDS: Mapping[str, str] = MappingProxyType(
     {
         "layers": f"{KERAS}.<Layer> (hgq2 list layers)",
@@ -31,21 +31,21 @@ CORE_KINDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 STRICT: Mapping[str, object] = MappingProxyType(
     {"extra": "forbid", "frozen": True, "strict": True, "allow_inf_nan": False}
 )
-"""What the schema of a kind says of itself; nothing is asked of classes that are no pydantic models."""
+"""Settings that every pydantic model of a kind must have."""
 
 
 @dataclass(frozen=True, eq=False)
 class Registry:
-    """Every kind that the given plugins offer; classes are imported when first asked for.
+    """Every kind that plugins offer; a class is imported when it is first needed.
 
     Args:
-        plugins: what `load_plugins` returned.
+        plugins: the plugins, as `load_plugins` returns them.
     """
 
     plugins: tuple[Plugin, ...]
 
     def names(self, group: str) -> tuple[str, ...]:
-        """List the full kinds of one group, sorted.
+        """Return the full kinds of one group, sorted.
 
         Args:
             group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
@@ -59,12 +59,12 @@ class Registry:
         return tuple(self._specs_of(group))
 
     def resolve(self, group: str, name: str, where: str = "") -> str:
-        """Find the full kind for a full name, or for a short name that is unique.
+        """Return the full kind of a full name, or of a short name that is unique.
 
         Args:
             group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
             name: full kind or short name.
-            where: what asks for it (file, path in the configuration), in front of each message.
+            where: the place that names it, such as a file and a path in it, for messages.
 
         Returns:
             The full kind.
@@ -90,11 +90,11 @@ class Registry:
         raise KindError(prefix + self._unknown(group, name, others))
 
     def find(self, name: str, where: str = "") -> tuple[str, str]:
-        """Find a kind of any group, the adapters of Keras layers left out.
+        """Return the group and full kind of a name, which may be of any group; adapters of Keras layers are left out.
 
         Args:
             name: full kind or short name.
-            where: what asks for it, in front of each message.
+            where: the place that names it, for messages.
 
         Returns:
             The group and the full kind.
@@ -123,12 +123,12 @@ class Registry:
         raise KindError(f"{prefix}unknown kind. Received: {name!r}. Allowed: what `hgq2 list` shows.{advice}")
 
     def load(self, group: str, name: str, where: str = "") -> type[Any]:
-        """Import the class of a kind, once.
+        """Return the class of a kind, imported once.
 
         Args:
             group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
             name: full kind or short name.
-            where: what asks for it, in front of each message.
+            where: the place that names it, for messages.
 
         Returns:
             The class.
@@ -143,11 +143,11 @@ class Registry:
         return self._classes[group, kind]
 
     def command(self, name: str, where: str = "") -> Callable[..., Any]:
-        """Import the function of a subcommand of `hgq2`.
+        """Return the function of a subcommand of `hgq2`.
 
         Args:
             name: full kind or short name.
-            where: what asks for it, in front of each message.
+            where: the place that names it, for messages.
 
         Returns:
             The function, whose typed parameters are the command's arguments and options.
@@ -167,14 +167,14 @@ class Registry:
         return {**self._specs_of(group), **CORE_KINDS.get(group, {})}[kind]
 
     def kind_of(self, group: str, cls: type[Any]) -> str | None:
-        """Find the kind of exactly this class, not of its bases.
+        """Return the kind of exactly this class, not of its bases.
 
         Args:
             group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
             cls: a class.
 
         Returns:
-            The full kind, or None where no plugin offers the class.
+            The full kind, or None if no plugin offers the class.
 
         Raises:
             KindError: if there is no such group.
@@ -188,19 +188,19 @@ class Registry:
         package = cls.__module__.partition(".")[0]
         for kind, spec in specs.items():
             if spec.partition(":")[0].partition(".")[0] == package:
-                with suppress(PluginError):  # a broken kind speaks up when it is asked for itself
+                with suppress(PluginError):  # a broken kind is reported when it is used
                     if self.load(group, kind) is cls:
                         return kind
         return None
 
     def adapter(self, keras_class_name: str) -> type[Any] | None:
-        """Load the adapter that gives a Keras layer its exact arithmetic.
+        """Return the adapter that gives a Keras layer its exact arithmetic.
 
         Args:
             keras_class_name: name of a layer class in `keras.layers`.
 
         Returns:
-            The adapter, or None where no plugin offers one.
+            The adapter, or None if no plugin offers one.
 
         Raises:
             PluginError: if the adapter cannot be imported.
@@ -227,7 +227,7 @@ class Registry:
         return self._specs[group]
 
     def _check_plugin_of(self, name: str, prefix: str) -> None:
-        """Raise the cause, if the kind would come from a plugin that could not be loaded."""
+        """Raise if the kind belongs to a plugin that could not be loaded."""
         owner = _plugin_name(name)
         for plugin in self.plugins:
             if plugin.name == owner and plugin.state != "loaded":
@@ -241,7 +241,7 @@ class Registry:
         return f"{wrong}. Received: {name!r}. Allowed: {_allowed(group, specs)}.{advice}"
 
     def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
-        """Return what to install, or which kind comes closest and what could be missing because it is not loaded."""
+        """Return what to install, or the nearest kind and the plugins that are not loaded."""
         absent = self.absent()
         if owner in absent:
             return f" It comes with {absent[owner]}: {install_hint(absent[owner])}"
@@ -254,28 +254,25 @@ class Registry:
         return {name: distribution for name, distribution in DISTRIBUTIONS.items() if name not in installed}
 
     def not_loaded(self) -> str:
-        """Return a sentence that names installed plugins that are not loaded; empty where all are."""
+        """Return a sentence with the installed plugins that are not loaded; empty if all are."""
         unloaded = [f"{plugin.name} ({plugin.state})" for plugin in self.plugins if plugin.state != "loaded"]
         return f" Not loaded: {listing(unloaded)}; `hgq2 plugins --check` says why." if unloaded else ""
 
     def not_installed(self) -> str:
-        """Return a sentence that names plugins of this repository to install; empty where all are."""
+        """Return a sentence with the plugins of this repository that are not installed; empty if all are."""
         absent = sorted(self.absent().values())
         return f" It may come with a plugin that is not installed: {install_hint(*absent)}" if absent else ""
 
 
 def lax(cls: type[Any]) -> str:
-    """Return the settings by which a pydantic model would let mistakes pass; empty for any other class."""
+    """Return the settings of a pydantic model that would hide users' mistakes; empty for other classes."""
     settings = getattr(cls, "model_config", STRICT)
     return ", ".join(f"{name}={settings.get(name)!r}" for name, value in STRICT.items() if settings.get(name) != value)
 
 
 @cache
 def registry() -> Registry:
-    """Load the installed plugins when first called; afterwards the same registry.
-
-    Returns:
-        The registry of this process.
+    """Return the registry of this process; the first call loads the installed plugins.
 
     Raises:
         PluginError: under `HGQ2_STRICT=1`, if a plugin cannot be loaded.
@@ -284,7 +281,7 @@ def registry() -> Registry:
 
 
 def plugins() -> tuple[Plugin, ...]:
-    """List what is installed, from where and in which state.
+    """Return the installed plugins, with their origin and state.
 
     Returns:
         One `Plugin` for each entry point, sorted by name.
@@ -309,12 +306,12 @@ def _matches(name: object, kinds: Iterable[str]) -> list[str]:
 
 
 def _likeliest(kinds: Sequence[str]) -> str:
-    """Of the kinds that share a short name, ours if there is one: configs of before a foreign plugin mean it."""
+    """Return the kind that a short name most likely means: an official one, as in configs older than other plugins."""
     return next(filter(is_official, kinds), kinds[0])
 
 
 def _plugin_name(name: str) -> str:
-    """The plugin that a full name belongs to, empty for a short one; adapters of Keras layers come with `layers`."""
+    """Return the plugin of a full name, empty for a short one; adapters of Keras layers belong to `layers`."""
     owner, dot, _ = name.partition(".")
     return ("layers" if owner == KERAS else owner) if dot else ""
 
@@ -325,7 +322,7 @@ def _import(kind: str, spec: str, where: str) -> Any:
         return reduce(getattr, qualname.split("."), importlib.import_module(module))
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # as for plugins: a module that exits must not end the program
+    except BaseException as error:  # a module that calls sys.exit() must not end the program
         prefix = f"{where}: " if where else ""
         raise PluginError(f"{prefix}kind {kind!r}: cannot import {spec}. {type(error).__name__}: {error}") from error
 
@@ -337,7 +334,7 @@ def _import_class(kind: str, spec: str, where: str) -> type[Any]:
         raise PluginError(f"{prefix}kind {kind!r}: {spec} is not a class. Received: {found!r}.")
     if settings := lax(found):
         raise PluginError(
-            f"{prefix}kind {kind!r}: {spec} is too lax a schema: it would pass over a user's mistakes. "
+            f"{prefix}kind {kind!r}: {spec} is too lax a schema: it would hide users' mistakes. "
             f"Received: {settings}. Allowed: a QuantizerConfig, with its model_config."
         )
     return found

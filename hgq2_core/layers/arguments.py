@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 from hgq2_core.errors import KindError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig
-from hgq2_core.schema.base import FromList, at_path, describe, validation_error
+from hgq2_core.schema.base import FromList, as_text, at_path, validation_error
 from hgq2_core.schema.keras_objects import (
     LARGEST,
     class_by_name,
@@ -69,7 +69,7 @@ class KerasObject:
         elif not callable(value):
             raise validation_error(
                 f"must be one of Keras' {self.group}: a name, a mapping with `kind`, or the object. "
-                f"Received: {describe(value)}."
+                f"Received: {as_text(value)}."
             )
         return value
 
@@ -86,11 +86,11 @@ class KerasObject:
             name = value if isinstance(value, str) else value.get("class_name")
             known = classes_by_name(self.group)
             raise validation_error(
-                f"unknown {singular(self.group)}. Received: {describe(value)}. Allowed: {listing(known)}."
+                f"unknown {singular(self.group)}. Received: {as_text(value)}. Allowed: {listing(known)}."
                 f"{nearest(name, known)}"
             ) from error
         if not callable(found):
-            raise validation_error(f"must be one of Keras' {self.group}. Received: {describe(value)}.")
+            raise validation_error(f"must be one of Keras' {self.group}. Received: {as_text(value)}.")
 
     def to_config(self, value: Any) -> Any:
         """Return plain data that resolves to an equal object: Keras' own by kind, registered ones as Keras does."""
@@ -142,7 +142,7 @@ class ExactActivation(KerasObject):
         name = value if isinstance(value, str) else getattr(value, "__name__", None)
         if name not in EXACT_ACTIVATIONS or (callable(value) and value is not self.resolve(name)):
             raise validation_error(
-                f"the activation inside a quantized layer is one that needs no table. Received: {describe(value)}. "
+                f"the activation inside a quantized layer is one that needs no table. Received: {as_text(value)}. "
                 f"Allowed: {listing(EXACT_ACTIVATIONS)}.{nearest(name, EXACT_ACTIVATIONS)} "
                 "For another one, keep the layer linear and put unary_function (QUnaryFunction), a table, after it."
             )
@@ -197,7 +197,7 @@ class Policy:
         if exact:
             return None
         return (
-            f"quantized layers compute in floats that hold exact sums. Received: {describe(value)}. "
+            f"quantized layers compute in floats that hold exact sums. Received: {as_text(value)}. "
             f"Allowed: {listing(EXACT_DTYPES)}.{close}"
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from hgq2_core.errors import ConfigError, listing, nearest
-from hgq2_core.schema.keras_objects import parameters as keras_parameters
+from hgq2_core.schema.keras_objects import keras_parameters
 from hgq2_core.schema.signature import parameters
 
 DRAWN = "_initializer"

@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, PluginError, listing
-from hgq2_core.schema.base import FromList, StrictModel, as_config_error, describe, reference, validation_error
+from hgq2_core.schema.base import FromList, StrictModel, as_config_error, as_text, reference, validation_error
 
 if TYPE_CHECKING:
     from hgq2_core.quantizers.base import Quantizer
@@ -158,12 +158,12 @@ class Registered:
             value = {"kind": value}
         if not isinstance(value, Mapping):
             raise validation_error(
-                f"a quantizer is a config, a kind or a mapping with `kind`. Received: {describe(value)}."
+                f"a quantizer is a config, a kind or a mapping with `kind`. Received: {as_text(value)}."
             )
         if not isinstance(value.get("kind"), str):
             known = listing(registry().names("quantizers"))
             raise validation_error(
-                f"`kind` must be the name of a quantizer. Received: {describe(value)}. Allowed: {known}."
+                f"`kind` must be the name of a quantizer. Received: {as_text(value)}. Allowed: {known}."
             )
         try:
             cls = registry().load("quantizers", value["kind"])

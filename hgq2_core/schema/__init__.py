@@ -1,4 +1,4 @@
 """Strict schemas: the base model, schemas from typed signatures, and Keras objects by name.
 
-Text and plain data come in from files and constructors; validated values and errors with a place go out. Knows no kind.
+Takes plain data from files and constructors; returns validated values, or errors with a place. Depends on no kind.
 """

@@ -1,4 +1,4 @@
-"""The base of every schema, and the translation of pydantic's findings into our errors."""
+"""The base of every schema, and the translation of pydantic's errors into those of this project."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hgq2_core.errors import ConfigError, listing, nearest
 MAX_REPORTED = 10
 
 WHOLE, PLACED = "whole", "placed"
-"""Types of findings whose message is shown as it stands; a placed one also names what is not there."""
+"""Types of errors whose message is shown unchanged; a `PLACED` one may name a place that the value does not have."""
 
 WANTED: Mapping[str, str] = {
     "bool_type": "true or false",
@@ -41,19 +41,19 @@ WANTED: Mapping[str, str] = {
     "string_type": "a string",
     "tuple_type": "a list",
 }
-"""What a value must be, by the type of pydantic's finding; in the words of YAML and JSON."""
+"""What a value must be, by the type of pydantic's error; in the terms of YAML and JSON."""
 
 PYTHON_WORDS: Mapping[str, str] = {"None": "null", "True": "true", "False": "false"}
-"""Python's constants in the words of YAML and JSON."""
+"""Python's constants as YAML and JSON write them."""
 
 DEFINITION = "x-hgq2-definition"
-"""Key of `reference`."""
+"""The key that `reference` uses."""
 
 Location = tuple[int | str, ...]
 
 
 class StrictModel(BaseModel):
-    """A frozen schema that takes no unknown field, no `"5"` for 5, no True for 1, no NaN."""
+    """A frozen schema that refuses unknown fields, `"5"` for 5, True for 1, and NaN."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -85,17 +85,17 @@ class StrictModel(BaseModel):
 
 
 Strict = StrictModel
-"""The former name, for plugins that import it."""
+"""Former name, for plugins that import it."""
 
 
 def unknown(name: object, allowed: Iterable[str], what: str = "field") -> str:
-    """Say that a name is not among those allowed, and which comes closest."""
+    """Return a message that a name is not allowed, with the nearest allowed one."""
     names = list(allowed)
     return f"unknown {what} {name!r}. Allowed: {listing(names)}.{nearest(name, names)}"
 
 
 def as_tuple(value: Any) -> Any:
-    """Take a list, all that YAML and JSON know, where a tuple is meant."""
+    """Return a list as a tuple, since YAML and JSON have only lists; other values are returned unchanged."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -105,7 +105,7 @@ Interval = Annotated[tuple[float, float], FromList]
 
 
 def as_yaml(value: Any) -> str:
-    """Return a value as a config file has it, on one line: `null`, `true` and `false`, lists for tuples."""
+    """Return a value as a config file writes it, on one line: `null`, `true` and `false`, tuples as lists."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, Mapping):
@@ -115,15 +115,15 @@ def as_yaml(value: Any) -> str:
     return repr(value)
 
 
-def describe(value: Any) -> str:
-    """Show a received value, shortened, with its type where that could be the fault."""
+def as_text(value: Any) -> str:
+    """Return a received value as text, shortened, with its type if that could be the error."""
     text = as_yaml(value)
     text = text if len(text) <= 80 else f"{text[:77]}..."
     return text if value is None or isinstance(value, Mapping | list | tuple) else f"{text} ({type(value).__name__})"
 
 
 def explain(error: ValidationError, where: str) -> str:
-    """Phrase findings, a line each: the place, what is wrong, what was received, what is allowed."""
+    """Return a message with one line per error: the place, what is wrong, what was received, what is allowed."""
     found = error.errors(include_url=False)
     lines = [
         ": ".join(part for part in (where, _dotted(finding["loc"]), format_error(finding)) if part)
@@ -139,11 +139,11 @@ def _dotted(place: Location) -> str:
 
 
 def format_error(*alternatives: ErrorDetails) -> str:
-    """Phrase one finding, or what every branch of a union found about the same value."""
+    """Return the message of one error, or of the errors that the branches of a union report about one value."""
     first = alternatives[0]
     if first["type"] in (WHOLE, PLACED, "missing"):
         return "is missing." if first["type"] == "missing" else first["msg"]
-    received = f"Received: {describe(first['input'])}."
+    received = f"Received: {as_text(first['input'])}."
     choices = [choice for finding in alternatives for choice in _choices(finding)]
     if len(alternatives) > 1 or first["type"] == "literal_error":
         allowed = ", ".join(dict.fromkeys(wanted for finding in alternatives for wanted in _wanted(finding)))
@@ -173,21 +173,21 @@ def _choices(finding: ErrorDetails) -> list[str]:
 
 
 def validation_error(message: object, error_type: str = WHOLE) -> PydanticCustomError:
-    """Make a finding, for use inside a validator; its message is shown as it stands."""
+    """Return an error to raise inside a validator; its message is shown unchanged."""
     return PydanticCustomError(error_type, "{message}", {"message": str(message)})
 
 
 def reference(name: str) -> dict[str, Any]:
-    """Refer to a definition of `hgq2_core.json_schema()`, from the schema of an annotation."""
-    # Not `$ref`: pydantic looks those up among the definitions that it made itself.
+    """Return a reference to a definition of `hgq2_core.json_schema()`, for the schema of an annotation."""
+    # Not `$ref`: pydantic looks those up among its own definitions.
     return {DEFINITION: name}
 
 
 def validation_errors(found: Iterable[tuple[Location, object]]) -> ValidationError:
-    """Make an error of several findings, each with its place below the value that is validated.
+    """Return an error to raise inside a validator, with several messages.
 
     Args:
-        found: places and messages.
+        found: places, relative to the value that is validated, and messages.
     """
     details = [
         InitErrorDetails(type=validation_error(message, PLACED), loc=place, input=None) for place, message in found
@@ -197,7 +197,7 @@ def validation_errors(found: Iterable[tuple[Location, object]]) -> ValidationErr
 
 @contextmanager
 def at_path(*place: int | str) -> Iterator[None]:
-    """Move what is found inside to a place below; what is no finding yet becomes one."""
+    """Prefix the places of validation errors raised inside; other errors of this project become validation errors."""
     try:
         yield
     except ValidationError as error:
@@ -217,15 +217,15 @@ def as_config_error(where: str) -> Iterator[None]:
 
 
 explained = as_config_error
-"""The former name, for plugins that import it."""
+"""Former name, for plugins that import it."""
 
 
 def _refuse_lookalikes(annotation: Any, value: Any) -> None:
-    # True == 1 == 1.0, and pydantic's Literal compares; a type among the alternatives decides for itself.
+    # True == 1 == 1.0, and pydantic's Literal compares by value; alternatives that are types check themselves.
     options = _literals(annotation) if isinstance(value, bool | int | float) else ()
     if value in options and type(value) not in {type(option) for option in options if option == value}:
         allowed = ", ".join(map(as_yaml, options))
-        raise validation_error(f"not allowed. Received: {describe(value)}. Allowed: {allowed}.")
+        raise validation_error(f"not allowed. Received: {as_text(value)}. Allowed: {allowed}.")
 
 
 def _literals(annotation: Any) -> tuple[Any, ...]:
@@ -239,7 +239,7 @@ def _literals(annotation: Any) -> tuple[Any, ...]:
 
 
 def _without_branches(error: ValidationError, value: Any) -> ValidationError:
-    """Merge what the branches of a union found: pydantic lists them one by one, under made-up places."""
+    """Merge the errors of a union's branches, which pydantic lists one by one under invented places."""
     unions: dict[Location, dict[int | str, list[tuple[Location, ErrorDetails]]]] = {}
     merged: list[tuple[Location, object]] = []
     found = error.errors(include_url=False)
@@ -253,7 +253,7 @@ def _without_branches(error: ValidationError, value: Any) -> ValidationError:
     if not unions and len(rightly) == len(found):
         return error
     for place, branches in unions.items():
-        # A branch that got inside the value is the one that was meant.
+        # The branch whose errors lie inside the value is the one that was meant.
         meant = next((found for found in branches.values() if any(inside for inside, _ in found)), None)
         if meant:
             merged += [(place + inside, format_error(finding)) for inside, finding in meant]
@@ -263,12 +263,12 @@ def _without_branches(error: ValidationError, value: Any) -> ValidationError:
 
 
 def _miscounted(finding: ErrorDetails) -> bool:
-    # Pydantic counts only the items that are right, and reports the others anyway.
+    # Pydantic counts only valid items, and reports the invalid ones separately.
     return finding["type"] == "too_short" and len(finding["input"]) >= finding["ctx"]["min_length"]
 
 
 def _split_place(finding: ErrorDetails, value: Any) -> tuple[Location, int | str | None, Location]:
-    """Split a place at the first part that is not in the value: that part names the branch of a union."""
+    """Split a place at the first part that is not in the value, which names the branch of a union."""
     place = finding["loc"]
     for depth, part in enumerate(place):
         if isinstance(value, Mapping) and part in value:
@@ -292,11 +292,11 @@ class Document(StrictModel):
         """Check plain data.
 
         Args:
-            document: as a file holds it.
+            document: the contents of a file.
             where: the file, for messages.
 
         Raises:
-            ConfigError: everything that is wrong, with its place.
+            ConfigError: the data are invalid; lists every error with its place.
         """
         with as_config_error(where):
             return cls.model_validate(document)

@@ -1,8 +1,7 @@
-"""The Keras layers that are known here: the one list that configs, model files, conversion and `hgq2 list` go by.
+"""The allow-list of Keras layers, shared by configs, model files, conversion and `hgq2 list`.
 
-None of them runs code from its config or reads a path. One that holds other layers says where, so that these are
-checked in turn. What each becomes and whether it has exact arithmetic is the registry's: see
-`hgq2_core.cli.layer_table`.
+None of them runs code from its config or reads a path. A layer that holds others names their fields, so that these are
+checked too. `hgq2_core.cli.layer_table` shows what each converts to, and whether it has exact arithmetic.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ class KerasLayer:
     """A Keras layer that a model file may name.
 
     Args:
-        name: in `keras.layers`.
-        class_name: of the class itself, where Keras publishes it under another name; empty where both are the same.
+        name: its name in `keras.layers`.
+        class_name: name of the class, if Keras publishes it under another name; empty if both are the same.
         sublayers: arguments of its constructor that are layers.
-        in_configs: whether a line of a config may be such a layer: not where it takes layers, or its inputs by name.
+        in_configs: whether a config may name it; not if it takes layers, or inputs by keyword.
     """
 
     name: str
@@ -56,16 +55,16 @@ _SPECIAL = (
 KERAS_LAYERS: Mapping[str, KerasLayer] = MappingProxyType(
     {layer.name: layer for layer in sorted((*map(KerasLayer, _PLAIN), *_SPECIAL), key=lambda layer: layer.name)}
 )
-"""By the name in `keras.layers`."""
+"""The layers by their names in `keras.layers`."""
 
 
 def quantized_name(class_name: str, kinds: Collection[str], adapted: bool) -> str | None:
-    """Return the kind that is the quantized form of a Keras layer by its name: `dense` of `Dense`; None without one.
+    """Return the quantized kind with the name of a Keras layer, such as `dense` for `Dense`; None if there is none.
 
     Args:
-        class_name: of the Keras layer.
-        kinds: of the quantized layers, without their plugins.
-        adapted: whether the Keras layer has exact arithmetic itself; then only its own name in snake case counts.
+        class_name: class name of the Keras layer.
+        kinds: kinds of quantized layers, without prefixes.
+        adapted: whether an adapter gives the Keras layer exact arithmetic; then the names must match exactly.
     """
     name = snake(class_name)
     if name in kinds or adapted:
@@ -75,5 +74,5 @@ def quantized_name(class_name: str, kinds: Collection[str], adapted: bool) -> st
 
 
 def snake(name: str) -> str:
-    """Spell a class name in snake case: `MaxPooling2D` becomes `max_pooling2d`."""
+    """Return a class name in snake case: `max_pooling2d` for `MaxPooling2D`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

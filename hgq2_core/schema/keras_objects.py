@@ -1,4 +1,4 @@
-"""Keras objects by name: an allow-list of layers, and what optimizers, losses and the like a config may name."""
+"""Keras objects by name: the layers, callbacks, optimizers, losses, metrics and so on that a config may name."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 
 from hgq2_core.errors import KindError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.schema.base import Location, at_path, describe, unknown, validation_errors
+from hgq2_core.schema.base import Location, as_text, at_path, unknown, validation_errors
 from hgq2_core.schema.keras_layers import KERAS, KERAS_LAYERS, snake
 
 PREFIX = KERAS
 
 LAYERS = tuple(layer.name for layer in KERAS_LAYERS.values() if layer.in_configs)
-"""Keras layers that a line of a config may be."""
+"""Keras layers that a config may name."""
 
 CALLBACKS = ("EarlyStopping", "ReduceLROnPlateau", "TerminateOnNaN")
-"""Keras callbacks that are kinds: none writes to a path of its own."""
+"""Keras callbacks that a config may name; none of them writes files."""
 
 NESTED = {"initializer": "initializers", "regularizer": "regularizers", "constraint": "constraints"}
-"""Endings of argument names whose values are Keras objects in their turn."""
+"""Suffixes of argument names whose values are Keras objects too."""
 
 LARGEST = 1 << 24
-"""No size in a config is larger: a typing error must not allocate memory."""
+"""Limit on the sizes in a config, so that a typing error allocates no memory."""
 
 
 def keras_kinds(group: str) -> tuple[str, ...]:
-    """Return the kinds of a group that are Keras' own: `layers` or `callbacks`."""
+    """Return the kinds of a group that Keras provides; only `layers` and `callbacks` have any."""
     names = {"layers": LAYERS, "callbacks": CALLBACKS}.get(group, ())
     return tuple(f"{PREFIX}{name}" for name in names)
 
@@ -46,7 +46,7 @@ def keras_class(group: str, kind: str) -> type:
         kind: the name with its prefix.
 
     Raises:
-        KindError: not on the allow-list.
+        KindError: the kind is not on the allow-list.
     """
     import keras
 
@@ -78,14 +78,14 @@ def classes_by_name(group: str) -> dict[str, type]:
 
 
 def class_by_name(group: str, kind: str) -> type:
-    """Return the public Keras class that a name means, in its own spelling or in snake case.
+    """Return the public Keras class of a name, in Keras' spelling or in snake case.
 
     Args:
         group: the Keras module, such as `optimizers`.
         kind: such as `adam` or `SparseCategoricalCrossentropy`.
 
     Raises:
-        KindError: no such class.
+        KindError: there is no such class.
     """
     classes = classes_by_name(group)
     for name, value in classes.items():
@@ -97,7 +97,7 @@ def class_by_name(group: str, kind: str) -> type:
 
 
 def singular(group: str) -> str:
-    """Name one thing of a group, in a message and in the JSON schema."""
+    """Return the name of one item of a group, for messages and the JSON schema."""
     group = group.rpartition(".")[2]
     return "loss" if group == "losses" else group.removesuffix("s")
 
@@ -108,7 +108,7 @@ NOT_NAMED = frozenset(
         *("RandomInitializer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "MeanMetricWrapper"),
     }
 )
-"""Classes that are there to be derived from, or that take another object, which is no plain data."""
+"""Abstract classes, and classes that take another object, which a config cannot write as plain data."""
 
 
 def make(cls: type, arguments: Mapping[str, Any]) -> Any:
@@ -116,22 +116,22 @@ def make(cls: type, arguments: Mapping[str, Any]) -> Any:
 
     Args:
         cls: the class.
-        arguments: of its constructor; values are plain, or mappings with a kind where Keras takes an object.
+        arguments: arguments of its constructor; plain values, or mappings with a kind where Keras takes an object.
 
     Raises:
-        ValidationError: an unknown or missing argument, a value that is not plain, or one that Keras refuses.
+        ValidationError: an argument is unknown or missing, or a value is not plain or refused by Keras.
     """
     _check_arguments(cls, arguments)
     values = {name: _resolve(name, value) for name, value in arguments.items()}
     try:
         return cls(**values)
-    except Exception as error:  # Keras checks little, and trips over the rest in whatever way
+    except Exception as error:  # Keras checks little, and may fail with any error on the rest
         text = " ".join(str(error).split()) or type(error).__name__
         raise validation_errors([((), f"{cls.__name__} refuses its arguments: {text}")]) from error
 
 
 def validate_by_construction(cls: type, arguments: Mapping[str, Any]) -> None:
-    """Construct a Keras object and forget it: the one complete check of its arguments.
+    """Construct a Keras object and discard it, which is the only complete check of its arguments.
 
     Args:
         cls: the class.
@@ -140,24 +140,24 @@ def validate_by_construction(cls: type, arguments: Mapping[str, Any]) -> None:
     Raises:
         ValidationError: as for `make`.
     """
-    taken = parameters(cls)
-    # A name of its own, so that the names Keras counts up are the same whether a config was checked or not.
+    taken = keras_parameters(cls)
+    # A fixed name, so that Keras' name counters do not depend on whether a config was checked.
     named = {"name": "checked", **arguments} if "name" in taken else arguments
     with preserve_rng():
         make(cls, named)
 
 
-def parameters(cls: type) -> dict[str, Any]:
-    """Return what a Keras constructor takes: names, and defaults (`inspect.Parameter.empty` if none).
+def keras_parameters(cls: type) -> dict[str, Any]:
+    """Return the arguments of a Keras constructor, with defaults (`inspect.Parameter.empty` if there is none).
 
     Args:
-        cls: the class; the `**kwargs` of a layer are those of `keras.layers.Layer`.
+        cls: the class; `**kwargs` of a layer stand for the arguments of `keras.layers.Layer`.
     """
     import keras
 
     items = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
     if issubclass(cls, keras.layers.Layer) and any(item.kind is item.VAR_KEYWORD for item in items):
-        # What lies between, such as the rank of a convolution, the class itself decides.
+        # Arguments of the classes in between, such as the rank of a convolution, are set by the class itself.
         items += list(inspect.signature(keras.layers.Layer.__init__).parameters.values())[1:]
     found: dict[str, Any] = {}
     for item in items:
@@ -167,7 +167,7 @@ def parameters(cls: type) -> dict[str, Any]:
 
 
 def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
-    taken = parameters(cls)
+    taken = keras_parameters(cls)
     found: list[tuple[Location, object]] = [
         ((), unknown(name, taken, "argument")) for name in arguments if name not in taken
     ]
@@ -185,23 +185,26 @@ def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
 def _not_plain(value: Any, place: Location) -> Iterator[tuple[Location, object]]:
     if isinstance(value, Mapping):
         if not isinstance(value.get("kind"), str):
-            yield place, f"a mapping here needs a `kind`. Received: {describe(value)}."
+            yield place, f"a mapping here needs a `kind`. Received: {as_text(value)}."
         for name, item in value.items():
             yield from _not_plain(item, (*place, name))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _not_plain(item, (*place, index))
     elif isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) <= LARGEST:
-        yield place, f"must be a number from -{LARGEST} to {LARGEST}. Received: {describe(value)}."
+        yield place, f"must be a number from -{LARGEST} to {LARGEST}. Received: {as_text(value)}."
     elif not isinstance(value, str | bool | int | float | None):
-        yield place, f"must be a number, a string, true, false, null or a list of those. Received: {describe(value)}."
+        yield (
+            place,
+            f"must be a number, a string, true, false, null or a list of those. Received: {as_text(value)}.",
+        )
 
 
 def _resolve(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         group = "optimizers.schedules" if name == "learning_rate" else NESTED.get(name.rpartition("_")[2])
         if group is None:
-            raise validation_errors([((name,), f"takes no mapping. Received: {describe(value)}.")])
+            raise validation_errors([((name,), f"takes no mapping. Received: {as_text(value)}.")])
         arguments = {key: item for key, item in value.items() if key != "kind"}
         with at_path(name):
             return make(class_by_name(group, value["kind"]), arguments)

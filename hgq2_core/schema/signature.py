@@ -1,4 +1,4 @@
-"""Schemas from typed constructors: the signature is the one statement of what a layer, callback or data set takes."""
+"""Schemas from typed constructors: the signature alone declares the arguments of a layer, callback or data set."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def cached(function: F) -> F:
-    """Remember what a function of a class returns."""
-    # The signature stays: to a type checker, `functools.cache` takes anything that hashes, and a class does not.
+    """Return a function of a class with a cache of its results."""
+    # Keeps the signature: `functools.cache` is typed for hashable arguments, which type checkers deny of classes.
     return cast(F, functools.cache(function))
 
 
@@ -29,10 +29,10 @@ class Parameter:
     """One argument of a constructor.
 
     Args:
-        name: of the argument.
-        annotation: its type, with the metadata.
+        name: name of the argument.
+        annotation: its type, with metadata.
         default: its default; `inspect.Parameter.empty` if there is none.
-        keyword_only: whether it cannot be given by position.
+        keyword_only: whether it cannot be passed by position.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Parameter:
 
     @property
     def required(self) -> bool:
-        """Whether the constructor has no default for it."""
+        """Whether it has no default."""
         return self.default is inspect.Parameter.empty
 
 
 @cached
 def parameters(cls: type) -> Mapping[str, Parameter]:
-    """Collect a constructor's arguments, along the MRO as far as `**kwargs` hand them on.
+    """Collect the arguments of a constructor along the MRO, as far as `**kwargs` pass them on.
 
     Args:
         cls: a class whose constructors are typed; `**kwargs` at the end of the chain is `Unpack` of a TypedDict.
@@ -57,7 +57,7 @@ def parameters(cls: type) -> Mapping[str, Parameter]:
         The parameters by name, the most derived first.
 
     Raises:
-        PluginError: an argument without annotation, or positional `*args`.
+        PluginError: an argument has no annotation, or the constructor takes `*args`.
     """
     found: dict[str, Parameter] = {}
     keywords: dict[str, Parameter] = {}
@@ -77,7 +77,7 @@ def parameters(cls: type) -> Mapping[str, Parameter]:
             break
         for parameter in handed_on:
             keywords.setdefault(parameter.name, parameter)
-    # A base's own statement of an argument has its default, which a TypedDict lacks.
+    # The declaration of a base class has the default of an argument, which a TypedDict lacks.
     hidden = getattr(cls, "not_in_schema", ())
     everything = {**found, **{name: parameter for name, parameter in keywords.items() if name not in found}}
     return {name: parameter for name, parameter in everything.items() if name not in hidden}
@@ -123,7 +123,7 @@ def _own(owner: type) -> Iterator[Parameter]:
 
 
 def _keywords(owner: type) -> list[Parameter] | None:
-    # What `**kwargs: Unpack[SomeTypedDict]` takes; None where nothing is handed on.
+    # The arguments of `**kwargs: Unpack[SomeTypedDict]`; None if there are no `**kwargs`.
     for item, annotation in _annotated(owner):
         if item.kind is inspect.Parameter.VAR_KEYWORD:
             if get_origin(annotation) is not Unpack:
@@ -152,13 +152,13 @@ def _name_of(cls: type) -> str:
 
 @cached
 def schema_of(cls: type) -> type[StrictModel]:
-    """Make the strict schema of a class from its typed constructor.
+    """Return the strict schema of a class, made from its typed constructor.
 
     Args:
         cls: the class; see `parameters`.
 
     Raises:
-        PluginError: an argument that no schema can describe.
+        PluginError: a schema cannot describe an argument.
     """
     fields: dict[str, Any] = {
         parameter.name: (parameter.annotation, ... if parameter.required else parameter.default)
@@ -173,10 +173,10 @@ def schema_of(cls: type) -> type[StrictModel]:
 
 
 def bind(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Name the positional arguments of a call to the constructor.
+    """Return the arguments of a call to the constructor by name.
 
     Raises:
-        TypeError: more positional arguments than there are, or one given twice.
+        TypeError: there are too many positional arguments, or one is passed twice.
     """
     names = [parameter.name for parameter in parameters(cls).values() if not parameter.keyword_only]
     if len(args) > len(names):

@@ -13,8 +13,8 @@ from hgq2_core.schema.keras_objects import (
     is_keras_kind,
     keras_class,
     keras_kinds,
+    keras_parameters,
     make,
-    parameters,
     singular,
     validate_by_construction,
 )
@@ -164,8 +164,8 @@ def test_keras_objects_inside() -> None:
 
 
 def test_a_convolution_does_not_ask_for_its_rank() -> None:
-    assert "rank" not in parameters(keras.layers.Conv2D)
-    assert "activity_regularizer" in parameters(keras.layers.LeakyReLU)
+    assert "rank" not in keras_parameters(keras.layers.Conv2D)
+    assert "activity_regularizer" in keras_parameters(keras.layers.LeakyReLU)
 
 
 def test_trying_out_leaves_no_trace_in_the_names() -> None:

@@ -13,8 +13,8 @@ from hgq2_core.schema.base import (
     Interval,
     StrictModel,
     as_config_error,
+    as_text,
     at_path,
-    describe,
     unknown,
     validation_error,
     validation_errors,
@@ -155,9 +155,9 @@ def test_other_exceptions_pass() -> None:
 
 
 def test_describe_shortens() -> None:
-    assert describe("x" * 200) == "'" + "x" * 76 + "... (str)"
-    assert describe((1, 2)) == "[1, 2]"
-    assert describe(None) == "null"
+    assert as_text("x" * 200) == "'" + "x" * 76 + "... (str)"
+    assert as_text((1, 2)) == "[1, 2]"
+    assert as_text(None) == "null"
 
 
 def test_places_in_braces_do_not_disturb_the_message() -> None:

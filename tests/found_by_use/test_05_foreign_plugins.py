@@ -23,7 +23,7 @@ PATH = os.pathsep.join([str(NEIGHBOUR), *filter(None, sys.path)])
 pytestmark = pytest.mark.once
 
 LAX = (
-    "is too lax a schema: it would pass over a user's mistakes. Received: extra=None, frozen=None, strict=None, "
+    "is too lax a schema: it would hide users' mistakes. Received: extra=None, frozen=None, strict=None, "
     "allow_inf_nan=None. Allowed: a QuantizerConfig, with its model_config."
 )
 FOUND = {

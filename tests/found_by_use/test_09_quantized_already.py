@@ -45,8 +45,8 @@ def test_a_wholly_quantized_model_is_copied_with_its_calibration():
 @pytest.mark.parametrize(
     ("rules", "why"),
     [
-        ({"h": {"kernel_quantizer": "kif"}}, "h is quantized already, and stays as it is"),
-        ({"relu": {}}, "relu is exact as it is, and stays; a rule with a `kind` converts it"),
+        ({"h": {"kernel_quantizer": "kif"}}, "h is already quantized, and is kept"),
+        ({"relu": {}}, "relu is exact, and is kept; a rule with a `kind` converts it"),
         ({"*": {}, "logits": {}}, "logits is converted by rules.0, which comes before"),
     ],
 )
@@ -64,5 +64,5 @@ def test_a_rule_for_a_wrapper_says_where_the_layers_are():
     model = keras.Model(inputs, layers.TimeDistributed(layers.Dense(2, name="dense"), name="steps")(inputs))
     with pytest.raises(ConfigError) as caught:
         quantize_model(model, {"steps": {}})
-    wanted = "rules.0 converts no layer: steps is converted inside: match what it holds. Received: match='steps'."
+    wanted = "rules.0 converts no layer: steps is a wrapper: match the layers inside it. Received: match='steps'."
     assert str(caught.value) == f"quantize_model: {wanted}"

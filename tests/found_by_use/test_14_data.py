@@ -229,7 +229,7 @@ def test_anything_else_is_our_error(use, data, received):
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        ("text", f"calibrate: a batch holds what is no array. Received: str. {ALLOWED}"),
+        ("text", f"calibrate: a batch must hold arrays. Received: str. {ALLOWED}"),
         ((X, Y, Y, Y), "calibrate: a batch is x, (x,), (x, y) or (x, y, weights). Received: 4 items."),
         (((X, X[:3]), Y), "calibrate: inputs need one number of samples, above 0. Received: [3, 40]."),
         (X[:0], "calibrate: inputs need one number of samples, above 0. Received: [0]."),

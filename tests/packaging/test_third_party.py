@@ -274,7 +274,7 @@ def test_a_lax_schema_is_refused_when_it_is_asked_for(told):
     assert states(told)["lax"] == ["loaded"]  # listing imports no class
     assert told["causes"]["lax"] == [
         "PluginError",
-        "kind 'lax.lax': x_lax_package.lax:Lax is too lax a schema: it would pass over a user's mistakes. Received: "
+        "kind 'lax.lax': x_lax_package.lax:Lax is too lax a schema: it would hide users' mistakes. Received: "
         "extra=None, frozen=None, strict=None, allow_inf_nan=None. Allowed: a QuantizerConfig, with its model_config.",
     ]
 

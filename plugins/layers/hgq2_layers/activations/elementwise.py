@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema
 
 from hgq2_core.errors import listing, nearest
 from hgq2_core.layers.arguments import KerasObject
-from hgq2_core.schema.base import describe, validation_error
+from hgq2_core.schema.base import as_text, validation_error
 
 PROBE = np.array([-2.5, -0.5, 0.25, 1.0, 3.0, 7.0], dtype=np.float32)
 
@@ -32,7 +32,7 @@ class Elementwise(KerasObject):
         """Refuse what is no function of one number, and what no file could bring back."""
         function = self._found(value)
         if not _is_elementwise(function):
-            raise validation_error(f"must be a function of one number. Received: {describe(value)}.")
+            raise validation_error(f"must be a function of one number. Received: {as_text(value)}.")
         return value
 
     def _found(self, value: Any) -> Callable[[Any], Any]:
@@ -40,7 +40,7 @@ class Elementwise(KerasObject):
             known = _public()
             if value not in known:
                 raise validation_error(
-                    f"unknown activation. Received: {describe(value)}. Allowed: {listing(known)}, or a function that "
+                    f"unknown activation. Received: {as_text(value)}. Allowed: {listing(known)}, or a function that "
                     f"is registered with Keras.{nearest(value, known)}"
                 )
             return known[value]
@@ -54,7 +54,7 @@ class Elementwise(KerasObject):
             return found
         raise validation_error(
             "must be one of Keras' activations by name, or a function that "
-            f"keras.saving.register_keras_serializable() has registered. Received: {describe(value)}."
+            f"keras.saving.register_keras_serializable() has registered. Received: {as_text(value)}."
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
