@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar, Unpack
+from typing import Annotated, Any, TypeVar
 
 import keras
 from pydantic import Field
@@ -10,12 +10,8 @@ from pydantic import Field
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import (
-    CONSTRAINTS,
-    INITIALIZERS,
-    REGULARIZERS,
     ConstraintArg,
     InitializerArg,
-    LayerKwargs,
     PositiveInt,
     QuantizerArg,
     RegularizerArg,
@@ -29,14 +25,7 @@ Tensor = Any
 NotNegative = Annotated[float, Field(ge=0)]
 
 
-class ActivationKwargs(LayerKwargs, total=False):
-    """The arguments of `ActivationLayer`, for the signatures of its subclasses."""
-
-    input_quantizer: QuantizerArg
-    output_quantizer: QuantizerArg
-
-
-class ActivationLayer(QLayer):
+class ActivationLayer(QLayer, kw_only=True):
     """y = oq(f(iq(x))), elementwise; a subclass says which f.
 
     Args:
@@ -45,18 +34,15 @@ class ActivationLayer(QLayer):
             layer to quantize.
     """
 
-    def __init__(
-        self,
-        *,
-        input_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
-        self.output_quantizer = None
-        if output_quantizer is not None:
-            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+    input_quantizer: QuantizerArg = None
+    output_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers."""
+        super().setup()
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
+        if self.output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
 
     def function(self, q: Tensor, training: bool) -> Tensor:
         """Compute f."""
@@ -106,27 +92,24 @@ class QReLU(ActivationLayer):
         negative_slope: 0; `QLeakyReLU` has a slope.
         threshold: what is not above it becomes 0.
         **kwargs: quantizers as in `ActivationLayer`.
-
-    Raises:
-        ConfigError: another slope.
     """
 
-    def __init__(
-        self,
-        max_value: NotNegative | None = None,
-        negative_slope: NotNegative = 0.0,
-        threshold: NotNegative = 0.0,
-        **kwargs: Unpack[ActivationKwargs],
-    ) -> None:
-        if negative_slope:
+    max_value: NotNegative | None = None
+    negative_slope: NotNegative = 0.0
+    threshold: NotNegative = 0.0
+
+    def setup(self) -> None:
+        """Make the quantizers.
+
+        Raises:
+            ConfigError: a slope.
+        """
+        super().setup()
+        if self.negative_slope:
             raise ConfigError(
-                f"QReLU: its slope below the threshold is 0. Received: negative_slope={negative_slope}. "
+                f"QReLU: its slope below the threshold is 0. Received: negative_slope={self.negative_slope}. "
                 "Use leaky_relu (QLeakyReLU), whose slope is quantized."
             )
-        self.max_value = max_value
-        self.negative_slope = negative_slope
-        self.threshold = threshold
-        super().__init__(**kwargs)
 
     def function(self, q: Tensor, training: bool) -> Tensor:
         """Compute f."""
@@ -196,15 +179,13 @@ class QLeakyReLU(SlopedLayer):
     Cost: sum of Bx Bs, as of a product.
     """
 
-    def __init__(
-        self,
-        negative_slope: NotNegative = 0.3,
-        slope_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[ActivationKwargs],
-    ) -> None:
-        self.negative_slope = negative_slope
-        super().__init__(**kwargs)
-        self.slope_quantizer = self.add_quantizer(slope_quantizer, "weight", "slope")
+    negative_slope: NotNegative = 0.3
+    slope_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers."""
+        super().setup()
+        self.slope_quantizer = self.add_quantizer(self.slope_quantizer, "weight", "slope")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the quantizers.
@@ -236,21 +217,16 @@ class QPReLU(SlopedLayer):
 
     slope_name = "alpha"
 
-    def __init__(
-        self,
-        alpha_initializer: InitializerArg = "zeros",
-        alpha_regularizer: RegularizerArg = None,
-        alpha_constraint: ConstraintArg = None,
-        shared_axes: Annotated[tuple[PositiveInt, ...], FromList] | None = None,
-        alpha_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[ActivationKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.alpha_initializer = INITIALIZERS.resolve(alpha_initializer)
-        self.alpha_regularizer = REGULARIZERS.resolve(alpha_regularizer)
-        self.alpha_constraint = CONSTRAINTS.resolve(alpha_constraint)
-        self.shared_axes = shared_axes
-        self.alpha_quantizer = self.add_quantizer(alpha_quantizer, "weight", "alpha")
+    alpha_initializer: InitializerArg = "zeros"
+    alpha_regularizer: RegularizerArg = None
+    alpha_constraint: ConstraintArg = None
+    shared_axes: Annotated[tuple[PositiveInt, ...], FromList] | None = None
+    alpha_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers."""
+        super().setup()
+        self.alpha_quantizer = self.add_quantizer(self.alpha_quantizer, "weight", "alpha")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add alpha.

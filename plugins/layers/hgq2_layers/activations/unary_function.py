@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, Unpack
+from dataclasses import KW_ONLY
+from typing import Any, TypeVar
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import (
-    CONSTRAINTS,
-    INITIALIZERS,
-    REGULARIZERS,
-    ConstraintArg,
-    InitializerArg,
-    LayerKwargs,
-    QuantizerArg,
-    RegularizerArg,
-)
-from hgq2_layers.activations.elementwise import ELEMENTWISE, ElementwiseArg, never_negative
+from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
+from hgq2_layers.activations.elementwise import ElementwiseArg, never_negative
 from hgq2_layers.activations.lookup_table import TableLayer
 
 A = TypeVar("A")
 Tensor = Any
-
-
-class TableKwargs(LayerKwargs, total=False):
-    """The quantizers of a layer that is one lookup table, for the signatures of subclasses."""
-
-    input_quantizer: QuantizerArg
-    table_quantizer: QuantizerArg
 
 
 class QUnaryFunction(TableLayer):
@@ -45,19 +30,17 @@ class QUnaryFunction(TableLayer):
         >>> layer = QUnaryFunction("tanh", input_quantizer=KIF(i=2, f=5))
     """
 
-    def __init__(
-        self,
-        activation: ElementwiseArg,
-        *,
-        input_quantizer: QuantizerArg = None,
-        table_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.activation = ELEMENTWISE.resolve(activation)
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
+    activation: ElementwiseArg
+    _: KW_ONLY
+    input_quantizer: QuantizerArg = None
+    table_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers and the table."""
+        super().setup()
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         unsigned = never_negative(self.activation)
-        self.table = self.add_table(table_quantizer, "table", self.input_quantizer, self.function, unsigned)
+        self.table = self.add_table(self.table_quantizer, "table", self.input_quantizer, self.function, unsigned)
         self.table_quantizer = self.table.quantizer
 
     def function(self, q: Tensor) -> Tensor:
@@ -114,27 +97,15 @@ class QAffineUnaryFunction(QUnaryFunction):
     Cost (docs/numerics.md#7): 1e-4 times the sum of 2^Bx Bt.
     """
 
-    def __init__(
-        self,
-        activation: ElementwiseArg,
-        *,
-        per_channel: bool = False,
-        scale_initializer: InitializerArg = "ones",
-        offset_initializer: InitializerArg = "zeros",
-        scale_regularizer: RegularizerArg = None,
-        offset_regularizer: RegularizerArg = None,
-        scale_constraint: ConstraintArg = None,
-        offset_constraint: ConstraintArg = None,
-        **kwargs: Unpack[TableKwargs],
-    ) -> None:
-        super().__init__(activation, **kwargs)
-        self.per_channel = per_channel
-        self.scale_initializer = INITIALIZERS.resolve(scale_initializer)
-        self.offset_initializer = INITIALIZERS.resolve(offset_initializer)
-        self.scale_regularizer = REGULARIZERS.resolve(scale_regularizer)
-        self.offset_regularizer = REGULARIZERS.resolve(offset_regularizer)
-        self.scale_constraint = CONSTRAINTS.resolve(scale_constraint)
-        self.offset_constraint = CONSTRAINTS.resolve(offset_constraint)
+    activation: ElementwiseArg
+    _: KW_ONLY
+    per_channel: bool = False
+    scale_initializer: InitializerArg = "ones"
+    offset_initializer: InitializerArg = "zeros"
+    scale_regularizer: RegularizerArg = None
+    offset_regularizer: RegularizerArg = None
+    scale_constraint: ConstraintArg = None
+    offset_constraint: ConstraintArg = None
 
     def function(self, q: Tensor) -> Tensor:
         """Compute f(scale q + offset)."""
@@ -191,5 +162,4 @@ class QHardSigmoid(QUnaryFunction):
 
     not_in_schema = ("activation",)
 
-    def __init__(self, **kwargs: Unpack[TableKwargs]) -> None:
-        super().__init__("hard_sigmoid", **kwargs)
+    activation: ElementwiseArg = "hard_sigmoid"

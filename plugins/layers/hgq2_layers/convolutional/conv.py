@@ -9,9 +9,9 @@ import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import ActivationArg, PositiveInt
+from hgq2_core.layers.arguments import ActivationArg, PositiveInt, default
 from hgq2_layers.convolutional import spatial
-from hgq2_layers.convolutional.spatial import CausalPadding, DataFormat, Sizes
+from hgq2_layers.convolutional.spatial import CausalPadding, DataFormatArg, Sizes
 from hgq2_layers.convolutional.windows import Geometry, Windows, bits_met, convolution_bits, exact_convolution
 from hgq2_layers.core.affine import AffineLayer, BiasedLayer
 
@@ -46,7 +46,6 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
         """
         for name in ("kernel_size", "strides", "dilation_rate"):
             setattr(self, name, spatial.for_each_axis(name, getattr(self, name), self.rank))
-        self.data_format = spatial.resolved(self.data_format)
         super().setup()
 
     def has_bias(self) -> bool:
@@ -170,10 +169,10 @@ class Convolution(ConvolvingLayer, AffineLayer):
 
     filters: PositiveInt
     kernel_size: Sizes
-    strides: Sizes = 1
+    strides: Sizes = default(1)
     padding: CausalPadding = "valid"
-    data_format: DataFormat | None = None
-    dilation_rate: Sizes = 1
+    data_format: DataFormatArg = default(None)
+    dilation_rate: Sizes = default(1)
     groups: PositiveInt = 1
     activation: ActivationArg = None
     use_bias: bool = True

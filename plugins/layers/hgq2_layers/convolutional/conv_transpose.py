@@ -9,11 +9,11 @@ from pydantic import Field
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import ActivationArg, PositiveInt
+from hgq2_core.layers.arguments import ActivationArg, PositiveInt, default
 from hgq2_core.schema.base import FromList
 from hgq2_layers.convolutional import spatial
 from hgq2_layers.convolutional.conv import ConvolvingLayer, Shape
-from hgq2_layers.convolutional.spatial import DataFormat, Padding, Sizes
+from hgq2_layers.convolutional.spatial import DataFormatArg, Padding, Sizes
 from hgq2_layers.convolutional.windows import Geometry, TransposedWindows, convolution_bits, exact_convolution
 from hgq2_layers.core.affine import AffineLayer
 
@@ -47,11 +47,11 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
 
     filters: PositiveInt
     kernel_size: Sizes
-    strides: Sizes = 1
+    strides: Sizes = default(1)
     padding: Padding = "valid"
     output_padding: Extra | None = None
-    data_format: DataFormat | None = None
-    dilation_rate: Sizes = 1
+    data_format: DataFormatArg = default(None)
+    dilation_rate: Sizes = default(1)
     activation: ActivationArg = None
     use_bias: bool = True
 

@@ -16,10 +16,11 @@ from hgq2_core.layers.arguments import (
     PositiveInt,
     QuantizerArg,
     RegularizerArg,
+    default,
 )
 from hgq2_core.ops import total
 from hgq2_layers.convolutional.conv import ConvolvingLayer, Shape
-from hgq2_layers.convolutional.spatial import DataFormat, Padding, Sizes
+from hgq2_layers.convolutional.spatial import DataFormatArg, Padding, Sizes
 from hgq2_layers.convolutional.windows import exact_convolution
 
 A = TypeVar("A")
@@ -95,11 +96,11 @@ class DepthwiseConvolution(DepthwiseLayer):
     """
 
     kernel_size: Sizes
-    strides: Sizes = 1
+    strides: Sizes = default(1)
     padding: Padding = "valid"
     depth_multiplier: PositiveInt = 1
-    data_format: DataFormat | None = None
-    dilation_rate: Sizes = 1
+    data_format: DataFormatArg = default(None)
+    dilation_rate: Sizes = default(1)
     activation: ActivationArg = None
     use_bias: bool = True
 
@@ -168,10 +169,10 @@ class SeparableConvolution(DepthwiseLayer):
 
     filters: PositiveInt
     kernel_size: Sizes
-    strides: Sizes = 1
+    strides: Sizes = default(1)
     padding: Padding = "valid"
-    data_format: DataFormat | None = None
-    dilation_rate: Sizes = 1
+    data_format: DataFormatArg = default(None)
+    dilation_rate: Sizes = default(1)
     depth_multiplier: PositiveInt = 1
     activation: ActivationArg = None
     use_bias: bool = True

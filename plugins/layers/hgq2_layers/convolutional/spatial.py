@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.layers.arguments import PositiveInt
+
+if TYPE_CHECKING:
+    from hgq2_core.layers.arguments import Arg
+
 from hgq2_core.schema.base import FromList
 
 Tensor = Any
-Sizes = PositiveInt | Annotated[tuple[PositiveInt, ...], FromList]
-"""One number for every spatial axis, or one for each."""
-
 Padding = Literal["valid", "same"]
 CausalPadding = Literal["valid", "same", "causal"]
 DataFormat = Literal["channels_last", "channels_first"]
+
+
+class KerasDataFormat:
+    """Marks the argument `data_format`, which is Keras' own where it is None."""
+
+    def resolve(self, value: DataFormat | None) -> str:
+        """Return the data format."""
+        return value or str(keras.config.image_data_format())
+
+
+if TYPE_CHECKING:  # a number and None are passed, which `setup` resolves
+    Sizes = Arg[int | Sequence[int], tuple[int, ...]]
+    OptionalSizes = Arg[int | Sequence[int] | None, tuple[int, ...]]
+    DataFormatArg = Arg[DataFormat | None, str]
+else:
+    Sizes = PositiveInt | Annotated[tuple[PositiveInt, ...], FromList]
+    OptionalSizes = Sizes | None
+    DataFormatArg = Annotated[DataFormat | None, KerasDataFormat()]
+"""One number for every spatial axis, or one for each; Keras' own data format if None."""
 
 
 def for_each_axis(name: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
@@ -68,11 +88,6 @@ def parallel_share(name: str, factor: int | None, outputs: Sequence[int | None])
             f"Received: parallelization_factor={factor}. Allowed: 1 to {positions}."
         )
     return factor / positions
-
-
-def resolved(data_format: DataFormat | None) -> str:
-    """Return the data format, Keras' own where none is given."""
-    return data_format or keras.config.image_data_format()
 
 
 def refuse_strides_with_dilation(strides: Sequence[int], dilation_rate: Sequence[int]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_layers.merging.elementwise import MergeKwargs, MergeLayer, Shape
+from hgq2_layers.merging.elementwise import MergeLayer, Shape
 
 A = TypeVar("A")
 Tensor = Any
@@ -25,9 +25,7 @@ class QConcatenate(MergeLayer):
     Cost (docs/numerics.md#7): none, it is wiring.
     """
 
-    def __init__(self, axis: int = -1, **kwargs: Unpack[MergeKwargs]) -> None:
-        self.axis = axis
-        super().__init__(**kwargs)
+    axis: int = -1
 
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Add up the sizes along the axis.

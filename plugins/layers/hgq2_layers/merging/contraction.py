@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, Unpack
+from typing import Annotated, Any, TypeVar
 
 import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.schema.base import FromList
-from hgq2_layers.merging.elementwise import MergeKwargs, MergeLayer, Shape
+from hgq2_layers.merging.elementwise import MergeLayer, Shape
 
 A = TypeVar("A")
 Tensor = Any
@@ -87,12 +87,18 @@ class QDot(ContractionLayer):
         **kwargs: quantizers as in `MergeLayer`; Keras' own words.
     """
 
-    def __init__(self, axes: AxisPair, normalize: bool = False, **kwargs: Unpack[MergeKwargs]) -> None:
-        self.axes = axes
-        self.normalize = normalize
-        if normalize:
+    axes: AxisPair
+    normalize: bool = False
+
+    def setup(self) -> None:
+        """Make the quantizers.
+
+        Raises:
+            ConfigError: a cosine is asked for.
+        """
+        super().setup()
+        if self.normalize:
             raise ConfigError("QDot: normalize has no exact arithmetic. Received: normalize=True. Allowed: False.")
-        super().__init__(**kwargs)
 
     def spelled(self, ranks: Sequence[int]) -> Letters:
         """Return letters: the batch, what is summed over, and the rest."""
@@ -138,10 +144,16 @@ class QEinsum(ContractionLayer):
         **kwargs: quantizers as in `MergeLayer`; Keras' own words.
     """
 
-    def __init__(self, equation: str, **kwargs: Unpack[MergeKwargs]) -> None:
-        self.equation = equation
-        self._parts = _parsed(equation)
-        super().__init__(**kwargs)
+    equation: str
+
+    def setup(self) -> None:
+        """Read the equation, and make the quantizers.
+
+        Raises:
+            ConfigError: an equation that is none.
+        """
+        super().setup()
+        self._parts = _parsed(self.equation)
 
     def spelled(self, ranks: Sequence[int]) -> Letters:
         """Return the letters, with some in place of `...`."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import BetaArg, LayerKwargs, QuantizerArg
+from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.ops import total
 
 A = TypeVar("A")
@@ -22,16 +22,7 @@ ADDER = 0.65
 """Cost of adding one bit, where comparing one costs 1."""
 
 
-class MergeKwargs(LayerKwargs, total=False):
-    """The arguments of `MergeLayer`, for the signatures of its subclasses."""
-
-    input_quantizer: QuantizerArg
-    output_quantizer: QuantizerArg
-    ebops_beta: BetaArg
-    enable_ebops: bool | None
-
-
-class MergeLayer(QLayer):
+class MergeLayer(QLayer, kw_only=True):
     """y = oq(merge(iq_0(x_0), iq_1(x_1), ...)); a subclass says which merge.
 
     Every input has a quantizer of its own, all made from one config: the slots `input`, `input_1`, `input_2`, ... An
@@ -43,22 +34,19 @@ class MergeLayer(QLayer):
             layer to quantize.
     """
 
-    most_inputs: int | None = None
+    most_inputs: ClassVar[int | None] = None
     """The number of inputs where it is fixed; None for two or more."""
 
-    def __init__(
-        self,
-        *,
-        input_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
+    input_quantizer: QuantizerArg = None
+    output_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers of the first input and of the outputs; `build` makes those of the other inputs."""
+        super().setup()
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         self.later_quantizers: list[Any] = []
-        self.output_quantizer = None
-        if output_quantizer is not None:
-            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+        if self.output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
 
     @property
     def input_quantizers(self) -> list[Any]:

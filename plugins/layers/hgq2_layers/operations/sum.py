@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, Unpack
+from dataclasses import KW_ONLY
+from typing import Annotated, Any, TypeVar
 
 import keras
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import LayerKwargs, QuantizerArg
+from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.ops import total
 from hgq2_core.schema.base import FromList
 from hgq2_layers.merging.elementwise import ADDER, Shape, halvings
@@ -35,22 +36,18 @@ class QSum(QLayer):
     masked positions count in the sum.
     """
 
-    def __init__(
-        self,
-        axes: Axes = -1,
-        keepdims: bool = False,
-        *,
-        input_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.axes = axes
-        self.keepdims = keepdims
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
-        self.output_quantizer = None
-        if output_quantizer is not None:
-            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+    axes: Axes = -1
+    keepdims: bool = False
+    _: KW_ONLY
+    input_quantizer: QuantizerArg = None
+    output_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers."""
+        super().setup()
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
+        if self.output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
 
     def summed(self, shape: Sequence[int | None]) -> tuple[int, ...]:
         """Return the axes that are summed over, counted from the front.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -10,18 +10,18 @@ import numpy.typing as npt
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import QuantizerArg
+from hgq2_core.layers.arguments import QuantizerArg, default
 from hgq2_core.layers.transfer import shared_arguments
 from hgq2_core.quantizers.defaults import resolve
-from hgq2_layers.convolutional.spatial import DataFormat, Padding, Sizes
-from hgq2_layers.pooling.max_pooling import Counts, GlobalPooling, PoolingKwargs, PoolingLayer, Shape, WindowedPooling
+from hgq2_layers.convolutional.spatial import DataFormatArg, OptionalSizes, Padding, Sizes
+from hgq2_layers.pooling.max_pooling import Counts, GlobalPooling, PoolingLayer, Shape, WindowedPooling
 from hgq2_layers.pooling.window_reduction import SUM
 
 A = TypeVar("A")
 Tensor = Any
 
 
-class AveragingLayer(PoolingLayer):
+class AveragingLayer(PoolingLayer, kw_only=True):
     """Pooling that divides a sum by the count of its terms, what is padded left out.
 
     Where every count is a power of two, the division is a shift. Elsewhere it is a product with a constant that is
@@ -35,11 +35,13 @@ class AveragingLayer(PoolingLayer):
 
     reduction = SUM
 
-    def __init__(self, *, reciprocal_quantizer: QuantizerArg = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.reciprocal_quantizer = None
-        if reciprocal_quantizer is not None:
-            self.reciprocal_quantizer = self.add_quantizer(reciprocal_quantizer, "weight", "reciprocal")
+    reciprocal_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers."""
+        super().setup()
+        if self.reciprocal_quantizer is not None:
+            self.reciprocal_quantizer = self.add_quantizer(self.reciprocal_quantizer, "weight", "reciprocal")
 
     @classmethod
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> AveragingLayer:
@@ -128,15 +130,10 @@ class AveragePooling(AveragingLayer, WindowedPooling):
     Cost (docs/numerics.md#7): (sum Bx) times the part that is computed at once.
     """
 
-    def __init__(
-        self,
-        pool_size: Sizes,
-        strides: Sizes | None = None,
-        padding: Padding = "valid",
-        data_format: DataFormat | None = None,
-        **kwargs: Unpack[PoolingKwargs],
-    ) -> None:
-        super().__init__(pool_size=pool_size, strides=strides, padding=padding, data_format=data_format, **kwargs)
+    pool_size: Sizes
+    strides: OptionalSizes = default(None)
+    padding: Padding = "valid"
+    data_format: DataFormatArg = default(None)
 
 
 class GlobalAveragePooling(AveragingLayer, GlobalPooling):
@@ -154,10 +151,8 @@ class GlobalAveragePooling(AveragingLayer, GlobalPooling):
     Cost (docs/numerics.md#7): sum Bx.
     """
 
-    def __init__(
-        self, data_format: DataFormat | None = None, keepdims: bool = False, **kwargs: Unpack[PoolingKwargs]
-    ) -> None:
-        super().__init__(data_format=data_format, keepdims=keepdims, **kwargs)
+    data_format: DataFormatArg = default(None)
+    keepdims: bool = False
 
 
 class QAveragePooling1D(AveragePooling):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar, Unpack
+from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import BetaArg, LayerKwargs, PositiveInt, QuantizerArg
+from hgq2_core.layers.arguments import PositiveInt, QuantizerArg, default
 from hgq2_core.ops import total
 from hgq2_layers.convolutional import spatial
-from hgq2_layers.convolutional.spatial import DataFormat, Padding, Sizes
+from hgq2_layers.convolutional.spatial import DataFormatArg, OptionalSizes, Padding, Sizes
 from hgq2_layers.convolutional.windows import Windows
 from hgq2_layers.pooling.window_reduction import MAXIMUM, Reduction
 
@@ -24,48 +24,35 @@ Shape = tuple[int | None, ...]
 Counts = npt.NDArray[np.int64]
 
 
-class PoolingKwargs(LayerKwargs, total=False):
-    """The arguments of `PoolingLayer`, for the signatures of its subclasses."""
-
-    input_quantizer: QuantizerArg
-    output_quantizer: QuantizerArg
-    ebops_beta: BetaArg
-    enable_ebops: bool | None
-
-
-class PoolingLayer(QLayer):
+class PoolingLayer(QLayer, kw_only=True):
     """y = oq(pool(iq(x))); subclasses say which values become one, and how.
 
+    A subclass has the argument `data_format` too, where Keras takes it.
+
     Args:
-        data_format: `channels_last` or `channels_first`; None for Keras' own.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
         output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
             layer to quantize.
     """
 
-    rank: int
+    rank: ClassVar[int]
     """Count of spatial axes."""
 
-    reduction: Reduction
+    reduction: ClassVar[Reduction]
 
-    def __init__(
-        self,
-        *,
-        data_format: DataFormat | None = None,
-        input_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
+    input_quantizer: QuantizerArg = None
+    output_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers."""
+        super().setup()
         # Otherwise Keras warns where a mask ends.
         self.supports_masking = self.refuses_masks is not None
-        self.data_format = spatial.resolved(data_format)
         self.first = 2 if spatial.channels_first(self.data_format) else 1
         channels = (1,) if spatial.channels_first(self.data_format) else (-1,)
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input", channels)
-        self.output_quantizer = None
-        if output_quantizer is not None:
-            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output", channels)
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input", channels)
+        if self.output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output", channels)
 
     def build(self, input_shape: Shape) -> None:
         """Build the quantizers.
@@ -136,31 +123,28 @@ class PoolingLayer(QLayer):
         return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
 
 
-class WindowedPooling(PoolingLayer):
+class WindowedPooling(PoolingLayer, kw_only=True):
     """Pooling over windows.
 
+    A subclass has the arguments `pool_size`, `strides` and `padding` too, where Keras takes them.
+
     Args:
-        pool_size: of the windows along each spatial axis, or one number for all.
-        strides: between windows along each spatial axis, or one number for all; None for the pool size.
-        padding: `valid` or `same`; what is padded is in no window.
         parallelization_factor: how many output positions the hardware computes at once, for the cost; None for all.
         **kwargs: as in `PoolingLayer`.
     """
 
-    def __init__(
-        self,
-        *,
-        pool_size: Sizes,
-        strides: Sizes | None,
-        padding: Padding,
-        parallelization_factor: PositiveInt | None = None,
-        **kwargs: Any,
-    ) -> None:
-        self.pool_size = spatial.for_each_axis("pool_size", pool_size, self.rank)
-        self.strides = self.pool_size if strides is None else spatial.for_each_axis("strides", strides, self.rank)
-        self.padding = padding
-        self.parallelization_factor = parallelization_factor
-        super().__init__(**kwargs)
+    parallelization_factor: PositiveInt | None = None
+
+    def setup(self) -> None:
+        """Bring sizes to one number for each axis, and make the quantizers.
+
+        Raises:
+            ConfigError: another count of numbers.
+        """
+        strides = self.pool_size if self.strides is None else self.strides
+        for name, sizes in (("pool_size", self.pool_size), ("strides", strides)):
+            setattr(self, name, spatial.for_each_axis(name, sizes, self.rank))
+        super().setup()
 
     def geometry(self) -> Windows:
         """Return how the windows lie."""
@@ -214,14 +198,8 @@ class WindowedPooling(PoolingLayer):
 class GlobalPooling(PoolingLayer):
     """Pooling over everything but batch and channels.
 
-    Args:
-        keepdims: whether the pooled axes stay, with size 1.
-        **kwargs: as in `PoolingLayer`.
+    A subclass has the argument `keepdims` too, where Keras takes it.
     """
-
-    def __init__(self, *, keepdims: bool, **kwargs: Any) -> None:
-        self.keepdims = keepdims
-        super().__init__(**kwargs)
 
     def _axes(self) -> tuple[int, ...]:
         return tuple(range(self.first, self.first + self.rank))
@@ -261,15 +239,10 @@ class MaxPooling(WindowedPooling):
 
     reduction = MAXIMUM
 
-    def __init__(
-        self,
-        pool_size: Sizes = 2,
-        strides: Sizes | None = None,
-        padding: Padding = "valid",
-        data_format: DataFormat | None = None,
-        **kwargs: Unpack[PoolingKwargs],
-    ) -> None:
-        super().__init__(pool_size=pool_size, strides=strides, padding=padding, data_format=data_format, **kwargs)
+    pool_size: Sizes = default(2)
+    strides: OptionalSizes = default(None)
+    padding: Padding = "valid"
+    data_format: DataFormatArg = default(None)
 
 
 class GlobalMaxPooling(GlobalPooling):
@@ -285,10 +258,8 @@ class GlobalMaxPooling(GlobalPooling):
 
     reduction = MAXIMUM
 
-    def __init__(
-        self, data_format: DataFormat | None = None, keepdims: bool = False, **kwargs: Unpack[PoolingKwargs]
-    ) -> None:
-        super().__init__(data_format=data_format, keepdims=keepdims, **kwargs)
+    data_format: DataFormatArg = default(None)
+    keepdims: bool = False
 
 
 class QMaxPooling1D(MaxPooling):

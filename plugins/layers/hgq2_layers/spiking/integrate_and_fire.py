@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any, Literal, TypeVar, Unpack
+from typing import Annotated, Any, Literal, TypeVar
 
 import keras
 from pydantic import Field
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import BetaArg, LayerKwargs, PositiveInt, QuantizerArg
+from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.ops import total
 from hgq2_layers.merging.elementwise import ADDER
 from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, Tensors
@@ -69,33 +69,12 @@ class Spike:
         return arrays.less(arrays.constant(self.threshold), q)
 
 
-class SpikingKwargs(LayerKwargs, total=False):
-    """The arguments of `QIntegrateAndFire`, for the signatures of its subclasses."""
+class SpikingLayer(QLayer, kw_only=True):
+    """u_t = mq(leak v_(t-1) + iq(x_t)); s_t = 1 where u_t > threshold, else 0; v_t = u_t reset by s_t; v_0 = 0.
 
-    threshold: Positive
-    reset_mechanism: ResetMechanism
-    surrogate: SurrogateName
-    slope: Positive | None
-    return_sequences: bool
-    return_state: bool
-    go_backwards: bool
-    input_quantizer: QuantizerArg
-    membrane_quantizer: QuantizerArg
-    parallelization_factor: PositiveInt | None
-    ebops_beta: BetaArg
-    enable_ebops: bool | None
-
-
-class QIntegrateAndFire(QLayer):
-    """u_t = mq(v_(t-1) + iq(x_t)); s_t = 1 where u_t > threshold, else 0; v_t = u_t reset by s_t; v_0 = 0.
-
-    A neuron for each element of a step, (batch, steps, ...); the layer in front has the weights. Axis 1 counts steps,
-    each a circuit of its own. The words are those of snnTorch.
+    A subclass has the arguments `threshold` and `reset_mechanism` too, in front.
 
     Args:
-        threshold: a number of few bits, which a circuit compares with.
-        reset_mechanism: `subtract`: v_t = u_t - threshold s_t; `zero`: v_t = u_t (1 - s_t). No gradient goes through
-            the spikes that reset.
         surrogate: the gradient of a spike, `fast_sigmoid` or `arctan`, of u_t - threshold.
         slope: of the surrogate; None for 25, or 2 for `arctan`.
         return_sequences: whether the spikes of all steps are given, as is the rule here, or the last one's.
@@ -105,13 +84,6 @@ class QIntegrateAndFire(QLayer):
         membrane_quantizer: of u, the same in all steps: a config, a kind, a mapping, or None for the default of
             activations, saturating.
         parallelization_factor: how many steps run in parallel, for the cost; None for all.
-        **kwargs: Keras' own words.
-
-    Cost (docs/numerics.md#7), for each neuron and each step that runs in parallel: 0.65 times the bits of each sum (u,
-    and v where the threshold is subtracted) and of the comparison; Bu times the bits of a leak that is no power of 2.
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((10, 64)), QDense(32), QIntegrateAndFire(), QSum(1)])
     """
 
     leak = 1.0
@@ -119,32 +91,27 @@ class QIntegrateAndFire(QLayer):
 
     refuses_masks = "a circuit runs all its steps, from a membrane of zero"
 
-    def __init__(
-        self,
-        threshold: Positive = 1.0,
-        reset_mechanism: ResetMechanism = "subtract",
-        *,
-        surrogate: SurrogateName = "fast_sigmoid",
-        slope: Positive | None = None,
-        return_sequences: bool = True,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        input_quantizer: QuantizerArg = None,
-        membrane_quantizer: QuantizerArg = None,
-        parallelization_factor: PositiveInt | None = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.threshold = short(threshold, "threshold", self.name)
-        self.reset_mechanism = reset_mechanism
-        self.surrogate, self.slope = surrogate, slope
-        self.return_sequences, self.return_state = return_sequences, return_state
-        self.go_backwards = go_backwards
-        self.parallelization_factor = parallelization_factor
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
-        self.membrane_quantizer = self.add_quantizer(step_quantizer(membrane_quantizer), "activation", "membrane")
-        shape = SURROGATES[surrogate]
-        self.spike = Spike(threshold, shape, slope or shape.slope)
+    surrogate: SurrogateName = "fast_sigmoid"
+    slope: Positive | None = None
+    return_sequences: bool = True
+    return_state: bool = False
+    go_backwards: bool = False
+    input_quantizer: QuantizerArg = None
+    membrane_quantizer: QuantizerArg = None
+    parallelization_factor: PositiveInt | None = None
+
+    def setup(self) -> None:
+        """Make the quantizers.
+
+        Raises:
+            ConfigError: a threshold of too many bits.
+        """
+        super().setup()
+        short(self.threshold, "threshold", self.name)
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
+        self.membrane_quantizer = self.add_quantizer(step_quantizer(self.membrane_quantizer), "activation", "membrane")
+        surrogate = SURROGATES[self.surrogate]
+        self.spike = Spike(self.threshold, surrogate, self.slope or surrogate.slope)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the quantizers.
@@ -214,7 +181,30 @@ class QIntegrateAndFire(QLayer):
         return parallel * (ADDER * integrated + of_membrane * total(membrane))
 
 
-class QLeakyIntegrateAndFire(QIntegrateAndFire):
+class QIntegrateAndFire(SpikingLayer):
+    """u_t = mq(v_(t-1) + iq(x_t)); s_t = 1 where u_t > threshold, else 0; v_t = u_t reset by s_t; v_0 = 0.
+
+    A neuron for each element of a step, (batch, steps, ...); the layer in front has the weights. Axis 1 counts steps,
+    each a circuit of its own. The words are those of snnTorch.
+
+    Args:
+        threshold: a number of few bits, which a circuit compares with.
+        reset_mechanism: `subtract`: v_t = u_t - threshold s_t; `zero`: v_t = u_t (1 - s_t). No gradient goes through
+            the spikes that reset.
+        **kwargs: as in `SpikingLayer`; Keras' own arguments.
+
+    Cost (docs/numerics.md#7), for each neuron and each step that runs in parallel: 0.65 times the bits of each sum (u,
+    and v where the threshold is subtracted) and of the comparison; Bu times the bits of a leak that is no power of 2.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((10, 64)), QDense(32), QIntegrateAndFire(), QSum(1)])
+    """
+
+    threshold: Positive = 1.0
+    reset_mechanism: ResetMechanism = "subtract"
+
+
+class QLeakyIntegrateAndFire(SpikingLayer):
     """u_t = mq(beta v_(t-1) + iq(x_t)); s_t = 1 where u_t > threshold, else 0; v_t = u_t reset by s_t; v_0 = 0.
 
     Args:
@@ -223,21 +213,24 @@ class QLeakyIntegrateAndFire(QIntegrateAndFire):
         threshold: a number of few bits, which a circuit compares with.
         reset_mechanism: `subtract`: v_t = u_t - threshold s_t; `zero`: v_t = u_t (1 - s_t). No gradient goes through
             the spikes that reset.
-        **kwargs: of `QIntegrateAndFire`.
+        **kwargs: as in `SpikingLayer`; Keras' own arguments.
 
     Example:
         >>> layer = QLeakyIntegrateAndFire(beta=0.875, surrogate="arctan")
     """
 
-    def __init__(
-        self,
-        beta: Annotated[float, Field(gt=0, le=1)],
-        threshold: Positive = 1.0,
-        reset_mechanism: ResetMechanism = "subtract",
-        **kwargs: Unpack[SpikingKwargs],
-    ) -> None:
-        super().__init__(threshold, reset_mechanism, **kwargs)
-        self.beta = self.leak = short(beta, "beta", self.name)
+    beta: Annotated[float, Field(gt=0, le=1)]
+    threshold: Positive = 1.0
+    reset_mechanism: ResetMechanism = "subtract"
+
+    def setup(self) -> None:
+        """Make the quantizers.
+
+        Raises:
+            ConfigError: a threshold or a leak of too many bits.
+        """
+        super().setup()
+        self.leak = short(self.beta, "beta", self.name)
 
 
 def short(value: float, word: str, where: str) -> float:
