@@ -1,4 +1,4 @@
-"""What `doctor` finds in a model: one inspection run over data, and checks that read what it recorded.
+"""The findings of `doctor` about a model: one run over data is recorded, and checks evaluate it.
 
-`inspection` and `recording` observe, `checks` judge, `report` is what the user sees.
+`recording` and `inspection` collect, `checks` evaluate, `report` presents.
 """

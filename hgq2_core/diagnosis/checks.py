@@ -1,4 +1,4 @@
-"""What keeps a model from being trained, verified or deployed well: looked for in its variables, and while it runs."""
+"""Checks for problems in training, verification and deployment of a model, in its variables and in a run on data."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from hgq2_core.optimizer import DECAYED, describe_decayed_bits
 from hgq2_core.quantizers.base import Bounds, Quantizer, is_bit_variable
 
 MANY_SATURATED = 0.25
-"""The share of saturated values above which a range is called too narrow."""
+"""The share of saturated values above which a range is reported as too narrow."""
 
 MANY_DEAD = 0.5
-"""The share of dead outputs above which they are a finding."""
+"""The share of dead outputs above which they are reported."""
 
 MANTISSA_BITS = {"float32": FLOAT32_BITS, "float64": 53}
 
 UNCALIBRATED = Check("uncalibrated", "error", REMEDY)
 STALE = Check("stale", "error", REMEDY)
-NOT_FINITE = Check("not_finite", "error", "Mend the data, or train again with a smaller learning rate.")
+NOT_FINITE = Check("not_finite", "error", "Fix the data, or train again with a smaller learning rate.")
 CONSTANT = Check("constant", "warning", "Give the layer and its quantizers more bits, or remove it.")
 ALL_ZERO = Check("all_zero", "warning", "Train again with a lower ebops_beta or more bits to begin with, or remove it.")
 DEAD = Check("dead", "warning", "Train again with fewer units, or with a smaller learning rate.")
@@ -64,28 +64,28 @@ NO_CIRCUIT = Check("no_circuit", "note", "Change it before an export; verify and
 def doctor(
     model: keras.Model, x: Any, y: Any = None, batch_size: int = 1024, *, steps: int | None = None
 ) -> DoctorReport:
-    """Look for what keeps a model from being trained, verified or deployed well.
+    """Return a report of problems in training, verification and deployment of a model.
 
     The model runs without training and is not changed. It may be uncalibrated, stale, frozen, or not quantized at all.
 
     Args:
-        model: a built Keras model; of a subclassed one, only the outputs of the whole are looked at.
-        x: inputs in any form that `fit` takes; targets and sample weights in batches are ignored. An iterator, which is
-            read twice, is kept in memory, up to 1 GiB.
-        y: targets, for gradients of the compiled loss, where `x` are arrays; without them, of the sum of squared
+        model: a built Keras model; of a subclassed one, only the outputs of the whole model are checked.
+        x: inputs in any form that `fit` takes; targets and sample weights in batches are ignored. The data of an
+            iterator are kept in memory, up to 1 GiB, since they are read twice.
+        y: targets, if `x` are arrays; the gradients are then those of the compiled loss, else of the sum of squared
             outputs.
-        batch_size: samples per call, where `x` are arrays.
-        steps: the most batches to use; None for all.
+        batch_size: samples per call, if `x` are arrays.
+        steps: maximal number of batches; None for all.
 
     Raises:
-        DataError: data of another form, no samples, or arrays of different lengths.
-        ConfigError: targets are given, but the model is not compiled with a loss; or `batch_size` or `steps` is no
+        DataError: the data have another form, no samples, or arrays of different lengths.
+        ConfigError: there are targets, but the model is not compiled with a loss; or `batch_size` or `steps` is not a
             number above 0.
     """
     if y is not None and not (model.compiled and model.loss is not None):
         raise ConfigError(f"doctor: {model.name} is not compiled with a loss. Received: y. Compile it, or leave y out.")
     if y is not None and not are_arrays(x):
-        raise ConfigError(f"doctor: y goes with arrays. Received: y beside {type(x).__name__}. Leave y out.")
+        raise ConfigError(f"doctor: y needs arrays as x. Received: y with x of class {type(x).__name__}. Leave y out.")
     with_targets = y is not None
     data = read((x, y) if with_targets else x, "doctor", batch_size, steps, several_passes=True)
     seen = observe(model, (inputs for inputs, _ in data) if with_targets else data)
@@ -100,9 +100,9 @@ def _calibration(inspection: ModelInspection) -> Iterator[Finding]:
     never, stale = map(set, uncalibrated(inspection.model))
     for quantizer, place in inspection.places.items():
         if quantizer in never:
-            yield Finding(UNCALIBRATED, *place, "no data have fixed its integer bits")
+            yield Finding(UNCALIBRATED, *place, "it was never calibrated, so its integer bits are not fixed")
         elif quantizer in stale:
-            yield Finding(STALE, *place, "its layer, or one before it, has changed since its integer bits were fixed")
+            yield Finding(STALE, *place, "its layer, or an earlier one, has changed since it was calibrated")
 
 
 def _not_finite(inspection: ModelInspection) -> Iterator[Finding]:
@@ -115,7 +115,7 @@ def _not_finite(inspection: ModelInspection) -> Iterator[Finding]:
         count, of = sum(map(count_not_finite, arrays)), sum(array.size for array in arrays)
         if count:
             yield _count_of_not_finite(place, count, of, "variables")
-    for each in inspection.seen.applied:
+    for each in inspection.seen.calls:
         if each.outputs.not_finite and not each.inputs.not_finite:
             yield _count_of_not_finite(Place(each.path), each.outputs.not_finite, each.outputs.values, "outputs")
             return
@@ -127,9 +127,9 @@ def _count_of_not_finite(place: Place, count: int, of: int, what: str) -> Findin
 
 
 def _outputs(inspection: ModelInspection) -> Iterator[Finding]:
-    if inspection.samples == 1:  # nothing varies
+    if inspection.samples == 1:  # nothing can vary
         return
-    for each in inspection.seen.applied:
+    for each in inspection.seen.calls:
         outputs, of = each.outputs, each.outputs.elements
         if outputs.constant == of and each.inputs.constant < each.inputs.elements:
             yield Finding(
@@ -143,7 +143,7 @@ def _outputs(inspection: ModelInspection) -> Iterator[Finding]:
 def _zeroed(inspection: ModelInspection) -> Iterator[Finding]:
     for quantizer, weight in inspection.weights.items():
         size = weight.values.size
-        if quantizer.slot.role == "weight" and weight.zeros == size:  # biases begin as zeros
+        if quantizer.slot.role == "weight" and weight.zeros == size:  # biases are initialized to zeros
             yield Finding(ALL_ZERO, *inspection.places[quantizer], f"all {size:,} weights are 0", {"of": size})
 
 
@@ -180,7 +180,7 @@ def _scalar(model: keras.Model, x: Any, y: Any) -> Any:
             keras.ops.sum(keras.ops.square(keras.ops.cast(each, "float32"))) for each in keras.tree.flatten(outputs)
         )
     loss = model.compute_loss(x, keras.tree.map_structure(keras.ops.convert_to_tensor, y), outputs, training=False)
-    # A weight's regularizer, or the cost of its bits, keeps no layer alive.
+    # Without regularizers and the cost of bits, whose gradients do not show that a layer is used.
     return loss - sum(keras.ops.sum(added) for added in model.losses)
 
 
@@ -226,11 +226,11 @@ def _decayed_bits(inspection: ModelInspection) -> Iterator[Finding]:
 def _exactness(inspection: ModelInspection) -> Iterator[Finding]:
     model = inspection.model
     if not graph_is_known(model):
-        yield Finding(NO_GRAPH, model.name, None, "its graph is not known, so its layers were not looked at one by one")
+        yield Finding(NO_GRAPH, model.name, None, "its graph is not known, so its layers were not checked one by one")
         return
     if not inspection.finite:
         return
-    shapes = {each.path: each.outputs.shapes for each in inspection.seen.applied}
+    shapes = {each.path: each.outputs.shapes for each in inspection.seen.calls}
     refused: dict[str, str] = {}
 
     def on_inexact(path: str, error: ExactnessError | NotImplementedError) -> Any:
@@ -257,7 +257,7 @@ CHECKS = (_calibration, _not_finite, _outputs, _zeroed, _gradients, _overflow, _
 
 
 def _rectifies(layer: Any) -> bool:
-    """Return True if a layer ends in relu."""
+    """Return True if a layer is a relu or has one as its activation."""
     return getattr(layer, "activation", None) is keras.activations.relu or isinstance(layer, keras.layers.ReLU)
 
 
@@ -271,7 +271,7 @@ def _layers(inspection: ModelInspection) -> Iterator[LayerHealth]:
 
 
 def _dead(inspection: ModelInspection, path: str) -> float | None:
-    outputs = [each.outputs for each in inspection.seen.applied if each.path == path]
+    outputs = [each.outputs for each in inspection.seen.calls if each.path == path]
     of = sum(each.elements for each in outputs)
     return sum(each.zero for each in outputs) / of if of and inspection.samples > 1 else None
 

@@ -1,4 +1,4 @@
-"""The gradient of a computation in trained variables, which Keras leaves to its backend."""
+"""Gradients with respect to variables, for which Keras has no backend-independent function."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Values = npt.NDArray[Any]
 
 
 def gradients(compute: Compute, variables: Sequence[keras.Variable]) -> list[Values]:
-    """Differentiate a scalar; the variables keep their values.
+    """Return the gradients of a scalar; the variables keep their values.
 
     Args:
-        compute: computes the scalar from the present values of variables.
-        variables: to differentiate by.
+        compute: computes the scalar from the present values of the variables.
+        variables: the variables to differentiate with respect to.
 
     Returns:
-        One array for each variable, of its shape; zeros where the scalar does not depend on it.
+        One array for each variable, of its shape; zeros if the scalar does not depend on it.
     """
     found = known_gradients(compute, variables)
     return [
@@ -32,7 +32,7 @@ def gradients(compute: Compute, variables: Sequence[keras.Variable]) -> list[Val
 
 
 def known_gradients(compute: Compute, variables: Sequence[keras.Variable]) -> list[Values | None]:
-    """Differentiate as `gradients` does; None where the backend says that nothing leads to a variable."""
+    """Return gradients like `gradients`; None for a variable that the scalar, by the backend, does not depend on."""
     found = _BACKENDS[keras.backend.backend()](compute, variables)
     return [None if gradient is None else np.asarray(keras.ops.convert_to_numpy(gradient)) for gradient in found]
 
@@ -58,7 +58,7 @@ def _jax(compute: Compute, variables: Sequence[keras.Variable]) -> Sequence[Tens
     import jax
 
     def scalar(values: list[Tensor]) -> Tensor:
-        # What the computation assigns or adds to losses stays in the scope.
+        # Assignments and losses of the computation stay in the scope.
         with keras.StatelessScope(state_mapping=zip(variables, values, strict=True), collect_losses=True):
             return compute()
 

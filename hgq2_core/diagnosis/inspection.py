@@ -1,4 +1,4 @@
-"""A model under examination: where its quantizers, variables and weights are, beside what was seen while it ran."""
+"""The inspection of a model: its quantizers, variables and weights by place, and the record of a run on data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hgq2_core.quantizers.base import Quantizer
 
 
 class Place(NamedTuple):
-    """A layer's place in the model, and a slot in it; the model's inputs are the layer without a name."""
+    """A place in a model: a layer, and a slot in it; an empty layer stands for the model's inputs."""
 
     layer: str
     slot: str | None = None
@@ -27,26 +27,26 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Weight:
-    """A quantized weight: its values, and how what the quantizer saw fits into its range."""
+    """A quantized weight: its values, and the overflow of the unquantized values."""
 
     values: Values
     overflow: Overflow
 
     @property
     def zeros(self) -> int:
-        """How many of the values are 0."""
+        """Number of values that are 0."""
         return int(np.sum(self.values == 0))
 
 
 @dataclass(frozen=True)
 class ModelInspection:
-    """A model, its data, and what was seen when it ran on them; the rest is looked up when first asked for.
+    """A model, its data, and the record of its run on them; properties are computed on first use.
 
     Args:
         model: any built Keras model.
         data: batches of inputs, or of inputs and targets.
-        with_targets: whether there are targets.
-        seen: of the run.
+        with_targets: whether the batches have targets.
+        seen: the record of the run.
     """
 
     model: keras.Model
@@ -56,36 +56,36 @@ class ModelInspection:
 
     @property
     def samples(self) -> int:
-        """How many the model ran on."""
+        """Number of samples that the model ran on."""
         return self.seen.samples
 
     @cached_property
     def layers(self) -> Mapping[str, Any]:
-        """The layers and operations by path, quantizers left out."""
+        """The layers and operations by path, without quantizers."""
         found = applications(self.model)
         return {item.path: item.layer for item in found if not isinstance(item.layer, Quantizer)}
 
     @cached_property
     def places(self) -> Mapping[Quantizer[Any], Place]:
-        """Where each quantizer sits, in the order of the graph: in a slot, or in the graph itself."""
+        """The place of each quantizer, in a slot or in the graph itself, in the order of the graph."""
         places: dict[Quantizer[Any], Place] = {}
         for item in applications(self.model):
             if isinstance(item.layer, QLayer):
                 places |= {quantizer: Place(item.path, quantizer.slot.name) for quantizer in item.layer.quantizers}
-            elif isinstance(item.layer, Quantizer):  # those in slots came with their owner, before
+            elif isinstance(item.layer, Quantizer):  # a quantizer in a slot came earlier, with its layer
                 places.setdefault(item.layer, Place(item.path))
-        for layer in layers_of(self.model):  # what the model has but does not apply
+        for layer in layers_of(self.model):  # layers that the graph does not apply
             if isinstance(layer, Quantizer):
                 places.setdefault(layer, Place(layer.slot.layer, layer.slot.name))
         return places
 
     @cached_property
     def variables(self) -> Mapping[Place, list[keras.Variable]]:
-        """The variables by the innermost layer that has them."""
+        """The variables by the place of the innermost layer that owns them."""
         owners: dict[int, tuple[Place, keras.Variable]] = {}
         for item in applications(self.model):
             place = self.places.get(item.layer, Place(item.path))
-            # An operation such as `x + 1` is no layer.
+            # An operation such as `x + 1` is not a layer.
             owners |= {id(variable): (place, variable) for variable in getattr(item.layer, "weights", ())}
         grouped: dict[Place, list[keras.Variable]] = {}
         for place, variable in owners.values():
@@ -94,7 +94,7 @@ class ModelInspection:
 
     @cached_property
     def weights(self) -> Mapping[Quantizer[Any], Weight]:
-        """The quantized weights; those of a frozen layer are within their range already."""
+        """The quantized weights; weights of a frozen layer are always within range."""
         found = {}
         for layer in self.layers.values():
             if isinstance(layer, QLayer) and layer.built:
@@ -108,13 +108,13 @@ class ModelInspection:
 
     @cached_property
     def overflows(self) -> Mapping[Quantizer[Any], Overflow]:
-        """How what each quantizer saw fits into its range."""
+        """The overflow of each quantizer."""
         found = {quantizer: weight.overflow for quantizer, weight in self.weights.items()} | self.seen.overflows
         return {quantizer: found[quantizer] for quantizer in self.places if quantizer in found}
 
     @cached_property
     def finite(self) -> bool:
-        """Whether all variables, and all that passed the model, are numbers."""
-        passed = any(each.inputs.not_finite or each.outputs.not_finite for each in self.seen.applied)
+        """Whether all variables, inputs and outputs of layers are finite."""
+        passed = any(each.inputs.not_finite or each.outputs.not_finite for each in self.seen.calls)
         variables = itertools.chain.from_iterable(self.variables.values())
         return not passed and not any(count_not_finite(as_array(variable)) for variable in variables)

@@ -1,4 +1,4 @@
-"""What happens in a model while it runs on data: what passes each layer, and what each quantizer does to it."""
+"""The record of a model's run on data: inputs and outputs of each layer, and the overflow of each quantizer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Values = npt.NDArray[Any]
 
 
 class Signal:
-    """What passes one place of a model, over all samples: which elements never change, and which are always 0."""
+    """Statistics of the tensors at one place over all samples: elements that never change, and elements always 0."""
 
     def __init__(self) -> None:
         self.not_finite = 0
@@ -30,10 +30,10 @@ class Signal:
         self._zero: list[Flags] = []
 
     def add(self, tensors: Iterable[Any]) -> None:
-        """Take in one batch.
+        """Add one batch.
 
         Args:
-            tensors: samples first; the same number of them for every batch.
+            tensors: the tensors, samples first; as many for every batch.
         """
         arrays = [as_array(tensor) for tensor in tensors]
         if not self._first:
@@ -48,28 +48,28 @@ class Signal:
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """The shape of each tensor, without the batch."""
+        """The shape of each tensor, without the batch axis."""
         return [first.shape for first in self._first]
 
     @property
     def elements(self) -> int:
-        """The elements of one sample."""
+        """Number of elements of one sample."""
         return sum(flags.size for flags in self._constant)
 
     @property
     def constant(self) -> int:
-        """The elements that are the same in every sample."""
+        """Number of elements that are the same in every sample."""
         return sum(int(flags.sum()) for flags in self._constant)
 
     @property
     def zero(self) -> int:
-        """The elements that are 0 in every sample."""
+        """Number of elements that are 0 in every sample."""
         return sum(int(flags.sum()) for flags in self._zero)
 
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One application of a layer: its place, and what went in and out."""
+    """One application of a layer: its path, and statistics of its inputs and outputs."""
 
     layer: keras.layers.Layer
     path: str
@@ -79,7 +79,7 @@ class LayerCall:
 
 @dataclass(frozen=True)
 class Worst:
-    """The value furthest outside a range, what it became, and the range."""
+    """The value furthest outside a range, its quantized value, and the range."""
 
     value: float
     becomes: float
@@ -88,22 +88,22 @@ class Worst:
 
     @property
     def distance(self) -> float:
-        """How far outside it lies."""
+        """Distance of the value from the range."""
         return max(self.value - self.high, self.low - self.value)
 
 
 class Overflow:
-    """How the values that a quantizer saw fit into its range."""
+    """Counts of the values of a quantizer that are outside its range."""
 
     def __init__(self) -> None:
         self.values = 0
         self.outside = 0
         self.thrown = 0
-        """Values outside that did not become the nearer end of the range: they wrapped."""
+        """Number of values outside that wrapped: they did not become the nearer end of the range."""
         self.worst: Worst | None = None
 
     def add(self, quantizer: Quantizer[Any], x: Values, q: Values) -> None:
-        """Record values, and their quantized form. NaN and infinite ones are left out: `not_finite` reports these."""
+        """Record values and their quantized form, except non-finite values, which `not_finite` reports."""
         finite = np.isfinite(x)
         check = quantizer.check_range(np.where(finite, x, x.dtype.type(0)))
         if check is None:
@@ -116,7 +116,7 @@ class Overflow:
         if not outside.any():
             return
         values, became, low, high = (array[outside].astype(np.float64) for array in (x, q, low, high))
-        # Close to, as an end of more than 24 bits is no float32.
+        # Close, since float32 does not hold an end of more than 24 bits.
         self.thrown += int(np.sum(~np.isclose(became, np.clip(values, low, high), rtol=1e-6, atol=0)))
         at = int(np.argmax(np.maximum(values - high, low - values)))
         worst = Worst(*(float(array[at]) for array in (values, became, low, high)))
@@ -125,29 +125,29 @@ class Overflow:
 
     @property
     def share(self) -> float | None:
-        """The share of values outside; None where the quantizer has no range, or saw nothing."""
+        """The share of values outside; None if the quantizer has no range or no values."""
         return self.outside / self.values if self.values else None
 
 
 @dataclass(frozen=True)
 class Observation:
-    """A model's run on data.
+    """The record of a model's run on data.
 
     Args:
-        samples: how many there were.
-        inputs: of the model.
-        applied: each application of a layer in the order of the graph; the model alone where its graph is not known.
-        overflows: of the quantizers of activations, each over all its applications.
+        samples: number of samples.
+        inputs: statistics of the model's inputs.
+        calls: each application of a layer, in the order of the graph; only the model if its graph is not known.
+        overflows: the overflow of each activation quantizer, over all its applications.
     """
 
     samples: int
     inputs: Signal
-    applied: tuple[LayerCall, ...]
+    calls: tuple[LayerCall, ...]
     overflows: dict[Quantizer[Any], Overflow]
 
 
 def observe(model: keras.Model, parts: Iterable[Any]) -> Observation:
-    """Run a model on data, without training, and watch.
+    """Run a model on data, in inference mode, and return the record.
 
     Args:
         model: any Keras model.
@@ -157,30 +157,30 @@ def observe(model: keras.Model, parts: Iterable[Any]) -> Observation:
         layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.slot.batched and is_healthy(layer)
     ]
     overflows = {quantizer: Overflow() for quantizer in activations}
-    watch, seen, samples = _Watch(), Signal(), 0
-    with _watched(overflows):
+    recorder, seen, samples = _Recorder(), Signal(), 0
+    with _recording(overflows):
         for batch in parts:
             samples += samples_of(batch)
             seen.add(keras.tree.flatten(batch))
-            watch.position = 0
+            recorder.position = 0
             if graph_is_known(model):
-                run(model, model_inputs(model, batch), watch.apply)
+                run(model, model_inputs(model, batch), recorder.apply)
             else:
-                watch.apply(model, model.name, (batch,), {})
-    return Observation(samples, seen, tuple(watch.applied), overflows)
+                recorder.apply(model, model.name, (batch,), {})
+    return Observation(samples, seen, tuple(recorder.calls), overflows)
 
 
-class _Watch:
-    """The applications of layers, told apart by their order, which is the same for every batch."""
+class _Recorder:
+    """Records the calls of layers, identified by their order, which is the same for every batch."""
 
     def __init__(self) -> None:
-        self.applied: list[LayerCall] = []
+        self.calls: list[LayerCall] = []
         self.position = 0
 
     def apply(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self.position == len(self.applied):
-            self.applied.append(LayerCall(layer, path))
-        each = self.applied[self.position]
+        if self.position == len(self.calls):
+            self.calls.append(LayerCall(layer, path))
+        each = self.calls[self.position]
         self.position += 1
         outputs = infer(layer, args, kwargs)
         each.inputs.add(_tensors(args))
@@ -194,10 +194,10 @@ def _tensors(values: Any) -> list[Any]:
 
 
 @contextmanager
-def _watched(overflows: dict[Quantizer[Any], Overflow]) -> Iterator[None]:
-    """Let each quantizer's `quantize` also tell what it saw; layers look it up on the object at every call."""
+def _recording(overflows: dict[Quantizer[Any], Overflow]) -> Iterator[None]:
+    """Make the `quantize` of each quantizer also record its values; layers look it up on the object at every call."""
 
-    def watching(quantizer: Quantizer[Any], overflow: Overflow) -> Any:
+    def recording(quantizer: Quantizer[Any], overflow: Overflow) -> Any:
         def quantize(x: Any, training: bool = False) -> Any:
             q = type(quantizer).quantize(quantizer, x, training)
             overflow.add(quantizer, as_array(x), as_array(q))
@@ -207,7 +207,7 @@ def _watched(overflows: dict[Quantizer[Any], Overflow]) -> Iterator[None]:
 
     try:
         for quantizer, overflow in overflows.items():
-            vars(quantizer)["quantize"] = watching(quantizer, overflow)
+            vars(quantizer)["quantize"] = recording(quantizer, overflow)
         yield
     finally:
         for quantizer in overflows:
@@ -215,15 +215,15 @@ def _watched(overflows: dict[Quantizer[Any], Overflow]) -> Iterator[None]:
 
 
 def is_healthy(quantizer: Quantizer[Any]) -> bool:
-    """Return True if all numbers of a quantizer are finite, so that it has a format to speak of."""
+    """Return True if all variables of a quantizer are finite, so that its format is defined."""
     return all(count_not_finite(as_array(variable)) == 0 for variable in quantizer.variables)
 
 
 def as_array(tensor: Any) -> Values:
-    """Return a tensor's or a variable's values."""
+    """Return the values of a tensor or variable as a numpy array."""
     return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def count_not_finite(array: Values) -> int:
-    """Count NaN and infinities; integers have none."""
+    """Return the number of NaN and infinite values; integers have none."""
     return 0 if array.dtype.kind in "iub" else int(np.sum(~np.isfinite(array)))

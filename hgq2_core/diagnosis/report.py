@@ -1,4 +1,4 @@
-"""What `doctor` reports: findings with their remedies, and the table of what each layer is like."""
+"""The report of `doctor`: findings with their remedies, and a table of the layers' health."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hgq2_core.number_format import format_share
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: Mapping[Severity, str] = {"error": "red", "warning": "yellow", "note": "dim"}
-"""From worst to least, with the colours they print in."""
+"""From worst to least, with the colours for printing."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What is looked for.
+    """A kind of problem that `doctor` looks for.
 
     Args:
-        name: short, for programs.
-        severity: `error`, the model cannot be used or trusted as it is; `warning`, it probably costs accuracy or
-            training; `note`, good to know.
+        name: a short name, for programs.
+        severity: `error` if the model cannot be used or trusted; `warning` if accuracy or training probably suffers;
+            `note` otherwise.
         remedy: what to do about it, in a sentence.
     """
 
@@ -33,14 +33,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found.
+    """One problem in a model.
 
     Args:
-        check: which, and its remedy.
-        layer: the layer's place in the model; empty where it concerns the model's inputs.
-        slot: the quantizer's slot, or None.
-        seen: in words.
-        numbers: by name, what `seen` is made of.
+        check: the check that found it.
+        layer: path of the layer; empty for the model's inputs.
+        slot: slot of the quantizer, or None.
+        seen: a description.
+        numbers: the numbers in `seen`, by name.
     """
 
     check: Check
@@ -51,17 +51,17 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """How bad it is."""
+        """The severity of the check."""
         return self.check.severity
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """The remedy of the check."""
         return self.check.remedy
 
     @property
     def place(self) -> str:
-        """Layer and slot, as they are printed."""
+        """Layer and slot, for printing."""
         return ".".join(filter(None, (self.layer, self.slot))) or "inputs"
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,14 +72,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class SlotHealth:
-    """Shares of one quantizer's elements; None where they mean nothing.
+    """Shares of one quantizer's elements; None where a share is not defined.
 
     Args:
-        name: of the slot.
-        zeroed: weights that are quantized to 0.
-        outside: values outside the range.
-        at_lower: trained bits at their lower bound, which is how training prunes.
-        at_upper: trained bits at their upper bound.
+        name: name of the slot.
+        zeroed: share of weights that are quantized to 0.
+        outside: share of values outside the range.
+        at_lower: share of trained bits at their lower bound, where training prunes.
+        at_upper: share of trained bits at their upper bound.
     """
 
     name: str
@@ -100,12 +100,12 @@ class LayerHealth:
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """What is wrong with a model, and what each layer is like; prints as text and a table.
+    """The problems of a model and the health of its layers; prints as text and a table.
 
     Args:
-        samples: inputs the model ran on.
-        findings: errors first, then warnings, then notes; each in the order of the graph.
-        layers: those that have quantizers or rectify.
+        samples: number of samples that the model ran on.
+        findings: errors, then warnings, then notes, each in the order of the graph.
+        layers: the layers that have quantizers or a relu.
     """
 
     samples: int
@@ -119,7 +119,7 @@ class DoctorReport:
 
     @property
     def headline(self) -> str:
-        """How much was found."""
+        """The numbers of findings and samples, as text."""
         counts = Counter(finding.severity for finding in self.findings)
         found = [f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in SEVERITIES if counts[name]]
         return f"{', '.join(found) or 'nothing to report'}; {self.samples} samples"

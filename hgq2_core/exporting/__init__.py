@@ -1,1 +1,1 @@
-"""From a calibrated model to an exporter of a plugin: the protocol, the checks before it, and its report."""
+"""Export of a calibrated model by a plugin: the exporter's protocol, the checks before it, and its report."""

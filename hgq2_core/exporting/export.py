@@ -27,11 +27,11 @@ from hgq2_core.model.freezing import freeze
 
 
 def exporter_of(kind: str, what: str = "export") -> Exporter:
-    """Make an exporter.
+    """Return an exporter.
 
     Args:
         kind: full or short.
-        what: asks for it, for the message.
+        what: the operation that needs it, for messages.
     """
     made: Exporter = registry().load("exporters", kind, what)()
     return made
@@ -50,17 +50,17 @@ def export(
 
     Args:
         model: calibrated, functional or sequential, trainable or frozen.
-        kind: of the exporter, such as `alkaid`.
-        directory: a new or empty one; it appears when everything is written, or not at all.
-        x: inputs, in any form that `fit` takes, that become test vectors beside the exporter's own.
-        standardization: of the inputs, such as `Splits.standardization`; `ports.json` then holds it for the host.
-        options: the exporter's.
+        kind: kind of the exporter, such as `alkaid`.
+        directory: a new or empty directory; it is written completely or not at all.
+        x: inputs in any form that `fit` takes, which become test vectors in addition to the exporter's own.
+        standardization: standardization of the inputs, such as `Splits.standardization`, for `ports.json`.
+        options: options of the exporter.
 
     Raises:
         CalibrationError: the model is uncalibrated or stale.
-        ConfigError: an option that the exporter does not take, or a directory that is not empty.
-        ExactnessError: a layer that has no exact arithmetic, or no circuit.
-        KindError: no installed plugin has the exporter.
+        ConfigError: the exporter does not take an option, or the directory is not empty.
+        ExactnessError: a layer has no exact arithmetic, or no circuit.
+        KindError: no installed plugin has such an exporter.
     """
     directory = Path(directory)
     exporter, frozen = _prepared(model, kind, "export")
@@ -77,18 +77,18 @@ def export(
 
 @preserve_rng()
 def estimate(model: keras.Model, kind: str, **options: Any) -> ExportReport:
-    """Say what an export would give, without writing anything.
+    """Return the report of an export without writing anything.
 
     Args:
         model: calibrated, functional or sequential, trainable or frozen.
-        kind: of the exporter.
-        options: the exporter's.
+        kind: kind of the exporter.
+        options: options of the exporter.
 
     Raises:
         CalibrationError: the model is uncalibrated or stale.
-        ConfigError: an option that the exporter does not take.
-        ExactnessError: a layer that has no exact arithmetic, or no circuit.
-        KindError: no installed plugin has the exporter.
+        ConfigError: the exporter does not take an option.
+        ExactnessError: a layer has no exact arithmetic, or no circuit.
+        KindError: no installed plugin has such an exporter.
     """
     exporter, frozen = _prepared(model, kind, "estimate")
     return exporter.estimate(frozen, **options)
@@ -102,7 +102,7 @@ def _prepared(model: keras.Model, kind: str, what: str) -> tuple[Exporter, keras
 
 @contextlib.contextmanager
 def _new_directory(directory: Path) -> Iterator[Path]:
-    """Return a directory to write to that becomes the wanted one at the end; where the body raises, it is removed."""
+    """Yield a temporary directory that is renamed at the end; if the body raises, it is removed."""
     if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
         raise ConfigError(f"{directory}: exists and is not empty; an export needs a new directory.")
     directory.parent.mkdir(parents=True, exist_ok=True)

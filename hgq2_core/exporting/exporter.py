@@ -1,4 +1,4 @@
-"""What an exporter's class offers, and what it reports."""
+"""The protocol of exporters, and their report."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What became of a model.
+    """The result of an export.
 
     Args:
         exporter: the full kind.
         path: the directory; None for an estimate.
         ebops: the model's effective bit operations.
-        cost: in the exporter's own unit.
-        latency: in the exporter's own unit.
-        stages: of the pipeline; 0 without registers.
-        checked: samples for which the circuit was found equal to the integers before anything was written.
-        inputs: ports.
-        outputs: ports.
-        layers: widths, in the order of the graph.
+        cost: cost of the circuit, in the exporter's unit.
+        latency: latency of the circuit, in the exporter's unit.
+        stages: number of pipeline stages; 0 without registers.
+        checked: number of samples on which the circuit was compared with the integers before writing.
+        inputs: the input ports.
+        outputs: the output ports.
+        layers: the widths of each layer's outputs, in the order of the graph.
     """
 
     exporter: str
@@ -58,7 +58,7 @@ class ExportReport:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A simulated circuit against the integers: samples compared, and samples that differ."""
+    """A comparison of the simulated circuit with the integers: samples compared, and samples that differ."""
 
     samples: int
     mismatches: int
@@ -68,20 +68,20 @@ class Simulation:
 
 
 class Exporter(Protocol):
-    """What an exporter's class offers; it gets frozen models only."""
+    """The protocol of exporters, which get only frozen models."""
 
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
-        """Say what an export would give, without writing."""
+        """Return the report of an export without writing anything."""
         ...
 
     def export(self, model: keras.Model, directory: Path, x: Any = None, **options: Any) -> ExportReport:
-        """Write a circuit into an empty directory, `x` among its test vectors."""
+        """Write a circuit into an empty directory, with `x` among the test vectors."""
         ...
 
     def simulate(self, directory: Path) -> Simulation:
-        """Simulate what `export` wrote on its test vectors."""
+        """Simulate an exported circuit on its test vectors."""
         ...
 
     def mismatches(self, model: keras.Model, x: Any) -> int:
-        """Count the samples for which the circuit and the integers differ; for the conformance kit."""
+        """Return the number of samples for which circuit and integers differ; for the conformance kit."""
         ...

@@ -1,4 +1,4 @@
-"""What an exporter asks of a frozen model: its graph, its exact interpretation, and its cost."""
+"""Functions that an exporter needs of a frozen model: its graph, its exact interpretation, and its cost."""
 
 from hgq2_core.keras_graph.traversal import model_inputs, output_names, run
 from hgq2_core.model.cost import ebops

@@ -1,11 +1,11 @@
-"""Ports of a circuit: the format of every number that goes in or comes out, and the widths inside."""
+"""Ports of a circuit: the format of every input and output number, and the widths of layers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PORTS = "ports.json"
-"""What a host needs to know of a circuit."""
+"""The file that describes the circuit's ports to a host."""
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,13 @@ class Element:
     """One number of a port: a fixed-point format and its place among the port's bits.
 
     Args:
-        k: 1 where there is a sign.
+        k: 1 with a sign, else 0.
         i: integer bits without the sign.
         f: fraction bits.
-        width: k + i + f; 0 for a number that is constant 0 or that nothing reads.
-        offset: of its lowest bit, from the lowest bit of the circuit's whole input or output.
-        round_mode: how the host rounds an input; None for outputs.
-        overflow_mode: how the host brings it into range; None for outputs.
+        width: k + i + f; 0 for a number that is constant 0 or not read.
+        offset: index of its lowest bit in the circuit's whole input or output.
+        round_mode: rounding mode that the host applies to an input; None for outputs.
+        overflow_mode: overflow mode that the host applies to an input; None for outputs.
     """
 
     k: int
@@ -36,9 +36,9 @@ class Port:
     """An input or output of the model, in the circuit.
 
     Args:
-        name: the Keras tensor's.
-        shape: without the batch axis.
-        elements: in C order.
+        name: name of the Keras tensor.
+        shape: its shape without the batch axis.
+        elements: its numbers, in C order.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Port:
 
     @property
     def bits(self) -> int:
-        """The bits of all elements."""
+        """Total number of bits of all elements."""
         return sum(element.width for element in self.elements)
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Port:
 
 @dataclass(frozen=True)
 class LayerWidths:
-    """The bits of one layer's outputs: how many there are, the widest, and all together."""
+    """The widths of one layer's outputs: their number, the largest width, and the total."""
 
     name: str
     outputs: int

@@ -1,4 +1,4 @@
-"""The private Keras API that has no public counterpart: everything else here uses the public one. Pinned by a test."""
+"""Access to private Keras API that has no public counterpart; a test pins it, and all other code uses public API."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import keras
 from keras.src.backend.common import global_state
 
 SEEDS = ("global_random_seed", "global_seed_generator")
-"""Where Keras keeps the seed that was set, and the generator of what is drawn without a seed."""
+"""Attributes in which Keras keeps its seed, and the generator of random numbers without a seed."""
 
 WAITING = "uninitialized_variables"
-"""Where Keras keeps the variables that were made in a stateless scope."""
+"""Attribute in which Keras keeps variables that were made in a stateless scope."""
 
 LEGACY = "use_legacy_config"
-"""Where Keras keeps whether it writes its legacy HDF5 format."""
+"""Attribute in which Keras keeps whether it writes its legacy HDF5 format."""
 
 
 def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Return the layer itself and every layer inside it, at any depth, each once."""
+    """Return a layer and every layer inside it, at any depth, each once."""
     return list(layer._flatten_layers())
 
 
 def nodes(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, list[Any], list[Any]]]:
-    """Return each application of a layer in a functional graph, in order: the layer, its input and output tensors."""
+    """Yield each application in a functional graph in topological order: the layer, its input and output tensors."""
     depths = model._nodes_by_depth
     for depth in sorted(depths, reverse=True):
         for node in depths[depth]:
@@ -34,7 +34,7 @@ def nodes(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, list[Any], l
 
 
 def calls(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, tuple[Any, ...], dict[str, Any]]]:
-    """Return each application of a layer in a functional graph, in order: the layer, and what it is called with."""
+    """Yield each application in a functional graph in topological order: the layer and its arguments."""
     depths = model._nodes_by_depth
     for depth in sorted(depths, reverse=True):
         for node in depths[depth]:
@@ -43,7 +43,7 @@ def calls(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, tuple[Any, .
 
 
 def run_graph(model: keras.Model, inputs: list[Any], apply: Callable[..., Any]) -> Any:
-    """Run a functional graph with other operations than the layers' own.
+    """Run a functional graph with another operation for each layer.
 
     Args:
         model: a functional model.
@@ -54,7 +54,7 @@ def run_graph(model: keras.Model, inputs: list[Any], apply: Callable[..., Any]) 
 
 
 def functional(model: keras.Model) -> keras.Model | None:
-    """Return the functional model behind a functional or built sequential one; None for a subclassed model."""
+    """Return the functional model of a functional or built sequential one; None for a subclassed model."""
     if isinstance(model, keras.Sequential):
         return model._functional if model.built else None
     return model if hasattr(model, "_nodes_by_depth") else None
@@ -66,25 +66,25 @@ def saves_hdf5() -> bool:
 
 
 def mask_of(tensor: Any) -> Any:
-    """Return the mask that Keras hands on beside a tensor, or None."""
+    """Return the mask that Keras attaches to a tensor, or None."""
     return getattr(tensor, "_keras_mask", None)
 
 
 @contextmanager
 def unallocated() -> Iterator[None]:
-    """Let layers built inside have weights with shapes and no values, to be counted and forgotten."""
+    """Make layers built inside allocate no weights, which then have shapes but no values."""
     waiting = global_state.get_global_attribute(WAITING, [])
     global_state.set_global_attribute(WAITING, [])
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield
     finally:
-        # Keras would give them their values when the next such scope is left.
+        # Keras would initialize them when the next such scope is left.
         global_state.set_global_attribute(WAITING, waiting)
 
 
 def update(optimizer: keras.optimizers.Optimizer, grads: list[Any], variables: list[keras.Variable]) -> None:
-    """Take one step of an optimizer: its decay and its update, without what Keras' base does around them."""
+    """Take one step of an optimizer: weight decay and update, without the other work of Keras' base class."""
     optimizer._apply_weight_decay(variables)
     optimizer._backend_update_step(grads, variables, optimizer.learning_rate)
 
@@ -95,14 +95,14 @@ def uses_weight_decay(optimizer: keras.optimizers.Optimizer, variable: keras.Var
 
 
 def copy_weight_decay_exclusions(source: keras.optimizers.Optimizer, target: keras.optimizers.Optimizer) -> None:
-    """Exclude from one optimizer's weight decay what another one excludes."""
+    """Exclude the variables from one optimizer's weight decay that another one excludes."""
     for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
         if hasattr(source, name):
             setattr(target, name, getattr(source, name))
 
 
 def hold_seeds() -> Callable[[], None]:
-    """Return a function that puts Keras' seed and generator back as they are now."""
+    """Return a function that restores the present state of Keras' seed and generator."""
     held = {name: global_state.get_global_attribute(name) for name in SEEDS}
     generator = held["global_seed_generator"]
     state = None if generator is None else keras.ops.convert_to_numpy(generator.state.value).copy()
@@ -117,13 +117,13 @@ def hold_seeds() -> Callable[[], None]:
 
 
 def forget_seeds() -> None:
-    """Let Keras draw its next generator from Python's stream."""
+    """Make Keras seed its next generator from Python's random generator."""
     for name in SEEDS:
         global_state.set_global_attribute(name, None)
 
 
 def hold_tensorflow_seed() -> Callable[[], None]:
-    """Return a function that puts tensorflow's global seed, and the place in its stream, back as they are now."""
+    """Return a function that restores the present state of tensorflow's global seed and generator."""
     import tensorflow as tf
     from tensorflow.python.eager import context
 
@@ -136,7 +136,7 @@ def hold_tensorflow_seed() -> Callable[[], None]:
     held = place()
 
     def restore() -> None:
-        if place() != held:  # setting it forgets what operations with a seed of their own have drawn
+        if place() != held:  # setting the seed resets operations that have their own seed
             tf.random.set_seed(held[0])
             if held[1] is not None:
                 attributes["_rng"].setstate(held[1])

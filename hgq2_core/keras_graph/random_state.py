@@ -1,4 +1,4 @@
-"""The caller's random streams: what draws on them here puts them back."""
+"""Contexts that restore the caller's random generators."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 
 @contextmanager
 def preserve_rng() -> Iterator[None]:
-    """Put back, at the end or on an error, the random streams of Python, numpy, Keras and the backends.
+    """Restore the random generators of Python, numpy, Keras and the backends at the end, also after an error.
 
-    It also decorates functions. Of tensorflow's operations with a seed of their own the counts are not held: only
-    `tf.random.set_seed` and with it `keras.utils.set_random_seed` touch those.
+    Usable as a decorator too. The counters of tensorflow operations that have their own seed are not restored; only
+    `tf.random.set_seed`, which `keras.utils.set_random_seed` calls, changes them.
     """
     with ExitStack() as stack:
         for restore in _held():
@@ -27,7 +27,7 @@ def preserve_rng() -> Iterator[None]:
 def _held() -> Iterator[Callable[[], object]]:
     yield partial(random.setstate, random.getstate())
     yield partial(np.random.set_state, np.random.get_state())
-    # What is not imported has no stream yet.
+    # A library that is not imported has no state yet.
     if torch := sys.modules.get("torch"):
         yield partial(torch.set_rng_state, torch.get_rng_state())
         if torch.cuda.is_initialized():
@@ -44,12 +44,12 @@ def _held() -> Iterator[Callable[[], object]]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed all streams that layers draw on, and put the caller's back at the end.
+    """Seed all random generators that layers use, and restore the caller's state at the end.
 
-    No layer of Keras draws on tensorflow's global seed, and setting it would restart the caller's counts: it stays.
+    tensorflow's global seed is left alone: no Keras layer uses it, and setting it would reset the caller's counters.
 
     Args:
-        seed: from 0 up to 2³².
+        seed: from 0 to 2³² - 1.
     """
     with preserve_rng():
         random.seed(seed)

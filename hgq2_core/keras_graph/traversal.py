@@ -1,4 +1,4 @@
-"""Walking a model: its layers, and its applications of layers in the order of the graph."""
+"""Traversal of a model: its layers, and the applications of layers in topological order."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from hgq2_core.keras_graph import private as _keras
 
 @dataclass(frozen=True)
 class Application:
-    """One use of a layer in a model: a layer that is applied twice is two circuits.
+    """One application of a layer in a model; a layer that is applied twice is two circuits.
 
     Args:
         layer: the layer.
-        path: names of the models around it and its own, joined by `/`.
-        output_shape: without the batch axis; None where the graph does not tell.
+        path: names of the enclosing models and of the layer, joined by `/`.
+        output_shape: shape of the output without the batch axis; None if the graph does not define one.
     """
 
     layer: keras.layers.Layer
@@ -31,15 +31,15 @@ class Application:
 
 
 def layers_of(model: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    """Return every layer of a model once: nested models' and sublayers included."""
+    """Yield every layer of a model once, including the layers of nested models and sublayers."""
     yield from _keras.flatten_layers(model)
 
 
 def applications(model: keras.layers.Layer, prefix: str = "") -> Iterator[Application]:
-    """Return every application of a layer: nested models opened, sublayers after their owner.
+    """Yield every application of a layer, also inside nested models; sublayers follow their owner.
 
     Args:
-        model: any Keras model; of a subclassed one, whose graph is not known, each layer counts once.
+        model: any Keras model; each layer of a subclassed one, whose graph is not known, counts once.
         prefix: path of the model, ending in `/`.
     """
     graph = _keras.functional(model)
@@ -73,7 +73,9 @@ def _inside(layer: keras.layers.Layer, path: str) -> Iterator[Application]:
 
 
 def single_consumer_edges(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
-    """Return each layer with the one that alone takes its output, both applied once; nested models' too.
+    """Yield the pairs of layers, both applied once, of which the second alone takes the output of the first.
+
+    Pairs inside nested models are included.
 
     Args:
         model: functional, or sequential and built.
@@ -94,7 +96,7 @@ def single_consumer_edges(model: keras.Model) -> Iterator[tuple[keras.layers.Lay
 
 
 def output_names(model: keras.Model) -> list[str]:
-    """Return the names of a model's outputs, which are those of the layers that make them.
+    """Return the names of a model's outputs, which are the names of the layers that compute them.
 
     Args:
         model: functional, or sequential and built.
@@ -107,7 +109,7 @@ Apply = Callable[[keras.layers.Layer, str, tuple[Any, ...], dict[str, Any]], Any
 
 
 def run(model: keras.Model, inputs: list[Any], apply: Apply, prefix: str = "") -> list[Any]:
-    """Run a model's graph with other operations than the layers' own, nested models opened.
+    """Run a model's graph, including nested models, with another operation for each layer.
 
     Args:
         model: a functional or sequential model.
@@ -119,7 +121,7 @@ def run(model: keras.Model, inputs: list[Any], apply: Apply, prefix: str = "") -
         One value per output of the model.
 
     Raises:
-        ExactnessError: a model whose graph is not known.
+        ExactnessError: the graph of the model is not known.
     """
     graph = _keras.functional(model)
     if graph is None:
@@ -139,35 +141,35 @@ def run(model: keras.Model, inputs: list[Any], apply: Apply, prefix: str = "") -
 
 
 def graph_is_known(model: keras.layers.Layer) -> bool:
-    """Return True if `run` can run a model: a functional one, or a sequential one that is built."""
+    """Return True if `run` can run a model, that is, if it is functional, or sequential and built."""
     return _keras.functional(model) is not None
 
 
 def model_inputs(model: keras.Model, batch: Any) -> list[Any]:
-    """Order a batch as the model's inputs, in their dtypes and, as Keras does, in their rank.
+    """Return a batch in the order, dtypes and, as in Keras, the ranks of the model's inputs.
 
     Args:
         model: a model whose graph is known.
         batch: an array, or a list or mapping of arrays.
 
     Raises:
-        DataError: arrays that are not one for each input, or of other shapes.
+        DataError: there is not one array for each input, or a shape differs.
     """
     ordered = zip(_ordered(model, batch), model.inputs, strict=True)
     return [np.asarray(value, dtype=tensor.dtype) for value, tensor in ordered]
 
 
 def in_structure(model: keras.Model, batch: Any) -> Any:
-    """Return a batch in the structure that the model was made with, where its graph is known, else unchanged.
+    """Return a batch in the structure of the model's inputs; unchanged if the graph is not known.
 
-    Keras warns of a list with one array, or of a list in place of a dict.
+    Keras warns about a list with one array, and about a list in place of a dict.
 
     Args:
         model: any built model.
         batch: an array, or a list or mapping of arrays.
 
     Raises:
-        DataError: arrays that are not one for each input, or of other shapes.
+        DataError: there is not one array for each input, or a shape differs.
     """
     graph = _keras.functional(model)
     return batch if graph is None else keras.tree.pack_sequence_as(graph.input, _ordered(model, batch))
@@ -201,12 +203,12 @@ def _in_rank(array: np.ndarray, shape: tuple[int | None, ...], where: str) -> np
 
 
 def operands(args: tuple[Any, ...]) -> list[Any]:
-    """Return the tensors that a layer is applied to, those inside lists too."""
-    # Merging layers take one list; to the exact statement every input is an argument.
+    """Return the tensors that a layer is applied to, with lists flattened."""
+    # Merging layers take one list; their `exact` takes each input as an argument.
     return [operand for arg in args for operand in (arg if isinstance(arg, list | tuple) else [arg])]
 
 
 def infer(layer: keras.layers.Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a layer, or an operation such as `x + 1`, without training."""
+    """Call a layer, or an operation such as `x + 1`, in inference mode."""
     takes_training = "training" in inspect.signature(layer.call).parameters
     return layer(*args, **({**kwargs, "training": False} if takes_training else kwargs))

@@ -75,7 +75,7 @@ def test_nothing_is_found_in_healthy_nested_models(nested, samples):
 
 def test_what_was_never_calibrated(nested, samples):
     report = doctor(nested(), samples(256, 4, 1))
-    words = "no data have fixed its integer bits"
+    words = "it was never calibrated, so its integer bits are not fixed"
     assert found(report, "uncalibrated", "stale") == [
         ("uncalibrated", place, words)
         for place in ("first.input", "middle/chain/hidden.input", "middle/chain/logits.input", "last.input")
@@ -87,7 +87,7 @@ def test_what_was_never_calibrated(nested, samples):
 def test_what_is_stale(calibrated, samples):
     model = calibrated()
     model.get_layer("logits").bias.assign([0.5, 1.0, -1.0])
-    words = "its layer, or one before it, has changed since its integer bits were fixed"
+    words = "its layer, or an earlier one, has changed since it was calibrated"
     report = doctor(model, samples())
     assert found(report, "uncalibrated", "stale") == [("stale", "logits.input", words)]
     assert not report.ok
@@ -456,7 +456,7 @@ def test_subclassed_models_are_looked_at_as_a_whole(samples):
     model = Own()
     model(samples())
     calibrate(model, samples())
-    words = "its graph is not known, so its layers were not looked at one by one"
+    words = "its graph is not known, so its layers were not checked one by one"
     report = doctor(model, samples(scale=30))
     assert [(each.check.name, each.place) for each in report.findings] == [
         ("constant", "own"), ("all_zero", "inside.kernel"), ("no_gradient", "inside"), ("overflows", "inside.input"),
@@ -541,7 +541,7 @@ def test_the_report_prints_worst_first_with_remedies():
     lines = [line.rstrip() for line in str(doctor(model, np.eye(2, dtype=np.float32))).splitlines()]
     assert lines[:6] == [
         "1 error, 1 warning, 1 note; 2 samples",
-        "error one.input: no data have fixed its integer bits",
+        "error one.input: it was never calibrated, so its integer bits are not fixed",
         "  → Run hgq2_core.calibrate(model, data) on training data first.",
         "warning one.kernel: b is at its upper bound, 8, in 4 of 4 elements",
         "  → Raise the upper bound: training asks for more bits than it may have.",

@@ -262,7 +262,7 @@ def test_targets_go_with_arrays():
     given.compile("adam", "mse")
     with pytest.raises(ConfigError) as error:
         doctor(given, Pairs(), Y)
-    assert str(error.value) == "doctor: y goes with arrays. Received: y beside Pairs. Leave y out."
+    assert str(error.value) == "doctor: y needs arrays as x. Received: y with x of class Pairs. Leave y out."
     calibrate(given, X)
     assert doctor(given, X, Y).samples == 40
 
