@@ -232,9 +232,15 @@ def exact_lookup(
 class TableLayer(QLayer):
     """Base of layers with lookup tables, which are among the constants of their frozen form.
 
-    A subclass calls `add_table` in its constructor, the table's `build` in its own, and the table itself in `call`,
+    A subclass calls `add_table` in `setup`, the table's `build` in its own, and the table itself in `call`,
     `ebops` and `exact`.
     """
+
+    def setup(self) -> None:
+        """Begin without tables."""
+        super().setup()
+        # A plain dict in an attribute would become a tracked copy.
+        self.__dict__["_tables"] = {}
 
     def add_table(
         self,
@@ -256,8 +262,7 @@ class TableLayer(QLayer):
         if quantizer is None and unsigned and scoped("table") is None:
             quantizer = adapted("table", lambda config: config.unsigned())
         table = LookupTable(self, name, input_quantizer, self.add_quantizer(quantizer, "table", name), function)
-        # A plain dict in an attribute would become a tracked copy.
-        self.__dict__.setdefault("_tables", {})[name] = table
+        self.__dict__["_tables"][name] = table
         return table
 
     def folded(self) -> dict[str, Tensor]:

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any
 
 import keras
 import numpy as np
 
-from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
-from hgq2_layers.activations.elementwise import ELEMENTWISE, ElementwiseArg
+from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_layers.activations.nonlinearity import Nonlinearity
-from hgq2_layers.rnn.recurrent import RecurrentKwargs, RecurrentLayer
+from hgq2_layers.rnn.recurrent import RecurrentLayer
 
 Tensor = Any
 
 
-class GatedKwargs(RecurrentKwargs, total=False):
-    """The arguments of `GatedLayer`, for the signatures of its subclasses."""
-
-    recurrent_activation: ElementwiseArg
-    recurrent_activation_quantizer: QuantizerArg
-    recurrent_activation_table_quantizer: QuantizerArg
-
-
-class GatedLayer(RecurrentLayer):
+class GatedLayer(RecurrentLayer, kw_only=True):
     """A recurrent layer with gates.
 
+    A subclass has the argument `recurrent_activation` too, where Keras takes it.
+
     Args:
-        units: size of the state.
-        activation: of the candidate, one of Keras' activations by name, or a function of one number
-            that is registered with Keras; a table, but for `linear` and `relu`.
-        recurrent_activation: of the gates, one of Keras' activations by name, or a function of one
-            number that is registered with Keras; a table, but for `linear` and `relu`.
-        use_bias: whether there is a bias.
         recurrent_activation_quantizer: of what goes into the gates: a config, a kind, a mapping, or None for the
             default of activations, saturating.
         recurrent_activation_table_quantizer: of the entries of the gates' table: a config, a kind, a mapping, or None
@@ -44,28 +31,21 @@ class GatedLayer(RecurrentLayer):
     gating_width = 2
     """How many gates there are."""
 
-    def __init__(
-        self,
-        units: PositiveInt,
-        activation: ElementwiseArg = "tanh",
-        recurrent_activation: ElementwiseArg = "sigmoid",
-        use_bias: bool = True,
-        *,
-        recurrent_activation_quantizer: QuantizerArg = None,
-        recurrent_activation_table_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[RecurrentKwargs],
-    ) -> None:
-        super().__init__(units, activation, use_bias, **kwargs)
-        self.recurrent_activation = ELEMENTWISE.resolve(recurrent_activation)
+    recurrent_activation_quantizer: QuantizerArg = None
+    recurrent_activation_table_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers and the tables."""
+        super().setup()
         self.recurrent_activation_quantizer = self.add_step_quantizer(
-            recurrent_activation_quantizer, "recurrent_activation"
+            self.recurrent_activation_quantizer, "recurrent_activation"
         )
         self.gating = Nonlinearity(
             self,
             self.recurrent_activation,
             "recurrent_activation_table",
             self.recurrent_activation_quantizer,
-            recurrent_activation_table_quantizer,
+            self.recurrent_activation_table_quantizer,
         )
         self.recurrent_activation_table_quantizer = self.gating.table_quantizer
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, Unpack
+from dataclasses import KW_ONLY
+from typing import Any, TypeVar
 
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.ops import dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.rnn.arithmetic import Arithmetic
-from hgq2_layers.rnn.gated import GatedKwargs, GatedLayer, columns
+from hgq2_layers.rnn.gated import GatedLayer, columns
 
 A = TypeVar("A")
 Tensor = Any
@@ -39,20 +40,18 @@ class QGRU(GatedLayer):
 
     gates = 3
 
-    def __init__(
-        self,
-        units: PositiveInt,
-        activation: ElementwiseArg = "tanh",
-        recurrent_activation: ElementwiseArg = "sigmoid",
-        use_bias: bool = True,
-        *,
-        reset_after: bool = True,
-        reset_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[GatedKwargs],
-    ) -> None:
-        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
-        self.reset_after = reset_after
-        self.reset_quantizer = self.add_step_quantizer(reset_quantizer, "reset")
+    units: PositiveInt
+    activation: ElementwiseArg = "tanh"
+    recurrent_activation: ElementwiseArg = "sigmoid"
+    use_bias: bool = True
+    _: KW_ONLY
+    reset_after: bool = True
+    reset_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers and the tables."""
+        super().setup()
+        self.reset_quantizer = self.add_step_quantizer(self.reset_quantizer, "reset")
 
     def step_widths(self) -> Mapping[str, int]:
         """Give, by slot, the sizes of what is quantized inside a step."""

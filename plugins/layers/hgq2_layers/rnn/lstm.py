@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, Unpack
+from dataclasses import KW_ONLY
+from typing import Any, TypeVar
 
 import keras
 
@@ -12,7 +13,7 @@ from hgq2_core.ops import dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.activations.nonlinearity import Nonlinearity
 from hgq2_layers.rnn.arithmetic import Arithmetic
-from hgq2_layers.rnn.gated import GatedKwargs, GatedLayer, columns
+from hgq2_layers.rnn.gated import GatedLayer, columns
 
 A = TypeVar("A")
 Tensor = Any
@@ -45,22 +46,22 @@ class QLSTM(GatedLayer):
     state_count = 2
     gating_width = 3
 
-    def __init__(
-        self,
-        units: PositiveInt,
-        activation: ElementwiseArg = "tanh",
-        recurrent_activation: ElementwiseArg = "sigmoid",
-        use_bias: bool = True,
-        *,
-        unit_forget_bias: bool = True,
-        carry_quantizer: QuantizerArg = None,
-        carry_table_quantizer: QuantizerArg = None,
-        **kwargs: Unpack[GatedKwargs],
-    ) -> None:
-        super().__init__(units, activation, recurrent_activation, use_bias, **kwargs)
-        self.unit_forget_bias = unit_forget_bias
-        self.carry_quantizer = self.add_step_quantizer(carry_quantizer, "carry")
-        self.carried = Nonlinearity(self, self.activation, "carry_table", self.carry_quantizer, carry_table_quantizer)
+    units: PositiveInt
+    activation: ElementwiseArg = "tanh"
+    recurrent_activation: ElementwiseArg = "sigmoid"
+    use_bias: bool = True
+    _: KW_ONLY
+    unit_forget_bias: bool = True
+    carry_quantizer: QuantizerArg = None
+    carry_table_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers and the tables."""
+        super().setup()
+        self.carry_quantizer = self.add_step_quantizer(self.carry_quantizer, "carry")
+        self.carried = Nonlinearity(
+            self, self.activation, "carry_table", self.carry_quantizer, self.carry_table_quantizer
+        )
         self.carry_table_quantizer = self.carried.table_quantizer
 
     def nonlinearities(self) -> Sequence[Nonlinearity]:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import keras
 
 from hgq2_core import ConfigError, Quantizer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import (
-    CONSTRAINTS,
-    INITIALIZERS,
-    REGULARIZERS,
-    BetaArg,
     ConstraintArg,
     InitializerArg,
-    LayerKwargs,
     PositiveInt,
     QuantizerArg,
     RegularizerArg,
@@ -24,7 +19,6 @@ from hgq2_core.layers.arguments import (
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
 from hgq2_core.ops import total
 from hgq2_core.quantizers.defaults import adapted
-from hgq2_layers.activations.elementwise import ELEMENTWISE, ElementwiseArg
 from hgq2_layers.activations.lookup_table import TableLayer
 from hgq2_layers.activations.nonlinearity import Nonlinearity
 from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, ScannedTensors, Tensors
@@ -37,52 +31,16 @@ WEIGHTS = ("kernel", "recurrent_kernel", "bias")
 """The slots whose constants are no tables."""
 
 
-class RecurrentKwargs(LayerKwargs, total=False):
-    """The arguments of `RecurrentLayer`, for the signatures of its subclasses."""
-
-    activation: ElementwiseArg
-    use_bias: bool
-    kernel_initializer: InitializerArg
-    recurrent_initializer: InitializerArg
-    bias_initializer: InitializerArg
-    kernel_regularizer: RegularizerArg
-    recurrent_regularizer: RegularizerArg
-    bias_regularizer: RegularizerArg
-    kernel_constraint: ConstraintArg
-    recurrent_constraint: ConstraintArg
-    bias_constraint: ConstraintArg
-    dropout: float
-    recurrent_dropout: float
-    return_sequences: bool
-    return_state: bool
-    go_backwards: bool
-    stateful: bool
-    unroll: bool
-    input_quantizer: QuantizerArg
-    kernel_quantizer: QuantizerArg
-    recurrent_quantizer: QuantizerArg
-    bias_quantizer: QuantizerArg
-    state_quantizer: QuantizerArg
-    activation_quantizer: QuantizerArg
-    activation_table_quantizer: QuantizerArg
-    output_quantizer: QuantizerArg
-    parallelization_factor: PositiveInt | None
-    ebops_beta: BetaArg
-    enable_ebops: bool | None
-
-
-class RecurrentLayer(TableLayer):
+class RecurrentLayer(TableLayer, kw_only=True):
     """Steps through a sequence; a subclass says what a step does to the states.
 
     Each step is a circuit of its own, so the sequence has a static length. The quantizers inside a
     step (of states and activations) are the same in all steps. They saturate unless told otherwise: a range
     that follows the values would be a state that every step changes.
 
+    A subclass has the arguments `units`, `activation` and `use_bias` too, where Keras takes them.
+
     Args:
-        units: size of the state.
-        activation: of the candidate, one of Keras' activations by name, or a function of one number that is registered
-            with Keras; a table, but for `linear` and `relu`.
-        use_bias: whether there is a bias.
         kernel_initializer: Keras initializer of K.
         recurrent_initializer: Keras initializer of R.
         bias_initializer: Keras initializer of b.
@@ -128,77 +86,59 @@ class RecurrentLayer(TableLayer):
     states = None
     """Keras' word for what a stateful layer keeps from batch to batch."""
 
-    def __init__(
-        self,
-        units: PositiveInt,
-        activation: ElementwiseArg = "tanh",
-        use_bias: bool = True,
-        *,
-        kernel_initializer: InitializerArg = "glorot_uniform",
-        recurrent_initializer: InitializerArg = "orthogonal",
-        bias_initializer: InitializerArg = "zeros",
-        kernel_regularizer: RegularizerArg = None,
-        recurrent_regularizer: RegularizerArg = None,
-        bias_regularizer: RegularizerArg = None,
-        kernel_constraint: ConstraintArg = None,
-        recurrent_constraint: ConstraintArg = None,
-        bias_constraint: ConstraintArg = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        input_quantizer: QuantizerArg = None,
-        kernel_quantizer: QuantizerArg = None,
-        recurrent_quantizer: QuantizerArg = None,
-        bias_quantizer: QuantizerArg = None,
-        state_quantizer: QuantizerArg = None,
-        activation_quantizer: QuantizerArg = None,
-        activation_table_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        parallelization_factor: PositiveInt | None = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.__dict__.setdefault("_tables", {})  # `linear` and `relu` make none
-        for word, value in {"dropout": dropout, "recurrent_dropout": recurrent_dropout, "stateful": stateful}.items():
+    kernel_initializer: InitializerArg = "glorot_uniform"
+    recurrent_initializer: InitializerArg = "orthogonal"
+    bias_initializer: InitializerArg = "zeros"
+    kernel_regularizer: RegularizerArg = None
+    recurrent_regularizer: RegularizerArg = None
+    bias_regularizer: RegularizerArg = None
+    kernel_constraint: ConstraintArg = None
+    recurrent_constraint: ConstraintArg = None
+    bias_constraint: ConstraintArg = None
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    return_sequences: bool = False
+    return_state: bool = False
+    go_backwards: bool = False
+    stateful: bool = False
+    unroll: bool = False
+    input_quantizer: QuantizerArg = None
+    kernel_quantizer: QuantizerArg = None
+    recurrent_quantizer: QuantizerArg = None
+    bias_quantizer: QuantizerArg = None
+    state_quantizer: QuantizerArg = None
+    activation_quantizer: QuantizerArg = None
+    activation_table_quantizer: QuantizerArg = None
+    output_quantizer: QuantizerArg = None
+    parallelization_factor: PositiveInt | None = None
+
+    def setup(self) -> None:
+        """Make the quantizers and the table of the candidate.
+
+        Raises:
+            ConfigError: what a circuit has not: dropout, or states that are kept.
+        """
+        super().setup()
+        for word in ("dropout", "recurrent_dropout", "stateful"):
+            value = getattr(self, word)
             if value:
                 remedy = "every sample begins with states of zero" if word == "stateful" else "put a Dropout in front"
                 raise ConfigError(
                     f"{self.name}: {word} is not supported: {remedy}. Received: {word}={value}. "
                     f"Allowed: {type(value)()}."
                 )
-        self.units = units
-        self.activation = ELEMENTWISE.resolve(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = INITIALIZERS.resolve(kernel_initializer)
-        self.recurrent_initializer = INITIALIZERS.resolve(recurrent_initializer)
-        self.bias_initializer = INITIALIZERS.resolve(bias_initializer)
-        self.kernel_regularizer = REGULARIZERS.resolve(kernel_regularizer)
-        self.recurrent_regularizer = REGULARIZERS.resolve(recurrent_regularizer)
-        self.bias_regularizer = REGULARIZERS.resolve(bias_regularizer)
-        self.kernel_constraint = CONSTRAINTS.resolve(kernel_constraint)
-        self.recurrent_constraint = CONSTRAINTS.resolve(recurrent_constraint)
-        self.bias_constraint = CONSTRAINTS.resolve(bias_constraint)
-        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
-        self.return_sequences, self.return_state = return_sequences, return_state
-        self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
-        self.parallelization_factor = parallelization_factor
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
-        self.kernel_quantizer = self.add_quantizer(kernel_quantizer, "weight", "kernel")
-        self.recurrent_quantizer = self.add_quantizer(recurrent_quantizer, "weight", "recurrent_kernel")
-        self.bias_quantizer = self.add_quantizer(bias_quantizer, "bias", "bias") if use_bias else None
-        self.state_quantizer = self.add_step_quantizer(state_quantizer, "state")
-        self.activation_quantizer = self.add_step_quantizer(activation_quantizer, "activation")
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
+        self.kernel_quantizer = self.add_quantizer(self.kernel_quantizer, "weight", "kernel")
+        self.recurrent_quantizer = self.add_quantizer(self.recurrent_quantizer, "weight", "recurrent_kernel")
+        self.bias_quantizer = self.add_quantizer(self.bias_quantizer, "bias", "bias") if self.use_bias else None
+        self.state_quantizer = self.add_step_quantizer(self.state_quantizer, "state")
+        self.activation_quantizer = self.add_step_quantizer(self.activation_quantizer, "activation")
         self.candidate = Nonlinearity(
-            self, self.activation, "activation_table", self.activation_quantizer, activation_table_quantizer
+            self, self.activation, "activation_table", self.activation_quantizer, self.activation_table_quantizer
         )
         self.activation_table_quantizer = self.candidate.table_quantizer
-        self.output_quantizer = None
-        if output_quantizer is not None:
-            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+        if self.output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
 
     @classmethod
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from hgq2_core.layers.arguments import PositiveInt
 from hgq2_core.ops import dot, total
+from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.rnn.arithmetic import Arithmetic
 from hgq2_layers.rnn.recurrent import RecurrentLayer
 
@@ -16,13 +18,22 @@ Tensor = Any
 class QSimpleRNN(RecurrentLayer):
     """h_t = sq(act(aq(iq(x_t) @ kq(K) + h_(t-1) @ rq(R) + bq(b)))), h_0 = 0.
 
-    Arguments are those of `RecurrentLayer`.
+    Args:
+        units: size of the state.
+        activation: of the candidate, one of Keras' activations by name, or a function of one number that is registered
+            with Keras; a table, but for `linear` and `relu`.
+        use_bias: whether there is a bias.
+        **kwargs: as in `RecurrentLayer`.
 
     Cost (docs/numerics.md#7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, and the table.
 
     Example:
         >>> layer = QSimpleRNN(8, return_sequences=True)
     """
+
+    units: PositiveInt
+    activation: ElementwiseArg = "tanh"
+    use_bias: bool = True
 
     def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
         """Compute the equation above."""
