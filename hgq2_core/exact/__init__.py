@@ -1,4 +1,4 @@
-"""Exact interpretation: a layer's arithmetic, stated once, read with integers or with intervals."""
+"""Exact interpretation: a layer's arithmetic is written once, and run with integers or with intervals."""
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.integer_array import IntegerArray

@@ -1,4 +1,4 @@
-"""The array interface in which every layer states its inference arithmetic once."""
+"""The array interface in which every layer writes its inference arithmetic once."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ BitArray = int | npt.NDArray[Any]
 
 
 class Arrays(Protocol[A]):
-    """Arithmetic on dyadic rationals that never rounds except where `quantize` says so.
+    """Arithmetic on dyadic rationals that rounds only in `quantize`.
 
-    Shapes include the batch axis. Binary operations broadcast as numpy does. A condition is an operand that holds
-    1 where it is true and 0 elsewhere. Every method returns a new operand and leaves its arguments alone.
+    Shapes include the batch axis. Binary operations broadcast like numpy's. A condition is an operand that is 1 where
+    it is true and 0 elsewhere. Every method returns a new operand and does not change its arguments.
     """
 
     def constant(self, values: npt.ArrayLike) -> A:
-        """Bring numbers known at export time into the arithmetic.
+        """Return an operand of numbers that are known at export time.
 
         Args:
             values: integers or floats; every finite float is dyadic, hence exact.
@@ -38,7 +38,7 @@ class Arrays(Protocol[A]):
         ...
 
     def shape(self, a: A) -> tuple[int, ...]:
-        """Return the shape of an operand, batch axis included."""
+        """Return the shape of an operand, including the batch axis."""
         ...
 
     def add(self, a: A, b: A) -> A:
@@ -62,7 +62,7 @@ class Arrays(Protocol[A]):
 
         Args:
             a: the operand.
-            n: places to the left, negative for the right; no bit is ever dropped.
+            n: places to shift left, negative for right; no bit is dropped.
         """
         ...
 
@@ -100,11 +100,11 @@ class Arrays(Protocol[A]):
         ...
 
     def quantize(self, a: A, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str) -> A:
-        """Return the values of a fixed-point format that `a` becomes.
+        """Return `a` quantized to a fixed-point format.
 
         Args:
             a: the operand.
-            k: 1 where the format has a sign, else 0.
+            k: 1 if the format has a sign, else 0.
             i: integer bits without the sign.
             f: fraction bits. Where `k + i + f <= 0` the result is 0.
             round_mode: TRN, TRN_ZERO, RND, RND_ZERO, RND_INF, RND_MIN_INF or RND_CONV.
@@ -114,40 +114,40 @@ class Arrays(Protocol[A]):
             An operand of the shape of `a`.
 
         Raises:
-            ConfigError: the mode is unknown, or WRAP_SM meets a format without sign.
+            ConfigError: a mode is unknown, or WRAP_SM is used with a format without sign.
         """
         ...
 
     def table(self, a: A, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> A:
-        """Return an exact lookup: what an elementwise function gives for each value.
+        """Return the values of an elementwise function, looked up in an exact table.
 
         Args:
-            a: the operand, whose values must be float64 numbers.
-            function: elementwise, pure, float64 in and out; called on values of any shape.
+            a: the operand, whose values must be representable in float64.
+            function: elementwise and pure, from float64 to float64; called on arrays of any shape.
 
         Returns:
             An operand of the shape of `a`.
 
         Raises:
-            ExactnessError: a value is no float64, an entry is NaN or infinite, or the table is too large.
+            ExactnessError: float64 does not hold a value, an entry is NaN or infinite, or the table is too large.
         """
         ...
 
     def cheapest(self, a: A, *alternatives: Callable[[A], A]) -> A:
-        """Return what one of several statements gives: the first, but in hardware the one of least cost.
+        """Return the value of one of several equivalent functions: the first, or in hardware the cheapest.
 
         Args:
             a: the operand.
-            alternatives: elementwise, of operands of any shape; all give the same values.
+            alternatives: elementwise functions of operands of any shape, all with the same values.
         """
         ...
 
     def reshape(self, a: A, shape: Sequence[int]) -> A:
-        """Return the same values in another full shape, in which one entry may be -1."""
+        """Return the operand in another shape, which includes the batch axis and may have one entry -1."""
         ...
 
     def transpose(self, a: A, axes: Sequence[int]) -> A:
-        """Return the axes in the order given."""
+        """Return the operand with its axes in the given order."""
         ...
 
     def concatenate(self, arrays: Sequence[A], axis: int) -> A:
@@ -155,18 +155,18 @@ class Arrays(Protocol[A]):
         ...
 
     def broadcast(self, a: A, shape: Sequence[int]) -> A:
-        """Return the operand repeated to a full shape by numpy's broadcasting."""
+        """Return the operand broadcast to a shape, which includes the batch axis."""
         ...
 
     def gather(self, a: A, indices: npt.ArrayLike, axis: int) -> A:
-        """Return the slices that an integer array names; the shape of `indices` replaces the axis."""
+        """Return the slices at integer indices along an axis; the shape of `indices` replaces the axis."""
         ...
 
     def pad(self, a: A, widths: Sequence[tuple[int, int]]) -> A:
-        """Return the operand with zeros around it.
+        """Return the operand padded with zeros.
 
         Args:
             a: the operand.
-            widths: zeros before and after, for each axis.
+            widths: number of zeros before and after, for each axis.
         """
         ...

@@ -1,4 +1,4 @@
-"""Numbers as integers with one binary exponent per array: the data type of exact arithmetic, and how it is handled."""
+"""Integers with one binary exponent per array, the data type of exact arithmetic, and functions of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Data = npt.NDArray[Any]
 
 INT64_LIMIT = 2**63
 NO_BITS = -(2**40)
-"""Fraction bits of an exact zero, which lies on every grid: lower than any real count, even after a few additions."""
+"""Fraction bits of an exact zero, which is on every grid: lower than any real count, even after a few additions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,15 +22,15 @@ class IntegerArray:
     """Numbers `data * 2**-exponent`.
 
     Args:
-        data: int64, or Python integers (dtype object) where a magnitude reaches 2**63.
-        exponent: fraction bits, one count for the whole array; may be negative.
+        data: int64, or Python integers (dtype object) if a magnitude reaches 2**63.
+        exponent: fraction bits of the whole array; may be negative.
     """
 
     data: Data
     exponent: int
 
     def __post_init__(self) -> None:
-        # Narrower integers would overflow in silence.
+        # Narrower integers would overflow silently.
         if self.data.dtype not in (np.int64, np.object_):
             raise TypeError(f"Exact data is int64 or Python integers. Received: dtype={self.data.dtype}")
 
@@ -41,13 +41,13 @@ def magnitude(data: Data) -> int:
 
 
 def like(a: Data, data: Any) -> Data:
-    """Return a result as an array of the dtype of `a`: numpy hands out bare Python integers for 0-d object arrays."""
+    """Return a result as an array of the dtype of `a`, since numpy returns plain integers for 0-d object arrays."""
     return np.asarray(data, dtype=a.dtype)
 
 
 def pack(data: Any, exponent: int) -> IntegerArray:
-    """Return the canonical array: int64 if possible, common trailing zeros dropped, exponent 0 for zeros."""
-    # Numpy would make uint64 of some bare Python integers.
+    """Return the canonical array: int64 if possible, without common trailing zeros, and exponent 0 for zeros."""
+    # Numpy would convert some plain integers to uint64.
     data = np.asarray(data, dtype=object if isinstance(data, int) else None)
     if data.dtype == object and magnitude(data) < INT64_LIMIT:
         data = data.astype(np.int64)
@@ -59,20 +59,20 @@ def pack(data: Any, exponent: int) -> IntegerArray:
 
 
 def widen(bound: int, *data: Data) -> tuple[Data, ...]:
-    """Return the arrays ready for arithmetic whose every intermediate stays within a bound."""
+    """Return the arrays in a dtype for arithmetic whose intermediate values stay within a bound."""
     if bound < INT64_LIMIT and all(d.dtype != object for d in data):
         return data
     return tuple(d.astype(object) for d in data)
 
 
 def aligned(*arrays: IntegerArray) -> tuple[int, tuple[Data, ...]]:
-    """Return one exponent that serves all arrays, and their data at it."""
+    """Return a common exponent of all arrays, and their data with that exponent."""
     exponent = max(a.exponent for a in arrays)
     return exponent, tuple(_left(a.data, exponent - a.exponent) for a in arrays)
 
 
 def integer(bits: BitArray) -> npt.NDArray[np.int64]:
-    """Return bit counts as int64; floats are refused rather than cut."""
+    """Return bit counts as int64; floats are refused, not truncated."""
     return np.asarray(bits).astype(np.int64, casting="same_kind")
 
 
@@ -82,7 +82,7 @@ def _left(data: Data, n: int) -> Data:
 
 
 def shift(a: IntegerArray, n: BitArray) -> IntegerArray:
-    """Return each element times 2**n, whatever the sign of n."""
+    """Return each element times 2**n, for n of either sign."""
     places = integer(n)
     least = int(places.min()) if places.size else 0
     up = places - least
@@ -91,7 +91,7 @@ def shift(a: IntegerArray, n: BitArray) -> IntegerArray:
 
 
 def fraction_bits(a: IntegerArray) -> npt.NDArray[np.int64]:
-    """Return for each element the fewest fraction bits that hold it; `NO_BITS` for zero."""
+    """Return the minimal number of fraction bits of each element; `NO_BITS` for zero."""
     lowest = like(a.data, a.data & -a.data)
     if lowest.dtype == object:
         zeros = np.asarray(np.frompyfunc(int.bit_length, 1, 1)(lowest), dtype=np.int64) - 1

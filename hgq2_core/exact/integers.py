@@ -1,4 +1,4 @@
-"""The exact reference: integers with one binary exponent per array, never overflowing in silence."""
+"""The exact reference: integers with one binary exponent per array, which never overflow silently."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from hgq2_core.exact.integer_array import (
 from hgq2_core.exact.rounding import quantized
 
 FLOAT64_LIMIT = 2**53
-# Float64 neither overflows nor loses subnormal bits while 53-bit integers are scaled by less than this.
+# Scaling 53-bit integers in float64 by less than this neither overflows nor loses subnormal bits.
 SAFE_EXPONENT = 900
 
 
 def contracted_size(equation: str, a: tuple[int, ...], b: tuple[int, ...]) -> int:
-    """Return how many products each output element of an einsum sums up.
+    """Return the number of products in each output element of an einsum.
 
     Args:
         equation: two operands and an explicit output.
@@ -37,7 +37,7 @@ def contracted_size(equation: str, a: tuple[int, ...], b: tuple[int, ...]) -> in
         b: shape of the operand after the comma.
 
     Raises:
-        ValueError: the equation is of another form.
+        ValueError: the equation has another form.
     """
     inputs, arrow, output = equation.replace(" ", "").partition("->")
     subscripts = inputs.split(",")
@@ -53,7 +53,7 @@ def contracted_size(equation: str, a: tuple[int, ...], b: tuple[int, ...]) -> in
 
 
 class Integers(Arrays[IntegerArray]):
-    """`Arrays` on integers: int64 while a bound taken from the actual data allows it, Python integers beyond."""
+    """`Arrays` on integers: int64 if a bound from the actual data allows it, else Python integers."""
 
     def constant(self, values: npt.ArrayLike) -> IntegerArray:
         array = np.asarray(values)
@@ -172,7 +172,7 @@ def to_float(a: IntegerArray, dtype: npt.DTypeLike = np.float64) -> npt.NDArray[
 
     Args:
         a: the exact values.
-        dtype: the float type; the result is exact where its precision suffices.
+        dtype: the float type; the result is exact if its precision suffices.
 
     Returns:
         Correctly rounded floats, infinite beyond the range of the type.
@@ -199,7 +199,7 @@ def _ratio(n: int, exponent: int) -> float:
 
 
 def equal(a: IntegerArray, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-    """Compare exact values with floats, elementwise and exactly.
+    """Return where exact values and floats are equal, compared exactly.
 
     Args:
         a: the exact values.

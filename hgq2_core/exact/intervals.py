@@ -1,4 +1,4 @@
-"""Bounds and grids of every intermediate, and from them the bits that exact float arithmetic needs."""
+"""Bounds and grids of every intermediate value, and the precision that exact float arithmetic needs for them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ZERO = IntegerArray(np.asarray(0), 0)
 
 @dataclass(frozen=True, eq=False)
 class IntervalArray:
-    """What each element may be: a multiple of `2**-step` from `lo` to `hi`, ends included.
+    """The possible values of each element: the multiples of `2**-step` from `lo` to `hi`, including both ends.
 
     Args:
         lo: lower bounds.
         hi: upper bounds, of the same shape.
-        step: fraction bits of each element; far below any real count where the element is exactly zero.
+        step: fraction bits of each element; `NO_BITS` or a little more for an exact zero.
     """
 
     lo: IntegerArray
@@ -39,7 +39,7 @@ class IntervalArray:
 
 
 class Intervals(Arrays[IntervalArray]):
-    """`Arrays` on bounds, with a ledger of the precision that float arithmetic would need.
+    """`Arrays` on bounds, which records the precision that exact float arithmetic needs.
 
     Float arithmetic computes a sum exactly, in any order, if the magnitudes of its terms add up to at most
     2**precision steps of the finest grid among them; float32 has precision 24, float64 53. Use a batch of one.
@@ -57,23 +57,23 @@ class Intervals(Arrays[IntervalArray]):
         """The largest precision that an operation since the last `reset` needs."""
 
     def reset(self) -> None:
-        """Start the ledger again, for the next layer."""
+        """Reset the record, for the next layer."""
         self.required_bits = 0
 
     def input(self, k: BitArray, i: BitArray, f: BitArray, shape: Sequence[int]) -> IntervalArray:
-        """Return everything that a fixed-point format holds.
+        """Return the intervals of all values of a fixed-point format.
 
         Args:
-            k: 1 where there is a sign.
+            k: 1 with a sign, else 0.
             i: integer bits.
             f: fraction bits.
-            shape: full shape, with a batch of one.
+            shape: the shape, including a batch of one.
         """
         low, high, _ = limits(k, i, f, "SAT")
         return self.broadcast(_interval(low, high, np.broadcast_to(integer(f), low.data.shape)), shape)
 
     def between(self, lo: npt.ArrayLike, hi: npt.ArrayLike, f: BitArray) -> IntervalArray:
-        """Return all multiples of `2**-f` between two bounds.
+        """Return the intervals of the multiples of `2**-f` between two bounds.
 
         Args:
             lo: lower bounds.
@@ -122,7 +122,7 @@ class Intervals(Arrays[IntervalArray]):
         return _interval(_exact.shift(a.lo, n), _exact.shift(a.hi, n), a.step - integer(n))
 
     def einsum(self, equation: str, a: IntervalArray, b: IntervalArray) -> IntervalArray:
-        """Return bounds that are tight unless both factors of a product may have either sign."""
+        """Return bounds, which are tight unless both factors of a product may have either sign."""
 
         def product(x: IntegerArray, y: IntegerArray) -> IntegerArray:
             return _exact.einsum(equation, x, y)
@@ -137,7 +137,7 @@ class Intervals(Arrays[IntervalArray]):
         total = product(_largest(a), _largest(b))
         step = _finest(equation, a.step, b.step)
         self._record(total, step)
-        # The parts of one operand are treated as independent; where both straddle zero, the magnitudes bound better.
+        # Positive and negative parts are treated as independent; if both operands straddle zero, magnitudes do better.
         return _interval(_exact.maximum(low, _exact.negate(total)), _exact.minimum(high, total), step)
 
     def sum(self, a: IntervalArray, axis: Axis, keepdims: bool = False) -> IntervalArray:
@@ -168,28 +168,28 @@ class Intervals(Arrays[IntervalArray]):
     def quantize(
         self, a: IntervalArray, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
     ) -> IntervalArray:
-        """Return the rounded ends where they fit; beyond, clipped ends (SAT, SAT_SYM) or the whole format."""
+        """Return the rounded ends if they fit, else the clipped ends (SAT, SAT_SYM) or the whole format."""
         least, most, _ = limits(k, i, f, overflow_mode)
         low, high = rounded(a.lo, f, round_mode)[1], rounded(a.hi, f, round_mode)[1]
         outside = (_exact.less(low, least).data | _exact.less(most, high).data).astype(bool)
         lost = IntegerArray((outside & (overflow_mode not in ("SAT", "SAT_SYM"))).astype(np.int64), 0)
         low = _exact.select(lost, least, _exact.minimum(_exact.maximum(low, least), most))
         high = _exact.select(lost, most, _exact.minimum(_exact.maximum(high, least), most))
-        # A saturated coarse value leaves its own grid for that of the format.
+        # A saturated value is on the grid of the format, which may be finer than its own.
         step = np.where(outside, integer(f), np.minimum(a.step, integer(f)))
         result = _interval(low, high, step)
         self._record(_largest(result), result.step)
         return result
 
     def table(self, a: IntervalArray, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> IntervalArray:
-        """Return bounds over every input that the intervals admit, at most 2**20 for an element."""
+        """Return bounds over all values of the intervals, at most 2**20 for an element."""
         keys = list(zip(*(x.ravel().tolist() for x in (table_inputs(a.lo), table_inputs(a.hi), a.step)), strict=True))
         images = {(lo, hi, step): _image(lo, hi, step, function) for lo, hi, step in set(keys)}
         low, high, step = (np.reshape([images[key][n] for key in keys], a.step.shape) for n in range(3))
         return _interval(_exact.constant(low.astype(float)), _exact.constant(high.astype(float)), step.astype(np.int64))
 
     def cheapest(self, a: IntervalArray, *alternatives: Callable[[IntervalArray], IntervalArray]) -> IntervalArray:
-        """Return the bounds of the first, made tighter by those of the others, as far as they have any."""
+        """Return the intersection of the bounds of all alternatives that have bounds."""
         result = alternatives[0](a)
         for statement in alternatives[1:]:
             with suppress(ExactnessError):
@@ -220,7 +220,7 @@ class Intervals(Arrays[IntervalArray]):
         return IntervalArray(_exact.pad(a.lo, widths), _exact.pad(a.hi, widths), step)
 
     def _record(self, total: IntegerArray, step: Steps) -> None:
-        """Note the bits of the largest sum of magnitudes, counted in steps of each element."""
+        """Record the bits of the largest sum of magnitudes, in units of each element's step."""
         steps = _exact.shift(total, np.where(total.data == 0, 0, step))
         most = magnitude(steps.data)
         if most:
@@ -228,7 +228,7 @@ class Intervals(Arrays[IntervalArray]):
 
 
 def _interval(lo: IntegerArray, hi: IntegerArray, step: npt.NDArray[np.int64]) -> IntervalArray:
-    """Return an interval in which single points count only the bits that they really have."""
+    """Return an interval, in which a single point has its minimal number of fraction bits."""
     exponent_free = _exact.subtract(hi, lo).data == 0
     return IntervalArray(lo, hi, np.where(exponent_free, fraction_bits(lo), step))
 
@@ -249,17 +249,17 @@ def _largest(a: IntervalArray) -> IntegerArray:
 
 
 def _parts(a: IntervalArray) -> tuple[tuple[int, tuple[IntegerArray, IntegerArray]], ...]:
-    """Split into a sign and the bounds of a nonnegative magnitude: `a` is the first part minus the second."""
+    """Return two pairs of a sign and the bounds of a nonnegative part: `a` is the first part minus the second."""
     positive = _exact.maximum(a.lo, _ZERO), _exact.maximum(a.hi, _ZERO)
     negative = _exact.maximum(_exact.negate(a.hi), _ZERO), _exact.maximum(_exact.negate(a.lo), _ZERO)
     return (1, positive), (-1, negative)
 
 
 def _finest(equation: str, a: Steps, b: Steps) -> Steps:
-    """Return the largest sum of two steps along each contraction, passing over products that are exactly zero.
+    """Return the largest sum of two steps along each contraction, without products that are exactly zero.
 
-    A power of a base above twice the number of terms stands for each step, so that one einsum at BLAS speed adds steps
-    and its leading digit is their maximum. Steps too coarse for the range of float64 are raised, which is sound.
+    Each step is represented by a power of a base above twice the number of terms, so that one einsum at BLAS speed adds
+    steps and its leading digit is their maximum. Steps too coarse for the range of float64 are raised, which is sound.
     """
     width = contracted_size(equation, a.shape, b.shape).bit_length() + 1
     top_a, top_b = int(a.max(initial=NO_BITS)), int(b.max(initial=NO_BITS))
@@ -274,14 +274,14 @@ def _finest(equation: str, a: Steps, b: Steps) -> Steps:
 
 
 def _plain(a: IntegerArray) -> Steps:
-    """Return the values of an integer-valued array as int64."""
+    """Return an integer-valued array as int64."""
     return np.asarray(a.data << -a.exponent, dtype=np.int64)
 
 
 def _image(
     lo: float, hi: float, step: int, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]
 ) -> tuple[float, float, int]:
-    """Return smallest value, largest value and fraction bits of a function over one grid."""
+    """Return smallest value, largest value and fraction bits of a function on a grid."""
     unit = 0.0 if lo == hi else float(np.ldexp(1.0, -step))
     points = (hi - lo) / unit + 1 if unit else 1
     if points > MAX_TABLE_POINTS:

@@ -1,4 +1,4 @@
-"""Fixed point on integers: every rounding and every overflow mode, exactly."""
+"""Exact fixed-point quantization of integers, in every rounding and overflow mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class _Cut(NamedTuple):
-    """What rounding may look at: the value lies between `floor` and the next grid point."""
+    """Properties of a value between `floor` and the next grid point, on which rounding depends."""
 
     inexact: Data
     above: Data
@@ -33,7 +33,7 @@ ROUND_UP: Mapping[str, Callable[[_Cut], Data]] = {
     "RND_MIN_INF": lambda cut: cut.above,
     "RND_CONV": lambda cut: cut.above | (cut.tie & cut.odd),
 }
-"""For each rounding mode, whether a value goes to the grid point above it."""
+"""For each rounding mode, whether a value rounds up."""
 
 
 class _Limits(NamedTuple):
@@ -58,7 +58,7 @@ def _wrap(q: Data, floor: Data, limits: _Limits) -> Data:
 
 def _wrap_sign_magnitude(q: Data, floor: Data, limits: _Limits) -> Data:
     half = limits.high + limits.ulp
-    # As in ap_fixed, the discarded sign bit is that of the value before rounding, unless it rounds to zero.
+    # As in ap_fixed, the lost sign bit is that of the value before rounding, unless it rounds to zero.
     lost_sign = np.where(q == 0, 0, floor) // (2 * half)
     wrapped = _wrap(q, floor, limits)
     return np.where((lost_sign ^ (q // half)) & 1 == 1, like(q, limits.low + limits.high - wrapped), wrapped)
@@ -71,7 +71,7 @@ OVERFLOW: Mapping[str, Callable[[Data, Data, _Limits], Data]] = {
     "WRAP": _wrap,
     "WRAP_SM": _wrap_sign_magnitude,
 }
-"""For each overflow mode, what becomes of rounded values, given also their floors and the format's limits."""
+"""For each overflow mode, the function of rounded values, their floors and the format's limits."""
 
 
 def _choose(table: Mapping[str, T], argument: str, received: str) -> T:
@@ -86,11 +86,11 @@ def rounded(a: IntegerArray, f: BitArray, round_mode: str) -> tuple[IntegerArray
 
     Args:
         a: the values.
-        f: fraction bits, broadcasting against the values.
-        round_mode: as in `Arrays.quantize`.
+        f: fraction bits, which broadcast against the values.
+        round_mode: see `Arrays.quantize`.
 
     Returns:
-        The values rounded down, and the values rounded as asked.
+        The values rounded down, and the values rounded by the mode.
 
     Raises:
         ConfigError: the mode is unknown.
@@ -98,7 +98,7 @@ def rounded(a: IntegerArray, f: BitArray, round_mode: str) -> tuple[IntegerArray
     goes_up = _choose(ROUND_UP, "round_mode", round_mode)
     places, size = a.exponent - integer(f), magnitude(a.data)
     up = np.maximum(-places, 0)
-    # Dropping more places changes nothing once the value is below a quarter step.
+    # Below a quarter step, dropping more places changes nothing.
     drop = np.minimum(np.maximum(places, 0), size.bit_length() + 2)
     bound = 4 * max(size << int(up.max(initial=0)), 1 << int(drop.max(initial=0)))
     data, up, drop, one = widen(bound, a.data, up, drop, np.ones_like(drop))
@@ -112,19 +112,19 @@ def rounded(a: IntegerArray, f: BitArray, round_mode: str) -> tuple[IntegerArray
 def limits(
     k: BitArray, i: BitArray, f: BitArray, overflow_mode: str
 ) -> tuple[IntegerArray, IntegerArray, IntegerArray]:
-    """Describe fixed-point formats.
+    """Return the limits of fixed-point formats.
 
     Args:
-        k: 1 where there is a sign.
+        k: 1 with a sign, else 0.
         i: integer bits.
         f: fraction bits.
-        overflow_mode: as in `Arrays.quantize`.
+        overflow_mode: see `Arrays.quantize`.
 
     Returns:
-        Smallest value, largest value and step; both ends are 0 where no bit is left.
+        Smallest value, largest value and step; both ends are 0 for a pruned format.
 
     Raises:
-        ConfigError: the mode is unknown, or WRAP_SM meets a format without sign.
+        ConfigError: the mode is unknown, or WRAP_SM is used with a format without sign.
     """
     _choose(OVERFLOW, "overflow_mode", overflow_mode)
     k, i, f = np.broadcast_arrays(*map(integer, (k, i, f)))
@@ -133,7 +133,7 @@ def limits(
         raise ConfigError("WRAP_SM wraps sign and magnitude: it needs a sign. Received: k=0")
     one = IntegerArray(np.ones_like(k), 0)
     ulp = shift(one, -f)
-    # Both are powers of two and the first is no smaller: their difference needs no more room.
+    # Both are powers of two and the first is not smaller, so their difference needs no more bits.
     exponent, (power, step) = aligned(shift(one, np.where(live, i, -f)), ulp)
     high = like(power, power - step)
     low = like(high, np.where(live, -k, 0) * (high if overflow_mode == "SAT_SYM" else power))
@@ -143,7 +143,7 @@ def limits(
 def quantized(
     a: IntegerArray, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
 ) -> IntegerArray:
-    """Round, then bring into range; see `Arrays.quantize`."""
+    """Return rounded values after overflow handling; see `Arrays.quantize`."""
     overflow = _choose(OVERFLOW, "overflow_mode", overflow_mode)
     floor, q = rounded(a, f, round_mode)
     exponent, data = aligned(floor, q, *limits(k, i, f, overflow_mode))

@@ -1,1 +1,1 @@
-"""Read a model file from anyone: what it holds is checked before anything is built from it."""
+"""Loading of untrusted model files: the contents are checked before anything is built from them."""

@@ -1,4 +1,4 @@
-"""The outside of a model file: a zip archive of three members, read into memory within limits."""
+"""The container of a model file: a zip archive of three members, read into memory within limits."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MEMBERS = frozenset({CONFIG, METADATA, WEIGHTS})
 
 DIRECTORY_BYTES = 1 << 16
-"""`zipfile` makes an object of each line of the directory at once; three lines are far below this."""
+"""Limit on the archive's directory, of which `zipfile` makes an object per entry; three entries are far smaller."""
 
 _LOCATOR = b"PK\x06\x07"
 _END = struct.Struct("<4s4H2LH")
 _ENCRYPTED = 1
 
-# What `zipfile` raises on a damaged archive.
+# Errors that `zipfile` raises on a damaged archive.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error, OSError)
 
 
 def read_members(path: Path, limits: Limits) -> tuple[bytes, bytes]:
-    """Read configuration and weights.
+    """Return configuration and weights.
 
     Args:
-        path: of a `.keras` file.
-        limits: on sizes.
+        path: a `.keras` file.
+        limits: limits on sizes.
 
     Returns:
         The bytes of `config.json` and of `model.weights.h5`.
 
     Raises:
-        ModelFileError: no regular file, no zip archive, or one with other members than Keras writes, or beyond limits.
+        ModelFileError: the path is not a zip archive with the members that Keras writes, or exceeds the limits.
     """
     if not path.is_file():
         what = "is not a regular file" if path.exists() else "no such file"
@@ -60,11 +60,13 @@ def _check_outside(file: BinaryIO, path: Path, limits: Limits) -> None:
         raise ModelFileError(f"{path}: is too large. Received: {size} bytes. Allowed: {limits.file_bytes}.")
     file.seek(max(0, size - _END.size - 20))
     tail = file.read()
-    damaged = ModelFileError(f"{path}: is no zip archive as Keras writes it, or was cut short. Allowed: a .keras file.")
+    damaged = ModelFileError(
+        f"{path}: is not a zip archive as Keras writes it, or is truncated. Allowed: a .keras file."
+    )
     if len(tail) < _END.size:
         raise damaged
     signature, *_, directory, _, comment = _END.unpack(tail[-_END.size :])
-    # A second directory for archives beyond 4 GB, which `zipfile` would believe in place of the first.
+    # `_LOCATOR` begins a second directory for archives beyond 4 GB, which `zipfile` would read in place of the first.
     if signature != b"PK\x05\x06" or comment or tail.startswith(_LOCATOR) or directory > DIRECTORY_BYTES:
         raise damaged
 
@@ -76,7 +78,7 @@ def _check_members(archive: zipfile.ZipFile, path: Path, limits: Limits) -> None
         if name not in MEMBERS:
             raise ModelFileError(f"{path}: unexpected member. Received: {name!r}. Allowed: {listing(MEMBERS)}.")
         if names.count(name) > 1:
-            raise ModelFileError(f"{where} is there {names.count(name)} times. Allowed: once.")
+            raise ModelFileError(f"{where} occurs {names.count(name)} times. Allowed: once.")
         if member.flag_bits & _ENCRYPTED:
             raise ModelFileError(f"{where} is encrypted. Allowed: plain members.")
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):

@@ -1,7 +1,7 @@
 """The configuration of a model file: which classes it may name, and where.
 
-Keras builds whatever a mapping with `class_name` describes, wherever it stands. So every such mapping is checked:
-layers stand only where a model lists its layers or a wrapper holds them, and each place has its own list of classes.
+Keras builds every object that a mapping with `class_name` describes, wherever it occurs. So every such mapping is
+checked: layers occur only in the list of a model's layers or inside wrappers, and each place has its list of classes.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from hgq2_core.schema.keras_objects import LARGEST, classes_by_name
 
 Place = tuple[str | int, ...]
 Names = Mapping[str, frozenset[str]]
-"""For each module that may be named, its classes that may be built."""
+"""The classes that may be built, by module."""
 
 METRIC_SIZE = 256
-"""No number in a metric is larger: some keep a table of that many rows and columns."""
+"""Limit on the numbers in a metric, some of which allocate a table of that many rows and columns."""
 
 UNBOUNDED = ("seed", "shared_object_id")
-"""Integers that are no sizes."""
+"""Integers that are not sizes."""
 
 TRUSTED = "For a file that you trust there is keras.saving.load_model."
 
@@ -44,19 +44,19 @@ _BACKEND_OPTIMIZER = re.compile(r"keras\.src\.backend\.(torch|jax|tensorflow)\.o
 
 
 def read_config(data: bytes, where: str, limits: Limits, compile: bool) -> dict[str, Any]:
-    """Read and check a model's configuration.
+    """Return a model's configuration after checking it.
 
     Args:
-        data: JSON.
-        where: its name, in front of messages.
-        limits: on its values and objects.
-        compile: whether the part on optimizer, loss and metrics is wanted; it is left out otherwise.
+        data: the configuration as JSON.
+        where: its name, for messages.
+        limits: limits on its values and objects.
+        compile: whether to keep the section with optimizer, loss and metrics.
 
     Returns:
-        What Keras may build the model from.
+        The configuration, safe to build.
 
     Raises:
-        ModelFileError: no JSON, a class that is not on the list of its place, or values beyond limits.
+        ModelFileError: the data are not JSON, a class is not allowed at its place, or values exceed the limits.
     """
     try:
         document = parse_json(data.decode("utf-8"), where, limits.values)
@@ -71,7 +71,7 @@ def read_config(data: bytes, where: str, limits: Limits, compile: bool) -> dict[
 
 
 def layers_in(entry: Mapping[str, Any], place: Place = ()) -> Iterator[tuple[Place, Mapping[str, Any]]]:
-    """Return the layers of a checked configuration that hold no others, at any depth, and their places."""
+    """Yield the layers of a checked configuration that contain no other layers, at any depth, with their places."""
     inside = _layers_inside(entry)
     for path, layer in inside:
         yield from layers_in(layer, (*place, *path))
@@ -80,7 +80,7 @@ def layers_in(entry: Mapping[str, Any], place: Place = ()) -> Iterator[tuple[Pla
 
 
 def at(where: str, place: Place) -> str:
-    """Name a place in a file."""
+    """Return the name of a place in a file, for messages."""
     return f"{where}: {'.'.join(map(str, place))}" if place else where
 
 
@@ -114,7 +114,7 @@ def _is_container(entry: Any) -> bool:
 
 
 def _layers_inside(entry: Mapping[str, Any]) -> list[tuple[Place, Any]]:
-    """Return the layers that a model lists or a wrapper holds, and their places in it."""
+    """Return the layers in a model or a wrapper, with their places in it."""
     config = entry["config"]
     if _is_container(entry):
         return [(("config", "layers", index), layer) for index, layer in enumerate(config["layers"])]
@@ -151,16 +151,16 @@ class _Check:
             self.inside(entry, place, _sublayers(entry))
 
     def inside(self, entry: Mapping[str, Any], place: Place, fields: tuple[str, ...]) -> None:
-        """Check the layers in some fields of a config as layers, and everything else as values."""
+        """Check some fields of a config as layers, and all others as values."""
         for path, layer in _layers_inside(entry) if fields else ():
             check = self.model if _is_container(layer) else self.layer
             check(layer, (*place, *path))
         rest = {name: value for name, value in entry["config"].items() if name not in fields}
         self.layer_value(rest, (*place, "config"))
-        self.around(entry, place)
+        self.other_entries(entry, place)
 
-    def around(self, entry: Mapping[str, Any], place: Place) -> None:
-        """Check what stands beside the class and its config."""
+    def other_entries(self, entry: Mapping[str, Any], place: Place) -> None:
+        """Check the entries other than the class and its config."""
         for name, value in entry.items():
             if name == "compile_config":
                 self.value(value, (*place, name), _compile_parts(), LARGEST)
@@ -168,22 +168,22 @@ class _Check:
                 self.layer_value(value, (*place, name))
 
     def named(self, entry: Any, place: Place, allowed: Names) -> None:
-        """Check that an object is of an allowed class, and that Keras will look for it where it says."""
+        """Check that an object is of an allowed class, and that Keras will import it from the module that it names."""
         self.count_object(entry, place)
         name, registered = entry["class_name"], entry.get("registered_name")
-        # Keras' optimizers differ by backend, and those inside ours are named without a module.
+        # Keras' optimizers differ by backend, and those inside a BitOptimizer are named without a module.
         module = _BACKEND_OPTIMIZER.sub("keras.optimizers", str(entry.get("module", "keras.optimizers")))
         if name not in allowed.get(module, ()) or registered not in (None, name):
             known = sorted({known for names in allowed.values() for known in names})
             received = f"module {entry.get('module')!r}, class {name!r}, registered name {registered!r}"
             raise self.error(
                 place,
-                f"a class that no file may name here. Received: {received}. Allowed: {_shown(known)}."
+                f"a class that is not allowed here. Received: {received}. Allowed: {_shown(known)}."
                 f"{nearest(name, known)} {TRUSTED}",
             )
 
     def quantized(self, entry: Mapping[str, Any], place: Place) -> None:
-        """Check that a class of a plugin is the one that the registry has under the kind."""
+        """Check that a class of a plugin is the one that the registry has for its kind."""
         self.count_object(entry, place)
         group, config = QUANTIZED[entry["registered_name"]], entry["config"]
         fields = config if group == "layers" else config.get("config")
@@ -210,11 +210,11 @@ class _Check:
             raise self.error(place, f"more than {self.limits.objects} objects.")
 
     def layer_value(self, value: Any, place: Place) -> None:
-        """Check a value that belongs to a layer."""
+        """Check a value in the config of a layer."""
         self.value(value, place, _layer_parts(), self.limits.elements)
 
     def value(self, value: Any, place: Place, allowed: Names, largest: int) -> None:
-        """Check a value, in which objects of the allowed classes may stand."""
+        """Check a value, which may contain objects of the allowed classes."""
         if isinstance(value, dict):
             if "class_name" in value:
                 self.part(value, place, allowed)
@@ -231,14 +231,14 @@ class _Check:
             raise self.error(place, f"must be a number from -{largest} to {largest}. Received: {value}.")
 
     def part(self, entry: dict[str, Any], place: Place, allowed: Names) -> None:
-        """Check an object that is no layer."""
+        """Check an object that is not a layer."""
         name = entry["class_name"]
         if name == "__keras_tensor__":
             self.spend_object(place)
         elif name == "function" and entry.get("module") == "builtins":
             self.spend_object(place)
             if entry.get("config") not in _functions():
-                raise self.error((*place, "config"), f"no function of Keras. Received: {entry.get('config')!r}.")
+                raise self.error((*place, "config"), f"not a function of Keras. Received: {entry.get('config')!r}.")
         elif entry.get("registered_name") == "hgq2>BitOptimizer" and "keras.optimizers" in allowed:
             self.count_object(entry, place)
         else:
@@ -249,7 +249,7 @@ class _Check:
         if all(size is None or type(size) is int for size in sizes):
             elements = math.prod(abs(size) for size in sizes if size)
             if elements > largest:
-                raise self.error(place, f"is too large a shape. Received: {sizes}. Allowed: {largest} elements.")
+                raise self.error(place, f"the shape is too large. Received: {sizes}. Allowed: {largest} elements.")
 
 
 def _shown(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""How much a model file may hold."""
+"""Limits on the contents of a model file."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """What a model file may hold at most, checked before anything is built from it.
+    """Limits on the contents of a model file, checked before anything is built from it.
 
     Args:
         file_bytes: size of the file, and of the weights in it.
-        ratio: how many times larger than its packed form a part of the file may be.
+        ratio: ratio of the size of a member to its compressed size.
         config_bytes: size of the configuration.
-        values: values in the configuration, keys included.
-        elements: any size in it, and the product of any shape, the batch axis left out.
-        objects: layers, tensors, initializers and other objects in the configuration.
-        datasets: groups and datasets in the weights.
+        values: number of values in the configuration, including keys.
+        elements: any size in the configuration, and the product of any shape without the batch axis.
+        objects: number of layers, tensors, initializers and other objects in the configuration.
+        datasets: number of groups and datasets in the weights.
     """
 
     file_bytes: int = 256 << 20

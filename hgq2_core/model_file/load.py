@@ -1,4 +1,4 @@
-"""`load_model`: what `keras.saving.load_model` does, for files that nobody vouches for."""
+"""`load_model`, a form of `keras.saving.load_model` for untrusted files."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = False, limits: L
     """Load a `.keras` file of quantized and allow-listed Keras layers, checked before anything is built from it.
 
     Args:
-        path: of the file.
-        compile: whether to restore optimizer, loss and metrics, to go on training; predicting needs none.
-        limits: on what the file holds.
+        path: the file.
+        compile: whether to restore optimizer, loss and metrics, to continue training.
+        limits: limits on the contents of the file.
 
     Returns:
         The model.
 
     Raises:
-        ModelFileError: the file is damaged, too large, or holds what this function does not load; says where.
+        ModelFileError: the file is damaged or too large, or has contents that are not allowed; the message says where.
         PluginError: the plugin of one of its kinds is missing or failed.
     """
     path = Path(path)
@@ -45,7 +45,7 @@ def load_model(path: str | os.PathLike[str], *, compile: bool = False, limits: L
 
 
 def _load(path: Path, config: dict[str, Any], weights: bytes, compile: bool) -> keras.Model:
-    # Keras gets what was checked, not the file: that may have changed, and two readers may understand it differently.
+    # Keras reads a copy of the checked contents, since the file may have changed, or be parsed differently.
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / "model.keras"
         with zipfile.ZipFile(copy, "w") as archive:
@@ -55,7 +55,7 @@ def _load(path: Path, config: dict[str, Any], weights: bytes, compile: bool) -> 
             return keras.saving.load_model(copy, compile=compile, safe_mode=True)
         except PluginError:
             raise
-        except Exception as error:  # a damaged file surfaces in whatever library meets the damage first
+        except Exception as error:  # a damaged file makes Keras or h5py fail with any error
             raise ModelFileError(
                 f"{path}: cannot be loaded; the file is damaged or not a Keras model. {error}"
             ) from error

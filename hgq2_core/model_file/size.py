@@ -1,4 +1,4 @@
-"""How many weights a configuration asks for, found out without making room for them."""
+"""The number of weights that a configuration needs, computed without allocating them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from hgq2_core.model_file.configuration import at, layers_in
 
 
 def check_size(config: dict[str, Any], stored: int, where: str) -> None:
-    """Check that the weights of a model are all in its file, so that a small file makes no large model.
+    """Check that the file has all weights of its model, so that a small file cannot make a large model.
 
     Args:
-        config: checked.
-        stored: how many numbers the file holds.
-        where: its name, in front of messages.
+        config: a checked configuration.
+        stored: number of values in the file.
+        where: name of the configuration, for messages.
 
     Raises:
-        ModelFileError: more weights than the file holds, a layer that is not built, or one that cannot be.
+        ModelFileError: the model has more weights than the file, or a layer is not built or cannot be built.
         PluginError: a layer's plugin, or the class, cannot be loaded.
     """
     wanted = 0
@@ -42,9 +42,9 @@ def _made(entry: Any, where: str) -> keras.layers.Layer:
         layer = keras.saving.deserialize_keras_object(copy.deepcopy(entry))
     except PluginError:
         raise
-    except Exception as error:  # Keras checks little, and trips over the rest in whatever way
+    except Exception as error:  # Keras checks little, and may fail with any error on the rest
         raise ModelFileError(f"{where}: cannot be built. {error}") from error
     if not layer.built:
-        # Built when it is called, it would take the room that nobody counted.
+        # It would be built when it is called, and allocate weights that were not counted.
         raise ModelFileError(f"{where}: `build_config` is missing. Allowed: a model that was built when it was saved.")
     return layer

@@ -1,4 +1,4 @@
-"""The weights of a model file: plain numbers that lie in the file itself, and nothing else."""
+"""The weights of a model file, which must be plain numbers inside the file itself."""
 
 from __future__ import annotations
 
@@ -18,19 +18,16 @@ _PLAIN = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS)
 
 
 def count_weights(data: bytes, where: str, limits: Limits) -> int:
-    """Check the weights without reading them.
+    """Return the number of weights after checking them, without reading their values.
 
     Args:
         data: an HDF5 file.
-        where: its name, in front of messages.
-        limits: on its groups and datasets.
-
-    Returns:
-        How many numbers it holds.
+        where: its name, for messages.
+        limits: limits on its groups and datasets.
 
     Raises:
-        ModelFileError: no HDF5 file; links, or data that lie elsewhere, are compressed, or are no numbers; more data
-            than the file has bytes.
+        ModelFileError: the data are not an HDF5 file, or contain links, data outside the file, compressed data, data
+            that are not numbers, or more data than the file has bytes.
     """
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
@@ -43,7 +40,7 @@ def count_weights(data: bytes, where: str, limits: Limits) -> int:
             return sum(dataset.size for _, dataset in datasets)
     except ModelFileError:
         raise
-    except Exception as error:  # h5py hands on whatever its library meets first
+    except Exception as error:  # h5py raises errors of many classes
         raise ModelFileError(f"{where}: cannot be read; the weights are damaged. {error}") from error
 
 
@@ -68,13 +65,11 @@ def _datasets(group: Any, path: str, where: str, limits: Limits, counter: Iterat
 
 def _check_dataset(dataset: Any, where: str) -> None:
     if dataset.dtype.kind not in NUMBERS:
-        raise ModelFileError(f"{where} holds no numbers. Received: dtype {dataset.dtype}.")
+        raise ModelFileError(f"{where} does not hold numbers. Received: dtype {dataset.dtype}.")
     if dataset.external or dataset.id.get_create_plist().get_layout() not in _PLAIN:
-        raise ModelFileError(
-            f"{where} is chunked, virtual or lies in another file. Allowed: plain data, as Keras writes."
-        )
+        raise ModelFileError(f"{where} is chunked, virtual or in another file. Allowed: plain data, as Keras writes.")
     stored = dataset.id.get_storage_size()
     if dataset.shape is None or stored != dataset.nbytes:
         raise ModelFileError(
-            f"{where} is not all there. Received: shape {dataset.shape}, of which {stored} bytes are stored."
+            f"{where} is incomplete. Received: shape {dataset.shape}, of which {stored} bytes are stored."
         )

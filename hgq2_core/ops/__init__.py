@@ -1,9 +1,9 @@
-"""Backend tensors: what Keras' own operations lack, or do too slowly at every step; one module per backend.
+"""Operations on backend tensors that Keras lacks, or that are too slow there to run at every step.
 
-`protocol` declares the operations that a quantizer's formulas are written in, for backends whose compiler fuses them;
-`jax` and `tensorflow` implement them. `torch` has the in-place primitives of hand-written passes. `step` is for all
-three. All rest on one description of float layouts, `layout`. Imported by the Keras side of plugins only: configs
-import no backend.
+`protocol` declares the operations of quantizers' formulas, for backends whose compiler fuses them; `jax` and
+`tensorflow` implement them. `torch` has the in-place primitives of hand-written passes. `step` is for all three
+backends. `layout` describes float layouts for all of them. Only modules that run on a backend import this package,
+never the modules of configs.
 """
 
 from hgq2_core.ops.step import affine, assign, clip, dot, reshape, total, value

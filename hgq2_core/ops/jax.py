@@ -1,4 +1,4 @@
-"""jax: the operations of quantizers' formulas, and the formulas as a differentiable function."""
+"""The operations of quantizers' formulas in jax, and the formulas as a differentiable function."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class _Operations:
         return jnp.where(condition, a, b)
 
     def materialize(self, x: Array) -> Array:
-        # XLA repeats cheap operations in all that uses them, for every element they are broadcast to, and on CPUs drops
-        # an optimization barrier before; a quotient counts as expensive. x / 1 is x, and NaN / NaN is NaN.
+        # XLA recomputes cheap operations in every consumer, for every element they are broadcast to, and removes an
+        # optimization barrier before that on CPUs; a quotient counts as expensive. x / 1 is x, and NaN / NaN is NaN.
         return x / jnp.where(x == x, 1.0, x)
 
     def exp2(self, n: Array, dtype: str) -> Array:
@@ -76,7 +76,7 @@ STEP = StepOperations()
 
 
 def differentiable(formulas: Formulas) -> Differentiable:
-    """Return `formulas.quantize` with the gradients of `formulas.gradients`, compiled also when called eagerly."""
+    """Return `formulas.quantize` with the gradients of `formulas.gradients`; compiled even when called eagerly."""
 
     @partial(jax.custom_vjp, nondiff_argnums=(5,))
     def quantize(x: Array, a: Array, b: Array, c: Array, u: Array | None, options: Any) -> Array:

@@ -1,4 +1,4 @@
-"""Where floats keep their exponents (IEEE 754), for powers of two and exponents that are read and written as bits."""
+"""Layouts of IEEE 754 floats, to read and write powers of two and exponents as bits."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class FloatLayout(NamedTuple):
     """The fields of a binary float.
 
     Args:
-        integer: the integer dtype of its size.
-        mantissa_bits: explicit bits of the mantissa, which lie below the exponent.
-        bias: of the exponent; also the exponent of the largest numbers, emax.
+        integer: the integer dtype of the same size.
+        mantissa_bits: explicit bits of the mantissa, the low bits.
+        bias: bias of the exponent, which equals emax.
     """
 
     integer: str
@@ -22,12 +22,12 @@ class FloatLayout(NamedTuple):
 
     @property
     def exponent_mask(self) -> int:
-        """The bits of the exponent."""
+        """Mask of the exponent field."""
         return (2 * self.bias + 1) << self.mantissa_bits
 
     @property
     def magic(self) -> float:
-        """What leaves n + bias in the low bits of its sum with an integer n."""
+        """The float whose sum with an integer n has n + bias in its low bits."""
         return 1.5 * 2.0**self.mantissa_bits + self.bias
 
     @property
@@ -37,11 +37,11 @@ class FloatLayout(NamedTuple):
 
     @property
     def emax(self) -> float:
-        """The exponent of the largest numbers; that of the smallest normal ones, emin, is 1 - emax."""
+        """The exponent of the largest numbers; emin, the exponent of the smallest normal numbers, is 1 - emax."""
         return float(self.bias)
 
 
 LAYOUTS: Mapping[str, FloatLayout] = MappingProxyType(
     {"float32": FloatLayout("int32", 23, 127), "float64": FloatLayout("int64", 52, 1023)}
 )
-"""By dtype. Values of narrower floats are computed in float32."""
+"""The layouts by dtype. Narrower floats are computed in float32."""

@@ -1,6 +1,6 @@
-"""The few tensor operations that run for every variable at every step, without Keras' dispatch where that costs most.
+"""The few tensor operations that run for every variable at every step, without Keras' dispatch where it is slow.
 
-On torch, `keras.ops` spends several times longer than the operation itself on tensors this small.
+On torch, the dispatch of `keras.ops` takes several times longer than the operation itself on such small tensors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Tensor = Any
 
 
 class StepOperations:
-    """The operations by `keras.ops`; a backend's module overrides those that are faster in its own."""
+    """The operations in `keras.ops`; a backend's module overrides those that its own functions do faster."""
 
     def value(self, variable: Any) -> Tensor:
         """See `value`."""
@@ -53,7 +53,7 @@ def _operations() -> StepOperations:
 
 
 def value(variable: Any) -> Tensor:
-    """Return a variable's backend tensor; a tensor is returned unchanged."""
+    """Return the backend tensor of a variable; a tensor is returned unchanged."""
     return _operations().value(variable)
 
 
@@ -73,7 +73,7 @@ def affine(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
 
 
 def clip(x: Tensor, lower: float, upper: float) -> Tensor:
-    """Bring values within bounds, without gradient; may work in place."""
+    """Return values clipped to bounds, without gradient; may work in place."""
     return _operations().clip(x, lower, upper)
 
 
@@ -83,5 +83,5 @@ def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def assign(variable: keras.Variable, values: Tensor) -> None:
-    """Set a variable to new values, a tensor of its own shape and dtype."""
+    """Assign new values to a variable, a tensor of the same shape and dtype."""
     _operations().assign(variable, values)

@@ -1,4 +1,4 @@
-"""tensorflow: the operations of quantizers' formulas, and the formulas as a differentiable function."""
+"""The operations of quantizers' formulas in tensorflow, and the formulas as a differentiable function."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _Operations:
 
 class _Step(StepOperations):
     def value(self, variable: Any) -> Tensor:
-        # A variable's value is a variable too, which a function with a gradient of its own may not use.
+        # The value of a variable is a variable too, which a function with a custom gradient may not use.
         return tf.convert_to_tensor(variable.value) if isinstance(variable, keras.Variable) else variable
 
 
@@ -74,7 +74,7 @@ STEP = _Step()
 
 
 def differentiable(formulas: Formulas) -> Differentiable:
-    """Return `formulas.quantize` with the gradients that `formulas.gradients` states."""
+    """Return `formulas.quantize` with the gradients of `formulas.gradients`."""
 
     def quantize(x: Tensor, a: Tensor, b: Tensor, c: Tensor, u: Tensor | None, options: Any) -> Tensor:
         @tf.custom_gradient  # type: ignore[untyped-decorator]

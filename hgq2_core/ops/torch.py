@@ -1,4 +1,4 @@
-"""torch: primitives of hand-written passes. A trailing underscore says that the operand is overwritten."""
+"""Primitives of hand-written passes in torch. A trailing underscore means that an operand is overwritten in place."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor
 from hgq2_core.ops.layout import LAYOUTS as FLOAT_LAYOUTS
 from hgq2_core.ops.step import StepOperations
 
-# Operands of every step: on small tensors, a Python number costs three times the operation.
+# Constants as tensors: on small tensors, a Python number costs three times as much as the operation.
 ZERO, HALF, ONE, TWO = (torch.tensor(value) for value in (0.0, 0.5, 1.0, 2.0))
 _LN2 = torch.tensor(math.log(2.0))
 
 
 class Layout(NamedTuple):
-    """A `FloatLayout` as operands.
+    """A `FloatLayout` as tensors.
 
     Args:
-        integer: the integer dtype of its size.
-        mantissa_bits: below the exponent.
-        exponent_mask: the bits of the exponent.
-        half_exponent: the exponent field where 1/2 <= x < 1.
-        magic: what leaves n + bias in the low bits of its sum with an integer n.
+        integer: the integer dtype of the same size.
+        mantissa_bits: explicit bits of the mantissa, the low bits.
+        exponent_mask: mask of the exponent field.
+        half_exponent: the exponent field of 1/2 <= x < 1.
+        magic: the float whose sum with an integer n has n + bias in its low bits.
         below_one: the largest number below 1.
         emax: the exponent of the largest numbers.
     """
@@ -57,27 +57,27 @@ LAYOUTS = {getattr(torch, name): _layout(name) for name in FLOAT_LAYOUTS}
 
 @functools.cache
 def number(value: float) -> Tensor:
-    """Return a Python number as the operand of a step."""
+    """Return a Python number as a tensor, from a cache."""
     return torch.tensor(value)
 
 
 def as_tensor(v: Any) -> Tensor:
-    """Return bits, given as a variable, a tensor or numbers, as a tensor."""
+    """Return bits as a tensor; takes a variable, a tensor or numbers."""
     if isinstance(v, keras.Variable):
         return v.value
     return v if isinstance(v, Tensor) else keras.ops.convert_to_tensor(v, "float32")
 
 
 def as_values(x: Any) -> Tensor:
-    """Return values, given as a variable, a tensor or numbers, as a tensor; narrower floats become float32."""
+    """Return values as a tensor; takes a variable, a tensor or numbers, and turns narrower floats into float32."""
     x = x.value if isinstance(x, keras.Variable) else x if isinstance(x, Tensor) else keras.ops.convert_to_tensor(x)
     return x if x.dtype in LAYOUTS else x.to(torch.float32)
 
 
 def exp2_(n: Tensor) -> Tensor:
-    """Return 2^n in the memory of n, which holds integers within the exponents of normal numbers.
+    """Return 2^n, in place, for integers n from emin to emax.
 
-    The integer is brought into the low bits, and a shift moves it into the exponent field.
+    The integer is moved into the low bits, and a shift moves it into the exponent field.
     """
     layout = LAYOUTS[n.dtype]
     n.add_(layout.magic).view(layout.integer).bitwise_left_shift_(layout.mantissa_bits)
@@ -85,7 +85,7 @@ def exp2_(n: Tensor) -> Tensor:
 
 
 def exp2(n: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return 2^n, newly allocated, for integers n within the exponents of normal numbers."""
+    """Return 2^n, newly allocated, for integers n from emin to emax."""
     layout = LAYOUTS[dtype]
     power = n.to(dtype) + layout.magic
     power.view(layout.integer).bitwise_left_shift_(layout.mantissa_bits)
@@ -93,7 +93,7 @@ def exp2(n: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def binade(x: Tensor) -> Tensor:
-    """Return the largest power of two within |x|; 0 for subnormal numbers, infinity for what is not finite."""
+    """Return the largest power of two up to |x|; 0 for subnormal x, infinity for NaN and infinite x."""
     layout = LAYOUTS[x.dtype]
     return x.view(layout.integer).bitwise_and(layout.exponent_mask).view(x.dtype)
 
@@ -105,22 +105,22 @@ def frexp_exponent(x: Tensor) -> Tensor:
 
 
 def ln2(scale: float = 1.0) -> Tensor:
-    """Return log(2) times a scale, the factor of a gradient for bits."""
+    """Return log(2) times a scale, the factor in gradients with respect to bits."""
     return _LN2 if scale == 1.0 else number(scale * math.log(2.0))
 
 
 def sum_to(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """Sum over the axes along which a tensor of this shape was broadcast."""
+    """Return the sum over the axes along which a tensor of this shape was broadcast."""
     return tensor if tensor.shape == shape else tensor.sum_to_size(shape)
 
 
 def plus_(a: Tensor | None, b: Tensor) -> Tensor:
-    """Add b to a gradient, which is overwritten; without one, return b."""
+    """Return a gradient plus b, added in place; b if there is no gradient yet."""
     return b if a is None else a.add_(b)
 
 
 def plus_everywhere_(grad: Tensor | None, scale: Tensor, factor: float, shape: torch.Size) -> Tensor | None:
-    """Add scale * factor to all elements of a gradient of this shape, which is overwritten."""
+    """Return a gradient of this shape plus scale * factor in all elements, added in place."""
     if not factor:
         return grad
     share = scale * number(factor)
@@ -135,7 +135,7 @@ class _Step(StepOperations):
         return self.value(a).dot(self.value(b))
 
     def affine(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-        # One node in place of two, and one pass over the outputs less.
+        # One node instead of two, and one pass less over the outputs.
         return self.value(bias).addmm(x, self.value(kernel)) if x.ndim == 2 else super().affine(x, kernel, bias)
 
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor:

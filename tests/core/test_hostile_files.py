@@ -16,8 +16,8 @@ import pytest
 from hgq2_core import Limits, ModelFileError, calibrate, freeze, load_model
 from hgq2_layers import QDense
 
-NO_CLASS = "a class that no file may name here. Received: "
-NO_ZIP = "is no zip archive as Keras writes it, or was cut short. Allowed: a .keras file."
+NO_CLASS = "a class that is not allowed here. Received: "
+NO_ZIP = "is not a zip archive as Keras writes it, or is truncated. Allowed: a .keras file."
 MEMBERS = "Allowed: config.json, metadata.json, model.weights.h5."
 LAYER = "config.json: config.layers.1"
 
@@ -33,7 +33,7 @@ MODELS = {
     "assets": f"unexpected member. Received: 'assets/vocabulary.txt'. {MEMBERS}",
     "symbolic link": "'model.weights.h5' is a link, a folder or a device. Allowed: a file.",
     "encrypted": "'model.weights.h5' is encrypted. Allowed: plain members.",
-    "twice": "'config.json' is there 2 times. Allowed: once.",
+    "twice": "'config.json' occurs 2 times. Allowed: once.",
     "crowded archive": NO_ZIP,
     "second directory": NO_ZIP,
     "bomb": "'model.weights.h5' grows too much when it is unpacked. Received: ",
@@ -57,7 +57,7 @@ MODELS = {
     "os.system": f"{LAYER}: {NO_CLASS}module 'os', class 'system', registered name None. ",
     "other registered name": f"{LAYER}: {NO_CLASS}module 'keras.layers', class 'Dropout', registered name 'mine>",
     "legacy layer": f"config.json: config.layers.2: {NO_CLASS}module None, class 'Lambda', registered name None. ",
-    "function of keras": f"{LAYER}.config.activation.config: no function of Keras. Received: 'get_file'.",
+    "function of keras": f"{LAYER}.config.activation.config: not a function of Keras. Received: 'get_file'.",
     "layer as initializer": f"{LAYER}.config.kernel_initializer: {NO_CLASS}module 'keras.layers', class 'Dense', ",
     "layer in a plain mapping": f"{LAYER}.config.kernel_initializer.layers.0: {NO_CLASS}module 'keras.layers', ",
     "other module": f"{LAYER}: module and kind do not belong together. Received: module 'os', kind 'layers.dense'.",
@@ -65,7 +65,7 @@ MODELS = {
     "dotted kind": f"{LAYER}.config.kind: unknown layer kind. Received: 'os.system'. Allowed: ",
     "dotted quantizer": f"{LAYER}: cannot be built. QDense 'q': kernel_quantizer: unknown quantizer kind. Received: ",
     "huge number": f"{LAYER}.config.units: must be a number from -1048576 to 1048576. Received: 1000000000000.",
-    "huge shape": f"{LAYER}.build_config.input_shape: is too large a shape. Received: [None, 8192, 8192]. Allowed: ",
+    "huge shape": f"{LAYER}.build_config.input_shape: the shape is too large. Received: [None, 8192, 8192]. Allowed: ",
     "huge kernel": f"{LAYER}: the layers up to here have 3298540126219 weights, and the file holds 65.",
     "huge constants": f"{LAYER}: the layers up to here have 1048629 weights, and the file holds 65.",
     "huge keras layer": f"{LAYER}: the layers up to here have 4296015872 weights, and the file holds 65.",
@@ -74,14 +74,14 @@ MODELS = {
     "metric in a layer": f"{LAYER}.config.kernel_initializer: {NO_CLASS}module 'keras.metrics', class 'MeanIoU', ",
     "huge metric": "config.json: compile_config.metrics.0.config.num_classes: must be a number from -256 to 256. ",
     "other optimizer": f"config.json: compile_config.optimizer: {NO_CLASS}module 'os', class 'system', ",
-    "chunked": "model.weights.h5: /vars/9 is chunked, virtual or lies in another file. ",
-    "unwritten": "model.weights.h5: /vars/9 is not all there. Received: shape (1099511627776,), of which 0 bytes ",
-    "elsewhere": "model.weights.h5: /vars/9 is chunked, virtual or lies in another file. ",
-    "virtual": "model.weights.h5: /vars/9 is chunked, virtual or lies in another file. ",
+    "chunked": "model.weights.h5: /vars/9 is chunked, virtual or in another file. ",
+    "unwritten": "model.weights.h5: /vars/9 is incomplete. Received: shape (1099511627776,), of which 0 bytes ",
+    "elsewhere": "model.weights.h5: /vars/9 is chunked, virtual or in another file. ",
+    "virtual": "model.weights.h5: /vars/9 is chunked, virtual or in another file. ",
     "external link": "model.weights.h5: /vars/9 is a ExternalLink. Allowed: groups and datasets.",
     "soft link": "model.weights.h5: /vars/9 is a SoftLink. Allowed: groups and datasets.",
-    "text": "model.weights.h5: /vars/9 holds no numbers. Received: dtype object.",
-    "structures": "model.weights.h5: /vars/9 holds no numbers. Received: dtype [('f0', '<i4'), ('f1', '<f4')].",
+    "text": "model.weights.h5: /vars/9 does not hold numbers. Received: dtype object.",
+    "structures": "model.weights.h5: /vars/9 does not hold numbers. Received: dtype [('f0', '<i4'), ('f1', '<f4')].",
     "named type": "model.weights.h5: /vars/9 is a Datatype. Allowed: groups and datasets.",
     "cycle": "model.weights.h5: is nested deeper than 64 levels.",
     "many names": "model.weights.h5: its datasets have 404",
@@ -295,7 +295,7 @@ def test_limits_are_arguments(folder):
         (Limits(file_bytes=1000), "is too large"),
         (Limits(config_bytes=1000), "'config.json' is too large"),
         (Limits(values=10), "more than 10 values"),
-        (Limits(elements=3), "is too large a shape"),
+        (Limits(elements=3), "the shape is too large"),
         (Limits(objects=2), "more than 2 objects"),
         (Limits(datasets=5), "more than 5 groups and datasets"),
     ):

@@ -56,7 +56,7 @@ def test_a_model_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> N
 
 def test_a_damaged_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_bytes(b"half")
-    with pytest.raises(ModelFileError, match=r"model.keras: is no zip archive as Keras writes it, or was cut short"):
+    with pytest.raises(ModelFileError, match=r"model.keras: is not a zip archive as Keras writes it, or is truncated"):
         load(tmp_path)
 
 

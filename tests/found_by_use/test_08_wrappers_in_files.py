@@ -105,7 +105,7 @@ def test_a_wrapper_hides_no_layer_that_no_file_may_name(tmp_path):
     with pytest.raises(ModelFileError) as caught:
         load_model(tmp_path / "model.keras")
     start = f"{tmp_path}/model.keras: config.json: config.layers.1.config.layer.config.layers.1: "
-    assert str(caught.value).startswith(f"{start}a class that no file may name here. Received: module 'keras.layers', ")
+    assert str(caught.value).startswith(f"{start}a class that is not allowed here. Received: module 'keras.layers', ")
 
 
 def test_every_adapter_is_of_a_layer_that_files_may_name():
