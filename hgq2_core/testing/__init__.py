@@ -1,4 +1,4 @@
-"""The conformance kit: what a plugin runs, in one line each, over its quantizers and layers."""
+"""The conformance kit, with which a plugin checks its quantizers and layers in one line each."""
 
 from hgq2_core.errors import ConformanceError
 from hgq2_core.testing.layers import check_layer, layer_checks

@@ -1,4 +1,4 @@
-"""The rules for layers: their constructors, their cost, and that integers and files repeat what they compute."""
+"""The rules for layers: constructors, cost, and equal outputs of integers, saved files and circuits."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def check_layer(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> 
     """Check that a layer keeps the rules that training, files, reports and exporters rely on.
 
     Args:
-        config: the layer as in a model file: its kind and its arguments.
-        input_shape: of one sample; a list of shapes for a layer that takes a list of inputs.
+        config: the layer as in a config file: its kind and its arguments.
+        input_shape: shape of one sample; a list of shapes for a layer that takes a list of inputs.
 
     Raises:
-        ConformanceError: a line for each rule that is broken.
+        ConformanceError: rules are broken; the message has a line for each.
         KindError: no installed plugin has the kind.
 
     Example:
@@ -70,7 +70,7 @@ def layer_checks(config: Mapping[str, Any], input_shape: Shape | list[Shape]) ->
 
     Args:
         config: see `check_layer`.
-        input_shape: as there.
+        input_shape: see `check_layer`.
     """
     return _checks(_subject(config, input_shape))
 
@@ -80,7 +80,7 @@ def _subject(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> _Su
     kind = registry().resolve("layers", arguments.pop("kind"))
     cls = registry().load("layers", kind)
     if not issubclass(cls, QLayer):
-        raise ConformanceError(f"{kind}: {cls.__name__} is no QLayer.")
+        raise ConformanceError(f"{kind}: {cls.__name__} is not a QLayer.")
     return _Subject(kind, cls, arguments, input_shape)
 
 
@@ -97,12 +97,12 @@ class _Subject:
     input_shape: Shape | list[Shape]
 
     def layer(self, cls: type[QLayer] | None = None, **arguments: Any) -> QLayer:
-        """Make the layer, or one of a subclass; always with the same weights."""
+        """Return the layer, or one of a subclass, always with the same weights."""
         keras.utils.set_random_seed(1)
         return (cls or self.cls)(**{"name": "checked", **self.arguments, **arguments})
 
     def model(self, cls: type[QLayer] | None = None, **arguments: Any) -> keras.Model:
-        """Make a calibrated model of the layer alone."""
+        """Return a calibrated model of the layer alone."""
         shape = self.input_shape
         inputs = [keras.Input(each) for each in shape] if isinstance(shape, list) else keras.Input(shape)
         model = keras.Model(inputs, self.layer(cls, **arguments)(inputs))
@@ -117,7 +117,7 @@ class _Subject:
 
 
 def is_strict(subject: _Subject) -> None:
-    """A constructor takes no unknown argument, no text for a number, and no NaN."""
+    """A constructor refuses unknown arguments, text for numbers, and NaN."""
     strict(schema_of(subject.cls), subject.arguments)
 
 
@@ -127,27 +127,29 @@ def has_json_schema(subject: _Subject) -> None:
 
 
 def states_its_cost(subject: _Subject) -> None:
-    """A layer states its cost in ebops(); one that is free gives 0."""
-    require(subject.cls.ebops is not QLayer.ebops, f"{subject.cls.__name__} defines no ebops(): its bits cost nothing.")
+    """A layer defines its cost in ebops(), which returns 0 for a free one."""
+    require(
+        subject.cls.ebops is not QLayer.ebops, f"{subject.cls.__name__} defines no ebops(), so its bits cost nothing."
+    )
 
 
 def keeps_its_arguments(subject: _Subject) -> None:
-    """A constructor keeps each argument under its own name, where get_config() finds it."""
+    """A constructor keeps each argument in an attribute of the same name, which get_config() reads."""
     layer = subject.layer()
     lost = [name for name in parameters(subject.cls) if not hasattr(layer, name)]
     require(not lost, f"{', '.join(lost)} is not kept.")
 
 
 def slots_its_quantizers(subject: _Subject) -> None:
-    """Quantizers are made by add_quantizer(), which files, costs and calibration know."""
+    """Quantizers are made by add_quantizer(), which registers them for files, costs and calibration."""
     layers = list(layers_of(subject.model()))
     known = {id(each) for layer in layers if isinstance(layer, QLayer) for each in layer.quantizers}
     unexpected = [each.name for each in layers if isinstance(each, Quantizer) and id(each) not in known]
-    require(not unexpected, f"{', '.join(unexpected)} was made otherwise.")
+    require(not unexpected, f"{', '.join(unexpected)} was made in another way.")
 
 
 def knows_its_output_shape(subject: _Subject) -> None:
-    """The shape that is announced when a model is built is that of the outputs."""
+    """The output shape that a layer announces when a model is built is that of its outputs."""
     model = subject.model()
     outputs = keras.tree.flatten(model(subject.values()))
     for announced, output in zip(keras.tree.flatten(model.outputs), outputs, strict=True):
@@ -157,7 +159,7 @@ def knows_its_output_shape(subject: _Subject) -> None:
 
 
 def costs_per_sample(subject: _Subject) -> None:
-    """EBOPs are those of one sample, whatever the size of the batch."""
+    """EBOPs are counted for one sample, for any batch size."""
     model = subject.model()
     many = ebops(model)
     model(keras.tree.map_structure(lambda values: values[:1], subject.values()))
@@ -167,13 +169,13 @@ def costs_per_sample(subject: _Subject) -> None:
 
 
 def has_our_keras_name(subject: _Subject) -> None:
-    """A class is saved under QLayer's Keras name, not one of its own."""
+    """A class is saved under QLayer's Keras name, not under another one."""
     name = keras.saving.get_registered_name(subject.cls)
     require(name == KERAS_NAME, f"It is registered as {name!r}: leave out register_keras_serializable.")
 
 
 def round_trips(subject: _Subject) -> None:
-    """get_config() names the kind, and gives every argument back."""
+    """get_config() returns the kind and every argument."""
     config = subject.layer().get_config()
     require(config.get("kind") == subject.kind, f"Its kind is {config.get('kind')!r}.")
     back = QLayer.from_config(config)
@@ -189,7 +191,7 @@ def builds(subject: _Subject) -> None:
 
 
 def costs_once(subject: _Subject) -> None:
-    """The EBOPs enter the loss once, in a subclass too."""
+    """The EBOPs enter the loss once, also in a subclass."""
     subclass = type(f"{subject.cls.__name__}Subclass", (subject.cls,), {})
     for cls in (subject.cls, subclass):
         model = subject.model(cls)
@@ -208,9 +210,10 @@ def _loss(model: keras.Model, subject: _Subject, beta: float) -> float:
 
 
 def trains(subject: _Subject) -> None:
-    """Training on a loss and the EBOPs moves bits of every quantizer whose bounds leave them room.
+    """Training on a loss and the EBOPs changes bits of every quantizer, unless their bounds coincide.
 
-    But for those of outputs: what is already on their grid has nothing to gain, and no product to pay for.
+    Output quantizers are left out: they get no gradient here, since their inputs are on their grid already, and their
+    bits do not enter the EBOPs.
     """
     model = subject.model()
     rng = np.random.default_rng(SAMPLES)
@@ -219,7 +222,7 @@ def trains(subject: _Subject) -> None:
             layer.ebops_beta.assign(1e-3)
     for variable in model.trainable_variables:
         if not is_bit_variable(variable):
-            variable.assign(rng.normal(size=tuple(variable.shape)))  # a bias of 0 is exact whatever its bits
+            variable.assign(rng.normal(size=tuple(variable.shape)))  # a bias of 0 is exact with any number of bits
     inner = [each for each in layers_of(model) if isinstance(each, Quantizer) and each.slot.name != "output"]
     bits = {each: _bits(each) for each in inner if _bits(each)}
     if not bits:
@@ -228,7 +231,7 @@ def trains(subject: _Subject) -> None:
     targets = keras.tree.map_structure(lambda output: rng.normal(size=tuple(output.shape)), model(values))
     model.compile(keras.optimizers.SGD(0.1), loss="mean_squared_error")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras' word for what is found below
+        warnings.simplefilter("ignore")  # Keras warns of variables without gradients, which the rule reports
         model.fit(values, targets, batch_size=SAMPLES, epochs=STEPS, verbose=0)
     moved = {layer: not all(map(np.array_equal, before, _bits(layer))) for layer, before in bits.items()}
     still = sorted((each for each in bits if not moved[each]), key=lambda each: str(each.slot))
@@ -238,9 +241,9 @@ def trains(subject: _Subject) -> None:
             return model.compute_loss(values, targets, model(values, training=True))
 
         found = {str(each.slot): unreached(loss, list(filter(has_room, each.trainable_variables))) for each in still}
-        told = {f"{slot}.{name}": how for slot, names in found.items() for name, how in names.items()}
-        why = f" Of the gradients, {gradients_of(told)}." if told else ""
-        raise ConformanceError(f"The bits of {', '.join(found)} did not move.{why}")
+        named = {f"{slot}.{name}": how for slot, names in found.items() for name, how in names.items()}
+        why = f" Of the gradients, {gradients_of(named)}." if named else ""
+        raise ConformanceError(f"The bits of {', '.join(found)} did not change.{why}")
 
 
 def _bits(quantizer: Quantizer[Any]) -> list[Any]:
@@ -248,14 +251,14 @@ def _bits(quantizer: Quantizer[Any]) -> list[Any]:
 
 
 def stays_untrainable(subject: _Subject) -> None:
-    """A layer made with trainable=False trains nothing, inside neither."""
+    """A layer made with trainable=False has no trainable variables, nor do its sublayers."""
     model = subject.model(trainable=False)
     found = [variable.path for variable in model.trainable_variables]
     require(not found, f"A model of it trains {', '.join(found)}.")
 
 
 def is_saved(subject: _Subject) -> None:
-    """A model file brings the layer back, bit for bit."""
+    """A layer that is saved and loaded computes the same bits."""
     model = subject.model()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "checked.keras"
@@ -279,16 +282,16 @@ def _flat(tensors: list[Any]) -> Any:
 
 
 def is_exact(subject: _Subject) -> None:
-    """Integers give what the frozen layer gives."""
+    """Integers give the outputs of the frozen layer."""
     report = verify(subject.model(), subject.values())
     require(report.ok, str(report).splitlines()[0] + ".")
 
 
 def becomes_a_circuit(subject: _Subject) -> None:
-    """Every installed exporter's circuit gives what the integers give, or the exporter refuses the layer."""
+    """The circuits of all installed exporters equal the integers, unless an exporter refuses the layer."""
     model = freeze(subject.model())
     for kind in registry().names("exporters"):
-        with suppress(ExactnessError, PluginError):  # an exporter that is none is no fault of the layer
+        with suppress(ExactnessError, PluginError):  # an exporter that cannot be used is not the layer's fault
             check_class("exporters", kind)
             found = exporter_of(kind).mismatches(model, subject.values())
             require(found == 0, f"The circuit of {kind} differs in {found} of {SAMPLES} samples.")

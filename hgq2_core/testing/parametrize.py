@@ -1,4 +1,4 @@
-"""The checks as tests of pytest, one each."""
+"""The checks as pytest tests, one each."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from hgq2_core.testing.rules import Check
 
 
 def parametrize_with_checks(checks: Iterable[Check], expected_failures: Mapping[str, str] | None = None) -> Any:
-    """Parametrize a test with checks, one test for each, under the name of its rule.
+    """Return a pytest mark that runs a test once for each check, under the name of its rule.
 
     Args:
         checks: from `layer_checks` or `quantizer_checks`.
-        expected_failures: for the ids of rules that are known to be broken, the reason; a rule that holds all the same
-            fails its test.
+        expected_failures: reasons by the ids of rules that are known to be broken; if such a rule holds, its test
+            fails.
 
     Returns:
-        A mark of pytest for a function with the argument `check`.
+        The mark, for a function with the argument `check`.
 
     Raises:
-        ConfigError: an expected failure of a rule that there is not.
+        ConfigError: an expected failure names an unknown rule.
 
     Example:
         >>> @parametrize_with_checks(quantizer_checks(Levels()), {"trains": "its levels are fixed"})
         ... def test_levels(check):
         ...     check()
     """
-    import pytest  # here: only who tests needs it
+    import pytest  # imported here, since only tests need it
 
     checks, reasons = list(checks), dict(expected_failures or {})
     ids = [check.id for check in checks]

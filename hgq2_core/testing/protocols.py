@@ -15,7 +15,7 @@ from hgq2_core.errors import HGQ2Error, PluginError, listing
 
 
 def check_class(group: str, kind: str) -> type[Any]:
-    """Import the class of a kind, and require that it is what its group asks for.
+    """Return the class of a kind, after checking that it follows the protocol of its group.
 
     Args:
         group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
@@ -25,7 +25,7 @@ def check_class(group: str, kind: str) -> type[Any]:
         The class.
 
     Raises:
-        PluginError: it cannot be imported, is of another kind of class, lacks methods, or takes what no schema checks.
+        PluginError: the class cannot be imported, has another base, lacks methods, or takes unchecked arguments.
     """
     cls = registry().load(group, kind)
     try:
@@ -79,7 +79,7 @@ PROTOCOLS: Mapping[str, Callable[[type[Any]], str]] = MappingProxyType(
         "exporters": _exporter,
     }
 )
-"""For each group, what is wrong with a class; empty where nothing is."""
+"""For each group, a function that returns what is wrong with a class; empty if nothing is."""
 
 
 def _subclass(cls: type[Any], base: type[Any]) -> str:
@@ -102,7 +102,7 @@ def _lacks(missing: list[str]) -> str:
 
 
 def _described(cls: type[Any]) -> str:
-    """Say which argument of a constructor lets a user's mistakes pass."""
+    """Return which argument of a constructor would hide users' mistakes; empty if none would."""
     from hgq2_core.schema.signature import parameters, schema_of
 
     schema_of(cls)
@@ -110,7 +110,7 @@ def _described(cls: type[Any]) -> str:
         for model in _models(parameter.annotation):
             if settings := lax(model):
                 return (
-                    f"takes `{parameter.name}` by too lax a schema, {model.__name__}: it would pass over a user's "
+                    f"takes `{parameter.name}` by too lax a schema, {model.__name__}: it would hide users' "
                     f"mistakes. Received: {settings}."
                 )
     return ""

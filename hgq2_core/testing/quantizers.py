@@ -1,4 +1,4 @@
-"""The rules for quantizers: their configs, and what they compute."""
+"""The rules for quantizers: their configs and their values."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ SAMPLES = 200
 ROLES: tuple[Role, ...] = ("weight", "activation")
 HEAVY = ("keras", "torch", "jax", "tensorflow")
 PASSES = 3
-"""Over the data, until a range that changes its own step has settled."""
+"""Calibration passes, after which a range that determines its own step has converged."""
 
 
 def check_quantizer(config: QuantizerConfig, shape: tuple[int, ...] = (6, 4), imports: bool = True) -> None:
     """Check that a quantizer keeps the rules that layers, files, reports and exporters rely on.
 
     Args:
-        config: of the quantizer, offered by an installed plugin.
-        shape: of the values, as a weight, and without the batch as an activation.
-        imports: whether to check in a process of its own that the config's module imports no backend; takes a second.
+        config: config of the quantizer, from an installed plugin.
+        shape: shape of a weight, and of an activation without the batch axis.
+        imports: whether to check, in a subprocess, that the config's module imports no backend; takes a second.
 
     Raises:
-        ConformanceError: a line for each rule that is broken.
+        ConformanceError: rules are broken; the message has a line for each.
 
     Example:
         >>> check_quantizer(KBI(b=6, overflow_mode="WRAP"))
@@ -66,8 +66,8 @@ def quantizer_checks(config: QuantizerConfig, shape: tuple[int, ...] = (6, 4), i
 
     Args:
         config: see `check_quantizer`.
-        shape: as there.
-        imports: as there.
+        shape: see `check_quantizer`.
+        imports: see `check_quantizer`.
     """
     subject = _Subject(config, shape)
     yield from checks(CONFIG_RULES, subject)
@@ -83,7 +83,7 @@ class _Subject:
     shape: tuple[int, ...]
 
     def quantizer(self, role: Role) -> Quantizer[Any]:
-        """Make and build the quantizer; ranges that are tracked are calibrated on the samples."""
+        """Return the quantizer, built; observed ranges are calibrated on the samples."""
         quantizer = self.config.build(Slot(role, "checked", channel_axes=(-1,)))
         require(isinstance(quantizer, Quantizer), f"build() gave {quantizer!r}.")
         quantizer.build((None, *self.shape) if role == "activation" else self.shape)
@@ -95,11 +95,11 @@ class _Subject:
         return quantizer
 
     def values(self, role: Role) -> Floats:
-        """Return values that a slot of this role quantizes."""
+        """Return values for a slot of this role."""
         return samples(SAMPLES, *self.shape) if role == "activation" else samples(*self.shape)
 
     def fields(self) -> dict[str, Any]:
-        """Return the config's fields as they are."""
+        """Return the fields of the config, unconverted."""
         return {name: getattr(self.config, name) for name in type(self.config).model_fields}
 
 
@@ -118,12 +118,12 @@ def is_frozen(subject: _Subject) -> None:
 
 
 def is_strict(subject: _Subject) -> None:
-    """A config takes no unknown field, no text for a number, and no NaN."""
+    """A config refuses unknown fields, text for numbers, and NaN."""
     strict(type(subject.config), subject.fields())
 
 
 def round_trips(subject: _Subject) -> None:
-    """A config is plain data, and comes back from it equal."""
+    """A config becomes plain data, from which an equal config is made."""
     data = subject.config.to_dict()
     back = Registered().validate(json.loads(json.dumps(data)))
     require(back == subject.config, f"{data} came back as {back!r}.")
@@ -145,7 +145,7 @@ def imports_no_backend(subject: _Subject) -> None:
 
 
 def builds(subject: _Subject) -> None:
-    """build() gives a Quantizer that keeps config and slot."""
+    """build() returns a Quantizer that keeps config and slot."""
     quantizer = subject.quantizer("weight")
     require(quantizer.config == subject.config, f"Its config is {quantizer.config!r}.")
     require(quantizer.slot.name == "checked", f"Its slot is {quantizer.slot!r}.")
@@ -170,7 +170,7 @@ def is_idempotent(subject: _Subject) -> None:
 
 
 def counts_bits(subject: _Subject) -> None:
-    """bits() gives one count per element, never below 0."""
+    """bits() returns one count per element, never below 0."""
     for role in ROLES:
         bits = numpy(subject.quantizer(role).bits(keras.ops.convert_to_tensor(subject.values(role))))
         require(bits.shape == subject.shape, f"As {role}: its shape is {bits.shape} for elements {subject.shape}.")
@@ -178,7 +178,7 @@ def counts_bits(subject: _Subject) -> None:
 
 
 def is_exact(subject: _Subject) -> None:
-    """exact() gives, on integers, what quantize() gives."""
+    """exact() on integers equals quantize()."""
     quantizer, values = subject.quantizer("activation"), subject.values("activation")
     integers, wanted = quantizer.exact(Integers(), from_float(values)), _quantized(quantizer, values)
     if not equal(integers, wanted).all():
@@ -186,7 +186,7 @@ def is_exact(subject: _Subject) -> None:
 
 
 def knows_its_range(subject: _Subject) -> None:
-    """What quantize() gives lies in the range of check_range(), if there is one."""
+    """The values of quantize() lie in the range of check_range(), if there is one."""
     for role in ROLES:
         quantizer = subject.quantizer(role)
         values = _quantized(quantizer, subject.values(role))
@@ -202,7 +202,7 @@ def builds_its_base(subject: _Subject) -> None:
 
 
 def leaves_its_input(subject: _Subject) -> None:
-    """quantize() leaves its input as it is."""
+    """quantize() does not change its input."""
     for role in ROLES:
         quantizer, values = subject.quantizer(role), subject.values(role)
         for training in (False, True):
@@ -213,7 +213,7 @@ def leaves_its_input(subject: _Subject) -> None:
 
 
 def has_a_format(subject: _Subject) -> None:
-    """format() gives the numbers of the format by name, for reports."""
+    """format() returns the numbers of the format by name, for reports."""
     for role in ROLES:
         found = subject.quantizer(role).format(keras.ops.convert_to_tensor(subject.values(role)))
         require(isinstance(found, Mapping), f"As {role}: it gave {found!r}.")
@@ -222,18 +222,18 @@ def has_a_format(subject: _Subject) -> None:
 
 
 def passes_gradients(subject: _Subject) -> None:
-    """The gradient of quantize() reaches the values: a rounding passes it on, though its own is 0."""
+    """The gradient of quantize() reaches the values, by a straight-through estimator."""
     values = keras.Variable(subject.values("weight"))
     found = unreached(lambda: keras.ops.sum(subject.quantizer("weight").quantize(values.value, True)), [values])
     require(not found, f"It is {next(iter(found.values()), '')}.")
 
 
 def prices_its_bits(subject: _Subject) -> None:
-    """The gradient of bits() reaches the bits, so that their price moves them."""
+    """The gradient of bits() reaches the bits, so that their cost can change them."""
     quantizer = subject.quantizer("activation")
     x = keras.ops.convert_to_tensor(subject.values("activation"))
     bits = [each for each in quantizer.variables if is_bit_variable(each)]
-    # Where one is fixed, it may be the only one that counts.
+    # If one is fixed, it may be the only one that affects the count.
     trained = all(each.trainable for each in bits) and any(map(has_room, bits))
     if trained and numpy(quantizer.bits(x)).any():
         found = unreached(lambda: keras.ops.sum(quantizer.bits(x)), bits)
@@ -241,7 +241,7 @@ def prices_its_bits(subject: _Subject) -> None:
 
 
 def adds_its_bits(subject: _Subject) -> None:
-    """What bits() counts is added by add_bits(), which keeps its bounds and gives it a step size of its own."""
+    """The variables that bits() counts are made by add_bits(), for bounds and a separate learning rate."""
     quantizer = subject.quantizer("activation")
     x = keras.ops.convert_to_tensor(subject.values("activation"))
     others = [each for each in quantizer.trainable_variables if not is_bit_variable(each)]
@@ -252,12 +252,12 @@ def adds_its_bits(subject: _Subject) -> None:
 
 
 def trains(subject: _Subject) -> None:
-    """Training moves every trainable variable whose bounds leave it room."""
+    """Training changes every trainable variable, unless its bounds coincide."""
     inputs = keras.Input(subject.shape)
     quantizer = subject.config.build(Slot("activation", "checked"))
-    # A layer that learns anyway: on some backends a model without any gradient cannot be trained at all.
+    # A layer that has a gradient in any case: some backends cannot train a model without any.
     model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")(quantizer(inputs)))
-    quantizer.costs.clear()  # a cost would move the bits without any gradient of quantize()
+    quantizer.costs.clear()  # a cost would change the bits without any gradient of quantize()
     before = {variable.path: numpy(variable).copy() for variable in quantizer.trainable_variables}
     if not before:
         return
@@ -265,7 +265,7 @@ def trains(subject: _Subject) -> None:
     targets = 2 * values.sum(axis=-1, keepdims=True)
     model.compile(keras.optimizers.SGD(1.0), loss="mean_squared_error")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras' word for what is found below
+        warnings.simplefilter("ignore")  # Keras warns of variables without gradients, which the rule reports
         model.fit(values, targets, batch_size=SAMPLES, verbose=0)
     still = [
         variable
@@ -275,11 +275,11 @@ def trains(subject: _Subject) -> None:
     if still:
         found = unreached(lambda: keras.ops.mean(keras.losses.mean_squared_error(targets, model(values))), still)
         why = f" Of the gradients, {gradients_of(found)}." if found else ""
-        raise ConformanceError(f"{', '.join(variable.name for variable in still)} did not move.{why}")
+        raise ConformanceError(f"{', '.join(variable.name for variable in still)} did not change.{why}")
 
 
 def is_saved(subject: _Subject) -> None:
-    """get_config() and the weights bring the quantizer back, bit for bit."""
+    """A quantizer made from get_config() and the weights computes the same bits."""
     for role in ROLES:
         quantizer, values = subject.quantizer(role), subject.values(role)
         back = Quantizer.from_config(json.loads(json.dumps(quantizer.get_config())))

@@ -1,4 +1,4 @@
-"""What a check is, how many are run, and what their rules share."""
+"""Checks, how they are run, and the functions that rules share."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ Floats = npt.NDArray[np.float32]
 
 SEED = 20
 SHOWN = 8
-"""Numbers of a sample that an example shows."""
+"""Number of values that an example shows of a sample."""
 MAX_TEXT = 300
-"""Characters of a plugin's own error; all of the first one is in the cause."""
+"""Limit on the characters shown of a plugin's error; the cause has the whole first one."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One rule, to be checked on one subject; call it.
+    """A rule for one subject; calling it runs the check.
 
     Args:
         id: the rule's name, for `parametrize_with_checks` and `-k`.
         statement: the rule, in one sentence.
-        run: raises whatever it finds.
-        after: id of the check without which this one would only say the same.
+        run: raises if the rule is broken.
+        after: id of a check whose failure this one would only repeat.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Check:
     after: str = ""
 
     def __call__(self) -> None:
-        """Check the rule; the random streams of the process stay where they are.
+        """Check the rule; the random generators of the process keep their state.
 
         Raises:
             ConformanceError: the rule is broken.
@@ -53,16 +53,16 @@ class Check:
         try:
             with preserve_rng():
                 self.run()
-        except Exception as error:  # a plugin may fail in whatever way
+        except Exception as error:  # a plugin may raise any error
             raise ConformanceError(f"{self.statement} {_format_error(error)}") from error
 
 
 def checks(rules: Iterable[Callable[[S], None]], subject: S, after: str = "") -> Iterator[Check]:
-    """Make a check of each rule: a function whose docstring states it, and which raises whatever it finds.
+    """Yield a check for each rule, a function whose docstring states the rule and which raises if it is broken.
 
     Args:
         rules: the functions.
-        subject: what each is called with.
+        subject: the argument of each function.
         after: see `Check`.
     """
     for rule in rules:
@@ -71,14 +71,14 @@ def checks(rules: Iterable[Callable[[S], None]], subject: S, after: str = "") ->
 
 
 def run(name: str, items: Iterable[Check]) -> None:
-    """Run checks, each on its own; all that are broken are named at once.
+    """Run checks, each on its own, and report all broken rules at once.
 
     Args:
-        name: of what is checked, for the message.
+        name: name of the subject, for the message.
         items: the checks.
 
     Raises:
-        ConformanceError: a line for each rule that is broken; caused by the first.
+        ConformanceError: rules are broken; the message has a line for each, and the first is the cause.
     """
     broken: dict[str, ConformanceError] = {}
     for item in items:
@@ -101,22 +101,22 @@ def _format_error(error: Exception) -> str:
 
 
 def require(holds: Any, finding: str) -> None:
-    """Raise what was found, unless the rule holds."""
+    """Raise a ConformanceError with the finding, unless the rule holds."""
     if not holds:
         raise ConformanceError(finding)
 
 
 def refuses(schema: type[BaseModel], arguments: Mapping[str, Any], **wrong: Any) -> None:
-    """Require that a schema refuses arguments once some are replaced by wrong ones."""
+    """Require that a schema refuses arguments after some are replaced by wrong ones."""
     try:
         schema.model_validate({**arguments, **wrong})
-    except ValueError:  # pydantic's own, and ours
+    except ValueError:  # of pydantic, or a ConfigError
         return
     raise ConformanceError(", ".join(f"{name}={value!r}" for name, value in wrong.items()) + " was accepted.")
 
 
 def strict(schema: type[BaseModel], arguments: Mapping[str, Any]) -> None:
-    """Require that a schema takes no unknown name, no text for a number, and no NaN."""
+    """Require that a schema refuses unknown names, text for numbers, and NaN."""
     refuses(schema, arguments, no_such_argument=1)
     for name, value in arguments.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -125,14 +125,14 @@ def strict(schema: type[BaseModel], arguments: Mapping[str, Any]) -> None:
 
 
 def described(schema: type[BaseModel]) -> None:
-    """Require that a JSON schema can be made, with every field in it."""
+    """Require that a model has a JSON schema with every field."""
     properties = json.loads(json.dumps(schema.model_json_schema())).get("properties", {})
     missing = sorted(set(schema.model_fields) - set(properties))
     require(not missing, f"It leaves out {', '.join(missing)}.")
 
 
 def samples(*shape: int, spread: bool = False) -> Floats:
-    """Return random values; spread over many magnitudes on request, so that every region of a format is met."""
+    """Return random values; if `spread`, over many magnitudes, so that they reach every region of a format."""
     rng = np.random.default_rng(SEED)
     values = rng.normal(size=shape) * (np.exp2(rng.uniform(-10, 8, size=shape)) if spread else 3.0)
     return values.astype(np.float32)
@@ -144,12 +144,12 @@ def numpy(tensor: Any) -> npt.NDArray[Any]:
 
 
 def differing(got: npt.NDArray[Any], wanted: npt.NDArray[Any], inputs: npt.NDArray[Any] | None = None) -> str:
-    """Count the values that differ, with the first of them, for a message; empty where none does.
+    """Return a message with the number of values that differ, and the first of them; empty if none does.
 
     Args:
-        got: by one way.
-        wanted: by the other.
-        inputs: what each value, or else each sample of the first axis, was computed from.
+        got: the computed values.
+        wanted: the expected values.
+        inputs: the inputs from which each value, or each sample of the first axis, was computed.
     """
     if got.shape != wanted.shape or got.dtype != wanted.dtype:
         return f"{got.dtype}{got.shape} instead of {wanted.dtype}{wanted.shape}."
@@ -168,7 +168,7 @@ def differing(got: npt.NDArray[Any], wanted: npt.NDArray[Any], inputs: npt.NDArr
 
 
 def unreached(compute: Callable[[], Any], variables: Sequence[keras.Variable]) -> dict[str, str]:
-    """Return, by name, the variables that the gradient of a scalar does not reach: `None` or `0`."""
+    """Return the variables that the gradient of a scalar does not reach, by name, with the gradient: `None` or `0`."""
     found = known_gradients(compute, variables)
     return {
         variable.name: "None" if gradient is None else "0"
@@ -178,5 +178,5 @@ def unreached(compute: Callable[[], Any], variables: Sequence[keras.Variable]) -
 
 
 def gradients_of(unreached: Mapping[str, str]) -> str:
-    """Phrase for a message what `unreached` found."""
+    """Return the result of `unreached` as text for a message."""
     return ", ".join(f"that of {name} is {gradient}" for name, gradient in unreached.items())

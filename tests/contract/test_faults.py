@@ -117,24 +117,30 @@ FAULTS = {
 
 QUANTIZERS = [
     (Unfrozen(), "A config cannot be changed. k could be set."),
-    (TakesText(), "A config takes no unknown field, no text for a number, and no NaN. i='2.0' was accepted."),
-    (TakesNaN(), "A config takes no unknown field, no text for a number, and no NaN. gain=nan was accepted."),
-    (Forgetful(b=5), "A config is plain data, and comes back from it equal. "),
+    (TakesText(), "A config refuses unknown fields, text for numbers, and NaN. i='2.0' was accepted."),
+    (TakesNaN(), "A config refuses unknown fields, text for numbers, and NaN. gain=nan was accepted."),
+    (Forgetful(b=5), "A config becomes plain data, from which an equal config is made. "),
     (Undescribed(), "A config has a JSON schema with all its fields. PydanticInvalidForJsonSchema: "),
-    (NoQuantizer(), "build() gives a Quantizer that keeps config and slot. build() gave <Identity name="),
-    (OtherConfig(), "build() gives a Quantizer that keeps config and slot. Its config is KBI("),
+    (NoQuantizer(), "build() returns a Quantizer that keeps config and slot. build() gave <Identity name="),
+    (OtherConfig(), "build() returns a Quantizer that keeps config and slot. Its config is KBI("),
     (Wrong(fault="halves"), "Quantizing twice changes nothing. As weight: "),
     (Wrong(fault="flattens"), "quantize() keeps shape and dtype. As weight: float32(6, 4) became float32(24,)."),
     (Wrong(fault="narrows"), "quantize() keeps shape and dtype. As weight: float32(6, 4) became float16(6, 4)."),
-    (Wrong(fault="negative bits"), "bits() gives one count per element, never below 0. As weight: -92.0 bits."),
-    (Wrong(fault="one count"), "bits() gives one count per element, never below 0. As weight: its shape is () for "),
-    (Wrong(fault="other integers"), "exact() gives, on integers, what quantize() gives. "),
+    (Wrong(fault="negative bits"), "bits() returns one count per element, never below 0. As weight: -92.0 bits."),
+    (Wrong(fault="one count"), "bits() returns one count per element, never below 0. As weight: its shape is () for "),
+    (Wrong(fault="other integers"), "exact() on integers equals quantize(). "),
     (
         Wrong(fault="other range"),
-        "What quantize() gives lies in the range of check_range(), if there is one. As weight",
+        "The values of quantize() lie in the range of check_range(), if there is one. As weight",
     ),
-    (Wrong(fault="no gradient"), "Training moves every trainable variable whose bounds leave it room. b, i did not "),
-    (Wrong(fault="forgets its mode"), "get_config() and the weights bring the quantizer back, bit for bit. As weight"),
+    (
+        Wrong(fault="no gradient"),
+        "Training changes every trainable variable, unless its bounds coincide. b, i did not ",
+    ),
+    (
+        Wrong(fault="forgets its mode"),
+        "A quantizer made from get_config() and the weights computes the same bits. As weight",
+    ),
 ]
 
 
@@ -268,26 +274,30 @@ class OtherSum(QDense):
 
 
 LAYERS = [
-    (OwnName, "A class is saved under QLayer's Keras name, not one of its own. It is registered as 'faults>OwnName'"),
-    (AnyUnits, "A constructor takes no unknown argument, no text for a number, and no NaN. units='3' was accepted."),
+    (
+        OwnName,
+        "A class is saved under QLayer's Keras name, not under another one. It is registered as 'faults>OwnName'",
+    ),
+    (AnyUnits, "A constructor refuses unknown arguments, text for numbers, and NaN. units='3' was accepted."),
     (UndescribedArgument, "A constructor has a JSON schema with all its arguments. PydanticInvalidForJsonSchema: "),
-    (ChangesArgument, "get_config() names the kind, and gives every argument back. gain came back changed."),
+    (ChangesArgument, "get_config() returns the kind and every argument. gain came back changed."),
     (CannotBuild, "The layer can be built, called and calibrated. ConfigError: there is no such thing"),
-    (CostsTwice, "The EBOPs enter the loss once, in a subclass too. CostsTwice adds "),
-    (SubclassCostsTwice, "The EBOPs enter the loss once, in a subclass too. SubclassCostsTwiceSubclass adds "),
+    (CostsTwice, "The EBOPs enter the loss once, also in a subclass. CostsTwice adds "),
+    (SubclassCostsTwice, "The EBOPs enter the loss once, also in a subclass. SubclassCostsTwiceSubclass adds "),
     (
         HoldsItsBits,
-        "Training on a loss and the EBOPs moves bits of every quantizer whose bounds leave them room. "
-        "The bits of checked.bias, checked.kernel did not move.",
+        "Training on a loss and the EBOPs changes bits of every quantizer, unless their bounds coincide. "
+        "The bits of checked.bias, checked.kernel did not change.",
     ),
     (
         TrainsInside,
-        "A layer made with trainable=False trains nothing, inside neither. A model of it trains checked/inner/kernel.",
+        "A layer made with trainable=False has no trainable variables, nor do its sublayers. "
+        "A model of it trains checked/inner/kernel.",
     ),
-    (LosesState, "A model file brings the layer back, bit for bit. "),
+    (LosesState, "A layer that is saved and loaded computes the same bits. "),
     (
         OtherSum,
-        "Integers give what the frozen layer gives. "
+        "Integers give the outputs of the frozen layer. "
         "arithmetic differs: 1000 mismatches in 1000 samples (integers != Keras).",
     ),
 ]
@@ -326,7 +336,7 @@ def test_a_layer_that_an_exporter_computes_otherwise(monkeypatch: pytest.MonkeyP
     with pytest.raises(ConformanceError) as caught:
         check_layer({"kind": "sound", "units": 3}, (4,))
     assert (
-        "\n  Every installed exporter's circuit gives what the integers give, or the exporter refuses the layer. "
+        "\n  The circuits of all installed exporters equal the integers, unless an exporter refuses the layer. "
         "The circuit of faults.crooked differs in 3 of 1000 samples."
     ) in str(caught.value)
 
@@ -341,5 +351,5 @@ def test_a_sound_layer() -> None:
 
 
 def test_an_adapter_is_no_layer() -> None:
-    with pytest.raises(ConformanceError, match=r"^keras\.Flatten: FlattenAdapter is no QLayer\.$"):
+    with pytest.raises(ConformanceError, match=r"^keras\.Flatten: FlattenAdapter is not a QLayer\.$"):
         check_layer({"kind": "keras.Flatten"}, (4,))

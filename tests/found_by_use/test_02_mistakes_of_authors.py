@@ -103,20 +103,19 @@ class CanBeChanged(KBI):
 
 KERAS_SIDES = {cls.__name__: cls.Side for cls in Config.__subclasses__()}
 QUANTIZERS = {
-    BitsWithoutGradient: "The gradient of bits() reaches the bits, so that their price moves them. "
+    BitsWithoutGradient: "The gradient of bits() reaches the bits, so that their cost can change them. "
     "It does not: that of b is ",
-    BitsByAddWeight: "What bits() counts is added by add_bits(), which keeps its bounds and gives it a step size of "
-    "its own. b comes from add_weight().",
-    ChangesItsInput: "quantize() leaves its input as it is. ",
-    NoFormat: "format() gives the numbers of the format by name, for reports. AttributeError: 'Side' object has no "
+    BitsByAddWeight: "The variables that bits() counts are made by add_bits(), for bounds and a separate learning "
+    "rate. b comes from add_weight().",
+    ChangesItsInput: "quantize() does not change its input. ",
+    NoFormat: "format() returns the numbers of the format by name, for reports. AttributeError: 'Side' object has no "
     "attribute 'width'",
     ForgetsSuperBuild: "build() ends with super().build(input_shape), which adds the calibration record. "
     "Side's does not.",
-    RoundsWithoutGradient: "The gradient of quantize() reaches the values: a rounding passes it on, though its own is "
-    "0. It is ",
-    BitsOfTheBatch: "bits() gives one count per element, never below 0. As activation: its shape is (200, 6, 4) for "
+    RoundsWithoutGradient: "The gradient of quantize() reaches the values, by a straight-through estimator. It is ",
+    BitsOfTheBatch: "bits() returns one count per element, never below 0. As activation: its shape is (200, 6, 4) for "
     "elements (6, 4).",
-    ForgetsOverflowInExact: "exact() gives, on integers, what quantize() gives. ",
+    ForgetsOverflowInExact: "exact() on integers equals quantize(). ",
     OtherDtype: "quantize() keeps shape and dtype. As weight: float32(6, 4) became bfloat16(6, 4).",
     RandomInInference: "Quantizing twice changes nothing. As weight: ",
     CanBeChanged: "A config cannot be changed. k could be set.",
@@ -192,20 +191,20 @@ class ForgetsToQuantize(QDense):
 
 
 LAYERS = {
-    ForgetsItsCost: "A layer states its cost in ebops(); one that is free gives 0. ForgetsItsCost defines no ebops(): "
-    "its bits cost nothing.",
-    LosesAnArgument: "A constructor keeps each argument under its own name, where get_config() finds it. gain is not "
-    "kept.",
+    ForgetsItsCost: "A layer defines its cost in ebops(), which returns 0 for a free one. ForgetsItsCost defines no "
+    "ebops(), so its bits cost nothing.",
+    LosesAnArgument: "A constructor keeps each argument in an attribute of the same name, which get_config() reads. "
+    "gain is not kept.",
     UnannotatedArgument: "UnannotatedArgument(): argument `gain` has no annotation.",
-    NameOfItsOwn: "A class is saved under QLayer's Keras name, not one of its own. It is registered as "
+    NameOfItsOwn: "A class is saved under QLayer's Keras name, not under another one. It is registered as "
     "'authors>NameOfItsOwn': leave out register_keras_serializable.",
-    CostsTwice: "The EBOPs enter the loss once, in a subclass too. CostsTwice adds ",
-    CostsByTheBatch: "EBOPs are those of one sample, whatever the size of the batch. ",
-    QuantizerOfItsOwn: "Quantizers are made by add_quantizer(), which files, costs and calibration know. quantizer was "
-    "made otherwise.",
-    AnnouncesAnotherShape: "The shape that is announced when a model is built is that of the outputs. Announced: (4,); "
-    "computed: (3,).",
-    ForgetsToQuantize: "Integers give what the frozen layer gives. ",
+    CostsTwice: "The EBOPs enter the loss once, also in a subclass. CostsTwice adds ",
+    CostsByTheBatch: "EBOPs are counted for one sample, for any batch size. ",
+    QuantizerOfItsOwn: "Quantizers are made by add_quantizer(), which registers them for files, costs and calibration. "
+    "quantizer was made in another way.",
+    AnnouncesAnotherShape: "The output shape that a layer announces when a model is built is that of its outputs. "
+    "Announced: (4,); computed: (3,).",
+    ForgetsToQuantize: "Integers give the outputs of the frozen layer. ",
 }
 
 
@@ -253,9 +252,9 @@ def test_what_has_no_bits_to_train_needs_no_gradient_of_them(kind: str) -> None:
 def test_a_difference_shows_one_example() -> None:
     with pytest.raises(ConformanceError) as caught:
         check_quantizer(ForgetsOverflowInExact(), imports=False)
-    (line,) = [line for line in str(caught.value).splitlines() if line.startswith("  exact() gives")]
+    (line,) = [line for line in str(caught.value).splitlines() if line.startswith("  exact() on integers")]
     assert line == (
-        "  exact() gives, on integers, what quantize() gives. 870 of 4800 values differ, such as -3.8125 for 3.98438, "
+        "  exact() on integers equals quantize(). 870 of 4800 values differ, such as -3.8125 for 3.98438, "
         "of the input 4.1906."
     )
 
