@@ -98,15 +98,25 @@ class QLayer(FieldLayer, kw_only=True):
         self.frozen = False
         self._slots = _Slots({}, {})
         self.enable_ebops = _first(self.enable_ebops, scoped("enable_ebops"), True)
+        self._initial_beta = _first(self.ebops_beta, scoped("ebops_beta"), EBOPS_BETA)
         self.ebops_beta = super().add_weight(
             name="ebops_beta",
             shape=(),
-            initializer=keras.initializers.Constant(_first(self.ebops_beta, scoped("ebops_beta"), EBOPS_BETA)),
+            initializer=keras.initializers.Constant(self._initial_beta),
             dtype="float32",
             trainable=False,
             autocast=False,
         )
         self.setup()
+
+    def arguments_of_sublayers(self) -> dict[str, Any]:
+        """Return the arguments that the sublayers of a layer have from it; for `setup`."""
+        return {
+            "ebops_beta": self._initial_beta,
+            "enable_ebops": self.enable_ebops,
+            "dtype": self.dtype_policy.name,
+            "trainable": self.trainable,
+        }
 
     def add_quantizer(
         self, quantizer: Any, role: Role, name: str, channel_axes: tuple[int, ...] = (-1,)

@@ -18,6 +18,9 @@ class Fields:
     A `ClassVar` is no argument. Those behind `_: KW_ONLY`, and all of a class with `kw_only=True` in its first line,
     are given by keyword alone. The attribute of an argument exists on instances only, where `_construct` has set it.
 
+    A default that is a descriptor stays on the class, to read the value from elsewhere once the instance no longer has
+    it; its attribute `default` is what the constructor has.
+
     A class that writes `__init__` itself hands the arguments of its bases to `super().__init__`.
     """
 
@@ -37,7 +40,7 @@ class Fields:
         if by_hand is None:
             cls._fields = fields
             for name in fields:
-                if name in vars(cls):
+                if name in vars(cls) and not _stays(vars(cls)[name]):
                     delattr(cls, name)
             cls.__init__ = _constructor(cls)  # type: ignore[method-assign]
         elif fields:
@@ -63,7 +66,12 @@ def _own(cls: type, kw_only: bool) -> Iterator[Parameter]:
         if _is(annotation, KW_ONLY, "KW_ONLY"):
             kw_only = True
             continue
-        yield Parameter(name, annotation, vars(cls).get(name, inspect.Parameter.empty), kw_only)
+        given = vars(cls).get(name, inspect.Parameter.empty)
+        yield Parameter(name, annotation, given.default if _stays(given) else given, kw_only)
+
+
+def _stays(given: Any) -> bool:
+    return hasattr(type(given), "__get__") and hasattr(type(given), "default")
 
 
 def _is(annotation: Any, marker: Any, name: str) -> bool:

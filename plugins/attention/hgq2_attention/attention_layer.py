@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-import string
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 import keras
 from pydantic import Field
@@ -16,18 +15,14 @@ from hgq2_attention.call_forms import Shape, require_static, shapes, triple
 from hgq2_attention.gating import Gating
 from hgq2_attention.heads import Equations, Heads
 from hgq2_attention.masks import Masks, fixed_mask
-from hgq2_attention.projection import Projection, SlotOf
-from hgq2_attention.softmax import AxesArg, QSoftmax
+from hgq2_attention.projection import Projection, SlotOf, hand_on
+from hgq2_attention.softmax import QSoftmax
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import (
-    CONSTRAINTS,
     INITIALIZERS,
-    REGULARIZERS,
-    BetaArg,
     ConstraintArg,
     InitializerArg,
-    LayerKwargs,
     PositiveInt,
     QuantizerArg,
     RegularizerArg,
@@ -42,16 +37,16 @@ Tensor = Any
 RateArg = Annotated[float, Field(ge=0, le=1)]
 
 
-class AttentionLayer(QLayer):
+class AttentionLayer(QLayer, kw_only=True):
     """oq(Wo cq(g(aq(softmax(qq(Wq iq(x)) kq(Wk iq(z)) / sqrt(size))) vq(Wv iq(z))))) with the biases, for each head.
 
-    The gate g is the identity, or u -> gcq(u) gtq(sigmoid(gq(Wg iq(x)))). A subclass says how many heads there are and
-    how large, before it calls this constructor. Called with one tensor, the layer attends to itself; called with a
-    list, as from a configuration file, the list is query, value and, if it is not the value, key.
+    The gate g is the identity, or u -> gcq(u) gtq(sigmoid(gq(Wg iq(x)))). Called with one tensor, the layer attends to
+    itself; called with a list, as from a configuration file, the list is query, value and, if it is not the value, key.
+
+    A subclass says how many heads there are and how large. It has the arguments `dropout` and `use_bias` where Keras
+    takes them, and `attention_axes`: the axes that positions attend along, None for all between batch and features.
 
     Args:
-        dropout: share of the scores that training drops.
-        use_bias: whether the projections have biases.
         sliding_window: positions attend only to those nearer than this; None for all.
         flash_attention: must not be true: it has no place for quantizers.
         kernel_initializer: Keras initializer of the kernels.
@@ -91,148 +86,107 @@ class AttentionLayer(QLayer):
     projections, softmax and gate count for themselves. All count the share of positions that is computed at once.
     """
 
-    query_input_quantizer = SlotOf("query_projection", "input_quantizer")
-    key_input_quantizer = SlotOf("key_projection", "input_quantizer")
-    value_input_quantizer = SlotOf("value_projection", "input_quantizer")
-    query_kernel_quantizer = SlotOf("query_projection", "kernel_quantizer")
-    key_kernel_quantizer = SlotOf("key_projection", "kernel_quantizer")
-    value_kernel_quantizer = SlotOf("value_projection", "kernel_quantizer")
-    output_kernel_quantizer = SlotOf("output_projection", "kernel_quantizer")
-    query_bias_quantizer = SlotOf("query_projection", "bias_quantizer")
-    key_bias_quantizer = SlotOf("key_projection", "bias_quantizer")
-    value_bias_quantizer = SlotOf("value_projection", "bias_quantizer")
-    output_bias_quantizer = SlotOf("output_projection", "bias_quantizer")
-    score_quantizer = SlotOf("softmax", "input_quantizer")
-    difference_quantizer = SlotOf("softmax", "difference_quantizer")
-    exp_quantizer = SlotOf("softmax", "exp_quantizer")
-    sum_quantizer = SlotOf("softmax", "sum_quantizer")
-    inverse_quantizer = SlotOf("softmax", "inverse_quantizer")
-    attention_quantizer = SlotOf("softmax", "output_quantizer")
-    context_quantizer = SlotOf("output_projection", "input_quantizer")
-    output_quantizer = SlotOf("output_projection", "output_quantizer")
-    gate_input_quantizer = SlotOf("gate_projection", "input_quantizer")
-    gate_kernel_quantizer = SlotOf("gate_projection", "kernel_quantizer")
-    gate_bias_quantizer = SlotOf("gate_projection", "bias_quantizer")
-    gate_quantizer = SlotOf("gating", "gate_quantizer")
-    gate_table_quantizer = SlotOf("gating", "table_quantizer")
-    gate_context_quantizer = SlotOf("gating", "input_quantizer")
+    sliding_window: PositiveInt | None = None
+    flash_attention: bool | None = None
+    kernel_initializer: InitializerArg = "glorot_uniform"
+    bias_initializer: InitializerArg = "zeros"
+    kernel_regularizer: RegularizerArg = None
+    bias_regularizer: RegularizerArg = None
+    kernel_constraint: ConstraintArg = None
+    bias_constraint: ConstraintArg = None
+    use_gate: bool = False
+    seed: int | None = None
+    stable: bool = True
+    parallelization_factor: PositiveInt | None = None
+    query_input_quantizer: QuantizerArg = SlotOf("query_projection", "input_quantizer")
+    key_input_quantizer: QuantizerArg = SlotOf("key_projection", "input_quantizer")
+    value_input_quantizer: QuantizerArg = SlotOf("value_projection", "input_quantizer")
+    query_kernel_quantizer: QuantizerArg = SlotOf("query_projection", "kernel_quantizer")
+    key_kernel_quantizer: QuantizerArg = SlotOf("key_projection", "kernel_quantizer")
+    value_kernel_quantizer: QuantizerArg = SlotOf("value_projection", "kernel_quantizer")
+    output_kernel_quantizer: QuantizerArg = SlotOf("output_projection", "kernel_quantizer")
+    query_bias_quantizer: QuantizerArg = SlotOf("query_projection", "bias_quantizer")
+    key_bias_quantizer: QuantizerArg = SlotOf("key_projection", "bias_quantizer")
+    value_bias_quantizer: QuantizerArg = SlotOf("value_projection", "bias_quantizer")
+    output_bias_quantizer: QuantizerArg = SlotOf("output_projection", "bias_quantizer")
+    query_quantizer: QuantizerArg = None
+    key_quantizer: QuantizerArg = None
+    value_quantizer: QuantizerArg = None
+    score_quantizer: QuantizerArg = SlotOf("softmax", "input_quantizer")
+    difference_quantizer: QuantizerArg = SlotOf("softmax", "difference_quantizer")
+    exp_quantizer: QuantizerArg = SlotOf("softmax", "exp_quantizer")
+    sum_quantizer: QuantizerArg = SlotOf("softmax", "sum_quantizer")
+    inverse_quantizer: QuantizerArg = SlotOf("softmax", "inverse_quantizer")
+    attention_quantizer: QuantizerArg = SlotOf("softmax", "output_quantizer")
+    context_quantizer: QuantizerArg = SlotOf("output_projection", "input_quantizer")
+    output_quantizer: QuantizerArg = SlotOf("output_projection", "output_quantizer")
+    gate_input_quantizer: QuantizerArg = SlotOf("gate_projection", "input_quantizer")
+    gate_kernel_quantizer: QuantizerArg = SlotOf("gate_projection", "kernel_quantizer")
+    gate_bias_quantizer: QuantizerArg = SlotOf("gate_projection", "bias_quantizer")
+    gate_quantizer: QuantizerArg = SlotOf("gating", "gate_quantizer")
+    gate_table_quantizer: QuantizerArg = SlotOf("gating", "table_quantizer")
+    gate_context_quantizer: QuantizerArg = SlotOf("gating", "input_quantizer")
 
-    attention_axes: AxesArg | None = None
-    """The axes that positions attend along; None for all between batch and features."""
+    def setup(self) -> None:
+        """Make the quantizers and the sublayers.
 
-    def __init__(
-        self,
-        *,
-        dropout: RateArg = 0.0,
-        use_bias: bool = True,
-        sliding_window: PositiveInt | None = None,
-        flash_attention: bool | None = None,
-        kernel_initializer: InitializerArg = "glorot_uniform",
-        bias_initializer: InitializerArg = "zeros",
-        kernel_regularizer: RegularizerArg = None,
-        bias_regularizer: RegularizerArg = None,
-        kernel_constraint: ConstraintArg = None,
-        bias_constraint: ConstraintArg = None,
-        use_gate: bool = False,
-        seed: int | None = None,
-        stable: bool = True,
-        parallelization_factor: PositiveInt | None = None,
-        query_input_quantizer: QuantizerArg = None,
-        key_input_quantizer: QuantizerArg = None,
-        value_input_quantizer: QuantizerArg = None,
-        query_kernel_quantizer: QuantizerArg = None,
-        key_kernel_quantizer: QuantizerArg = None,
-        value_kernel_quantizer: QuantizerArg = None,
-        output_kernel_quantizer: QuantizerArg = None,
-        query_bias_quantizer: QuantizerArg = None,
-        key_bias_quantizer: QuantizerArg = None,
-        value_bias_quantizer: QuantizerArg = None,
-        output_bias_quantizer: QuantizerArg = None,
-        query_quantizer: QuantizerArg = None,
-        key_quantizer: QuantizerArg = None,
-        value_quantizer: QuantizerArg = None,
-        score_quantizer: QuantizerArg = None,
-        difference_quantizer: QuantizerArg = None,
-        exp_quantizer: QuantizerArg = None,
-        sum_quantizer: QuantizerArg = None,
-        inverse_quantizer: QuantizerArg = None,
-        attention_quantizer: QuantizerArg = None,
-        context_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        gate_input_quantizer: QuantizerArg = None,
-        gate_kernel_quantizer: QuantizerArg = None,
-        gate_bias_quantizer: QuantizerArg = None,
-        gate_quantizer: QuantizerArg = None,
-        gate_table_quantizer: QuantizerArg = None,
-        gate_context_quantizer: QuantizerArg = None,
-        ebops_beta: BetaArg = None,
-        enable_ebops: bool | None = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(ebops_beta=ebops_beta, enable_ebops=enable_ebops, **kwargs)
-        self.dropout = dropout
-        self.use_bias = use_bias
-        self.sliding_window = sliding_window
-        self.flash_attention = flash_attention
-        self.kernel_initializer = INITIALIZERS.resolve(kernel_initializer)
-        self.bias_initializer = INITIALIZERS.resolve(bias_initializer)
-        self.kernel_regularizer = REGULARIZERS.resolve(kernel_regularizer)
-        self.bias_regularizer = REGULARIZERS.resolve(bias_regularizer)
-        self.kernel_constraint = CONSTRAINTS.resolve(kernel_constraint)
-        self.bias_constraint = CONSTRAINTS.resolve(bias_constraint)
-        self.use_gate = use_gate
-        self.seed = seed
-        self.stable = stable
-        self.parallelization_factor = parallelization_factor
-        if flash_attention:
+        Raises:
+            ConfigError: arguments that do not go together.
+        """
+        super().setup()
+        if self.flash_attention:
             raise ConfigError(
                 f"{self.name}: flash_attention is not offered: it never forms the scores, which are quantized here. "
                 "Received: flash_attention=True. Allowed: False, None."
             )
-        self._common = {
-            **{"ebops_beta": ebops_beta, "enable_ebops": enable_ebops},
-            **{"dtype": self.dtype_policy.name, "trainable": self.trainable},
-        }
-        given = {
-            "query": (query_input_quantizer, query_kernel_quantizer, query_bias_quantizer),
-            "key": (key_input_quantizer, key_kernel_quantizer, key_bias_quantizer),
-            "value": (value_input_quantizer, value_kernel_quantizer, value_bias_quantizer),
-        }
-        self._require_unshared(given)
-        self.query_projection = self._projection("query", *given["query"])
-        self.key_projection = self._projection("key", *given["key"])
-        self.value_projection = self._projection("value", *given["value"])
-        self.query_quantizer = self.add_quantizer(query_quantizer, "activation", "query")
-        self.key_quantizer = self.add_quantizer(key_quantizer, "activation", "key")
-        self.value_quantizer = self.add_quantizer(value_quantizer, "activation", "value")
-        self.softmax = QSoftmax(
-            stable=stable,
-            scale=1.0 / math.sqrt(self.query_size),
-            input_quantizer=NoQuantizer() if stable and score_quantizer is None else score_quantizer,
-            difference_quantizer=difference_quantizer,
-            exp_quantizer=exp_quantizer,
-            sum_quantizer=sum_quantizer,
-            inverse_quantizer=inverse_quantizer,
-            output_quantizer=attention_quantizer or resolve(None, "activation").config,
-            name="softmax",
-            **self._common,
-        )
-        self.dropout_layer = keras.layers.Dropout(dropout, seed=seed) if dropout else None
-        self._add_gate(
-            (gate_input_quantizer, gate_kernel_quantizer, gate_bias_quantizer),
-            (gate_context_quantizer, gate_quantizer, gate_table_quantizer),
+        self.query_projection = self._projection("query")
+        self.key_projection = self._projection("key")
+        self.value_projection = self._projection("value")
+        self.query_quantizer = self.add_quantizer(self.query_quantizer, "activation", "query")
+        self.key_quantizer = self.add_quantizer(self.key_quantizer, "activation", "key")
+        self.value_quantizer = self.add_quantizer(self.value_quantizer, "activation", "value")
+        self.softmax = self._softmax()
+        self.dropout_layer = keras.layers.Dropout(self.dropout, seed=self.seed) if self.dropout else None
+        self._add_gate()
+        context, kernel, bias, output = hand_on(
+            self, "context_quantizer", "output_kernel_quantizer", "output_bias_quantizer", "output_quantizer"
         )
         # How many axes there are is known only when the layer is built.
         self.output_projection = Projection(
             "...ab,abc->...c",
             1,
-            bias_axes="c" if use_bias else None,
-            input_quantizer=context_quantizer,
-            kernel_quantizer=output_kernel_quantizer,
-            bias_quantizer=output_bias_quantizer,
-            output_quantizer=output_quantizer,
+            bias_axes="c" if self.use_bias else None,
+            input_quantizer=context,
+            kernel_quantizer=kernel,
+            bias_quantizer=bias,
+            output_quantizer=output,
             name="attention_output",
             **self._affine(),
+        )
+
+    def _softmax(self) -> QSoftmax:
+        score, difference, exp, total, inverse, attention = hand_on(
+            self,
+            "score_quantizer",
+            "difference_quantizer",
+            "exp_quantizer",
+            "sum_quantizer",
+            "inverse_quantizer",
+            "attention_quantizer",
+        )
+        parallel = self.parallelization_factor
+        return QSoftmax(
+            stable=self.stable,
+            scale=1.0 / math.sqrt(self.query_size),
+            parallelization_factor=None if parallel is None else parallel * self.heads.queries,
+            input_quantizer=NoQuantizer() if self.stable and score is None else score,
+            difference_quantizer=difference,
+            exp_quantizer=exp,
+            sum_quantizer=total,
+            inverse_quantizer=inverse,
+            output_quantizer=attention or resolve(None, "activation").config,
+            name="softmax",
+            **self.arguments_of_sublayers(),
         )
 
     @property
@@ -260,15 +214,6 @@ class AttentionLayer(QLayer):
         """Whether keys and values must be the same tensor."""
         return "value" not in self.shared
 
-    def _require_unshared(self, given: dict[str, tuple[Any, ...]]) -> None:
-        for owner, others in self.shared.items():
-            for name in others:
-                if any(quantizer is not None for quantizer in given[name]):
-                    raise ConfigError(
-                        f"{self.name}: the {name}'s projection is the {owner}'s. Name its quantizers "
-                        f"{owner}_input_quantizer, {owner}_kernel_quantizer and {owner}_bias_quantizer."
-                    )
-
     def _affine(self) -> dict[str, Any]:
         # Initializers without a seed of their own give the same numbers each time.
         return {
@@ -278,22 +223,27 @@ class AttentionLayer(QLayer):
             "bias_regularizer": self.bias_regularizer,
             "kernel_constraint": self.kernel_constraint,
             "bias_constraint": self.bias_constraint,
-            **self._common,
+            **self.arguments_of_sublayers(),
         }
 
     def _size_of(self, name: str) -> int:
         return self.value_size if name == "value" else self.query_size
 
-    def _projection(self, name: str, input_quantizer: Any, kernel: Any, bias: Any) -> Projection | None:
+    def _projection(self, name: str) -> Projection | None:
+        given = hand_on(self, f"{name}_input_quantizer", f"{name}_kernel_quantizer", f"{name}_bias_quantizer")
+        for owner, others in self.shared.items():
+            if name in others and any(quantizer is not None for quantizer in given):
+                raise ConfigError(
+                    f"{self.name}: the {name}'s projection is the {owner}'s. Name its quantizers "
+                    f"{owner}_input_quantizer, {owner}_kernel_quantizer and {owner}_bias_quantizer."
+                )
         if name not in self.shared:
             return None
         names = (name, *self.shared[name])
         heads = self.heads.queries if name == "query" else self.heads.keys
-        return self._head_projection(
-            "_".join(names), (heads, sum(map(self._size_of, names))), input_quantizer, kernel, bias
-        )
+        return self._head_projection("_".join(names), (heads, sum(map(self._size_of, names))), given)
 
-    def _head_projection(self, name: str, sizes: tuple[int, int], *quantizers: Any) -> Projection:
+    def _head_projection(self, name: str, sizes: tuple[int, int], quantizers: Sequence[Any]) -> Projection:
         input_quantizer, kernel_quantizer, bias_quantizer = quantizers
         return Projection(
             "...a,abc->...bc",
@@ -306,14 +256,22 @@ class AttentionLayer(QLayer):
             **self._affine(),
         )
 
-    def _add_gate(self, of_projection: tuple[Any, ...], of_product: tuple[Any, ...]) -> None:
+    def _add_gate(self) -> None:
+        projection = hand_on(self, "gate_input_quantizer", "gate_kernel_quantizer", "gate_bias_quantizer")
+        product = hand_on(self, "gate_context_quantizer", "gate_quantizer", "gate_table_quantizer")
         self.gate_projection, self.gating = None, None
         if self.use_gate:
             sizes = (self.heads.queries, self.value_size)
-            self.gate_projection = self._head_projection("gate", sizes, *of_projection)
-            slots = dict(zip(("input_quantizer", "gate_quantizer", "table_quantizer"), of_product, strict=True))
-            self.gating = Gating(**slots, name="gating", **self._common)
-        elif any(quantizer is not None for quantizer in of_projection + of_product):
+            self.gate_projection = self._head_projection("gate", sizes, projection)
+            context, gate, table = product
+            self.gating = Gating(
+                input_quantizer=context,
+                gate_quantizer=gate,
+                table_quantizer=table,
+                name="gating",
+                **self.arguments_of_sublayers(),
+            )
+        elif any(quantizer is not None for quantizer in [*projection, *product]):
             raise ConfigError(f"{self.name}: gate_* quantizers are for use_gate=True.")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -394,10 +352,8 @@ class AttentionLayer(QLayer):
         rest = tuple(size for axis, size in enumerate(query[:-1]) if axis not in self._axes)
         attended = (*(query[n] for n in self._axes), *(key[n] for n in self._axes))
         self._scores_shape = (*rest, self.heads.queries, *attended)
-        self.softmax.axis = tuple(range(len(self._scores_shape) - len(self._axes), len(self._scores_shape)))
-        parallel = self.parallelization_factor
-        self.softmax.parallelization_factor = None if parallel is None else parallel * self.heads.queries
-        self.softmax.build(self._scores_shape)
+        rank = len(self._scores_shape)
+        self.softmax.build_along(self._scores_shape, tuple(range(rank - len(self._axes), rank)))
 
     def _context_shape(self, query: Shape) -> Shape:
         return (*query[:-1], self.heads.queries, self.value_size)
@@ -407,10 +363,9 @@ class AttentionLayer(QLayer):
         return query[-1:]  # type: ignore[return-value]
 
     def _build_output(self, query: Shape) -> None:
-        sizes = self.output_sizes(query)
-        letters = string.ascii_lowercase[2 : 2 + len(sizes)]
-        self.output_projection.spell(f"...ab,ab{letters}->...{letters}", sizes, letters if self.use_bias else None)
-        self.output_projection.build_share(self._context_shape(query), 2, self.parallelization_factor)
+        self.output_projection.build_onto(
+            self.output_sizes(query), self._context_shape(query), 2, self.parallelization_factor
+        )
 
     def compute_output_shape(
         self, query_shape: Any, value_shape: Shape | None = None, key_shape: Shape | None = None

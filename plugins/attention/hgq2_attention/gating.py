@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import keras
 
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import BetaArg, LayerKwargs, QuantizerArg
+from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.ops import total
 from hgq2_layers.activations.lookup_table import TableLayer
 
@@ -16,7 +16,7 @@ A = TypeVar("A")
 Tensor = Any
 
 
-class Gating(TableLayer):
+class Gating(TableLayer, kw_only=True):
     """y = iq(x) tq(sigmoid(gq(z))), of the same shape all.
 
     Args:
@@ -27,20 +27,18 @@ class Gating(TableLayer):
     Cost (docs/numerics.md#7): sum Bx Bt, and the table.
     """
 
-    def __init__(
-        self,
-        *,
-        input_quantizer: QuantizerArg = None,
-        gate_quantizer: QuantizerArg = None,
-        table_quantizer: QuantizerArg = None,
-        ebops_beta: BetaArg = None,
-        enable_ebops: bool | None = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(ebops_beta=ebops_beta, enable_ebops=enable_ebops, **kwargs)
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
-        self.gate_quantizer = self.add_quantizer(gate_quantizer, "activation", "gate")
-        self.table = self.add_table(table_quantizer, "table", self.gate_quantizer, keras.ops.sigmoid, unsigned=True)
+    input_quantizer: QuantizerArg = None
+    gate_quantizer: QuantizerArg = None
+    table_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers and the table."""
+        super().setup()
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
+        self.gate_quantizer = self.add_quantizer(self.gate_quantizer, "activation", "gate")
+        self.table = self.add_table(
+            self.table_quantizer, "table", self.gate_quantizer, keras.ops.sigmoid, unsigned=True
+        )
         self.table_quantizer = self.table.quantizer
 
     def build_share(self, input_shape: tuple[int | None, ...], contracted: int, parallel: int | None) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from hgq2_attention.attention_layer import AttentionLayer, RateArg
 from hgq2_attention.heads import Heads
 from hgq2_core import ConfigError
@@ -30,23 +28,25 @@ class QGroupedQueryAttention(AttentionLayer):
         >>> layer = QGroupedQueryAttention(head_dim=8, num_query_heads=4, num_key_value_heads=2)
     """
 
-    def __init__(
-        self,
-        head_dim: PositiveInt,
-        num_query_heads: PositiveInt,
-        num_key_value_heads: PositiveInt,
-        dropout: RateArg = 0.0,
-        use_bias: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        self.head_dim = head_dim
-        self.num_query_heads = num_query_heads
-        self.num_key_value_heads = num_key_value_heads
-        super().__init__(dropout=dropout, use_bias=use_bias, **kwargs)
-        if num_query_heads % num_key_value_heads:
+    attention_axes = None
+
+    head_dim: PositiveInt
+    num_query_heads: PositiveInt
+    num_key_value_heads: PositiveInt
+    dropout: RateArg = 0.0
+    use_bias: bool = True
+
+    def setup(self) -> None:
+        """Make the quantizers and the sublayers.
+
+        Raises:
+            ConfigError: heads of keys that do not divide those of queries.
+        """
+        super().setup()
+        if self.num_query_heads % self.num_key_value_heads:
             raise ConfigError(
                 f"{self.name}: num_query_heads must be a multiple of num_key_value_heads. "
-                f"Received: num_query_heads={num_query_heads}, num_key_value_heads={num_key_value_heads}."
+                f"Received: num_query_heads={self.num_query_heads}, num_key_value_heads={self.num_key_value_heads}."
             )
 
     @property

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY
 from typing import Annotated, Any, TypeVar
 
 import keras
 
+from hgq2_attention.attention_layer import RateArg
 from hgq2_attention.call_forms import Shape
 from hgq2_attention.masks import Masks
-from hgq2_attention.multi_head_attention import QMultiHeadAttention
-from hgq2_attention.projection import Projection, SlotOf
+from hgq2_attention.multi_head_attention import MultiHeadLayer, OutputShapeArg
+from hgq2_attention.projection import Projection, SlotOf, hand_on
+from hgq2_attention.softmax import AxesArg
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
@@ -21,7 +24,7 @@ Tensor = Any
 LengthsArg = PositiveInt | Annotated[tuple[PositiveInt, ...], FromList]
 
 
-class QLinformerAttention(QMultiHeadAttention):
+class QLinformerAttention(MultiHeadLayer):
     """Multi-head attention to P z instead of z: a learned projection of the sequence of values, and of that of keys.
 
     Keys are values of other positions, so masks on them have no meaning, and are refused.
@@ -37,44 +40,52 @@ class QLinformerAttention(QMultiHeadAttention):
             None for the default of weights.
         key_sequence_input_quantizer: of the input of the keys' own projection, where there are two.
         key_sequence_kernel_quantizer: of the kernel of the keys' own projection, where there are two.
-        **kwargs: as in `QMultiHeadAttention`.
+        value_dim: size of a head's values; None for `key_dim`.
+        dropout: share of the scores that training drops.
+        use_bias: whether the projections have biases.
+        output_shape: last axes of the output; None for the query's last.
+        attention_axes: the axes that positions attend along; None for all between batch and features.
+        **kwargs: as in `MultiHeadLayer` and `AttentionLayer`.
 
     Cost: as there; the projections along the sequence count for themselves.
     """
 
-    sequence_input_quantizer = SlotOf("sequence_projection", "input_quantizer")
-    sequence_kernel_quantizer = SlotOf("sequence_projection", "kernel_quantizer")
-    key_sequence_input_quantizer = SlotOf("key_sequence_projection", "input_quantizer")
-    key_sequence_kernel_quantizer = SlotOf("key_sequence_projection", "kernel_quantizer")
+    num_heads: PositiveInt
+    key_dim: PositiveInt
+    projected_length: LengthsArg
+    share_sequence_projection: bool = True
+    sequence_input_quantizer: QuantizerArg = SlotOf("sequence_projection", "input_quantizer")
+    sequence_kernel_quantizer: QuantizerArg = SlotOf("sequence_projection", "kernel_quantizer")
+    key_sequence_input_quantizer: QuantizerArg = SlotOf("key_sequence_projection", "input_quantizer")
+    key_sequence_kernel_quantizer: QuantizerArg = SlotOf("key_sequence_projection", "kernel_quantizer")
+    _: KW_ONLY
+    value_dim: PositiveInt | None = None
+    dropout: RateArg = 0.0
+    use_bias: bool = True
+    output_shape: OutputShapeArg = None
+    attention_axes: AxesArg | None = None
 
-    def __init__(
-        self,
-        num_heads: PositiveInt,
-        key_dim: PositiveInt,
-        projected_length: LengthsArg,
-        share_sequence_projection: bool = True,
-        sequence_input_quantizer: QuantizerArg = None,
-        sequence_kernel_quantizer: QuantizerArg = None,
-        key_sequence_input_quantizer: QuantizerArg = None,
-        key_sequence_kernel_quantizer: QuantizerArg = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(num_heads, key_dim, **kwargs)
-        self.projected_length = projected_length
-        self.share_sequence_projection = share_sequence_projection
+    def setup(self) -> None:
+        """Make the quantizers and the sublayers.
+
+        Raises:
+            ConfigError: arguments that do not go together.
+        """
+        super().setup()
         if self.fuse == "qkv" or self.sliding_window is not None:
             raise ConfigError(
                 f"{self.name}: fuse is 'none' or 'kv' and there is no sliding_window here, because keys and values are "
                 f"no positions of the query. Received: fuse={self.fuse!r}, sliding_window={self.sliding_window}."
             )
-        if self.fuse == "kv" and not share_sequence_projection:
+        if self.fuse == "kv" and not self.share_sequence_projection:
             raise ConfigError(f"{self.name}: with fuse='kv', share_sequence_projection must be true.")
-        apart = (key_sequence_input_quantizer, key_sequence_kernel_quantizer)
-        if share_sequence_projection and any(quantizer is not None for quantizer in apart):
+        shared = hand_on(self, "sequence_input_quantizer", "sequence_kernel_quantizer")
+        apart = hand_on(self, "key_sequence_input_quantizer", "key_sequence_kernel_quantizer")
+        if self.share_sequence_projection and any(quantizer is not None for quantizer in apart):
             raise ConfigError(f"{self.name}: key_sequence_* quantizers are for share_sequence_projection=False.")
-        self.sequence_projection = self._along("sequence", sequence_input_quantizer, sequence_kernel_quantizer)
+        self.sequence_projection = self._along("sequence", *shared)
         self.key_sequence_projection = None
-        if not share_sequence_projection:
+        if not self.share_sequence_projection:
             self.key_sequence_projection = self._along("key_sequence", *apart)
 
     def _along(self, name: str, input_quantizer: Any, kernel_quantizer: Any) -> Projection:

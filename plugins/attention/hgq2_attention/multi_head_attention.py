@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from hgq2_attention.attention_layer import AttentionLayer, RateArg
 from hgq2_attention.call_forms import Shape
@@ -23,46 +23,24 @@ SHARED: dict[str, dict[str, tuple[str, ...]]] = {
 """For each `fuse` the projections that there are, and for whom else each works."""
 
 
-class QMultiHeadAttention(AttentionLayer):
-    """Attention in which each head has queries, keys and values of its own; the equation is that of `AttentionLayer`.
+class MultiHeadLayer(AttentionLayer, kw_only=True):
+    """Attention in which each head has queries, keys and values of its own.
 
-    Arguments and call are those of `keras.layers.MultiHeadAttention`.
+    A subclass has the arguments `num_heads`, `key_dim`, `value_dim`, `output_shape` and `attention_axes` too.
 
     Args:
-        num_heads: number of heads.
-        key_dim: size of a head's queries and keys.
-        value_dim: size of a head's values; None for `key_dim`.
-        dropout: share of the scores that training drops.
-        use_bias: whether the projections have biases.
-        output_shape: last axes of the output; None for the query's last.
-        attention_axes: the axes that positions attend along; None for all between batch and features.
         fuse: `kv`: keys and values are one projection with one input quantizer; `qkv`: queries too. The first named of
             them has the arguments. The inputs must be the same tensor.
         **kwargs: as in `AttentionLayer`.
-
-    Cost: as there.
     """
 
-    def __init__(
-        self,
-        num_heads: PositiveInt,
-        key_dim: PositiveInt,
-        value_dim: PositiveInt | None = None,
-        dropout: RateArg = 0.0,
-        use_bias: bool = True,
-        output_shape: OutputShapeArg = None,
-        attention_axes: AxesArg | None = None,
-        *,
-        fuse: Fuse = "none",
-        **kwargs: Any,
-    ) -> None:
-        self.num_heads = num_heads
-        self.key_dim = key_dim
-        self.value_dim = value_dim or key_dim
-        self.output_shape = output_shape
-        self.attention_axes = attention_axes
-        self.fuse = fuse
-        super().__init__(dropout=dropout, use_bias=use_bias, **kwargs)
+    fuse: Fuse = "none"
+
+    def setup(self) -> None:
+        """Make the quantizers and the sublayers."""
+        if self.value_dim is None:
+            self.value_dim = self.key_dim
+        super().setup()
 
     @property
     def heads(self) -> Heads:
@@ -89,3 +67,30 @@ class QMultiHeadAttention(AttentionLayer):
         if self.output_shape is None:
             return super().output_sizes(query)
         return (self.output_shape,) if isinstance(self.output_shape, int) else tuple(self.output_shape)
+
+
+class QMultiHeadAttention(MultiHeadLayer):
+    """Attention in which each head has queries, keys and values of its own; the equation is that of `AttentionLayer`.
+
+    Arguments and call are those of `keras.layers.MultiHeadAttention`.
+
+    Args:
+        num_heads: number of heads.
+        key_dim: size of a head's queries and keys.
+        value_dim: size of a head's values; None for `key_dim`.
+        dropout: share of the scores that training drops.
+        use_bias: whether the projections have biases.
+        output_shape: last axes of the output; None for the query's last.
+        attention_axes: the axes that positions attend along; None for all between batch and features.
+        **kwargs: as in `MultiHeadLayer` and `AttentionLayer`.
+
+    Cost: as there.
+    """
+
+    num_heads: PositiveInt
+    key_dim: PositiveInt
+    value_dim: PositiveInt | None = None
+    dropout: RateArg = 0.0
+    use_bias: bool = True
+    output_shape: OutputShapeArg = None
+    attention_axes: AxesArg | None = None

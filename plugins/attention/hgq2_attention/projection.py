@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 from hgq2_layers.core.einsum_dense import QEinsumDense
@@ -17,11 +18,6 @@ class Projection(QEinsumDense):
     share = 1.0
     """Of its positions, which the cost counts."""
 
-    def spell(self, equation: str, output_shape: tuple[int, ...], bias_axes: str | None) -> None:
-        """Replace the equation, before the layer is built, by one whose kernel has the same first axes."""
-        self.equation, self.output_shape, self.bias_axes = equation, output_shape, bias_axes
-        self._parsed = Equation.parse(equation)
-
     def build_share(self, input_shape: tuple[int | None, ...], contracted: int, parallel: int | None) -> None:
         """Build, and set the share.
 
@@ -34,18 +30,41 @@ class Projection(QEinsumDense):
         self.share = 1.0 if parallel is None else min(1.0, parallel / positions)
         self.build(input_shape)
 
+    def build_onto(
+        self, sizes: tuple[int, ...], input_shape: tuple[int | None, ...], contracted: int, parallel: int | None
+    ) -> None:
+        """Build for an output whose last axes only the shape of the input tells, and set the share.
+
+        Args:
+            sizes: of the output's last axes, in place of the one of `equation`.
+            input_shape: batch axis included, the others of static size.
+            contracted: how many of the last axes are no positions.
+            parallel: positions computed at once; None for all.
+        """
+        # The kernel has the same first axes.
+        letters = string.ascii_lowercase[2 : 2 + len(sizes)]
+        self.equation, self.output_shape = f"...ab,ab{letters}->...{letters}", sizes
+        self.bias_axes = letters if self.bias_axes else None
+        self._parsed = Equation.parse(self.equation)
+        self.build_share(input_shape, contracted, parallel)
+
     def ebops(self) -> Tensor:
         """Return the cost of the share."""
         return super().ebops() * self.share
 
 
 class SlotOf:
-    """A quantizer argument of a layer, whose quantizer belongs to a sublayer.
+    """The default of a quantizer argument whose quantizer belongs to a sublayer.
+
+    Until the sublayer is made, the config is where any other argument is; `hand_on` takes it away from there.
 
     Args:
         layer: the sublayer's attribute, which may be None.
         slot: the quantizer's attribute there.
     """
+
+    default = None
+    """What the constructor has for it; see `hgq2_core.schema.fields`."""
 
     def __init__(self, layer: str, slot: str) -> None:
         self.layer, self.slot = layer, slot
@@ -53,3 +72,13 @@ class SlotOf:
     def __get__(self, owner: Any, cls: type) -> Any:
         """Return the quantizer; None where the layer shares another's."""
         return None if owner is None else getattr(getattr(owner, self.layer), self.slot, None)
+
+
+def hand_on(layer: Any, *arguments: str) -> list[Any]:
+    """Return the configs that a layer was given for the quantizers of a sublayer, which it then reads from there.
+
+    Args:
+        layer: in its `setup`.
+        arguments: names of those with a `SlotOf`.
+    """
+    return [vars(layer).pop(name) for name in arguments]

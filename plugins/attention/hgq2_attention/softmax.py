@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, Unpack
+from typing import Annotated, Any, TypeVar
 
 import keras
 from pydantic import Field
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import BetaArg, LayerKwargs, PositiveInt, QuantizerArg
+from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.layers.masks import WITHOUT
 from hgq2_core.layers.transfer import shared_arguments
 from hgq2_core.ops import total
@@ -62,39 +62,35 @@ class QSoftmax(TableLayer):
         >>> layer = QSoftmax(scale=0.25, difference_quantizer=KIF(i=3, f=5, overflow_mode="SAT"))
     """
 
-    def __init__(
-        self,
-        axis: AxesArg = -1,
-        stable: bool = True,
-        scale: ScaleArg = 1.0,
-        heterogeneous: bool = False,
-        parallelization_factor: PositiveInt | None = None,
-        input_quantizer: QuantizerArg = None,
-        difference_quantizer: QuantizerArg = None,
-        exp_quantizer: QuantizerArg = None,
-        sum_quantizer: QuantizerArg = None,
-        inverse_quantizer: QuantizerArg = None,
-        output_quantizer: QuantizerArg = None,
-        ebops_beta: BetaArg = None,
-        enable_ebops: bool | None = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(ebops_beta=ebops_beta, enable_ebops=enable_ebops, **kwargs)
-        self.axis = axis
-        self.stable = stable
-        self.scale = scale
-        self.heterogeneous = heterogeneous
-        self.parallelization_factor = parallelization_factor
-        if difference_quantizer is not None and not stable:
+    axis: AxesArg = -1
+    stable: bool = True
+    scale: ScaleArg = 1.0
+    heterogeneous: bool = False
+    parallelization_factor: PositiveInt | None = None
+    input_quantizer: QuantizerArg = None
+    difference_quantizer: QuantizerArg = None
+    exp_quantizer: QuantizerArg = None
+    sum_quantizer: QuantizerArg = None
+    inverse_quantizer: QuantizerArg = None
+    output_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers and the tables.
+
+        Raises:
+            ConfigError: a quantizer that the form of the softmax has not, or one that cannot take the inverse of 0.
+        """
+        super().setup()
+        if self.difference_quantizer is not None and not self.stable:
             raise ConfigError(f"{self.name}: difference_quantizer is for stable=True; the other form has no maximum.")
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
-        self.difference_quantizer = None
-        if stable:
-            self.difference_quantizer = self.add_quantizer(difference_quantizer, "activation", "difference")
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
+        if self.stable:
+            self.difference_quantizer = self.add_quantizer(self.difference_quantizer, "activation", "difference")
         argument = self.difference_quantizer or self.input_quantizer
-        self.exp_table = self.add_table(_unsigned(exp_quantizer), "exp", argument, self._exponential)
-        self.sum_quantizer = self.add_quantizer(sum_quantizer, "activation", "sum")
-        self.inverse_table = self.add_table(_saturating(inverse_quantizer), "inverse", self.sum_quantizer, _inverse)
+        self.exp_table = self.add_table(_unsigned(self.exp_quantizer), "exp", argument, self._exponential)
+        self.sum_quantizer = self.add_quantizer(self.sum_quantizer, "activation", "sum")
+        inverse = _saturating(self.inverse_quantizer)
+        self.inverse_table = self.add_table(inverse, "inverse", self.sum_quantizer, _inverse)
         self.exp_quantizer = self.exp_table.quantizer
         self.inverse_quantizer = self.inverse_table.quantizer
         if self.inverse_quantizer.follows_values:
@@ -102,9 +98,8 @@ class QSoftmax(TableLayer):
                 f"{self.name}: inverse_quantizer must saturate, because a sum of 0 has no inverse. "
                 f"Received: {self.inverse_quantizer.config}."
             )
-        self.output_quantizer = None
-        if output_quantizer is not None:
-            self.output_quantizer = self.add_quantizer(output_quantizer, "activation", "output")
+        if self.output_quantizer is not None:
+            self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
 
     def _exponential(self, q: Tensor) -> Tensor:
         return keras.ops.exp(q * (-self.scale if self.stable else self.scale))
@@ -113,6 +108,16 @@ class QSoftmax(TableLayer):
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QSoftmax:
         """Make it from Softmax, or from Activation("softmax")."""
         return cls(**{**shared_arguments(layer, cls, ("activation",)), **arguments})
+
+    def build_along(self, input_shape: tuple[int | None, ...], axis: AxesArg) -> None:
+        """Build for an axis, or several, that only the shape of the input tells.
+
+        Args:
+            input_shape: batch axis included, the others of static size.
+            axis: in place of the argument.
+        """
+        self.axis = axis
+        self.build(input_shape)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build quantizers and tables.
