@@ -18,6 +18,7 @@ from hgq2_core.model.dependence import Front, fronts
 from hgq2_core.optimizer import warn_of_decayed_bits
 from hgq2_core.quantizers.base import RECORD, RECORD_WORDS, Quantizer
 from hgq2_core.quantizers.phase import calibrating
+from hgq2_core.quantizers.ranges import DynamicRange, ObservedRange
 
 NOT_DIGESTED = (RECORD, "ebops_beta", "noise")
 """Names of variables that inference does not read."""
@@ -40,15 +41,19 @@ class CalibrationReport:
         return f"calibrated {len(self.quantizers)} quantizers on {self.samples} samples, margin {self.margin} bits"
 
 
-def tracked(model: keras.layers.Layer) -> list[Quantizer[Any]]:
-    """Return the quantizers whose range is fixed by calibration, untrainable ones and those of nested models too."""
-    return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.tracks_range and layer.built]
+def observed(model: keras.layers.Layer) -> dict[Quantizer[Any], ObservedRange]:
+    """Return the ranges that calibration fixes, by quantizer; those of untrainable and nested models too."""
+    return {
+        layer: layer.range
+        for layer in layers_of(model)
+        if isinstance(layer, Quantizer) and isinstance(layer.range, ObservedRange) and layer.built
+    }
 
 
-def _dynamic_tables(model: keras.layers.Layer) -> list[Quantizer[Any]]:
+def _dynamic_tables(model: keras.layers.Layer) -> list[DynamicRange]:
     # The range of such a table depends on which inputs it has, which calibration decides.
-    found = [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.follows_values]
-    return [quantizer for quantizer in found if quantizer.slot.role == "table"]
+    quantizers = [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.slot.role == "table"]
+    return [quantizer.range for quantizer in quantizers if isinstance(quantizer.range, DynamicRange)]
 
 
 @preserve_rng()
@@ -79,26 +84,27 @@ def calibrate(
     if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
         raise ConfigError(f"calibrate: margin is a number of bits, 0 or more. Received: margin={margin!r}.")
     warn_of_decayed_bits(model, "calibrate")
-    quantizers = tracked(model)
-    again = any(quantizer.step_follows_range for quantizer in (*quantizers, *_dynamic_tables(model)))
+    ranges = observed(model)
+    quantizers = list(ranges)
+    again = any(each.fixed_width for each in (*ranges.values(), *_dynamic_tables(model)))
     parts = read(data, "calibrate", batch_size, steps, several_passes=again)
     before = _state(quantizers)
     try:
         if reset:
-            for quantizer in quantizers:
-                quantizer.reset_range()
+            for each in ranges.values():
+                each.reset()
         samples = _settle(model, parts, quantizers, again)
     except BaseException:
         _restore(quantizers, before)
         raise
-    for quantizer in quantizers:
-        quantizer.widen_range(margin)
+    for each in ranges.values():
+        each.widen(margin)
     write_records(model, samples, margin)
     return CalibrationReport(samples, margin, tuple(str(quantizer.slot) for quantizer in quantizers))
 
 
 def _settle(model: keras.Model, parts: Batches, quantizers: list[Quantizer[Any]], again: bool) -> int:
-    # Where the step follows the range, a wider range upstream changes the values downstream: pass again until it holds.
+    # At a fixed width a wider range makes the step coarser and changes the values downstream: repeat until none moves.
     samples = 0
     for _ in range(len(quantizers) + 1):
         state, samples = _state(quantizers), 0
@@ -157,7 +163,7 @@ def digests(model: keras.layers.Layer) -> dict[Quantizer[Any], list[np.ndarray]]
         Two int32 words for the whole model, then for each model nested in it that has the quantizer: in whichever of
         them it stands, its calibration holds.
     """
-    wanted, known = tracked(model), {}
+    wanted, known = observed(model), {}
 
     def of_layer(layer: keras.layers.Layer) -> bytes:
         if layer not in known:
@@ -182,7 +188,7 @@ def write_records(model: keras.layers.Layer, samples: int, margin: int) -> None:
 
 def copy_records(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
     """Record in a model of the same layers, whose variables may differ, how another one was calibrated."""
-    for (quantizer, found), origin in zip(digests(target).items(), tracked(source), strict=True):
+    for (quantizer, found), origin in zip(digests(target).items(), observed(source), strict=True):
         samples, margin, *_ = keras.ops.convert_to_numpy(origin.record).tolist()
         _write(quantizer, samples, margin, found)
 
@@ -195,8 +201,8 @@ def _write(quantizer: Quantizer[Any], samples: int, margin: int, found: list[np.
 
 def read_record(model: keras.layers.Layer) -> tuple[int, int]:
     """Return samples and margin of a model's calibration; zeros where nothing needs one."""
-    quantizers = tracked(model)
-    record = keras.ops.convert_to_numpy(quantizers[0].record) if quantizers else np.zeros(RECORD_WORDS, np.int32)
+    records = [keras.ops.convert_to_numpy(quantizer.record) for quantizer in observed(model)]
+    record = records[0] if records else np.zeros(RECORD_WORDS, np.int32)
     return int(record[0]), int(record[1])
 
 
@@ -209,7 +215,7 @@ class Uncalibrated(NamedTuple):
 
 def uncalibrated(model: keras.layers.Layer) -> Uncalibrated:
     """Return the quantizers of a built model whose range calibration has yet to fix."""
-    records = {quantizer: keras.ops.convert_to_numpy(quantizer.record) for quantizer in tracked(model)}
+    records = {quantizer: keras.ops.convert_to_numpy(quantizer.record) for quantizer in observed(model)}
     never = [quantizer for quantizer, record in records.items() if record[0] == 0]
     calibrated = {quantizer: record[2:] for quantizer, record in records.items() if record[0] != 0}
     if not calibrated:

@@ -15,7 +15,8 @@ from hgq2_core.quantizers.phase import fitting
 
 def fitted(model: keras.layers.Layer) -> list[Quantizer[Any]]:
     """Return the quantizers that `fit_ranges` sets."""
-    return [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.fits_range and layer.built]
+    quantizers = [layer for layer in layers_of(model) if isinstance(layer, Quantizer) and layer.built]
+    return [quantizer for quantizer in quantizers if quantizer.range is not None and quantizer.range.fits_data]
 
 
 @preserve_rng()

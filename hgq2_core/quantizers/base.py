@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hgq2_core.discovery.registry import registry
-from hgq2_core.errors import ConfigError, ExactnessError
+from hgq2_core.errors import ConfigError, ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import clip, total
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
 from hgq2_core.quantizers.granularity import bit_shape
+from hgq2_core.quantizers.ranges import ObservedRange, Range
 
 PACKAGE = "hgq2"
 RECORD = "calibration_record"
@@ -27,6 +28,9 @@ MOST_VALUES = 2**16
 
 KERAS_ARGUMENTS = frozenset({"mode", "type_check", "config"})
 """Those of `keras.layers.Layer.quantize`."""
+
+FORMER_FLAGS = ("tracks_range", "step_follows_range", "follows_values", "fits_range")
+"""Attributes by which quantizers described their range before there was `Quantizer.range`."""
 
 C = TypeVar("C", bound=QuantizerConfig)
 A = TypeVar("A")
@@ -123,25 +127,13 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     plus their kind, so that a file loads wherever the kind is installed.
 
     A subclass defines `quantize`, or `quantize_with_cost` if bits and penalty come with the values at no further cost;
-    and `bits`, `exact` and `format`.
+    and `bits`, `exact` and `format`. One whose range is observed, dynamic or set by `fit_ranges` sets `range` in its
+    constructor.
 
     Args:
         config: the complete config.
         slot: where it sits; a weight slot where none is given.
     """
-
-    tracks_range = False
-    """Whether its range is state that follows the values, and so needs calibration."""
-
-    step_follows_range = False
-    """Whether a wider range makes the step coarser, so that calibration must look again."""
-
-    follows_values = False
-    """Whether its range is, without state, what the least and the largest of the present values need, so that `bits`
-    and `format` ask for them."""
-
-    fits_range = False
-    """Whether `hgq2_core.fit_ranges` sets its range from what it sees."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -161,6 +153,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         super().__init__(dtype="float32", name=(slot or Slot()).layer_name, **kwargs)
         self.config = config
         self.slot = slot or Slot()
+        self.range: Range | None = None
         self.record: Any = None
         self.has_built_base = False
         self.step_cache = StepCache()
@@ -212,7 +205,14 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         Args:
             input_shape: of the values, batch axis included for an activation.
         """
-        if self.tracks_range:
+        former = [name for name in FORMER_FLAGS if hasattr(self, name)]
+        if former:
+            raise ConfigError(
+                f"{self.slot}: {type(self).__name__} describes its range by flags, which are no longer read. "
+                f"Received: {listing(former)}. Allowed: self.range = Range(…), an ObservedRange or a DynamicRange of "
+                "hgq2_core.quantizers.ranges, in __init__."
+            )
+        if isinstance(self.range, ObservedRange):
             self.record = self.add_weight(
                 name=RECORD, shape=(RECORD_WORDS,), initializer="zeros", dtype="int32", trainable=False, autocast=False
             )
@@ -225,7 +225,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 
         Args:
             x: values, float.
-            training: whether ranges follow the values and randomness is on.
+            training: whether observed ranges are updated and randomness is on.
         """
         if type(self).quantize_with_cost is Quantizer.quantize_with_cost:
             raise NotImplementedError(f"{type(self).__name__} defines no quantize().")
@@ -246,7 +246,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         """Return the bits that EBOPs count, one per element (an activation's batch axis left out), never below 0.
 
         Args:
-            x: the present values, needed only where the range follows them without state.
+            x: the present values; needed only if the range is dynamic.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no bits().")
 
@@ -316,12 +316,6 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             x: finite values of the shape that `quantize` takes.
         """
         return None
-
-    def reset_range(self) -> None:
-        """Forget the range, before calibration. Only for quantizers that track it."""
-
-    def widen_range(self, margin: int) -> None:
-        """Add bits to the range, after calibration. Only for quantizers that track it."""
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Quantize as a Keras layer, for use outside a quantized layer."""

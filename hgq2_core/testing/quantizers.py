@@ -21,6 +21,7 @@ from hgq2_core.exact.integers import equal, from_float, to_float
 from hgq2_core.quantizers.base import Quantizer, has_room, is_bit_variable
 from hgq2_core.quantizers.config import QuantizerConfig, Registered, Role, Slot
 from hgq2_core.quantizers.phase import calibrating
+from hgq2_core.quantizers.ranges import ObservedRange
 from hgq2_core.testing.rules import (
     Check,
     Floats,
@@ -87,8 +88,8 @@ class _Subject:
         quantizer = self.config.build(Slot(role, "checked", channel_axes=(-1,)))
         require(isinstance(quantizer, Quantizer), f"build() gave {quantizer!r}.")
         quantizer.build((None, *self.shape) if role == "activation" else self.shape)
-        if quantizer.tracks_range:
-            quantizer.reset_range()
+        if isinstance(quantizer.range, ObservedRange):
+            quantizer.range.reset()
             for _ in range(PASSES):
                 with calibrating():
                     quantizer.quantize(keras.ops.convert_to_tensor(self.values(role)))

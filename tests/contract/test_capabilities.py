@@ -15,6 +15,7 @@ from hgq2_core.discovery.registry import Registry
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
 from hgq2_core.quantizers.none import NoQuantizer
+from hgq2_core.quantizers.ranges import DynamicRange
 from hgq2_core.testing import check_quantizer
 from hgq2_fixed_point import KBI, KIF, Identity
 from hgq2_layers import QLSTM, QDense, QIntegrateAndFire, QUnaryFunction
@@ -46,7 +47,8 @@ class StepsQuantizer(Quantizer[Steps]):
 
     def __init__(self, config: Steps, slot: Slot | None = None, **kwargs: Any) -> None:
         super().__init__(config, slot, **kwargs)
-        self.follows_values = config.clips_at is None and self.slot.role == "table"
+        if config.clips_at is None and self.slot.role == "table":
+            self.range = DynamicRange()
 
     def quantize(self, x: Any, training: bool = False) -> Any:
         """Round and clip."""

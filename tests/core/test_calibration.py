@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import CalibrationError, ConfigError, DataError, calibrate, freeze, layers_of, verify
-from hgq2_core.model.calibration import digest, digests, read_record, require_calibrated, tracked
+from hgq2_core.model.calibration import digest, digests, observed, read_record, require_calibrated
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_fixed_point import KBI, KIF, quantize
 from hgq2_layers import QDense
@@ -40,11 +40,11 @@ def test_ranges_are_what_the_data_need(chain, samples):
     calibrate(model, x)
     quantizer = model.layers[0].input_quantizer
     assert of(quantizer.i)[0].tolist() == [needed(x[:, column], 6) for column in range(4)]
-    assert of(quantizer.sign)[0].tolist() == [1.0] * 4
+    assert of(quantizer.k)[0].tolist() == [1.0] * 4
     hidden = np.asarray(of(model.layers[0](x)), dtype=np.float64)
     quantizer = model.layers[1].input_quantizer
     assert of(quantizer.i)[0].tolist() == [needed(hidden[:, column], 6) for column in range(5)]
-    assert of(quantizer.sign)[0].tolist() == [0.0] * 5  # behind a relu
+    assert of(quantizer.k)[0].tolist() == [0.0] * 5  # behind a relu
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 256, 1000])
@@ -60,9 +60,9 @@ def test_batches_decide_nothing(chain, samples, batch_size):
 def test_batches_decide_nothing_for_ranges_that_move_the_step(chain, samples, batch_size):
     model, x = chain(input_quantizer=KBI(b=4, overflow_mode="WRAP", granularity="tensor")), samples()
     calibrate(model, x)
-    wanted = [of(quantizer.i).tolist() for quantizer in tracked(model)]
+    wanted = [of(quantizer.i).tolist() for quantizer in observed(model)]
     calibrate(model, x, batch_size=batch_size)
-    assert [of(quantizer.i).tolist() for quantizer in tracked(model)] == wanted
+    assert [of(quantizer.i).tolist() for quantizer in observed(model)] == wanted
 
 
 @pytest.mark.parametrize("config", [KIF(overflow_mode="WRAP"), KBI(overflow_mode="WRAP")], ids=["kif", "kbi"])
@@ -71,7 +71,7 @@ def test_values_that_are_all_negative(config):
     x = np.array([[-5.0, -0.5], [-4.0, -1.0]], dtype=np.float32)
     calibrate(model, x)
     quantizer = model.layers[0].input_quantizer
-    assert of(quantizer.sign).tolist() == [[1.0, 1.0]]
+    assert of(quantizer.k).tolist() == [[1.0, 1.0]]
     assert of(quantizer.i).tolist() == [[3.0, 0.0]]
     assert of(quantizer.quantize(keras.ops.convert_to_tensor(x))).tolist() == x.tolist()
 
@@ -125,7 +125,7 @@ def test_stale_models_are_refused(chain, samples, what):
     "name",
     [
         *("kernel", "bias", "kernel_quantizer.b", "kernel_quantizer.i"),
-        *("input_quantizer.f", "input_quantizer.i", "input_quantizer.sign"),
+        *("input_quantizer.f", "input_quantizer.i", "input_quantizer.k"),
     ],
 )
 def test_any_variable_that_changes_makes_it_stale(chain, samples, name):
@@ -188,9 +188,9 @@ def test_inference_keeps_it(chain, samples):
 def test_margin_adds_bits(chain, samples, margin):
     model = chain()
     calibrate(model, samples())
-    before = [of(quantizer.i).copy() for quantizer in tracked(model)]
+    before = [of(quantizer.i).copy() for quantizer in observed(model)]
     calibrate(model, samples(), margin=margin)
-    assert same([of(quantizer.i) for quantizer in tracked(model)], [i + margin for i in before])
+    assert same([of(quantizer.i) for quantizer in observed(model)], [i + margin for i in before])
 
 
 @pytest.mark.parametrize("margin", [-1, 1.0, True, "1", None])

@@ -1,4 +1,4 @@
-"""KBI and KIF as Keras quantizers: bit variables, range tracking, cost; docs/numerics.md#1, #3, #4, #7 and #9."""
+"""KBI and KIF as Keras quantizers: bit variables, ranges, cost; docs/numerics.md#1, #3, #4, #7 and #9."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.phase import calibrating
 from hgq2_fixed_point import KBI, KIF, quantize
 from hgq2_fixed_point.modes import DETERMINISTIC, ROUND_MODES
+from hgq2_fixed_point.ranges import DynamicRange, LearnedRange
 
 BOTH = pytest.mark.parametrize("kind", [KBI, KIF])
 NAMES = {KBI: ("b", "i"), KIF: ("i", "f")}
@@ -47,7 +48,7 @@ def run(quantizer, values, training=False):
 
 def calibrate(quantizer, values):
     """What hgq2_core.calibrate does to one quantizer: pass over the data until nothing moves."""
-    quantizer.reset_range()
+    quantizer.range.reset()
     for _ in range(3):
         with calibrating():
             run(quantizer, values)
@@ -76,8 +77,8 @@ def number(variable):
 )
 def test_activations_share_the_batch(kind, granularity, shape):
     quantizer = activation(kind(granularity=granularity, overflow_mode="WRAP"), 4, 3)
-    assert {name: tuple(getattr(quantizer, name).shape) for name in (*NAMES[kind], "sign")} == dict.fromkeys(
-        (*NAMES[kind], "sign"), shape
+    assert {name: tuple(getattr(quantizer, name).shape) for name in (*NAMES[kind], "k")} == dict.fromkeys(
+        (*NAMES[kind], "k"), shape
     )
 
 
@@ -243,7 +244,7 @@ def test_the_range_is_that_of_all_values_that_share_the_bits():
     quantizer = activation(KIF(f=2, overflow_mode="WRAP", granularity="channel"), 2, 2)
     calibrate(quantizer, [[[0.5, -9.0], [3.0, 0.0]], [[-1.0, 2.0], [0.25, 1.0]]])
     assert of(quantizer.i).tolist() == [[[2.0, 4.0]]]
-    assert of(quantizer.sign).tolist() == [[[1.0, 1.0]]]
+    assert of(quantizer.k).tolist() == [[[1.0, 1.0]]]
 
 
 # Activations that wrap: tracking in training.
@@ -300,7 +301,7 @@ def test_the_sign_appears_with_the_first_negative_value_and_stays(kind):
     seen = []
     for value in (1.0, 0.0, -1.0, 1.0):
         run(quantizer, [[value]], training=True)
-        seen.append(number(quantizer.sign))
+        seen.append(number(quantizer.k))
     assert seen == [0.0, 0.0, 1.0, 1.0]
 
 
@@ -316,7 +317,7 @@ def test_the_first_negative_value_is_held_at_once(kind):
 def test_a_negative_value_that_rounds_to_zero_brings_no_sign(kind):
     quantizer = activation(kind(k=0, overflow_mode="WRAP", granularity="tensor"), 2)
     run(quantizer, [[-0.001, 100.0]], training=True)  # steps 2^-6 and 2^-1
-    assert number(quantizer.sign) == 0.0
+    assert number(quantizer.k) == 0.0
 
 
 @BOTH
@@ -343,22 +344,22 @@ def test_calibration_starts_from_the_lower_bound(kind):
     quantizer = activation(kind(i=7, overflow_mode="WRAP", i_bounds=(-5, 20)), 3)
     calibrate(quantizer, [[0.75, 0.0, 6.0]])
     assert of(quantizer.i).tolist() == [[0.0, -5.0, 3.0]]
-    assert of(quantizer.sign).tolist() == [[0.0, 0.0, 0.0]]
+    assert of(quantizer.k).tolist() == [[0.0, 0.0, 0.0]]
 
 
 @BOTH
 def test_one_pass_over_negative_values_suffices(kind):
     quantizer = activation(kind(overflow_mode="WRAP"), 1)
-    quantizer.reset_range()
+    quantizer.range.reset()
     with calibrating():
         run(quantizer, [[-5.0]])
-    assert (number(quantizer.i), number(quantizer.sign)) == (3.0, 1.0)
+    assert (number(quantizer.i), number(quantizer.k)) == (3.0, 1.0)
 
 
 @BOTH
 def test_calibration_never_narrows_the_range(kind):
     quantizer = activation(kind(overflow_mode="WRAP", i_decay=1.0), 1)
-    quantizer.reset_range()
+    quantizer.range.reset()
     with calibrating():
         for value in (5.0, 0.25, 0.25):
             run(quantizer, [[value]])
@@ -379,7 +380,7 @@ def test_an_untrainable_quantizer_is_calibrated(kind):
 @BOTH
 def test_saturating_activations_are_not_calibrated(kind, overflow_mode):
     quantizer = activation(kind(overflow_mode=overflow_mode, i=1), 1)
-    assert not quantizer.tracks_range
+    assert isinstance(quantizer.range, LearnedRange)
     with calibrating():
         run(quantizer, [[100.0]])
     assert number(quantizer.i) == 1.0
@@ -389,7 +390,7 @@ def test_saturating_activations_are_not_calibrated(kind, overflow_mode):
 def test_margin_widens_within_the_bounds(kind):
     quantizer = activation(kind(overflow_mode="WRAP", i_bounds=(-5, 4)), 2)
     calibrate(quantizer, [[0.75, 6.0]])
-    quantizer.widen_range(2)
+    quantizer.range.widen(2)
     assert of(quantizer.i).tolist() == [[2.0, 4.0]]
 
 
@@ -400,7 +401,7 @@ def test_margin_widens_within_the_bounds(kind):
 @pytest.mark.parametrize("role", ["weight", "bias"])
 def test_wrapping_weights_follow_their_present_values(role, training):
     quantizer = build(KBI(b=4, overflow_mode="WRAP", i_bounds=(-8, 8)), (3,), role)
-    assert not quantizer.tracks_range
+    assert isinstance(quantizer.range, DynamicRange)
     assert [variable.name for variable in quantizer.variables] == ["b"]
     for values, i in (([3.3, -0.3, 0.0], [2, -1, -8]), ([0.3, -8.0, 100.0], [-1, 3, 7])):
         x = array(values)

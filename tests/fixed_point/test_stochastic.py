@@ -233,7 +233,7 @@ def test_an_observed_range_is_the_smallest_that_holds_what_is_drawn(fixed_width,
 
 def test_a_range_holds_what_was_drawn_and_not_what_would_have_been_rounded():
     made = quantizer((KIF, "activation", "WRAP", "element"), shape=(1,))
-    made.reset_range()
+    made.range.reset()
     seen = {}
     for _ in range(50):  # between 3.75 and 4 on a grid of 1/4: i = 2 or i = 3
         made.i.assign([[2.0]])
@@ -255,9 +255,9 @@ def test_a_width_keeps_its_grid_where_a_draw_needs_another_integer_bit():
 def test_a_sign_that_is_drawn_is_kept():
     made = quantizer((KIF, "activation", "WRAP", "element"), shape=(1,))
     for _ in range(50):
-        made.sign.assign([[0.0]])
+        made.k.assign([[0.0]])
         q = of(made.quantize(tensor([[-0.05]]), training=True)).item()
-        assert of(made.sign).item() == float(q < 0)
+        assert of(made.k).item() == float(q < 0)
 
 
 def test_quantizers_draw_for_themselves():

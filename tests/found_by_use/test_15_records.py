@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import CalibrationError, calibrate, freeze, verify
-from hgq2_core.model.calibration import RECORD_WORDS, digest, require_calibrated, tracked, uncalibrated
+from hgq2_core.model.calibration import RECORD_WORDS, digest, observed, require_calibrated, uncalibrated
 from hgq2_fixed_point import KIF
 from hgq2_layers import QAdd, QDense
 
@@ -182,7 +182,7 @@ def test_a_record_of_before_counts_while_its_digest_matches(autoencoder):
     """It holds one digest of the whole model."""
     record = np.array([64, 0, *digest(autoencoder)], np.int32)
     assert len(record) == RECORD_WORDS
-    for quantizer in tracked(autoencoder):
+    for quantizer in observed(autoencoder):
         quantizer.record.assign(record)
     assert verify(autoencoder, X).ok
     assert len(stale(autoencoder.get_layer("encoder"))) == 2
@@ -193,5 +193,5 @@ def test_a_record_of_before_counts_while_its_digest_matches(autoencoder):
 def test_parts_calibrated_apart_keep_their_own_records(autoencoder):
     calibrate(autoencoder.get_layer("encoder"), X[:10], margin=2)
     frozen = freeze(autoencoder.get_layer("encoder"))
-    assert [keras.ops.convert_to_numpy(each.record)[:2].tolist() for each in tracked(frozen)] == [[10, 2], [10, 2]]
+    assert [keras.ops.convert_to_numpy(each.record)[:2].tolist() for each in observed(frozen)] == [[10, 2], [10, 2]]
     assert stale(autoencoder) == ["b1.input", "b2.input", "d1.input", "d2.input"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import keras
 from pydantic import Field
 
-from hgq2_core import ConfigError
+from hgq2_core import ConfigError, Quantizer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.layers.masks import WITHOUT
@@ -17,6 +17,7 @@ from hgq2_core.layers.transfer import shared_arguments
 from hgq2_core.ops import total
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.defaults import adapted, resolve
+from hgq2_core.quantizers.ranges import DynamicRange
 from hgq2_core.schema.base import FromList
 from hgq2_layers.activations.lookup_table import TableLayer
 
@@ -93,7 +94,7 @@ class QSoftmax(TableLayer):
         self.inverse_table = self.add_table(inverse, "inverse", self.sum_quantizer, _inverse)
         self.exp_quantizer = self.exp_table.quantizer
         self.inverse_quantizer = self.inverse_table.quantizer
-        if self.inverse_quantizer.follows_values:
+        if isinstance(self.inverse_quantizer.range, DynamicRange):
             raise ConfigError(
                 f"{self.name}: inverse_quantizer must saturate, because a sum of 0 has no inverse. "
                 f"Received: {self.inverse_quantizer.config}."
@@ -262,9 +263,13 @@ def _unsigned(given: Any) -> Any:
 
 def _saturating(given: Any) -> Any:
     """Return the same with a range up to 2, where the default follows the entries: none holds the inverse of 0."""
-    if given is not None or not resolve(None, "table").config.build(Slot("table")).follows_values:
+    if given is not None or not isinstance(_default_table().range, DynamicRange):
         return _unsigned(given)
     return adapted("table", lambda config: config.unsigned().saturating(INVERSE_END))
+
+
+def _default_table() -> Quantizer[Any]:
+    return resolve(None, "table").config.build(Slot("table"))
 
 
 def _wider(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:

@@ -68,6 +68,9 @@ class FixedPoint(QuantizerConfig):
     bounded: ClassVar[tuple[str, ...]] = ("i",)
     """Fields that have `<field>_bounds`."""
 
+    fixed_width: ClassVar[bool] = False
+    """Whether a wider range makes the step coarser, because the width stays."""
+
     @model_validator(mode="after")
     def _check_bounds(self) -> FixedPoint:
         for field in self.bounded:
@@ -142,6 +145,7 @@ class KBI(FixedPoint):
     b_regularizer: Cost = 0.0
 
     bounded = ("b", "i")
+    fixed_width = True
 
     @property
     def fraction_bits(self) -> int:

@@ -15,6 +15,7 @@ from hgq2_core.ops import reshape, value
 from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.phase import meets_again, mode
+from hgq2_core.quantizers.ranges import Range
 from hgq2_minifloat.arithmetic import limits
 from hgq2_minifloat.blocks import block_scales
 from hgq2_minifloat.config import ALL_BITS, AnyMinifloat, FitTo
@@ -32,7 +33,7 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
 
     def __init__(self, config: AnyMinifloat, slot: Slot | None = None, **kwargs: Any) -> None:
         super().__init__(config, slot, **kwargs)
-        self.fits_range = config.fit_to is not None
+        self.range = Range(fits_data=config.fit_to is not None)
         self.max_value = config.format.max_value
         if config.block is not None and self.slot.role != "weight":
             raise ConfigError(

@@ -14,6 +14,7 @@ from hgq2_core import ExactnessError, QLayer, Quantizer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import total
 from hgq2_core.quantizers.defaults import adapted, scoped
+from hgq2_core.quantizers.ranges import DynamicRange
 
 A = TypeVar("A")
 Tensor = Any
@@ -109,7 +110,7 @@ class LookupTable:
     def _compute(self, q: Tensor, training: bool) -> Tensor:
         values = self.function(q)
         flat = keras.ops.reshape(values, (-1, *self.own, *self.more))
-        if training or not self.quantizer.follows_values:
+        if training or not isinstance(self.quantizer.range, DynamicRange):
             quantized = self.quantizer.quantize(flat, training)
         else:
             # The range is that of the table, not of the entries that this batch happens to ask for.
@@ -158,7 +159,7 @@ class LookupTable:
 
     def bits(self) -> Tensor:
         """Return the bits of an entry, (*own, *more)."""
-        asks = self.quantizer.follows_values and not self.quantizer.step_cache.active
+        asks = isinstance(self.quantizer.range, DynamicRange) and not self.quantizer.step_cache.active
         return self.quantizer.bits(self.layer.inputs_of_quantizers()[self.name] if asks else None)
 
     def ebops(self) -> Tensor:

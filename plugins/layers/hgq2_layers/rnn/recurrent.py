@@ -19,6 +19,7 @@ from hgq2_core.layers.arguments import (
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
 from hgq2_core.ops import total
 from hgq2_core.quantizers.defaults import adapted
+from hgq2_core.quantizers.ranges import ObservedRange
 from hgq2_layers.activations.lookup_table import TableLayer
 from hgq2_layers.activations.nonlinearity import Nonlinearity
 from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, ScannedTensors, Tensors
@@ -166,7 +167,10 @@ class RecurrentLayer(TableLayer, kw_only=True):
 
         There a loop is compiled once, and steps that are written out one by one.
         """
-        changing = any(each.tracks_range or len(each.variables) > len(each.weights) for each in self._inside_steps())
+        changing = any(
+            isinstance(each.range, ObservedRange) or len(each.variables) > len(each.weights)
+            for each in self._inside_steps()
+        )
         return keras.backend.backend() == "jax" and not self.unroll and not changing
 
     def _inside_steps(self) -> list[Quantizer[Any]]:

@@ -8,7 +8,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hgq2_core.model.calibration import tracked
+from hgq2_core.model.calibration import observed
 from hgq2_core.number_format import format_count, format_metric
 
 BEFORE_LOGS = 32
@@ -42,7 +42,7 @@ class _Advance(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.task = self.progress.add_task("train", total=self.params["epochs"], logs="")
         # Calibration, after the training, changes the ranges that these count.
-        self.ebops = "uncalibrated EBOPs" if tracked(self.model) else "EBOPs"
+        self.ebops = "uncalibrated EBOPs" if observed(self.model) else "EBOPs"
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.progress.update(
