@@ -175,7 +175,7 @@ def test_a_state_that_is_no_plain_data_is_a_programming_error_and_leaves_the_old
 
 def test_pickles_are_not_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", document=np.array([{}], dtype=object))
-    with pytest.raises(ModelFileError, match=r"a.npz: is damaged, no checkpoint"):
+    with pytest.raises(ModelFileError, match=r"a.npz: is not a valid checkpoint"):
         Checkpoint.read(tmp_path / "a.npz")
 
 

@@ -36,7 +36,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path, monkeypatch: py
     train(config(epochs=4), tmp_path / "undisturbed")
     with monkeypatch.context() as patch:
         patch.setattr(pace, "SHARE", 1.0)  # every epoch is written
-        patch.setattr(training_run, "_keep", lambda *arguments: None)  # and a killed process writes nothing more
+        patch.setattr(training_run, "_save_last_epoch", lambda *arguments: None)  # and a killed process writes nothing more
         with pytest.raises(KeyboardInterrupt):
             train(config(epochs=4), tmp_path / "run", callbacks=[Kill(2)])
     assert load_checkpoint(tmp_path / "run").epoch == 2

@@ -49,7 +49,7 @@ def test_a_model_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> N
     with pytest.raises(ModelFileError) as error:
         load(tmp_path, frozen=True)
     assert str(error.value) == (
-        f"{tmp_path / 'frozen.keras'}: no such file. The training did not end. To go on: "
+        f"{tmp_path / 'frozen.keras'}: no such file. The training did not end. To resume: "
         f"hgq2 train -o {tmp_path} --resume. Received: {tmp_path}"
     )
 

@@ -53,7 +53,7 @@ class Stop(keras.callbacks.Callback):
 @pytest.fixture
 def killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error stops everything at once, as a lost process would."""
-    monkeypatch.setattr(training_run, "_keep", lambda *arguments: None)
+    monkeypatch.setattr(training_run, "_save_last_epoch", lambda *arguments: None)
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_run_that_a_callback_ended_is_not_trained_further_before_it_is_finishe
 ) -> None:
     training = {"callbacks": KERAS_CALLBACKS, "optimizer": {"kind": "adam", "learning_rate": 0.02}}
     with monkeypatch.context() as patch:
-        patch.setattr(training_run, "finish", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(training_run, "finalize_run", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             train(config(**training), tmp_path / "run")
     resume(tmp_path / "run")
@@ -275,7 +275,7 @@ def test_another_config_is_refused_and_its_differences_named(other: Any, differe
     with pytest.raises(ConfigError) as error:
         resume(run, other())
     assert str(error.value) == (
-        f"{run}: was begun with another config. {differences} Go on with the same, in which only training.epochs and "
+        f"{run}: was started with another config. {differences} Go on with the same, in which only training.epochs and "
         "training.checkpoint_every may change, or train in a new directory."
     )
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
@@ -302,7 +302,7 @@ def test_a_directory_that_is_no_run_is_named(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_named(content: Any, run: Path) -> None:
     path = run / "checkpoint.npz"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content == "half" else content)
-    with pytest.raises(ModelFileError, match=r"checkpoint.npz: is damaged, no checkpoint. "):
+    with pytest.raises(ModelFileError, match=r"checkpoint.npz: is not a valid checkpoint. "):
         resume(run)
 
 
@@ -352,7 +352,7 @@ def test_a_new_run_does_not_take_the_place_of_another(run: Path) -> None:
         train(config(), run)
     assert str(error.value) == (
         f"{run}: exists and is not empty; a run needs a new directory, nothing is overwritten. "
-        f"To go on with the run that is there: hgq2 train -o {run} --resume."
+        f"To resume the run in it: hgq2 train -o {run} --resume."
     )
 
 

@@ -269,7 +269,7 @@ def test_a_run_of_a_decaying_optimizer_by_itself_resumes(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Training, "compile", compile_as_before)
         # Its end is not asked for: that names the decay.
-        patch.setattr(training_run, "finish", lambda *arguments: None)
+        patch.setattr(training_run, "finalize_run", lambda *arguments: None)
         training_run.train(ModelConfig.parse(RUN), tmp_path / "run")
     run = training_run.resume(tmp_path / "run", epochs=2)
     assert run.verification.ok

@@ -119,7 +119,7 @@ def test_what_is_shown_of_nothing_found_and_of_a_stopped_run():
     assert list(outcome_lines({**METRICS, "findings": []}, Path("a")))[-1].plain == "doctor: nothing to report"
     assert [line.plain for line in outcome_lines({}, Path("a"))] == [
         "No metrics: the run was stopped.",
-        "To go on: hgq2 train -o a --resume. To end it here: hgq2 calibrate a",
+        "To resume: hgq2 train -o a --resume. To finish it here: hgq2 calibrate a",
     ]
 
 

@@ -58,6 +58,6 @@ def test_what_converts_by_its_name_is_the_layer_of_that_class():
 def test_another_group_has_no_table():
     done = CliRunner().invoke(app, ["list", "quantizers", "--table"])
     assert done.exit_code == 2
-    assert "error: list: --table is of layers. Received: 'quantizers'. Allowed: layers, or nothing." in " ".join(
+    assert "error: list: --table shows layers. Received: 'quantizers'. Allowed: layers, or nothing." in " ".join(
         done.output.split()
     )

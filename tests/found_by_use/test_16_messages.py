@@ -147,7 +147,7 @@ def test_remedies_name_the_directory(tmp_path):
 def test_a_stopped_run_is_told_how_to_go_on():
     assert [str(line) for line in outcome_lines({}, Path("runs/digits"))] == [
         "No metrics: the run was stopped.",
-        "To go on: hgq2 train -o runs/digits --resume. To end it here: hgq2 calibrate runs/digits",
+        "To resume: hgq2 train -o runs/digits --resume. To finish it here: hgq2 calibrate runs/digits",
     ]
 
 

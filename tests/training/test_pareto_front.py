@@ -366,7 +366,7 @@ def test_a_run_from_the_beginning_replaces_the_front_that_is_there(
 def test_a_front_of_other_metrics_cannot_be_gone_on_with(tmp_path: Path, script: Callable[..., Scripted]) -> None:
     script(3.0)
     fit(network(), callback(tmp_path, ["ebops"]), epochs=1)
-    with pytest.raises(ConfigError, match="which this run cannot go on with"):
+    with pytest.raises(ConfigError, match="which this run cannot continue"):
         fit(network(), callback(tmp_path, ["loss"]), epochs=2, initial_epoch=1)
 
 

@@ -1,4 +1,4 @@
-"""What this plugin registers."""
+"""The kinds and commands of this plugin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hgq2_core.hookspecs import hookimpl
 
 @hookimpl
 def hgq2_datasets() -> dict[str, str]:
-    """Data sets: two that are shipped, and your own arrays."""
+    """Data sets: two that are included, and files of the user."""
     return {
         "csv": "hgq2_training.datasets.csv:Csv",
         "digits": "hgq2_training.datasets.digits:Digits",
@@ -18,7 +18,7 @@ def hgq2_datasets() -> dict[str, str]:
 
 @hookimpl
 def hgq2_callbacks() -> dict[str, str]:
-    """Callbacks: the weight of the cost, its value, and the best models at each."""
+    """Callbacks: schedules of the cost's weight and of the noise, the EBOPs in the logs, and the Pareto front."""
     return {
         "beta_schedule": "hgq2_training.callbacks.beta_schedule:BetaSchedule",
         "ebops": "hgq2_training.callbacks.epochs:EbopsLog",
@@ -29,7 +29,7 @@ def hgq2_callbacks() -> dict[str, str]:
 
 @hookimpl
 def hgq2_commands() -> dict[str, str]:
-    """Subcommands of `hgq2` that train, and that work on runs."""
+    """Subcommands of `hgq2` for training, runs, conversion and export."""
     return {
         "calibrate": "hgq2_training.commands.runs:calibrate",
         "demo": "hgq2_training.commands.train:demo",

@@ -1,1 +1,1 @@
-"""Callbacks of a training: schedules, the Pareto front, and what makes a run resumable."""
+"""Callbacks: schedules, the Pareto front, and checkpoints to resume a run."""

@@ -1,4 +1,4 @@
-"""The weight of the EBOPs in the loss, epoch by epoch."""
+"""A schedule of the EBOPs' weight in the loss."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from hgq2_training.callbacks.schedule import PointSchedule
 
 
 class BetaSchedule(PointSchedule):
-    """Set `ebops_beta` of every layer that has one, interpolated between points and constant outside them.
+    """Set `ebops_beta` of every layer that has one, interpolated between points and constant before and after them.
 
     The value of each epoch is added to its logs as `ebops_beta`.
 
     Args:
-        points: pairs `(epoch, beta)`, the epochs increasing.
+        points: pairs `(epoch, beta)` with increasing epochs.
         interpolation: `linear`, or `log` for a constant ratio from epoch to epoch.
 
     Raises:
-        ConfigError: no points, epochs that do not increase, a beta that is negative or not finite, or 0 with `log`.
+        ConfigError: there are no points, epochs do not increase, a beta is negative or not finite, or is 0 with `log`.
     """
 
     variable = "ebops_beta"

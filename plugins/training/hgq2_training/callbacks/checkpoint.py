@@ -1,4 +1,4 @@
-"""What a training needs to go on after it was stopped, in one file."""
+"""Checkpoints, from which a training that was stopped can be resumed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KERAS_STATE: dict[type, tuple[str, ...]] = {
     keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
     keras.callbacks.TerminateOnNaN: (),
 }
-"""The attributes that are the state of Keras' own callbacks."""
+"""The attributes that hold the state of Keras' callbacks."""
 
 _ARRAY = "array in this file"
 
@@ -36,11 +36,11 @@ class Checkpoint:
     """The state of a training between two epochs.
 
     Args:
-        epoch: the one that comes next: so many are done.
-        stopped: whether a callback has ended the training.
-        seconds: that training took so far.
-        variables: values of the model's and its optimizer's variables, in their order.
-        callbacks: the state of each callback, in their order.
+        epoch: index of the next epoch, which is the number of completed epochs.
+        stopped: whether a callback has stopped the training.
+        seconds: duration of the training so far.
+        variables: values of the variables of the model and its optimizer, in order.
+        callbacks: the state of each callback, in order.
     """
 
     epoch: int
@@ -72,10 +72,10 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
-        """Read a checkpoint.
+        """Return the checkpoint in a file.
 
         Raises:
-            ModelFileError: the file is damaged.
+            ModelFileError: the file is not a valid checkpoint.
         """
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -86,17 +86,17 @@ class Checkpoint:
                 document["variables"] = [arrays[f"variable_{index}"] for index in range(document["variables"])]
             return cls(**document)
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise ModelFileError(f"{path}: is damaged, no checkpoint. {error}") from error
+            raise ModelFileError(f"{path}: is not a valid checkpoint. {error}") from error
 
     def check(self, model: keras.Model, path: Path) -> None:
-        """Check that this is the state of such a model.
+        """Check that the checkpoint fits a model.
 
         Args:
-            model: compiled.
-            path: where this was read from, for the message.
+            model: a compiled model.
+            path: file of the checkpoint, for the message.
 
         Raises:
-            ModelFileError: the variables are others.
+            ModelFileError: the variables differ in number or shape.
         """
         wanted, found = _shapes(state_variables(model)), [each.shape for each in self.variables]
         if wanted != found and _shapes(each[0] for each in _state_by_plain_optimizer(model)) != found:
@@ -106,10 +106,10 @@ class Checkpoint:
             )
 
     def restore(self, model: keras.Model) -> None:
-        """Return a model and its optimizer the values of this checkpoint.
+        """Assign the values of this checkpoint to a model and its optimizer.
 
         Args:
-            model: compiled, and checked.
+            model: a compiled model that the checkpoint fits.
         """
         places = [[variable] for variable in state_variables(model)]
         if len(places) != len(self.variables):
@@ -120,14 +120,14 @@ class Checkpoint:
 
 
 def state_variables(model: keras.Model) -> list[keras.Variable]:
-    """Return all variables that training changes: weights, bits, ranges, seeds, and the optimizer's."""
+    """Return all variables that training changes: weights, bits, ranges, seeds, and those of the optimizer."""
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     return [*model.variables, *model.optimizer.variables]
 
 
 def _state_by_plain_optimizer(model: keras.Model) -> list[list[keras.Variable]]:
-    """Return the places of a state that was written before decaying optimizers were kept from the bits."""
+    """Return the variables in the order of a checkpoint from before `BitOptimizer` was used with weight decay."""
     if not isinstance(model.optimizer, BitOptimizer):
         return []
     return [*([variable] for variable in model.variables), *model.optimizer.plain_variables()]
@@ -138,16 +138,16 @@ def _shapes(variables: Iterable[keras.Variable]) -> list[tuple[int, ...]]:
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Keep the state of the training after every epoch; put it after the callbacks whose state it keeps.
+    """Record the state of the training after every epoch; comes after the callbacks whose state it records.
 
-    A callback with state of its own has `get_state()`, which gives plain data and numpy arrays that do not change
-    afterwards, and `set_state(state)`, called once training has begun. One without is taken to have none.
+    A stateful callback has `get_state()`, which returns plain data and numpy arrays that do not change later, and
+    `set_state(state)`, called at the start of training. A callback without them is treated as stateless.
 
     Args:
-        path: of the file.
-        callbacks: those whose state belongs to the training.
-        every: epochs from one write to the next; more where writing would take too large a share of the time.
-        start: where to go on; None to begin.
+        path: the file.
+        callbacks: the callbacks whose state is recorded.
+        every: epochs between writes; fewer are made where writing would take too large a share of the time.
+        start: the checkpoint to resume from; None to start a training.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._throttle = Throttle()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Take up the training where it stopped; the callbacks before this one have just begun afresh."""
+        """Restore the checkpoint; the earlier callbacks have just been reset."""
         self._began = time.monotonic()
         if self.last is not None:
             self.last.restore(self.model)
@@ -171,7 +171,7 @@ class Checkpoints(keras.callbacks.Callback):
                 set_state(callback, state)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the state in memory, and on disk when it is time."""
+        """Record the state in memory, and write it when the throttle permits."""
         self.last = Checkpoint(
             epoch=epoch + 1,
             stopped=bool(self.model.stop_training),
@@ -188,7 +188,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.write()
 
     def write(self) -> None:
-        """Write the last state, unless that is done."""
+        """Write the last state, unless it is already written."""
         if self.last is not None and not self._written:
             with self._throttle.writing():
                 self.last.write(self.path)
@@ -196,7 +196,7 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 def get_state(callback: keras.callbacks.Callback) -> Any:
-    """Return the state of a callback as plain data and numpy arrays; None for one without."""
+    """Return the state of a callback as plain data and numpy arrays; None if it is stateless."""
     if hasattr(callback, "get_state"):
         return callback.get_state()
     names = KERAS_STATE.get(type(callback))
@@ -204,7 +204,7 @@ def get_state(callback: keras.callbacks.Callback) -> Any:
 
 
 def set_state(callback: keras.callbacks.Callback, state: Any) -> None:
-    """Return a callback the state that `get_state` gave."""
+    """Restore a callback's state, as returned by `get_state`."""
     if hasattr(callback, "set_state"):
         callback.set_state(state)
         return
@@ -214,5 +214,5 @@ def set_state(callback: keras.callbacks.Callback, state: Any) -> None:
 
 def _value(variable: keras.Variable) -> Array:
     value = np.array(keras.ops.convert_to_numpy(variable.value))
-    # A file of arrays holds no bfloat16, and float32 holds its every value.
+    # An npz file cannot hold bfloat16; float32 holds all its values.
     return value.astype(np.float32) if value.dtype.kind == "V" else value

@@ -1,4 +1,4 @@
-"""Callbacks that every training uses."""
+"""Callbacks of every training."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from hgq2_core.model.cost import ebops
 
 
 class EbopsLog(keras.callbacks.Callback):
-    """Add the model's EBOPs to the logs of every epoch, as `ebops`; put it before the callbacks that read it.
+    """Add the model's EBOPs to the logs of every epoch, as `ebops`; comes before the callbacks that read them.
 
-    They are those before calibration, which fixes the ranges of activations that wrap when training has ended: a
-    callback that monitors `ebops` compares these, unless it says that it calibrates by itself, as a Pareto front does.
+    They are the EBOPs before calibration, which fixes the ranges of wrapping activations at the end of training.
+    Callbacks that monitor `ebops` compare these; the Pareto front calibrates first.
     """
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Count."""
+        """Add the EBOPs to the logs."""
         if logs is not None:
             logs["ebops"] = ebops(self.model)
 
     def adds_logs(self) -> tuple[str, ...]:
-        """Return the name of what it adds."""
+        """Return the name `ebops`."""
         return ("ebops",)
 
 
 class EpochSeed(keras.callbacks.Callback):
-    """Seed every epoch by its number, so that a resumed training shuffles as an undisturbed one.
+    """Seed every epoch by its number, so that a resumed training shuffles like an uninterrupted one.
 
-    So do the random layers that draw from the global generators, such as Dropout without a seed on torch. Those with a
-    seed of their own count on in a variable, which a checkpoint holds. On tensorflow every epoch has the order of the
-    first: Keras' data pipeline there takes the seed once, when it is made.
+    This covers random layers that use the global generators, such as Dropout without a seed on torch; layers with a
+    seed keep their state in a variable, which is in the checkpoint. On tensorflow every epoch has the order of the
+    first, since Keras' data pipeline takes the seed once, when it is made.
 
     Args:
-        seed: of the whole training.
+        seed: seed of the training.
     """
 
     def __init__(self, seed: int) -> None:
@@ -42,5 +42,5 @@ class EpochSeed(keras.callbacks.Callback):
         self.seed = seed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Seed Python's, numpy's and the backend's generators."""
+        """Seed the generators of Python, numpy and the backend."""
         keras.utils.set_random_seed((self.seed * 1_000_003 + epoch) % (1 << 32))

@@ -1,4 +1,4 @@
-"""The Pareto front: of all that was offered, what nothing else beats in every metric."""
+"""The Pareto front: the entries that no other entry beats in every metric."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _SMALLER_IS_BETTER = ("ebops", "loss", "error", "crossentropy", "mse", "mae", "m
 
 
 def direction_of(metric: str) -> Direction:
-    """Tell from its name whether a metric is to be small (costs, losses and errors) or large."""
+    """Return, by its name, whether a metric is minimized (costs, losses and errors) or maximized."""
     return "min" if any(word in metric.lower() for word in _SMALLER_IS_BETTER) else "max"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One model.
+    """A model on the front.
 
     Args:
-        epoch: when it was met.
-        metrics: its values, by name.
+        epoch: the epoch after which it was measured.
+        metrics: its metrics by name.
     """
 
     epoch: int
@@ -35,13 +35,13 @@ class Front:
     """The entries that no other entry equals or beats in every metric.
 
     Args:
-        metrics: names of the metrics that compete.
-        directions: `min` or `max` by name; without one, costs, losses and errors are to be small.
-        keep: size limit; beyond it the entry with the closest neighbours goes, never the best of a metric
-            while there is another choice.
+        metrics: names of the metrics.
+        directions: `min` or `max` by name; by default, costs, losses and errors are minimized.
+        keep: maximal size; beyond it the entry with the closest neighbours is removed, never the best entry in a
+            metric while there is another choice.
 
     Raises:
-        ConfigError: no metrics, a repeated one, or a direction that is unknown or of no metric.
+        ConfigError: there are no metrics, one is repeated, or a direction is unknown or of another name.
     """
 
     def __init__(
@@ -67,16 +67,16 @@ class Front:
         return len(self.entries)
 
     def offer(self, entry: Entry) -> bool:
-        """Take an entry in, unless one that is there equals or beats it in every metric; drop those that it beats.
+        """Add an entry unless another one equals or beats it in every metric; remove the entries that it beats.
 
         Args:
-            entry: with a value for every metric. One that is NaN or infinite is refused, for it cannot be ranked.
+            entry: an entry with a value for every metric; it is refused if one is not finite and cannot be ranked.
 
         Returns:
-            Whether the entry is now in the front.
+            Whether the entry is now on the front.
 
         Raises:
-            ConfigError: a metric without a value.
+            ConfigError: the entry lacks a metric.
         """
         costs = self._costs(entry)
         if not all(math.isfinite(cost) for cost in costs):
@@ -90,14 +90,14 @@ class Front:
         return entry in self.entries
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the directions, and the entries in the order in which they came."""
+        """Return the directions, and the entries in the order in which they were added."""
         return {
             "directions": dict(self.directions),
             "entries": [{"epoch": entry.epoch, "metrics": dict(entry.metrics)} for entry in self.entries],
         }
 
     def _costs(self, entry: Entry) -> tuple[float, ...]:
-        """Return the metrics in order, signed so that smaller is better."""
+        """Return the metrics in order, with signs such that smaller is better."""
         missing = self.directions.keys() - entry.metrics.keys()
         if missing:
             raise ConfigError(f"No value for {listing(missing)}. Received: {listing(entry.metrics)}")
@@ -107,7 +107,7 @@ class Front:
         )
 
     def _most_crowded(self) -> Entry:
-        """Return the entry whose neighbours, metric by metric, are closest together; of equals the latest."""
+        """Return the entry whose neighbours, summed over metrics, are closest; the latest of equal ones."""
         costs = [self._costs(entry) for entry in self.entries]
         distance = [0.0] * len(costs)
         for values in zip(*costs, strict=True):
@@ -120,5 +120,5 @@ class Front:
 
 
 def _covers(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    """Whether `a` is at least as good as `b` in every metric."""
+    """Return True if `a` is at least as good as `b` in every metric."""
     return all(x <= y for x, y in zip(a, b, strict=True))

@@ -1,4 +1,4 @@
-"""What each epoch logged, kept on disk while training goes on."""
+"""The logs of each epoch, written to disk during training."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hgq2_training.callbacks.throttle import Throttle
 
 
 class HistoryLog(keras.callbacks.Callback):
-    """Rewrite a file with the logs of every epoch so far; put it after the callbacks that add to the logs.
+    """Rewrite a file with the logs of all epochs so far; comes after the callbacks that add to the logs.
 
-    Where epochs are so short that writing would hold them up, the file lags behind, until training ends.
+    If epochs are too short to write after each, the file lags behind until training ends.
 
     Args:
-        path: of the file; its folder must exist.
+        path: the file; its folder must exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,13 +27,13 @@ class HistoryLog(keras.callbacks.Callback):
         self._throttle = Throttle()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add this epoch."""
+        """Add the logs of this epoch."""
         self.epochs.append({"epoch": epoch, **{name: float(value) for name, value in (logs or {}).items()}})
         if self._throttle.ready():
             self.write()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Write what is not yet in the file."""
+        """Write the remaining epochs."""
         self.write()
 
     def write(self) -> None:
@@ -46,5 +46,5 @@ class HistoryLog(keras.callbacks.Callback):
         return list(self.epochs)
 
     def set_state(self, state: list[dict[str, Any]]) -> None:
-        """Go on after these epochs."""
+        """Continue after these epochs."""
         self.epochs = list(state)

@@ -1,4 +1,4 @@
-"""The share of the quantization that training sees, epoch by epoch."""
+"""A schedule of the share of quantization in training."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from hgq2_training.callbacks.schedule import PointSchedule
 
 
 class NoiseSchedule(PointSchedule):
-    """Set `noise` of every quantizer that has one as a variable, which is where its config says less than 1.
+    """Set `noise` of every quantizer that has it as a variable, that is, whose config sets it below 1.
 
-    The value of each epoch is added to its logs as `noise`. From 0 to 1, it blends quantization in.
+    The value of each epoch is added to its logs as `noise`. A schedule from 0 to 1 introduces quantization gradually.
 
     Args:
-        points: pairs `(epoch, noise)`, the epochs increasing.
+        points: pairs `(epoch, noise)` with increasing epochs.
         interpolation: `linear`, or `log` for a constant ratio from epoch to epoch.
 
     Raises:
-        ConfigError: no points, epochs that do not increase, a noise that is not from 0 to 1, or 0 with `log`.
+        ConfigError: there are no points, epochs do not increase, a noise is not from 0 to 1, or is 0 with `log`.
     """
 
     variable = "noise"

@@ -1,4 +1,4 @@
-"""Keeping, while training goes on, every model that is the best at its cost."""
+"""A callback that saves the models on the Pareto front during training."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ _FILE_NAME = re.compile(r"epoch_\d{4,}\.keras")
 
 
 class ParetoFront(keras.callbacks.Callback):
-    """Save the models that no other epoch equals or beats in every metric, each calibrated before it is measured.
+    """Save the models that no other epoch equals or beats in every metric, calibrated before they are measured.
 
-    At the end of an epoch the model is calibrated on training data, measured, and, where it belongs to the front, saved
-    as `epoch_0012.keras` beside `front.json`. Training goes on as if nothing had happened: variables, metrics and
-    random generators are put back. The size of the front is added to the logs as `front`. The runner of a configuration
-    hands over directory and data by `bind`; in Python, pass them.
+    At the end of an epoch the model is calibrated on training data, measured and, if it is on the front, saved as
+    `epoch_0012.keras` next to `front.json`. Then variables, metrics and random generators are restored, so that the
+    training is not affected. The size of the front is added to the logs as `front`. `hgq2 train` passes directory and
+    data by `bind`; in Python, pass them to the constructor.
 
-    A run that starts at epoch 0 begins a new front, and replaces one that is in the directory. A run that starts later
-    goes on with what the directory holds from before its first epoch.
+    A run that starts at epoch 0 starts a new front, and replaces one in the directory. A run that starts later
+    continues the front in the directory, with the entries from before its first epoch.
 
     Args:
         metrics: `ebops`; `val_<name>`, measured on the validation data; or any other name in the logs of an epoch.
-        directory: where the models go; None keeps the front in memory, without models.
-        every: epochs from one measurement to the next.
-        start_epoch: the first epoch that is measured.
-        keep: most models that are kept.
-        directions: `min` or `max` for metrics whose name does not tell which is better.
-        calibration_data: training inputs, as arrays; not part of the configuration.
-        validation_data: arrays `(x, y)` or `(x, y, sample_weight)`; not part of the configuration.
+        directory: directory of the models; None keeps the front in memory, without models.
+        every: epochs between measurements.
+        start_epoch: the first epoch to measure.
+        keep: maximal number of models to keep.
+        directions: `min` or `max` for metrics whose direction does not follow from the name.
+        calibration_data: training inputs, as arrays; not a field of the config.
+        validation_data: arrays `(x, y)` or `(x, y, sample_weight)`; not a field of the config.
 
     Raises:
-        ConfigError: metrics, directions or numbers that are not allowed.
+        ConfigError: metrics, directions or numbers are not allowed.
     """
 
     not_in_schema = ("calibration_data", "validation_data")
@@ -84,11 +84,11 @@ class ParetoFront(keras.callbacks.Callback):
         self._begun = False
 
     def bind(self, directory: str | os.PathLike[str], splits: Splits) -> None:
-        """Take directory and data from a runner, where the constructor was given none.
+        """Set directory and data, unless the constructor got them.
 
         Args:
-            directory: the folder of the front itself.
-            splits: calibrated on `train`, measured on `validation`.
+            directory: directory of the front.
+            splits: the data: `train` for calibration, `validation` for measuring.
         """
         if self.directory is None:
             self.directory = os.fspath(directory)
@@ -98,10 +98,10 @@ class ParetoFront(keras.callbacks.Callback):
             self.validation_data = (splits.validation.x, splits.validation.y)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Check that the data and the metrics on the validation data are there, before the first epoch is spent.
+        """Check before the first epoch that the data and the metrics on validation data exist.
 
         Raises:
-            ConfigError: data that is missing, or a metric that the model does not have.
+            ConfigError: data are missing, or the model lacks a metric.
         """
         self._begun = False
         if self.calibration_data is None:
@@ -119,10 +119,10 @@ class ParetoFront(keras.callbacks.Callback):
             _require(wanted, self._evaluate(first))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Take up the front where the first epoch of this run finds it.
+        """Load the front of the directory before the first epoch of this run.
 
         Raises:
-            ConfigError: a front of other metrics is in the directory.
+            ConfigError: the front in the directory has other metrics.
             ModelFileError: its `front.json` cannot be read.
         """
         if not self._begun:
@@ -130,10 +130,10 @@ class ParetoFront(keras.callbacks.Callback):
             self._resume(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Calibrate, measure, and save what belongs to the front; then put the model back.
+        """Calibrate, measure, save the model if it is on the front, and restore it.
 
         Raises:
-            ConfigError: a metric that this epoch does not have.
+            ConfigError: this epoch lacks a metric.
         """
         logs = {} if logs is None else logs
         if epoch >= self.start_epoch and (epoch - self.start_epoch) % self.every == 0:
@@ -147,15 +147,15 @@ class ParetoFront(keras.callbacks.Callback):
         return tuple(self.metrics)
 
     def adds_logs(self) -> tuple[str, ...]:
-        """Return the name under which the size of the front is logged."""
+        """Return the name `front`."""
         return ("front",)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `front.json` holds: the directions, and per entry its epoch, metrics and file."""
+        """Return the contents of `front.json`: the directions, and epoch, metrics and file of each entry."""
         found = self.front.to_dict()
         if self.directory is not None:
             named = [{**entry, "file": file_name(entry["epoch"])} for entry in found["entries"]]
-            # A resumed run has lost the models that epochs after its checkpoint had beaten, and will beat again.
+            # After a resume, models that later epochs had beaten are gone; those epochs will beat them again.
             found["entries"] = [entry for entry in named if Path(self.directory, entry["file"]).is_file()]
         return found
 
@@ -165,7 +165,7 @@ class ParetoFront(keras.callbacks.Callback):
         return entries
 
     def set_state(self, state: list[dict[str, Any]]) -> None:
-        """Go on with these entries, and remove the models of all others."""
+        """Continue with these entries, and remove the models of all others."""
         self._begun = True
         self.front.entries = [Entry(item["epoch"], item["metrics"]) for item in state]
         if self.directory is None:
@@ -191,7 +191,7 @@ class ParetoFront(keras.callbacks.Callback):
         return {f"val_{name}": value for name, value in found.items()}
 
     def _offer(self, entry: Entry) -> None:
-        """Model first, then the list, then the removals: the list never names a file that is not there."""
+        """Add an entry: save its model, write the list, then remove models, so that the list names no missing file."""
         before = self.front
         after = copy.copy(before)
         if not after.offer(entry):
@@ -213,7 +213,7 @@ class ParetoFront(keras.callbacks.Callback):
         directions, entries = found
         if epoch and directions != self.front.directions:
             raise ConfigError(
-                f"{self.directory} holds a front of {directions}, which this run cannot go on with. "
+                f"{self.directory} holds a front of {directions}, which this run cannot continue. "
                 f"Received: {self.front.directions}"
             )
         for entry in entries:
@@ -239,34 +239,34 @@ class ParetoFront(keras.callbacks.Callback):
             raise ModelFileError(f"{path} cannot be read as a Pareto front: {error!r}. Move it away.") from error
 
     def _write(self, before: list[Entry]) -> None:
-        """Rewrite the list, and delete the models of entries that are no longer in it."""
+        """Rewrite the list, and delete the models of entries that were removed from it."""
         if self.directory is None:
             return
         folder = Path(self.directory)
         write_json(folder / "front.json", self.to_dict())
-        # Names come from the epoch, not from the file: a list that was tampered with deletes nothing else.
+        # File names are made from the epoch, so that a manipulated list cannot delete other files.
         for name in {file_name(entry.epoch) for entry in before} - {file_name(e.epoch) for e in self.front.entries}:
             remove(folder / name)
 
 
 def file_name(epoch: int) -> str:
-    """Name the model file of an epoch."""
+    """Return the name of an epoch's model file."""
     return f"epoch_{epoch:04d}.keras"
 
 
 @contextlib.contextmanager
 def preserve_state(model: keras.Model) -> Iterator[None]:
-    """Put back, at the end or on an error, a model's variables and metrics and the global random generators.
+    """Restore a model's variables and metrics and the global random generators at the end, also after an error.
 
     Args:
-        model: built; variables that the body adds are left alone.
+        model: a built model; variables that the body adds are not changed.
     """
     saved = [
         (variable, np.array(keras.ops.convert_to_numpy(variable.value)))
         for variable in [*model.variables, *model.metrics_variables]
     ]
     try:
-        # torch's data loader draws a seed even where it does not shuffle, which would reorder the epochs to come.
+        # torch's data loader draws a seed even without shuffling, which would change the order of later epochs.
         with preserve_rng():
             yield
     finally:

@@ -1,4 +1,4 @@
-"""A number that changes from epoch to epoch, between points."""
+"""The base of schedules: a value for each epoch, interpolated between points."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from hgq2_core.errors import ConfigError, nearest
 from hgq2_core.keras_graph.traversal import layers_of
 
 Interpolation = Literal["linear", "log"]
-# A file has lists where Python has tuples; the numbers inside stay strict.
+# Files have lists in place of tuples; the numbers inside stay strict.
 Point = Annotated[tuple[int, float], Strict(False)]
 
 
 class PointSchedule(keras.callbacks.Callback):
-    """Set variables of the model to a value of each epoch, interpolated between points and constant outside them.
+    """Set variables of the model to a value for each epoch, interpolated between points and constant outside them.
 
-    A subclass says which variables, and what the value is called. The logs of each epoch get it under that name.
+    A subclass names the variables. The value of each epoch is added to its logs under the same name.
 
     Args:
-        points: pairs `(epoch, value)`, the epochs increasing.
+        points: pairs `(epoch, value)` with increasing epochs.
         interpolation: `linear`, or `log` for a constant ratio from epoch to epoch.
 
     Raises:
-        ConfigError: no points, epochs that do not increase, a value out of bounds, or 0 with `log`.
+        ConfigError: there are no points, epochs do not increase, a value is out of bounds, or is 0 with `log`.
     """
 
     variable = ""
-    """Name of the attribute that holds the variable, and of the value in the logs."""
+    """Name of the attribute with the variable, and of the value in the logs."""
 
     word = ""
-    """What a value is called in messages."""
+    """The word for a value in messages."""
 
     largest = math.inf
-    """The largest value that is allowed."""
+    """The largest allowed value."""
 
     missing = ""
-    """Said of a model without such a variable."""
+    """What a model without such a variable lacks, for messages."""
 
     def __init__(self, points: list[Point], interpolation: Interpolation = "linear") -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class PointSchedule(keras.callbacks.Callback):
         """Return the value of an epoch.
 
         Args:
-            epoch: counted from 0, as Keras does.
+            epoch: index of the epoch, from 0.
 
         Returns:
             The interpolated value, exact at the points.
@@ -102,7 +102,7 @@ class PointSchedule(keras.callbacks.Callback):
         return (self.variable,)
 
     def _point(self, received: Any) -> tuple[int, float]:
-        """Check one point."""
+        """Return a point after checking it."""
         valid = (
             isinstance(received, list | tuple)
             and len(received) == 2

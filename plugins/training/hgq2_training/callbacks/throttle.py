@@ -1,4 +1,4 @@
-"""How often to do what costs time, such as writing to a disk."""
+"""A limit on the share of time that writing to disk takes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import time
 from collections.abc import Iterator
 
 SHARE = 0.02
-"""Of all time, what writing may take."""
+"""Maximal share of time for writing."""
 
 
 class Throttle:
-    """Spaces writes out, so that they take a small share of the time, on a slow disk too."""
+    """Spaces writes out so that they take a small share of the time, even on a slow disk."""
 
     def __init__(self) -> None:
         self._next = -float("inf")
 
     def ready(self) -> bool:
-        """Return True if it is time to write; at first it is."""
+        """Return True if the next write may start; the first may start at once."""
         return time.monotonic() >= self._next
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Time a write, which decides when the next is due."""
+        """Measure the duration of a write, which determines when the next may start."""
         started = time.monotonic()
         yield
         ended = time.monotonic()

@@ -1,1 +1,1 @@
-"""Subcommands of `hgq2` that work on runs; each module imports no backend until its command is run."""
+"""Subcommands of `hgq2` for runs; a module imports no backend until its command runs."""

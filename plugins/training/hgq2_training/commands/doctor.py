@@ -31,17 +31,15 @@ def doctor(
     directory: Annotated[Path, typer.Argument(help="A run directory, as `hgq2 train` writes.", show_default=False)],
     split: Annotated[Part, typer.Option(help="The part of the data to run the model on.")] = Part.test,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="At most so many samples, the first ones.", show_default=False)
+        int | None, typer.Option(min=1, help="Maximal number of samples; the first ones are used.", show_default=False)
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help=f"Exit code {UNHEALTHY} where a finding is an error.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help=f"Exit code {UNHEALTHY} if a finding is an error.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look for what keeps a run's model from being trained, verified or deployed well.
+    """Find problems in training, verification and deployment of a run's model, with their remedies.
 
     Uncalibrated or stale ranges, values that overflow, zeroed weights, layers without gradient, dead or constant
-    outputs, NaN, bits at their upper bound, and sums too wide for float32: each with its remedy.
+    outputs, NaN, bits at their upper bound, and sums too wide for float32.
 
     Example: hgq2 doctor runs/digits --strict
     """

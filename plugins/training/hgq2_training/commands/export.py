@@ -1,4 +1,4 @@
-"""The commands that turn a run into hardware: `export` and `estimate`."""
+"""The commands that make circuits: `export` and `estimate`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Source = Annotated[
 To = Annotated[str, typer.Option("--to", help="The exporter; `hgq2 list exporters` shows those installed.")]
 Cutoff = Annotated[
     float | None,
-    typer.Option("--latency-cutoff", help="The most delay of a pipeline stage; no registers by default."),
+    typer.Option("--latency-cutoff", help="Maximal delay of a pipeline stage; by default there are no registers."),
 ]
 
 
@@ -40,14 +40,14 @@ def export(
     to: To = "alkaid.alkaid",
     latency_cutoff: Cutoff = None,
     flavor: Annotated[
-        str | None, typer.Option(help="What is written: verilog, vhdl or vitis.", show_default=False)
+        str | None, typer.Option(help="The language: verilog, vhdl or vitis.", show_default=False)
     ] = None,
     input_format: Annotated[
         str | None,
         typer.Option(
             "--input-format",
             metavar="K,I,F",
-            help="The format of all inputs; by default that of the first quantizers, whose work is then the host's.",
+            help="The format of all inputs; by default that of the first quantizers, which the host then applies.",
             show_default=False,
         ),
     ] = None,
@@ -56,7 +56,7 @@ def export(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export a model to hardware, with the run's test split and more as test vectors.
+    """Export a model to hardware, with the run's test split among the test vectors.
 
     The circuit is compared with the integers before anything is written. OUTPUT then holds the sources, ports.json (the
     format of every number, and how raw inputs are standardized), vectors/, and simulate.sh, which compares the circuit
@@ -93,7 +93,7 @@ def export(
 
 
 def estimate(source: Source, to: To = "alkaid.alkaid", latency_cutoff: Cutoff = None, as_json: AsJson = False) -> None:
-    """Say what an export of a model would cost; nothing is written.
+    """Show what an export of a model would cost, without writing anything.
 
     Example: hgq2 estimate runs/digits --latency-cutoff 3
     """
@@ -110,7 +110,7 @@ def estimate(source: Source, to: To = "alkaid.alkaid", latency_cutoff: Cutoff = 
 
 
 def _load(source: Path) -> tuple[keras.Model, Callable[[], tuple[Any, Standardization | None]]]:
-    """Load the model, and what reads test inputs and their standardization: only a run knows its data."""
+    """Return the model, and a function that loads test inputs and their standardization, which only a run has."""
     from hgq2_core.model_file.load import load_model
     from hgq2_training.runs.directory import MODEL, load_run, read_standardization
 

@@ -1,4 +1,4 @@
-"""How the outcome of a run reads on a terminal: metrics, the check of its arithmetic, and what `doctor` found."""
+"""The outcome of a run on a terminal: metrics, the check of its arithmetic, and the findings of `doctor`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from hgq2_core.number_format import format_count, format_metric
 
 
 def show_finished(finished: Any, as_json: bool) -> None:
-    """Print what a finished run came to; exit with `MISMATCH` where its integers differ.
+    """Print the outcome of a finished run; exit with `MISMATCH` if its integers differ.
 
     Args:
-        finished: what `hgq2_training.runs.train` returns.
-        as_json: whether to print JSON alone on the standard output.
+        finished: the `Run` that `hgq2_training.runs.train` returns.
+        as_json: whether to print only JSON on standard output.
     """
     from hgq2_core.model.cost import summary
     from hgq2_training.runs.directory import load, read_data
@@ -41,22 +41,22 @@ def show_finished(finished: Any, as_json: bool) -> None:
 
 
 def outcome_lines(metrics: Mapping[str, Any], directory: Path) -> Iterator[Text]:
-    """Yield what a run came to, a line each.
+    """Yield the outcome of a run as lines of text.
 
     Args:
-        metrics: what `metrics.json` holds; empty where the run was stopped.
-        directory: of the run.
+        metrics: the contents of `metrics.json`; empty if the run was stopped.
+        directory: the run directory.
     """
     if not metrics:
         yield Text("No metrics: the run was stopped.", style="yellow")
         resume, end = f"hgq2 train -o {directory} --resume", f"hgq2 calibrate {directory}"
-        yield Text(f"To go on: {resume}. To end it here: {end}", style="yellow")
+        yield Text(f"To resume: {resume}. To finish it here: {end}", style="yellow")
         return
-    # The file has null for NaN.
+    # The file has null in place of NaN.
     test = {name: math.nan if value is None else value for name, value in metrics["test"].items()}
     shown = ", ".join(f"{name} {format_metric(value)}" for name, value in test.items())
     yield Text(f"test: {shown}; EBOPs {_ebops(metrics)}; trained in {metrics['seconds']:.1f} s")
-    # A model can be exact and useless: what it is worth, the lines around this one say.
+    # A model can be exact and useless; its quality is in the other lines.
     mismatches, samples = metrics["verify"]["mismatches"], format_count(metrics["verify"]["samples"])
     if mismatches:
         yield Text(f"arithmetic differs: {format_count(mismatches)} mismatches in {samples} samples", style="red")
@@ -72,7 +72,7 @@ def _ebops(metrics: Mapping[str, Any]) -> str:
 
 
 def _findings(findings: list[Mapping[str, Any]] | None, directory: Path) -> Iterator[Text]:
-    if findings is None:  # a run of before
+    if findings is None:  # a run from before findings were recorded
         return
     for each in findings:
         place = ".".join(filter(None, (each["layer"], each["slot"]))) or "inputs"

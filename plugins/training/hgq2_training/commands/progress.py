@@ -1,4 +1,4 @@
-"""The progress bar of a training: epochs, losses, metrics and EBOPs."""
+"""The progress bar of a training, with epochs, loss, metric and EBOPs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hgq2_core.model.calibration import observed
 from hgq2_core.number_format import format_count, format_metric
 
 BEFORE_LOGS = 32
-"""Columns of a line that the counter, the bar and the time take."""
+"""Columns that counter, bar and time take."""
 
 NO_METRICS = ("loss", "ebops", "ebops_beta", "front", "learning_rate")
-"""What the logs hold besides metrics."""
+"""Names in the logs that are not metrics."""
 
 
 class TrainingProgress(Progress):
-    """A bar that counts epochs, with the logs of the last one behind it."""
+    """A bar that counts epochs, followed by the logs of the last one."""
 
     def __init__(self, console: Console) -> None:
         columns = (
@@ -30,7 +30,7 @@ class TrainingProgress(Progress):
         self.room = console.width - BEFORE_LOGS
 
     def callback(self) -> keras.callbacks.Callback:
-        """Make the callback that moves the bar."""
+        """Return the callback that advances the bar."""
         return _Advance(self)
 
 
@@ -41,7 +41,7 @@ class _Advance(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self.task = self.progress.add_task("train", total=self.params["epochs"], logs="")
-        # Calibration, after the training, changes the ranges that these count.
+        # Calibration, after training, changes the ranges that determine these.
         self.ebops = "uncalibrated EBOPs" if observed(self.model) else "EBOPs"
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -51,12 +51,12 @@ class _Advance(keras.callbacks.Callback):
 
 
 def format_logs(logs: dict[str, Any], room: int, ebops: str = "EBOPs") -> str:
-    """Write the logs of an epoch in one line: the metric that counts, EBOPs, the loss; as many as there is room for.
+    """Return the logs of an epoch on one line: the first metric, EBOPs and loss, as many as fit.
 
     Args:
-        logs: as Keras hands them to callbacks, in order.
-        room: columns.
-        ebops: what EBOPs are called.
+        logs: the logs that Keras passes to callbacks, in order.
+        room: number of columns.
+        ebops: the word for EBOPs.
     """
     metrics = [name for name in logs if name.removeprefix("val_") not in NO_METRICS]
     measured = [name for name in metrics if name.startswith("val_")] or metrics

@@ -28,24 +28,24 @@ def quantize(
     ] = None,
     bits: Annotated[
         int | None,
-        typer.Option(min=2, help="Width of what no rule and no default says; 8 by default.", show_default=False),
+        typer.Option(min=2, help="Width where neither a rule nor a default sets it; 8 by default.", show_default=False),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            help="What to calibrate on and compare with: a data set kind, or a file of one, such as samples.npz.",
+            help="Data to calibrate on and compare with: a data set kind, or a file such as samples.npz.",
             show_default=False,
         ),
     ] = None,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert a plain Keras model into one of quantized layers, its weights kept, ready to use where --data are given.
+    """Convert a plain Keras model to quantized layers, with its weights; with --data, the result is ready to use.
 
-    A rule is a line `{match: NAME, kind: KIND, ...}`: a glob of layer names or a class such as keras.Dense, what such a
-    layer becomes (by default the kind of its name), and arguments of that, such as kernel_quantizer. The first rule
-    that matches counts. With data, the model is calibrated on their training part and compared on their test part:
-    with the one in floats, and with integers (exit code 1 where these differ). Without, calibrate it from Python.
+    A rule is a mapping `{match: NAME, kind: KIND, ...}`: a glob of layer names or a class such as keras.Dense, the kind
+    of the new layer (by default that of the same name), and its arguments, such as kernel_quantizer. The first rule
+    that matches applies. With data, the model is calibrated on their training part and compared on their test part
+    with the float model and with integers (exit code 1 if these differ). Without data, calibrate it from Python.
 
     Example: hgq2 quantize float.keras --rules rules.yaml --data samples.npz -o quantized.keras
     """

@@ -1,4 +1,4 @@
-"""The commands that look at a run, or end it: `calibrate`, `report` and `verify`."""
+"""The commands that finish or inspect a run: `calibrate`, `report` and `verify`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hgq2_training.commands.outcome import outcome_lines, show_finished
 
 def calibrate(
     directory: RunDirectory,
-    margin: Annotated[int, typer.Option(min=0, help="Integer bits added on top.")] = 0,
+    margin: Annotated[int, typer.Option(min=0, help="Additional integer bits.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Fix the integer bits of a run's wrapping activations again, on its training data.
+    """Calibrate the integer bits of a run's wrapping activations again, on its training data.
 
-    It also finishes a run that was interrupted: it measures, verifies, freezes and reports.
+    The command also finishes a run that was interrupted: it measures, verifies, freezes and reports.
 
     Example: hgq2 calibrate runs/digits --margin 1
     """
@@ -29,7 +29,7 @@ def calibrate(
 
 
 def report(directory: RunDirectory, as_json: AsJson = False) -> None:
-    """Show a run's metrics, and what each layer uses; report.html in the directory shows the curves too.
+    """Show a run's metrics and the bits and cost of each layer; report.html in the directory also has the curves.
 
     Example: hgq2 report runs/digits
     """
@@ -48,7 +48,7 @@ def report(directory: RunDirectory, as_json: AsJson = False) -> None:
 def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
     """Compare a run's model with its integer interpretation, on every test sample.
 
-    Every value of every layer is compared with ==. Exit code 1 where one differs; the first faulty layer is named.
+    Every value of every layer is compared with ==. Exit code 1 if one differs; the first layer that differs is named.
 
     Example: hgq2 verify runs/digits
     """

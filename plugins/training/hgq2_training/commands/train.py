@@ -13,7 +13,9 @@ from hgq2_core.commands.printing import console
 from hgq2_core.errors import ConfigError
 from hgq2_training.commands.outcome import show_finished
 
-Epochs = Annotated[int | None, typer.Option(min=1, help="In place of the config's.", show_default=False)]
+Epochs = Annotated[
+    int | None, typer.Option(min=1, help="Number of epochs, in place of that in the config.", show_default=False)
+]
 
 
 def train(
@@ -22,7 +24,7 @@ def train(
         Path | None, typer.Argument(help="A model's config, YAML or JSON; not needed to resume.", show_default=False)
     ] = None,
     epochs: Epochs = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the directory.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run in the directory.")] = False,
     settings: Settings = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,8 +33,8 @@ def train(
     The directory then holds config.yaml (complete), model.keras (the last epoch), frozen.keras (to deploy),
     metrics.json, history.json, report.html and front/.
 
-    However a training was stopped, `hgq2 train -o DIR --resume` goes on from its last checkpoint, to the same result;
-    with a larger --epochs it trains a finished run longer. After Ctrl-C, `hgq2 calibrate DIR` ends it early.
+    After any interruption, `hgq2 train -o DIR --resume` continues from the last checkpoint, to the same result; with a
+    larger --epochs it trains a finished run longer. After Ctrl-C, `hgq2 calibrate DIR` finishes the run early.
 
     Example: hgq2 train examples/digits.yaml -o runs/digits --set training.batch_size=64
     """
@@ -46,9 +48,9 @@ def demo(
     epochs: Epochs = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the shipped digits model on real images, calibrate it, verify every test sample, and report.
+    """Train the included digits model on real images, calibrate it, verify every test sample, and report.
 
-    It downloads nothing, and does what `hgq2 train` does with a config of your own.
+    The command downloads nothing, and does the same as `hgq2 train` with your own config.
 
     Example: hgq2 demo --epochs 20
     """
@@ -71,17 +73,17 @@ def _train(
     from hgq2_training.runs.directory import CONFIG
 
     if file is None and settings:
-        raise ConfigError("train: --set changes the values of a config FILE; a run is gone on with as it was begun.")
+        raise ConfigError("train: --set changes values of a config FILE; a run is resumed with its own config.")
     config = None if file is None else load_config(file, settings)
     try:
         with TrainingProgress(console(as_json)) as progress:
             if resume:
                 finished = training_run.resume(output, config, epochs, [progress.callback()])
             elif config is None:
-                raise ConfigError("train: give the config FILE to train, or --resume to go on with a run.")
+                raise ConfigError("train: give the config FILE to train, or --resume to resume a run.")
             else:
                 finished = training_run.train(config, output, epochs, [progress.callback()])
     except KeyboardInterrupt as error:
-        again = [f"To go on: hgq2 train -o {output} --resume"] if (output / CONFIG).is_file() else []
+        again = [f"To resume: hgq2 train -o {output} --resume"] if (output / CONFIG).is_file() else []
         raise KeyboardInterrupt(*again) from error
     show_finished(finished, as_json)

@@ -1,1 +1,1 @@
-"""Data sets: files and shipped data in, standardized `Splits` out."""
+"""Data sets: `Splits` from files of the user and from included data."""

@@ -1,4 +1,4 @@
-"""Your own table, from a text file with a header."""
+"""A table from a text file with a header."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from hgq2_training.datasets.text_table import TextTable, number
 
 
 class Csv:
-    """Columns of numbers from a CSV file whose first line names them; split here, or with a file for the test part.
+    """Columns of a CSV file whose first line names them; the test part is split off, or comes from another file.
 
     Args:
         path: the file, UTF-8.
         target: column of the targets, or several.
-        features: columns of the inputs, in this order; None for all but the targets and those of `ignore`.
-        classes: of a classification: how many, the column holding integers from 0; or their names as the column has
-            them, which become 0, 1, ... in this order. None for targets that are numbers.
-        delimiter: between the columns.
-        test_path: a file of the same columns for the test part; None splits it off.
-        test_fraction: share of the test part; without effect where it has a file.
-        validation_fraction: share that validates; 0 for none.
-        seed: the same seed gives the same parts.
+        features: columns of the inputs, in this order; None for all except the targets and `ignore`.
+        classes: for a classification: the number of classes, if the column has integers from 0; or the names in the
+            column, which become 0, 1, ... in this order. None for targets that are numbers.
+        delimiter: separator of the columns.
+        test_path: a file with the same columns for the test part; None to split it off.
+        test_fraction: share of the test part, unless it has a file.
+        validation_fraction: share of the validation part; 0 for none.
+        seed: seed of the random split.
         standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part.
-        ignore: columns that are no inputs.
-        missing: what becomes of a cell that is empty, `?`, `NA`, `NaN` or `null`: `error` refuses the file, `drop`
-            leaves the line out, `mean` puts the mean of the training part in the place of a missing input.
+        ignore: columns that are not inputs.
+        missing: treatment of cells that are empty, `?`, `NA`, `NaN` or `null`: `error` refuses the file, `drop` leaves
+            the line out, `mean` replaces a missing input by the mean of the training part.
 
     Raises:
-        ConfigError: fractions or seed that are not allowed, names given twice, or classes of several targets.
+        ConfigError: fractions or seed are not allowed, a name occurs twice, or several targets have classes.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class Csv:
             raise ConfigError(f"`classes` are those of one target column. Received: target={target!r}")
 
     def load(self) -> Splits:
-        """Read, check and split the table.
+        """Return the table, checked and split.
 
         Returns:
             float32 inputs `(samples, features)`, and int64 labels or float32 targets.
 
         Raises:
-            DataError: a file, a column or a cell that cannot be used; says which, and why.
+            DataError: a file, a column or a cell cannot be used; the message says which and why.
         """
         table = TextTable(self.path, self.delimiter)
         features = self._features(table)
@@ -128,7 +128,7 @@ class Csv:
         return features
 
     def _read(self, table: TextTable, features: tuple[str, ...]) -> tuple[Split, tuple[str, ...]]:
-        """Read targets and inputs, and say what became of missing cells."""
+        """Return targets, inputs, and notes on missing cells."""
         names = [*self._targets, *features]
         header = table.header(names)
         columns = [header.index(name) for name in names]
@@ -147,7 +147,7 @@ class Csv:
         return Split(x, self._as_targets(y)), _notes(table.path, dropped, len(rows), int(np.isnan(x).sum()))
 
     def _is_missing(self, text: str, index: int) -> bool:
-        # A class may have such a name.
+        # A class may have the name of a missing value.
         return is_missing(text) and not (index == 0 and text in self._names)
 
     def _values(self, cells: list[str], names: list[str], line: str, table: TextTable) -> list[float]:
@@ -155,7 +155,7 @@ class Csv:
         for index, (text, name) in enumerate(zip(cells, names, strict=True)):
             where = f"{line}, column {name!r}"
             is_target = index < len(self._targets)
-            # A text among targets is a class that `classes` should name, rather than a missing number.
+            # A text among targets is more likely a class for `classes` than a missing number.
             if self._is_missing(text, index) and not (is_target and text and self.missing == "error"):
                 values.append(self._missing(text, where, is_target))
             elif is_target:

@@ -16,12 +16,12 @@ class Digits:
 
     Args:
         test_fraction: share of the test part.
-        validation_fraction: share of the whole data set that validates; 0 for none.
-        seed: the same seed gives the same parts.
-        shape: of one input: `[64]`, `[8, 8]` or `[8, 8, 1]`.
+        validation_fraction: share of the validation part; 0 for none.
+        seed: seed of the random split.
+        shape: shape of one input: `[64]`, `[8, 8]` or `[8, 8, 1]`.
 
     Raises:
-        ConfigError: fractions, seed or shape that are not allowed.
+        ConfigError: fractions, seed or shape are not allowed.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Digits:
         self.shape = list(shape)
 
     def load(self) -> Splits:
-        """Read and split the digits.
+        """Return the digits, split.
 
         Returns:
             float32 inputs from 0 to 1 and int64 labels from 0 to 9, stratified.

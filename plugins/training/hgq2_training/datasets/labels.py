@@ -1,4 +1,4 @@
-"""Classes by name: how a config lists them, and what they become."""
+"""Classes by name: in a config, and as labels."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Names = Annotated[tuple[str, ...], Field(min_length=1), FromList]
 Classes = PositiveInt | Names
 
 MOST_SHOWN = 50
-"""A column of more texts than these holds no classes."""
+"""Maximal number of texts in a column that are taken for classes."""
 
 
 def class_names(classes: Classes | None) -> tuple[str, ...]:
-    """Return the names that a config lists; none if it says how many, or nothing."""
+    """Return the names of classes in a config; empty if it has a number or nothing."""
     return () if classes is None or isinstance(classes, int) else tuple(classes)
 
 
 def line_to_paste(texts: Iterable[str]) -> str:
-    """Return the end of a message: the `classes` of a config for these texts; empty if they are too many.
+    """Return, for the end of a message, a line with `classes` for a config; empty if there are too many.
 
     Args:
-        texts: the targets, as often as they occur.
+        texts: the targets, with repetitions.
     """
     found = sorted(set(texts))
     if len(found) > MOST_SHOWN:

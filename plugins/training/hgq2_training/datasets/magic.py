@@ -1,4 +1,4 @@
-"""Gamma showers against hadron showers, seen by a Cherenkov telescope."""
+"""Gamma and hadron showers, seen by a Cherenkov telescope."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Magic:
 
     Args:
         test_fraction: share of the test part.
-        validation_fraction: share of the whole data set that validates; 0 for none.
-        seed: the same seed gives the same parts.
+        validation_fraction: share of the validation part; 0 for none.
+        seed: seed of the random split.
 
     Raises:
-        ConfigError: fractions or seed that are not allowed.
+        ConfigError: fractions or seed are not allowed.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Magic:
         self.seed = seed
 
     def load(self) -> Splits:
-        """Read, split and standardize the showers.
+        """Return the showers, split and standardized.
 
         Returns:
             float32 inputs of mean 0 and deviation 1 in the training part, and int64 labels, stratified.

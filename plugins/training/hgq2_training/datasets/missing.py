@@ -1,4 +1,4 @@
-"""Values that are missing: what says so in a text file, and what takes their place."""
+"""Missing values in text files, and their replacement."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hgq2_core.errors import DataError
 Missing = Literal["error", "drop", "mean"]
 
 TEXTS = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
-"""What stands for a missing value, in lower case."""
+"""Texts for a missing value, in lower case."""
 
 REMEDY = "`missing: drop` leaves such lines out, `missing: mean` fills such cells."
 
 
 def is_missing(text: str) -> bool:
-    """Return True if a cell says that there is no value."""
+    """Return True if a cell has no value."""
     return text.strip().lower() in TEXTS
 
 
@@ -31,7 +31,7 @@ def fill(splits: Splits, features: tuple[str, ...]) -> Splits:
         features: their names.
 
     Raises:
-        DataError: a feature without a single value in the training part.
+        DataError: a feature has no values in the training part.
     """
     known = ~np.isnan(splits.train.x)
     counts = known.sum(axis=0)

@@ -1,4 +1,4 @@
-"""Your own arrays, from a numpy archive."""
+"""Arrays from a numpy archive."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from hgq2_training.datasets.splitting import (
 )
 
 MAX_RATIO = 100
-"""How many times larger than its packed form an array may be, once it is larger than `ALWAYS_UNPACKED`."""
+"""Limit on the ratio of size to compressed size of an array that is larger than `ALWAYS_UNPACKED`."""
 
 ALWAYS_UNPACKED = 64 << 20
 
 
 class Npz:
-    """Arrays of a `.npz` file, split here or with a test part of their own; nothing in the file is executed.
+    """Arrays of a `.npz` file, which may have a separate test part; nothing in the file is executed.
 
     Args:
         path: the file.
-        x: name of the inputs in it.
-        y: name of the targets; integers are kept as int64 labels, and a single one per sample stratifies.
-        test_fraction: share of the test part; without effect where the file has one.
-        validation_fraction: share of `x` that validates; 0 for none.
-        seed: the same seed gives the same parts.
+        x: name of the inputs.
+        y: name of the targets; integers become int64 labels, and the split is stratified by one label per sample.
+        test_fraction: share of the test part, unless the file has one.
+        validation_fraction: share of the validation part; 0 for none.
+        seed: seed of the random split.
         standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part.
-        x_test: name of the inputs of a test part that is in the file.
+        x_test: name of the inputs of a test part in the file.
         y_test: name of its targets.
-        classes: names of the classes as `y` holds them as text, which become 0, 1, ... in this order; None for numbers.
+        classes: names of the classes, if `y` has texts, which become 0, 1, ... in this order; None for numbers.
 
     Raises:
-        ConfigError: fractions or seed that are not allowed, or only one of `x_test` and `y_test`.
+        ConfigError: fractions or seed are not allowed, or only one of `x_test` and `y_test` is given.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class Npz:
         self.classes = classes
 
     def load(self) -> Splits:
-        """Read, check and split the arrays.
+        """Return the arrays, checked and split.
 
         Returns:
             float32 inputs, and int64 or float32 targets.
 
         Raises:
-            DataError: a file or an array that cannot be used, and why.
+            DataError: a file or an array cannot be used; the message says why.
         """
         with self._open() as archive:
             whole = self._pair(archive, self.x, self.y)
@@ -123,7 +123,7 @@ class Npz:
     def _open(self) -> Iterator[NpzFile]:
         with contextlib.ExitStack() as stack:
             try:
-                # Opened here, for numpy leaves a file open that turns out not to be an archive.
+                # Opened here, since numpy does not close a file that is not an archive.
                 archive = np.load(stack.enter_context(open(self.path, "rb")), allow_pickle=False)
             except FileNotFoundError as error:
                 raise DataError(f"{self.path}: no such file") from error
@@ -145,7 +145,7 @@ class Npz:
         return Split(inputs, targets.astype(np.int64 if targets.dtype.kind in "biu" else np.float32))
 
     def _as_numbers(self, targets: Array, where: str) -> Array:
-        """Return targets as they are trained on, texts by their place among the classes."""
+        """Return targets as numbers: texts become their index among the classes."""
         if not isinstance(targets, np.ndarray) or targets.dtype.kind not in "US":
             if self.classes is not None:
                 received = getattr(targets, "dtype", type(targets).__name__)
@@ -178,7 +178,7 @@ class Npz:
         _check_packing(archive.zip.infolist() if archive.zip else (), name, where)
         try:
             array = archive[name]
-        except Exception as error:  # a damaged header raises whatever Python's tokenizer does
+        except Exception as error:  # a damaged header can raise any error of Python's tokenizer
             why = "cannot be read"
             if "allow_pickle" in str(error):
                 why = "holds Python objects, which are refused; save text by np.array(y, dtype=str)"

@@ -1,4 +1,4 @@
-"""Splitting arrays into training, validation and test parts, the same way for the same arguments."""
+"""Reproducible splits of arrays into training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 def check_fractions(test_fraction: float, validation_fraction: float, seed: int) -> None:
-    """Refuse fractions that leave nothing to train or to test on.
+    """Refuse fractions that leave nothing for training or test.
 
     Args:
         test_fraction: strictly between 0 and 1.
@@ -28,7 +28,7 @@ def check_fractions(test_fraction: float, validation_fraction: float, seed: int)
         seed: an integer, at least 0.
 
     Raises:
-        ConfigError: what was received and what is allowed.
+        ConfigError: a fraction or the seed is not allowed.
     """
     if not 0 < test_fraction < 1:
         raise ConfigError(f"`test_fraction` must lie strictly between 0 and 1. Received: test_fraction={test_fraction}")
@@ -49,24 +49,24 @@ def check_fractions(test_fraction: float, validation_fraction: float, seed: int)
 def split(
     x: Array, y: Array, *, test_fraction: float, validation_fraction: float, seed: int, stratify: bool = True
 ) -> Splits:
-    """Split samples at random, each class in the same proportions.
+    """Return samples split at random, with each class in the same proportions.
 
-    The sizes are the fractions of the whole, rounded. A class of two samples or more keeps one for training.
+    The sizes are the rounded fractions of the whole. A class with two or more samples keeps one for training.
 
     Args:
         x: inputs, shape `(samples, ...)`.
-        y: targets, shape `(samples, ...)`; one integer label per sample where `stratify`.
+        y: targets, shape `(samples, ...)`; one integer label per sample with `stratify`.
         test_fraction: share of the test part, strictly between 0 and 1.
         validation_fraction: share of the validation part; 0 for none.
-        seed: the same seed gives the same parts.
-        stratify: keep the proportions of the labels; False where `y` holds no labels.
+        seed: seed of the random order.
+        stratify: whether to keep the proportions of the labels; False if `y` has no labels.
 
     Returns:
         The parts, each in random order.
 
     Raises:
-        ConfigError: fractions or a seed out of bounds.
-        DataError: different lengths, no labels to stratify by, or too few samples for a part.
+        ConfigError: fractions or seed are out of bounds.
+        DataError: the lengths differ, there are no labels to stratify by, or too few samples for a part.
     """
     check_fractions(test_fraction, validation_fraction, seed)
     test, validation, train = partition(x, y, [test_fraction, validation_fraction], seed=seed, stratify=stratify)
@@ -74,20 +74,20 @@ def split(
 
 
 def partition(x: Array, y: Array, fractions: list[float], *, seed: int, stratify: bool) -> list[Split]:
-    """Cut samples into one part per fraction, and the rest.
+    """Return one part of the samples per fraction, and the rest.
 
     Args:
         x: inputs.
         y: targets.
         fractions: share of each part; a share of 0 gives an empty part.
-        seed: of the random order.
-        stratify: keep the proportions of the labels in `y`.
+        seed: seed of the random order.
+        stratify: whether to keep the proportions of the labels in `y`.
 
     Returns:
         The parts in the order of `fractions`, then the rest.
 
     Raises:
-        DataError: different lengths, no labels to stratify by, or too few samples for a part.
+        DataError: the lengths differ, there are no labels to stratify by, or too few samples for a part.
     """
     if len(x) != len(y):
         raise DataError(f"`x` and `y` must have the same length. Received: {len(x)} and {len(y)} samples")
@@ -101,7 +101,7 @@ def partition(x: Array, y: Array, fractions: list[float], *, seed: int, stratify
     counts = np.bincount(label)
     order = rng.permutation(len(y))
     order = order[np.argsort(label[order], kind="stable")]
-    rank = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)  # position within the own class
+    rank = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)  # position within the class
     part = np.zeros(len(y), dtype=np.intp)
     taken = np.zeros_like(counts)
     for fraction in fractions:
@@ -117,14 +117,14 @@ def partition(x: Array, y: Array, fractions: list[float], *, seed: int, stratify
 def in_parts(
     whole: Split, test: Split | None, *, test_fraction: float, validation_fraction: float, seed: int
 ) -> Splits:
-    """Split what a file holds, stratified where the targets are labels.
+    """Return the parts of a file's data, stratified if the targets are labels.
 
     Args:
-        whole: all samples, or those besides the test part.
-        test: the test part, where the data have one of their own.
-        test_fraction: share of the test part where they have none.
-        validation_fraction: share of `whole` that validates.
-        seed: the same seed gives the same parts.
+        whole: all samples, without a separate test part.
+        test: the separate test part, if there is one.
+        test_fraction: share of the test part, if there is no separate one.
+        validation_fraction: share of the validation part in `whole`.
+        seed: seed of the random split.
     """
     stratify = is_labels(whole.y)
     if test is None:
@@ -149,18 +149,18 @@ def with_inputs_ready(
 
 
 def is_labels(y: Array) -> bool:
-    """Whether targets are one integer label per sample."""
+    """Return True if targets are one integer label per sample."""
     return y.ndim == 1 and y.dtype.kind in "biu"
 
 
 def standardize(splits: Splits) -> Splits:
-    """Shift and scale each input to mean 0 and deviation 1 on the training part.
+    """Return the parts with each input shifted and scaled to mean 0 and deviation 1 on the training part.
 
     Args:
-        splits: the parts; validation and test have no influence on the statistics.
+        splits: the parts; validation and test do not affect the statistics.
 
     Returns:
-        The parts with float32 inputs; one that is constant in training is only shifted.
+        The parts with float32 inputs; an input that is constant in training is only shifted.
     """
     return splits.standardized()
 
@@ -176,13 +176,13 @@ def as_float32(splits: Splits) -> Splits:
 
 
 def shipped(name: str) -> tuple[Array, Array]:
-    """Read `x` and `y` of an archive that comes with this package."""
+    """Return `x` and `y` of an archive that is included in this package."""
     with (files("hgq2_training") / "data" / f"{name}.npz").open("rb") as file, np.load(file) as archive:
         return archive["x"], archive["y"].astype(np.int64)
 
 
 def _allocate(counts: NDArray[np.intp], fraction: float, room: NDArray[np.intp], rng: np.random.Generator) -> Array:
-    """Share out `round(total · fraction)` samples: the whole part of each class' quota, then the largest remainders."""
+    """Distribute `round(total · fraction)` samples over classes: whole parts of quotas, then largest remainders."""
     quota = counts * fraction
     take: Array = np.minimum(np.floor(quota).astype(np.intp), room)
     missing = max(round(int(counts.sum()) * fraction) - int(take.sum()), 0)

@@ -1,4 +1,4 @@
-"""Lines and cells of a CSV file."""
+"""The lines and cells of a CSV file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DELIMITERS = (",", ";", "\t", "|", " ")
 
 
 class _NotCsvError(DataError):
-    """Quotes and delimiters that do not go together."""
+    """Inconsistent quotes and delimiters."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TextTable:
 
     Args:
         path: the file, UTF-8.
-        delimiter: between the columns.
+        delimiter: separator of the columns.
     """
 
     path: str
@@ -40,7 +40,7 @@ class TextTable:
             wanted: names that must be among them.
 
         Raises:
-            DataError: an empty file, a column that is not there or there twice, or columns separated otherwise.
+            DataError: the file is empty, a column is missing or occurs twice, or the separator differs.
         """
         try:
             _, names = next(self._lines(), (0, None))
@@ -62,10 +62,10 @@ class TextTable:
         return names
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the lines after the header that are not blank, with their numbers.
+        """Yield the non-blank lines after the header, with their numbers.
 
         Raises:
-            DataError: a line of fewer or more cells than the header.
+            DataError: a line has fewer or more cells than the header.
         """
         lines = self._lines()
         _, header = next(lines)
@@ -109,7 +109,7 @@ def number(text: str, where: str) -> float:
         where: its place, for messages.
 
     Raises:
-        DataError: no number, or none that float32 holds.
+        DataError: the text is not a number, or float32 cannot hold it.
     """
     try:
         value = float(text)

@@ -1,4 +1,4 @@
-"""The demonstration: a config that comes with the package."""
+"""The demonstration, a config that is included in the package."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ CONFIG = Path(__file__).parent / "digits.yaml"
 
 
 def free_directory(directory: Path) -> Path:
-    """Return the directory, or the first numbered one beside it that does not exist yet."""
+    """Return the directory if it does not exist, else the first numbered one that does not."""
     numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
     return next(path for path in itertools.chain([directory], numbered) if not path.exists())

@@ -1,1 +1,1 @@
-"""What a run looks like: figures, and one HTML page."""
+"""The report of a run: figures, and an HTML page."""

@@ -1,4 +1,4 @@
-"""The page of a run: metrics, findings, curves, Pareto front and layers in one file that needs nothing else."""
+"""The HTML report of a run: metrics, findings, curves, Pareto front and layers in one self-contained file."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def page(
     front: Mapping[str, Any],
     config: str,
 ) -> str:
-    """Write the page.
+    """Return the report as HTML.
 
     Args:
         title: name of the run.
-        metrics: what `metrics.json` holds.
-        layers: what each layer uses.
+        metrics: the contents of `metrics.json`.
+        layers: bits and cost of each layer.
         history: the logs of each epoch.
-        front: what `front.json` holds; empty where the run keeps no front.
+        front: the contents of `front.json`; empty if the run keeps no front.
         config: the text of `config.yaml`.
 
     Returns:
-        HTML without scripts, and without a reference to anything outside of it.
+        HTML without scripts and without external references.
     """
     versions = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
     parts = [
@@ -97,7 +97,7 @@ def page(
 
 def _tiles(metrics: Mapping[str, Any]) -> Iterator[str]:
     for name, value in metrics["test"].items():
-        # The file has null for NaN.
+        # The file has null in place of NaN.
         yield _tile(format_metric(math.nan if value is None else value), f"test {name.replace('_', ' ')}")
     before = metrics.get("ebops_before_calibration")
     calibrated = "" if before is None else f", calibrated; {format_count(before)} before"
@@ -113,7 +113,7 @@ def _tile(value: str, caption: str, kind: str = "") -> str:
 
 
 def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
-    """Return the list of what `doctor` found, each with its remedy."""
+    """Return the findings of `doctor` as a list, each with its remedy."""
     if not findings:
         return ""
     items = [
@@ -160,7 +160,7 @@ def _table(layers: Summary) -> str:
         rows.append(_row("td", (*head, *bits[0], cost), "first"))
         rows += [_row("td", ("", "", "", *each, "")) for each in bits[1:]]
     table = f"<table><thead>{_row('th', COLUMNS)}</thead><tbody>{''.join(rows)}</tbody></table>"
-    # Focusable, so that a keyboard scrolls it too.
+    # Focusable, so that it can be scrolled by keyboard.
     return f'<div class="scroll" role="region" aria-label="Layers" tabindex="0">{table}</div>'
 
 

@@ -1,4 +1,4 @@
-"""Figures of a run: its curves and its Pareto front. matplotlib is imported only when one is drawn."""
+"""Figures of a run: curves and Pareto front. matplotlib is imported only when a figure is drawn."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Epochs = Sequence[Mapping[str, Any]]
 
 
 def curves(history: Epochs, calibrated: float | None = None) -> dict[str, Figure]:
-    """Draw loss, the first metric and EBOPs over the epochs, each in a figure of its own.
+    """Draw loss, first metric and EBOPs over the epochs, each in a separate figure.
 
     Args:
         history: the logs of each epoch.
         calibrated: the EBOPs of the calibrated model.
 
     Returns:
-        The figures by title; none where no epoch was finished.
+        The figures by title; none if no epoch was finished.
     """
     panels = [names for names in (("loss", "val_loss"), _first_metric(history), (EBOPS,)) if _has(history, names[:1])]
     return {_title(names[0]): _curve(history, names, calibrated) for names in panels}
@@ -56,14 +56,14 @@ def _curve(history: Epochs, names: tuple[str, ...], calibrated: float | None) ->
 
 
 def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
-    """Draw a Pareto front of a metric over EBOPs, and every epoch behind it.
+    """Draw a Pareto front of a metric over EBOPs, with every epoch in the background.
 
     Args:
-        front: what `front.json` holds.
-        history: the logs of each epoch, measured as trained; the front is measured calibrated.
+        front: the contents of `front.json`, measured after calibration.
+        history: the logs of each epoch, measured before calibration.
 
     Returns:
-        The figure, or None where the front does not hold EBOPs and one metric more.
+        The figure, or None if the front does not consist of EBOPs and one other metric.
     """
     entries, names = front.get("entries", []), [name for name in front.get("directions", ()) if name != EBOPS]
     if EBOPS not in front.get("directions", ()) or not names or not entries:
@@ -97,12 +97,12 @@ def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
 
 
 def svg(figure: Figure, name: str, description: str) -> str:
-    """Return a figure as an SVG element for a page, its colours variables that the page may set.
+    """Return a figure as an SVG element, whose colours are CSS variables that the page may set.
 
     Args:
-        figure: what to draw.
-        name: a word that no other figure on the page has, in front of its ids.
-        description: what a reader who does not see it is told.
+        figure: the figure.
+        name: a prefix for its ids, unique on the page.
+        description: text for readers who cannot see the figure.
     """
     buffer = io.StringIO()
     with styled():
@@ -122,7 +122,7 @@ def _line(axes: Axes, history: Epochs, name: str, color: str, label: str) -> Non
 
 
 def _frame(axes: Axes, values: Sequence[float], direction: str) -> None:
-    """Show the front, not the first epochs that were far from it."""
+    """Limit the axes to the front, without early epochs far from it."""
     margin = max(0.5 * (max(values) - min(values)), 0.02 * abs(max(values)))
     top = max(values) + 0.2 * margin
     if direction == "max":
@@ -132,7 +132,7 @@ def _frame(axes: Axes, values: Sequence[float], direction: str) -> None:
 
 
 def _log(axes: Axes) -> None:
-    """Take a logarithmic axis, with plain numbers, where all values are positive and span a factor of ten."""
+    """Use a logarithmic axis, with plain numbers, if all values are positive and span a factor of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     low, high = axes.dataLim.y0, axes.dataLim.y1
@@ -144,7 +144,7 @@ def _log(axes: Axes) -> None:
 
 
 def _first_metric(history: Epochs) -> tuple[str, ...]:
-    """Name the first metric that was measured in validation too, or an empty name."""
+    """Return the name of the first metric that was also measured in validation; empty if there is none."""
     names = [name for name in (history[0] if history else ()) if name != "loss"]
     metric = next((name for name in names if f"val_{name}" in names), "")
     return metric, f"val_{metric}"

@@ -1,4 +1,4 @@
-"""Runs: a config in, a directory with models, metrics and history out.
+"""Runs: from a config to a directory with models, metrics and history.
 
-`directory` says which file is what; `train` and `convert` write them, in an order that survives being killed.
+`directory` defines the files, `train` and `convert` write them, in an order that is safe when the process is killed.
 """

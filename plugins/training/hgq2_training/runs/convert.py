@@ -1,4 +1,4 @@
-"""A conversion from a file of rules: from a plain Keras model to a quantized one, calibrated and compared with it."""
+"""Conversion of a plain Keras model by a config: quantized, calibrated, and compared with the original."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from hgq2_training.runs.train import evaluate
 
 
 class ConversionConfig(Document):
-    """How to convert a model.
+    """The config of a conversion.
 
     Args:
         rules: see `hgq2_core.quantize_model`.
-        bits: of weights and activations that no rule names; see `hgq2_core.quantize_model`.
+        bits: width where neither a rule nor a default sets it; see `hgq2_core.quantize_model`.
         defaults: see `hgq2_core.defaults`.
-        data: a data set kind; its training part calibrates, its test part compares.
+        data: a data set kind; its training part is for calibration, its test part for the comparison.
     """
 
     rules: Annotated[tuple[dict[str, Any], ...], FromList] = ()
@@ -44,7 +44,7 @@ class ConversionConfig(Document):
     data: Annotated[ObjectSpec, Kinds("datasets")] | None = None
 
     def convert(self, model: keras.Model) -> keras.Model:
-        """Convert a model; compiled as it is, where it is, but that no weight decay reaches the bits."""
+        """Return the converted model, compiled like the original, with bits excluded from weight decay."""
         with defaults(**{name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}):
             converted = quantize_model(model, self.rules, self.bits)
         if model.compiled:
@@ -56,16 +56,16 @@ class ConversionConfig(Document):
         return converted
 
     def load_data(self) -> Splits | None:
-        """Load and split the data set; None where none is named."""
+        """Return the data set, split; None if the config names none."""
         return None if self.data is None else construct("datasets", self.data).load()
 
 
 def _for_outputs(model: keras.Model, converted: keras.Model) -> dict[str, Any]:
-    """Return how a model is compiled, its outputs under the names of the converted ones."""
+    """Return the compile config of a model, with its outputs renamed to those of the converted model."""
     config: dict[str, Any] = model.get_compile_config()
-    if isinstance(model, keras.Sequential) or isinstance(model.output, Mapping):  # one, or names of their own
+    if isinstance(model, keras.Sequential) or isinstance(model.output, Mapping):  # one output, or explicit names
         return config
-    # An activation that has become a layer of its own is the output in the place of its layer.
+    # An activation that was split off is the output in place of its layer.
     names = dict(zip(output_names(model), output_names(converted), strict=True))
     return {
         word: {names.get(key, key): each for key, each in value.items()} if isinstance(value, Mapping) else value
@@ -75,13 +75,13 @@ def _for_outputs(model: keras.Model, converted: keras.Model) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A converted model beside the one in floats, on the test part of the data.
+    """A comparison of a converted model with the float model, on the test part of the data.
 
     Args:
-        floats: metrics of the model in floats; empty where its file names none.
-        quantized: of the converted model.
-        difference: of their outputs, on average, as a share of the outputs' standard deviation.
-        verification: the converted model against integers, or why there are none: a rule left a layer in floats.
+        floats: metrics of the float model; empty if it is not compiled.
+        quantized: metrics of the converted model.
+        difference: mean difference of their outputs, as a share of the outputs' standard deviation.
+        verification: the comparison with integers, or the reason why there is none: a rule kept a layer in floats.
     """
 
     floats: dict[str, float]
@@ -91,7 +91,7 @@ class Comparison:
 
     @property
     def ok(self) -> bool:
-        """Whether no value differs from the integers."""
+        """Whether all values equal the integers."""
         return isinstance(self.verification, ExactnessError) or self.verification.ok
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,14 +113,14 @@ class Comparison:
 
 
 def load_plain(path: str | Path) -> keras.Model:
-    """Load a Keras model from its file, compiled where the file says how, in Keras' own words.
+    """Load a Keras model from its file, compiled if the file has a compile config that Keras can read.
 
     Raises:
         ModelFileError: see `hgq2_core.load_model`.
     """
     try:
         return load_model(path, compile=True)
-    except ModelFileError:  # a loss of one's own is no reason not to convert
+    except ModelFileError:  # a custom loss must not prevent the conversion
         return load_model(path)
 
 
@@ -128,12 +128,12 @@ def calibrate_and_compare(model: keras.Model, converted: keras.Model, splits: Sp
     """Fit and calibrate a converted model on the training part, and compare it on the test part.
 
     Args:
-        model: in floats.
-        converted: from it; changed in place.
+        model: the float model.
+        converted: the converted model; changed in place.
         splits: the data.
 
     Raises:
-        DataError: data that do not fit the model.
+        DataError: the data do not fit the model.
     """
     check_fit(model, splits)
     fit_ranges(converted, splits.train.x)
@@ -159,5 +159,5 @@ def _verified(model: keras.Model, splits: Splits) -> VerifyReport | ExactnessErr
 
 def _metrics(model: keras.Model, splits: Splits) -> dict[str, float]:
     found = evaluate(model, splits.test) if model.compiled else {}
-    # The loss holds the price of the bits, which the model in floats does not pay.
+    # The loss of the converted model includes the cost of its bits, and is not comparable.
     return {name: value for name, value in found.items() if name != "loss"}

@@ -1,4 +1,4 @@
-"""A run directory: what lies in it, and how it is read and written."""
+"""A run directory: its files, and how they are read and written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA, LOCK = "data.json", ".lock"
 
 
 def save(model: keras.Model, path: Path) -> None:
-    """Save a model so that the file is either the old or the new one, whole."""
+    """Save a model atomically."""
     with atomic_path(path) as temporary:
         model.save(temporary)
 
@@ -34,28 +34,28 @@ def load(directory: str | Path, frozen: bool = False) -> keras.Model:
     """Load the model of a run directory.
 
     Args:
-        directory: of a run.
-        frozen: whether to load the deployable form.
+        directory: the run directory.
+        frozen: whether to load the frozen model.
 
     Raises:
-        ModelFileError: no run there, or a file that is damaged.
+        ModelFileError: there is no run, or a file is damaged.
     """
     path = Path(directory) / (FROZEN if frozen else MODEL)
     if not path.is_file():
         where = "A run directory is what `hgq2 train FILE -o DIR` writes."
         if (Path(directory) / CONFIG).is_file():
-            where = f"The training did not end. To go on: hgq2 train -o {directory} --resume."
+            where = f"The training did not end. To resume: hgq2 train -o {directory} --resume."
         raise ModelFileError(f"{path}: no such file. {where} Received: {directory}")
     return load_model(path, compile=True)
 
 
 @contextmanager
 def calibration_of(directory: Path) -> Iterator[None]:
-    """Let an error about the calibration of a run end with the command that renews it."""
+    """Add the command that calibrates a run to errors about its calibration."""
     try:
         yield
     except CalibrationError as error:
-        if not directory.is_dir():  # the file of a model, which no command calibrates
+        if not directory.is_dir():  # a model file, which no command calibrates
             raise
         raise CalibrationError(f"{error} For this run: hgq2 calibrate {directory}") from error
 
@@ -64,7 +64,7 @@ def load_recorded(directory: str | Path) -> ModelConfig:
     """Load the config of a run directory.
 
     Raises:
-        ModelFileError: no run there.
+        ModelFileError: there is no run.
         ConfigError: the config is damaged.
     """
     path = Path(directory) / CONFIG
@@ -79,7 +79,7 @@ def load_run(directory: str | Path) -> tuple[ModelConfig, keras.Model]:
 
 
 def load_checkpoint(directory: str | Path) -> Checkpoint | None:
-    """Load the last checkpoint of a run directory; None where no epoch was finished.
+    """Load the last checkpoint of a run directory; None if no epoch was finished.
 
     Raises:
         ModelFileError: the file is damaged.
@@ -89,7 +89,7 @@ def load_checkpoint(directory: str | Path) -> Checkpoint | None:
 
 
 def read_metrics(directory: str | Path) -> dict[str, Any]:
-    """Read `metrics.json`; empty where a run has none yet.
+    """Return the contents of `metrics.json`; empty if the run has none yet.
 
     Raises:
         ModelFileError: the file is damaged.
@@ -99,7 +99,7 @@ def read_metrics(directory: str | Path) -> dict[str, Any]:
 
 
 def read_data(directory: str | Path) -> dict[str, Any]:
-    """Return the description of a run's data, see `Splits.to_dict`; empty for a run that was begun without one.
+    """Return the description of a run's data, see `Splits.to_dict`; empty for a run from before it was recorded.
 
     Raises:
         ModelFileError: the file is damaged.
@@ -109,7 +109,7 @@ def read_data(directory: str | Path) -> dict[str, Any]:
 
 
 def read_standardization(directory: str | Path) -> Standardization | None:
-    """Return what the inputs of a run went through; None if they are as they were read.
+    """Return the standardization of a run's inputs; None if they are not standardized.
 
     Raises:
         ModelFileError: the file is damaged.
@@ -122,12 +122,12 @@ def read_standardization(directory: str | Path) -> Standardization | None:
 
 
 def html_report(directory: Path, layers: Summary, metrics: dict[str, Any]) -> str:
-    """Write the page of a run from its files.
+    """Return the HTML report of a run, made from its files.
 
     Args:
-        directory: of the run.
-        layers: what each layer uses.
-        metrics: what `metrics.json` holds, or will hold.
+        directory: the run directory.
+        layers: bits and cost of each layer.
+        metrics: the contents of `metrics.json`, which may not be written yet.
     """
     return page(
         title=directory.resolve().name,
@@ -146,10 +146,10 @@ def report(directory: str | Path) -> dict[str, Any]:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keep every other process from training in a directory, which is made where it is not there.
+    """Lock a directory, which is created if necessary, against training by other processes.
 
     Raises:
-        ConfigError: one trains there now. A process that is killed leaves no lock.
+        ConfigError: another process holds the lock; a killed process releases it.
     """
     lock = FileLock(make_folder(directory) / LOCK, blocking=False)
     try:
@@ -163,9 +163,9 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def is_unbegun(directory: str | Path) -> bool:
-    """Return True for a run directory in which no epoch was trained yet: its config can be corrected."""
+    """Return True for a run directory in which no epoch was trained yet, so that its config may still change."""
     directory = Path(directory)
-    # A config alone may be anyone's; the lock is a run's.
+    # A config alone may be a user's file; only a run has a lock.
     if not ((directory / CONFIG).is_file() and (directory / LOCK).is_file()):
         return False
     front = directory / FRONT
@@ -174,17 +174,17 @@ def is_unbegun(directory: str | Path) -> bool:
 
 
 def new_directory(directory: str | Path) -> Path:
-    """Check that a directory is free for a run: not there, empty but for what a killed process left, or unbegun.
+    """Return a directory after checking that it is new, has only leftovers, or holds a run without a trained epoch.
 
     Raises:
-        ConfigError: something is there.
+        ConfigError: the directory has other contents.
     """
     directory = Path(directory)
     if is_unbegun(directory):
         return directory
     found = list(directory.iterdir()) if directory.is_dir() else []
     if directory.is_file() or not all(is_leftover(path) or path.name == LOCK for path in found):
-        resume = f" To go on with the run that is there: hgq2 train -o {directory} --resume."
+        resume = f" To resume the run in it: hgq2 train -o {directory} --resume."
         raise ConfigError(
             f"{directory}: exists and is not empty; a run needs a new directory, nothing is overwritten."
             f"{resume if (directory / CONFIG).is_file() else ''}"

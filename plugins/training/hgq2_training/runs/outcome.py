@@ -1,4 +1,4 @@
-"""What a training came to, said plainly: whether it diverged, learned nothing, or left what `doctor` names."""
+"""The outcome of a training: whether it diverged or learned nothing, and the findings of `doctor`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ AT_CHANCE = Check(
     "Train again with a smaller learning rate, a smaller ebops_beta, or more bits to begin with.",
 )
 DEVIATIONS = 2.0
-"""Standard deviations above the share of the most frequent class up to which an accuracy is taken for chance."""
+"""Standard deviations above the share of the most frequent class up to which an accuracy counts as chance."""
 
 
 def divergence(model: keras.Model, history: Sequence[Mapping[str, Any]]) -> str:
-    """Return in what a training ended that left NaN or infinite variables, and the remedy; empty for any other.
+    """Return a message, with a remedy, if variables are NaN or infinite after training; empty otherwise.
 
     Args:
-        model: after its training.
+        model: the trained model.
         history: the logs of each epoch.
     """
     lost = [variable.path for variable in model.weights if count_not_finite(as_array(variable))]
@@ -44,12 +44,12 @@ def divergence(model: keras.Model, history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def outcome(model: keras.Model, test: Split, metrics: Mapping[str, float]) -> list[Finding]:
-    """Return what is to be said of a finished training, worst first.
+    """Return the findings about a finished training, worst first.
 
     Args:
-        model: calibrated and compiled.
+        model: a calibrated and compiled model.
         test: the test split.
-        metrics: of the model on it.
+        metrics: metrics of the model on the test split.
     """
     return [*_at_chance(model, test, metrics), *doctor(model, test.x, test.y).findings]
 
@@ -74,7 +74,7 @@ def _at_chance(model: keras.Model, test: Split, metrics: Mapping[str, float]) ->
 
 
 def _most_frequent(y: Any) -> float | None:
-    """Return the share of the most frequent class; None where the targets are no classes."""
+    """Return the share of the most frequent class; None if the targets are not classes."""
     if not isinstance(y, np.ndarray):
         return None
     labels = y.reshape(len(y), -1)

@@ -1,4 +1,4 @@
-"""A training from a config file: from its first epoch, or from where it stopped, to the results in its directory."""
+"""Training by a config, from the start or from a checkpoint, up to the results in the run directory."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from hgq2_training.runs.directory import (
 from hgq2_training.runs.outcome import divergence, outcome
 
 MAY_CHANGE = ("training.epochs", "training.checkpoint_every")
-"""What a run can be gone on with although it differs."""
+"""Fields of the config that may differ when a run is resumed."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Run:
     """A finished run.
 
     Args:
-        directory: where it is.
-        metrics: what `metrics.json` holds.
-        verification: the comparison on the test split.
+        directory: the run directory.
+        metrics: the contents of `metrics.json`.
+        verification: the comparison with integers on the test split.
     """
 
     directory: Path
@@ -77,16 +77,16 @@ def train(
     epochs: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
-    """Train a config, calibrate and verify the result, and save it all.
+    """Train a config, calibrate and verify the result, and save everything.
 
     Args:
-        config: with `data` and `training`.
-        directory: a new or empty one, or a run's in which no epoch was trained yet.
-        epochs: in place of the config's.
-        callbacks: further ones, such as a progress bar; they come last, and keep no state.
+        config: a config with `data` and `training`.
+        directory: a new or empty directory, or that of a run in which no epoch was trained yet.
+        epochs: number of epochs, in place of that in the config.
+        callbacks: additional callbacks without state, such as a progress bar; they come last.
 
     Raises:
-        ConfigError: the config names no data or training, data and model do not fit, or another process trains there.
+        ConfigError: the config has no data or training, data and model do not fit, or another process trains there.
         DataError: the data cannot be read.
         WriteError: the directory cannot be written to.
     """
@@ -101,21 +101,21 @@ def resume(
     epochs: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
-    """Go on with a training that was stopped, at any moment and in any way, as if it had not been.
+    """Resume a training that was stopped at any moment and in any way.
 
-    It goes on from the last checkpoint, or from the beginning where there is none. On one thread the result is the same
-    to the last bit. A finished run can be trained longer; schedules follow the number of the epoch, not their count.
+    The training continues from the last checkpoint, or starts again if there is none. On one thread the result is equal
+    to that of an uninterrupted run, bit for bit. A finished run can be trained longer; schedules depend on the index
+    of an epoch, not on the number of epochs.
 
     Args:
-        directory: of the run.
-        config: the one that the run was begun with, or another as long as no epoch was trained; None for that in the
-            directory.
-        epochs: in place of the config's.
-        callbacks: as for `train`.
+        directory: the run directory.
+        config: the config of the run, or another one if no epoch was trained yet; None for that in the directory.
+        epochs: number of epochs, in place of that in the config.
+        callbacks: see `train`.
 
     Raises:
-        ConfigError: the run is finished, was begun with another config, or another process trains there.
-        ModelFileError: no run there, or a file that is damaged.
+        ConfigError: the run is finished or has another config, or another process trains there.
+        ModelFileError: there is no run, or a file is damaged.
         WriteError: the directory cannot be written to.
     """
     directory = Path(directory)
@@ -147,7 +147,7 @@ def _run(
         start.check(model, directory / CHECKPOINT)
     with locked(directory):
         remove_leftovers(directory)
-        # They tell of fewer epochs; metrics.json, which says that a run is finished, goes first.
+        # Results of fewer epochs; metrics.json, which marks a run as finished, is removed first.
         for name in (METRICS, REPORT, FROZEN):
             remove(directory / name)
         write_text(directory / CONFIG, yaml.safe_dump(resolved(config, model), sort_keys=False))
@@ -194,7 +194,7 @@ def _fit(
             splits.train.y,
             validation_data=None if validation is None else (validation.x, validation.y),
             initial_epoch=done,
-            # Where a callback had ended the training, only what callbacks do at its end is left.
+            # If a callback had stopped the training, only the end of training is left to run.
             epochs=done if start is not None and start.stopped else training.epochs,
             batch_size=training.batch_size,
             callbacks=[*callbacks, begun],
@@ -203,7 +203,7 @@ def _fit(
 
 
 def _save_last_epoch(model: keras.Model, directory: Path, checkpoints: Checkpoints, history: HistoryLog) -> None:
-    """Keep, of a training that something stopped, what it had after its last whole epoch."""
+    """Save the state after the last complete epoch of a training that was stopped."""
     if checkpoints.last is not None:
         history.write()
         checkpoints.write()
@@ -212,17 +212,17 @@ def _save_last_epoch(model: keras.Model, directory: Path, checkpoints: Checkpoin
 
 
 def finalize_run(model: keras.Model, splits: Splits, directory: Path, seconds: float, margin: int = 0) -> Run:
-    """Calibrate on the training split, measure, verify and examine on the test split, freeze, and save.
+    """Calibrate on the training split, measure and verify on the test split, freeze, and save.
 
     Args:
-        model: trained and compiled.
+        model: a trained and compiled model.
         splits: the data.
-        directory: of the run.
-        seconds: that training took, for the record.
-        margin: integer bits added on top of what the training split needs.
+        directory: the run directory.
+        seconds: duration of the training, to record.
+        margin: integer bits in addition to those that the training split needs.
 
     Raises:
-        ConfigError: the training diverged, so that there is nothing to calibrate.
+        ConfigError: the training diverged.
     """
     if diverged := divergence(model, read_json(directory / HISTORY, [])):
         raise ConfigError(diverged)
@@ -247,11 +247,11 @@ def finalize_run(model: keras.Model, splits: Splits, directory: Path, seconds: f
 
 @preserve_rng()
 def recalibrate(directory: str | Path, margin: int = 0) -> Run:
-    """Calibrate a run's model again, on its training data, and renew what depends on it.
+    """Calibrate a run's model again, on its training data, and renew the results.
 
     Args:
-        directory: of the run.
-        margin: integer bits added on top.
+        directory: the run directory.
+        margin: integer bits in addition to those that the training split needs.
     """
     config, model = load_run(directory)
     seconds = float(read_metrics(directory).get("seconds", 0.0))
@@ -265,7 +265,7 @@ def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what a run depends on."""
+    """Return the versions of the distributions that a run depends on."""
     names = {CORE, "keras", "numpy", keras.backend.backend()}
     names |= {plugin.distribution for plugin in registry().plugins if plugin.distribution}
     found = {}
@@ -278,7 +278,7 @@ def versions() -> dict[str, str]:
 
 
 def replace_training(config: ModelConfig, **changes: Any) -> ModelConfig:
-    """Return a config with other training fields, checked."""
+    """Return a config with some fields of its training replaced, after checking it."""
     document = config.to_dict()
     document["training"] = {**document["training"], **changes}
     return ModelConfig.parse(document)
@@ -288,20 +288,20 @@ def _with_training(config: ModelConfig, epochs: int | None) -> tuple[ModelConfig
     if config.training is not None and epochs is not None:
         config = replace_training(config, epochs=epochs)
     if config.training is None:
-        raise ConfigError("training: is missing; nothing says how to train.")
+        raise ConfigError("training: is missing; it says how to train.")
     return config, config.training
 
 
 def _check_same(recorded: ModelConfig, given: ModelConfig, directory: Path) -> None:
-    """Compare with all defaults written out: what was left out and is now said makes no difference."""
+    """Compare two configs with all defaults written out, so that it does not matter whether a default is explicit."""
     before, after = (
         ModelConfig.parse(resolved(each, each.build())).model_dump(mode="json") for each in (recorded, given)
     )
     found = [each for each in differences(before, after) if each.partition(":")[0] not in MAY_CHANGE]
     if found:
         raise ConfigError(
-            f"{directory}: was begun with another config. {'; '.join(found)}. "
-            f"Go on with the same, in which only {' and '.join(MAY_CHANGE)} may change, or train in a new directory."
+            f"{directory}: was started with another config. {'; '.join(found)}. "
+            f"Resume with the same, in which only {' and '.join(MAY_CHANGE)} may change, or train in a new directory."
         )
 
 
