@@ -17,8 +17,7 @@ from hgq2_core.files import read_json
 from hgq2_core.optimizer import BitOptimizer
 from hgq2_core.schema.keras_objects import CALLBACKS, classes_by_name
 from hgq2_layers import QDense
-from hgq2_training.callbacks import history
-from hgq2_training.callbacks import throttle as pace
+from hgq2_training.callbacks import history, throttle
 from hgq2_training.callbacks.checkpoint import (
     KERAS_STATE,
     Checkpoint,
@@ -119,7 +118,7 @@ def test_a_history_goes_on_from_its_state_which_does_not_change(tmp_path: Path) 
 
 def test_short_epochs_do_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr(pace.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(throttle.time, "monotonic", lambda: clock[0])
     writes = []
 
     def slow(path: Path, epochs: list[Any]) -> None:
@@ -137,12 +136,12 @@ def test_short_epochs_do_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pyte
 
 def test_a_pace_is_due_at_first_and_then_when_the_last_write_is_paid_off(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [10.0]
-    monkeypatch.setattr(pace.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(throttle.time, "monotonic", lambda: clock[0])
     own = Throttle()
     assert own.ready()
     with own.writing():
         clock[0] += 2.0
-    clock[0] += 2.0 / pace.SHARE - 2.0 - 0.001
+    clock[0] += 2.0 / throttle.SHARE - 2.0 - 0.001
     assert not own.ready()
     clock[0] += 0.002
     assert own.ready()
@@ -260,7 +259,7 @@ def test_callbacks_go_on_with_their_state_after_they_began(tmp_path: Path) -> No
 def test_a_checkpoint_is_written_every_so_many_epochs_and_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "SHARE", 1.0)
+    monkeypatch.setattr(throttle, "SHARE", 1.0)
     epochs = []
     monkeypatch.setattr(Checkpoint, "write", lambda self, path: epochs.append(self.epoch))
     fit(network(), Checkpoints(tmp_path / "a.npz", [], every=2), epochs=5)

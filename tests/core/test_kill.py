@@ -26,10 +26,10 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import hgq2_core
-from hgq2_training.callbacks import throttle as pace
+from hgq2_training.callbacks import throttle
 from hgq2_training.runs import train as training_run
 from training_runs import config
-pace.SHARE = 0.9  # write as often as can be
+throttle.SHARE = 0.9  # write as often as can be
 for line in sys.stdin:
     child = os.fork()
     if child == 0:

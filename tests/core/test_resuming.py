@@ -9,7 +9,7 @@ import keras
 import pytest
 from training_runs import config, everything
 
-from hgq2_training.callbacks import throttle as pace
+from hgq2_training.callbacks import throttle
 from hgq2_training.runs import train as training_run
 from hgq2_training.runs.directory import load_checkpoint
 from hgq2_training.runs.train import resume, train
@@ -35,8 +35,8 @@ class Kill(keras.callbacks.Callback):
 def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(config(epochs=4), tmp_path / "undisturbed")
     with monkeypatch.context() as patch:
-        patch.setattr(pace, "SHARE", 1.0)  # every epoch is written
-        patch.setattr(training_run, "_save_last_epoch", lambda *arguments: None)  # and a killed process writes nothing more
+        patch.setattr(throttle, "SHARE", 1.0)  # every epoch is written
+        patch.setattr(training_run, "_save_last_epoch", lambda *arguments: None)  # as if killed
         with pytest.raises(KeyboardInterrupt):
             train(config(epochs=4), tmp_path / "run", callbacks=[Kill(2)])
     assert load_checkpoint(tmp_path / "run").epoch == 2

@@ -18,8 +18,7 @@ from training_runs import DOCUMENT, config, everything
 
 from hgq2_core import ConfigError, DataError, ModelFileError, WriteError
 from hgq2_core.config.model import ModelConfig, load_config
-from hgq2_training.callbacks import checkpoint
-from hgq2_training.callbacks import throttle as pace
+from hgq2_training.callbacks import checkpoint, throttle
 from hgq2_training.callbacks.checkpoint import Checkpoint
 from hgq2_training.runs import train as training_run
 from hgq2_training.runs.directory import load, load_checkpoint, locked
@@ -59,7 +58,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     """No epoch is too short to be written."""
-    monkeypatch.setattr(pace, "SHARE", 1.0)
+    monkeypatch.setattr(throttle, "SHARE", 1.0)
 
 
 def stopped(directory: Path, *where: Any, begin: Callable[..., Any] = train, **training: Any) -> None:
