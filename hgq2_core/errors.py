@@ -34,6 +34,10 @@ class ExactnessError(HGQ2Error, TypeError):
     """A part of a model that has no exact arithmetic."""
 
 
+class IncompleteError(HGQ2Error, TypeError):
+    """A plugin's class that lacks methods of its protocol, and so cannot be instantiated."""
+
+
 class ConformanceError(HGQ2Error, AssertionError):
     """A class of a plugin that breaks rules of the conformance kit."""
 

@@ -22,12 +22,20 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def hgq2_quantizers() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Quantizer kinds: each class a `QuantizerConfig` whose module imports no backend."""
+    """Quantizer kinds: each class a `QuantizerConfig` with `build`, whose module imports no backend.
+
+    `build` returns a `Quantizer` with `bits`, `exact`, `format`, and `quantize` or `quantize_with_cost`. See
+    docs/extending/quantizer.md.
+    """
 
 
 @hookspec
 def hgq2_layers() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Layer kinds: each class a `QLayer`; under `keras.<Layer>`, a `KerasAdapter` for that Keras layer."""
+    """Layer kinds: each class a `QLayer` with `call`, `ebops` and `exact`.
+
+    Under `keras.<Layer>`, a `KerasAdapter` with `exact`, which adapts that layer of Keras. See docs/extending/layer.md
+    and docs/extending/adapter.md.
+    """
 
 
 @hookspec
@@ -36,22 +44,33 @@ def hgq2_callbacks() -> Mapping[str, str]:  # type: ignore[empty-body]
 
     A stateful callback has `get_state()` and `set_state(state)`; without them, a resumed training starts it anew.
     `reads_logs()` and `adds_logs()` return names of entries in the logs of an epoch, which are checked before training.
+    See docs/extending/callback.md.
     """
 
 
 @hookspec
 def hgq2_datasets() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Data set kinds: each class has a typed constructor and `load() -> Splits`."""
+    """Data set kinds: each class a `Dataset` with a typed constructor and `load`, which returns `Splits`.
+
+    A class with this method and another base serves as well. See docs/extending/dataset.md.
+    """
 
 
 @hookspec
 def hgq2_exporters() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Exporter kinds: each class has `export(model, directory, **options)`."""
+    """Exporter kinds: each class an `Exporter` with `estimate`, `export`, `simulate` and `mismatches`.
+
+    It has no arguments; a class with these methods and another base serves as well. See docs/extending/exporter.md.
+    """
 
 
 @hookspec
 def hgq2_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Subcommands of `hgq2`: each a function with typed parameters, as typer reads them; imported when it is run."""
+    """Subcommands of `hgq2`: each a function with typed parameters, as typer reads them, and a docstring.
+
+    The docstring's first line is what `hgq2 --help` says. The function is imported when it is run. See
+    docs/extending/command.md.
+    """
 
 
 def lazy_exports(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hgq2_core.abstract import Abstract
 from hgq2_core.data.standardization import Standardization
 
 Array = NDArray[np.generic]
@@ -99,12 +101,22 @@ class Splits:
         }
 
 
-class Dataset(Protocol):
-    """A data set kind, which has a typed constructor and `load`."""
+class Dataset(Abstract):
+    """Base of the data sets.
 
+    A plugin names a subclass in `hgq2_datasets`. It must have a typed constructor, from which its schema is made, and
+    define `load`. docs/extending/dataset.md has the complete files of a plugin. A class with the same method and
+    another base serves as well.
+
+    Raises:
+        IncompleteError: when it is instantiated, a subclass without `load`.
+    """
+
+    guide = "dataset"
+
+    @abstractmethod
     def load(self) -> Splits:
         """Read the data and split them, in the same way for the same arguments.
 
         `Splits(...).standardized()` standardizes the inputs, and keeps the numbers in the result.
         """
-        ...

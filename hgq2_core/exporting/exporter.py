@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from hgq2_core.abstract import Abstract
 from hgq2_core.exporting.ports import LayerWidths, Port
 
 if TYPE_CHECKING:
@@ -67,21 +69,31 @@ class Simulation:
         return f"{self.mismatches} mismatches in {self.samples} samples (simulated circuit == integers)"
 
 
-class Exporter(Protocol):
-    """The protocol of exporters, which get only frozen models."""
+class Exporter(Abstract):
+    """Base of the exporters, which make circuits, code or files of a model.
 
+    A plugin names a subclass in `hgq2_exporters`. It has no arguments, gets frozen models only, and must define
+    `estimate`, `export`, `simulate` and `mismatches`; their options are keywords. docs/extending/exporter.md has the
+    complete files of a plugin. A class with the same methods and another base serves as well.
+
+    Raises:
+        IncompleteError: when it is instantiated, a subclass that lacks one of these methods.
+    """
+
+    guide = "exporter"
+
+    @abstractmethod
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
         """Return the report of an export without writing anything."""
-        ...
 
+    @abstractmethod
     def export(self, model: keras.Model, directory: Path, x: Any = None, **options: Any) -> ExportReport:
         """Write a circuit into an empty directory, with `x` among the test vectors."""
-        ...
 
+    @abstractmethod
     def simulate(self, directory: Path) -> Simulation:
         """Simulate an exported circuit on its test vectors."""
-        ...
 
+    @abstractmethod
     def mismatches(self, model: keras.Model, x: Any) -> int:
         """Return the number of samples for which circuit and integers differ; for the conformance kit."""
-        ...

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
 
+from hgq2_core.abstract import Abstract
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
@@ -19,8 +21,18 @@ from hgq2_core.schema.keras_layers import KERAS, quantized_name
 A = TypeVar("A")
 
 
-class KerasAdapter:
-    """Base of the adapters; registered among the layers under the name of the Keras layer, `keras.<Layer>`."""
+class KerasAdapter(Abstract):
+    """Base of the adapters, which give Keras' own layers exact arithmetic and cost.
+
+    A plugin names a subclass in `hgq2_layers` under the name of the Keras layer, `keras.<Layer>`. It has no arguments
+    and must define `exact`; `check` where not every layer of the class is exact, `ebops` where it costs something, and
+    `sublayers` and `rewrap` where it holds layers. docs/extending/adapter.md has the complete files of a plugin.
+
+    Raises:
+        IncompleteError: when it is instantiated, a subclass without `exact`.
+    """
+
+    guide = "adapter"
 
     exact_where: ClassVar[str] = ""
     """The condition that `check` and `exact` put on the layer's arguments, for `hgq2 list --table`; empty without."""
@@ -45,6 +57,7 @@ class KerasAdapter:
         """
         raise NotImplementedError(f"{type(self).__name__} defines no rewrap().")
 
+    @abstractmethod
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """State the layer's inference arithmetic.
 
@@ -54,7 +67,6 @@ class KerasAdapter:
             inputs: operands of `arrays`, batch axis first. An adapter whose layer is called with keyword arguments
                 takes those too, see `QLayer.exact`.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no exact().")
 
     def ebops(self, layer: keras.layers.Layer) -> Any:
         """Return the layer's own effective bit operations; passive layers have none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 from pydantic import TypeAdapter
 
+from hgq2_core.abstract import abstract_methods, require_complete, warn_incomplete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, KindError
 from hgq2_core.exact.arrays import Arrays
@@ -65,6 +67,10 @@ class QLayer(FieldLayer, kw_only=True):
     `exact` say the rest. All subclasses are saved under one Keras name plus their kind, so a file loads where the kind
     is installed.
 
+    A plugin names a subclass in `hgq2_layers`. It must define `call`, `ebops` (0 for a layer that is free) and `exact`.
+    docs/extending/layer.md has the complete files of a plugin. In this version a class without `ebops` or `exact` is
+    warned of when it is instantiated; the conformance kit and `hgq2 plugins --check` refuse it.
+
     A subclass may write `__init__` by hand instead: typed, each argument kept under its own name.
 
     Each `call` that a subclass defines is wrapped by `_with_cost`, which adds the layer's EBOPs and the penalties of
@@ -73,6 +79,9 @@ class QLayer(FieldLayer, kw_only=True):
     Args:
         ebops_beta: weight of this layer's EBOPs in the loss; None takes the scope's.
         enable_ebops: whether this layer counts EBOPs; None takes the scope's.
+
+    Raises:
+        IncompleteError: when it is instantiated, a subclass without `call`.
     """
 
     fuses: ClassVar[str | None] = None
@@ -92,7 +101,15 @@ class QLayer(FieldLayer, kw_only=True):
     ebops_beta: BetaField = default(None)
     enable_ebops: bool | None = None
 
+    @classmethod
+    def missing_methods(cls) -> list[str]:
+        """Return the names of the methods that a class must define and does not."""
+        return [*(("call",) if cls.call is keras.layers.Layer.call else ()), *abstract_methods(cls)]
+
     def _construct(self, arguments: Mapping[str, Any]) -> None:
+        if "call" in type(self).missing_methods():
+            require_complete(type(self), "layer")
+        warn_incomplete(type(self), "layer")
         super()._construct(arguments)
         self.supports_masking = True
         self.frozen = False
@@ -206,10 +223,12 @@ class QLayer(FieldLayer, kw_only=True):
         """Give, by slot name, the bits that EBOPs count for each weight."""
         return {name: self.slot_quantizer(name).bits(value) for name, value in self.inputs_of_quantizers().items()}
 
+    @abstractmethod
     def ebops(self) -> Tensor:
         """Return this layer's own effective bit operations for one sample: a pure function of bits and built shapes."""
         return keras.ops.zeros(())
 
+    @abstractmethod
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """State the inference arithmetic.
 

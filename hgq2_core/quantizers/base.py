@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from hgq2_core.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
@@ -126,13 +128,22 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     A layer only to own its variables: call `quantize`, a plain method. All subclasses are saved under one Keras name
     plus their kind, so that a file loads wherever the kind is installed.
 
-    A subclass defines `quantize`, or `quantize_with_cost` if bits and penalty come with the values at no further cost;
-    and `bits`, `exact` and `format`. One whose range is observed, dynamic or set by `fit_ranges` sets `range` in its
-    constructor.
+    A subclass, which the `build` of its config returns, defines
+
+    * `build(input_shape)`, which adds the bit variables with `add_bits` and ends with `super().build(input_shape)`;
+    * `quantize`, or `quantize_with_cost` if bits and penalty come with the values at no further cost;
+    * `bits`, `exact` and `format`.
+
+    One whose range is observed, dynamic or set by `fit_ranges` sets `range` in its constructor.
+    `grid`, `check_range` and `format_name` may be overridden. docs/extending/quantizer.md has the complete files of a
+    plugin.
 
     Args:
         config: the complete config.
         slot: where it sits; a weight slot where none is given.
+
+    Raises:
+        IncompleteError: when it is instantiated, a subclass that lacks one of these methods, but for `build`.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -145,9 +156,16 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Quantizer[Any]:
         """Undo Keras' wrapping of `quantize`, a name that its layers use for converting to int8."""
+        require_complete(cls, "quantizer")
         quantizer = super().__new__(cls, *args, **kwargs)
         vars(quantizer).pop("quantize", None)
         return quantizer  # type: ignore[no-any-return]
+
+    @classmethod
+    def missing_methods(cls) -> list[str]:
+        """Return the names of the methods that a class must define and does not."""
+        neither = cls.quantize is Quantizer.quantize and cls.quantize_with_cost is Quantizer.quantize_with_cost
+        return [*(("quantize",) if neither else ()), *abstract_methods(cls)]
 
     def __init__(self, config: C, slot: Slot | None = None, **kwargs: Any) -> None:
         super().__init__(dtype="float32", name=(slot or Slot()).layer_name, **kwargs)
@@ -227,8 +245,6 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             x: values, float.
             training: whether observed ranges are updated and randomness is on.
         """
-        if type(self).quantize_with_cost is Quantizer.quantize_with_cost:
-            raise NotImplementedError(f"{type(self).__name__} defines no quantize().")
         quantized = self.quantize_with_cost(x, training)
         self.step_cache.put(quantized)
         return quantized.values
@@ -242,13 +258,13 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         """
         return Quantized(self.quantize(x, training), self.bits(x), self.penalty())
 
+    @abstractmethod
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return the bits that EBOPs count, one per element (an activation's batch axis left out), never below 0.
 
         Args:
             x: the present values; needed only if the range is dynamic.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no bits().")
 
     def penalty(self) -> Tensor | None:
         """Return the part of the loss that regularizes the bit-widths; None if there is none."""
@@ -261,6 +277,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             groups[coefficient] = groups[coefficient] + bits if coefficient in groups else bits
         return sum(coefficient * bits for coefficient, bits in groups.items())
 
+    @abstractmethod
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """State the inference arithmetic.
 
@@ -268,11 +285,10 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             arrays: integers, intervals, or hardware.
             x: the values, as an operand of `arrays`.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no exact().")
 
+    @abstractmethod
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Return the numbers of the format as numpy arrays by name, for reports."""
-        raise NotImplementedError(f"{type(self).__name__} defines no format().")
 
     def grid(self, most: int) -> npt.NDArray[np.float64]:
         """Return the values that inference may give, any element's, rising: the inputs of a lookup table.

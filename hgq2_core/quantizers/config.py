@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
@@ -10,6 +11,7 @@ from pydantic import GetJsonSchemaHandler, SerializationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from hgq2_core.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, PluginError, listing
 from hgq2_core.schema.base import FromList, StrictModel, as_config_error, as_text, reference, validation_error
@@ -57,23 +59,42 @@ class Slot:
 class QuantizerConfig(StrictModel):
     """Base of every quantizer's schema: frozen, strict, complete once it is in a layer.
 
-    A subclass lives in a module that imports no backend, and its `build` imports the Keras side.
+    A plugin names its subclass in `hgq2_quantizers`. The subclass lives in a module that imports no backend and defines
+
+    * its fields, each with bounds and a default, described in `Args:`;
+    * `build`, which imports the Keras side, a `Quantizer`, and returns it.
+
+    `unsigned`, `saturating`, `with_bits`, `facts` and `values` may be overridden. docs/extending/quantizer.md has the
+    complete files of a plugin.
+
+    Raises:
+        IncompleteError: when it is instantiated, a subclass without `build`.
     """
 
     def __init__(self, **fields: Any) -> None:
         with as_config_error(type(self).__name__):
             super().__init__(**fields)
 
+    def __new__(cls, *args: Any, **fields: Any) -> Self:
+        """Refuse a class that lacks methods; pydantic's validation comes here as well."""
+        require_complete(cls, "quantizer")
+        return super().__new__(cls)
+
+    @classmethod
+    def missing_methods(cls) -> list[str]:
+        """Return the names of the methods that a class must define and does not."""
+        return abstract_methods(cls)
+
     # Keeps `model_validate`, which knows the place in the whole document, from calling it.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
+    @abstractmethod
     def build(self, slot: Slot | None = None) -> Quantizer[Any]:
         """Make the stateful Keras quantizer.
 
         Args:
             slot: where it will sit; a weight slot where none is given.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no build().")
 
     def unsigned(self) -> QuantizerConfig:
         """Return the config of the same format without a sign, for values that are never negative.

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from hgq2_core.abstract import Abstract, abstract_methods, named
 from hgq2_core.discovery.loading import KERAS
 from hgq2_core.discovery.registry import lax, registry
 from hgq2_core.errors import HGQ2Error, PluginError, listing
@@ -40,19 +41,19 @@ def check_class(group: str, kind: str) -> type[Any]:
 def _quantizer(cls: type[Any]) -> str:
     from hgq2_core.quantizers.config import QuantizerConfig
 
-    return _subclass(cls, QuantizerConfig) or _defines(cls, QuantizerConfig, "build")
+    return _subclass(cls, QuantizerConfig) or _lacks(cls.missing_methods())
 
 
 def _layer(cls: type[Any]) -> str:
     from hgq2_core.layers.base import QLayer
 
-    return _subclass(cls, QLayer) or _defines(cls, QLayer, "call", "ebops", "exact") or _described(cls)
+    return _subclass(cls, QLayer) or _lacks(cls.missing_methods()) or _described(cls)
 
 
 def _adapter(cls: type[Any]) -> str:
     from hgq2_core.layers.adapters import KerasAdapter
 
-    return _subclass(cls, KerasAdapter) or _defines(cls, KerasAdapter, "exact")
+    return _subclass(cls, KerasAdapter) or _lacks(cls.missing_methods())
 
 
 def _callback(cls: type[Any]) -> str:
@@ -62,11 +63,15 @@ def _callback(cls: type[Any]) -> str:
 
 
 def _dataset(cls: type[Any]) -> str:
-    return _offers(cls, "load") or _described(cls)
+    from hgq2_core.data.splits import Dataset
+
+    return _offers(cls, Dataset) or _described(cls)
 
 
 def _exporter(cls: type[Any]) -> str:
-    return _offers(cls, "estimate", "export", "simulate", "mismatches")
+    from hgq2_core.exporting.exporter import Exporter
+
+    return _offers(cls, Exporter)
 
 
 PROTOCOLS: Mapping[str, Callable[[type[Any]], str]] = MappingProxyType(
@@ -89,16 +94,14 @@ def _subclass(cls: type[Any], base: type[Any]) -> str:
     return f"is of the wrong class. Received: {listing(each.__name__ for each in cls.__bases__)}. Allowed: {name}."
 
 
-def _defines(cls: type[Any], base: type[Any], *methods: str) -> str:
-    return _lacks([name for name in methods if getattr(cls, name) is getattr(base, name)])
-
-
-def _offers(cls: type[Any], *methods: str) -> str:
-    return _lacks([name for name in methods if not callable(getattr(cls, name, None))])
+def _offers(cls: type[Any], base: type[Abstract]) -> str:
+    """Say which methods of a base a class lacks, also a class with another base."""
+    methods = abstract_methods(base)
+    return _lacks([name for name in methods if getattr(cls, name, None) in (None, getattr(base, name))])
 
 
 def _lacks(missing: list[str]) -> str:
-    return f"does not define {', '.join(f'{name}()' for name in missing)}." if missing else ""
+    return f"does not define {named(missing)}." if missing else ""
 
 
 def _described(cls: type[Any]) -> str:

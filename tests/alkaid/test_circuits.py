@@ -113,6 +113,9 @@ class Distance(QLayer):
         scaled = arrays.negate(arrays.shift(arrays.broadcast(x, arrays.shape(x)), 2))
         return arrays.concatenate([far, total, scaled], axis=1)
 
+    def ebops(self):
+        return keras.ops.sum(self.quantizer.bits())
+
 
 class Thermometer(QuantizerConfig):
     """A quantizer of somebody else: how many of three thresholds a value reaches."""
@@ -136,6 +139,9 @@ class ThermometerQuantizer(Quantizer[Thermometer]):
         one = arrays.constant(1.0)
         reached = [arrays.subtract(one, arrays.less(x, arrays.constant(level))) for level in (-1.0, 0.0, 1.0)]
         return arrays.add(arrays.add(reached[0], reached[1]), reached[2])
+
+    def format(self, x=None):
+        return {"levels": np.array(4)}
 
 
 def third_party():

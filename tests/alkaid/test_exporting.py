@@ -180,6 +180,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Silent does not define:FutureWarning")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_circuit_is_refused_before_anything_is_written(name, fixed, tmp_path):
     layers, message = REFUSED[name]

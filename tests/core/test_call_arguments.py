@@ -38,6 +38,9 @@ class Gated(QLayer):
         zero = arrays.constant(0)
         return outputs if mask is None else [arrays.select(mask, each, zero) for each in outputs]
 
+    def ebops(self):
+        return keras.ops.sum(self.input_quantizer.bits())
+
 
 class WrongSecond(Gated):
     def exact(self, arrays, x, other=None, mask=None, negated=False):

@@ -234,6 +234,7 @@ class QHalves(QLayer):
         return x @ self.matrix
 
 
+@pytest.mark.filterwarnings("ignore:QHalves does not define:FutureWarning")
 def test_a_class_says_itself_what_it_takes_over(monkeypatch):
     from hgq2_core.discovery.registry import Registry
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from hgq2_core.errors import IncompleteError
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
 from hgq2_fixed_point import KBI, KIF
@@ -63,6 +64,12 @@ def test_a_quantizer_that_defines_quantize_alone_answers_with_its_cost() -> None
         def bits(self, x: Any = None) -> Any:
             return keras.ops.full((2,), 3.0)
 
+        def exact(self, arrays: Any, x: Any) -> Any:
+            return arrays.quantize(x, 1, 20, 1, "RND_CONV", "SAT")
+
+        def format(self, x: Any = None) -> dict[str, Any]:
+            return {"f": np.array(1)}
+
     quantizer = Halves(KBI())
     values, bits, penalty = quantizer.quantize_with_cost(keras.ops.convert_to_tensor([0.4, 1.1]))
     assert (of(values).tolist(), of(bits).tolist(), penalty) == ([0.5, 1.0], [3.0, 3.0], None)
@@ -72,9 +79,12 @@ def test_a_quantizer_that_defines_neither_form_is_refused() -> None:
     class Empty(Quantizer[Any]):
         """Defines nothing."""
 
-    with pytest.raises(NotImplementedError) as error:
-        Empty(KBI()).quantize(keras.ops.ones((2,)))
-    assert str(error.value) == "Empty defines no quantize()."
+    with pytest.raises(IncompleteError) as error:
+        Empty(KBI())
+    assert str(error.value) == (
+        "Empty does not define quantize(), bits(), exact(), format(). The protocol and complete files: "
+        "docs/extending/quantizer.md"
+    )
 
 
 def of(x: Any) -> np.ndarray:

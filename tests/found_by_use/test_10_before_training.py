@@ -100,7 +100,12 @@ class Unstated(QLayer):
         """Return x."""
         return x
 
+    def ebops(self):
+        """Return 0."""
+        return 0.0
 
+
+@pytest.mark.filterwarnings("ignore:Unstated does not define exact:FutureWarning")
 def test_layers_inside_wrappers_and_models_are_asked_too():
     inside = keras.Sequential([keras.Input((4,)), layers.LayerNormalization(name="norm"), QDense(2)], name="inside")
     inputs = keras.Input((3, 4))

@@ -107,6 +107,15 @@ def test_a_quantizer_of_somebody_else_knows_it_too() -> None:
             """Halve."""
             return values / 2
 
+        def bits(self, values: Any = None) -> Any:
+            return keras.ops.ones(())
+
+        def exact(self, arrays: Any, values: Any) -> Any:
+            return arrays.shift(values, -1)
+
+        def format(self, values: Any = None) -> dict[str, Any]:
+            return {}
+
     quantizer = Theirs(registry().load("quantizers", "fixed_point.none")())
     assert quantizer.quantize(values=4.0) == quantizer.quantize(4.0, True) == 2.0
     assert Theirs.quantize.__doc__ == "Halve."

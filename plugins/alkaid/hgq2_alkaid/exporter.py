@@ -19,7 +19,7 @@ from hgq2_alkaid.circuit import Circuit, build
 from hgq2_alkaid.testbench import SCRIPT, testbench
 from hgq2_alkaid.vectors import Vectors, vectors, words
 from hgq2_core.errors import ExactnessError, ToolError
-from hgq2_core.exporting.exporter import ExportReport, Simulation
+from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.ports import PORTS
 from hgq2_core.files import write_json, write_text
@@ -58,7 +58,7 @@ class Options(StrictModel):
         return self
 
 
-class AlkaidExporter:
+class AlkaidExporter(Exporter):
     """Models as logic without multipliers or memory: alkaid's distributed arithmetic."""
 
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:

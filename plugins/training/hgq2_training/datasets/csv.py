@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from hgq2_core.data.splits import Split, Splits
+from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError, DataError, listing, nearest
 from hgq2_training.datasets.labels import Classes, Names, class_names, line_to_paste
 from hgq2_training.datasets.missing import REMEDY, Missing, fill, is_missing
@@ -24,7 +24,7 @@ from hgq2_training.datasets.splitting import (
 from hgq2_training.datasets.text_table import TextTable, number
 
 
-class Csv:
+class Csv(Dataset):
     """Columns of a CSV file whose first line names them; the test part is split off, or comes from another file.
 
     Args:

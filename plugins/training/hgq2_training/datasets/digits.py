@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from hgq2_core.data.splits import Splits
+from hgq2_core.data.splits import Dataset, Splits
 from hgq2_core.errors import ConfigError
 from hgq2_training.datasets.splitting import Seed, TestFraction, ValidationFraction, check_fractions, shipped, split
 
 SHAPES = ([64], [8, 8], [8, 8, 1])
 
 
-class Digits:
+class Digits(Dataset):
     """The 1797 handwritten digits of scikit-learn: 64 grey values `n / 16`, exact in 5 bits, and ten classes.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hgq2_core.data.splits import Splits
+from hgq2_core.data.splits import Dataset, Splits
 from hgq2_training.datasets.splitting import (
     Seed,
     TestFraction,
@@ -14,7 +14,7 @@ from hgq2_training.datasets.splitting import (
 )
 
 
-class Magic:
+class Magic(Dataset):
     """The 19020 simulated showers of the MAGIC telescope: ten image parameters, and 1 for gamma, 0 for hadron.
 
     Args:

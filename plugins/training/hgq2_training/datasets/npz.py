@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from hgq2_core.data.splits import Split, Splits
+from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError, DataError, listing, nearest
 from hgq2_training.datasets.labels import Names, line_to_paste
 from hgq2_training.datasets.splitting import (
@@ -28,7 +28,7 @@ MAX_RATIO = 100
 ALWAYS_UNPACKED = 64 << 20
 
 
-class Npz:
+class Npz(Dataset):
     """Arrays of a `.npz` file, which may have a separate test part; nothing in the file is executed.
 
     Args:

@@ -1,0 +1,91 @@
+"""Abstract methods: what a class of a plugin must define, and what is said where it does not.
+
+A base marks them with `abc.abstractmethod`. The metaclass of `abc` is not used: Keras' layers have another, and its
+error would not be ours.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Protocol, Self
+
+from hgq2_core.errors import IncompleteError
+
+GUIDES = "docs/extending"
+
+
+class Extensible(Protocol):
+    """A base that plugins extend."""
+
+    @classmethod
+    def missing_methods(cls) -> list[str]:
+        """Return the names of the methods that a class must define and does not."""
+        ...
+
+
+def abstract_methods(cls: type[Any]) -> list[str]:
+    """Return the methods that are abstract in a class, in the order in which its bases declare them."""
+    declared = [
+        name
+        for base in reversed(cls.__mro__)
+        for name, member in vars(base).items()
+        if getattr(member, "__isabstractmethod__", False)
+    ]
+    return [name for name in dict.fromkeys(declared) if getattr(getattr(cls, name), "__isabstractmethod__", False)]
+
+
+def require_complete(cls: type[Extensible], guide: str) -> None:
+    """Refuse a class that lacks methods.
+
+    Args:
+        cls: of what is being made.
+        guide: the page of docs/extending that has the protocol and complete files.
+
+    Raises:
+        IncompleteError: methods are missing.
+    """
+    if missing := cls.missing_methods():
+        raise IncompleteError(incomplete(cls, missing, guide))
+
+
+def warn_incomplete(cls: type[Extensible], guide: str) -> None:
+    """Warn of a class that lacks methods, as long as those of before this version still work.
+
+    Args:
+        cls: of what is being made.
+        guide: see `require_complete`.
+    """
+    if missing := cls.missing_methods():
+        message = f"{incomplete(cls, missing, guide)} It trains in this version; the next one refuses it."
+        warnings.warn(message, FutureWarning, stacklevel=4)
+
+
+def incomplete(cls: type[Any], missing: list[str], guide: str) -> str:
+    """Phrase which methods a class lacks."""
+    return f"{cls.__name__} does not define {named(missing)}. The protocol and complete files: {GUIDES}/{guide}.md"
+
+
+def named(methods: list[str]) -> str:
+    """Return names of methods for a message."""
+    return ", ".join(f"{name}()" for name in methods)
+
+
+class Abstract:
+    """Base of what plugins extend and neither Keras nor pydantic makes: refused when it is made and lacks methods."""
+
+    guide = "README"
+    """The page of docs/extending that has the protocol and complete files."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Refuse a class that lacks methods.
+
+        Raises:
+            IncompleteError: methods are missing.
+        """
+        require_complete(cls, cls.guide)
+        return super().__new__(cls)
+
+    @classmethod
+    def missing_methods(cls) -> list[str]:
+        """Return the names of the methods that a class must define and does not."""
+        return abstract_methods(cls)
