@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from types import MappingProxyType
@@ -157,10 +157,36 @@ class Registry:
             PluginError: if its plugin, or the function, cannot be loaded.
         """
         kind = self.resolve("commands", name, where)
-        function = _import(kind, self._specs["commands"][kind], where)
+        function = self._classes.get(("commands", kind)) or _import(kind, self._specs["commands"][kind], where)
         if isinstance(function, type) or not callable(function):
             raise PluginError(f"{where}: command {kind!r} is not a function. Received: {function!r}.")
         return function  # type: ignore[no-any-return]
+
+    @contextmanager
+    def offering(self, groups: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+        """Have further kinds until the block ends, for `hgq2_core.testing.registered`.
+
+        Args:
+            groups: for each group, full kind to the class, the function, or `"module:name"`.
+        """
+        specs, objects = self._specs, self._classes
+        before, loaded = {group: dict(specs[group]) for group in groups}, dict(objects)
+        for group, kinds in groups.items():
+            for kind, offered in kinds.items():
+                if isinstance(offered, str):
+                    specs[group][kind] = offered
+                    continue
+                specs[group][kind] = f"{offered.__module__}:{offered.__qualname__}"
+                if "<locals>" in offered.__qualname__:  # nothing else can be imported
+                    objects[group, kind] = offered
+        try:
+            yield
+        finally:
+            for group, kinds in before.items():
+                specs[group].clear()
+                specs[group].update(kinds)
+            objects.clear()
+            objects.update(loaded)
 
     def spec(self, group: str, kind: str) -> str:
         """Return where a full kind is defined, as `"module:name"`, without importing it."""
@@ -209,7 +235,7 @@ class Registry:
         return self.load("layers", kind) if kind in self._specs["layers"] else None
 
     @cached_property
-    def _specs(self) -> Mapping[str, Mapping[str, str]]:
+    def _specs(self) -> Mapping[str, dict[str, str]]:
         return {
             group: dict(sorted(item for plugin in self.plugins for item in plugin.kinds[group].items()))
             for group in GROUPS

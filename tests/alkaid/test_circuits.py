@@ -13,12 +13,12 @@ pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make instal
 
 
 from hgq2_core import QLayer, export
-from hgq2_core.discovery.registry import registry
 from hgq2_core.exporting.export import exporter_of
 from hgq2_core.exporting.exporter import Simulation
 from hgq2_core.layers.arguments import LayerKwargs
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import QuantizerConfig
+from hgq2_core.testing import registered
 from hgq2_fixed_point import KBI, KIF, Binary, PowerOfTwo, Ternary
 from hgq2_layers import QDense, QEinsumDense
 
@@ -152,10 +152,10 @@ def third_party():
 
 
 @pytest.fixture(autouse=True)
-def thermometer_is_installed(monkeypatch):
+def thermometer_is_installed():
     """As if a plugin offered it: freezing goes through the configuration."""
-    specs = registry()._specs["quantizers"]
-    monkeypatch.setitem(specs, "third_party.thermometer", f"{__name__}:Thermometer")
+    with registered(quantizers={"third_party.thermometer": Thermometer}):
+        yield
 
 
 WIDTHS = {

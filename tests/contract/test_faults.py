@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -11,9 +11,8 @@ import pytest
 from pydantic import ConfigDict
 
 from hgq2_core import ConfigError, ExactnessError, QLayer
-from hgq2_core.discovery.registry import registry
 from hgq2_core.layers.arguments import PositiveInt
-from hgq2_core.testing import ConformanceError, check_layer, check_quantizer
+from hgq2_core.testing import ConformanceError, check_layer, check_quantizer, registered
 from hgq2_fixed_point import KBI
 from hgq2_fixed_point.quantizers import KBIQuantizer
 from hgq2_layers import QDense
@@ -145,12 +144,15 @@ QUANTIZERS = [
 
 
 @pytest.fixture(autouse=True)
-def _offered(monkeypatch: pytest.MonkeyPatch) -> None:
+def _offered() -> Iterator[None]:
     """What a plugin `faults` would offer."""
-    for group, base in (("quantizers", KBI), ("layers", QLayer)):
-        for name, cls in globals().items():
-            if isinstance(cls, type) and issubclass(cls, base) and cls.__module__ == __name__ and name != "Stranger":
-                monkeypatch.setitem(registry()._specs[group], f"faults.{name.lower()}", f"{__name__}:{name}")
+
+    def of(base: type) -> dict[str, type]:
+        own = [cls for cls in globals().values() if isinstance(cls, type) and cls.__module__ == __name__]
+        return {f"faults.{cls.__name__.lower()}": cls for cls in own if issubclass(cls, base) and cls is not Stranger}
+
+    with registered(quantizers=of(KBI), layers=of(QLayer)):
+        yield
 
 
 @pytest.mark.parametrize(("config", "finding"), QUANTIZERS, ids=[finding for _, finding in QUANTIZERS])
@@ -331,9 +333,8 @@ class PickyExporter(Exporter):
         raise ExactnessError("checked: there is no circuit for this.")
 
 
-def test_a_layer_that_an_exporter_computes_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry()._specs["exporters"], "faults.crooked", f"{__name__}:CrookedExporter")
-    with pytest.raises(ConformanceError) as caught:
+def test_a_layer_that_an_exporter_computes_otherwise() -> None:
+    with registered(exporters={"faults.crooked": CrookedExporter}), pytest.raises(ConformanceError) as caught:
         check_layer({"kind": "sound", "units": 3}, (4,))
     assert (
         "\n  The circuits of all installed exporters equal the integers, unless an exporter refuses the layer. "
@@ -341,9 +342,9 @@ def test_a_layer_that_an_exporter_computes_otherwise(monkeypatch: pytest.MonkeyP
     ) in str(caught.value)
 
 
-def test_a_layer_that_an_exporter_refuses_may_be_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry()._specs["exporters"], "faults.picky", f"{__name__}:PickyExporter")
-    check_layer({"kind": "sound", "units": 3}, (4,))
+def test_a_layer_that_an_exporter_refuses_may_be_sound() -> None:
+    with registered(exporters={"faults.picky": PickyExporter}):
+        check_layer({"kind": "sound", "units": 3}, (4,))
 
 
 def test_a_sound_layer() -> None:

@@ -17,6 +17,7 @@ from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import listing
 from hgq2_core.quantizers.defaults import scoped
 from hgq2_core.schema.keras_objects import is_keras_kind, keras_kinds
+from hgq2_core.testing import registered
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 
@@ -466,19 +467,10 @@ def test_a_document_that_is_no_mapping() -> None:
     assert message([]) == "digits.yaml: must be a mapping. Received: []."
 
 
-def test_an_ambiguous_kind_lists_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hgq2_core.discovery.registry import Registry, registry
-    from hgq2_core.quantizers import config as quantizer
-
-    class Doubled(Registry):
-        @property
-        def _specs(self):  # type: ignore[override]
-            own = {group: dict(kinds) for group, kinds in registry()._specs.items()}
-            return {**own, "quantizers": {**own["quantizers"], "other.kbi": "other:KBI"}}
-
-    doubled = Doubled(registry().plugins)
-    monkeypatch.setattr(quantizer, "registry", lambda: doubled)
-    assert message(VALID) == (
+def test_an_ambiguous_kind_lists_both() -> None:
+    with registered(quantizers={"other.kbi": "other:KBI"}):
+        text = message(VALID)
+    assert text == (
         "digits.yaml: model.layers.0.kernel_quantizer: ambiguous quantizer kind. Received: 'kbi'. "
         "Allowed: fixed_point.kbi, other.kbi. Write the full kind, such as 'fixed_point.kbi'.\n"
         "digits.yaml: defaults.weight: ambiguous quantizer kind. Received: 'kbi'. "

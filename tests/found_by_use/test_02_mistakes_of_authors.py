@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ from hgq2_core.testing import (
     layer_checks,
     parametrize_with_checks,
     quantizer_checks,
+    registered,
 )
 from hgq2_fixed_point import KBI
 from hgq2_fixed_point.quantizers import KBIQuantizer
@@ -209,12 +210,11 @@ LAYERS = {
 
 
 @pytest.fixture(autouse=True)
-def _offered(monkeypatch: pytest.MonkeyPatch) -> None:
+def _offered() -> Iterator[None]:
     """What a plugin `authors` would offer."""
-    for group, classes in (("quantizers", QUANTIZERS), ("layers", LAYERS)):
-        for cls in (*classes, *((Sound,) if group == "quantizers" else ())):
-            name = f"authors.{cls.__name__.lower()}"
-            monkeypatch.setitem(registry()._specs[group], name, f"{__name__}:{cls.__qualname__}")
+    quantizers, layers = ({f"authors.{cls.__name__.lower()}": cls for cls in group} for group in (QUANTIZERS, LAYERS))
+    with registered(quantizers={**quantizers, "authors.sound": Sound}, layers=layers):
+        yield
 
 
 class Sound(KBI):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import pytest
 
 from hgq2_core import HGQ2Error, QLayer
 from hgq2_core.discovery.known_plugins import is_official
+from hgq2_core.discovery.loading import GROUPS
 from hgq2_core.discovery.registry import registry
+from hgq2_core.testing import registered
 from hgq2_core.testing.protocols import check_class
 
 ROOT = Path(__file__).parents[2]
@@ -148,18 +150,25 @@ def test_the_contract_suite_passes_beside_it() -> None:
     assert process.returncode == 0, process.stdout[-5000:]
 
 
+OFFERED = {group: registry().names(group) for group in GROUPS}
+
+
 @pytest.fixture
-def twins(monkeypatch: pytest.MonkeyPatch) -> None:
+def twins() -> Iterator[None]:
     """A foreign plugin `other` offers every official kind of ours under its short name."""
-    for kinds in registry()._specs.values():
-        for kind in list(filter(is_official, kinds)):
-            monkeypatch.setitem(kinds, f"other.{kind.partition('.')[2]}", "no_such_module:Twin")
+    with registered(
+        **{
+            group: {f"other.{kind.partition('.')[2]}": "no_such_module:Twin" for kind in filter(is_official, kinds)}
+            for group, kinds in OFFERED.items()
+        }
+    ):
+        yield
 
 
 @pytest.mark.usefixtures("twins")
 @pytest.mark.parametrize(
     ("group", "kind"),
-    [(group, kind) for group, kinds in registry()._specs.items() for kind in filter(is_official, kinds)],
+    [(group, kind) for group, kinds in OFFERED.items() for kind in filter(is_official, kinds)],
 )
 def test_an_ambiguous_name_is_answered_with_what_to_write(group: str, kind: str) -> None:
     short = kind.partition(".")[2]
