@@ -122,8 +122,8 @@ def test_a_base_is_not_given_what_it_has_not():
     with pytest.raises(TypeError) as raised:
         Wrong(3)
     assert str(raised.value) == (
-        "Wrong: super().__init__() has no argument `shape`. Allowed: size, flag, gain, initializer, input_quantizer, "
-        "ebops_beta, enable_ebops, name, dtype, trainable, activity_regularizer."
+        "Wrong: super().__init__() has no argument `shape`. Allowed: activity_regularizer, dtype, ebops_beta, "
+        "enable_ebops, flag, gain, initializer, input_quantizer, name, size, trainable."
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar
 
 import keras
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import INITIALIZERS, BetaArg, InitializerArg, LayerKwargs, QuantizerArg
+from hgq2_core.layers.arguments import InitializerArg, QuantizerArg
 
 A = TypeVar("A")
 Tensor = Any
@@ -21,24 +21,20 @@ class QLayerScale(QLayer):
         scale_initializer: Keras initializer of s.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
         scale_quantizer: a config, a kind, a mapping, or None for the default of weights.
-        **kwargs: Keras' own words.
+        **kwargs: those of every layer: `ebops_beta`, `enable_ebops`, `name`, `dtype`, `trainable`.
 
     Cost: the sum of Bx * Bs over the elements of one sample.
     """
 
-    def __init__(
-        self,
-        scale_initializer: InitializerArg = "ones",
-        input_quantizer: QuantizerArg = None,
-        scale_quantizer: QuantizerArg = None,
-        ebops_beta: BetaArg = None,
-        enable_ebops: bool | None = None,
-        **kwargs: Unpack[LayerKwargs],
-    ) -> None:
-        super().__init__(ebops_beta=ebops_beta, enable_ebops=enable_ebops, **kwargs)
-        self.scale_initializer = INITIALIZERS.resolve(scale_initializer)
-        self.input_quantizer = self.add_quantizer(input_quantizer, "activation", "input")
-        self.scale_quantizer = self.add_quantizer(scale_quantizer, "weight", "scale")
+    scale_initializer: InitializerArg = "ones"
+    input_quantizer: QuantizerArg = None
+    scale_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Make the quantizers."""
+        super().setup()
+        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
+        self.scale_quantizer = self.add_quantizer(self.scale_quantizer, "weight", "scale")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add s.
@@ -59,7 +55,7 @@ class QLayerScale(QLayer):
         self.built = True
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape as it is."""
+        """Return the shape of the inputs."""
         return input_shape
 
     def folded(self) -> dict[str, Tensor]:
