@@ -1,4 +1,4 @@
-"""The array interface of exact statements, traced into a circuit."""
+"""The array interface of exact arithmetic, traced into a circuit."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Operand = npt.NDArray[Any]
 """Constants as float64, everything else as objects: traced variables, constants, and inputs not yet quantized."""
 
 CONSTANT_BITS, TABLE_BITS = 31, 24
-"""Alkaid keeps the constants of additions as int32, and tells the step of a table's entries from float32."""
+"""Alkaid stores the constants of additions as int32, and derives the step of a table's entries in float32."""
 
 FINEST_STEP = -127
-"""Exponent of the smallest step: alkaid keeps shifts in eight bits."""
+"""Exponent of the smallest step, since alkaid stores shifts in eight bits."""
 
 TABLE_INPUT_BITS = 16
-"""A table becomes a case for each value: more make files that no tool reads."""
+"""Limit on the input of a table, which becomes one case per value: tools cannot read larger files."""
 
 
 class HardwareArrays(Arrays[Operand]):
-    """`Arrays` on alkaid's traced variables: each operation on data becomes gates, each on constants a constant.
+    """`Arrays` on alkaid's traced variables: an operation on data becomes gates, one on constants a constant.
 
     Args:
         hwconf: alkaid's adder size, carry size and latency cutoff.
@@ -148,10 +148,10 @@ class HardwareArrays(Arrays[Operand]):
         return np.pad(a, tuple(widths), constant_values=0.0)
 
     def variables(self, a: Operand) -> Operand:
-        """Return every element as a traced variable, constants included.
+        """Return every element as a traced variable, including constants.
 
         Raises:
-            Unsupported: an input that no quantizer has given a format.
+            Unsupported: no quantizer has set the format of an input.
         """
         return _map(self._variable, a)
 
@@ -160,7 +160,7 @@ class HardwareArrays(Arrays[Operand]):
         return _map(function, *traced, *(_integers(each) for each in numbers))
 
     def _product(self, row: Operand, kernel: Operand) -> Operand:
-        """Multiply data by a constant kernel; alkaid gets the data alone, because it fails where none is left."""
+        """Return data times a constant kernel; constants are handled here, since alkaid fails without any data."""
         constant = np.array([x.low == x.high for x in row])
         known = np.array([x.low for x in row[constant]])
         result = to_float(Integers().einsum("i,io->o", from_float(known), from_float(kernel[constant]))).astype(object)
@@ -169,11 +169,11 @@ class HardwareArrays(Arrays[Operand]):
         return self.add(result, _objects(self._traced(row[~constant]) @ kernel[~constant]))
 
     def _products(self, row: Operand, matrix: Operand) -> Operand:
-        """Multiply data by data."""
+        """Return data times data."""
         return self.sum(self.multiply(row[:, np.newaxis], matrix), axis=0)
 
     def _cost(self, statement: Callable[[Operand], Operand], k: int, i: int, f: int) -> float:
-        """Return the cost of a statement for one number of a format; infinite where it has no circuit."""
+        """Return the cost of a function for one number of a format; infinite if it has no circuit."""
         alone = _objects([FVariable.from_kif(k, i, f, hwconf=self.hwconf)])
         try:
             return float(trace(list(alone), list(self.variables(statement(alone)))).cost)
@@ -195,7 +195,7 @@ class HardwareArrays(Arrays[Operand]):
 
 
 def _larger(x: FVariable, y: FVariable) -> FVariable:
-    """Return the maximum. Alkaid takes the highest bit of the difference for a sign, even where it can have none."""
+    """Return the maximum; alkaid takes the highest bit of the difference for a sign, even of an unsigned one."""
     difference = x - y
     if difference.low >= 0:
         return x
@@ -203,7 +203,7 @@ def _larger(x: FVariable, y: FVariable) -> FVariable:
 
 
 def _smaller(x: FVariable, y: FVariable) -> FVariable:
-    """Return the minimum, likewise."""
+    """Return the minimum; see `_larger`."""
     difference = x - y
     if difference.low >= 0:
         return y
@@ -211,7 +211,7 @@ def _smaller(x: FVariable, y: FVariable) -> FVariable:
 
 
 def _map(function: Callable[..., Any], *operands: Any) -> Operand:
-    """Call a function of single elements on arrays that are broadcast."""
+    """Return a function of single elements applied to arrays, which are broadcast."""
     arrays = np.broadcast_arrays(*operands)
     result = np.empty(arrays[0].size, dtype=object)
     for place, values in enumerate(zip(*(array.ravel() for array in arrays), strict=True)):
@@ -220,12 +220,12 @@ def _map(function: Callable[..., Any], *operands: Any) -> Operand:
 
 
 def _objects(traced: Any) -> Operand:
-    """Return a plain array of objects for whatever alkaid returned: an array, one variable, or numbers."""
+    """Return a result of alkaid (an array, one variable, or numbers) as an array of objects."""
     result = np.empty(np.shape(traced), dtype=object)
     result[...] = np.asarray(traced, dtype=object)
     return result
 
 
 def _integers(bits: BitArray) -> Operand:
-    # Python integers: alkaid hands what it is given on into files.
+    # Python integers, since alkaid writes them to files unchanged.
     return np.asarray(bits).astype(np.int64, casting="same_kind").astype(object)

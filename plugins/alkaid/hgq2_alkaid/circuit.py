@@ -1,4 +1,4 @@
-"""A frozen model as a circuit: its exact statements, traced layer by layer."""
+"""A frozen model as a circuit: its exact arithmetic, traced layer by layer."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from hgq2_core.exporting.ports import Element, LayerWidths, Port
 Floats = npt.NDArray[np.float64]
 
 TRACED_BITS = 53
-"""Alkaid bounds numbers by floats of this precision."""
+"""Precision of the floats in which alkaid keeps the bounds of numbers."""
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """What a model became.
+    """The circuit of a model.
 
     Args:
-        logic: alkaid's combinational logic, from all inputs to all outputs, flat, one after the other.
+        logic: alkaid's combinational logic from all inputs to all outputs, flattened and concatenated.
         inputs: the model's inputs.
         outputs: the model's outputs.
         layers: the widths of each layer's outputs.
-        host_quantizes: whether the ports take what the model's first quantizers give.
+        host_quantizes: whether the host applies the model's first quantizers.
     """
 
     logic: CombLogic
@@ -49,37 +49,37 @@ class Circuit:
     host_quantizes: bool
 
     def quantize_inputs(self, x: Sequence[Any]) -> Floats:
-        """Do the host's part: bring inputs into the formats of the ports.
+        """Return inputs quantized to the formats of the ports, which is the host's part.
 
         Args:
             x: one array per input of the model, samples first.
 
         Returns:
-            Values on the ports' grids, one row per sample, all inputs after each other.
+            Values on the ports' grids, one row per sample, inputs concatenated.
         """
         return np.concatenate(
             [_into_formats(values, port) for values, port in zip(x, self.inputs, strict=True)], axis=1
         )
 
     def interpret(self, values: Floats) -> Floats:
-        """Compute what the circuit gives, one row per sample."""
+        """Return the outputs of the circuit, one row per sample."""
         return np.asarray(self.logic.predict(np.ascontiguousarray(values)))
 
 
 def build(
     model: keras.Model, hwconf: HWConfig, input_format: tuple[int, int, int] | None = None, *, estimate: bool = True
 ) -> Circuit:
-    """Trace a model into a circuit; nothing is written.
+    """Trace a model into a circuit, without writing anything.
 
     Args:
-        model: frozen.
+        model: a frozen model.
         hwconf: alkaid's adder size, carry size and latency cutoff.
-        input_format: (k, i, f) of all inputs, quantized further inside the circuit; None leaves the first quantizers
-            to the host and takes their formats.
-        estimate: whether the circuit has cost and latency; for large tables that takes most of the time.
+        input_format: (k, i, f) of all inputs, which the circuit then quantizes; None leaves the first quantizers to the
+            host and takes their formats.
+        estimate: whether to estimate cost and latency, which takes most of the time for large tables.
 
     Raises:
-        ExactnessError: a layer states no exact arithmetic, or has no circuit, or takes an implicit mask.
+        ExactnessError: a layer has no exact arithmetic or no circuit, or takes an implicit mask.
     """
     arrays = HardwareArrays(hwconf)
     require_explicit_masks(model)
@@ -116,14 +116,14 @@ def build(
 
 
 def expected(model: keras.Model, x: Sequence[Any]) -> Floats:
-    """Interpret a model with integers.
+    """Return the outputs of the integer interpretation of a model.
 
     Args:
-        model: frozen.
+        model: a frozen model.
         x: one array per input, samples first.
 
     Returns:
-        Its outputs, one row per sample, all outputs after each other.
+        One row per sample, outputs concatenated.
     """
     outputs = run(model, [from_float(values) for values in x], interpret(Integers()))
     return np.concatenate([to_float(output).reshape(len(x[0]), -1) for output in outputs], axis=1)
@@ -151,7 +151,7 @@ def _elements(tensor: Any) -> Operand:
 
 
 def _integer_format(dtype: str) -> Format | None:
-    if dtype not in ("uint8", "int8", "uint16", "int16"):  # nobody means all bits of wider ones
+    if dtype not in ("uint8", "int8", "uint16", "int16"):  # all bits of a wider dtype are hardly intended
         return None
     signed = not dtype.startswith("u")
     return Format(int(signed), np.iinfo(dtype).bits - signed, 0, "RND", "SAT")
@@ -179,7 +179,7 @@ def _ports(
     kifs: npt.NDArray[Any],
     modes: Sequence[tuple[str | None, str | None]],
 ) -> tuple[Port, ...]:
-    """Cut a circuit's flat list of numbers into the model's tensors."""
+    """Split a circuit's flat list of numbers into the model's tensors."""
     ports, offset, place = [], 0, 0
     for name, tensor in zip(names, tensors, strict=True):
         shape = tuple(tensor.shape[1:])
@@ -201,7 +201,7 @@ def _widths(path: str, outputs: Any, hwconf: HWConfig) -> LayerWidths:
 
 
 def _into_formats(x: Any, port: Port) -> Floats:
-    """Quantize one input as the first quantizers of the model do."""
+    """Return one input quantized like by the first quantizers of the model."""
     values = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
     result = np.zeros_like(values)
     modes = [(str(element.round_mode), str(element.overflow_mode)) for element in port.elements]

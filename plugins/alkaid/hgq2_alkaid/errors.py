@@ -1,5 +1,5 @@
-"""What circuits cannot do."""
+"""The error of operations that circuits cannot do."""
 
 
 class Unsupported(Exception):
-    """An operation without a circuit; the tracing turns it into an error that names the layer."""
+    """An operation has no circuit; tracing turns this into an error that names the layer."""

@@ -31,15 +31,15 @@ SIMULATE = "simulate.sh"
 
 
 class Options(StrictModel):
-    """What `export` and `estimate` take.
+    """The options of `export` and `estimate`.
 
     Args:
         flavor: `verilog`, `vhdl`, or `vitis` (HLS C++).
-        latency_cutoff: the most delay of a pipeline stage, in alkaid's unit of latency; None for no registers. Not for
-            `vitis`, which pipelines by itself.
-        input_format: (k, i, f) of every input: the circuit then takes such numbers and quantizes further itself. None
-            leaves the first quantizer of every input to the host.
-        clock_period: in ns, for the constraints of the synthesis scripts.
+        latency_cutoff: maximal delay of a pipeline stage, in alkaid's unit of latency; None for no registers. Not for
+            `vitis`, whose compiler inserts the pipeline.
+        input_format: (k, i, f) of every input, which the circuit then quantizes. None leaves the first quantizer of
+            every input to the host.
+        clock_period: clock period in ns, for the constraints of the synthesis scripts.
         part: the FPGA of the synthesis scripts.
     """
 
@@ -59,19 +59,19 @@ class Options(StrictModel):
 
 
 class AlkaidExporter(Exporter):
-    """Models as logic without multipliers or memory: alkaid's distributed arithmetic."""
+    """Exports models as logic without multipliers or memory, by alkaid's distributed arithmetic."""
 
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
-        """Say what `export` would give, without writing."""
+        """Return the report of `export` without writing anything."""
         return _Export(model, None, options).report(Path())
 
     def export(self, model: keras.Model, directory: Path, x: Any = None, **options: Any) -> ExportReport:
         """Write the circuit, its ports, test vectors and, for Verilog, a test bench.
 
         Args:
-            model: frozen.
-            directory: an empty one.
-            x: inputs that become test vectors, before alkaid's own.
+            model: a frozen model.
+            directory: an empty directory.
+            x: inputs that become test vectors, before the generated ones.
             options: see `Options`.
         """
         made = _Export(model, x, options)
@@ -99,7 +99,7 @@ class AlkaidExporter(Exporter):
         return Simulation(samples=int(found[2]), mismatches=int(found[1]))
 
     def mismatches(self, model: keras.Model, x: Any) -> int:
-        """Count the samples for which the traced circuit and the integers differ."""
+        """Return the number of samples for which the traced circuit and the integers differ."""
         circuit = build(model, HWCONF, estimate=False)
         return vectors(model, circuit, x).mismatches(circuit)
 
@@ -108,7 +108,7 @@ HWCONF = HWConfig(1, 1, -1)
 
 
 class _Export:
-    """One export: everything that can fail happens here, before anything is written."""
+    """One export; everything that can fail happens in the constructor, before anything is written."""
 
     def __init__(self, model: keras.Model, x: Any, options: dict[str, Any]) -> None:
         with as_config_error("export to alkaid"):
@@ -124,7 +124,7 @@ class _Export:
             )
 
     def project(self, directory: Path) -> RTLModel | HLSModel:
-        """Make alkaid's project; it writes only when it is told to."""
+        """Return alkaid's project, which writes nothing yet."""
         options = self.options
         common = {"part_name": options.part, "clock_period": options.clock_period, "print_latency": False}
         if options.flavor == "vitis":
@@ -133,7 +133,7 @@ class _Export:
         return RTLModel(self.circuit.logic, directory, TOP, options.flavor, latency_cutoff=cutoff, **common)
 
     def report(self, directory: Path) -> ExportReport:
-        """Say what the project is."""
+        """Return the report."""
         project, logic = self.project(directory), self.circuit.logic
         pieces = list(project.fsm.logic.values()) if isinstance(project, RTLModel) else [logic]
         return ExportReport(
@@ -150,7 +150,7 @@ class _Export:
         )
 
     def ports(self, cycles: int) -> dict[str, Any]:
-        """Say what a host needs to know."""
+        """Return the description of the ports for a host."""
         inputs, outputs = self.circuit.inputs, self.circuit.outputs
         return {
             "top": TOP,
@@ -164,7 +164,7 @@ class _Export:
         }
 
     def write(self, directory: Path) -> None:
-        """Write everything."""
+        """Write all files."""
         project = self.project(directory)
         project.write()
         cycles = project.fsm.out_signals[0].schedule.bias if isinstance(project, RTLModel) else 0

@@ -1,4 +1,4 @@
-"""The inputs of a circuit: each number enters in the format that the first quantizer it meets gives it."""
+"""The inputs of a circuit: each number enters in the format of the first quantizer that is applied to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hgq2_alkaid.errors import Unsupported
 
 
 class Format(NamedTuple):
-    """A fixed-point format, and how values are brought into it."""
+    """A fixed-point format, with rounding and overflow modes."""
 
     k: int
     i: int
@@ -24,34 +24,34 @@ class Format(NamedTuple):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The smallest and the largest value; both 0 where no bit is left."""
+        """The smallest and the largest value; both 0 for a format without bits."""
         if self.k + self.i + self.f <= 0:
             return 0.0, 0.0
         most = ldexp(1.0, self.i) - ldexp(1.0, -self.f)
         return -self.k * (most if self.overflow_mode == "SAT_SYM" else ldexp(1.0, self.i)), most
 
     def variable(self, hwconf: HWConfig) -> FVariable:
-        """Make a circuit's input of this format."""
+        """Return an input of the circuit in this format."""
         if self.bounds == (0.0, 0.0):
             return FVariable(0.0, 0.0, 1.0, hwconf=hwconf)
-        # All that the bits hold, SAT_SYM or not: alkaid traces a second time from the bits alone, and a table must
-        # serve both times.
+        # All values of the bits, also for SAT_SYM: alkaid traces again from the bits alone, and a table must fit
+        # both times.
         least, most = self._replace(overflow_mode="SAT").bounds
         return FVariable(least, most, ldexp(1.0, -self.f), hwconf=hwconf)
 
 
 UNUSED = Format(0, 0, 0, "TRN", "WRAP")
-"""The format of an input that nothing reads: no bits."""
+"""The format of an input that is not used, without bits."""
 
 
 class InputElement:
-    """One number of a model's input, until a quantizer gives it a format.
+    """One number of a model's input, before its format is known.
 
-    The quantizer itself is the host's work: the circuit is fed with what it gives.
+    The first quantizer sets the format; the host applies this quantizer, and the circuit takes the result.
 
     Args:
-        name: of the model's input.
-        integer: the format that its dtype has by itself, taken where no quantizer comes first; None for floats.
+        name: name of the model's input.
+        integer: the format of its integer dtype, used if no quantizer comes first; None for floats.
     """
 
     def __init__(self, name: str, integer: Format | None = None) -> None:
@@ -61,10 +61,10 @@ class InputElement:
         self.variable: FVariable | None = None
 
     def quantize(self, wanted: Format, hwconf: HWConfig) -> FVariable:
-        """Take a format, and give the circuit's input.
+        """Set the format, and return the input of the circuit.
 
         Raises:
-            Unsupported: another quantizer has given it another format.
+            Unsupported: another quantizer has set another format.
         """
         if self.variable is None:
             self.format, self.variable = wanted, wanted.variable(hwconf)
@@ -76,5 +76,5 @@ class InputElement:
         return self.variable
 
     def entry(self, hwconf: HWConfig) -> FVariable:
-        """Return the circuit's input, of no bits where no quantizer has given it a format."""
+        """Return the input of the circuit, without bits if no quantizer has set a format."""
         return UNUSED.variable(hwconf) if self.variable is None else self.variable

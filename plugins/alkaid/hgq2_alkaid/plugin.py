@@ -5,5 +5,5 @@ from hgq2_core.hookspecs import hookimpl
 
 @hookimpl
 def hgq2_exporters() -> dict[str, str]:
-    """Offer the exporter to Verilog, VHDL and Vitis HLS."""
+    """Return the exporter to Verilog, VHDL and Vitis HLS."""
     return {"alkaid": "hgq2_alkaid.exporter:AlkaidExporter"}

@@ -1,4 +1,4 @@
-"""Sums of products in gates: any einsum of two operands as products of rows and matrices."""
+"""Sums of products: any einsum of two operands as products of rows and matrices."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ RowProduct = Callable[[Objects, Objects], Objects]
 
 
 def einsum(equation: str, a: Objects, b: Objects, product: RowProduct) -> Objects:
-    """Contract two operands.
+    """Return the contraction of two operands.
 
     Args:
-        equation: of two operands, with an explicit output.
+        equation: an equation of two operands, with an explicit output.
         a: the operand before the comma.
         b: the operand after the comma.
-        product: gives `row @ matrix`, one number per column.
+        product: returns `row @ matrix`, one number per column.
 
     Returns:
         An array of objects.
 
     Raises:
-        ValueError: a letter that only one operand has and the output lacks.
+        ValueError: a letter occurs in only one operand and not in the output.
     """
     left, right, output = written_out(equation, a.ndim, b.ndim)
     shared = [letter for letter in left if letter in right and letter in output]
@@ -52,11 +52,11 @@ def einsum(equation: str, a: Objects, b: Objects, product: RowProduct) -> Object
 
 
 def written_out(equation: str, *ranks: int) -> tuple[str, str, str]:
-    """Split an equation, with letters for the axes that `...` stands for.
+    """Return the parts of an equation, with letters in place of `...`.
 
     Args:
-        equation: of two operands.
-        ranks: of both.
+        equation: an equation of two operands.
+        ranks: the ranks of both operands.
     """
     inputs, output = equation.replace(" ", "").split("->")
     spare = "".join(letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in equation)

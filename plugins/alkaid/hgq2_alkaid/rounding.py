@@ -1,4 +1,4 @@
-"""Fixed point in hardware: roundings as one addition before the cut, and the overflows as comparisons."""
+"""Fixed-point quantization in hardware: rounding as an addition before truncation, overflow as comparisons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hgq2_core.exact.integers import from_float, to_float
 
 
 class _Cut(NamedTuple):
-    """What rounding adds to: the value, its own step, and the step that it is cut to."""
+    """The operands of rounding: the value, its step, and the step to which it is truncated."""
 
     value: FVariable
     lsb: float
@@ -22,11 +22,11 @@ class _Cut(NamedTuple):
 
     @property
     def negative(self) -> FVariable:
-        """1 below zero, else 0."""
+        """1 if the value is negative, else 0."""
         return self.value.is_negative()
 
 
-# Half a step takes a tie up; one own step less takes it down, and changes no other value's rounding.
+# Adding half a step rounds a tie up; one value step less rounds it down, and rounds other values alike.
 OFFSETS: Mapping[str, Callable[[_Cut], FVariable | float]] = {
     "TRN": lambda cut: 0.0,
     "TRN_ZERO": lambda cut: cut.negative * (cut.ulp - cut.lsb),
@@ -35,11 +35,11 @@ OFFSETS: Mapping[str, Callable[[_Cut], FVariable | float]] = {
     "RND_INF": lambda cut: cut.negative * -cut.lsb + cut.ulp / 2,
     "RND_MIN_INF": lambda cut: cut.ulp / 2 - cut.lsb,
 }
-"""For each rounding but RND_CONV, what to add before the bits below the step are dropped."""
+"""For each rounding mode except RND_CONV, the number to add before truncation."""
 
 
 def _wrap(value: FVariable, k: int, i: int, f: int) -> FVariable:
-    """Cut the bits off on both sides; constants by integers, because alkaid cuts unsigned ones wrongly."""
+    """Return a value truncated on both sides; constants by integers, since alkaid truncates unsigned ones wrongly."""
     if value.low < value.high:
         return value.quantize(k, i, f)
     constant = Integers().quantize(from_float(value.low), k, i, f, "TRN", "WRAP")
@@ -68,11 +68,11 @@ OVERFLOWS: Mapping[str, Callable[[FVariable, int, int, int], FVariable]] = {
     "SAT_SYM": _saturate_symmetrically,
     "SAT_ZERO": _zero,
 }
-"""For each overflow mode that circuits have, what becomes of rounded values."""
+"""For each overflow mode that circuits support, the function of rounded values."""
 
 
 def rounded(value: FVariable, f: int, round_mode: str) -> FVariable:
-    """Round to a multiple of 2**-f, never out of range."""
+    """Return a value rounded to a multiple of 2**-f, without overflow."""
     own = value.kif[2]
     if f >= own:
         return value
@@ -83,12 +83,12 @@ def rounded(value: FVariable, f: int, round_mode: str) -> FVariable:
 
 def _floor(value: FVariable, f: int) -> FVariable:
     k, i, _ = value.kif
-    # At least the sign is left of a value below the step.
+    # Of a value below the step, at least the sign remains.
     return _wrap(value, k, max(i, -f), f)
 
 
 def _rounded_to_even(value: FVariable, f: int) -> FVariable:
-    """Round half up; where it was a tie, the lowest bit goes."""
+    """Return a value rounded half up, with the lowest bit cleared for a tie."""
     moved = value + ldexp(1.0, -f - 1)
     up = _floor(moved, f)
     below, lowest = _wrap(moved, 0, -f, moved.kif[2]), _wrap(up, 0, 1 - f, f)
@@ -96,7 +96,7 @@ def _rounded_to_even(value: FVariable, f: int) -> FVariable:
 
 
 def quantized(value: FVariable, k: int, i: int, f: int, round_mode: str, overflow_mode: str) -> FVariable:
-    """Round, then bring into range; see `hgq2_core.exact.arrays.Arrays.quantize`.
+    """Return a value rounded and brought into range; see `hgq2_core.exact.arrays.Arrays.quantize`.
 
     Raises:
         Unsupported: the overflow mode has no circuit.

@@ -44,14 +44,14 @@ endmodule
 
 
 def testbench(top: str, input_bits: int, output_bits: int, samples: int, cycles: int) -> str:
-    """Write the test bench.
+    """Return the source of the test bench.
 
     Args:
-        top: the circuit's module.
-        input_bits: of `model_inp`.
-        output_bits: of `model_out`.
-        samples: test vectors.
-        cycles: from an input to its output; 0 without a clock.
+        top: name of the circuit's module.
+        input_bits: width of `model_inp`.
+        output_bits: width of `model_out`.
+        samples: number of test vectors.
+        cycles: clock cycles from an input to its output; 0 without a clock.
     """
     return TEMPLATE.format(
         top=top,

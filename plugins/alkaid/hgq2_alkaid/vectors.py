@@ -1,4 +1,4 @@
-"""Test vectors, and how values lie in the bits of the circuit's ports."""
+"""Test vectors, and the placement of values in the bits of the circuit's ports."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Vectors:
-    """What goes into the circuit, and what the integers say must come out; one row per sample."""
+    """Inputs of the circuit, and the expected outputs by the integers, one row per sample."""
 
     inputs: Floats
     outputs: Floats
 
     def mismatches(self, circuit: Circuit) -> int:
-        """Count the samples for which alkaid's interpreter gives anything else."""
+        """Return the number of samples for which alkaid's interpreter differs from the expected outputs."""
         return int((circuit.interpret(self.inputs) != self.outputs).any(axis=1).sum())
 
 
 def vectors(model: keras.Model, circuit: Circuit, x: Any = None) -> Vectors:
-    """Make test vectors: the user's inputs, then the ends of every input format and random values between them.
+    """Return test vectors: the user's inputs, then the ends of every input format and random values in between.
 
     Args:
-        model: frozen.
-        circuit: made of it.
-        x: the model's inputs, as Keras takes them.
+        model: a frozen model.
+        circuit: its circuit.
+        x: inputs of the model, in a form that Keras takes.
 
     Raises:
-        DataError: inputs that the format which was asked for does not hold.
+        DataError: the `input_format` does not hold the inputs.
     """
     own = _own_inputs(circuit)
     parts = [(own, expected(model, _per_input(own, circuit.inputs)))]
@@ -55,10 +55,10 @@ def vectors(model: keras.Model, circuit: Circuit, x: Any = None) -> Vectors:
 
 
 def words(values: Floats, ports: Sequence[Port]) -> list[str]:
-    """Write each sample as one hexadecimal number, the first element in the lowest bits.
+    """Return each sample as one hexadecimal number, with the first element in the lowest bits.
 
     Args:
-        values: one row per sample, all ports after each other.
+        values: one row per sample, ports concatenated.
         ports: the inputs or the outputs.
     """
     elements = [element for port in ports for element in port.elements]

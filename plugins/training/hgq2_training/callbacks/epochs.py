@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from hgq2_core.model.cost import ebops
+from hgq2_core import ebops
 
 
 class EbopsLog(keras.callbacks.Callback):

@@ -15,12 +15,11 @@ import keras
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
+from hgq2_core import calibrate, ebops
 from hgq2_core.data.splits import Splits
 from hgq2_core.errors import ConfigError, ModelFileError, listing, nearest
 from hgq2_core.files import atomic_path, make_folder, remove, remove_leftovers, write_json
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.model.calibration import calibrate
-from hgq2_core.model.cost import ebops
 from hgq2_training.callbacks.front import Direction, Entry, Front
 
 BATCH_SIZE = 256

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, get_args
 import keras
 from pydantic import Strict
 
+from hgq2_core import layers_of
 from hgq2_core.errors import ConfigError, nearest
-from hgq2_core.keras_graph.traversal import layers_of
 
 Interpolation = Literal["linear", "log"]
 # Files have lists in place of tuples; the numbers inside stay strict.

@@ -43,7 +43,7 @@ def doctor(
 
     Example: hgq2 doctor runs/digits --strict
     """
-    from hgq2_core.diagnosis.checks import doctor as examine
+    from hgq2_core import doctor as examine
     from hgq2_training.runs.directory import load_run
 
     config, model = load_run(directory)

@@ -111,7 +111,7 @@ def estimate(source: Source, to: To = "alkaid.alkaid", latency_cutoff: Cutoff = 
 
 def _load(source: Path) -> tuple[keras.Model, Callable[[], tuple[Any, Standardization | None]]]:
     """Return the model, and a function that loads test inputs and their standardization, which only a run has."""
-    from hgq2_core.model_file.load import load_model
+    from hgq2_core import load_model
     from hgq2_training.runs.directory import MODEL, load_run, read_standardization
 
     if source.suffix == Path(MODEL).suffix and not source.is_dir():

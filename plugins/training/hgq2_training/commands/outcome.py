@@ -23,7 +23,7 @@ def show_finished(finished: Any, as_json: bool) -> None:
         finished: the `Run` that `hgq2_training.runs.train` returns.
         as_json: whether to print only JSON on standard output.
     """
-    from hgq2_core.model.cost import summary
+    from hgq2_core import summary
     from hgq2_training.runs.directory import load, read_data
     from hgq2_training.runs.directory import report as gather
 

@@ -49,9 +49,9 @@ def quantize(
 
     Example: hgq2 quantize float.keras --rules rules.yaml --data samples.npz -o quantized.keras
     """
+    from hgq2_core import summary
     from hgq2_core.config.overrides import overridden
     from hgq2_core.config.reader import read_document
-    from hgq2_core.model.cost import summary
     from hgq2_training.runs.convert import ConversionConfig, calibrate_and_compare, load_plain
     from hgq2_training.runs.directory import save
 

@@ -33,7 +33,7 @@ def report(directory: RunDirectory, as_json: AsJson = False) -> None:
 
     Example: hgq2 report runs/digits
     """
-    from hgq2_core.model.cost import summary
+    from hgq2_core import summary
     from hgq2_training.runs.directory import load, read_metrics
     from hgq2_training.runs.directory import report as gather
 
@@ -52,7 +52,7 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
 
     Example: hgq2 verify runs/digits
     """
-    from hgq2_core.model.verification import verify as compare
+    from hgq2_core import verify as compare
     from hgq2_training.runs.directory import calibration_of, load_run
 
     config, model = load_run(directory)

@@ -67,7 +67,7 @@ def _train(
     settings: Sequence[str] = (),
     as_json: bool = False,
 ) -> None:
-    from hgq2_core.config.model import load_config
+    from hgq2_core import load_config
     from hgq2_training.commands.progress import TrainingProgress
     from hgq2_training.runs import train as training_run
     from hgq2_training.runs.directory import CONFIG

@@ -10,12 +10,11 @@ from typing import Any
 import keras
 from filelock import FileLock, Timeout
 
-from hgq2_core.config.model import ModelConfig, load_config
+from hgq2_core import ModelConfig, load_config, load_model, summary
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.errors import CalibrationError, ConfigError, DataError, ModelFileError
 from hgq2_core.files import atomic_path, is_leftover, make_folder, read_json, remove_leftovers
-from hgq2_core.model.cost import Summary, summary
-from hgq2_core.model_file.load import load_model
+from hgq2_core.model.cost import Summary
 from hgq2_training.callbacks.checkpoint import Checkpoint
 from hgq2_training.report.html import page
 

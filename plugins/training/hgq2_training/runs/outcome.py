@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from hgq2_core import doctor
 from hgq2_core.data.splits import Split
-from hgq2_core.diagnosis.checks import doctor
 from hgq2_core.diagnosis.recording import as_array, count_not_finite
 from hgq2_core.diagnosis.report import Check, Finding
 from hgq2_core.number_format import format_metric

@@ -11,19 +11,15 @@ from typing import Any
 import keras
 import yaml
 
-from hgq2_core.config.model import ModelConfig, Training
+from hgq2_core import ModelConfig, calibrate, ebops, fit_ranges, freeze, plugins, summary, verify
+from hgq2_core.config.model import Training
 from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.data.splits import Split, Splits
-from hgq2_core.discovery.loading import CORE
-from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, DataError
 from hgq2_core.files import read_json, remove, remove_leftovers, write_json, write_text
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.model.calibration import calibrate, uncalibrated
-from hgq2_core.model.cost import ebops, summary
-from hgq2_core.model.freezing import freeze
-from hgq2_core.model.range_init import fit_ranges
-from hgq2_core.model.verification import VerifyReport, verify
+from hgq2_core.model.calibration import uncalibrated
+from hgq2_core.model.verification import VerifyReport
 from hgq2_core.preflight.check import check_training
 from hgq2_core.preflight.keras_errors import Begun, refused_by_keras
 from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
@@ -266,8 +262,8 @@ def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
 
 def versions() -> dict[str, str]:
     """Return the versions of the distributions that a run depends on."""
-    names = {CORE, "keras", "numpy", keras.backend.backend()}
-    names |= {plugin.distribution for plugin in registry().plugins if plugin.distribution}
+    names = {"hgq2-core", "keras", "numpy", keras.backend.backend()}
+    names |= {plugin.distribution for plugin in plugins() if plugin.distribution}
     found = {}
     for name in sorted(names):
         try:
