@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import keras
 
@@ -38,6 +38,9 @@ class FieldLayer(Fields, _KerasLayer, kw_only=True):
     dtype: DTypeArg = None
     trainable: bool | None = None
     activity_regularizer: RegularizerArg = None
+
+    not_in_schema: ClassVar[tuple[str, ...]] = ()
+    """Arguments of bases that a class does not have: it sets them itself, by their defaults."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Check the arguments against the schema before anything is built."""

@@ -310,7 +310,7 @@ class AttentionLayer(QLayer, kw_only=True):
         self.key_quantizer.build((*key[:-1], self.heads.keys, self.query_size))
         self.value_quantizer.build((*value[:-1], self.heads.keys, self.value_size))
         self._build_softmax(query, key)
-        if self.gating is not None:
+        if self.gating is not None and self.gate_projection is not None:
             self.gate_projection.build_share(query, 1, self.parallelization_factor)
             self.gating.build_share(self._context_shape(query), 2, self.parallelization_factor)
         self._build_output(query)
@@ -420,7 +420,7 @@ class AttentionLayer(QLayer, kw_only=True):
         kept = scores if self.dropout_layer is None else self.dropout_layer(scores, training=training)
         context = keras.ops.einsum(self._equations.combination, v, self._split(kept, self._scores_axis))
         context = self._joined(context, -2)
-        if self.gating is not None:
+        if self.gating is not None and self.gate_projection is not None:
             context = self.gating(context, self.gate_projection(query, training=training), training=training)
         outputs = self.output_projection(context, training=training)
         return (outputs, scores) if return_attention_scores else outputs
@@ -464,7 +464,7 @@ class AttentionLayer(QLayer, kw_only=True):
             raise ConfigError(
                 f"{self.name}: use_causal_mask needs one attention axis. Received: attention along {list(self._axes)}."
             )
-        queries, keys = self._scores_shape[-2:]
+        queries, keys = (int(size or 0) for size in self._scores_shape[-2:])
         return Masks(query, value, key, attention, fixed_mask(queries, keys, causal, self.sliding_window))
 
     def attended(self, value: Tensor, key: Tensor, training: bool | None) -> tuple[Tensor, Tensor]:
@@ -514,10 +514,10 @@ class AttentionLayer(QLayer, kw_only=True):
             edges = [0, *cuts, arrays.shape(x)[axis]]
             return [arrays.gather(x, list(range(*pair)), axis) for pair in itertools.pairwise(edges)]
 
-        value = query if value is None else value
-        value, key = self.exactly_attended(arrays, value, value if key is None else key)
+        values = query if value is None else value
+        values, keys = self.exactly_attended(arrays, values, values if key is None else key)
         projected = self._projected(
-            {"query": query, "key": key, "value": value}, lambda projection, x: projection.exact(arrays, x), parts
+            {"query": query, "key": keys, "value": values}, lambda projection, x: projection.exact(arrays, x), parts
         )
         q, k, v = (
             quantizer.exact(arrays, each) for quantizer, each in zip(self._head_quantizers, projected, strict=True)
@@ -527,7 +527,7 @@ class AttentionLayer(QLayer, kw_only=True):
         products = joined(arrays.einsum(self._equations.product, split(q, -2), k), self._scores_axis)
         scores = self.softmax.exact_masked(arrays, products, condition)
         context = joined(arrays.einsum(self._equations.combination, v, split(scores, self._scores_axis)), -2)
-        if self.gating is not None:
+        if self.gating is not None and self.gate_projection is not None:
             context = self.gating.exact(arrays, context, self.gate_projection.exact(arrays, query))
         outputs = self.output_projection.exact(arrays, context)
         return (outputs, scores) if return_attention_scores else outputs

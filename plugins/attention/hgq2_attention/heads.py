@@ -5,9 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
-
-N = TypeVar("N", int, int | None)
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Heads:
         """Whether a head of keys serves several heads of queries."""
         return self.queries != self.keys
 
-    def split(self, shape: Sequence[N], axis: int) -> tuple[N, ...]:
+    def split(self, shape: Sequence[Any], axis: int) -> tuple[Any, ...]:
         """Return the shape in which, if they are grouped, heads of queries have two axes: the group, and those in it.
 
         Args:
@@ -36,12 +34,12 @@ class Heads:
         """
         sizes = (self.keys, self.queries // self.keys) if self.grouped else (self.queries,)
         place = len(shape) + axis
-        return (*shape[:place], *sizes, *shape[place + 1 :])  # type: ignore[return-value]
+        return (*shape[:place], *sizes, *shape[place + 1 :])
 
-    def joined(self, shape: Sequence[N], axis: int) -> tuple[N, ...]:
+    def joined(self, shape: Sequence[Any], axis: int) -> tuple[Any, ...]:
         """Undo `split`."""
         place = len(shape) + axis
-        return (*shape[: place - self.grouped], self.queries, *shape[place + 1 :])  # type: ignore[return-value]
+        return (*shape[: place - self.grouped], self.queries, *shape[place + 1 :])
 
 
 class Equations(NamedTuple):

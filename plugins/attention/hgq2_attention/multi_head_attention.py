@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from hgq2_attention.attention_layer import AttentionLayer, RateArg
 from hgq2_attention.call_forms import Shape
@@ -38,8 +38,7 @@ class MultiHeadLayer(AttentionLayer, kw_only=True):
 
     def setup(self) -> None:
         """Make the quantizers and the sublayers."""
-        if self.value_dim is None:
-            self.value_dim = self.key_dim
+        self.value_dim: Any = self.value_dim or self.key_dim
         super().setup()
 
     @property
@@ -50,12 +49,12 @@ class MultiHeadLayer(AttentionLayer, kw_only=True):
     @property
     def query_size(self) -> int:
         """Return `key_dim`."""
-        return self.key_dim
+        return int(self.key_dim)
 
     @property
     def value_size(self) -> int:
         """Return `value_dim`."""
-        return self.value_dim
+        return int(self.value_dim)
 
     @property
     def shared(self) -> Mapping[str, tuple[str, ...]]:

@@ -70,7 +70,8 @@ def quantize(x: ArrayLike, m: ArrayLike, e: ArrayLike, e0: ArrayLike, max_value:
     clipped = np.clip(x, -found.largest, found.largest)
     # The largest value is one of the format: saturated first, nothing rounds beyond it.
     step = np.maximum(np.frexp(clipped)[1] - 1, found.lowest) - m
-    return np.where(m < 0, x.dtype.type(0) * clipped, np.ldexp(np.rint(np.ldexp(clipped, -step)), step))
+    values: Floats = np.where(m < 0, x.dtype.type(0) * clipped, np.ldexp(np.rint(np.ldexp(clipped, -step)), step))
+    return values
 
 
 def _as_floats(x: ArrayLike) -> Floats:

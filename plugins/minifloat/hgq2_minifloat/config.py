@@ -70,13 +70,34 @@ class AnyMinifloat(QuantizerConfig):
     noise: Annotated[float, Field(ge=0, le=1)] = 1.0
 
     if TYPE_CHECKING:  # fields of `Minifloat`, and constants of the standard formats
-        m: float
-        e: float
-        e0: float
-        max_value: float | None
-        granularity: Granularity
-        fit_to: FitTo | None
-        scale_gradient: bool
+
+        @property
+        def m(self) -> float:
+            """Return the first number of mantissa bits."""
+
+        @property
+        def e(self) -> float:
+            """Return the first number of exponent bits."""
+
+        @property
+        def e0(self) -> float:
+            """Return how far the exponents are moved up at first."""
+
+        @property
+        def max_value(self) -> float | None:
+            """Return the largest value, where the codes above it are reserved."""
+
+        @property
+        def granularity(self) -> Granularity:
+            """Return which elements have bits of their own."""
+
+        @property
+        def fit_to(self) -> FitTo | None:
+            """Return how the exponents are set from values."""
+
+        @property
+        def scale_gradient(self) -> bool:
+            """Return whether the gradient of the bits is scaled."""
 
     def build(self, slot: Slot | None = None) -> MinifloatQuantizer:
         """Make the Keras quantizer."""
@@ -196,10 +217,8 @@ class Minifloat(AnyMinifloat):
             *(("e0",) if self.fit_to else ()),
             *(("e",) if self.fit_to and self.fit_to.normal else ()),
         }
-        e, low, high = (
-            self.bounds(name)[end] if name in moving else getattr(self, name)
-            for name, end in (("e", 1), ("e0", 0), ("e0", 1))
-        )
+        ends: tuple[tuple[Bits, int], ...] = (("e", 1), ("e0", 0), ("e0", 1))
+        e, low, high = (self.bounds(name)[end] if name in moving else getattr(self, name) for name, end in ends)
         lowest, highest = Format(0, round(e), round(low)).lowest, Format(0, round(e), round(high)).highest
         top = math.frexp(self.max_value)[1] - 1 if self.max_value else highest
         if lowest < LOWEST or min(highest, top) > HIGHEST:

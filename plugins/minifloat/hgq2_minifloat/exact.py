@@ -29,7 +29,7 @@ def exact_quantize(arrays: Arrays[A], x: A, formats: npt.NDArray[np.int64], max_
     rows = shape[0] if formats.shape[0] == 1 else 1
     each = np.broadcast_to(formats, (1 if rows > 1 else shape[0], *shape[1:], 3)).reshape(-1, 3)
     distinct, of_place = np.unique(each, axis=0, return_inverse=True)
-    kinds = [Format(*map(int, form), max_value) for form in distinct]
+    kinds = [Format(m, e, e0, max_value) for m, e, e0 in distinct.tolist()]
     if len(kinds) == 1:
         return _quantized(arrays, x, kinds[0])
     flat = arrays.reshape(x, (rows, -1))

@@ -114,9 +114,9 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         values = keras.ops.convert_to_numpy(x).astype(np.float64)
         e, e0 = fitted(np.abs(values), self.shared_axes, m, present[0], fit, self.config.bounds("e"))
         if meets_again(self):
-            e, e0 = wider((e, e0), tuple(present))
-        for name, variable, found in (("e", self.e, e), ("e0", self.e0, e0)):
-            variable.assign(np.clip(found, *self.config.bounds(name)).astype(np.float32))
+            e, e0 = wider((e, e0), (present[0], present[1]))
+        self.e.assign(np.clip(e, *self.config.bounds("e")).astype(np.float32))
+        self.e0.assign(np.clip(e0, *self.config.bounds("e0")).astype(np.float32))
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing."""
@@ -142,7 +142,7 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
     def format_name(self) -> str:
         """Return the standard's name, where all elements have one format and it is a standard."""
         first, *others = np.unique(np.stack(self.formats(), axis=-1).reshape(-1, 3), axis=0).tolist()
-        name = "" if others else Format(*first, self.max_value).name
+        name = "" if others else Format(first[0], first[1], first[2], self.max_value).name
         return f"{name}, blocks of {self.config.block.size}" if name and self.config.block is not None else name
 
     def check_range(self, x: np.ndarray) -> RangeCheck | None:
@@ -153,7 +153,8 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         found = limits(m, e, e0, self.max_value)
         step = np.ldexp(1.0, np.maximum(np.frexp(found.largest)[1] - 1, found.lowest) - m)
         rounded = np.rint(np.abs(x.astype(np.float64)) / step) * step
-        return RangeCheck(rounded > found.largest, -found.largest, found.largest)
+        largest = found.largest.astype(np.float64)
+        return RangeCheck(rounded > largest, -largest, largest)
 
     def formats(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return m, e and e0 as integers."""

@@ -35,7 +35,7 @@ class Elementwise(KerasObject):
             raise validation_error(f"must be a function of one number. Received: {as_text(value)}.")
         return value
 
-    def _found(self, value: Any) -> Callable[[Any], Any]:
+    def _found(self, value: Any) -> Any:
         if isinstance(value, str):
             known = _public()
             if value not in known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
@@ -136,7 +136,7 @@ class LookupTable:
         count = keras.ops.where(part[1] > float(self.most), 0.0, part[1])
 
         def widen(first: Tensor, least: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            points, _ = self.input_quantizer.grid_part(first, size)
+            points, _ = cast(tuple[Tensor, Tensor], self.input_quantizer.grid_part(first, size))
             entries = keras.ops.stop_gradient(self._entries(keras.ops.cast(points, self.layer.compute_dtype)))
             least = keras.ops.minimum(least, keras.ops.min(entries, axis=0, keepdims=True))
             return first + size, least, keras.ops.maximum(largest, keras.ops.max(entries, axis=0, keepdims=True))

@@ -81,7 +81,8 @@ class ActivationLayer(QLayer, kw_only=True):
         """State the equation above in integers."""
         (x,) = inputs
         outputs = self.exact_function(arrays, self.input_quantizer.exact(arrays, x))
-        return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+        result: A = outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+        return result
 
 
 class QReLU(ActivationLayer):

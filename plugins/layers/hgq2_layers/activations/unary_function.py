@@ -77,7 +77,8 @@ class QUnaryFunction(TableLayer):
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """Look up the quantized input."""
         (x,) = inputs
-        return self.table.exact(arrays, self.input_quantizer.exact(arrays, x))
+        q: A = self.input_quantizer.exact(arrays, x)
+        return self.table.exact(arrays, q)
 
 
 class QAffineUnaryFunction(QUnaryFunction):

@@ -50,7 +50,7 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
 
     def has_bias(self) -> bool:
         """Return True if there is a bias."""
-        return self.use_bias
+        return bool(self.use_bias)
 
     def channel_axes(self) -> tuple[int, ...]:
         """The channels, which come first or last."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import keras
 from pydantic import Field
@@ -17,10 +17,19 @@ from hgq2_layers.convolutional.spatial import DataFormatArg, Padding, Sizes
 from hgq2_layers.convolutional.windows import Geometry, TransposedWindows, convolution_bits, exact_convolution
 from hgq2_layers.core.affine import AffineLayer
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hgq2_core.layers.arguments import Arg
+
 A = TypeVar("A")
 Tensor = Any
 NotNegative = Annotated[int, Field(ge=0)]
-Extra = NotNegative | Annotated[tuple[NotNegative, ...], FromList]
+
+if TYPE_CHECKING:  # a number is passed too, which `setup` resolves
+    Extra = Arg[int | Sequence[int] | None, tuple[int, ...] | None]
+else:
+    Extra = NotNegative | Annotated[tuple[NotNegative, ...], FromList] | None
 
 
 class TransposedConvolution(ConvolvingLayer, AffineLayer):
@@ -49,7 +58,7 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
     kernel_size: Sizes
     strides: Sizes = default(1)
     padding: Padding = "valid"
-    output_padding: Extra | None = None
+    output_padding: Extra = default(None)
     data_format: DataFormatArg = default(None)
     dilation_rate: Sizes = default(1)
     activation: ActivationArg = None
@@ -68,7 +77,7 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
         if any(extra >= stride for extra, stride in zip(self.output_padding or (), self.strides, strict=False)):
             raise ConfigError(
                 "output_padding must be less than strides. "
-                f"Received: output_padding={list(self.output_padding)}, strides={list(self.strides)}"
+                f"Received: output_padding={list(self.output_padding or ())}, strides={list(self.strides)}"
             )
 
     def kernel_channel_axes(self) -> tuple[int, ...]:

@@ -173,7 +173,8 @@ class BiasedLayer(QLayer, kw_only=True):
             outputs = self.exact_plus_bias(arrays, outputs, self.constant(arrays, "bias"))
         if self.activation is keras.activations.relu:
             outputs = rectify(arrays, outputs)
-        return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+        result: A = outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+        return result
 
 
 class AffineLayer(BiasedLayer, kw_only=True):

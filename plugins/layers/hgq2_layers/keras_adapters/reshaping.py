@@ -89,4 +89,4 @@ class UpSamplingAdapter(KerasAdapter):
 
 def _pairs(widths: Sequence[Any]) -> Sequence[tuple[int, int]]:
     # With one spatial axis Keras keeps the one pair bare.
-    return [tuple(widths)] if isinstance(widths[0], int) else widths  # type: ignore[list-item]
+    return [tuple(widths)] if isinstance(widths[0], int) else widths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
@@ -12,14 +12,12 @@ import numpy.typing as npt
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import ActivationArg, PositiveInt
-from hgq2_core.schema.base import FromList
+from hgq2_core.layers.arguments import ActivationArg, PositiveInt, default
+from hgq2_layers.convolutional.spatial import Padding, Sizes
 from hgq2_layers.lut.dense_lut import LUTLayer
 
 A = TypeVar("A")
 Tensor = Any
-Sizes = PositiveInt | Annotated[tuple[PositiveInt, ...], FromList]
-Padding = Literal["valid", "same"]
 
 
 @dataclass(frozen=True)
@@ -84,9 +82,9 @@ class ConvLUTLayer(LUTLayer):
 
     filters: PositiveInt
     kernel_size: Sizes
-    strides: Sizes = 1
+    strides: Sizes = default(1)
     padding: Padding = "valid"
-    dilation_rate: Sizes = 1
+    dilation_rate: Sizes = default(1)
     activation: ActivationArg = None
 
     def setup(self) -> None:
@@ -123,7 +121,9 @@ class ConvLUTLayer(LUTLayer):
                 f"size. Received: {tuple(input_shape)}."
             )
         sizes = zip(input_shape[1:-1], self.kernel_size, self.strides, self.dilation_rate, strict=True)
-        axes = [Axis(int(size or 0), *rest, self.padding) for size, *rest in sizes]
+        axes = [
+            Axis(int(size or 0), kernel, stride, dilation, self.padding) for size, kernel, stride, dilation in sizes
+        ]
         if any(axis.windows < 1 for axis in axes):
             raise ConfigError(
                 f"{self.name}: no window of kernel_size={list(self.kernel_size)} fits. Received: {tuple(input_shape)}."

@@ -175,7 +175,8 @@ class LUTLayer(TableLayer, kw_only=True):
         outputs = self.exact_sums(arrays, looked_up)
         if self.activation is keras.activations.relu:
             outputs = rectify(arrays, outputs)
-        return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+        result: A = outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+        return result
 
 
 class QDenseLUT(LUTLayer):

@@ -132,7 +132,8 @@ class MergeLayer(QLayer, kw_only=True):
         outputs = self.exact_merge(
             arrays, [quantizer.exact(arrays, x) for quantizer, x in zip(self.input_quantizers, inputs, strict=True)]
         )
-        return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+        result: A = outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+        return result
 
 
 def broadcast_shape(shapes: Sequence[Shape], where: str) -> Shape:
@@ -156,7 +157,7 @@ def broadcast_shape(shapes: Sequence[Shape], where: str) -> Shape:
             raise ConfigError(f"{where}: inputs broadcast against each other. Received: shapes {given}.")
         # Keras leaves the size of a batch to the one that has it, and any other size unknown.
         unknown = None in found and (axis or not known)
-        merged.append(None if unknown else max(known, default=1))  # type: ignore[type-var]
+        merged.append(None if unknown else max(known, default=1))
     return tuple(merged)
 
 

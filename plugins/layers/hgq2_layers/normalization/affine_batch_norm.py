@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -21,7 +21,7 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
     """
 
     # Normalization takes every bias away again; beta is in its place.
-    not_in_schema = ("bias_initializer", "bias_regularizer", "bias_constraint")
+    not_in_schema: ClassVar[tuple[str, ...]] = ("bias_initializer", "bias_regularizer", "bias_constraint")
     fuses = "keras.BatchNormalization"
 
     @classmethod
@@ -38,8 +38,9 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
                 f"alone takes its output. Received: activation={getattr(activation, '__name__', None)!r}, behind: "
                 f"{', '.join(each.name for each in successor) or 'none'}."
             )
-        own = {**shared_arguments(layer, cls, ("use_bias", "bias_axes")), **cls.axes_from_keras(layer, *successor)}
-        return cls(**{**shared_arguments(*successor, cls, ("axis", "name", "dtype")), **own, **arguments})
+        (norm,) = successor
+        own = {**shared_arguments(layer, cls, ("use_bias", "bias_axes")), **cls.axes_from_keras(layer, norm)}
+        return cls(**{**shared_arguments(norm, cls, ("axis", "name", "dtype")), **own, **arguments})
 
     @classmethod
     def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class QBatchNormalization(NormalizationLayer):
                 f"{self.name}: `axis` must name an axis of the input besides the batch, of static size. "
                 f"Received: axis={self.axis} for shape {tuple(input_shape)}."
             )
-        size = input_shape[axis]
+        size = int(input_shape[axis] or 0)
         self.input_spec = keras.layers.InputSpec(ndim=rank, axes={axis: size})
         self.add_normalization((size,), [other for other in range(rank) if other != axis])
         self._spread = (size, *(1 for _ in range(axis + 1, rank)))

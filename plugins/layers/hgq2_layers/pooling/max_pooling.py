@@ -63,8 +63,9 @@ class PoolingLayer(QLayer, kw_only=True):
         Raises:
             ConfigError: a shape that does not fit.
         """
-        self.spatial = self.spatial_of(input_shape)
-        if None in self.spatial:
+        spatial_shape = self.spatial_of(input_shape)
+        self.spatial = tuple(size for size in spatial_shape if size is not None)
+        if self.spatial != spatial_shape:
             raise ConfigError(f"{self.name}: pooling needs spatial axes of a static size. Received: {input_shape}.")
         axes = {axis: size for axis, size in enumerate(input_shape) if axis and size is not None}
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes=axes)
@@ -120,7 +121,8 @@ class PoolingLayer(QLayer, kw_only=True):
         """State the equation above in integers."""
         (x,) = inputs
         outputs = self.exact_pooled(arrays, self.input_quantizer.exact(arrays, x))
-        return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+        result: A = outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
+        return result
 
 
 class WindowedPooling(PoolingLayer, kw_only=True):

@@ -223,7 +223,7 @@ class RecurrentLayer(TableLayer, kw_only=True):
             raise ConfigError(
                 f"{self.name}: takes (batch, steps, features), steps and features of static size. Received: {shape}."
             )
-        _, self._steps, features = shape
+        self._steps, features = (int(size or 0) for size in shape[1:])
         if (self.parallelization_factor or 1) > self._steps:
             raise ConfigError(
                 f"{self.name}: parallelization_factor is at most the number of steps. "
