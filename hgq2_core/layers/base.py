@@ -25,6 +25,7 @@ from hgq2_core.layers.hdf5_config import flat_config, hdf5_config
 from hgq2_core.layers.masks import passed_mask, refused_mask
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
 from hgq2_core.quantizers.base import PACKAGE, Quantizer
+from hgq2_core.quantizers.call import Call, present_call, running
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.quantizers.defaults import EBOPS_BETA, resolve, scoped
 from hgq2_core.schema.base import as_config_error
@@ -45,17 +46,6 @@ class _Slots:
 
     quantizers: dict[str, Quantizer[Any]]
     sources: dict[str, Mapping[str, str]]
-    active: bool = False
-
-    def __enter__(self) -> None:
-        self.active = True
-        for quantizer in self.quantizers.values():
-            quantizer.step_cache.begin()
-
-    def __exit__(self, *error: object) -> None:
-        self.active = False
-        for quantizer in self.quantizers.values():
-            quantizer.step_cache.end()
 
 
 @keras.saving.register_keras_serializable(PACKAGE, "QLayer")
@@ -163,8 +153,12 @@ class QLayer(FieldLayer, kw_only=True):
         """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""
         return None if self.frozen else super().add_weight(*args, **kwargs)
 
-    def _add_cost(self) -> None:
-        costs = [penalty for each in self._slots.quantizers.values() if (penalty := each.penalty()) is not None]
+    def _add_cost(self, call: Call) -> None:
+        penalties = (
+            call.costs[quantizer].penalty if quantizer in call.costs else quantizer.penalty()
+            for quantizer in self._slots.quantizers.values()
+        )
+        costs = [penalty for penalty in penalties if penalty is not None]
         if self.enable_ebops:
             costs.append(self.ebops_beta.value * self.ebops())
         if costs:
@@ -348,12 +342,14 @@ def _with_cost(call: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(call)
     def wrapper(self: QLayer, *args: Any, **kwargs: Any) -> Any:
-        if self._slots.active:
+        outer = present_call()
+        if outer is not None and outer.layer is self:
             return call(self, *args, **kwargs)
-        with self._slots:
+        present = Call(self)
+        with running(present):
             outputs = call(self, *args, **kwargs)
             if not self.frozen and not _is_symbolic(outputs):
-                self._add_cost()
+                self._add_cost(present)
         return outputs
 
     return wrapper

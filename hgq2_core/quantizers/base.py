@@ -16,6 +16,7 @@ from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import clip, total
+from hgq2_core.quantizers.call import Cost, present_call
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
 from hgq2_core.quantizers.granularity import bit_shape
 from hgq2_core.quantizers.ranges import ObservedRange, Range
@@ -66,28 +67,6 @@ class Quantized(NamedTuple):
     values: Tensor
     bits: Tensor
     penalty: Tensor | None
-
-
-class StepCache:
-    """The cost of the last quantization in the current call of the layer, so that it is not computed twice."""
-
-    def __init__(self) -> None:
-        self.active = False
-        self.bits: Tensor | None = None
-        self.penalty: Tensor | None = None
-
-    def put(self, quantized: Quantized) -> None:
-        """Keep bits and penalty until the layer's call ends; do nothing outside a call."""
-        if self.active:
-            self.bits, self.penalty = quantized.bits, quantized.penalty
-
-    def begin(self) -> None:
-        """Begin a call of the layer."""
-        self.active = True
-
-    def end(self) -> None:
-        """End the call and release its tensors."""
-        self.active, self.bits, self.penalty = False, None, None
 
 
 class RangeCheck(NamedTuple):
@@ -174,7 +153,6 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         self.range: Range | None = None
         self.record: Any = None
         self.has_built_base = False
-        self.step_cache = StepCache()
         self.costs: list[tuple[float, keras.Variable]] = []
 
     def bit_shape(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
@@ -246,7 +224,9 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             training: whether observed ranges are updated and randomness is on.
         """
         quantized = self.quantize_with_cost(x, training)
-        self.step_cache.put(quantized)
+        call = present_call()
+        if call is not None:
+            call.costs[self] = Cost(quantized.bits, quantized.penalty)
         return quantized.values
 
     def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
@@ -258,6 +238,12 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         """
         return Quantized(self.quantize(x, training), self.bits(x), self.penalty())
 
+    @property
+    def cost_in_call(self) -> Cost | None:
+        """Bits and penalty of the last quantization in the present call of a layer; None before it, and elsewhere."""
+        call = present_call()
+        return None if call is None else call.costs.get(self)
+
     @abstractmethod
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return the bits that EBOPs count, one per element (an activation's batch axis left out), never below 0.
@@ -268,8 +254,8 @@ class Quantizer(keras.layers.Layer, Generic[C]):
 
     def penalty(self) -> Tensor | None:
         """Return the part of the loss that regularizes the bit-widths; None if there is none."""
-        if self.step_cache.penalty is not None or not self.costs:
-            return self.step_cache.penalty
+        if not self.costs:
+            return None
         # Keras' own regularizers would be one loss per variable, which together cost more than the quantization.
         groups: dict[float, Tensor] = {}
         for coefficient, variable in self.costs:

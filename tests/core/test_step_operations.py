@@ -1,6 +1,7 @@
 """The operations of a training step: bits and penalty come with the quantized values, and are not computed again."""
 
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from hgq2_core.errors import IncompleteError
 from hgq2_core.quantizers.base import Quantizer
+from hgq2_core.quantizers.call import present_call
 from hgq2_core.quantizers.config import Slot
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QDense
@@ -16,7 +18,7 @@ from hgq2_minifloat import Minifloat
 CONFIGS = {"kbi": KBI, "kif": KIF, "minifloat": Minifloat}
 
 BEFORE = {"kbi": 230, "kif": 221, "minifloat": 327}
-"""Of torch, forward and backward, counted before `quantize_with_cost`, when each quantizer filled the cache itself."""
+"""Of torch, forward and backward, counted before `quantize_with_cost`, when each quantizer kept its bits itself."""
 
 
 def operations_of_a_step(kind: str) -> int:
@@ -85,6 +87,47 @@ def test_a_quantizer_that_defines_neither_form_is_refused() -> None:
         "Empty does not define quantize(), bits(), exact(), format(). The protocol and complete files: "
         "docs/extending/quantizer.md"
     )
+
+
+class Watching(QDense):
+    """Tells what its kernel quantizer costs, here and in another thread, after its own computation."""
+
+    seen: ClassVar[list[Any]] = []
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        outputs = super().call(inputs, training=training)
+        with ThreadPoolExecutor(1) as elsewhere:
+            self.seen[:] = self.kernel_quantizer.cost_in_call, elsewhere.submit(self._cost).result()
+        return outputs
+
+    def _cost(self) -> Any:
+        return self.kernel_quantizer.cost_in_call
+
+
+def test_a_cost_belongs_to_the_call_of_the_layer_and_to_its_thread() -> None:
+    layer = Watching(2)
+    layer(np.zeros((2, 3), np.float32), training=True)
+    here, elsewhere = layer.seen
+    np.testing.assert_array_equal(of(here.bits), np.full((3, 2), 8.0))
+    assert (elsewhere, layer.kernel_quantizer.cost_in_call, present_call()) == (None, None, None)
+    assert len(layer.losses) == 1
+
+
+def test_a_layer_inside_another_one_keeps_its_costs_to_itself() -> None:
+    class Outer(QDense):
+        def build(self, input_shape: Any) -> None:
+            self.inner = QDense(3)
+            self.inner.build(input_shape)
+            super().build(input_shape)
+
+        def call(self, inputs: Any, training: bool | None = None) -> Any:
+            outputs = super().call(self.inner(inputs, training=training), training=training)
+            assert self.inner.kernel_quantizer.cost_in_call is None
+            return outputs
+
+    layer = Outer(2)
+    layer(np.zeros((2, 3), np.float32), training=True)
+    assert len(layer.losses) == 2
 
 
 def of(x: Any) -> np.ndarray:

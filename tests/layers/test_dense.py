@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import ConfigError, defaults, ebops
+from hgq2_core.quantizers.call import present_call
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QDense
 
@@ -394,5 +395,5 @@ def test_a_call_that_fails_leaves_no_prepared_bits():
     layer.build((None, 4))
     with pytest.raises(ValueError, match="incompatible"):
         layer(np.zeros((2, 5), "float32"))
-    assert layer.kernel_quantizer.step_cache.bits is None
-    assert not layer.kernel_quantizer.step_cache.active
+    assert layer.kernel_quantizer.cost_in_call is None
+    assert present_call() is None

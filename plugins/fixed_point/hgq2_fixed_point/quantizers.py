@@ -104,8 +104,8 @@ class FixedPointQuantizer(Quantizer[C]):
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""
-        bits = self.step_cache.bits
-        return self.per_element(self.counted(x) if bits is None else bits)
+        cost = self.cost_in_call
+        return self.per_element(self.counted(x) if cost is None else cost.bits)
 
     def counted(self, x: Tensor | None) -> Tensor:
         """Count the bits that EBOPs count, of the shape of the bit variables."""

@@ -120,9 +120,8 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing."""
-        bits = self.step_cache.bits
-        if bits is None:
-            bits = backend().quantize(0.0, self.m, self.e, self.e0, self.options)[1]
+        cost = self.cost_in_call
+        bits = backend().quantize(0.0, self.m, self.e, self.e0, self.options)[1] if cost is None else cost.bits
         if self.slot.batched:
             bits = reshape(bits, tuple(bits.shape[1:]))
         shape = tuple(size or 1 for size in self.value_shape)

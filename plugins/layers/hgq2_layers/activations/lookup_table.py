@@ -159,7 +159,7 @@ class LookupTable:
 
     def bits(self) -> Tensor:
         """Return the bits of an entry, (*own, *more)."""
-        asks = isinstance(self.quantizer.range, DynamicRange) and not self.quantizer.step_cache.active
+        asks = isinstance(self.quantizer.range, DynamicRange) and self.quantizer.cost_in_call is None
         return self.quantizer.bits(self.layer.inputs_of_quantizers()[self.name] if asks else None)
 
     def ebops(self) -> Tensor:

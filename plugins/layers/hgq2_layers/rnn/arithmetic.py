@@ -11,6 +11,7 @@ import keras
 
 from hgq2_core import Quantizer
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.quantizers.call import running
 
 A = TypeVar("A")
 Tensor = Any
@@ -156,7 +157,8 @@ class ScannedTensors(Tensors):
         self, step: Step[Tensor], x: Tensor, states: Sequence[Tensor], backwards: bool, all_steps: bool
     ) -> tuple[Tensor, Sequence[Tensor]]:
         def one(states: Sequence[Tensor], part: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-            states = tuple(step(part, states))
+            with running(None):  # no tensor may leave the loop, so EBOPs count the bits anew
+                states = tuple(step(part, states))
             return states, states[0] if all_steps else None
 
         parts = keras.ops.moveaxis(x, 1, 0)

@@ -291,11 +291,7 @@ class RecurrentLayer(TableLayer, kw_only=True):
         self.compute_mask(sequences, mask)  # a wrapper of Keras hands a mask on only here
         if initial_state is not None:
             raise ConfigError(f"{self.name}: takes no initial_state: {self.refuses_masks}.")
-        scanned = self.scans()
-        if scanned:  # what is computed in the loop must not leave it, so the cost is computed anew
-            for quantizer in self._inside_steps():
-                quantizer.step_cache.end()
-        arithmetic = (ScannedTensors if scanned else Tensors)(bool(training))
+        arithmetic = (ScannedTensors if self.scans() else Tensors)(bool(training))
         raw = self.raw()
         weights = (
             raw
