@@ -8,13 +8,15 @@ import keras
 import numpy as np
 import pytest
 
-from hgq2_core import ConfigError, QuantizerConfig, calibrate
+from hgq2_core import ConfigError, calibrate
 from hgq2_core.model.calibration import read_record
 from hgq2_core.model.range_init import fitted
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.phase import mode
 from hgq2_core.quantizers.ranges import ObservedRange, Range
+from hgq2_fixed_point import KBI
+from hgq2_fixed_point.quantizers import KBIQuantizer
 
 FLAGS = ("tracks_range", "step_follows_range", "follows_values", "fits_range")
 
@@ -39,7 +41,7 @@ class ClippingQuantizer(Quantizer[Any]):
     """Clips to the range."""
 
     def __init__(self) -> None:
-        super().__init__(QuantizerConfig(), Slot("activation", "input"))
+        super().__init__(KBI(), Slot("activation", "input"))
         self.range = Largest()
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -53,6 +55,19 @@ class ClippingQuantizer(Quantizer[Any]):
         if mode() == "calibrate":
             limit.assign(keras.ops.maximum(limit, keras.ops.max(keras.ops.abs(x))))
         return keras.ops.clip(x, -limit, limit)
+
+    def bits(self, x: Any = None) -> Any:
+        """Count eight."""
+        return keras.ops.full((2,), 8.0)
+
+    def exact(self, arrays: Any, x: Any) -> Any:
+        """Clip."""
+        limit = arrays.constant(self.format()["limit"])
+        return arrays.maximum(arrays.minimum(x, limit), arrays.negate(limit))
+
+    def format(self, x: Any = None) -> dict[str, Any]:
+        """Return the limit."""
+        return {"limit": keras.ops.convert_to_numpy(self.range.limit)}
 
 
 def test_an_observed_range_is_reset_observed_widened_and_recorded():
@@ -76,7 +91,7 @@ def test_a_range_says_whether_fit_ranges_sets_it():
 
 @pytest.mark.parametrize("flag", FLAGS)
 def test_flags_of_before_are_refused_with_what_replaces_them(flag):
-    flagged = type("Flagged", (Quantizer,), {flag: True})(QuantizerConfig(), Slot("weight", "kernel", "dense"))
+    flagged = type("Flagged", (KBIQuantizer,), {flag: True})(KBI(), Slot("weight", "kernel", "dense"))
     with pytest.raises(ConfigError) as error:
         flagged.build((2,))
     assert str(error.value) == (
