@@ -1,0 +1,182 @@
+"""Traced training is eager training: the same losses, and the same variables to the bit, whatever a training needs."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from hgq2_core import BitOptimizer
+from hgq2_layers import QDense, QEinsumDenseBatchNorm
+
+torch = pytest.importorskip("torch")
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(keras.backend.backend() != "torch", reason="jax and tensorflow compile Keras' own functions"),
+]
+
+if keras.backend.backend() == "torch":
+    from hgq2_core.compilation.functions import CompiledFunction
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(200, 8)).astype(np.float32)
+Y = RANDOM.integers(0, 4, 200)
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+STEPS = ("train", "test", "predict")
+
+
+def as_traced(graph, inputs):
+    """Leave a graph uncompiled: what is compared is what was traced."""
+    return graph
+
+
+def traced(model):
+    for step in STEPS:
+        setattr(model, f"{step}_function", CompiledFunction(model, step, as_traced))
+    return model
+
+
+def mlp(*inside):
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [keras.Input((8,)), QDense(16, activation="relu", ebops_beta=1e-5), *inside, QDense(4, ebops_beta=1e-5)]
+    )
+
+
+def losses_of(model, x=X, y=Y, **options):
+    losses = []
+    record = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: losses.append(float(logs["loss"])))
+    options["callbacks"] = [record, *options.pop("callbacks", [])]
+    history = model.fit(x, y, batch_size=64, epochs=3, verbose=0, **options).history
+    return losses, history
+
+
+def values_of(model):
+    return [keras.ops.convert_to_numpy(variable) for variable in (*model.variables, *model.optimizer.variables)]
+
+
+def check(build, compile_options, *data, stays_eager=False, rtol=0.0, **options):
+    """Train two models from one seed, eagerly and traced, and compare everything."""
+    pairs = []
+    for way in (lambda model: model, traced):
+        model = build()
+        model.compile(**{"loss": LOSS, **compile_options()})
+        found = losses_of(way(model), *data, **options)
+        pairs.append((found, values_of(model), model))
+    (eager, wanted, _), (found, got, model) = pairs
+    keras.tree.map_structure(lambda one, other: np.testing.assert_allclose(one, other, rtol=rtol, atol=0), found, eager)
+    for one, other in zip(wanted, got, strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
+    assert (model.train_function.reason is not None) == stays_eager, model.train_function.reason
+    assert any(model.train_function.forms.values()) != stays_eager
+    return model
+
+
+OPTIMIZERS = {
+    "adam": lambda: "adam",
+    "sgd with momentum": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+    "adamw for weights alone": lambda: BitOptimizer(keras.optimizers.AdamW(0.01, weight_decay=0.1), 8.0),
+    "lion": lambda: keras.optimizers.Lion(0.001),
+    "nadam": lambda: keras.optimizers.Nadam(0.01),
+    "rmsprop": lambda: keras.optimizers.RMSprop(0.01, centered=True),
+    "clipped by norm": lambda: keras.optimizers.Adam(0.01, clipnorm=0.1),
+    "clipped together": lambda: keras.optimizers.Adam(0.01, global_clipnorm=0.1),
+    "clipped by value": lambda: keras.optimizers.Adam(0.01, clipvalue=0.01),
+    "averaged": lambda: keras.optimizers.Adam(0.01, use_ema=True),
+    "averaged now and then": lambda: keras.optimizers.Adam(0.01, use_ema=True, ema_overwrite_frequency=4),
+    "rate that decays": lambda: keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.05, 9)),
+    "accumulating": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
+}
+EAGER = {"accumulating", "averaged now and then", "nadam", "scaled"}
+"""They decide by the values of tensors, or compute with them outside of torch."""
+ROUNDED = {"sgd with momentum"}
+"""Torch adds the product with the learning rate without rounding it first."""
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers(name):
+    check(
+        mlp,
+        lambda: {"optimizer": OPTIMIZERS[name](), "metrics": ["accuracy"]},
+        stays_eager=name in EAGER,
+        rtol=1e-5 * (name in ROUNDED),
+    )
+
+
+LAYERS = {
+    "dropout": lambda: [keras.layers.Dropout(0.2, seed=3)],
+    "dropout without a seed": lambda: [keras.layers.Dropout(0.2)],
+    "gaussian noise": lambda: [keras.layers.GaussianNoise(0.2, seed=3)],
+    "stochastic rounding": lambda: [QDense(8, input_quantizer={"kind": "kif", "round_mode": "S_RND"})],
+    "noise": lambda: [QDense(8, kernel_quantizer={"kind": "kbi", "noise": 0.5})],
+    "batch normalization": lambda: [keras.layers.BatchNormalization()],
+    "fused batch normalization": lambda: [QEinsumDenseBatchNorm("bc,cd->bd", 8, bias_axes="d")],
+    "regularizers": lambda: [QDense(8, kernel_regularizer="l2", activity_regularizer="l1")],
+    "a constraint": lambda: [QDense(8, kernel_constraint="max_norm")],
+    "a layer that is not trained": lambda: [QDense(8, trainable=False)],
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name):
+    check(lambda: mlp(*LAYERS[name]()), lambda: {"optimizer": "adam"})
+
+
+DATA = {
+    "sample weights": {"sample_weight": np.linspace(0, 1, 200, dtype=np.float32)},
+    "class weights": {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5, 3: 1.0}},
+    "validation": {"validation_data": (X[:70], Y[:70])},
+    "a rate that a callback changes": {
+        "callbacks": [keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 / (epoch + 1))]
+    },
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_data(name):
+    check(mlp, lambda: {"optimizer": "adam", "metrics": ["accuracy"], "weighted_metrics": ["accuracy"]}, **DATA[name])
+
+
+def two_inputs():
+    keras.utils.set_random_seed(0)
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    hidden = keras.layers.Concatenate()([QDense(8)(a), QDense(8)(b)])
+    return keras.Model({"a": a, "b": b}, {"c": QDense(4, name="c")(hidden), "d": QDense(1, name="d")(hidden)})
+
+
+def test_several_inputs_and_outputs():
+    data = {"a": X[:, :4], "b": X[:, 4:]}, {"c": Y, "d": X[:, :1]}
+    options = {"optimizer": "adam", "loss": {"c": LOSS, "d": "mse"}, "loss_weights": {"c": 1.0, "d": 0.5}}
+    model = check(two_inputs, lambda: options, *data)
+    wanted = keras.tree.map_structure(keras.ops.convert_to_numpy, model(data[0]))
+    for _ in range(3):
+        found = model.predict(data[0], batch_size=200, verbose=0)
+    keras.tree.map_structure(np.testing.assert_array_equal, wanted, found)
+
+
+def test_a_change_of_what_is_trained_is_traced_anew():
+    model = mlp()
+    model.compile("adam", LOSS)
+    traced(model)
+    model.fit(X, Y, batch_size=100, epochs=2, verbose=0)
+    model.layers[0].trainable = False
+    held = keras.ops.convert_to_numpy(model.layers[0].kernel).copy()
+    other = keras.ops.convert_to_numpy(model.layers[-1].kernel).copy()
+    model.fit(X, Y, batch_size=100, epochs=2, verbose=0)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model.layers[0].kernel), held)
+    assert (keras.ops.convert_to_numpy(model.layers[-1].kernel) != other).any()
+    assert sum(compiled is not None for compiled in model.train_function.forms.values()) == 2
+
+
+class ReadsValues(keras.layers.Layer):
+    def call(self, x):
+        return x * float(keras.ops.max(x) > 0)
+
+
+def test_what_reads_values_stays_eager_and_is_named(caplog):
+    check(lambda: mlp(ReadsValues()), lambda: {"optimizer": "adam"}, stays_eager=True)
+    assert (
+        "the train step stays eager: Exception encountered when calling ReadsValues.call(). it takes a number"
+        in caplog.text
+    )
