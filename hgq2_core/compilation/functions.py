@@ -45,7 +45,7 @@ class CompiledFunction:
     """What Keras calls with each batch in `fit`, `evaluate` or `predict`.
 
     The first step of each form of batch is eager, so that Keras makes what it makes late; the second one is traced. A
-    form is known by the structure, shapes and dtypes of a batch, by what is trainable, by the optimizer and by the phase.
+    form is known by the structure, shapes and dtypes of a batch, by what is trainable, by the optimizer and the phase.
     A form with fewer samples than the one before, such as the last batch of an epoch, stays eager.
 
     Args:
@@ -103,7 +103,7 @@ class CompiledFunction:
         return self.model.variables
 
     def _traced(self, form: Any, batch: Any, leaves: list[torch.Tensor | None]) -> Any:
-        """Take a step, trace and compile it; one that cannot be traced is taken again, and all are eager from then on."""
+        """Take a step, trace and compile it; one that cannot be traced is taken again, eagerly, like all after it."""
         present = [place for place, leaf in enumerate(leaves) if leaf is not None]
         tensors = [leaf for leaf in leaves if leaf is not None]
         structure: list[Any] = []
