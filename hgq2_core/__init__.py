@@ -28,6 +28,7 @@ from hgq2_core.errors import (
 )
 
 if TYPE_CHECKING:
+    from hgq2_core.compilation.jit import jit
     from hgq2_core.config.json_schema import json_schema
     from hgq2_core.config.model import ModelConfig, load_config
     from hgq2_core.convert.quantize import quantize_model
@@ -75,6 +76,7 @@ _LAZY_IMPORTS = {
     "export": "exporting.export",
     "fit_ranges": "model.range_init",
     "freeze": "model.freezing",
+    "jit": "compilation.jit",
     "json_schema": "config.json_schema",
     "layers_of": "keras_graph.traversal",
     "load_config": "config.model",
@@ -118,6 +120,7 @@ __all__ = [
     "export",
     "fit_ranges",
     "freeze",
+    "jit",
     "json_schema",
     "layers_of",
     "load_config",

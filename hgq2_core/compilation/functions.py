@@ -100,7 +100,8 @@ class CompiledFunction:
         return keras.tree.map_structure(type, batch).__repr__(), shapes, trainable, id(self.model.optimizer), mode()
 
     def _variables(self) -> list[keras.Variable]:
-        return self.model.variables
+        variables: list[keras.Variable] = self.model.variables
+        return variables
 
     def _traced(self, form: Any, batch: Any, leaves: list[torch.Tensor | None]) -> Any:
         """Take a step, trace and compile it; one that cannot be traced is taken again, eagerly, like all after it."""

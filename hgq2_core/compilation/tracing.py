@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
@@ -13,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 
 from hgq2_core.compilation.random import DRAWS, SEED_BITS
 
-Tensor = torch.Tensor
 READS = {Tensor.numpy, Tensor.tolist, Tensor.__array__}
 """Besides what ends in `aten._local_scalar_dense`, what takes values out of tensors."""
 

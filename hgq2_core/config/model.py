@@ -37,6 +37,7 @@ class Training(StrictModel):
         metrics: Keras metrics.
         epochs: passes over the training data.
         batch_size: samples per step.
+        jit_compile: whether `hgq2_core.jit` compiles the training step and the prediction.
         checkpoint_every: epochs between checkpoints; fewer are written where that would take over 2 % of the time.
         callbacks: callbacks of the installed plugins or of Keras (`keras.EarlyStopping`).
     """
@@ -46,11 +47,13 @@ class Training(StrictModel):
     metrics: Annotated[tuple[Annotated[ObjectSpec, METRICS], ...], FromList] = ()
     epochs: Size = 10
     batch_size: Size = 32
+    jit_compile: bool = False
     checkpoint_every: Size = 1
     callbacks: Annotated[tuple[Annotated[ObjectSpec, Kinds("callbacks")], ...], FromList] = ()
 
     def compile(self, model: keras.Model) -> None:
         """Compile a model with this optimizer, loss and these metrics."""
+        from hgq2_core.compilation.jit import jit
         from hgq2_core.optimizer import BitOptimizer, decays
 
         optimizer = OPTIMIZERS.make(self.optimizer)
@@ -60,6 +63,8 @@ class Training(StrictModel):
             loss=LOSSES.make(self.loss),
             metrics=[METRICS.make(spec) for spec in self.metrics],
         )
+        if self.jit_compile:
+            jit(model)
 
     def make_callbacks(self) -> list[Any]:
         """Construct the callbacks, in order."""

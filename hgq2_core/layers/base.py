@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,6 +91,22 @@ class QLayer(FieldLayer, kw_only=True):
 
     ebops_beta: BetaField = default(None)
     enable_ebops: bool | None = None
+
+    @property
+    def supports_jit(self) -> bool:
+        """Whether Keras may compile the model by itself, as `compile(jit_compile=True)` asks; on torch it may not."""
+        if keras.backend.backend() == "torch":
+            warnings.warn(
+                "compile(jit_compile=True) would let torch trace the Python of every layer, for minutes. The model "
+                "trains eagerly. To compile its whole step, call hgq2_core.jit(model) after compile().",
+                stacklevel=2,
+            )
+            return False
+        return True
+
+    @supports_jit.setter
+    def supports_jit(self, value: bool) -> None:
+        """Ignore what Keras' constructor says."""
 
     @classmethod
     def missing_methods(cls) -> list[str]:

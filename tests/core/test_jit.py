@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from hgq2_core import BitOptimizer
+from hgq2_core import BitOptimizer, ConfigError, jit
+from hgq2_core.quantizers.base import is_bit_variable
 from hgq2_layers import QDense, QEinsumDenseBatchNorm
 
 torch = pytest.importorskip("torch")
@@ -180,3 +181,41 @@ def test_what_reads_values_stays_eager_and_is_named(caplog):
         "the train step stays eager: Exception encountered when calling ReadsValues.call(). it takes a number"
         in caplog.text
     )
+
+
+def test_keras_own_compilation_is_refused_with_the_remedy():
+    model = mlp()
+    with pytest.warns(UserWarning) as warned:
+        model.compile("adam", LOSS, jit_compile=True)
+    assert not model.jit_compile
+    assert str(warned[0].message) == (
+        "compile(jit_compile=True) would let torch trace the Python of every layer, for minutes. The model trains "
+        "eagerly. To compile its whole step, call hgq2_core.jit(model) after compile()."
+    )
+
+
+def test_a_model_without_a_loss_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"^jit: \w+ has no optimizer and no loss yet. Call model.compile\(...\) first"
+    ):
+        jit(mlp())
+
+
+@pytest.mark.slow
+def test_compiled_training_is_eager_training():
+    """200 steps; sums may be taken in another order, and a bit within 1e-5 of a half may round the other way."""
+    eager, compiled = mlp(), mlp()
+    for model in (eager, compiled):
+        model.compile(keras.optimizers.Adam(0.01), LOSS, metrics=["accuracy"])
+    jit(compiled)
+    found = [
+        [float(model.train_on_batch(X[:64], Y[:64], return_dict=True)["loss"]) for _ in range(200)]
+        for model in (eager, compiled)
+    ]
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+    for one, other in zip(eager.variables, compiled.variables, strict=True):
+        wanted, got = map(keras.ops.convert_to_numpy, (one, other))
+        if is_bit_variable(one):
+            away_from_half = np.abs(wanted % 1 - 0.5) > 1e-5
+            np.testing.assert_array_equal(np.rint(wanted)[away_from_half], np.rint(got)[away_from_half])
+    np.testing.assert_array_equal(compiled.predict(X, verbose=0), compiled(X).detach().numpy())
