@@ -2,7 +2,7 @@
 
 One self-attention layer: batch 128, sequence 32, width 64, 4 heads of 16, a mean squared error, Adam; one thread. The
 rounds are those of `step.py`, the numbers are read alike. On torch it also says how much memory a forward pass keeps
-for the backward pass, each storage once.
+for the backward pass, counting each storage once.
 
     python benchmarks/attention.py
     python benchmarks/attention.py --backend jax
@@ -56,7 +56,7 @@ CONTENDERS = {"float": float_layer, "ours": our_layer, "fused": our_fused_layer,
 
 
 def work(contender: str) -> None:
-    """Answer each number of steps on stdin with the seconds they took, and the last loss."""
+    """Read numbers of steps from stdin, and print the seconds that they took and the last loss."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
@@ -83,7 +83,7 @@ def work(contender: str) -> None:
 
 
 def kept(model: Any, x: Any) -> int:
-    """Bytes that a forward pass keeps."""
+    """Return the bytes that a forward pass keeps for the backward pass."""
     import torch
 
     torch.set_num_threads(1)
@@ -103,7 +103,7 @@ def kept(model: Any, x: Any) -> int:
 
 
 class AttentionWorker(Worker):
-    """A contender's process, of this benchmark."""
+    """A contender's process in this benchmark."""
 
     def __init__(self, python: str, contender: str, backend: str) -> None:
         self.name = contender

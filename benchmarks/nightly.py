@@ -1,11 +1,10 @@
-"""What takes too long for every change; the last results are kept in docs/results, with the commit and the date.
+"""Checks that take too long for every change; the last results are in docs/results, with commit and date.
 
     python benchmarks/nightly.py              # every set
     python benchmarks/nightly.py gallery      # one of them
 
-`kinds` takes every layer and every quantizer through the life of a model, from training to a circuit; `gallery` trains
-every example with several seeds, `circuits` exports and simulates two of them, and `speed` times a training step beside
-plain Keras.
+`kinds` takes every layer and every quantizer from training to a circuit; `gallery` trains every example with several
+seeds, `circuits` exports and simulates two of them, and `speed` times a training step in comparison with plain Keras.
 """
 
 from __future__ import annotations
@@ -43,19 +42,19 @@ Result = dict[str, Any]
 
 
 def hgq2(*arguments: object) -> Any:
-    """Run a command with --json; what it printed."""
+    """Run a command with --json, and return its output."""
     command = [sys.executable, "-m", "hgq2_core.cli.main", *map(str, arguments), "--json"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
 
 
 def every_kind() -> list[str]:
-    """Every layer that docs/layers.md lists and every quantizer, of this repository's plugins."""
+    """Return every layer in docs/layers.md and every quantizer of this repository's plugins."""
     layers = [row.layer for row in layer_table()]
     return [kind for kind in (*layers, *registry().names("quantizers")) if kind.startswith(KERAS) or is_official(kind)]
 
 
 def kinds() -> Iterator[Result]:
-    """A model of each kind: trained, calibrated, verified, saved, loaded, frozen and exported."""
+    """Train, calibrate, verify, save, load, freeze and export a model of each kind."""
     program = ROOT / "tests" / "found_by_use" / "whole_life.py"
     kinds = every_kind()
     batches = [kinds[start::PROCESSES] for start in range(PROCESSES)]
@@ -72,7 +71,7 @@ def kinds() -> Iterator[Result]:
 
 
 def gallery() -> Iterator[Result]:
-    """Every example, trained, calibrated and verified."""
+    """Train, calibrate and verify every example."""
     with tempfile.TemporaryDirectory() as folder:
         for example in EXAMPLES:
             for seed in SEEDS:
@@ -83,7 +82,7 @@ def gallery() -> Iterator[Result]:
 
 
 def circuits() -> Iterator[Result]:
-    """Trained examples as Verilog: cost and latency, and the simulation of their whole test split."""
+    """Export trained examples as Verilog: cost, latency, and a simulation of their whole test split."""
     with tempfile.TemporaryDirectory() as folder:
         for name in WITH_CIRCUITS:
             run, circuit = Path(folder) / name, Path(folder) / f"{name}_rtl"
@@ -93,7 +92,7 @@ def circuits() -> Iterator[Result]:
 
 
 def speed() -> Iterator[Result]:
-    """A training step on torch, one thread, in units of the plain Keras model's; medians of interleaved rounds."""
+    """Time a training step on torch, one thread, relative to the plain Keras model; medians of interleaved rounds."""
     workers = [step.Worker(sys.executable, name) for name in ("float", "ours")]
     step.measure(workers, 1, 40)
     seconds, _ = step.measure(workers, 40, 10)
@@ -116,7 +115,7 @@ SETS: dict[str, Callable[[], Iterator[Result]]] = {
 
 
 def context() -> Result:
-    """The commit, the date, and the machine."""
+    """Return commit, date and machine."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True, cwd=ROOT).stdout
     versions = {name: importlib.metadata.version(name) for name in ("hgq2-core", "keras", "numpy", "torch")}
     return {

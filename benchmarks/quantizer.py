@@ -1,9 +1,9 @@
-"""Time of one quantizer, forward and backward: against a copy of the tensor, plain torch, and optionally hgq2 0.2.0.
+"""Time of one quantizer, forward and backward, relative to a copy of the tensor, torch, and optionally hgq2 0.2.0.
 
-Activations are 33200x64, weights 1024x1024, in float32, with the bits of the defaults (one for each element; of an
-activation, the batch left out). Every contender is a process of its own with one thread that waits on stdin for the
-name of a case, and answers with the seconds of a forward and backward pass. Rounds are interleaved, in rotating order,
-so that a change in the machine's pace reaches all of them alike; the ratios are medians of the ratios within a round.
+Activations are 33200x64, weights 1024x1024, in float32, with the bits of the defaults (one per element;
+activations without the batch axis). Every contender is a separate process with one thread that reads the name of a case
+from stdin, and prints the seconds of a forward and backward pass. Rounds are interleaved, in rotating order,
+so that changes in the machine's speed affect all of them equally; the ratios are medians of the ratios within a round.
 
     python benchmarks/quantizer.py
     python benchmarks/quantizer.py --backend jax --hgq2-python OTHER_VENV/bin/python    # a venv with hgq2==0.2.0
@@ -34,11 +34,11 @@ CASES = {
 Pass = Callable[[], Any]
 
 
-# --- in a contender's process: it may import nothing of this repository but what it times ----------------------------
+# --- in a contender's process, which imports of this repository only what it times ------------------------------------
 
 
 def values(role: str) -> tuple[Any, Any]:
-    """Values, and the gradient that comes from above."""
+    """Return values, and the gradient with respect to the output."""
     import numpy as np
 
     generator = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def copy(role: str, kind: str, overflow_mode: str) -> Pass:
 
 
 def naive(role: str, kind: str, overflow_mode: str) -> Pass | None:
-    """The definition in torch's own words, differentiated by torch: round straight through, then clamp."""
+    """Return the definition in plain torch, differentiated by torch: straight-through rounding, then clamping."""
     import torch
 
     if not overflow_mode:
@@ -105,7 +105,7 @@ CONTENDERS = {"copy": copy, "naive": naive, "ours": ours, "hgq2": hgq2}
 
 
 def differentiated(quantizer: Any, quantized: Callable[[Any], Any], role: str) -> Pass:
-    """Forward and backward, for the values and for all trained bits."""
+    """Return a forward and backward pass, with gradients of values and trained bits."""
     import keras
 
     shape = SHAPES[role]
@@ -142,8 +142,8 @@ def _jax(quantizer: Any, quantized: Callable[[Any], Any], x: Any, grad: Any) -> 
 
 
 def work(contender: str) -> None:
-    """Answer each name of a case on stdin with the seconds that a pass took, or with nothing where there is none."""
-    answers = os.fdopen(os.dup(1), "w")  # libraries may print: only answers go to the pipe
+    """Read names of cases from stdin, and print the seconds that a pass took, or nothing for an unknown case."""
+    answers = os.fdopen(os.dup(1), "w")  # only answers go to the pipe, since libraries may print
     os.dup2(2, 1)
     if os.environ["KERAS_BACKEND"] == "torch" or contender == "copy":
         import torch
@@ -154,7 +154,7 @@ def work(contender: str) -> None:
     for line in sys.stdin:
         case = line.strip()
         if case not in known:
-            known = {case: CONTENDERS[contender](*CASES[case])}  # one at a time: weights of other cases take memory
+            known = {case: CONTENDERS[contender](*CASES[case])}  # one at a time, since other cases take memory
             for _ in range(5):
                 known[case] and known[case]()
         run, seconds = known[case], []
@@ -165,7 +165,7 @@ def work(contender: str) -> None:
         print(statistics.median(seconds) if seconds else "", file=answers, flush=True)
 
 
-# --- in the process that asks -----------------------------------------------------------------------------------------
+# --- in the main process -----------------------------------------------------------------------------------------
 
 
 class Worker:
@@ -174,7 +174,7 @@ class Worker:
     def __init__(self, python: str, contender: str, backend: str) -> None:
         self.name = contender
         threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        # Else glibc may or may not give memory back to the system at every pass, by the chance of how the heap lies.
+        # Otherwise glibc may return memory to the system at every pass, depending on the layout of the heap.
         memory = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "1000000000"}
         xla = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"}
         self.process = subprocess.Popen(
@@ -193,7 +193,7 @@ class Worker:
         return line.strip()
 
     def seconds(self, case: str) -> float | None:
-        """Run a case; None where this contender has no such quantizer."""
+        """Return the seconds of a case; None if this contender has no such quantizer."""
         print(case, file=self.process.stdin, flush=True)
         answer = self.answer()
         return float(answer) if answer else None
@@ -204,7 +204,7 @@ class Worker:
 
 
 def measure(workers: list[Worker], case: str, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round by contender, of those that have the case."""
+    """Return the seconds of each round, by contender that has the case."""
     seconds: dict[str, list[float]] = {worker.name: [] for worker in workers}
     for number in range(rounds):
         turn = number % len(workers)

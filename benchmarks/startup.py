@@ -1,4 +1,4 @@
-"""What importing costs before anything is trained: seconds of a fresh process, the best of several."""
+"""The time of imports, in seconds of a fresh process, the best of several."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Time of one training step: plain Keras, this library, and optionally hgq2 0.2.0, side by side.
 
 The model is an MLP 16-64-32-32-5 (ReLU; 5 logits) at batch 1024 on torch with one thread: Adam, sparse categorical
-cross-entropy, no metrics, `train_on_batch`. Every contender is a process of its own that waits for a number on stdin,
-runs that many steps and answers with the seconds they took. Rounds are interleaved, in rotating order, so that a
-change in the machine's pace reaches all of them alike; the ratios are medians of the ratios within a round.
+cross-entropy, no metrics, `train_on_batch`. Every contender is a separate process that reads a number from stdin,
+runs that many steps and prints the seconds that they took. Rounds are interleaved, in rotating order, so that
+changes in the machine's speed affect all of them equally; the ratios are medians of the ratios within a round.
 
     python benchmarks/step.py
     python benchmarks/step.py --hgq2-python OTHER_VENV/bin/python    # a venv with hgq2==0.2.0 and torch
@@ -25,7 +25,7 @@ INPUTS, WIDTHS, OUTPUTS, BATCH = 16, (64, 32, 32), 5, 1024
 ENVIRONMENT = {"KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-# --- in a contender's process: it may import nothing of this repository but what it times ----------------------------
+# --- in a contender's process, which imports of this repository only what it times ------------------------------------
 
 
 def float_layers() -> list[Any]:
@@ -44,7 +44,7 @@ def hgq2_layers() -> list[Any]:
     from hgq.config import LayerConfigScope, QuantizerConfigScope
     from hgq.layers import QDense
 
-    # Its documented defaults, written out.
+    # Its documented defaults, made explicit.
     with (
         QuantizerConfigScope(place="all", default_q_type="kbi", overflow_mode="SAT_SYM"),
         QuantizerConfigScope(place="datalane", default_q_type="kif", overflow_mode="WRAP"),
@@ -57,8 +57,8 @@ CONTENDERS = {"float": float_layers, "ours": our_layers, "hgq2": hgq2_layers}
 
 
 def work(contender: str) -> None:
-    """Answer each number of steps on stdin with the seconds they took, and the last loss."""
-    answers = os.fdopen(os.dup(1), "w")  # libraries may print: only answers go to the pipe
+    """Read numbers of steps from stdin, and print the seconds that they took and the last loss."""
+    answers = os.fdopen(os.dup(1), "w")  # only answers go to the pipe, since libraries may print
     os.dup2(2, 1)
 
     import keras
@@ -82,7 +82,7 @@ def work(contender: str) -> None:
         print(time.perf_counter() - start, float(loss), file=answers, flush=True)
 
 
-# --- in the process that asks -----------------------------------------------------------------------------------------
+# --- in the main process -----------------------------------------------------------------------------------------
 
 
 class Worker:
@@ -106,7 +106,7 @@ class Worker:
         return line
 
     def steps(self, count: int) -> tuple[float, float]:
-        """Run `count` steps; seconds per step, and the loss of the last."""
+        """Run `count` steps, and return the seconds per step and the last loss."""
         print(count, file=self.process.stdin, flush=True)
         seconds, loss = self.answer().split()
         return float(seconds) / count, float(loss)
@@ -117,7 +117,7 @@ class Worker:
 
 
 def measure(workers: list[Worker], rounds: int, steps: int) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Seconds per step of each round, and last losses, by contender."""
+    """Return the seconds per step of each round, and the last losses, by contender."""
     seconds: dict[str, list[float]] = {worker.name: [] for worker in workers}
     losses: dict[str, float] = {}
     for number in range(rounds):

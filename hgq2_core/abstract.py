@@ -1,7 +1,7 @@
-"""Abstract methods: what a class of a plugin must define, and what is said where it does not.
+"""Abstract methods, which a class of a plugin must define, and the error if it does not.
 
-A base marks them with `abc.abstractmethod`. The metaclass of `abc` is not used: Keras' layers have another, and its
-error would not be ours.
+A base marks them with `abc.abstractmethod`. The metaclass of `abc` is not used: Keras' layers have another one, and its
+error would not be an `HGQ2Error`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def require_complete(cls: type[Extensible], guide: str) -> None:
     """Refuse a class that lacks methods.
 
     Args:
-        cls: of what is being made.
+        cls: the class.
         guide: the page of docs/extending that has the protocol and complete files.
 
     Raises:
@@ -49,10 +49,10 @@ def require_complete(cls: type[Extensible], guide: str) -> None:
 
 
 def warn_incomplete(cls: type[Extensible], guide: str) -> None:
-    """Warn of a class that lacks methods, as long as those of before this version still work.
+    """Warn of a class that lacks methods, while classes written for earlier versions still work.
 
     Args:
-        cls: of what is being made.
+        cls: the class.
         guide: see `require_complete`.
     """
     if missing := cls.missing_methods():
@@ -61,7 +61,7 @@ def warn_incomplete(cls: type[Extensible], guide: str) -> None:
 
 
 def incomplete(cls: type[Any], missing: list[str], guide: str) -> str:
-    """Phrase which methods a class lacks."""
+    """Return a message with the methods that a class lacks."""
     return f"{cls.__name__} does not define {named(missing)}. The protocol and complete files: {GUIDES}/{guide}.md"
 
 
@@ -71,7 +71,7 @@ def named(methods: list[str]) -> str:
 
 
 class Abstract:
-    """Base of what plugins extend and neither Keras nor pydantic makes: refused when it is made and lacks methods."""
+    """Base of classes that plugins extend, except those of Keras and pydantic; an incomplete one is refused."""
 
     guide = "README"
     """The page of docs/extending that has the protocol and complete files."""

@@ -1,4 +1,4 @@
-"""Write the table of docs/layers.md, which is that of `hgq2 list --table`; the text above it stays."""
+"""Write the table of docs/layers.md, that of `hgq2 list --table`, and keep the text above it."""
 
 from __future__ import annotations
 

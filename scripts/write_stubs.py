@@ -1,4 +1,4 @@
-"""Write the type stub of each package that exports lazily, from what it exports: `make stubs` after a new kind."""
+"""Write the type stub of each package with lazy exports: run `make stubs` after adding a kind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PACKAGES = ("hgq2_attention", "hgq2_fixed_point", "hgq2_layers", "hgq2_minifloat
 
 
 def stub(package: str) -> str:
-    """Return the stub: every exported name, imported from the module that defines it."""
+    """Return a stub with every exported name, imported from the module that defines it."""
     module = importlib.import_module(package)
     homes = {name: getattr(module, name).__module__ for name in module.__all__}
     lines = [
@@ -20,7 +20,7 @@ def stub(package: str) -> str:
 
 
 def path(package: str) -> Path:
-    """Return where the stub of a package lies."""
+    """Return the path of a package's stub."""
     return ROOT / "plugins" / package.removeprefix("hgq2_") / package / "__init__.pyi"
 
 

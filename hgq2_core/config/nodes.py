@@ -1,4 +1,4 @@
-"""The lines of a model: a layer of a kind, a layer once more, or a whole model inside; each checked by itself."""
+"""The nodes of a model's graph: a layer of a kind, an earlier layer again, or a nested model; checked one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors that Keras raises about a config, told apart from defects."""
+"""Errors that Keras raises about a config, as opposed to defects."""
 
 from __future__ import annotations
 

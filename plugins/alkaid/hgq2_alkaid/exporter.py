@@ -53,7 +53,7 @@ class Options(StrictModel):
     def _check_pipeline(self) -> Options:
         if self.flavor == "vitis" and self.latency_cutoff is not None:
             raise ValueError(
-                f"latency_cutoff: vitis pipelines by itself. Leave it out. Received: {self.latency_cutoff}"
+                f"latency_cutoff: vitis makes its own pipeline. Leave it out. Received: {self.latency_cutoff}"
             )
         return self
 

@@ -115,7 +115,7 @@ class Npz(Dataset):
         ):
             if array.shape[1:] != other.shape[1:]:
                 raise DataError(
-                    f"{self.path}: {name!r} and {of_test!r} must agree but for the number of samples. "
+                    f"{self.path}: {name!r} and {of_test!r} must agree except in the number of samples. "
                     f"Received: shapes {array.shape} and {other.shape}"
                 )
 
