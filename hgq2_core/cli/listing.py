@@ -137,7 +137,6 @@ def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _broken(found: Any) -> list[BaseException]:
-    from hgq2_core.discovery.registry import registry
     from hgq2_core.testing.protocols import check_class
 
     broken = [plugin.error for plugin in found if plugin.state == "failed"]
@@ -145,10 +144,7 @@ def _broken(found: Any) -> list[BaseException]:
         for group, names in plugin.kinds.items():
             for name in names:
                 try:
-                    if group == "commands":
-                        registry().command(name)
-                    else:
-                        check_class(group, name)
+                    check_class(group, name)
                 except HGQ2Error as error:
                     broken.append(error)
     return broken

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import typer
 from typer.core import TyperCommand, TyperGroup
 
+from hgq2_core.commands.subcommand import as_command
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import HGQ2Error, KindError, listing, nearest
 
@@ -46,7 +45,7 @@ class PluginCommands(TyperGroup):
             if ctx.resilient_parsing:
                 return None, None, args[1:]
             raise KindError(self._unknown(name))
-        return name, _command(name, registry().command(kinds.get(name, name), "hgq2")), args[1:]
+        return name, as_command(name, registry().command(kinds.get(name, name), "hgq2")), args[1:]
 
     def _kinds(self) -> dict[str, str]:
         """Return the full kinds of plugins' commands, by the names under which they are run."""
@@ -64,12 +63,6 @@ class PluginCommands(TyperGroup):
         found = nearest(name, names) + registry().not_loaded()
         advice = found or registry().not_installed()
         return f"hgq2: unknown command. Received: {name!r}. Allowed: {listing(names)}.{advice}"
-
-
-def _command(name: str, function: Callable[..., Any]) -> Any:
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(name, context_settings={"help_option_names": ["-h", "--help"]})(function)
-    return typer.main.get_command(app)
 
 
 def _summary(spec: str) -> str:

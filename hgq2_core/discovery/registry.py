@@ -159,7 +159,8 @@ class Registry:
         kind = self.resolve("commands", name, where)
         function = self._classes.get(("commands", kind)) or _import(kind, self._specs["commands"][kind], where)
         if isinstance(function, type) or not callable(function):
-            raise PluginError(f"{where}: command {kind!r} is not a function. Received: {function!r}.")
+            prefix = f"{where}: " if where else ""
+            raise PluginError(f"{prefix}command {kind!r} is not a function. Received: {function!r}.")
         return function  # type: ignore[no-any-return]
 
     @contextmanager

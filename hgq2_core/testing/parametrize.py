@@ -13,7 +13,7 @@ def parametrize_with_checks(checks: Iterable[Check], expected_failures: Mapping[
     """Return a pytest mark that runs a test once for each check, under the name of its rule.
 
     Args:
-        checks: from `layer_checks` or `quantizer_checks`.
+        checks: from `quantizer_checks`, `layer_checks` and the others of this package.
         expected_failures: reasons by the ids of rules that are known to be broken; if such a rule holds, its test
             fails.
 

@@ -15,20 +15,20 @@ from hgq2_core.discovery.registry import lax, registry
 from hgq2_core.errors import HGQ2Error, PluginError, listing
 
 
-def check_class(group: str, kind: str) -> type[Any]:
+def check_class(group: str, kind: str) -> Any:
     """Return the class of a kind, after checking that it follows the protocol of its group.
 
     Args:
-        group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+        group: `quantizers`, `layers`, `callbacks`, `datasets`, `exporters` or `commands`.
         kind: the full kind.
 
     Returns:
-        The class.
+        The class; of commands, the function.
 
     Raises:
         PluginError: the class cannot be imported, has another base, lacks methods, or takes unchecked arguments.
     """
-    cls = registry().load(group, kind)
+    cls = registry().command(kind) if group == "commands" else registry().load(group, kind)
     try:
         problem = PROTOCOLS["adapters" if kind.startswith(f"{KERAS}.") else group](cls)
     except HGQ2Error as error:
@@ -59,7 +59,7 @@ def _adapter(cls: type[Any]) -> str:
 def _callback(cls: type[Any]) -> str:
     import keras
 
-    return _subclass(cls, keras.callbacks.Callback) or _described(cls)
+    return _subclass(cls, keras.callbacks.Callback) or _half_a_state(cls) or _described(cls)
 
 
 def _dataset(cls: type[Any]) -> str:
@@ -74,7 +74,14 @@ def _exporter(cls: type[Any]) -> str:
     return _offers(cls, Exporter)
 
 
-PROTOCOLS: Mapping[str, Callable[[type[Any]], str]] = MappingProxyType(
+def _command(function: Callable[..., Any]) -> str:
+    untyped = [name for name, each in inspect.signature(function).parameters.items() if each.annotation is each.empty]
+    if untyped:
+        return f"takes {', '.join(untyped)} without a type."
+    return "" if (function.__doc__ or "").strip() else "has no docstring, the first line of which is its help."
+
+
+PROTOCOLS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
     {
         "quantizers": _quantizer,
         "layers": _layer,
@@ -82,6 +89,7 @@ PROTOCOLS: Mapping[str, Callable[[type[Any]], str]] = MappingProxyType(
         "callbacks": _callback,
         "datasets": _dataset,
         "exporters": _exporter,
+        "commands": _command,
     }
 )
 """For each group, a function that returns what is wrong with a class; empty if nothing is."""
@@ -98,6 +106,13 @@ def _offers(cls: type[Any], base: type[Abstract]) -> str:
     """Say which methods of a base a class lacks, also a class with another base."""
     methods = abstract_methods(base)
     return _lacks([name for name in methods if getattr(cls, name, None) in (None, getattr(base, name))])
+
+
+def _half_a_state(cls: type[Any]) -> str:
+    """Say which of two methods is missing, of which each is useless without the other."""
+    both = ("get_state", "set_state")
+    missing = [name for name in both if not hasattr(cls, name)]
+    return _lacks(missing) if len(missing) == 1 else ""
 
 
 def _lacks(missing: list[str]) -> str:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,11 +32,11 @@ from hgq2_core.testing.rules import (
     samples,
     strict,
     unreached,
+    without_backend,
 )
 
 SAMPLES = 200
 ROLES: tuple[Role, ...] = ("weight", "activation")
-HEAVY = ("keras", "torch", "jax", "tensorflow")
 PASSES = 3
 """Calibration passes, after which a range that determines its own step has converged."""
 
@@ -137,12 +134,7 @@ def has_json_schema(subject: _Subject) -> None:
 
 def imports_no_backend(subject: _Subject) -> None:
     """A config's module imports no backend."""
-    module = type(subject.config).__module__
-    script = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
-    require(process.returncode == 0, f"{module} cannot be imported alone: {process.stderr.strip()[-300:]}")
-    require(not process.stdout.strip(), f"{module} imports {', '.join(process.stdout.split())}.")
+    without_backend(type(subject.config).__module__)
 
 
 def builds(subject: _Subject) -> None:

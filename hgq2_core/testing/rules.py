@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -24,6 +27,7 @@ Floats = npt.NDArray[np.float32]
 SEED = 20
 SHOWN = 8
 """Number of values that an example shows of a sample."""
+HEAVY = ("keras", "torch", "jax", "tensorflow")
 MAX_TEXT = 300
 """Limit on the characters shown of a plugin's error; the cause has the whole first one."""
 
@@ -81,12 +85,16 @@ def run(name: str, items: Iterable[Check]) -> None:
         ConformanceError: rules are broken; the message has a line for each, and the first is the cause.
     """
     broken: dict[str, ConformanceError] = {}
+    unmet: set[str] = set()
     for item in items:
-        if item.after not in broken:
-            try:
-                item()
-            except ConformanceError as error:
-                broken[item.id] = error
+        if item.after in unmet:
+            unmet.add(item.id)
+            continue
+        try:
+            item()
+        except ConformanceError as error:
+            broken[item.id] = error
+            unmet.add(item.id)
     if broken:
         lines = [f"  {error}" for error in broken.values()]
         first = next(iter(broken.values()))
@@ -180,3 +188,12 @@ def unreached(compute: Callable[[], Any], variables: Sequence[keras.Variable]) -
 def gradients_of(unreached: Mapping[str, str]) -> str:
     """Return the result of `unreached` as text for a message."""
     return ", ".join(f"that of {name} is {gradient}" for name, gradient in unreached.items())
+
+
+def without_backend(module: str) -> None:
+    """Require that a module, imported alone in a process of its own, imports no backend."""
+    script = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    require(process.returncode == 0, f"{module} cannot be imported alone: {process.stderr.strip()[-300:]}")
+    require(not process.stdout.strip(), f"{module} imports {', '.join(process.stdout.split())}.")

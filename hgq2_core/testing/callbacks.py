@@ -1,0 +1,107 @@
+"""The rules for callbacks: their constructors, their names in the logs, and their state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from hgq2_core.discovery.registry import registry
+from hgq2_core.schema.signature import schema_of
+from hgq2_core.testing.protocols import PROTOCOLS
+from hgq2_core.testing.rules import Check, checks, described, require, run, strict
+
+LOGS = ("reads_logs", "adds_logs")
+
+
+def check_callback(config: Mapping[str, Any]) -> None:
+    """Check that a callback keeps the rules that configs and resumed trainings rely on.
+
+    Args:
+        config: the callback as in a model file: its kind and its arguments.
+
+    Raises:
+        ConformanceError: a line for each rule that is broken.
+        KindError: no installed plugin has the kind.
+
+    Example:
+        >>> check_callback({"kind": "acme.stop_when_cheap", "limit": 1e9})
+    """
+    run(str(config["kind"]), callback_checks(config))
+
+
+def callback_checks(config: Mapping[str, Any]) -> Iterator[Check]:
+    """Return the checks of `check_callback` one by one, for `parametrize_with_checks`.
+
+    Args:
+        config: see `check_callback`.
+    """
+    arguments = dict(config)
+    subject = _Subject(registry().load("callbacks", arguments.pop("kind")), arguments)
+    yield from checks((is_a_callback,), subject)
+    yield from checks(RULES, subject, after=is_a_callback.__name__)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    cls: type[Any]
+    arguments: Mapping[str, Any]
+
+    def callback(self) -> Any:
+        """Return the callback, made anew."""
+        return self.cls(**self.arguments)
+
+
+def is_a_callback(subject: _Subject) -> None:
+    """A callback is Keras' Callback, has a typed constructor, and get_state() with set_state() or neither."""
+    problem = PROTOCOLS["callbacks"](subject.cls)
+    require(not problem, f"{subject.cls.__name__} {problem}")
+
+
+def is_strict(subject: _Subject) -> None:
+    """A constructor takes no unknown argument, no text for a number, and no NaN."""
+    strict(schema_of(subject.cls), subject.arguments)
+
+
+def has_json_schema(subject: _Subject) -> None:
+    """A constructor has a JSON schema with all its arguments."""
+    described(schema_of(subject.cls))
+
+
+def is_made_by_keras(subject: _Subject) -> None:
+    """A constructor calls super().__init__()."""
+    made = subject.callback()
+    lost = sorted(name for name in vars(keras.callbacks.Callback()) if name not in vars(made))
+    require(not lost, f"{', '.join(lost)} is not there.")
+
+
+def names_its_logs(subject: _Subject) -> None:
+    """reads_logs() and adds_logs(), if they are there, return names."""
+    made = subject.callback()
+    for method in LOGS:
+        if hasattr(made, method):
+            names = getattr(made, method)()
+            fits = isinstance(names, list | tuple | set | frozenset) and all(isinstance(name, str) for name in names)
+            require(fits, f"{method}() gave {names!r}.")
+
+
+def keeps_its_state(subject: _Subject) -> None:
+    """set_state() takes up what get_state() returns: plain data and numpy arrays."""
+    made, resumed = subject.callback(), subject.callback()
+    if not hasattr(made, "get_state"):
+        return
+    state = made.get_state()
+    for path, value in keras.tree.flatten_with_path(state):
+        plain = value is None or isinstance(value, bool | int | float | str | np.ndarray | np.generic)
+        require(plain, f"{'.'.join(map(str, path))} is a {type(value).__name__}.")
+    resumed.set_state(state)
+    again = resumed.get_state()
+    keras.tree.assert_same_structure(state, again)
+    pairs = zip(keras.tree.flatten(state), keras.tree.flatten(again), strict=True)
+    require(all(np.array_equal(before, after) for before, after in pairs), f"{state!r} became {again!r}.")
+
+
+RULES = (is_strict, has_json_schema, is_made_by_keras, names_its_logs, keeps_its_state)
