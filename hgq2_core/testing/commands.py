@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from hgq2_core.commands.subcommand import as_command
 from hgq2_core.discovery.registry import registry

@@ -177,15 +177,15 @@ def silent(name: str) -> None:
     pass
 
 
-def strange(name: dict[str, int]) -> None:
-    """Greet somebody."""
+def cut_short(name: str) -> None:
+    """Greet\fsomebody."""
 
 
 COMMANDS = {
     untyped: "Each parameter of a command is typed, and its docstring says what it does. untyped takes name without a "
     "type.",
     silent: "silent has no docstring, the first line of which is its help.",
-    strange: "`hgq2 NAME --help` prints the first line of the docstring. ",
+    cut_short: "`hgq2 NAME --help` prints the first line of the docstring. ",
 }
 
 
@@ -365,6 +365,7 @@ def test_a_wrong_adapter(cls: type) -> None:
 
 def test_what_is_sound(model: keras.Model) -> None:
     check_callback({"kind": "faults.quiet", "limit": 2.0})
+    check_command("greet", imports=False)
     check_exporter("faults.copies", model, X)
     with registered(layers={"keras.Masking": Passes}):
         check_adapter(keras.layers.Masking(99.0), (4, 3))
