@@ -177,15 +177,15 @@ def silent(name: str) -> None:
     pass
 
 
-def cut_short(name: str) -> None:
-    """Greet\fsomebody."""
+def unknown(name: Nobody) -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Greet somebody."""
 
 
 COMMANDS = {
     untyped: "Each parameter of a command is typed, and its docstring says what it does. untyped takes name without a "
     "type.",
     silent: "silent has no docstring, the first line of which is its help.",
-    cut_short: "`hgq2 NAME --help` prints the first line of the docstring. ",
+    unknown: "`hgq2 NAME --help` prints the first line of the docstring. ",
 }
 
 
