@@ -194,7 +194,7 @@ def test_a_value_that_was_set_is_checked_as_one_in_the_file(hgq2, config):
 
 def test_set_needs_a_file(hgq2, tmp_path):
     message = hgq2("train", "-o", tmp_path, "--resume", "--set", "seed=1", code=2).stderr.strip()
-    assert message.startswith("error: train: --set changes the values of a config FILE;")
+    assert message.startswith("error: train: --set changes values of a config FILE;")
 
 
 def test_validate_gives_json(hgq2, config):

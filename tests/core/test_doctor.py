@@ -593,7 +593,7 @@ def test_strict_fails_where_a_finding_is_an_error(demo, tmp_path):
     (tmp_path / "config.yaml").write_text((demo / "config.yaml").read_text())
     runs.save(model, tmp_path / "model.keras")
     text = hgq2_doctor(tmp_path).stdout
-    assert "error logits.input: its layer, or one before it" in text
+    assert "error logits.input: its layer, or an earlier one" in text
     assert all(len(line) <= 80 for line in text.splitlines())
     assert hgq2_doctor(tmp_path, "--strict", code=4).stdout == text
 
