@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-Tensor = Any
+from hgq2_core.ops import Tensor
+
 Compute = Callable[[], Tensor]
 Values = npt.NDArray[Any]
 

@@ -25,6 +25,7 @@ from hgq2_core.layers.construction import FieldLayer
 from hgq2_core.layers.hdf5_config import flat_config, hdf5_config
 from hgq2_core.layers.masks import passed_mask, refused_mask
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
+from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import PACKAGE, Quantizer
 from hgq2_core.quantizers.call import Call, present_call, running
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig, Role, Slot
@@ -33,7 +34,6 @@ from hgq2_core.schema.base import as_config_error
 from hgq2_core.schema.signature import parameters
 
 A = TypeVar("A")
-Tensor = Any
 
 _any_quantizer: TypeAdapter[QuantizerConfig] = TypeAdapter(AnyQuantizer)
 

@@ -6,6 +6,6 @@ backends. `layout` describes float layouts for all of them. Only modules that ru
 never the modules of configs.
 """
 
-from hgq2_core.ops.step import affine, assign, clip, dot, reshape, total, value
+from hgq2_core.ops.step import Tensor, affine, assign, clip, dot, reshape, total, value
 
-__all__ = ["affine", "assign", "clip", "dot", "reshape", "total", "value"]
+__all__ = ["Tensor", "affine", "assign", "clip", "dot", "reshape", "total", "value"]

@@ -13,6 +13,7 @@ import keras
 from hgq2_core.backends import backend_module
 
 Tensor = Any
+"""A tensor of the backend in use, for annotations: Keras has no type that all of them share."""
 
 
 class StepOperations:

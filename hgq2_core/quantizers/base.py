@@ -15,7 +15,7 @@ from hgq2_core.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.ops import clip, total
+from hgq2_core.ops import Tensor, clip, total
 from hgq2_core.quantizers.call import Cost, present_call
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
 from hgq2_core.quantizers.granularity import bit_shape
@@ -37,7 +37,6 @@ FORMER_FLAGS = ("tracks_range", "step_follows_range", "follows_values", "fits_ra
 
 C = TypeVar("C", bound=QuantizerConfig)
 A = TypeVar("A")
-Tensor = Any
 
 
 class Bounds(keras.constraints.Constraint):

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.none import NoQuantizer
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class PassThrough(Quantizer[NoQuantizer]):

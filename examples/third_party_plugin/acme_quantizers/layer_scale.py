@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import InitializerArg, QuantizerArg
+from hgq2_core.ops import Tensor
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QLayerScale(QLayer):

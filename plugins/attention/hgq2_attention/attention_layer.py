@@ -27,12 +27,12 @@ from hgq2_core.layers.arguments import (
     QuantizerArg,
     RegularizerArg,
 )
+from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.defaults import resolve
 from hgq2_core.quantizers.none import NoQuantizer
 
 A = TypeVar("A")
 T = TypeVar("T")
-Tensor = Any
 
 RateArg = Annotated[float, Field(ge=0, le=1)]
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import QuantizerArg
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_layers.activations.lookup_table import TableLayer
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class Gating(TableLayer, kw_only=True):

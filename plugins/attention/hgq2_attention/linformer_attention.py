@@ -17,10 +17,10 @@ from hgq2_attention.softmax import AxesArg
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
+from hgq2_core.ops import Tensor
 from hgq2_core.schema.base import FromList
 
 A = TypeVar("A")
-Tensor = Any
 LengthsArg = PositiveInt | Annotated[tuple[PositiveInt, ...], FromList]
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import Tensor
 
 A = TypeVar("A")
-Tensor = Any
 
 
 @dataclass(frozen=True)

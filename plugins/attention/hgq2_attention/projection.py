@@ -6,10 +6,9 @@ import math
 import string
 from typing import Any
 
+from hgq2_core.ops import Tensor
 from hgq2_layers.core.einsum_dense import QEinsumDense
 from hgq2_layers.core.equation import Equation
-
-Tensor = Any
 
 
 class Projection(QEinsumDense):

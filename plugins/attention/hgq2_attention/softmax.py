@@ -14,7 +14,7 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.layers.masks import WITHOUT
 from hgq2_core.layers.transfer import shared_arguments
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.defaults import adapted, resolve
 from hgq2_core.quantizers.ranges import DynamicRange
@@ -22,7 +22,6 @@ from hgq2_core.schema.base import FromList
 from hgq2_layers.activations.lookup_table import TableLayer
 
 A = TypeVar("A")
-Tensor = Any
 
 AxesArg = int | Annotated[tuple[int, ...], FromList]
 ScaleArg = Annotated[float, Field(gt=0)]

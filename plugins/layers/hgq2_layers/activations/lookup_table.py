@@ -12,12 +12,11 @@ import numpy.typing as npt
 
 from hgq2_core import ExactnessError, QLayer, Quantizer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_core.quantizers.defaults import adapted, scoped
 from hgq2_core.quantizers.ranges import DynamicRange
 
 A = TypeVar("A")
-Tensor = Any
 Floats = npt.NDArray[np.float64]
 
 MAX_ENTRIES = 2**16

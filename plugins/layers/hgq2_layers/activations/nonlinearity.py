@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import keras
 
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import Tensor
 from hgq2_layers.activations.lookup_table import TableLayer
 
 A = TypeVar("A")
-Tensor = Any
 
 PIECEWISE_LINEAR = (keras.activations.linear, keras.activations.relu)
 """Activations that are exact without a table."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import keras
 from pydantic import Field
@@ -16,12 +16,11 @@ from hgq2_core.layers.arguments import (
     QuantizerArg,
     RegularizerArg,
 )
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_core.schema.base import FromList
 from hgq2_layers.activations.rectify import rectify
 
 A = TypeVar("A")
-Tensor = Any
 NotNegative = Annotated[float, Field(ge=0)]
 
 

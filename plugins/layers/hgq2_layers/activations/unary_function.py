@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
+from hgq2_core.ops import Tensor
 from hgq2_layers.activations.elementwise import ElementwiseArg, never_negative
 from hgq2_layers.activations.lookup_table import TableLayer
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QUnaryFunction(TableLayer):

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, default
+from hgq2_core.ops import Tensor
 from hgq2_layers.convolutional import spatial
 from hgq2_layers.convolutional.spatial import CausalPadding, DataFormatArg, Sizes
 from hgq2_layers.convolutional.windows import Geometry, Windows, bits_met, convolution_bits, exact_convolution
 from hgq2_layers.core.affine import AffineLayer, BiasedLayer
 
 A = TypeVar("A")
-Tensor = Any
 Shape = tuple[int | None, ...]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import keras
 from pydantic import Field
@@ -10,6 +10,7 @@ from pydantic import Field
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, default
+from hgq2_core.ops import Tensor
 from hgq2_core.schema.base import FromList
 from hgq2_layers.convolutional import spatial
 from hgq2_layers.convolutional.conv import ConvolvingLayer, Shape
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from hgq2_core.layers.arguments import Arg
 
 A = TypeVar("A")
-Tensor = Any
 NotNegative = Annotated[int, Field(ge=0)]
 
 if TYPE_CHECKING:  # a number is passed too, which `setup` resolves

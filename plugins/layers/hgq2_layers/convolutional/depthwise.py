@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 
@@ -18,13 +18,12 @@ from hgq2_core.layers.arguments import (
     RegularizerArg,
     default,
 )
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_layers.convolutional.conv import ConvolvingLayer, Shape
 from hgq2_layers.convolutional.spatial import DataFormatArg, Padding, Sizes
 from hgq2_layers.convolutional.windows import exact_convolution
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class DepthwiseLayer(ConvolvingLayer, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import keras
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 from hgq2_core.schema.base import FromList
 
-Tensor = Any
 Padding = Literal["valid", "same"]
 CausalPadding = Literal["valid", "same", "causal"]
 DataFormat = Literal["channels_last", "channels_first"]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 
 A = TypeVar("A")
-Tensor = Any
 Table = npt.NDArray[np.int64]
 """For each output (row) and each tap of the window (column) the place of its input; the size where none is."""
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 
 from hgq2_core import QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_layers.activations.rectify import rectify
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class BiasedLayer(QLayer, kw_only=True):

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hgq2_core import ConfigError, ops
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
-from hgq2_core.ops import dot, total
+from hgq2_core.ops import Tensor, dot, total
 from hgq2_layers.core.affine import AffineLayer
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QDense(AffineLayer):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, Shape
+from hgq2_core.ops import Tensor
 from hgq2_layers.core.affine import AffineLayer
 from hgq2_layers.core.equation import EinsumShapes
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QEinsumDense(EinsumShapes, AffineLayer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -18,11 +18,10 @@ from hgq2_core.layers.arguments import (
     QuantizerArg,
     RegularizerArg,
 )
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_layers.activations.lookup_table import ENTRY_EBOPS, exact_lookup
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QEmbedding(QLayer):

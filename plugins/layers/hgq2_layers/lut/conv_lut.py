@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import keras
 import numpy as np
@@ -13,11 +13,11 @@ import numpy.typing as npt
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, default
+from hgq2_core.ops import Tensor
 from hgq2_layers.convolutional.spatial import Padding, Sizes
 from hgq2_layers.lut.dense_lut import LUTLayer
 
 A = TypeVar("A")
-Tensor = Any
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,12 @@ from hgq2_core.layers.arguments import (
     QuantizerArg,
     RegularizerArg,
 )
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.activations.lookup_table import TableLayer
 from hgq2_layers.activations.rectify import rectify
 
 A = TypeVar("A")
-Tensor = Any
 Count = Annotated[int, Field(ge=0, le=16)]
 
 NORMAL = {"kind": "random_normal", "stddev": 1.0}

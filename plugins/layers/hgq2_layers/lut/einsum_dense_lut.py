@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, Shape
+from hgq2_core.ops import Tensor
 from hgq2_layers.core.equation import EinsumShapes
 from hgq2_layers.lut.dense_lut import LUTLayer
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QEinsumDenseLUT(EinsumShapes, LUTLayer):

@@ -9,10 +9,10 @@ import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import Tensor
 from hgq2_layers.merging.elementwise import MergeLayer, Shape
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QConcatenate(MergeLayer):

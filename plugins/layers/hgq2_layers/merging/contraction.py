@@ -11,11 +11,11 @@ import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import Tensor
 from hgq2_core.schema.base import FromList
 from hgq2_layers.merging.elementwise import MergeLayer, Shape
 
 A = TypeVar("A")
-Tensor = Any
 Letters = tuple[str, str, str]
 
 AxisPair = int | Annotated[tuple[int, int], FromList]

@@ -12,10 +12,9 @@ import numpy as np
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import QuantizerArg
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 
 A = TypeVar("A")
-Tensor = Any
 Shape = tuple[int | None, ...]
 
 ADDER = 0.65

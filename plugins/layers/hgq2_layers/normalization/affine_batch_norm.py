@@ -8,10 +8,9 @@ import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
+from hgq2_core.ops import Tensor
 from hgq2_layers.core.affine import AffineLayer
 from hgq2_layers.normalization.batch_statistics import NormalizationLayer
-
-Tensor = Any
 
 
 class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):

@@ -10,10 +10,9 @@ import keras
 from hgq2_core import ConfigError
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
 from hgq2_core.layers.transfer import shared_arguments
+from hgq2_core.ops import Tensor
 from hgq2_layers.core.dense import QDense
 from hgq2_layers.normalization.batch_statistics import NormalizationLayer
-
-Tensor = Any
 
 
 class QBatchNormDense(NormalizationLayer, QDense):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import QuantizerArg
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_layers.normalization.batch_statistics import NormalizationLayer
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QBatchNormalization(NormalizationLayer):

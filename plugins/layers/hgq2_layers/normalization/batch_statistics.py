@@ -11,9 +11,9 @@ from pydantic import Field
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, RegularizerArg
 from hgq2_core.layers.masks import refused_mask
+from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.phase import mode
 
-Tensor = Any
 Momentum = Annotated[float, Field(ge=0, le=1)]
 Epsilon = Annotated[float, Field(gt=0)]
 

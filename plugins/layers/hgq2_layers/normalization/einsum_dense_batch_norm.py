@@ -8,11 +8,10 @@ import keras
 
 from hgq2_core import ConfigError
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, Shape
+from hgq2_core.ops import Tensor
 from hgq2_layers.core.einsum_dense import QEinsumDense
 from hgq2_layers.core.equation import Equation
 from hgq2_layers.normalization.affine_batch_norm import AffineBatchNorm
-
-Tensor = Any
 
 
 class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):

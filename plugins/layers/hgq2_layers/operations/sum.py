@@ -12,12 +12,11 @@ import keras
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import QuantizerArg
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_core.schema.base import FromList
 from hgq2_layers.merging.elementwise import ADDER, Shape, halvings
 
 A = TypeVar("A")
-Tensor = Any
 
 Axes = int | Annotated[tuple[int, ...], FromList]
 

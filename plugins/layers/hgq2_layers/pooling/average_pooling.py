@@ -12,13 +12,13 @@ from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import QuantizerArg, default
 from hgq2_core.layers.transfer import shared_arguments
+from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.defaults import resolve
 from hgq2_layers.convolutional.spatial import DataFormatArg, OptionalSizes, Padding, Sizes
 from hgq2_layers.pooling.max_pooling import Counts, GlobalPooling, PoolingLayer, Shape, WindowedPooling
 from hgq2_layers.pooling.window_reduction import SUM
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class AveragingLayer(PoolingLayer, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import keras
 import numpy as np
@@ -12,14 +12,13 @@ import numpy.typing as npt
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg, default
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_layers.convolutional import spatial
 from hgq2_layers.convolutional.spatial import DataFormatArg, OptionalSizes, Padding, Sizes
 from hgq2_layers.convolutional.windows import Windows
 from hgq2_layers.pooling.window_reduction import MAXIMUM, Reduction
 
 A = TypeVar("A")
-Tensor = Any
 Shape = tuple[int | None, ...]
 Counts = npt.NDArray[np.int64]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 import numpy as np
 
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import Tensor
 from hgq2_layers.convolutional.windows import Table, Windows
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class Reduction(ABC):

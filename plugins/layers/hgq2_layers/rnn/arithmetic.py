@@ -11,10 +11,10 @@ import keras
 
 from hgq2_core import Quantizer
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.call import running
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class Function(Protocol):

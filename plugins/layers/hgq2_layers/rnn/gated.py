@@ -9,10 +9,9 @@ import keras
 import numpy as np
 
 from hgq2_core.layers.arguments import QuantizerArg
+from hgq2_core.ops import Tensor
 from hgq2_layers.activations.nonlinearity import Nonlinearity
 from hgq2_layers.rnn.recurrent import RecurrentLayer
-
-Tensor = Any
 
 
 class GatedLayer(RecurrentLayer, kw_only=True):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
-from hgq2_core.ops import dot, total
+from hgq2_core.ops import Tensor, dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.rnn.arithmetic import Arithmetic
 from hgq2_layers.rnn.gated import GatedLayer, columns
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QGRU(GatedLayer):

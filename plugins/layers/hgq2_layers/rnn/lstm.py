@@ -9,14 +9,13 @@ from typing import Any, TypeVar
 import keras
 
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
-from hgq2_core.ops import dot, total
+from hgq2_core.ops import Tensor, dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.activations.nonlinearity import Nonlinearity
 from hgq2_layers.rnn.arithmetic import Arithmetic
 from hgq2_layers.rnn.gated import GatedLayer, columns
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QLSTM(GatedLayer):

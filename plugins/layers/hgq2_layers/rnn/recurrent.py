@@ -17,7 +17,7 @@ from hgq2_core.layers.arguments import (
     RegularizerArg,
 )
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_core.quantizers.defaults import adapted
 from hgq2_core.quantizers.ranges import ObservedRange
 from hgq2_layers.activations.lookup_table import TableLayer
@@ -25,7 +25,6 @@ from hgq2_layers.activations.nonlinearity import Nonlinearity
 from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, ScannedTensors, Tensors
 
 A = TypeVar("A")
-Tensor = Any
 
 
 WEIGHTS = ("kernel", "recurrent_kernel", "bias")

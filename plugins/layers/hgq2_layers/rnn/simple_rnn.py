@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hgq2_core.layers.arguments import PositiveInt
-from hgq2_core.ops import dot, total
+from hgq2_core.ops import Tensor, dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.rnn.arithmetic import Arithmetic
 from hgq2_layers.rnn.recurrent import RecurrentLayer
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class QSimpleRNN(RecurrentLayer):

@@ -14,13 +14,12 @@ from pydantic import Field
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
-from hgq2_core.ops import total
+from hgq2_core.ops import Tensor, total
 from hgq2_layers.merging.elementwise import ADDER
 from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, Tensors
 from hgq2_layers.rnn.recurrent import step_quantizer
 
 A = TypeVar("A")
-Tensor = Any
 Positive = Annotated[float, Field(gt=0, le=2.0**16)]
 ResetMechanism = Literal["subtract", "zero"]
 SurrogateName = Literal["fast_sigmoid", "arctan"]
