@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+from arrays import float64_of as numpy_of
 
 from hgq2_core import calibrate
 
@@ -56,10 +57,6 @@ def take_weights(layer, twin):
         sublayer, part = name.split("/")
         own = layer.output_projection if sublayer == "attention_output" else layer.gate_projection
         getattr(own, part).assign(value)
-
-
-def numpy_of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
 
 
 def normal(*shape, seed=0):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import float64_of
 
 from hgq2_attention import QSoftmax
 from hgq2_core import ConfigError, calibrate, ebops, freeze, verify
@@ -35,10 +36,6 @@ def modelled(layer, *shape, masked=False):
     return keras.Model([x, mask], layer(x, mask=mask))
 
 
-def numpy_of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
-
-
 @pytest.mark.parametrize("stable", [True, False])
 @pytest.mark.parametrize("axis", [-1, 1, (1, 3)])
 @pytest.mark.parametrize("mask", ["none", "bool", "float", "nothing left"])
@@ -49,14 +46,14 @@ def test_without_quantizers_it_is_keras_softmax(stable, axis, mask):
     masks = {"none": None, "bool": rng.random(x.shape) < 0.6, "float": rng.random(x.shape).astype(np.float32)}
     masks["nothing left"] = np.zeros(x.shape, bool)
     given = None if masks[mask] is None else keras.ops.convert_to_tensor(masks[mask])
-    got = numpy_of(QSoftmax(axis=axis, stable=stable, **slots)(x, mask=given))
-    assert np.abs(got - numpy_of(keras.layers.Softmax(axis)(x, mask=given))).max() < 1e-6
+    got = float64_of(QSoftmax(axis=axis, stable=stable, **slots)(x, mask=given))
+    assert np.abs(got - float64_of(keras.layers.Softmax(axis)(x, mask=given))).max() < 1e-6
 
 
 def test_the_scale_is_in_the_table():
     x = logits(4, 6)
-    got = numpy_of(QSoftmax(scale=0.25, **FINE)(x))
-    assert np.abs(got - numpy_of(keras.ops.softmax(x * 0.25))).max() < 1e-6
+    got = float64_of(QSoftmax(scale=0.25, **FINE)(x))
+    assert np.abs(got - float64_of(keras.ops.softmax(x * 0.25))).max() < 1e-6
 
 
 @pytest.mark.parametrize("stable", [True, False])
@@ -89,15 +86,15 @@ def test_masked_positions_move_no_range():
     found = []
     for values in (x, wild):
         calibrate(model, [values, mask])
-        found.append([numpy_of(variable) for quantizer in layer.quantizers for variable in quantizer.variables[:2]])
+        found.append([float64_of(variable) for quantizer in layer.quantizers for variable in quantizer.variables[:2]])
     assert all((a == b).all() for a, b in zip(*found, strict=True))
 
 
 def test_a_sum_of_zero_gives_the_largest_entry():
     layer = QSoftmax(stable=False, inverse_quantizer=KIF(k=0, i=2, f=3, overflow_mode="SAT"), **COARSE)
     modelled(layer, 4)
-    assert numpy_of(layer.constants()["inverse"]).max() == 4 - 2**-3
-    assert numpy_of(layer.constants()["inverse"])[0] == 4 - 2**-3
+    assert float64_of(layer.constants()["inverse"]).max() == 4 - 2**-3
+    assert float64_of(layer.constants()["inverse"])[0] == 4 - 2**-3
 
 
 def test_tables_of_their_own():
@@ -121,11 +118,11 @@ def test_cost_by_hand(stable, parallel):
         layer = QSoftmax(axis=2, parallelization_factor=parallel, difference_quantizer=KIF(k=0, i=3, f=2), **COARSE)
     model = modelled(layer, 3, 4, 2)
     rows, n = 6, 24
-    exp, inverse = numpy_of(layer.exp_table.bits()), numpy_of(layer.inverse_table.bits())
+    exp, inverse = float64_of(layer.exp_table.bits()), float64_of(layer.inverse_table.bits())
     entering, sums = (5 if stable else 6), 3 + 4
     own = n * entering * stable + (n - rows) * exp + n * exp * inverse
-    tables = 1e-4 * (n * 2.0**entering * exp + rows * 2.0 ** numpy_of(layer.sum_quantizer.bits()).max() * inverse)
-    assert numpy_of(layer.sum_quantizer.bits()).max() == sums
+    tables = 1e-4 * (n * 2.0**entering * exp + rows * 2.0 ** float64_of(layer.sum_quantizer.bits()).max() * inverse)
+    assert float64_of(layer.sum_quantizer.bits()).max() == sums
     assert ebops(model) == pytest.approx((own + tables) * (1 if parallel is None else parallel / rows), rel=1e-5)
 
 
@@ -141,12 +138,12 @@ def test_bits_learn():
     model = modelled(QSoftmax(), 6)
     model.compile(keras.optimizers.Adam(0.05), "mse")
     layer = model.layers[-1]
-    before = [numpy_of(variable) for variable in layer.trainable_variables]
+    before = [float64_of(variable) for variable in layer.trainable_variables]
     x = logits(256, 6)
-    model.fit(x, numpy_of(keras.ops.softmax(x)), epochs=3, verbose=0)
-    moved = [(numpy_of(v) != b).any() for v, b in zip(layer.trainable_variables, before, strict=True)]
+    model.fit(x, float64_of(keras.ops.softmax(x)), epochs=3, verbose=0)
+    moved = [(float64_of(v) != b).any() for v, b in zip(layer.trainable_variables, before, strict=True)]
     assert all(moved) and len(moved) == 7
-    assert all(np.isfinite(numpy_of(v)).all() for v in layer.variables)
+    assert all(np.isfinite(float64_of(v)).all() for v in layer.variables)
 
 
 def test_frozen_saved_and_loaded(tmp_path):

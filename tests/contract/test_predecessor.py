@@ -8,6 +8,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import CalibrationError, ConfigError, calibrate, defaults, ebops, freeze, verify
 from hgq2_core.discovery.known_plugins import is_official
@@ -29,13 +30,9 @@ def of(*layers, shape=(4,)):
     return keras.Sequential([keras.Input(shape), *layers])
 
 
-def numpy(tensor):
-    return keras.ops.convert_to_numpy(tensor)
-
-
 def loss_of(model):
     model(X)
-    return sum(float(numpy(loss)) for loss in model.losses)
+    return sum(float(numpy_of(loss)) for loss in model.losses)
 
 
 def test_fault_5_a_subclass_costs_its_ebops_once():
@@ -58,9 +55,11 @@ def test_fault_13_a_scale_is_right_with_noise_and_kept_on_export():
     model = of(QDense(2, use_bias=False, kernel_quantizer=scaled, input_quantizer=KIF(i=4, f=2, overflow_mode="SAT")))
     (layer,) = model.layers
     layer.kernel.assign(small * 1.125)
-    np.testing.assert_array_equal(numpy(layer.kernel_quantizer.quantize(layer.kernel, training=True)), small * 1.09375)
+    np.testing.assert_array_equal(
+        numpy_of(layer.kernel_quantizer.quantize(layer.kernel, training=True)), small * 1.09375
+    )
     frozen = freeze(model)
-    np.testing.assert_array_equal(numpy(frozen.layers[0].constants()["kernel"]), small)
+    np.testing.assert_array_equal(numpy_of(frozen.layers[0].constants()["kernel"]), small)
     assert verify(frozen, X).mismatches == 0
     for kind in filter(is_official, registry().names("exporters")):
         assert exporter_of(kind).mismatches(frozen, X) == 0

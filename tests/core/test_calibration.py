@@ -8,6 +8,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import CalibrationError, ConfigError, DataError, calibrate, freeze, layers_of, verify
 from hgq2_core.model.calibration import digest, digests, observed, read_record, require_calibrated
@@ -16,12 +17,8 @@ from hgq2_fixed_point import KBI, KIF, quantize
 from hgq2_layers import QDense
 
 
-def of(tensor):
-    return keras.ops.convert_to_numpy(tensor)
-
-
 def state(model):
-    return [of(variable).copy() for variable in model.variables]
+    return [numpy_of(variable).copy() for variable in model.variables]
 
 
 def same(a, b):
@@ -39,12 +36,12 @@ def test_ranges_are_what_the_data_need(chain, samples):
     model, x = chain(), samples()
     calibrate(model, x)
     quantizer = model.layers[0].input_quantizer
-    assert of(quantizer.i)[0].tolist() == [needed(x[:, column], 6) for column in range(4)]
-    assert of(quantizer.k)[0].tolist() == [1.0] * 4
-    hidden = np.asarray(of(model.layers[0](x)), dtype=np.float64)
+    assert numpy_of(quantizer.i)[0].tolist() == [needed(x[:, column], 6) for column in range(4)]
+    assert numpy_of(quantizer.k)[0].tolist() == [1.0] * 4
+    hidden = np.asarray(numpy_of(model.layers[0](x)), dtype=np.float64)
     quantizer = model.layers[1].input_quantizer
-    assert of(quantizer.i)[0].tolist() == [needed(hidden[:, column], 6) for column in range(5)]
-    assert of(quantizer.k)[0].tolist() == [0.0] * 5  # behind a relu
+    assert numpy_of(quantizer.i)[0].tolist() == [needed(hidden[:, column], 6) for column in range(5)]
+    assert numpy_of(quantizer.k)[0].tolist() == [0.0] * 5  # behind a relu
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 256, 1000])
@@ -60,9 +57,9 @@ def test_batches_decide_nothing(chain, samples, batch_size):
 def test_batches_decide_nothing_for_ranges_that_move_the_step(chain, samples, batch_size):
     model, x = chain(input_quantizer=KBI(b=4, overflow_mode="WRAP", granularity="tensor")), samples()
     calibrate(model, x)
-    wanted = [of(quantizer.i).tolist() for quantizer in observed(model)]
+    wanted = [numpy_of(quantizer.i).tolist() for quantizer in observed(model)]
     calibrate(model, x, batch_size=batch_size)
-    assert [of(quantizer.i).tolist() for quantizer in observed(model)] == wanted
+    assert [numpy_of(quantizer.i).tolist() for quantizer in observed(model)] == wanted
 
 
 @pytest.mark.parametrize("config", [KIF(overflow_mode="WRAP"), KBI(overflow_mode="WRAP")], ids=["kif", "kbi"])
@@ -71,16 +68,16 @@ def test_values_that_are_all_negative(config):
     x = np.array([[-5.0, -0.5], [-4.0, -1.0]], dtype=np.float32)
     calibrate(model, x)
     quantizer = model.layers[0].input_quantizer
-    assert of(quantizer.k).tolist() == [[1.0, 1.0]]
-    assert of(quantizer.i).tolist() == [[3.0, 0.0]]
-    assert of(quantizer.quantize(keras.ops.convert_to_tensor(x))).tolist() == x.tolist()
+    assert numpy_of(quantizer.k).tolist() == [[1.0, 1.0]]
+    assert numpy_of(quantizer.i).tolist() == [[3.0, 0.0]]
+    assert numpy_of(quantizer.quantize(keras.ops.convert_to_tensor(x))).tolist() == x.tolist()
 
 
 @pytest.mark.parametrize("f", [0, -1])
 def test_whole_and_coarser_steps(f):
     model = keras.Sequential([keras.Input((1,)), QDense(1, name="a", input_quantizer=KIF(f=f, overflow_mode="WRAP"))])
     calibrate(model, np.array([[6.0], [2.0]], dtype=np.float32))
-    assert of(model.layers[0].input_quantizer.i).tolist() == [[3.0]]
+    assert numpy_of(model.layers[0].input_quantizer.i).tolist() == [[3.0]]
 
 
 def test_the_record_is_with_every_quantizer(chain, samples):
@@ -89,7 +86,7 @@ def test_the_record_is_with_every_quantizer(chain, samples):
     assert report.to_dict() == {"samples": 200, "margin": 1, "quantizers": ("hidden.input", "logits.input")}
     assert str(report) == "calibrated 2 quantizers on 200 samples, margin 1 bits"
     for quantizer, (words,) in digests(model).items():
-        assert of(quantizer.record).tolist() == [200, 1, *words.tolist(), *[0] * 6]
+        assert numpy_of(quantizer.record).tolist() == [200, 1, *words.tolist(), *[0] * 6]
     assert read_record(model) == (200, 1)
 
 
@@ -135,7 +132,7 @@ def test_any_variable_that_changes_makes_it_stale(chain, samples, name):
     variable = model.layers[1]
     for part in name.split("."):
         variable = getattr(variable, part)
-    before = of(variable).copy()
+    before = numpy_of(variable).copy()
     variable.assign(before + 1)
     with pytest.raises(CalibrationError, match="stale"):
         require_calibrated(model, "test")
@@ -162,7 +159,7 @@ def test_seeds_do_not_make_it_stale(samples):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5), QDense(2)])
     calibrate(model, samples())
     seed = model.layers[0].seed_generator.state
-    seed.assign(of(seed) + 1)
+    seed.assign(numpy_of(seed) + 1)
     require_calibrated(model, "test")
 
 
@@ -188,9 +185,9 @@ def test_inference_keeps_it(chain, samples):
 def test_margin_adds_bits(chain, samples, margin):
     model = chain()
     calibrate(model, samples())
-    before = [of(quantizer.i).copy() for quantizer in observed(model)]
+    before = [numpy_of(quantizer.i).copy() for quantizer in observed(model)]
     calibrate(model, samples(), margin=margin)
-    assert same([of(quantizer.i) for quantizer in observed(model)], [i + margin for i in before])
+    assert same([numpy_of(quantizer.i) for quantizer in observed(model)], [i + margin for i in before])
 
 
 @pytest.mark.parametrize("margin", [-1, 1.0, True, "1", None])
@@ -255,7 +252,7 @@ def test_untrainable_quantizers_are_reached(samples):
     model = keras.Sequential([keras.Input((4,)), QDense(2, name="a", input_quantizer=config, trainable=False)])
     x = samples()
     assert calibrate(model, x).quantizers == ("a.input",)
-    assert of(model.layers[0].input_quantizer.i)[0].tolist() == [needed(x[:, column], 6) for column in range(4)]
+    assert numpy_of(model.layers[0].input_quantizer.i)[0].tolist() == [needed(x[:, column], 6) for column in range(4)]
 
 
 def test_saturating_models_have_nothing_to_calibrate(chain, samples):
@@ -295,7 +292,9 @@ def test_several_inputs(samples):
     x, y = samples(), samples(scale=40, seed=2)
     calibrate(model, [x, y])
     wanted = state(model)
-    assert np.array_equal(of(model.get_layer("right").input_quantizer.i)[0], [needed(y[:, c], 6) for c in range(4)])
+    assert np.array_equal(
+        numpy_of(model.get_layer("right").input_quantizer.i)[0], [needed(y[:, c], 6) for c in range(4)]
+    )
     calibrate(model, {"a": x, "b": y})
     assert same(state(model), wanted)
 

@@ -7,6 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 from typer.testing import CliRunner
 
 from hgq2_core import (
@@ -33,10 +34,6 @@ UNQUANTIZED = {
     "bias": "none",
     "activation": "none",
 }
-
-
-def of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def values(*shape):
@@ -70,10 +67,10 @@ def plain_model():
 
 def test_the_same_function_of_quantized_layers():
     model, x = plain_model(), values(64, 4)
-    before = [of(weight) for weight in model.weights]
+    before = [numpy_of(weight) for weight in model.weights]
     with defaults(**UNQUANTIZED):
         converted = quantize_model(model)
-    np.testing.assert_allclose(of(converted(x)), of(model(x)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(numpy_of(converted(x)), numpy_of(model(x)), rtol=1e-5, atol=1e-5)
     kinds = {layer.name: type(layer) for layer in [*converted.layers, *converted.get_layer("inner").layers]}
     assert (kinds["first"], kinds["shared"], kinds["dense"]) == (QDense, QDense, QDense)
     assert (kinds["norm"], kinds["einsum"]) == (QBatchNormalization, QEinsumDense)
@@ -84,7 +81,7 @@ def test_the_same_function_of_quantized_layers():
     assert (converted.name, converted.get_layer("drop").rate) == ("outer", 0.25)
     # The old model is as it was, and shares nothing with the new one.
     converted.get_layer("first").kernel.assign(np.zeros((4, 6)))
-    assert all(np.array_equal(a, of(b)) for a, b in zip(before, model.weights, strict=True))
+    assert all(np.array_equal(a, numpy_of(b)) for a, b in zip(before, model.weights, strict=True))
 
 
 def test_a_converted_model_trains_is_saved_and_verified(tmp_path):
@@ -114,7 +111,7 @@ def test_layers_of_sequences_and_those_inside_them(make):
     fit_ranges(converted, x)
     calibrate(converted, x)
     assert verify(converted, x).mismatches == 0
-    got, wanted = of(converted(x)), of(model(x))
+    got, wanted = numpy_of(converted(x)), numpy_of(model(x))
     assert 0 < np.abs(got - wanted).mean() < 0.05 * wanted.std()
 
 
@@ -156,7 +153,7 @@ def test_a_layer_can_be_left_in_floats():
     model.layers[1].gamma.assign([1.0, 2.0, 3.0])
     converted = quantize_model(model, {"norm": {"kind": "keras.LayerNormalization"}})
     assert [type(layer) for layer in converted.layers] == [QDense, layers.LayerNormalization]
-    assert of(converted.layers[1].gamma).tolist() == [1.0, 2.0, 3.0]
+    assert numpy_of(converted.layers[1].gamma).tolist() == [1.0, 2.0, 3.0]
 
 
 def test_arguments_of_a_rule_come_before_those_of_the_layer():
@@ -168,7 +165,7 @@ def test_quantized_layers_stay():
     model = sequential(QDense(3, name="a", kernel_quantizer={"kind": "kbi", "b": 3}), layers.Dense(2, name="b"))
     converted = quantize_model(model)
     assert converted.layers[0].kernel_quantizer.config.b == 3
-    assert np.array_equal(of(converted.layers[0].kernel), of(model.layers[0].kernel))
+    assert np.array_equal(numpy_of(converted.layers[0].kernel), numpy_of(model.layers[0].kernel))
 
 
 def moved(model):
@@ -199,9 +196,13 @@ def test_a_rule_fuses_a_product_and_its_normalization(make, match, kind, use_bia
     with defaults(**UNQUANTIZED):
         fused = quantize_model(model, {match: {"kind": kind}})
     assert [type(layer).__name__ for layer in fused.layers].count("Activation") == 1
-    np.testing.assert_allclose(of(fused(x)), of(model(x)), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(of(fused(x, training=True)), of(model(x, training=True)), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(of(fused(x)), of(model(x)), rtol=1e-5, atol=1e-5)  # the statistics moved alike
+    np.testing.assert_allclose(numpy_of(fused(x)), numpy_of(model(x)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        numpy_of(fused(x, training=True)), numpy_of(model(x, training=True)), rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_allclose(
+        numpy_of(fused(x)), numpy_of(model(x)), rtol=1e-5, atol=1e-5
+    )  # the statistics moved alike
 
 
 def test_only_a_normalization_that_alone_takes_the_output_is_fused():
@@ -224,7 +225,7 @@ class QHalves(QLayer):
         return cls(layer.units // 2, name=layer.name, **arguments)
 
     def take_weights(self, layer):
-        self.matrix.assign(of(layer.kernel)[:, ::2])
+        self.matrix.assign(numpy_of(layer.kernel)[:, ::2])
 
     def build(self, input_shape):
         self.matrix = self.add_weight(name="matrix", shape=(input_shape[-1], self.pairs))
@@ -246,7 +247,7 @@ def test_a_class_says_itself_what_it_takes_over(monkeypatch):
     )
     model = sequential(layers.Dense(6, name="a"))
     converted = quantize_model(model, {"a": {"kind": "mine.halves"}})
-    assert np.array_equal(of(converted.layers[0].matrix), of(model.layers[0].kernel)[:, ::2])
+    assert np.array_equal(numpy_of(converted.layers[0].matrix), numpy_of(model.layers[0].kernel)[:, ::2])
 
 
 @pytest.mark.parametrize(
@@ -336,7 +337,7 @@ def test_an_activation_that_needs_a_table_becomes_a_layer_behind():
         "out_activation": "attention.softmax",
     }
     calibrate(converted, x)
-    np.testing.assert_allclose(of(converted(x)), of(model(x)), atol=0.01)
+    np.testing.assert_allclose(numpy_of(converted(x)), numpy_of(model(x)), atol=0.01)
     assert verify(converted, x).mismatches == 0
     assert [layer.name for layer in model.layers] == before  # the model itself is as it was
 
@@ -349,7 +350,7 @@ def test_outputs_by_name_keep_their_weights():
     converted = quantize_model(model, bits=12)
     calibrate(converted, x)
     for name, wanted in model(x).items():
-        np.testing.assert_allclose(of(converted(x)[name]), of(wanted), atol=0.01)
+        np.testing.assert_allclose(numpy_of(converted(x)[name]), numpy_of(wanted), atol=0.01)
 
 
 def test_losses_by_the_name_of_an_output_find_the_converted_one():
@@ -619,8 +620,8 @@ def test_every_family_of_layers_is_converted_with_its_weights(make, kinds):
     fit_ranges(converted, x)
     calibrate(converted, x)
     assert verify(converted, x).mismatches == 0
-    wanted = of(model(x))
-    assert np.abs(of(converted(x)) - wanted).mean() < 0.02 * wanted.std()
+    wanted = numpy_of(model(x))
+    assert np.abs(numpy_of(converted(x)) - wanted).mean() < 0.02 * wanted.std()
 
 
 def test_a_rule_finds_a_layer_inside_a_wrapper():

@@ -9,6 +9,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import ExactnessError, calibrate, ebops, freeze, layers_of, verify
 from hgq2_core.errors import ConfigError
@@ -19,12 +20,8 @@ from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QDense
 
 
-def of(tensor):
-    return keras.ops.convert_to_numpy(tensor)
-
-
 def outputs(model, x):
-    return of(model(x)).view(np.uint32)
+    return numpy_of(model(x)).view(np.uint32)
 
 
 def bits(x):
@@ -80,10 +77,10 @@ def test_outputs_are_the_same_bits(models, samples, sort):
 @SORTS
 def test_the_original_is_not_changed(models, sort):
     model, _ = models(sort)
-    before = [of(variable).copy() for variable in model.variables]
+    before = [numpy_of(variable).copy() for variable in model.variables]
     config, trainable = model.get_config(), [variable.path for variable in model.trainable_variables]
     freeze(model)
-    assert all(np.array_equal(a, of(b)) for a, b in zip(before, model.variables, strict=True))
+    assert all(np.array_equal(a, numpy_of(b)) for a, b in zip(before, model.variables, strict=True))
     assert model.get_config() == config
     assert [variable.path for variable in model.trainable_variables] == trainable
     assert not is_frozen(model)
@@ -108,9 +105,9 @@ def test_no_raw_weights_are_left(models, sort):
     for source, copy in pairs:
         assert getattr(copy, "kernel", None) is None
         assert getattr(copy, "bias", None) is None
-        held = {variable.name: of(variable) for variable in copy.variables}
-        wanted = {name: of(value) for name, value in source.constants().items()}
-        raw = of(source.kernel)
+        held = {variable.name: numpy_of(variable) for variable in copy.variables}
+        wanted = {name: numpy_of(value) for name, value in source.constants().items()}
+        raw = numpy_of(source.kernel)
         assert set(wanted) <= set(held)
         for name, value in wanted.items():
             assert np.array_equal(held[name], value)
@@ -129,8 +126,8 @@ def test_nothing_in_the_file_is_a_raw_weight(models, tmp_path):
         content = io.BytesIO(archive.read("model.weights.h5"))
     with h5py.File(content) as file:
         file.visititems(lambda name, item: found.append(np.asarray(item)) if isinstance(item, h5py.Dataset) else None)
-    raw = [of(weight) for layer in model.layers for weight in (layer.kernel, layer.bias)]
-    constants = [of(value) for layer in model.layers for value in layer.constants().values()]
+    raw = [numpy_of(weight) for layer in model.layers for weight in (layer.kernel, layer.bias)]
+    constants = [numpy_of(value) for layer in model.layers for value in layer.constants().values()]
 
     def holds(value):
         return any(item.shape == value.shape and np.array_equal(item, value) for item in found)
@@ -156,7 +153,7 @@ def test_a_frozen_model_adds_no_cost_to_the_loss(models):
     model, x = models("chain")
     frozen = freeze(model)
     frozen(x)
-    assert sum(float(of(loss)) for loss in frozen.losses) == 0.0
+    assert sum(float(numpy_of(loss)) for loss in frozen.losses) == 0.0
 
 
 @SORTS

@@ -5,16 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import ConfigError
 from hgq2_core.optimizer import BitOptimizer
 from hgq2_core.quantizers.base import is_bit_variable
 from hgq2_fixed_point import KIF
 from hgq2_layers import QDense
-
-
-def of(tensor):
-    return keras.ops.convert_to_numpy(tensor).copy()
 
 
 def make():
@@ -46,8 +43,8 @@ def trained(optimizer, steps=1, model=None, callbacks=()):
 def moves(model):
     """How far each variable went from its first value: bits, then weights."""
     pairs = list(zip(make().trainable_variables, model.trainable_variables, strict=True))
-    bits = [of(b) - of(a) for a, b in pairs if is_bit_variable(b)]
-    return bits, [of(b) - of(a) for a, b in pairs if not is_bit_variable(b)]
+    bits = [numpy_of(b) - numpy_of(a) for a, b in pairs if is_bit_variable(b)]
+    return bits, [numpy_of(b) - numpy_of(a) for a, b in pairs if not is_bit_variable(b)]
 
 
 def test_there_are_bits_and_weights():
@@ -73,7 +70,7 @@ def test_one_adam_step_moves_bits_by_the_scale_and_weights_as_ever(scale):
 def test_scale_one_is_the_optimizer_itself(name):
     plain, ours = trained(keras.optimizers.get(name), 5), trained(BitOptimizer(name), 5)
     for a, b in zip(plain.trainable_variables, ours.trainable_variables, strict=True):
-        assert np.array_equal(of(a), of(b))
+        assert np.array_equal(numpy_of(a), numpy_of(b))
 
 
 def test_weights_alone_and_bits_alone():
@@ -81,9 +78,9 @@ def test_weights_alone_and_bits_alone():
         model = make()
         chosen = [v for v in model.trainable_variables if is_bit_variable(v) is not freeze_bits]
         optimizer = BitOptimizer("adam", 4.0)
-        before = [of(variable) for variable in chosen]
+        before = [numpy_of(variable) for variable in chosen]
         optimizer.apply([keras.ops.ones_like(variable.value) for variable in chosen], chosen)
-        assert all((of(b) < a).all() for a, b in zip(before, chosen, strict=True))
+        assert all((numpy_of(b) < a).all() for a, b in zip(before, chosen, strict=True))
 
 
 def test_variables_without_gradient_stay():
@@ -91,10 +88,10 @@ def test_variables_without_gradient_stay():
     variables = model.trainable_variables
     optimizer = BitOptimizer("sgd")
     optimizer.build(variables)
-    before = [of(variable) for variable in variables]
+    before = [numpy_of(variable) for variable in variables]
     with pytest.warns(UserWarning, match="Gradients do not exist"):
         optimizer.apply([keras.ops.ones_like(variables[0].value), *[None] * (len(variables) - 1)], variables)
-    changed = [not np.array_equal(a, of(b)) for a, b in zip(before, variables, strict=True)]
+    changed = [not np.array_equal(a, numpy_of(b)) for a, b in zip(before, variables, strict=True)]
     assert changed == [True] + [False] * (len(variables) - 1)
 
 
@@ -113,20 +110,20 @@ def test_training_goes_on_after_saving(tmp_path, rate):
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert isinstance(again.optimizer, BitOptimizer)
     assert again.optimizer.bit_learning_rate_scale == 8.0
-    assert int(of(again.optimizer.iterations)) == 3
+    assert int(numpy_of(again.optimizer.iterations)) == 3
     assert len(again.optimizer.variables) == len(straight.optimizer.variables)
     x, y = data()
     for model in (straight, again):
         model.fit(x, y, batch_size=64, epochs=3, shuffle=False, verbose=0)
     for a, b in zip(straight.variables, again.variables, strict=True):
-        assert np.array_equal(of(a), of(b))
+        assert np.array_equal(numpy_of(a), numpy_of(b))
 
 
 def test_a_changed_rate_survives_saving(tmp_path):
     model = trained(BitOptimizer(keras.optimizers.Adam(0.01), 8.0))
     model.optimizer.learning_rate = 0.25
     model.save(tmp_path / "model.keras")
-    assert float(of(keras.saving.load_model(tmp_path / "model.keras").optimizer.learning_rate)) == 0.25
+    assert float(numpy_of(keras.saving.load_model(tmp_path / "model.keras").optimizer.learning_rate)) == 0.25
 
 
 def test_config_survives():
@@ -139,10 +136,10 @@ def test_config_survives():
 def test_schedules_act_on_both():
     steps = keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.5, 0.0])
     model = trained(BitOptimizer(keras.optimizers.SGD(steps), 2.0), 2)  # the first two steps move
-    before = [of(variable) for variable in model.trainable_variables]
+    before = [numpy_of(variable) for variable in model.trainable_variables]
     x, y = data()
     model.fit(x, y, batch_size=64, epochs=2, verbose=0)
-    assert all(np.array_equal(a, of(b)) for a, b in zip(before, model.trainable_variables, strict=True))
+    assert all(np.array_equal(a, numpy_of(b)) for a, b in zip(before, model.trainable_variables, strict=True))
     bits, weights = moves(model)
     assert max(np.abs(move).max() for move in bits) > 0
     assert max(np.abs(move).max() for move in weights) > 0
@@ -154,23 +151,23 @@ def test_callbacks_act_on_both():
     short = trained(BitOptimizer("adam", 8.0), 1, callbacks=[schedule])
     long = trained(BitOptimizer("adam", 8.0), 2, callbacks=[schedule])
     for a, b in zip(short.trainable_variables, long.trainable_variables, strict=True):
-        assert np.array_equal(of(a), of(b))
+        assert np.array_equal(numpy_of(a), numpy_of(b))
     assert max(np.abs(move).max() for move in moves(short)[0]) == pytest.approx(0.08, rel=1e-3)
     assert max(np.abs(move).max() for move in moves(short)[1]) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_steps_are_counted_once():
     model = trained(BitOptimizer("adam", 8.0), 3)
-    assert int(of(model.optimizer.iterations)) == 3
+    assert int(numpy_of(model.optimizer.iterations)) == 3
 
 
 def test_bits_stay_within_their_bounds():
     model = trained(BitOptimizer(keras.optimizers.SGD(1e3), 1e3), 3)
     for layer in (model.layers[0], model.layers[2]):
-        b = of(layer.kernel_quantizer.b)
+        b = numpy_of(layer.kernel_quantizer.b)
         assert b.min() >= 0
         assert b.max() <= 23
-    assert any((of(layer.kernel_quantizer.b) == 0).any() for layer in (model.layers[0], model.layers[2]))
+    assert any((numpy_of(layer.kernel_quantizer.b) == 0).any() for layer in (model.layers[0], model.layers[2]))
 
 
 @pytest.mark.parametrize("argument", [{"clipnorm": 1e-3}, {"clipvalue": 1e-4}, {"global_clipnorm": 1e-3}])
@@ -191,8 +188,8 @@ def test_its_variables_are_its_own():
 def test_decay_pulls_weights_and_no_bits(cls):
     optimizer = BitOptimizer(cls(0.01, weight_decay=0.5), 4.0)
     model = make()
-    before = [of(variable) for variable in model.trainable_variables]
+    before = [numpy_of(variable) for variable in model.trainable_variables]
     variables = model.trainable_variables
     optimizer.apply([keras.ops.zeros_like(variable.value) for variable in variables], variables)
     for old, variable in zip(before, variables, strict=True):
-        assert np.array_equal(of(variable), old) == (is_bit_variable(variable) or not old.any())
+        assert np.array_equal(numpy_of(variable), old) == (is_bit_variable(variable) or not old.any())

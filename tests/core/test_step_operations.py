@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core.errors import IncompleteError
 from hgq2_core.quantizers.base import Quantizer
@@ -52,10 +53,10 @@ def test_one_call_returns_what_quantize_bits_and_penalty_return(kind: str) -> No
     x = keras.ops.convert_to_tensor(np.linspace(-1.3, 1.1, 12, dtype=np.float32).reshape(3, 4))
     quantizer.build((3, 4))
     values, bits, penalty = quantizer.quantize_with_cost(x)
-    np.testing.assert_array_equal(of(values), of(quantizer.quantize(x)))
-    np.testing.assert_array_equal(np.broadcast_to(of(bits), (3, 4)), of(quantizer.bits(x)))
+    np.testing.assert_array_equal(numpy_of(values), numpy_of(quantizer.quantize(x)))
+    np.testing.assert_array_equal(np.broadcast_to(numpy_of(bits), (3, 4)), numpy_of(quantizer.bits(x)))
     if quantizer.penalty() is not None:
-        np.testing.assert_array_equal(of(penalty), of(quantizer.penalty()))
+        np.testing.assert_array_equal(numpy_of(penalty), numpy_of(quantizer.penalty()))
 
 
 def test_a_quantizer_that_defines_quantize_alone_answers_with_its_cost() -> None:
@@ -74,7 +75,7 @@ def test_a_quantizer_that_defines_quantize_alone_answers_with_its_cost() -> None
 
     quantizer = Halves(KBI())
     values, bits, penalty = quantizer.quantize_with_cost(keras.ops.convert_to_tensor([0.4, 1.1]))
-    assert (of(values).tolist(), of(bits).tolist(), penalty) == ([0.5, 1.0], [3.0, 3.0], None)
+    assert (numpy_of(values).tolist(), numpy_of(bits).tolist(), penalty) == ([0.5, 1.0], [3.0, 3.0], None)
 
 
 def test_a_quantizer_that_defines_neither_form_is_refused() -> None:
@@ -108,7 +109,7 @@ def test_a_cost_belongs_to_the_call_of_the_layer_and_to_its_thread() -> None:
     layer = Watching(2)
     layer(np.zeros((2, 3), np.float32), training=True)
     here, elsewhere = layer.seen
-    np.testing.assert_array_equal(of(here.bits), np.full((3, 2), 8.0))
+    np.testing.assert_array_equal(numpy_of(here.bits), np.full((3, 2), 8.0))
     assert (elsewhere, layer.kernel_quantizer.cost_in_call, present_call()) == (None, None, None)
     assert len(layer.losses) == 1
 
@@ -128,7 +129,3 @@ def test_a_layer_inside_another_one_keeps_its_costs_to_itself() -> None:
     layer = Outer(2)
     layer(np.zeros((2, 3), np.float32), training=True)
     assert len(layer.losses) == 2
-
-
-def of(x: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(x))

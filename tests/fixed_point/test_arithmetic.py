@@ -6,6 +6,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 from differentiation import require_float64
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,10 +43,6 @@ formats = st.tuples(st.integers(0, 1), st.integers(-8, 12), st.integers(1, 23)).
 round_modes = st.sampled_from(ROUND_MODES)
 saturating = st.sampled_from(["SAT", "SAT_SYM"])
 modes = st.sampled_from([(r, o) for r in ROUND_MODES for o in OVERFLOW_MODES if o != "WRAP_SM"])
-
-
-def of(tensor):
-    return keras.ops.convert_to_numpy(tensor)
 
 
 def f32(*v):
@@ -287,7 +284,7 @@ def test_minimal_integer_bits_is_minimal_and_sufficient(m, n, k, f):
     assert arithmetic.minimal_integer_bits(lo, hi, k, f) == want
     x = keras.ops.convert_to_tensor(np.array([[lo], [hi]], np.float32))
     bits = ops.backend().min_integer_bits(x, *_tensors(f), ops.Options("RND", signed=bool(k), axes=(0,)))
-    assert of(bits).item() == want
+    assert numpy_of(bits).item() == want
 
 
 @settings(max_examples=300)
@@ -305,8 +302,8 @@ def test_minimal_integer_bits_for_width_is_minimal_and_sufficient(v, w, k, b, ro
     x = keras.ops.convert_to_tensor(np.array([[lo], [hi]], np.float32))
     options = ops.Options(round_mode, fixed_width=True, signed=bool(k))
     together = ops.backend().min_integer_bits(x, *_tensors(b), replace(options, axes=(0,)))
-    assert of(together).item() == want
-    alone = [of(ops.backend().min_integer_bits(each, *_tensors(b), options)).item() for each in _tensors(lo, hi)]
+    assert numpy_of(together).item() == want
+    alone = [numpy_of(ops.backend().min_integer_bits(each, *_tensors(b), options)).item() for each in _tensors(lo, hi)]
     assert max(alone) == want
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import ConfigError
 from hgq2_core.diagnosis.gradients import gradients
@@ -38,12 +39,8 @@ def tensor(values):
     return keras.ops.convert_to_tensor(array(values))
 
 
-def of(tensor):
-    return keras.ops.convert_to_numpy(tensor)
-
-
 def run(quantizer, values, training=False):
-    return of(quantizer.quantize(tensor(values), training))
+    return numpy_of(quantizer.quantize(tensor(values), training))
 
 
 def calibrate(quantizer, values):
@@ -55,7 +52,7 @@ def calibrate(quantizer, values):
 
 
 def number(variable):
-    (value,) = of(variable).reshape(-1).tolist()
+    (value,) = numpy_of(variable).reshape(-1).tolist()
     return value
 
 
@@ -141,7 +138,7 @@ def test_bits_of_kbi(overflow_mode, sign, k):
     quantizer = build(KBI(k=k, overflow_mode=overflow_mode, b_bounds=(-9, 24)), (7,))
     quantizer.b.assign(array([-3, -1, 0, 0.5, 1.5, 2.5, 7.6]))
     width = np.array([-3, -1, 0, 0, 2, 2, 8])
-    assert of(quantizer.bits(tensor([0.3] * 7))).tolist() == np.maximum(width + sign * k, 0).tolist()
+    assert numpy_of(quantizer.bits(tensor([0.3] * 7))).tolist() == np.maximum(width + sign * k, 0).tolist()
 
 
 @pytest.mark.parametrize("k", [0, 1])
@@ -151,24 +148,24 @@ def test_bits_of_kif(overflow_mode, sign, k):
     quantizer.i.assign(array([-3, 0.5, 1.5, 2, -1, 3]))  # each is rounded half to even, then added
     quantizer.f.assign(array([1, 0.5, 2.5, 3, 1, -4]))
     width = np.array([-2, 0, 4, 5, 0, -1])
-    assert of(quantizer.bits()).tolist() == np.maximum(width + sign * k, 0).tolist()
+    assert numpy_of(quantizer.bits()).tolist() == np.maximum(width + sign * k, 0).tolist()
 
 
 @BOTH
 def test_bits_have_the_shape_of_one_sample(kind):
     quantizer = activation(kind(granularity="tensor", overflow_mode="SAT_SYM"), 4, 3)
-    assert of(quantizer.bits()).tolist() == [[8.0] * 3] * 4
+    assert numpy_of(quantizer.bits()).tolist() == [[8.0] * 3] * 4
 
 
 def test_bits_of_a_wrapping_activation_follow_its_range():
     quantizer = activation(KIF(f=3, granularity="element", overflow_mode="WRAP"), 2)
     calibrate(quantizer, [[0.5, -5.0], [1.5, 1.0]])
-    assert of(quantizer.bits()).tolist() == [1 + 3, 3 + 3]
+    assert numpy_of(quantizer.bits()).tolist() == [1 + 3, 3 + 3]
 
 
 def test_bits_of_a_wrapping_weight_follow_its_values():
     quantizer = build(KIF(f=3, overflow_mode="WRAP", i_bounds=(-8, 8)), (4,))
-    assert of(quantizer.bits(tensor([0.5, -5.0, 0.0, -0.25]))).tolist() == [0 + 3, 3 + 3, 0, -2 + 3]
+    assert numpy_of(quantizer.bits(tensor([0.5, -5.0, 0.0, -0.25]))).tolist() == [0 + 3, 3 + 3, 0, -2 + 3]
 
 
 def test_bits_below_zero_have_no_gradient():
@@ -210,7 +207,7 @@ def test_kif_holds_its_values_with_the_fewest_bits(f, round_mode):
     quantizer = activation(KIF(f=f, round_mode=round_mode, overflow_mode="WRAP", granularity="element"), len(POINTS))
     calibrate(quantizer, POINTS[None])
     wanted = [-23 if (best := smallest_for_fraction(np.float64(x), 1, f, round_mode)) is None else best for x in POINTS]
-    assert of(quantizer.i)[0].tolist() == wanted
+    assert numpy_of(quantizer.i)[0].tolist() == wanted
     wide = [float(quantize(np.float64(x), 1, 40, f, round_mode, "SAT")) for x in POINTS]
     assert run(quantizer, POINTS[None])[0].tolist() == wide  # nothing wraps
 
@@ -220,7 +217,7 @@ def test_kif_holds_its_values_with_the_fewest_bits(f, round_mode):
 def test_kbi_holds_its_values_with_the_fewest_bits(b, round_mode):
     quantizer = activation(KBI(b=b, round_mode=round_mode, overflow_mode="WRAP", granularity="element"), len(POINTS))
     calibrate(quantizer, POINTS[None])
-    assert of(quantizer.i)[0].tolist() == [smallest_for_width(np.float64(x), b, round_mode) for x in POINTS]
+    assert numpy_of(quantizer.i)[0].tolist() == [smallest_for_width(np.float64(x), b, round_mode) for x in POINTS]
 
 
 @pytest.mark.parametrize(("kind", "width"), [(KBI, {"b": 4}), (KIF, {"f": 4})])
@@ -243,8 +240,8 @@ def test_kbi_rounding_carries_into_the_next_integer_bit():
 def test_the_range_is_that_of_all_values_that_share_the_bits():
     quantizer = activation(KIF(f=2, overflow_mode="WRAP", granularity="channel"), 2, 2)
     calibrate(quantizer, [[[0.5, -9.0], [3.0, 0.0]], [[-1.0, 2.0], [0.25, 1.0]]])
-    assert of(quantizer.i).tolist() == [[[2.0, 4.0]]]
-    assert of(quantizer.k).tolist() == [[[1.0, 1.0]]]
+    assert numpy_of(quantizer.i).tolist() == [[[2.0, 4.0]]]
+    assert numpy_of(quantizer.k).tolist() == [[[1.0, 1.0]]]
 
 
 # Activations that wrap: tracking in training.
@@ -275,7 +272,7 @@ def test_bounds_apply_to_the_tracked_range(kind):
     """docs/numerics.md#9.11: KIF ignored them."""
     quantizer = activation(kind(overflow_mode="WRAP", i=0, i_bounds=(-1, 2), i_decay=5.0), 2)
     run(quantizer, [[100.0, 0.001953125]], training=True)
-    assert of(quantizer.i).tolist() == [[2.0, -1.0]]
+    assert numpy_of(quantizer.i).tolist() == [[2.0, -1.0]]
 
 
 @BOTH
@@ -323,9 +320,9 @@ def test_a_negative_value_that_rounds_to_zero_brings_no_sign(kind):
 @BOTH
 def test_inference_moves_no_state(kind):
     quantizer = activation(kind(overflow_mode="WRAP"), 1)
-    before = [of(variable).tolist() for variable in quantizer.variables]
+    before = [numpy_of(variable).tolist() for variable in quantizer.variables]
     run(quantizer, [[100.0]])
-    assert [of(variable).tolist() for variable in quantizer.variables] == before
+    assert [numpy_of(variable).tolist() for variable in quantizer.variables] == before
 
 
 @BOTH
@@ -343,8 +340,8 @@ def test_the_tracked_range_is_state_and_no_weight(kind):
 def test_calibration_starts_from_the_lower_bound(kind):
     quantizer = activation(kind(i=7, overflow_mode="WRAP", i_bounds=(-5, 20)), 3)
     calibrate(quantizer, [[0.75, 0.0, 6.0]])
-    assert of(quantizer.i).tolist() == [[0.0, -5.0, 3.0]]
-    assert of(quantizer.k).tolist() == [[0.0, 0.0, 0.0]]
+    assert numpy_of(quantizer.i).tolist() == [[0.0, -5.0, 3.0]]
+    assert numpy_of(quantizer.k).tolist() == [[0.0, 0.0, 0.0]]
 
 
 @BOTH
@@ -391,7 +388,7 @@ def test_margin_widens_within_the_bounds(kind):
     quantizer = activation(kind(overflow_mode="WRAP", i_bounds=(-5, 4)), 2)
     calibrate(quantizer, [[0.75, 6.0]])
     quantizer.range.widen(2)
-    assert of(quantizer.i).tolist() == [[2.0, 4.0]]
+    assert numpy_of(quantizer.i).tolist() == [[2.0, 4.0]]
 
 
 # Weights, biases and tables that wrap.
@@ -405,7 +402,7 @@ def test_wrapping_weights_follow_their_present_values(role, training):
     assert [variable.name for variable in quantizer.variables] == ["b"]
     for values, i in (([3.3, -0.3, 0.0], [2, -1, -8]), ([0.3, -8.0, 100.0], [-1, 3, 7])):
         x = array(values)
-        assert of(quantizer.format(tensor(x))["i"]).tolist() == i
+        assert numpy_of(quantizer.format(tensor(x))["i"]).tolist() == i
         wanted = [float(quantize(np.float64(v), 1, n, 4 - n, "RND", "SAT")) for v, n in zip(x, i, strict=True)]
         assert run(quantizer, x, training).tolist() == wanted
 
@@ -415,8 +412,8 @@ def test_a_wrapping_table_follows_all_its_entries(training):
     quantizer = KBI(b=4, overflow_mode="WRAP", granularity="element").build(Slot("table", "table"))
     quantizer.build((None, 2))
     x = array([[3.3, -0.3], [0.1, 0.1], [-1.0, 0.0]])
-    assert of(quantizer.format(tensor(x))["i"]).tolist() == [[2, -1]]
-    assert of(quantizer.bits(tensor(x))).tolist() == [4.0, 4.0]
+    assert numpy_of(quantizer.format(tensor(x))["i"]).tolist() == [[2, -1]]
+    assert numpy_of(quantizer.bits(tensor(x))).tolist() == [4.0, 4.0]
     assert run(quantizer, x, training).tolist() == [[3.25, -0.3125], [0.0, 0.09375], [-1.0, 0.0]]
 
 
@@ -439,14 +436,14 @@ def test_steps_keep_the_bits_within_their_bounds(kind):
     variables = [getattr(quantizer, name) for name in (first, second)]
     optimizer = keras.optimizers.SGD(100.0)
     optimizer.apply([tensor([1, -1])] * 2, variables)
-    assert [of(variable).tolist() for variable in variables] == [[0.0, 9.0], [-4.0, 11.0]]
+    assert [numpy_of(variable).tolist() for variable in variables] == [[0.0, 9.0], [-4.0, 11.0]]
 
 
 def costs_of(quantizer, *shape):
     """What a model of this quantizer alone adds to its loss."""
     model = keras.Sequential([keras.Input(shape), quantizer])
     model(np.zeros((2, *shape)))
-    return sum(float(of(loss)) for loss in model.losses)
+    return sum(float(numpy_of(loss)) for loss in model.losses)
 
 
 @BOTH
@@ -527,7 +524,7 @@ def test_config_survives(kind, overflow_mode, granularity):
 @BOTH
 def test_as_a_keras_layer_it_quantizes(kind):
     quantizer = activation(kind(overflow_mode="SAT", granularity="tensor"), 2)
-    assert of(quantizer(tensor([[0.3, -0.3]]))).tolist() == run(quantizer, [[0.3, -0.3]]).tolist()
+    assert numpy_of(quantizer(tensor([[0.3, -0.3]]))).tolist() == run(quantizer, [[0.3, -0.3]]).tolist()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 from differentiation import differentiate
 
 from hgq2_core import ConfigError, HGQ2Error, calibrate, freeze, verify
@@ -35,12 +36,8 @@ def tensor(values):
     return keras.ops.convert_to_tensor(np.asarray(values, np.float32))
 
 
-def of(tensor):
-    return keras.ops.convert_to_numpy(tensor)
-
-
 def drawn(x, k=1.0, i=4.0, f=1.0, round_mode="S_RND", overflow_mode="SAT", seed=0):
-    return of(
+    return numpy_of(
         ops.quantize(tensor(x), tensor(k), tensor(i), tensor(f), round_mode, overflow_mode, training=True, seed=seed)
     )
 
@@ -112,7 +109,7 @@ def test_outside_training_it_is_the_deterministic_twin(overflow_mode, round_mode
     x = np.arange(-40.0, 40.0, dtype=np.float32) / 4
     for op, first, second in ((ops.quantize, 2.0, 1.0), (ops.quantize_kbi, 3.0, 2.0)):
         q = op(tensor(x), tensor(1.0), tensor(first), tensor(second), round_mode, overflow_mode, seed=1)
-        np.testing.assert_array_equal(of(q), quantize(x, 1, 2, 1, DETERMINISTIC[round_mode], overflow_mode))
+        np.testing.assert_array_equal(numpy_of(q), quantize(x, 1, 2, 1, DETERMINISTIC[round_mode], overflow_mode))
     twin = quantize(x, 1, 2, 1, DETERMINISTIC[round_mode], overflow_mode)
     np.testing.assert_array_equal(quantize(x, 1, 2, 1, round_mode, overflow_mode), twin)
 
@@ -140,7 +137,7 @@ def test_training_without_a_seed_is_an_error(op, round_mode):
 
 def test_other_modes_need_no_seed():
     q = ops.quantize(tensor([0.3]), tensor(1.0), tensor(2.0), tensor(2.0), "RND", "SAT", training=True)
-    assert of(q).tolist() == [0.25]
+    assert numpy_of(q).tolist() == [0.25]
 
 
 def test_sign_magnitude_does_not_wrap_what_is_drawn():
@@ -174,10 +171,10 @@ def test_every_way_draws_in_training_and_only_there(way):
     x = rng.uniform(-3, 3, (200, 40) if way[1] == "activation" else (200 * 40,)).astype(np.float32)
     made, twin = (quantizer(way, mode, (40,) if way[1] == "activation" else x.shape) for mode in ("S_RND", "RND"))
     with calibrating():
-        np.testing.assert_array_equal(of(made.quantize(tensor(x))), of(twin.quantize(tensor(x))))
-    first, second = (of(made.quantize(tensor(x), training=True)) for _ in range(2))
+        np.testing.assert_array_equal(numpy_of(made.quantize(tensor(x))), numpy_of(twin.quantize(tensor(x))))
+    first, second = (numpy_of(made.quantize(tensor(x), training=True)) for _ in range(2))
     assert np.mean(first != second) > 0.1
-    np.testing.assert_array_equal(of(made.quantize(tensor(x))), of(twin.quantize(tensor(x))))
+    np.testing.assert_array_equal(numpy_of(made.quantize(tensor(x))), numpy_of(twin.quantize(tensor(x))))
     inside = abs(x) < 2.5
     assert abs((first - x)[inside].mean(dtype=np.float64)) < 5 * 0.25 / np.sqrt(inside.sum())
 
@@ -210,10 +207,10 @@ def test_a_dynamic_range_is_the_smallest_that_holds_what_is_drawn(signed, fixed_
     axes = (0,) if shared else ()
     options = ops.Options("S_RND", fixed_width=fixed_width, signed=signed, axes=axes, bounds=(-4, 5))
     q, counted, _ = ops.backend().quantize_dynamic(tensor(x), tensor(bits), options, seed=7)
-    i, wanted = smallest_range(x, of(draw(tensor(x), "S_RND", 7)), fixed_width, signed, shared)
-    np.testing.assert_array_equal(of(q), wanted)
+    i, wanted = smallest_range(x, numpy_of(draw(tensor(x), "S_RND", 7)), fixed_width, signed, shared)
+    np.testing.assert_array_equal(numpy_of(q), wanted)
     np.testing.assert_array_equal(
-        np.broadcast_to(of(counted), x.shape), 3.0 if fixed_width else np.maximum(i + 3.0, 0.0)
+        np.broadcast_to(numpy_of(counted), x.shape), 3.0 if fixed_width else np.maximum(i + 3.0, 0.0)
     )
 
 
@@ -224,11 +221,11 @@ def test_an_observed_range_is_the_smallest_that_holds_what_is_drawn(fixed_width,
     options = ops.Options("S_RND", fixed_width=fixed_width, axes=(0,) if shared else (), bounds=(-4, 5))
     k, i = tensor(0 * bits), tensor(0 * bits - 4.0)
     q, _, _, i, k = ops.backend().quantize_observed(tensor(x), k, i, tensor(bits), options, 0.0, seed=7)
-    smallest, wanted = smallest_range(x, of(draw(tensor(x), "S_RND", 7)), fixed_width, True, shared)
-    np.testing.assert_array_equal(of(q), wanted)
-    np.testing.assert_array_equal(np.broadcast_to(of(i), x.shape), smallest)
+    smallest, wanted = smallest_range(x, numpy_of(draw(tensor(x), "S_RND", 7)), fixed_width, True, shared)
+    np.testing.assert_array_equal(numpy_of(q), wanted)
+    np.testing.assert_array_equal(np.broadcast_to(numpy_of(i), x.shape), smallest)
     negative = (wanted < 0).any(0, keepdims=True) if shared else wanted < 0
-    np.testing.assert_array_equal(of(k), negative)
+    np.testing.assert_array_equal(numpy_of(k), negative)
 
 
 def test_a_range_holds_what_was_drawn_and_not_what_would_have_been_rounded():
@@ -237,8 +234,8 @@ def test_a_range_holds_what_was_drawn_and_not_what_would_have_been_rounded():
     seen = {}
     for _ in range(50):  # between 3.75 and 4 on a grid of 1/4: i = 2 or i = 3
         made.i.assign([[2.0]])
-        q = of(made.quantize(tensor([[3.9]]), training=True)).item()
-        seen[q] = of(made.i).item()
+        q = numpy_of(made.quantize(tensor([[3.9]]), training=True)).item()
+        seen[q] = numpy_of(made.i).item()
     assert seen == {3.75: 2.0, 4.0: 3.0}
 
 
@@ -247,8 +244,8 @@ def test_a_width_keeps_its_grid_where_a_draw_needs_another_integer_bit():
     seen = {}
     for _ in range(50):  # b = 4: 3.75 + 1/8 with i = 2; 4.0 needs i = 3
         made.i.assign([[2.0]])
-        q = of(made.quantize(tensor([[3.875]]), training=True)).item()
-        seen[q] = of(made.i).item()
+        q = numpy_of(made.quantize(tensor([[3.875]]), training=True)).item()
+        seen[q] = numpy_of(made.i).item()
     assert seen == {3.75: 2.0, 4.0: 3.0}
 
 
@@ -256,8 +253,8 @@ def test_a_sign_that_is_drawn_is_kept():
     made = quantizer((KIF, "activation", "WRAP", "element"), shape=(1,))
     for _ in range(50):
         made.k.assign([[0.0]])
-        q = of(made.quantize(tensor([[-0.05]]), training=True)).item()
-        assert of(made.k).item() == float(q < 0)
+        q = numpy_of(made.quantize(tensor([[-0.05]]), training=True)).item()
+        assert numpy_of(made.k).item() == float(q < 0)
 
 
 def test_quantizers_draw_for_themselves():
@@ -266,7 +263,7 @@ def test_quantizers_draw_for_themselves():
     x = tensor(np.linspace(-1, 1, 1000))
     for made in (first, second):
         made.build((1000,))
-    assert np.any(of(first.quantize(x, training=True)) != of(second.quantize(x, training=True)))
+    assert np.any(numpy_of(first.quantize(x, training=True)) != numpy_of(second.quantize(x, training=True)))
 
 
 # --- a model ---------------------------------------------------------------------------------------------------------
@@ -298,7 +295,7 @@ def test_a_model_built_from_a_config_repeats_and_another_seed_draws_otherwise():
     assert losses == same
     assert losses != other
     np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))
-    seeds = [of(v).tolist() for v in model.variables if "seed_generator" in v.path]
+    seeds = [numpy_of(v).tolist() for v in model.variables if "seed_generator" in v.path]
     assert len(seeds) == len({seed for seed, _ in seeds}) == 6
     assert {steps for _, steps in seeds} == {4}
 
@@ -325,5 +322,5 @@ def test_a_layer_of_its_own_trains():
     layer = QDense(3, kernel_quantizer=KBI(round_mode="S_RND"), input_quantizer=KIF(round_mode="S_RND"))
     x = tensor(np.random.default_rng(0).normal(size=(8, 4)))
     layer(x)
-    assert np.any(of(layer(x, training=True)) != of(layer(x, training=True)))
-    np.testing.assert_array_equal(of(layer(x)), of(layer(x)))
+    assert np.any(numpy_of(layer(x, training=True)) != numpy_of(layer(x, training=True)))
+    np.testing.assert_array_equal(numpy_of(layer(x)), numpy_of(layer(x)))

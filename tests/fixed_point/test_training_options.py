@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import ConfigError, DataError, calibrate, fit_ranges, freeze, verify
 from hgq2_core.diagnosis.gradients import gradients
@@ -17,10 +18,6 @@ def build(config, shape, role="weight"):
     quantizer = config.build(Slot(role, "slot", "layer"))
     quantizer.build(shape)
     return quantizer
-
-
-def of(tensor):
-    return keras.ops.convert_to_numpy(tensor)
 
 
 def samples(*shape, spread=1.0):
@@ -43,7 +40,7 @@ def constant(values):
 def test_weights_get_the_smallest_i_that_holds_them(margin, i):
     model, layer = dense(kernel_quantizer=KBI(b=4, i=5, fit_to=FitTo(margin=margin)))
     assert fit_ranges(model, samples(10, 4)) == (f"{layer.name}.kernel",)
-    assert (of(layer.kernel_quantizer.i) == i).all()
+    assert (numpy_of(layer.kernel_quantizer.i) == i).all()
 
 
 def test_activations_get_the_smallest_i_that_holds_the_data():
@@ -51,7 +48,7 @@ def test_activations_get_the_smallest_i_that_holds_the_data():
     x = samples(100, 4)
     x[3, 1] = 13.0
     fit_ranges(model, x)
-    assert of(layer.input_quantizer.i).tolist() == [[4.0]]
+    assert numpy_of(layer.input_quantizer.i).tolist() == [[4.0]]
 
 
 def test_a_percentile_leaves_the_largest_out():
@@ -60,13 +57,13 @@ def test_a_percentile_leaves_the_largest_out():
     x = np.ones((100, 4), "float32") * 0.9
     x[3, 1] = 1000.0
     fit_ranges(model, x)
-    assert of(layer.input_quantizer.i).tolist() == [[0.0]]
+    assert numpy_of(layer.input_quantizer.i).tolist() == [[0.0]]
 
 
 def test_bounds_hold():
     model, layer = dense(kernel_quantizer=KBI(b=4, i=5, i_bounds=(2, 8), fit_to=FitTo()))
     fit_ranges(model, samples(10, 4))
-    assert (of(layer.kernel_quantizer.i) == 2).all()
+    assert (numpy_of(layer.kernel_quantizer.i) == 2).all()
 
 
 def test_later_layers_see_what_fitted_layers_give():
@@ -74,14 +71,14 @@ def test_later_layers_see_what_fitted_layers_give():
     layers = [QDense(1, kernel_initializer="ones", input_quantizer=fit) for _ in range(2)]
     model = keras.Sequential([keras.Input((4,)), *layers])
     fit_ranges(model, np.full((5, 4), 3.0, "float32"))
-    assert [of(layer.input_quantizer.i).item() for layer in layers] == [2.0, 4.0]
+    assert [numpy_of(layer.input_quantizer.i).item() for layer in layers] == [2.0, 4.0]
 
 
 def test_nothing_is_set_where_nothing_says_so():
     model, layer = dense()
-    before = of(layer.kernel_quantizer.i).copy()
+    before = numpy_of(layer.kernel_quantizer.i).copy()
     assert fit_ranges(model, samples(10, 4)) == ()
-    assert (of(layer.kernel_quantizer.i) == before).all()
+    assert (numpy_of(layer.kernel_quantizer.i) == before).all()
 
 
 def test_a_layer_applied_twice_is_fitted_to_both():
@@ -150,7 +147,9 @@ def test_training_sees_a_share_of_the_quantization_and_inference_all(config, rol
     outputs = {}
     for name, each in {"blended": config, "plain": plain}.items():
         quantizer = build(each, (None, 4) if role == "activation" else (6, 4), role)
-        outputs[name] = [of(quantizer.quantize(keras.ops.convert_to_tensor(x), training)) for training in (True, False)]
+        outputs[name] = [
+            numpy_of(quantizer.quantize(keras.ops.convert_to_tensor(x), training)) for training in (True, False)
+        ]
     (blended, inferred), (trained, wanted) = outputs["blended"], outputs["plain"]
     np.testing.assert_array_equal(inferred, wanted)
     np.testing.assert_allclose(blended, 0.25 * trained + 0.75 * x, rtol=1e-6)
@@ -161,8 +160,8 @@ def test_at_its_ends_the_share_is_exact(share):
     quantizer = build(KBI(b=3, noise=0.5), (6, 4))
     quantizer.noise.assign(share)
     x = samples(6, 4)
-    q = of(quantizer.quantize(keras.ops.convert_to_tensor(x), training=True))
-    np.testing.assert_array_equal(q, of(quantizer.quantize(keras.ops.convert_to_tensor(x))) if share else x)
+    q = numpy_of(quantizer.quantize(keras.ops.convert_to_tensor(x), training=True))
+    np.testing.assert_array_equal(q, numpy_of(quantizer.quantize(keras.ops.convert_to_tensor(x))) if share else x)
 
 
 def test_without_noise_there_is_no_variable():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 import hgq2_core
 from hgq2_core import BitOptimizer, ConfigError
@@ -19,10 +20,6 @@ from hgq2_training.callbacks.checkpoint import Checkpoint, state_variables
 from hgq2_training.runs import train as training_run
 from hgq2_training.runs.convert import ConversionConfig
 from hgq2_training.runs.directory import load
-
-
-def of(tensor):
-    return keras.ops.convert_to_numpy(tensor).copy()
 
 
 def make(policy=None):
@@ -52,11 +49,11 @@ def trained(optimizer, steps=4, model=None):
 
 
 def values(model):
-    return {variable.path: of(variable) for variable in model.trainable_variables}
+    return {variable.path: numpy_of(variable) for variable in model.trainable_variables}
 
 
 def bits(model):
-    return [of(variable) for variable in model.trainable_variables if is_bit_variable(variable)]
+    return [numpy_of(variable) for variable in model.trainable_variables if is_bit_variable(variable)]
 
 
 WHOLE = {
@@ -80,7 +77,7 @@ ENDS_WITH_AVERAGES = keras.backend.backend() == "jax"
 def test_what_acts_on_all_variables_acts_as_with_the_optimizer_by_itself(name, arguments):
     cls = getattr(keras.optimizers, name)
     plain, ours = trained(cls(0.02, **arguments), 5), trained(BitOptimizer(cls(0.02, **arguments)), 5)
-    assert int(of(plain.optimizer.iterations)) == int(of(ours.optimizer.iterations))
+    assert int(numpy_of(plain.optimizer.iterations)) == int(numpy_of(ours.optimizer.iterations))
     for (path, wanted), found in zip(values(plain).items(), values(ours).values(), strict=True):
         assert np.array_equal(wanted, found), path
     assert not all(map(np.array_equal, values(make()).values(), values(ours).values()))
@@ -118,7 +115,7 @@ def test_an_optimizer_around_another_is_refused(around):
 def decayed(optimizer):
     """The optimizer's steps on gradients of 0: all that moves is decay."""
     model = make()
-    before = {variable.path: (of(variable), is_bit_variable(variable)) for variable in model.trainable_variables}
+    before = {variable.path: (numpy_of(variable), is_bit_variable(variable)) for variable in model.trainable_variables}
     zeros = [keras.ops.zeros_like(variable.value) for variable in model.trainable_variables]
     for _ in range(2):
         optimizer.apply(zeros, model.trainable_variables)
@@ -188,7 +185,7 @@ def test_a_converted_model_is_compiled_so_that_bits_are_not_decayed():
     plain.compile(keras.optimizers.AdamW(0.25), "mse", metrics=["mae"])
     converted = ConversionConfig().convert(plain)
     assert isinstance(converted.optimizer, BitOptimizer)
-    assert float(of(converted.optimizer.learning_rate)) == 0.25
+    assert float(numpy_of(converted.optimizer.learning_rate)) == 0.25
     converted.fit(*data(), verbose=0)
     assert not decayed_bits(converted)
     assert set(converted.get_metrics_result()) == {"loss", "mae"}
@@ -215,7 +212,7 @@ def test_training_goes_on_after_loading(arguments, load, tmp_path):
     for model in (straight, again):
         model.fit(*data(), batch_size=64, epochs=3, shuffle=False, verbose=0)
     for wanted, found in zip(straight.trainable_variables, again.trainable_variables, strict=True):
-        assert np.array_equal(of(wanted), of(found)), wanted.path
+        assert np.array_equal(numpy_of(wanted), numpy_of(found)), wanted.path
 
 
 @pytest.mark.once
@@ -248,7 +245,7 @@ def test_the_state_of_an_optimizer_by_itself_is_taken_over(name, rate, tmp_path)
     arguments = {**NO_DECAY[name], "gradient_accumulation_steps": 2, "use_ema": not ENDS_WITH_AVERAGES}
     cls = getattr(keras.optimizers, name)
     before = trained(cls(rate, **arguments), 3)
-    values = [of(variable) for variable in state_variables(before)]
+    values = [numpy_of(variable) for variable in state_variables(before)]
     Checkpoint(3, False, 0.0, values, []).write(tmp_path / "checkpoint.npz")
     after = make()
     after.compile(BitOptimizer(cls(rate, **arguments)), before.loss, loss_weights=[100.0])
@@ -258,7 +255,7 @@ def test_the_state_of_an_optimizer_by_itself_is_taken_over(name, rate, tmp_path)
     for model in (before, after):
         model.fit(*data(), batch_size=64, epochs=3, shuffle=False, verbose=0)
     for wanted, found in zip(before.trainable_variables, after.trainable_variables, strict=True):
-        assert np.array_equal(of(wanted), of(found)), wanted.path
+        assert np.array_equal(numpy_of(wanted), numpy_of(found)), wanted.path
 
 
 def test_a_run_of_a_decaying_optimizer_by_itself_resumes(tmp_path, monkeypatch):

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
+from arrays import float64_of as numpy_of
 
 from hgq2_fixed_point import quantize
-
-
-def numpy_of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
 
 
 def quantized(quantizer, values):

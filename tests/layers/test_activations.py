@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import ConfigError, QLayer, calibrate, ebops, freeze, load_model, verify
 from hgq2_fixed_point import KBI, KIF, Identity
@@ -16,10 +17,6 @@ SAT = KIF(overflow_mode="SAT")
 
 def values(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
-
-
-def of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 TWINS = [
@@ -43,12 +40,12 @@ def test_without_quantizers_it_is_keras_layer(cls, arguments, twin):
         for weight in each.trainable_weights:
             weight.assign(values(*weight.shape, seed=3))
     assert [weight.shape for weight in layer.trainable_weights] == [weight.shape for weight in other.weights]
-    np.testing.assert_allclose(of(layer(x)), of(other(x)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(numpy_of(layer(x)), numpy_of(other(x)), rtol=1e-6, atol=1e-6)
 
 
 def test_hard_tanh_is_that_of_keras():
     x = values(64, 3)
-    assert np.array_equal(of(QHardTanh(input_quantizer=NONE)(x)), np.clip(x, -1, 1))
+    assert np.array_equal(numpy_of(QHardTanh(input_quantizer=NONE)(x)), np.clip(x, -1, 1))
 
 
 def test_without_a_product_there_is_no_cost():
@@ -76,7 +73,7 @@ def test_ebops_of_slopes(independent, granularity, shared_axes):
 def test_a_fixed_slope_is_what_its_quantizer_makes_of_it():
     layer = QLeakyReLU(0.3, slope_quantizer=KBI(b=3, i=0), input_quantizer=SAT)
     x = np.array([[-1.0, -0.5, 2.0]], np.float32)
-    assert of(layer(x)).tolist() == [[-0.25, -0.125, 2.0]]
+    assert numpy_of(layer(x)).tolist() == [[-0.25, -0.125, 2.0]]
     assert ebops(layer) == 3 * (1 + 2 + 6) * 3
 
 
@@ -85,9 +82,9 @@ def test_training_moves_slopes_and_bits(layer, moves):
     inputs = keras.Input((3,))
     model = keras.Model(inputs, layer(inputs))
     model.compile(keras.optimizers.Adam(0.1), "mse")
-    before = {variable.path: of(variable).copy() for variable in model.trainable_variables}
+    before = {variable.path: numpy_of(variable).copy() for variable in model.trainable_variables}
     model.fit(values(64, 3), -values(64, 3), epochs=3, verbose=0)
-    assert moves <= {v.name for v in model.trainable_variables if not np.array_equal(before[v.path], of(v))}
+    assert moves <= {v.name for v in model.trainable_variables if not np.array_equal(before[v.path], numpy_of(v))}
 
 
 def test_frozen_saved_and_loaded_predictions_are_the_same_bits(tmp_path):

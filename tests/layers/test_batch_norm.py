@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import ConfigError, calibrate, ebops, freeze, load_model, verify
 from hgq2_core.quantizers.phase import calibrating, fitting
@@ -18,10 +19,6 @@ SATURATING = {"kind": "kif", "overflow_mode": "SAT_SYM"}
 
 def values(*shape, seed=1):
     return np.random.default_rng(seed).normal(0.5, 1.5, size=shape).astype(np.float32)
-
-
-def of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def slots(cls):
@@ -118,7 +115,7 @@ def pair(twins, shape, options, seed=3):
     layer, theirs = twins(options, shape)
     model, twin = (keras.Sequential([keras.Input(shape), *each]) for each in ([layer], theirs))
     fill(layer, seed)
-    weights = {variable.name: of(variable) for variable in own_variables(layer)}
+    weights = {variable.name: numpy_of(variable) for variable in own_variables(layer)}
     for variable in twin.variables:
         if variable.name in weights:
             variable.assign(weights[variable.name].reshape(variable.shape))
@@ -126,10 +123,10 @@ def pair(twins, shape, options, seed=3):
 
 
 def assert_equal_weights(model, twin):
-    theirs = {variable.name: of(variable) for variable in twin.variables}
+    theirs = {variable.name: numpy_of(variable) for variable in twin.variables}
     for variable in own_variables(model.layers[0]):
         wanted = theirs[variable.name].reshape(variable.shape)
-        np.testing.assert_allclose(of(variable), wanted, rtol=2e-5, atol=2e-6, err_msg=variable.name)
+        np.testing.assert_allclose(numpy_of(variable), wanted, rtol=2e-5, atol=2e-6, err_msg=variable.name)
 
 
 @pytest.mark.parametrize("options", OPTIONS_OF, ids=str)
@@ -137,8 +134,10 @@ def assert_equal_weights(model, twin):
 def test_without_quantizers_it_is_keras_own_layer(twins, shape, options):
     model, twin = pair(twins, shape, options)
     x = values(64, *shape)
-    np.testing.assert_allclose(of(model(x)), of(twin(x)), rtol=1e-6, atol=4e-6)
-    np.testing.assert_allclose(of(model(x, training=True)), of(twin(x, training=True)), rtol=1e-6, atol=4e-6)
+    np.testing.assert_allclose(numpy_of(model(x)), numpy_of(twin(x)), rtol=1e-6, atol=4e-6)
+    np.testing.assert_allclose(
+        numpy_of(model(x, training=True)), numpy_of(twin(x, training=True)), rtol=1e-6, atol=4e-6
+    )
     assert_equal_weights(model, twin)
 
 
@@ -148,14 +147,14 @@ def test_without_quantizers_it_trains_as_keras_own_layer(twins, shape, options):
     model, twin = pair(twins, shape, options)
     x = values(64, *shape)
     y = values(64, *model.output_shape[1:], seed=2)
-    start = [of(variable) for variable in own_variables(model.layers[0])]
+    start = [numpy_of(variable) for variable in own_variables(model.layers[0])]
     for each in (model, twin):
         each.compile(keras.optimizers.SGD(0.1), "mse")
         each.fit(x, y, batch_size=16, epochs=1, shuffle=False, verbose=0)
     assert_equal_weights(model, twin)
     # Gradients reach every weight through the statistics, and the statistics follow.
     for before, variable in zip(start, own_variables(model.layers[0]), strict=True):
-        assert not np.array_equal(before, of(variable)), variable.name
+        assert not np.array_equal(before, numpy_of(variable)), variable.name
 
 
 def keras_masked(x, mask, layers, permute=None):
@@ -195,14 +194,14 @@ def test_masked_positions_have_no_part_in_the_statistics(layer, twin, permute):
     keras_masked(x, mask, twin, permute)
     names = {variable.name: variable for each in twin for variable in each.variables}
     for variable in own_variables(layer):
-        names[variable.name].assign(of(variable).reshape(names[variable.name].shape))
-    outputs = of(layer(masked, training=True, mask=mask))
-    wanted = of(keras_masked(masked, mask, twin, permute))
+        names[variable.name].assign(numpy_of(variable).reshape(names[variable.name].shape))
+    outputs = numpy_of(layer(masked, training=True, mask=mask))
+    wanted = numpy_of(keras_masked(masked, mask, twin, permute))
     np.testing.assert_allclose(outputs, wanted, rtol=1e-4, atol=1e-5)
     for variable in own_variables(model.layers[0]):
-        wanted = of(names[variable.name]).reshape(variable.shape)
-        np.testing.assert_allclose(of(variable), wanted, rtol=1e-5, atol=1e-6)
-    kept = of(layer(x, training=True, mask=mask))
+        wanted = numpy_of(names[variable.name]).reshape(variable.shape)
+        np.testing.assert_allclose(numpy_of(variable), wanted, rtol=1e-5, atol=1e-6)
+    kept = numpy_of(layer(x, training=True, mask=mask))
     places = mask if permute is None else np.broadcast_to(mask[:, None], kept.shape)
     np.testing.assert_allclose(kept[places], outputs[places], rtol=1e-6, atol=1e-6)
 
@@ -211,8 +210,8 @@ def test_statistics_of_masked_inputs():
     x, mask = values(16, 3, 4), np.random.default_rng(4).random((16, 3)) < 0.5
     layer = plain(QBatchNormDense, 5, momentum=0.0)
     layer(x, training=True, mask=mask)
-    np.testing.assert_allclose(of(layer.moving_mean), x[mask].mean(0), rtol=1e-5)
-    np.testing.assert_allclose(of(layer.moving_variance), x[mask].var(0), rtol=1e-5)
+    np.testing.assert_allclose(numpy_of(layer.moving_mean), x[mask].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(numpy_of(layer.moving_variance), x[mask].var(0), rtol=1e-5)
 
 
 def test_a_mask_comes_from_the_layers_in_front():
@@ -221,7 +220,9 @@ def test_a_mask_comes_from_the_layers_in_front():
     layer = plain(QDenseBatchNorm, 5, momentum=0.0)
     model = keras.Sequential([keras.Input((3, 4)), keras.layers.Masking(-1.0), layer])
     model(x, training=True)
-    np.testing.assert_allclose(of(layer.moving_mean), (x[:, 0] @ of(layer.kernel)).mean(0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        numpy_of(layer.moving_mean), (x[:, 0] @ numpy_of(layer.kernel)).mean(0), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_a_mask_over_what_is_summed_is_refused():
@@ -243,7 +244,7 @@ def test_what_is_folded(cls, options):
     layer = make(cls, **options)
     layer.build((None, 4))
     fill(layer)
-    held = {variable.name: of(variable).astype(np.float64) for variable in own_variables(layer)}
+    held = {variable.name: numpy_of(variable).astype(np.float64) for variable in own_variables(layer)}
     s = held.get("gamma", 1.0) / np.sqrt(held["moving_variance"] + layer.epsilon)
     mean = held["moving_mean"]
     if cls is QBatchNormalization:
@@ -255,7 +256,7 @@ def test_what_is_folded(cls, options):
     folded = layer.folded()
     assert set(folded) == set(wanted)
     for name, value in wanted.items():
-        np.testing.assert_allclose(of(folded[name]), value, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(numpy_of(folded[name]), value, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -265,12 +266,13 @@ def test_outputs_are_those_of_the_quantized_constants(independent, cls):
     fill(layer)
     x = independent.quantized(layer.input_quantizer, values(64, 4))
     constants = {
-        name: independent.quantized(layer.slot_quantizer(name), of(value)) for name, value in layer.folded().items()
+        name: independent.quantized(layer.slot_quantizer(name), numpy_of(value))
+        for name, value in layer.folded().items()
     }
     first, second = constants.values()
     wanted = x * first + second if cls is QBatchNormalization else x @ first + second
     assert len(np.unique(wanted)) > 10
-    assert np.array_equal(of(layer(values(64, 4))), wanted)
+    assert np.array_equal(numpy_of(layer(values(64, 4))), wanted)
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -279,10 +281,10 @@ def test_a_trained_model_predicts_the_same_frozen_saved_and_loaded(cls, tmp_path
     model = keras.Sequential([keras.Input((4,)), make(cls, momentum=0.5), make(cls, momentum=0.5)])
     model.compile(keras.optimizers.Adam(0.01), "mse")
     x = values(128, 4)
-    bits = [of(v) for v in model.trainable_variables if getattr(v, "is_bit_width", False)]
+    bits = [numpy_of(v) for v in model.trainable_variables if getattr(v, "is_bit_width", False)]
     model.fit(x, values(128, *model.output_shape[1:]), epochs=3, batch_size=32, verbose=0)
     moved = [
-        not np.array_equal(before, of(v))
+        not np.array_equal(before, numpy_of(v))
         for before, v in zip(
             bits, [v for v in model.trainable_variables if getattr(v, "is_bit_width", False)], strict=True
         )
@@ -305,7 +307,7 @@ def test_a_trained_model_predicts_the_same_frozen_saved_and_loaded(cls, tmp_path
 
 
 def statistics(layer):
-    return [of(layer.moving_mean), of(layer.moving_variance)]
+    return [numpy_of(layer.moving_mean), numpy_of(layer.moving_variance)]
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -331,8 +333,8 @@ def test_moving_statistics_follow_once_a_call_in_training_only(cls):
 def test_an_untrainable_layer_uses_its_moving_statistics(cls):
     layer = make(cls, trainable=False, input_quantizer=SATURATING)
     x = values(64, 4)
-    outputs = of(layer(x))
-    assert np.array_equal(of(layer(x, training=True)), outputs)
+    outputs = numpy_of(layer(x))
+    assert np.array_equal(numpy_of(layer(x, training=True)), outputs)
     assert [np.unique(each).tolist() for each in statistics(layer)] == [[0.0], [1.0]]
 
 
@@ -358,7 +360,7 @@ def test_fault_6_the_layer_has_its_own_epsilon(cls):
     layer.build((None, 4))
     layer.moving_variance.assign(np.full(layer.moving_variance.shape, 0.0))
     assert layer.epsilon == 1e-3
-    np.testing.assert_allclose(of(layer.factors(layer.moving_variance)), 1 / np.sqrt(1e-3), rtol=1e-6)
+    np.testing.assert_allclose(numpy_of(layer.factors(layer.moving_variance)), 1 / np.sqrt(1e-3), rtol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"momentum": 0.5}, {"scale": False}, {"center": False}], ids=str)
@@ -378,7 +380,7 @@ def test_fault_6_a_loaded_model_trains_on_as_the_saved_one(options, tmp_path):
     for each in (model, again):
         each.train_on_batch(x, y)
     for variable, other in zip(model.variables, again.variables, strict=True):
-        assert np.array_equal(of(variable), of(other)), variable.path
+        assert np.array_equal(numpy_of(variable), numpy_of(other)), variable.path
 
 
 def test_fault_7_the_offset_of_normalized_inputs_has_the_scale():
@@ -389,8 +391,8 @@ def test_fault_7_the_offset_of_normalized_inputs_has_the_scale():
     layer.moving_mean.assign([5.0, 7.0])
     layer.moving_variance.assign([3.0, 15.0])
     # s = 6/2 and 4/4; at the mean only the bias is left.
-    assert of(layer.folded()["bias"]).tolist() == [0.5 - (5 * 3 * 2 + 7 * 1 * 1)]
-    assert of(layer(np.array([[5.0, 7.0]], np.float32))).tolist() == [[0.5]]
+    assert numpy_of(layer.folded()["bias"]).tolist() == [0.5 - (5 * 3 * 2 + 7 * 1 * 1)]
+    assert numpy_of(layer(np.array([[5.0, 7.0]], np.float32))).tolist() == [[0.5]]
 
 
 @pytest.mark.parametrize("cls", [QBatchNormalization, QDenseBatchNorm, QEinsumDenseBatchNorm])
@@ -399,8 +401,8 @@ def test_fault_7_without_center_nothing_is_added(cls):
     layer.build((None, 4))
     assert layer.beta is None
     name = "offset" if cls is QBatchNormalization else "bias"
-    assert not of(layer.folded()[name]).any()
-    assert not of(layer(np.zeros((1, 4), np.float32))).any()
+    assert not numpy_of(layer.folded()[name]).any()
+    assert not numpy_of(layer(np.zeros((1, 4), np.float32))).any()
 
 
 # Cost.
@@ -530,11 +532,11 @@ def test_initializers_regularizers_and_constraints_are_used(cls):
         moving_variance_initializer="zeros",
     )
     layer.build((None, 4))
-    assert [np.unique(of(each)).tolist() for each in (layer.gamma, *statistics(layer))] == [[-2.0], [1.0], [0.0]]
+    assert [np.unique(numpy_of(each)).tolist() for each in (layer.gamma, *statistics(layer))] == [[-2.0], [1.0], [0.0]]
     size = layer.gamma.shape[0]
-    regularization = of(layer.gamma.regularizer(layer.gamma))
+    regularization = numpy_of(layer.gamma.regularizer(layer.gamma))
     assert regularization == 0.5 * 2.0 * size
-    assert not of(layer.gamma.constraint(layer.gamma.value)).any()
+    assert not numpy_of(layer.gamma.constraint(layer.gamma.value)).any()
 
 
 @pytest.mark.parametrize(
@@ -605,5 +607,5 @@ def test_beta_can_have_more_axes_than_the_statistics():
     norm.build((None, 3, 5))
     for name in ("gamma", "moving_mean", "moving_variance"):
         getattr(norm, name).assign(getattr(layer, name))
-    wanted = of(norm(x @ of(layer.kernel))) + of(layer.beta)
-    np.testing.assert_allclose(of(layer(x)), wanted, rtol=1e-5, atol=4e-6)
+    wanted = numpy_of(norm(x @ numpy_of(layer.kernel))) + numpy_of(layer.beta)
+    np.testing.assert_allclose(numpy_of(layer(x)), wanted, rtol=1e-5, atol=4e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import float64_of
 
 import hgq2_layers
 from hgq2_core import ConfigError, defaults, ebops
@@ -50,10 +51,6 @@ def values(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
 
 
-def numpy_of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
-
-
 def ours(name, arguments, shape):
     layer = getattr(hgq2_layers, f"Q{name}")(**arguments)
     layer.build((None, *shape))
@@ -69,8 +66,8 @@ def twin_of(name, arguments, shape):
 
 def twin_output(twin, arguments, x):
     if not arguments.get("data_format"):
-        return numpy_of(twin(x))
-    return np.moveaxis(numpy_of(twin(np.moveaxis(x, 1, -1))), -1, 1)
+        return float64_of(twin(x))
+    return np.moveaxis(float64_of(twin(np.moveaxis(x, 1, -1))), -1, 1)
 
 
 @EACH
@@ -85,7 +82,7 @@ def test_without_quantizers_it_is_keras_own(name, arguments, shape):
     x = values(4, *shape)
     wanted = twin_output(twin, arguments, x)
     assert np.abs(wanted).max() > 1
-    np.testing.assert_allclose(numpy_of(layer(x)), wanted, rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(float64_of(layer(x)), wanted, rtol=1e-6, atol=1e-5)
     assert layer.compute_output_shape((None, *shape)) == (None, *wanted.shape[1:])
 
 
@@ -141,7 +138,7 @@ def test_the_cost_of_a_separable_convolution_is_that_of_its_two_products(granula
     twin = keras.layers.DepthwiseConv2D(**arguments, use_bias=False)
     twin.build((None, 5, 6, 2))
     twin.set_weights([counted["depthwise"]])
-    first = numpy_of(twin(counted["input"][np.newaxis].astype(np.float32))).sum()
+    first = float64_of(twin(counted["input"][np.newaxis].astype(np.float32))).sum()
     second = (counted["intermediate"] @ counted["pointwise"][0, 0]).sum()
     assert min(first, second) > 0
     assert ebops(layer) == first + second + 9 * counted["bias"].sum()

@@ -5,14 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import calibrate, ebops, freeze, load_model, verify
 from hgq2_fixed_point import KBI, KIF, Identity
 from hgq2_layers import QDense, QEmbedding
-
-
-def of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def rows(*shape, below=7):
@@ -35,7 +32,7 @@ def test_without_quantizers_it_is_keras_layer():
         each.build((None, 5))
         each.embeddings.assign(np.arange(21).reshape(7, 3) / 3)
     x = rows(64, 5)
-    assert np.array_equal(of(layer(x)), of(twin(x)))
+    assert np.array_equal(numpy_of(layer(x)), numpy_of(twin(x)))
 
 
 @pytest.mark.parametrize(("granularity", "own"), [("tensor", 1), ("channel", 3), ("element", 3)])
@@ -62,22 +59,22 @@ def test_an_index_outside_takes_the_nearest_row():
     model = classifier()
     x = np.array([[-3, 0, 6, 7, 100]], dtype=np.int32)
     assert verify(model, x).ok
-    got = of(model.layers[1](x))[0]
+    got = numpy_of(model.layers[1](x))[0]
     assert np.array_equal(got[0], got[1])
     assert np.array_equal(got[2:], got[[2, 2, 2]])
 
 
 def test_zeros_are_masked():
     x = np.array([[0, 3, 0]], np.int32)
-    assert of(QEmbedding(7, 3, mask_zero=True).compute_mask(x)).tolist() == [[False, True, False]]
+    assert numpy_of(QEmbedding(7, 3, mask_zero=True).compute_mask(x)).tolist() == [[False, True, False]]
     assert QEmbedding(7, 3).compute_mask(x) is None
 
 
 def test_training_moves_the_table_and_its_bits():
     model = classifier(ebops_beta=1e-3)
     layer = model.layers[1]
-    before = of(layer.embeddings).copy(), of(layer.embeddings_quantizer.b).copy()
+    before = numpy_of(layer.embeddings).copy(), numpy_of(layer.embeddings_quantizer.b).copy()
     model.compile(keras.optimizers.Adam(0.05), "mse")
     model.fit(rows(64, 5), np.ones((64, 2)), epochs=2, verbose=0)
-    assert not np.array_equal(of(layer.embeddings), before[0])
-    assert not np.array_equal(of(layer.embeddings_quantizer.b), before[1])
+    assert not np.array_equal(numpy_of(layer.embeddings), before[0])
+    assert not np.array_equal(numpy_of(layer.embeddings_quantizer.b), before[1])

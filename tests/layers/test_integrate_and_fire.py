@@ -8,6 +8,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import float64_of
 from differentiation import differentiate
 
 from hgq2_core import ConfigError, calibrate, defaults, ebops, freeze, load_model, verify
@@ -21,10 +22,6 @@ UNQUANTIZED = {"input_quantizer": "none", "membrane_quantizer": "none"}
 def values(*shape, seed=1):
     """Multiples of 1/32, whose sums float32 holds."""
     return (np.random.default_rng(seed).integers(-48, 96, size=shape) / 32).astype(np.float32)
-
-
-def numpy_of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
 
 
 def applied(layer, *shape):
@@ -53,23 +50,23 @@ def test_the_equation(shape, beta, threshold, reset):
     x = values(16, *shape)
     spikes, v = layer(x)
     wanted = simulated(x, threshold, reset, 1.0 if beta is None else beta)
-    assert np.array_equal(numpy_of(spikes), wanted[0])
-    assert np.array_equal(numpy_of(v), wanted[1])
+    assert np.array_equal(float64_of(spikes), wanted[0])
+    assert np.array_equal(float64_of(v), wanted[1])
     assert 0.1 < wanted[0].mean() < 0.9
     assert (tuple(spikes.shape), tuple(v.shape)) == layer.compute_output_shape(x.shape)
 
 
 def test_a_potential_at_the_threshold_does_not_fire():
     x = np.array([[0.75, 0.75, 0.75, 0.75]], np.float32)  # u is 0.75, 1.5, 1.25, and 1
-    assert numpy_of(QIntegrateAndFire(**UNQUANTIZED)(x)).tolist() == [[0, 1, 1, 0]]
+    assert float64_of(QIntegrateAndFire(**UNQUANTIZED)(x)).tolist() == [[0, 1, 1, 0]]
 
 
 def test_the_last_step_and_the_other_direction():
     x = values(8, 5, 2)
     wanted, _ = simulated(x, 1.0, "subtract")
-    assert np.array_equal(numpy_of(QIntegrateAndFire(return_sequences=False, **UNQUANTIZED)(x)), wanted[:, -1])
+    assert np.array_equal(float64_of(QIntegrateAndFire(return_sequences=False, **UNQUANTIZED)(x)), wanted[:, -1])
     backwards = QIntegrateAndFire(go_backwards=True, **UNQUANTIZED)
-    assert np.array_equal(numpy_of(backwards(x[:, ::-1])), wanted)
+    assert np.array_equal(float64_of(backwards(x[:, ::-1])), wanted)
 
 
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
@@ -86,7 +83,7 @@ def test_the_membrane_saturates_in_every_step(reset):
         )
         wanted = simulated(x, 0.5, reset, 0.5, lambda u, mode=mode: quantize(u, 1, 0, 3, "RND", mode))
         for got, each in zip(layer(x), wanted, strict=True):
-            assert np.array_equal(numpy_of(got), each)
+            assert np.array_equal(float64_of(got), each)
     assert QIntegrateAndFire().membrane_quantizer.config.overflow_mode == "SAT_SYM"
 
 

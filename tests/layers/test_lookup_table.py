@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import (
     ConfigError,
@@ -35,10 +36,6 @@ def values(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
 
 
-def of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
-
-
 def alone(layer, *shape):
     inputs = keras.Input(shape)
     model = keras.Model(inputs, layer(inputs))
@@ -48,7 +45,7 @@ def alone(layer, *shape):
 
 def entries(frozen):
     """The inputs and the entries of a frozen layer's table."""
-    return {name: of(value).astype(np.float64) for name, value in frozen.layers[-1].stored().items()}
+    return {name: numpy_of(value).astype(np.float64) for name, value in frozen.layers[-1].stored().items()}
 
 
 # The function.
@@ -58,7 +55,7 @@ def entries(frozen):
 def test_without_quantizers_it_is_the_activation(activation):
     layer = QUnaryFunction(activation, input_quantizer=NONE, table_quantizer=NONE)
     x = values(64, 3, 2)
-    np.testing.assert_allclose(of(layer(x)), of(keras.activations.get(activation)(x)), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(numpy_of(layer(x)), numpy_of(keras.activations.get(activation)(x)), rtol=1e-6, atol=1e-6)
 
 
 def test_a_fine_table_is_the_activation_to_the_step_of_its_grid():
@@ -76,13 +73,13 @@ def test_affine_without_quantizers():
     scale, offset = np.array([0.5, -1.0, 2.0], np.float32), np.array([0.1, 0.2, -3.0], np.float32)
     layer.scale.assign(scale)
     layer.offset.assign(offset)
-    np.testing.assert_allclose(of(layer(x)), np.tanh(scale * x + offset), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(numpy_of(layer(x)), np.tanh(scale * x + offset), rtol=1e-5, atol=1e-6)
 
 
 def test_hard_sigmoid_is_that_of_keras():
     layer = QHardSigmoid(input_quantizer=NONE, table_quantizer=NONE)
     x = values(64, 3)
-    np.testing.assert_allclose(of(layer(x)), of(keras.activations.hard_sigmoid(x)), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(numpy_of(layer(x)), numpy_of(keras.activations.hard_sigmoid(x)), rtol=1e-6, atol=1e-7)
 
 
 def test_gradients_reach_the_values_and_the_bits_of_both_quantizers():
@@ -106,10 +103,10 @@ def test_training_moves_bits_scale_and_offset():
     inputs = keras.Input((3,))
     model = keras.Model(inputs, layer(inputs))
     model.compile(keras.optimizers.Adam(0.1), "mse")
-    before = {variable.path: of(variable).copy() for variable in model.trainable_variables}
+    before = {variable.path: numpy_of(variable).copy() for variable in model.trainable_variables}
     model.fit(values(64, 3), np.tanh(2 * values(64, 3) + 1), epochs=3, verbose=0)
     assert {"scale", "offset", "f", "b"} <= {variable.name for variable in model.trainable_variables}
-    assert not [v.path for v in model.trainable_variables if np.array_equal(before[v.path], of(v))]
+    assert not [v.path for v in model.trainable_variables if np.array_equal(before[v.path], numpy_of(v))]
 
 
 # Its frozen form.
@@ -174,7 +171,7 @@ def test_prediction_of_a_frozen_model_calls_no_function(monkeypatch):
 def test_a_frozen_table_keeps_nan():
     frozen = freeze(alone(QUnaryFunction("tanh", input_quantizer=KIF(i=1, f=2, overflow_mode="SAT")), 1))
     table = frozen.layers[-1].table
-    got = of(table(keras.ops.convert_to_tensor(np.array([-2.0, 1.75, np.nan], np.float32))))
+    got = numpy_of(table(keras.ops.convert_to_tensor(np.array([-2.0, 1.75, np.nan], np.float32))))
     stored = entries(frozen)["table"]
     assert got[:2].tolist() == [stored[0], stored[-1]]
     assert np.isnan(got[2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import float64_of
 
 from hgq2_core import ConfigError, calibrate, ebops, freeze, load_model, verify
 from hgq2_fixed_point import KBI, KIF, Identity, quantize
@@ -19,10 +20,6 @@ def values(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
-
-
 def alone(layer, *shape):
     inputs = keras.Input(shape)
     model = keras.Model(inputs, layer(inputs))
@@ -33,7 +30,7 @@ def alone(layer, *shape):
 def network(layer, i, o, x):
     """The small network of one pair, in plain numpy."""
     hidden = np.asarray(x, np.float64)[..., np.newaxis]
-    *inner, last = [[of(variable)[i, o] for variable in stage] for stage in layer.stages]
+    *inner, last = [[float64_of(variable)[i, o] for variable in stage] for stage in layer.stages]
     for kernel, bias in inner:
         hidden = np.tanh(hidden @ kernel / np.sqrt(len(kernel)) + bias)
     kernel, bias = last
@@ -44,7 +41,7 @@ def network(layer, i, o, x):
 def test_an_output_is_the_sum_of_a_network_for_each_input(hidden_layers):
     layer = QDenseLUT(3, hidden_layers=hidden_layers, hidden_units=4, input_quantizer=NONE, table_quantizer=NONE)
     x = values(32, 2, 4)
-    got = of(layer(x))
+    got = float64_of(layer(x))
     wanted = [sum(network(layer, i, o, x[..., i]) for i in range(4)) for o in range(3)]
     np.testing.assert_allclose(got, np.stack(wanted, axis=-1), rtol=1e-4, atol=1e-5)
     assert np.std(got) > 0.1
@@ -54,7 +51,7 @@ def test_the_frozen_form_is_a_table_for_each_pair():
     layer = QDenseLUT(2, input_quantizer=NARROW, table_quantizer=PAIRS)
     frozen = freeze(alone(layer, 3))
     points = np.arange(-16, 16) / 4
-    stored = {name: of(value) for name, value in frozen.layers[-1].stored().items()}
+    stored = {name: float64_of(value) for name, value in frozen.layers[-1].stored().items()}
     assert np.array_equal(stored["table_inputs"], points)
     assert stored["table"].shape == (32, 3, 2)
     for i, o in np.ndindex(3, 2):
@@ -79,11 +76,11 @@ def test_straight_lines_without_offset_are_keras_convolution(cls, twin, shape, a
     layer = cls(3, **arguments, hidden_layers=0, bias_initializer="zeros", input_quantizer=NONE, table_quantizer=NONE)
     other = twin(3, **arguments, use_bias=False)
     x = values(4, *shape)
-    got, same_shape = of(layer(x)), of(other(x)).shape
-    kernel = of(layer.stages[0][0])[:, :, 0, 0] / np.sqrt(layer.stages[0][0].shape[0])
+    got, same_shape = float64_of(layer(x)), float64_of(other(x)).shape
+    kernel = float64_of(layer.stages[0][0])[:, :, 0, 0] / np.sqrt(layer.stages[0][0].shape[0])
     other.kernel.assign(kernel.reshape(other.kernel.shape))
     assert got.shape == same_shape == (4, *layer.compute_output_shape((4, *shape))[1:])
-    np.testing.assert_allclose(got, of(other(x)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(got, float64_of(other(x)), rtol=1e-4, atol=1e-5)
 
 
 EQUATIONS = pytest.mark.parametrize(
@@ -116,15 +113,15 @@ def test_an_einsum_of_straight_lines_is_keras_einsum(equation, output_shape, sha
     )
     other = keras.layers.EinsumDense(equation, output_shape)
     x = values(5, *shape)
-    got, same_shape = of(layer(x)), of(other(x)).shape
+    got, same_shape = float64_of(layer(x)), float64_of(other(x)).shape
     # The tables lie by the letters that the input has too, then by the others, each in the kernel's order.
     inputs, kernel = equation.partition("->")[0].split(",")
     letters = sorted(kernel, key=lambda letter: letter not in inputs)
     sizes = [other.kernel.shape[kernel.index(letter)] for letter in letters]
-    factors = of(layer.stages[0][0]).reshape(sizes) / np.sqrt(terms)
+    factors = float64_of(layer.stages[0][0]).reshape(sizes) / np.sqrt(terms)
     other.kernel.assign(factors.transpose([letters.index(letter) for letter in kernel]))
     assert got.shape == same_shape == tuple(layer.compute_output_shape((5, *shape)))
-    np.testing.assert_allclose(got, of(other(x)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(got, float64_of(other(x)), rtol=1e-4, atol=1e-5)
 
 
 def test_an_einsum_over_the_last_axis_is_a_dense_one():
@@ -135,7 +132,7 @@ def test_an_einsum_over_the_last_axis_is_a_dense_one():
     for own, other in zip(einsum.stages, dense.stages, strict=True):
         for variable, twin in zip(own, other, strict=True):
             variable.assign(twin)
-    assert np.array_equal(of(einsum(x)), of(dense(x)))
+    assert np.array_equal(float64_of(einsum(x)), float64_of(dense(x)))
     assert ebops(einsum) == ebops(dense) > 0
 
 
@@ -152,7 +149,7 @@ def test_ebops(independent, granularity, shape):
     for variable in (layer.input_quantizer.i, layer.input_quantizer.f, layer.table_quantizer.b):
         variable.assign(rng.integers(0, 5, size=variable.shape).astype(np.float32))
     entered = independent.counted(layer.input_quantizer, (*shape, 3))
-    given = np.broadcast_to(np.rint(of(layer.table_quantizer.b))[0] + 1, (4, 3))
+    given = np.broadcast_to(np.rint(float64_of(layer.table_quantizer.b))[0] + 1, (4, 3))
     wanted = 0.0
     for *position, i, o in np.ndindex(*shape, 3):
         bits = entered[(*position, i, o)]
@@ -168,11 +165,11 @@ def test_training_learns_and_moves_bits():
     x = values(256, 2)
     y = np.abs(x[:, :1]) - np.sin(2 * x[:, 1:])
     model.compile(keras.optimizers.Adam(0.03), "mse")
-    before = of(layer.table_quantizer.b).copy(), of(layer.input_quantizer.f).copy()
+    before = float64_of(layer.table_quantizer.b).copy(), float64_of(layer.input_quantizer.f).copy()
     losses = model.fit(x, y, epochs=12, batch_size=64, verbose=0).history["loss"]
     assert losses[-1] < losses[0] / 2
-    assert not np.array_equal(before[0], of(layer.table_quantizer.b))
-    assert not np.array_equal(before[1], of(layer.input_quantizer.f))
+    assert not np.array_equal(before[0], float64_of(layer.table_quantizer.b))
+    assert not np.array_equal(before[1], float64_of(layer.input_quantizer.f))
 
 
 @pytest.mark.parametrize(

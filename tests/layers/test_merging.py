@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import float64_of
 
 from hgq2_core import ConfigError, calibrate, defaults, ebops, freeze, verify
 from hgq2_fixed_point import KBI, KIF
@@ -52,10 +53,6 @@ def scatter(layer, seed=0):
                 variable.assign(rng.integers(0, 5, size=tuple(variable.shape)).astype(np.float32))
 
 
-def numpy_of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
-
-
 def einsum(equation):
     return lambda a, b: np.einsum(equation, a, b)
 
@@ -80,7 +77,7 @@ TWINS = [
 def test_without_quantizers_it_is_its_keras_twin(layer, twin, shapes):
     inputs = data(shapes)
     wanted, got = applied(twin, shapes), applied(layer, shapes)
-    assert np.allclose(numpy_of(got(inputs)), numpy_of(wanted(inputs)), rtol=1e-6, atol=1e-6)
+    assert np.allclose(float64_of(got(inputs)), float64_of(wanted(inputs)), rtol=1e-6, atol=1e-6)
     assert got.output_shape == wanted.output_shape
 
 
@@ -102,7 +99,7 @@ def test_without_quantizers_it_is_the_formula(layer, shapes, function):
     inputs = data(shapes)
     wanted = function(*inputs) if isinstance(inputs, list) else function(inputs)
     model = applied(layer, shapes)
-    got = numpy_of(model(inputs))
+    got = float64_of(model(inputs))
     assert np.allclose(got, wanted, rtol=1e-6, atol=1e-6)
     assert got.shape[1:] == model.output_shape[1:]
 
@@ -149,7 +146,7 @@ def test_each_input_has_bits_of_its_own():
     assert [quantizer.slot.name for quantizer in layer.input_quantizers] == ["input", "input_1", "input_2"]
     layer.input_quantizers[1].f.assign([[0.0]])
     inputs = [np.full((1, *shape), 0.25, "float32") for shape in THREE]
-    assert numpy_of(layer(inputs))[0, 0, 0] == 0.25 + 0.0 + 0.25
+    assert float64_of(layer(inputs))[0, 0, 0] == 0.25 + 0.0 + 0.25
 
 
 def test_the_scope_at_the_constructor_decides_for_all_inputs():
@@ -167,10 +164,10 @@ def test_the_scope_at_the_constructor_decides_for_all_inputs():
 def test_training_moves_the_bits_of_every_input(layer, shapes):
     model = applied(layer, shapes)
     model.compile(keras.optimizers.SGD(0.5), "mse")
-    before = [numpy_of(variable) for variable in layer.trainable_variables]
+    before = [float64_of(variable) for variable in layer.trainable_variables]
     model.fit(data(shapes), np.zeros((64, *model.output_shape[1:])), epochs=2, verbose=0)
     assert len(before) == (len(shapes) if isinstance(shapes, list) else 1)
-    assert all((a != numpy_of(b)).any() for a, b in zip(before, layer.trainable_variables, strict=True))
+    assert all((a != float64_of(b)).any() for a, b in zip(before, layer.trainable_variables, strict=True))
 
 
 def test_a_frozen_model_is_saved_and_loaded_bit_for_bit(tmp_path):
@@ -197,7 +194,7 @@ def test_masks_are_merged_as_keras_does(ours, twin):
     for masks in [first, second], [first, None], [None, None]:
         got, wanted = ours.compute_mask(inputs, masks), twin.compute_mask(inputs, masks)
         assert (got is None) == (wanted is None)
-        assert wanted is None or np.array_equal(numpy_of(got), numpy_of(wanted))
+        assert wanted is None or np.array_equal(float64_of(got), float64_of(wanted))
 
 
 def test_a_mask_ends_where_its_axis_is_summed_over():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import float64_of
 
 import hgq2_layers
 from hgq2_core import ConfigError, ExactnessError, ebops
@@ -48,10 +49,6 @@ def values(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
 
 
-def numpy_of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
-
-
 def ours(name, arguments, shape=None):
     layer = getattr(hgq2_layers, f"Q{name}")(**arguments)
     if shape:
@@ -63,8 +60,8 @@ def twin_output(name, arguments, x):
     """Of Keras' own layer, which on some CPUs pools the channels last alone."""
     twin = getattr(keras.layers, name)(**{**arguments, "data_format": "channels_last"})
     if not arguments.get("data_format"):
-        return numpy_of(twin(x))
-    outputs = numpy_of(twin(np.moveaxis(x, 1, -1)))
+        return float64_of(twin(x))
+    outputs = float64_of(twin(np.moveaxis(x, 1, -1)))
     return np.moveaxis(outputs, -1, 1)
 
 
@@ -75,7 +72,7 @@ def test_without_quantizers_it_is_keras_own(name, arguments, shape):
     layer = ours(name, {**arguments, "input_quantizer": "none"})
     x = values(4, *shape) - 5
     wanted = twin_output(name, {key: value for key, value in arguments.items() if key not in ANY}, x)
-    np.testing.assert_allclose(numpy_of(layer(x)), wanted, rtol=1e-6)
+    np.testing.assert_allclose(float64_of(layer(x)), wanted, rtol=1e-6)
     assert layer.compute_output_shape((None, *shape)) == (None, *wanted.shape[1:])
 
 
@@ -83,15 +80,15 @@ def test_what_same_pads_is_in_no_average():
     """On every backend; Keras' own repeats the border on torch."""
     layer = ours("AveragePooling1D", {"pool_size": 2, "strides": 1, "padding": "same", "input_quantizer": "none"})
     x = np.asarray([1.0, 3.0, 8.0], dtype=np.float32).reshape(1, 3, 1)
-    assert numpy_of(layer(x)).ravel().tolist() == [2.0, 5.5, 8.0]
+    assert float64_of(layer(x)).ravel().tolist() == [2.0, 5.5, 8.0]
 
 
 def test_other_counts_multiply_by_a_quantized_reciprocal():
     arguments = {"pool_size": 3, "input_quantizer": "none", "reciprocal_quantizer": KBI(b=3, i=0)}
     layer = ours("AveragePooling1D", arguments, (6, 2))
     x = np.arange(12, dtype=np.float32).reshape(1, 6, 2)
-    assert numpy_of(layer.constants()["reciprocal"]).tolist() == [0.625]  # 2/3 in steps of 1/8
-    assert numpy_of(layer(x)).tolist() == (0.3125 * x.reshape(1, 2, 3, 2).sum(axis=2)).tolist()
+    assert float64_of(layer.constants()["reciprocal"]).tolist() == [0.625]  # 2/3 in steps of 1/8
+    assert float64_of(layer(x)).tolist() == (0.3125 * x.reshape(1, 2, 3, 2).sum(axis=2)).tolist()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import float64_of
 
 from hgq2_core import ConfigError, calibrate, defaults, ebops, freeze, summary, verify
 from hgq2_fixed_point import KIF
@@ -22,10 +23,6 @@ WIDTHS = {QSimpleRNN: 1, QGRU: 3, QLSTM: 4}
 
 def values(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def numpy_of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
 
 
 def applied(layer, shape=(4, 2)):
@@ -60,14 +57,14 @@ def test_without_quantizers_it_is_its_keras_twin(cls, twin, arguments, quantizer
     got, wanted = keras.tree.flatten(ours(x)), keras.tree.flatten(theirs(x))
     assert [output.shape for output in got] == [output.shape for output in wanted]
     for a, b in zip(got, wanted, strict=True):
-        assert np.allclose(numpy_of(a), numpy_of(b), rtol=0, atol=1e-6)
+        assert np.allclose(float64_of(a), float64_of(b), rtol=0, atol=1e-6)
     assert ours.output_shape == theirs.output_shape
 
 
 def test_the_bias_of_the_forget_gate_starts_at_one():
     layer = QLSTM(2)
     layer.build((None, 3, 2))
-    assert numpy_of(layer.bias).tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
+    assert float64_of(layer.bias).tolist() == [0, 0, 1, 1, 0, 0, 0, 0]
 
 
 def bits_of(independent, layer, name, size):
@@ -75,7 +72,7 @@ def bits_of(independent, layer, name, size):
 
 
 def table_ebops(layer, name, inputs):
-    return 1e-4 * (2.0**inputs).sum() * numpy_of(layer.slot_quantizer(name).bits())
+    return 1e-4 * (2.0**inputs).sum() * float64_of(layer.slot_quantizer(name).bits())
 
 
 def step_ebops(independent, layer):
@@ -89,16 +86,16 @@ def step_ebops(independent, layer):
     recurrent = bits_of(independent, layer, "recurrent_kernel", layer.recurrent_kernel.shape)
     cost = bits_of(independent, layer, "bias", layer.bias.shape).sum()
     cost += table_ebops(layer, "activation_table", candidate)
-    entry = numpy_of(layer.slot_quantizer("activation_table").bits())
+    entry = float64_of(layer.slot_quantizer("activation_table").bits())
     if isinstance(layer, QSimpleRNN):
         return cost + (state @ recurrent).sum()
     gates = layer.gating_width
     cost += table_ebops(layer, "recurrent_activation_table", bits("recurrent_activation", gates))
-    gate = numpy_of(layer.slot_quantizer("recurrent_activation_table").bits())
+    gate = float64_of(layer.slot_quantizer("recurrent_activation_table").bits())
     if isinstance(layer, QLSTM):
         carry = bits("carry")
         cost += table_ebops(layer, "carry_table", carry)
-        read = gate * numpy_of(layer.slot_quantizer("carry_table").bits()) * u
+        read = gate * float64_of(layer.slot_quantizer("carry_table").bits()) * u
         return cost + (state @ recurrent).sum() + gate * entry * u + (gate * carry).sum() + read
     cost += (gate * state).sum() + gate * entry * u
     if layer.reset_after:
@@ -132,10 +129,10 @@ def test_training_moves_all_weights_and_bits(cls, arguments):
     model = keras.Sequential([keras.Input((4, 2)), layer, QDense(1)])
     model.compile(keras.optimizers.Adam(0.01), "mse")
     x = values(128, 4, 2)
-    before = {variable.path: numpy_of(variable) for variable in layer.trainable_variables}
+    before = {variable.path: float64_of(variable) for variable in layer.trainable_variables}
     history = model.fit(x, np.cumsum(x[..., :1], 1), epochs=3, batch_size=32, verbose=0).history["loss"]
     assert history[-1] < history[0]
-    still = [v.path for v in layer.trainable_variables if (before[v.path] == numpy_of(v)).all()]
+    still = [v.path for v in layer.trainable_variables if (before[v.path] == float64_of(v)).all()]
     assert still == []
 
 
@@ -175,8 +172,8 @@ def test_a_loop_gives_what_its_steps_give(cls, arguments, arguments_of_all, trai
         keras.utils.set_random_seed(1)
         with defaults(activation=KIF(overflow_mode="SAT_SYM"), ebops_beta=1e-6):
             layer = cls(3, unroll=unroll, **arguments, **arguments_of_all)
-        outputs.append([numpy_of(output) for output in keras.tree.flatten(layer(x, training=training))])
-        costs.append(sum(numpy_of(loss) for loss in layer.losses))
+        outputs.append([float64_of(output) for output in keras.tree.flatten(layer(x, training=training))])
+        costs.append(sum(float64_of(loss) for loss in layer.losses))
         assert loops(layer, x) != unroll
     assert all(map(np.array_equal, *outputs))
     assert costs[0] == costs[1] > 0
@@ -249,7 +246,7 @@ def test_every_step_costs(make):
         every, alone = applied(layers.TimeDistributed(make()), (4, 2)), applied(make(), (2,))
     every(values(8, 4, 2)), alone(values(8, 2))
     assert ebops(every) == summary(every).ebops == 4 * ebops(alone) > 0
-    in_loss, once = (sum(numpy_of(loss) for loss in model.losses) for model in (every, alone))
+    in_loss, once = (sum(float64_of(loss) for loss in model.losses) for model in (every, alone))
     assert np.isclose(in_loss, 4 * once, rtol=1e-6)
     assert np.isclose(once, 0.5 * ebops(alone), rtol=1e-4)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 import hgq2_layers
 from hgq2_core import QLayer, calibrate, freeze
@@ -87,10 +88,6 @@ def test_every_argument_survives(name, without):
     again = QLayer.from_config(config)
     assert type(again) is cls
     assert again.get_config() == config
-
-
-def numpy_of(tensor):
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 MODELS = [

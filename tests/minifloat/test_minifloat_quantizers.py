@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from arrays import numpy_of
 
 from hgq2_core import ConfigError, calibrate, ebops, fit_ranges, freeze, summary, verify
 from hgq2_core.exact import Integers, Intervals
@@ -25,10 +26,6 @@ from hgq2_minifloat.exact import exact_quantize
 from hgq2_minifloat.formats import STANDARDS, Format
 
 SMALL = Minifloat(m=2, e=3, e0=1)
-
-
-def numpy(x):
-    return np.asarray(keras.ops.convert_to_numpy(x))
 
 
 def built(config, shape=(4, 3), role="weight"):
@@ -63,14 +60,14 @@ def test_every_role_and_granularity(role, granularity):
     rng = np.random.default_rng(1)
     for variable, low, high in ((quantizer.m, -1, 5), (quantizer.e, 0, 4), (quantizer.e0, -2, 3)):
         variable.assign(rng.integers(low, high, size=variable.shape).astype(np.float32))
-    m, e, e0 = (numpy(bits) for bits in (quantizer.m, quantizer.e, quantizer.e0))
+    m, e, e0 = (numpy_of(bits) for bits in (quantizer.m, quantizer.e, quantizer.e0))
     wanted = quantize(x, m, e, e0)
-    np.testing.assert_array_equal(numpy(quantizer.quantize(keras.ops.convert_to_tensor(x))), wanted)
+    np.testing.assert_array_equal(numpy_of(quantizer.quantize(keras.ops.convert_to_tensor(x))), wanted)
     assert equal(quantizer.exact(Integers(), from_float(x)), wanted).all()
     bits = np.where(m < 0, 0, 1 + e + m)
     if quantizer.slot.batched:  # the entries of a table share their bits, as samples do
         bits, x = bits[0], x[0]
-    np.testing.assert_array_equal(numpy(quantizer.bits()), np.broadcast_to(bits, x.shape))
+    np.testing.assert_array_equal(numpy_of(quantizer.bits()), np.broadcast_to(bits, x.shape))
 
 
 def model_of(weight, bias, activation, output=None):
@@ -98,9 +95,9 @@ def test_integers_agree_trained_frozen_and_loaded(name, tmp_path):
     model = model_of(*MODELS[name])
     x, y = normal(1000, 3, 4), normal(1000, 2, seed=1)
     model.compile(keras.optimizers.SGD(0.1), "mean_squared_error")
-    before = [numpy(variable).copy() for variable in model.trainable_variables]
+    before = [numpy_of(variable).copy() for variable in model.trainable_variables]
     model.fit(x, y, batch_size=250, epochs=1, verbose=0)
-    moved = [not np.array_equal(old, numpy(new)) for old, new in zip(before, model.trainable_variables, strict=True)]
+    moved = [not np.array_equal(old, numpy_of(new)) for old, new in zip(before, model.trainable_variables, strict=True)]
     assert all(moved)
     calibrate(model, x)
     assert verify(model, x).mismatches == 0
@@ -144,15 +141,15 @@ def test_blocks_are_those_of_ocp_mx(name, size):
     config = {"kind": f"minifloat.{name}", "block": {"size": size}}
     layer = QDense(3, kernel_quantizer=config)
     layer.build((None, 70))
-    q = numpy(layer.kernel_quantizer.quantize(keras.ops.convert_to_tensor(x)))
+    q = numpy_of(layer.kernel_quantizer.quantize(keras.ops.convert_to_tensor(x)))
     np.testing.assert_array_equal(q, block_reference(x, size, form))
-    np.testing.assert_array_equal(numpy(layer.kernel_quantizer.quantize(keras.ops.convert_to_tensor(q))), q)
+    np.testing.assert_array_equal(numpy_of(layer.kernel_quantizer.quantize(keras.ops.convert_to_tensor(q))), q)
 
 
 def test_blocks_lie_along_any_axis():
     x = normal(3, 20)
     along_last = built(Float4E2M1FN(block={"axis": -1, "size": 8}), (3, 20))
-    q = numpy(along_last.quantize(keras.ops.convert_to_tensor(x)))
+    q = numpy_of(along_last.quantize(keras.ops.convert_to_tensor(x)))
     np.testing.assert_array_equal(q, block_reference(x.T, 8, STANDARDS["float4_e2m1fn"]).T)
 
 
@@ -172,14 +169,14 @@ def test_blocks_are_refused_where_there_are_none():
 def test_rounding_by_chance_is_for_training_alone():
     quantizer, x = built(Minifloat(round_mode="S_RND_CONV"), (1000,)), np.full(1000, 1.03, np.float32)
     tensor = keras.ops.convert_to_tensor(x)
-    assert set(numpy(quantizer.quantize(tensor, training=True))) == {1.0, 1.125}
-    assert set(numpy(quantizer.quantize(tensor))) == {1.0}
+    assert set(numpy_of(quantizer.quantize(tensor, training=True))) == {1.0, 1.125}
+    assert set(numpy_of(quantizer.quantize(tensor))) == {1.0}
 
 
 def test_noise_blends_quantization_in():
     quantizer, x = built(Minifloat(noise=0.25), (1,)), keras.ops.convert_to_tensor(np.float32([1.03]))
-    assert numpy(quantizer.quantize(x, training=True)) == pytest.approx(0.25 * 1.0 + 0.75 * 1.03)
-    assert numpy(quantizer.quantize(x)).tolist() == [1.0]
+    assert numpy_of(quantizer.quantize(x, training=True)) == pytest.approx(0.25 * 1.0 + 0.75 * 1.03)
+    assert numpy_of(quantizer.quantize(x)).tolist() == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +201,7 @@ def test_exponents_fitted_to_values(fit, values, e, e0):
     layer.kernel.assign(np.float32(values)[:, np.newaxis])
     assert fit_ranges(model, normal(5, len(values))) == (f"{layer.name}.kernel",)
     quantizer = layer.kernel_quantizer
-    assert (numpy(quantizer.e).item(), numpy(quantizer.e0).item()) == (e, e0)
+    assert (numpy_of(quantizer.e).item(), numpy_of(quantizer.e0).item()) == (e, e0)
 
 
 def test_without_exponent_bits_the_range_is_fitted_too():
@@ -213,7 +210,7 @@ def test_without_exponent_bits_the_range_is_fitted_too():
     (layer,) = model.layers
     layer.kernel.assign(np.float32([[0.875, 0.99, 1.0]]))
     fit_ranges(model, normal(5, 1))
-    assert numpy(layer.kernel_quantizer.e0).tolist() == [[0.0, 1.0, 1.0]]
+    assert numpy_of(layer.kernel_quantizer.e0).tolist() == [[0.0, 1.0, 1.0]]
 
 
 def test_the_summary_names_standards():
@@ -283,5 +280,5 @@ def test_a_layer_applied_twice_is_fitted_to_both():
         fit_ranges(model, np.full((5, 4), largest, "float32"))
         alone = keras.Sequential([keras.Input((4,)), QDense(4, kernel_quantizer="none", input_quantizer=activation)])
         fit_ranges(alone, np.full((5, 4), largest, "float32"))
-        found, wanted = (numpy(each.input_quantizer.e0).item() for each in (layer, alone.layers[0]))
+        found, wanted = (numpy_of(each.input_quantizer.e0).item() for each in (layer, alone.layers[0]))
         assert found == wanted
