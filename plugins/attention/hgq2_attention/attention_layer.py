@@ -76,7 +76,7 @@ class AttentionLayer(QLayer, kw_only=True):
             for the default of tables.
         attention_quantizer: of the softmax's outputs; None for the default of activations.
         context_quantizer: of the output projection's inputs: the weighted sums, after the gate.
-        output_quantizer: of the outputs; None leaves them as they are.
+        output_quantizer: of the outputs; None leaves them unchanged.
         gate_input_quantizer, gate_kernel_quantizer, gate_bias_quantizer: of the gate's projection.
         gate_quantizer: of its outputs, the inputs of the sigmoid's table.
         gate_table_quantizer: of the entries of that table; None for the default of tables, unsigned.

@@ -12,7 +12,7 @@ class QGroupedQueryAttention(AttentionLayer):
     """Attention in which several heads of queries share a head of keys and values; the equation is `AttentionLayer`'s.
 
     Arguments and call are those of `keras.layers.GroupQueryAttention`. Keys and values are not repeated: each product
-    takes them as they are.
+    takes them unchanged.
 
     Args:
         head_dim: size of a head.

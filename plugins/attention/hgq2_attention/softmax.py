@@ -54,7 +54,7 @@ class QSoftmax(TableLayer):
             activations.
         inverse_quantizer: of the entries of the inverse's table: a config, a kind, a mapping, or None for the default
             of tables, unsigned; it must saturate.
-        output_quantizer: of y; None leaves the products as they are.
+        output_quantizer: of y; None leaves the products unchanged.
 
     Cost (docs/numerics.md#7): [stable: sum Bd] + (sum Be - sum over rows of min Be) + sum Be Br, and both tables.
 

@@ -54,7 +54,7 @@ class LUTLayer(TableLayer, kw_only=True):
             for each output, (..., inputs, outputs): every pair may have its own bits, `channel` gives them per input.
         table_quantizer: of the tables' entries: a config, a kind, a mapping, or None for the default of tables.
             `element` gives every pair its own bits, `channel` each output.
-        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next
             layer to quantize.
 
     Cost (docs/numerics.md#7): over all pairs, the sum of s Bt / 2 + Bt, with s = 2^(Bx - 5) from Bx = 5 on, and Bx / 5

@@ -20,7 +20,7 @@ class QConcatenate(MergeLayer):
 
     Args:
         axis: along which the inputs are joined, batch axis counted; not the batch.
-        **kwargs: quantizers as in `MergeLayer`; Keras' own words.
+        **kwargs: quantizers as in `MergeLayer`; Keras' own arguments.
 
     Cost (docs/numerics.md#7): none, it is wiring.
     """

@@ -84,7 +84,7 @@ class QDot(ContractionLayer):
     Args:
         axes: the axis of each input that is summed over, batch axis counted; one number for both.
         normalize: must be False: a cosine needs a root and a quotient, which are not exact.
-        **kwargs: quantizers as in `MergeLayer`; Keras' own words.
+        **kwargs: quantizers as in `MergeLayer`; Keras' own arguments.
     """
 
     axes: AxisPair
@@ -141,7 +141,7 @@ class QEinsum(ContractionLayer):
     Args:
         equation: such as `"bqd,bkd->bqk"`; the first axis of both inputs and of the output is the batch. `...` stands
             for the same axes wherever it is.
-        **kwargs: quantizers as in `MergeLayer`; Keras' own words.
+        **kwargs: quantizers as in `MergeLayer`; Keras' own arguments.
     """
 
     equation: str

@@ -29,7 +29,7 @@ class MergeLayer(QLayer, kw_only=True):
 
     Args:
         input_quantizer: of each input: a config, a kind, a mapping, or None for the default of activations.
-        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next
             layer to quantize.
     """
 
@@ -178,13 +178,13 @@ def exact_aligned(arrays: Arrays[A], inputs: Sequence[A]) -> list[A]:
     ]
 
 
-def spread(bits: Sequence[Tensor]) -> list[Tensor]:
-    """Spread the bits of each input over the elements of the output."""
+def broadcast_bits(bits: Sequence[Tensor]) -> list[Tensor]:
+    """Broadcast the bits of each input to the shape of the output."""
     shape = np.broadcast_shapes(*(tuple(each.shape) for each in bits))
     return [keras.ops.broadcast_to(each, shape) for each in bits]
 
 
-def spared(bits: Sequence[Tensor]) -> Tensor:
+def adder_bits(bits: Sequence[Tensor]) -> Tensor:
     """Return the sum of all bits but, at each place, the fewest: what n - 1 operations on n numbers take."""
     return sum(map(total, bits)) - total(functools.reduce(keras.ops.minimum, bits))
 
@@ -218,7 +218,7 @@ class ElementwiseLayer(MergeLayer):
 
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the cost over all elements."""
-        return self.element_ebops(spread(bits))
+        return self.element_ebops(broadcast_bits(bits))
 
 
 class QAdd(ElementwiseLayer):
@@ -237,7 +237,7 @@ class QAdd(ElementwiseLayer):
 
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the bits of the adders."""
-        return ADDER * spared(bits)
+        return ADDER * adder_bits(bits)
 
 
 class QAveragePow2(QAdd):
@@ -316,7 +316,7 @@ class QMaximum(ElementwiseLayer):
 
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the bits of the comparators."""
-        return spared(bits)
+        return adder_bits(bits)
 
 
 class QMinimum(ElementwiseLayer):
@@ -335,4 +335,4 @@ class QMinimum(ElementwiseLayer):
 
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the bits of the comparators."""
-        return spared(bits)
+        return adder_bits(bits)

@@ -25,9 +25,9 @@ class QBatchNormalization(NormalizationLayer):
         scale_quantizer: a config, a kind, a mapping, or None for the default of weights.
         offset_quantizer: a config, a kind, a mapping, or None for the default of biases.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next
             layer to quantize.
-        **kwargs: of the normalization, as in `NormalizationLayer`; Keras' own words.
+        **kwargs: of the normalization, as in `NormalizationLayer`; Keras' own arguments.
 
     Cost (docs/numerics.md#7): sum Bx * Bscale + sum Boffset.
 

@@ -77,7 +77,7 @@ class NormalizationLayer(QLayer, kw_only=True):
         return x
 
     def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
-        """Give, by slot name, what the weight quantizers see for these statistics."""
+        """Return what the weight quantizers see for these statistics, by slot name."""
         raise NotImplementedError
 
     def add_normalization(

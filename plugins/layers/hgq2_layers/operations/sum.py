@@ -28,7 +28,7 @@ class QSum(QLayer):
         axes: the axis or axes that are summed over, batch axis counted; not the batch.
         keepdims: whether they stay, with size 1.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next
             layer to quantize.
 
     Cost (docs/numerics.md#7): 0.65 (sum B - sum of the smallest B over the axes). A mask passes where its axes stay;

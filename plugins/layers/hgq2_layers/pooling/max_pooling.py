@@ -30,7 +30,7 @@ class PoolingLayer(QLayer, kw_only=True):
 
     Args:
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
-        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next
             layer to quantize.
     """
 

@@ -53,7 +53,7 @@ class GatedLayer(RecurrentLayer, kw_only=True):
         return [self.candidate, self.gating]
 
     def step_widths(self) -> Mapping[str, int]:
-        """Give, by slot, the sizes of what is quantized inside a step."""
+        """Return the sizes of what is quantized inside a step, by slot."""
         return {**super().step_widths(), "recurrent_activation": self.gating_width * self.units}
 
     def gate_bits(self) -> list[Tensor]:

@@ -53,7 +53,7 @@ class QGRU(GatedLayer):
         self.reset_quantizer = self.add_step_quantizer(self.reset_quantizer, "reset")
 
     def step_widths(self) -> Mapping[str, int]:
-        """Give, by slot, the sizes of what is quantized inside a step."""
+        """Return the sizes of what is quantized inside a step, by slot."""
         return {**super().step_widths(), "reset": self.units}
 
     def bias_shape(self) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ class QLSTM(GatedLayer):
         return [*super().nonlinearities(), self.carried]
 
     def step_widths(self) -> Mapping[str, int]:
-        """Give, by slot, the sizes of what is quantized inside a step."""
+        """Return the sizes of what is quantized inside a step, by slot."""
         return {**super().step_widths(), "carry": self.units}
 
     def bias_start(self) -> Any:

@@ -35,7 +35,7 @@ class RecurrentLayer(TableLayer, kw_only=True):
     """Steps through a sequence; a subclass says what a step does to the states.
 
     Each step is a circuit of its own, so the sequence has a static length. The quantizers inside a
-    step (of states and activations) are the same in all steps. They saturate unless told otherwise: a range
+    step (of states and activations) are the same in all steps. They saturate by default: a range
     that follows the values would be a state that every step changes.
 
     A subclass has the arguments `units`, `activation` and `use_bias` too, where Keras takes them.
@@ -68,7 +68,7 @@ class RecurrentLayer(TableLayer, kw_only=True):
             activations, saturating.
         activation_table_quantizer: of the entries of the activation's table: a config, a kind, a mapping, or None for
             the default of tables.
-        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs as they are, for the next
+        output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next
             layer to quantize.
         parallelization_factor: how many steps run in parallel, for the cost; None for all.
 
@@ -158,7 +158,7 @@ class RecurrentLayer(TableLayer, kw_only=True):
         return [self.candidate]
 
     def step_widths(self) -> Mapping[str, int]:
-        """Give, by slot, the sizes of what is quantized inside a step."""
+        """Return the sizes of what is quantized inside a step, by slot."""
         return {"state": self.units, "activation": self.units}
 
     def scans(self) -> bool:
