@@ -13,7 +13,7 @@ import keras
 import torch
 
 from hgq2_core.compilation.tracing import UntraceableError, trace
-from hgq2_core.quantizers.phase import mode
+from hgq2_core.quantizers.phase import phase
 
 Step = Literal["train", "test", "predict"]
 Compiler = Callable[[Any, list[torch.Tensor]], Callable[..., Any]]
@@ -97,7 +97,7 @@ class CompiledFunction:
     def _form(self, batch: Any, leaves: list[torch.Tensor | None]) -> Any:
         shapes = tuple(None if leaf is None else (leaf.shape, leaf.dtype) for leaf in leaves)
         trainable = tuple(variable.trainable for variable in self._variables())
-        return keras.tree.map_structure(type, batch).__repr__(), shapes, trainable, id(self.model.optimizer), mode()
+        return keras.tree.map_structure(type, batch).__repr__(), shapes, trainable, id(self.model.optimizer), phase()
 
     def _variables(self) -> list[keras.Variable]:
         variables: list[keras.Variable] = self.model.variables

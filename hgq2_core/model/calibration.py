@@ -1,4 +1,4 @@
-"""Fixing the integer bits of activations that wrap, and the record that says for which model that was done."""
+"""Calibration: fixing observed ranges on data, and the record that tells whether they still fit the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REMEDY = "Run hgq2_core.calibrate(model, data) on training data first."
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """What a calibration did: samples seen, margin added, and the quantizers it reached."""
+    """The result of a calibration: samples seen, margin added, and the names of the calibrated quantizers."""
 
     samples: int
     margin: int
@@ -66,19 +66,19 @@ def calibrate(
     steps: int | None = None,
     reset: bool = True,
 ) -> CalibrationReport:
-    """Set the range of every activation that wraps to what the data need, and record it with the model.
+    """Set every observed range to the smallest that holds the values, and record it with the model.
 
     Args:
         model: a built Keras model; called eagerly, without training.
         data: the model's inputs in any form that `fit` takes; targets and sample weights in batches are ignored. An
             iterator that has to be read more than once is kept in memory, up to 1 GiB.
-        margin: integer bits added on top.
+        margin: integer bits added to what the data need.
         batch_size: samples per call, where `data` are arrays.
         steps: the most batches to use; None for all.
-        reset: whether to begin with empty ranges; False widens the present ones by what these data need.
+        reset: whether to start from empty ranges; False widens the present ones to hold these data too.
 
     Raises:
-        ConfigError: a margin or `steps` that is no such number.
+        ConfigError: a margin or `steps` that is not a valid number.
         DataError: data of another form, no samples, or NaN or infinite values in the data or in the outputs.
     """
     if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
@@ -187,7 +187,7 @@ def write_records(model: keras.layers.Layer, samples: int, margin: int) -> None:
 
 
 def copy_records(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
-    """Record in a model of the same layers, whose variables may differ, how another one was calibrated."""
+    """Copy the calibration records of a model to one of the same layers, with digests of its own variables."""
     for (quantizer, found), origin in zip(digests(target).items(), observed(source), strict=True):
         samples, margin, *_ = keras.ops.convert_to_numpy(origin.record).tolist()
         _write(quantizer, samples, margin, found)
@@ -214,7 +214,7 @@ class Uncalibrated(NamedTuple):
 
 
 def uncalibrated(model: keras.layers.Layer) -> Uncalibrated:
-    """Return the quantizers of a built model whose range calibration has yet to fix."""
+    """Return the quantizers of a built model that need calibration."""
     records = {quantizer: keras.ops.convert_to_numpy(quantizer.record) for quantizer in observed(model)}
     never = [quantizer for quantizer, record in records.items() if record[0] == 0]
     calibrated = {quantizer: record[2:] for quantizer, record in records.items() if record[0] != 0}
@@ -235,7 +235,7 @@ def require_calibrated(model: keras.layers.Layer, what: str) -> None:
 
     Args:
         model: a built model.
-        what: what is asked of it, for the message.
+        what: the operation that needs it calibrated, for the message.
 
     Raises:
         CalibrationError: names the quantizers and the remedy.

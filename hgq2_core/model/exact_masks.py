@@ -1,4 +1,4 @@
-"""Refuse the masks that no exact statement sees, because Keras hands them on beside the tensors."""
+"""Refuse masks that the exact arithmetic cannot see, because Keras passes them on beside the tensors."""
 
 from __future__ import annotations
 

@@ -21,10 +21,10 @@ def is_frozen(model: keras.layers.Layer) -> bool:
 
 @preserve_rng()
 def freeze(model: keras.Model) -> keras.Model:
-    """Compute every constant of a model once, and give the model that stores them.
+    """Compute every constant of a model once, and return the model that stores them.
 
     Args:
-        model: functional or sequential, calibrated. It is not changed; a frozen model is given back as it is.
+        model: functional or sequential, calibrated. It is not changed; a frozen model is returned itself.
 
     Returns:
         A model of the same graph and outputs, untrainable, that depends neither on how weights are folded and

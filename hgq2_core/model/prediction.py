@@ -13,7 +13,7 @@ from hgq2_core.keras_graph.traversal import in_structure
 
 
 def predict(model: keras.Model, batch: Any) -> Any:
-    """Return what `model.predict` gives for one batch.
+    """Return the result of `model.predict` for one batch.
 
     Where Keras distributes batches over devices, it takes multiples of their number only: the last sample is repeated
     up to the next one, and what it gives is dropped.

@@ -1,4 +1,4 @@
-"""Setting the first integer bits from the weights and from data, before training."""
+"""Range initialization: setting the first integer bits from the weights and from data, before training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fitted(model: keras.layers.Layer) -> list[Quantizer[Any]]:
 
 @preserve_rng()
 def fit_ranges(model: keras.Model, data: Any, samples: int = 4096, *, steps: int | None = None) -> tuple[str, ...]:
-    """Set the integer bits of every quantizer that says `fit_to` from what it sees, each after those before it.
+    """Set the integer bits of every quantizer with `fit_to` from its values, in the order of the graph.
 
     Args:
         model: a built Keras model; called once, eagerly, without training.

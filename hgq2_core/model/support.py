@@ -1,4 +1,4 @@
-"""What `verify` and `export` would refuse of a model, asked of its graph alone: before it is trained or calibrated."""
+"""Find what `verify` and `export` would refuse, from the graph of a model alone, before it is trained or calibrated."""
 
 from __future__ import annotations
 

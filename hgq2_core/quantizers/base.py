@@ -1,4 +1,4 @@
-"""The stateful side of a quantizer: it owns the bit variables, quantizes, counts bits, and states its arithmetic."""
+"""The Keras side of a quantizer: it owns the bit variables, quantizes, counts bits, and has an exact form."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Quantized(NamedTuple):
 
 
 class RangeCheck(NamedTuple):
-    """Values held against the range of a format.
+    """Values compared with the range of a format.
 
     Args:
         outside: for each value, whether it lies outside once it is rounded.
@@ -276,27 +276,27 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         """Return the numbers of the format as numpy arrays by name, for reports."""
 
     def grid(self, most: int) -> npt.NDArray[np.float64]:
-        """Return the values that inference may give, any element's, rising: the inputs of a lookup table.
+        """Return all values that inference can return for any element, rising: the inputs of a lookup table.
 
         Args:
-            most: how many there may be.
+            most: the largest number of values allowed.
 
         Raises:
-            ExactnessError: there are more, or there is no end of them.
+            ExactnessError: there are more, or infinitely many.
         """
         raise ExactnessError(f"{self.slot}: {type(self.config).__name__} gives no finite set of values to tabulate.")
 
     def grid_part(self, first: Tensor, size: int) -> tuple[Tensor, Tensor] | None:
-        """Return some of `grid`'s values as tensors, for a compiled function; None if there is no end of them.
+        """Return some of the values of `grid` as tensors, for a compiled function; None if they are too many.
 
-        Here of a grid that depends on no variable. A quantizer whose grid does states it with tensors.
+        This default serves a grid that depends on no variable. A quantizer whose grid does computes it with tensors.
 
         Args:
-            first: the index of the first, a float scalar; beyond the last value, that is repeated.
+            first: the index of the first, a float scalar; past the end, the last value is repeated.
             size: how many.
 
         Returns:
-            The values, and how many the grid has in all, a float scalar.
+            The values, and the size of the whole grid, a float scalar.
         """
         try:
             values = self.grid(MOST_VALUES)
@@ -307,11 +307,11 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         return keras.ops.take(grid, keras.ops.cast(indices, "int32")), keras.ops.convert_to_tensor(float(len(values)))
 
     def format_name(self) -> str:
-        """Return the name of the format where it has one, for summaries; empty, as here, where it has none."""
+        """Return the name of the format, for summaries; empty, as here, if it has none."""
         return ""
 
     def check_range(self, x: npt.NDArray[Any]) -> RangeCheck | None:
-        """Hold values against the range of the format, for `doctor`; None, as here, where a format has no range.
+        """Compare values with the range of the format, for `doctor`; None, as here, if the format has no range.
 
         Args:
             x: finite values of the shape that `quantize` takes.

@@ -1,4 +1,4 @@
-"""What a quantizer is told: the base of every quantizer's schema, and the slot it is put into."""
+"""The configuration schema of a quantizer: the base of every config, and the slot in which a quantizer sits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mode in which quantizers run, read at call time: normal, calibrating, or fitting."""
+"""The phase in which quantizers run, read at call time: normal, calibrate, or fit."""
 
 from __future__ import annotations
 
@@ -7,44 +7,50 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Literal
 
-Mode = Literal["normal", "calibrate", "fit"]
+Phase = Literal["normal", "calibrate", "fit"]
 
-_mode: ContextVar[Mode] = ContextVar("hgq2_mode", default="normal")
+_phase: ContextVar[Phase] = ContextVar("hgq2_phase", default="normal")
 
-_met: ContextVar[set[int] | None] = ContextVar("hgq2_met", default=None)
+_fitted_ids: ContextVar[set[int] | None] = ContextVar("hgq2_fitted_ids", default=None)
 
-mode = _mode.get
+phase = _phase.get
 
 
 @contextmanager
-def _running(wanted: Mode) -> Iterator[None]:
-    token = _mode.set(wanted)
+def _running(wanted: Phase) -> Iterator[None]:
+    token = _phase.set(wanted)
     try:
         yield
     finally:
-        _mode.reset(token)
+        _phase.reset(token)
 
 
 def calibrating() -> AbstractContextManager[None]:
-    """Let every quantizer that tracks its range widen it by what it sees, for the calls made inside."""
+    """Let the calls inside the context widen every observed range by the values they quantize."""
     return _running("calibrate")
 
 
 @contextmanager
 def fitting() -> Iterator[None]:
-    """Let every quantizer that is told to fit set its range to what it sees, for the calls made inside."""
-    token = _met.set(set())
+    """Let the calls inside the context set every range with `fits_data` to what the values need."""
+    token = _fitted_ids.set(set())
     try:
         with _running("fit"):
             yield
     finally:
-        _met.reset(token)
+        _fitted_ids.reset(token)
 
 
-def meets_again(thing: object) -> bool:
-    """Return True if the present fitting has met a thing before: a quantizer of several steps, or of a shared layer."""
-    met = _met.get()
-    if met is None or id(thing) in met:
-        return met is not None
-    met.add(id(thing))
+def already_fitted(quantizer: object) -> bool:
+    """Return True if a call in the same `fitting()` context has fitted the quantizer or range, and mark it as fitted.
+
+    That is so for all calls but the first of a quantizer used in several steps or in a shared layer.
+
+    Args:
+        quantizer: the quantizer, or its range.
+    """
+    fitted = _fitted_ids.get()
+    if fitted is None or id(quantizer) in fitted:
+        return fitted is not None
+    fitted.add(id(quantizer))
     return False

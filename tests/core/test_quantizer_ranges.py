@@ -13,7 +13,7 @@ from hgq2_core.model.calibration import read_record
 from hgq2_core.model.range_init import fitted
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
-from hgq2_core.quantizers.phase import mode
+from hgq2_core.quantizers.phase import phase
 from hgq2_core.quantizers.ranges import ObservedRange, Range
 from hgq2_fixed_point import KBI
 from hgq2_fixed_point.quantizers import KBIQuantizer
@@ -51,9 +51,9 @@ class ClippingQuantizer(Quantizer[Any]):
 
     def quantize(self, x: Any, training: bool = False) -> Any:
         """Clip, having widened the range in calibration."""
-        limit = self.range.limit
-        if mode() == "calibrate":
-            limit.assign(keras.ops.maximum(limit, keras.ops.max(keras.ops.abs(x))))
+        if phase() == "calibrate":
+            self.range.limit.assign(keras.ops.maximum(self.range.limit, keras.ops.max(keras.ops.abs(x))))
+        limit = keras.ops.convert_to_tensor(self.range.limit)
         return keras.ops.clip(x, -limit, limit)
 
     def bits(self, x: Any = None) -> Any:

@@ -159,7 +159,7 @@ def _power(n: Ints, like: Floats) -> Floats:
 
 
 def _round_scaled(x: Floats, f: Ints, round_mode: str) -> Floats:
-    """The integer nearest to x 2^f; magnitudes beyond the precision of the dtype are integers, and kept there."""
+    """Return the integer nearest to x 2^f; magnitudes beyond the precision of the dtype are integers already."""
     mantissa, exponent = np.frexp(x)
     # Below 1/4 all round alike, and above 2^precision all are integers: so x 2^f never leaves the range of the dtype.
     precision = np.finfo(x.dtype).nmant + 2

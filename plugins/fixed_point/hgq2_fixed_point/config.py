@@ -1,4 +1,4 @@
-"""Schemas of the fixed-point quantizers: the same set of formats, told by width (KBI) or by fraction bits (KIF)."""
+"""Configs of the fixed-point quantizers: one set of formats, parametrized by width (KBI) or by fraction bits (KIF)."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class FixedPoint(QuantizerConfig):
         return self.changed(overflow_mode="SAT_SYM" if self.k else "SAT", **integer_bits)
 
     def with_bits(self, bits: int, role: Role) -> KBI:
-        """Return the format of that width that wraps, so that its range follows the values."""
+        """Return the format of that width that wraps, so that its range is dynamic or observed."""
         own: dict[Role, dict[str, Any]] = {
             "weight": {"granularity": "channel"},
             # What saturates all the same, such as the states of recurrent layers, is fitted.
@@ -132,7 +132,7 @@ class FixedPoint(QuantizerConfig):
 
 
 class KBI(FixedPoint):
-    """Fixed point told by its width b = i + f (the sign not counted) and its integer bits i; f = b - i.
+    """Fixed point parametrized by its width b = i + f (the sign not counted) and its integer bits i; f = b - i.
 
     Args:
         b: first width, the sign not counted.
@@ -160,7 +160,7 @@ class KBI(FixedPoint):
 
 
 class KIF(FixedPoint):
-    """Fixed point told by its integer bits i and its fraction bits f.
+    """Fixed point parametrized by its integer bits i and its fraction bits f.
 
     Args:
         f: first number of fraction bits.

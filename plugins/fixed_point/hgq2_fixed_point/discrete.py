@@ -89,7 +89,7 @@ class BinaryQuantizer(DiscreteQuantizer[Binary]):
 
 
 class SymmetricQuantizer(DiscreteQuantizer[C]):
-    """Values of either sign, told by their rising magnitudes and the thresholds from which each is taken."""
+    """Values of either sign, given by their magnitudes, rising, and the threshold from which each applies."""
 
     @property
     def steps(self) -> list[tuple[float, float]]:

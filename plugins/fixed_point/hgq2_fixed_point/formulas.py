@@ -87,7 +87,7 @@ class Mode:
         overflow_mode: one of `OVERFLOW_MODES`.
         fixed_width: whether the precision, the field beside i, is b, and f = b - i; otherwise it is f.
         training: whether values that wrap are only rounded.
-        upper: bound of an i that follows the values: for the gradient, they saturate only there.
+        upper: upper bound on i of a dynamic range, beyond which the gradient counts values as saturated.
         gradient_scale: factor of the gradients for i and the precision.
     """
 
@@ -131,7 +131,7 @@ class Formulas:
         return _Format(k, i, f, xp.materialize(xp.exp2(b, dtype)), xp.materialize(xp.exp2(-f, dtype)))
 
     def _round(self, x: Tensor, f: Tensor, round_mode: str, u: Tensor | None = None) -> Tensor:
-        """The integer nearest to x 2^f, or the one beside it that u draws."""
+        """Return the integer nearest to x 2^f; with `u`, round stochastically."""
         if u is not None:
             return _stochastic(self.xp, x, self.xp.materialize(self.xp.exp2(f, self.xp.dtype(x))), u)
         to_integer, doubled = _ROUNDING[round_mode]
@@ -204,10 +204,10 @@ class Formulas:
         of_i = top * of_bounds - of_f if mode.fixed_width else top * of_bounds
         return xp.sum_to(inside, x), of_k, xp.sum_to(of_i, i) * ln2, xp.sum_to(of_f, precision) * ln2
 
-    def needed(
+    def min_integer_bits(
         self, x: Tensor, precision: Tensor, axes: tuple[int, ...], signed: bool, mode: Mode, u: Tensor | None = None
     ) -> Tensor:
-        """The smallest i that holds the values after rounding; -inf where none is nonzero."""
+        """Return the smallest i that holds the values after rounding; -inf where none is nonzero."""
         xp, dtype = self.xp, self.xp.dtype(x)
         # The extremes are enough, but not where each value draws for itself.
         low, high = (xp.amin(x, axes), xp.amax(x, axes)) if u is None else (x, x)
@@ -252,7 +252,7 @@ class Formulas:
         mode: Mode,
         u: Tensor | None = None,
     ) -> Tensor:
-        """Whether any value is negative after rounding."""
+        """Return True where any value is negative after rounding."""
         low = self.xp.amin(x, axes) if u is None else x
         fmt = self._format(low, k, i, precision, mode.fixed_width)
         return self.xp.amin(self._round(low, fmt.f, mode.round_mode, u), axes) < 0

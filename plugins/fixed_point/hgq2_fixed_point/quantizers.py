@@ -16,7 +16,7 @@ from hgq2_core.exact.rounding import limits
 from hgq2_core.ops import reshape
 from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck
 from hgq2_core.quantizers.config import Slot
-from hgq2_core.quantizers.phase import mode
+from hgq2_core.quantizers.phase import phase
 from hgq2_fixed_point.arithmetic import quantize
 from hgq2_fixed_point.config import BITS_LIMIT, KBI, KIF, FixedPoint
 from hgq2_fixed_point.modes import DETERMINISTIC
@@ -94,10 +94,10 @@ class FixedPointQuantizer(Quantizer[C]):
 
     def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
         """Return the quantized values with their bits and penalty; in training, mixed with `x` by `noise`."""
-        phase, fit = mode(), self.config.fit_to
-        if phase == "fit" and fit is not None:
+        present, fit = phase(), self.config.fit_to
+        if present == "fit" and fit is not None:
             self.range.fit(fit, x, self.precision, self.options)
-        seed = self.seed_generator if training and phase != "calibrate" else None
+        seed = self.seed_generator if training and present != "calibrate" else None
         q, bits, penalty = self.range.quantize(x, self.precision, self.options, training=training, seed=seed)
         values = q if self.noise is None or not training else self.noise * q + (1.0 - self.noise) * x
         return Quantized(values, bits, penalty)

@@ -13,7 +13,7 @@ from hgq2_core.ops import assign
 from hgq2_core.quantizers import ranges
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
-from hgq2_core.quantizers.phase import meets_again, mode
+from hgq2_core.quantizers.phase import already_fitted, phase
 from hgq2_fixed_point.config import FitTo, FixedPoint
 from hgq2_fixed_point.modes import OverflowMode
 from hgq2_fixed_point.ops import Options, backend
@@ -118,7 +118,7 @@ class FixedPointRange(ranges.Range, ABC):
         largest = np.percentile(np.abs(values), fit.percentile, axis=options.axes, keepdims=True)
         i = backend().min_integer_bits(np.clip(values, -largest, largest), precision, options) + fit.margin
         i = keras.ops.clip(i, *self.config.i_bounds)
-        self.i.assign(keras.ops.maximum(i, self.i) if meets_again(self) else i)
+        self.i.assign(keras.ops.maximum(i, self.i) if already_fitted(self) else i)
 
 
 class LearnedRange(FixedPointRange):
@@ -156,7 +156,7 @@ class ObservedRange(FixedPointRange, ranges.ObservedRange):
 
         i grows at once to hold all values; in training it sinks by `i_decay` where they need less.
         """
-        calibrating = mode() == "calibrate"
+        calibrating = phase() == "calibrate"
         if not (training or calibrating):
             return backend().quantize(x, self.k, self.i, precision, options, seed=seed)
         decay = 0.0 if calibrating else self.config.i_decay

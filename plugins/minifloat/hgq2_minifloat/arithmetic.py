@@ -34,7 +34,7 @@ def limits(
     Args:
         m: mantissa bits.
         e: exponent bits.
-        e0: how far the exponents are moved up.
+        e0: exponent offset, by which the exponents are shifted up.
         max_value: the largest value where the top codes are reserved.
         dtype: of the largest values, which are rounded toward zero where it does not reach as far.
     """
@@ -55,7 +55,7 @@ def quantize(x: ArrayLike, m: ArrayLike, e: ArrayLike, e0: ArrayLike, max_value:
         x: values of any shape; float32 and float64 are kept, float16 is widened to float32, the rest to float64.
         m: mantissa bits; broadcasts against `x`.
         e: exponent bits, 0 for fixed point; broadcasts against `x`.
-        e0: how far the exponents are moved up; broadcasts against `x`.
+        e0: exponent offset, by which the exponents are shifted up; broadcasts against `x`.
         max_value: the largest value, where a standard reserves the codes above it; a value of the format.
 
     Returns:

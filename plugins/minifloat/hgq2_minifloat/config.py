@@ -1,4 +1,4 @@
-"""Schemas of minifloat quantizers: what all of them share, and the one whose bits are trained. Imports no backend."""
+"""Configs of minifloat quantizers: their base, and the one whose bits are trained. Imports no backend."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class FitTo(StrictModel):
     """How the exponents are set from values.
 
     Args:
-        percentile: of the magnitudes that must fit; what lies beyond saturates.
-        margin: binades added on top.
-        normal: percentile of the magnitudes from which on values shall be normal: sets e as well, to the least that
-            reaches down to it; None sets e0 alone.
+        percentile: of the magnitudes that must fit; larger ones saturate.
+        margin: binades added at the upper end.
+        normal: percentile of the magnitudes that must be normal numbers, not subnormal: e too is set, to the smallest
+            that reaches down to it. None sets e0 alone.
     """
 
     percentile: Share = 100.0
@@ -53,8 +53,8 @@ class Block(StrictModel):
     axis: int = 0
 
 
-class AnyMinifloat(QuantizerConfig):
-    """What all minifloat quantizers share.
+class MinifloatBase(QuantizerConfig):
+    """Base of all minifloat configs.
 
     Args:
         round_mode: RND_CONV, to the nearest, ties to even; S_RND_CONV, in training up or down by chance, unbiased.
@@ -81,7 +81,7 @@ class AnyMinifloat(QuantizerConfig):
 
         @property
         def e0(self) -> float:
-            """Return how far the exponents are moved up at first."""
+            """Return the first exponent offset."""
 
         @property
         def max_value(self) -> float | None:
@@ -144,13 +144,13 @@ class AnyMinifloat(QuantizerConfig):
         return [-value for value in magnitudes[:0:-1]] + magnitudes
 
 
-class Minifloat(AnyMinifloat):
+class Minifloat(MinifloatBase):
     """Minifloat: a sign, e exponent bits and m mantissa bits; the bias is 2^(e-1) - e0.
 
     Args:
         m: first number of mantissa bits; below 0, the value is 0 and costs nothing.
         e: first number of exponent bits; 0 is fixed point.
-        e0: how far the exponents are moved up at first.
+        e0: first exponent offset, by which the exponents are shifted up.
         max_value: the largest value, where the codes above it are reserved; for fixed bits only.
         granularity: which elements have bits of their own.
         m_bounds: bounds of m.
@@ -158,7 +158,7 @@ class Minifloat(AnyMinifloat):
         e0_bounds: bounds of e0.
         m_regularizer: cost of one mantissa bit in the loss.
         e_regularizer: cost of one exponent bit in the loss.
-        e0_regularizer: cost of moving the exponents up by one in the loss.
+        e0_regularizer: cost of shifting the exponents up by one in the loss.
         trainable: whether gradients move the bits; or which of m, e and e0 they move.
         scale_gradient: whether the gradient that the bits get from the values is multiplied by sqrt(1 / elements that
             share them), the batch not counted.
@@ -250,7 +250,7 @@ class Minifloat(AnyMinifloat):
         return self
 
 
-class StandardFormat(AnyMinifloat):
+class StandardFormat(MinifloatBase):
     """A standard format: nothing of it is trained."""
 
     standard: ClassVar[Format]

@@ -1,4 +1,4 @@
-"""What a minifloat format (m, e, e0) holds: its exponents, its ends, its values, and its name where it is a standard.
+"""The values of a minifloat format (m, e, e0): exponents, limits, codes, and the name of a standard format.
 
 A sign, e exponent bits and m mantissa bits; bias 2^(e-1) - e0; subnormals; every code finite (docs/numerics.md#5).
 Where a standard reserves its top codes for infinities and NaN, `max_value` ends the range before them.
@@ -18,7 +18,7 @@ class Format(NamedTuple):
     Args:
         m: mantissa bits; below 0, all that is left is 0.
         e: exponent bits; without any, all codes are subnormal, which is fixed point.
-        e0: how far the exponents are moved up.
+        e0: exponent offset, by which the exponents are shifted up.
         max_value: the largest value where the top codes are reserved; a value of the format.
     """
 
@@ -34,12 +34,12 @@ class Format(NamedTuple):
 
     @property
     def lowest(self) -> int:
-        """The exponent of the smallest normal value, and of the subnormal ones."""
+        """The exponent of the smallest normal value (emin) and of the subnormal ones."""
         return 1 - self.half + self.e0
 
     @property
     def highest(self) -> int:
-        """The exponent of the top codes."""
+        """The exponent of the largest values (emax)."""
         return self.half - 1 + self.e0
 
     @property
@@ -56,7 +56,7 @@ class Format(NamedTuple):
 
     @property
     def bits(self) -> int:
-        """Bits of a code: the sign, the exponent, the mantissa; none where nothing is left."""
+        """Bits of a code: the sign, the exponent, the mantissa; 0 if m is below 0."""
         return 1 + self.e + self.m if self.m >= 0 else 0
 
     def code(self, magnitude: float) -> float:

@@ -36,14 +36,15 @@ class Mode:
 class _Format(NamedTuple):
     """Formats in the dtype of the values, as powers of two.
 
-    Half of the number of exponents, the smallest normal value, 2^highest, 2^m, 2^-m and the largest value.
+    Half of the number of exponents; the smallest normal value, 2^emin; 2^emax; 2^m; the step between 1 and 2, 2^-m;
+    and the largest value.
     """
 
-    half: Tensor
-    low: Tensor
-    top: Tensor
+    half_range: Tensor
+    min_normal: Tensor
+    max_binade: Tensor
     scale: Tensor
-    grain: Tensor
+    ulp: Tensor
     largest: Tensor
 
 
@@ -62,20 +63,20 @@ class Formulas:
         m, e, e0 = (xp.half_even(xp.cast(bits, dtype)) for bits in (m, e, e0))
         m = m if least == -math.inf else xp.maximum(m, least)
         emax = LAYOUTS[dtype].emax
-        half = xp.exp2(xp.maximum(e - 1.0, 0.0), dtype)
-        low = xp.exp2(xp.maximum(1.0 - half + e0, 1.0 - emax), dtype)
-        top = xp.exp2(xp.minimum(half - 1.0 + e0, emax), dtype)
-        scale, grain = xp.exp2(m, dtype), xp.exp2(-m, dtype)
-        largest = xp.maximum(xp.cast(e > 0, dtype) + 1.0 - grain, 0.0) * top
+        half_range = xp.exp2(xp.maximum(e - 1.0, 0.0), dtype)
+        min_normal = xp.exp2(xp.maximum(1.0 - half_range + e0, 1.0 - emax), dtype)
+        max_binade = xp.exp2(xp.minimum(half_range - 1.0 + e0, emax), dtype)
+        scale, ulp = xp.exp2(m, dtype), xp.exp2(-m, dtype)
+        largest = xp.maximum(xp.cast(e > 0, dtype) + 1.0 - ulp, 0.0) * max_binade
         largest = largest if mode.max_value == math.inf else xp.minimum(largest, mode.max_value)
-        return _Format(half, low, top, scale, grain, largest)
+        return _Format(half_range, min_normal, max_binade, scale, ulp, largest)
 
     def quantize(self, x: Tensor, m: Tensor, e: Tensor, e0: Tensor, uniform: Tensor | None, mode: Mode) -> Tensor:
         """Saturate, then round; NaN propagates, because it fails every comparison."""
         xp, fmt = self.xp, self._format(x, m, e, e0, mode)
         # The largest value is one of the format: saturated first, nothing rounds beyond it.
         clipped = xp.where(x > fmt.largest, fmt.largest, xp.where(x < -fmt.largest, -fmt.largest, x))
-        base = xp.maximum(xp.binade(clipped), fmt.low)
+        base = xp.maximum(xp.binade(clipped), fmt.min_normal)
         # A quotient and a product, each time: compilers join two of a kind, and base 2^-m may be no normal number.
         z = clipped / base * fmt.scale
         below = xp.floor(z)
@@ -89,12 +90,12 @@ class Formulas:
         # Pruned formats keep the range of m = 0, and so a gradient.
         xp, fmt, ln2 = self.xp, self._format(x, m, e, e0, mode, least=0.0), LN2 * mode.gradient_scale
         beyond = (x > fmt.largest) | (x < -fmt.largest)
-        subnormal = (x < fmt.low) & (x > -fmt.low)
+        subnormal = (x < fmt.min_normal) & (x > -fmt.min_normal)
         below = x - q
         of_x = grad if mode.overflow_gradient else xp.where(beyond, 0.0, grad)
-        of_m = grad * xp.where(beyond, xp.sign(x) * fmt.top * fmt.grain, below)
+        of_m = grad * xp.where(beyond, xp.sign(x) * fmt.max_binade * fmt.ulp, below)
         fine = xp.where(subnormal, below, 0.0 * q)
-        of_e = grad * xp.where(beyond, q, fine) * fmt.half
+        of_e = grad * xp.where(beyond, q, fine) * fmt.half_range
         of_e0 = grad * xp.where(beyond, q, -fine)
         return (
             xp.sum_to(of_x, x),

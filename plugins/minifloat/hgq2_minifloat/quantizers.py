@@ -14,11 +14,11 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import reshape, value
 from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck
 from hgq2_core.quantizers.config import Slot
-from hgq2_core.quantizers.phase import meets_again, mode
+from hgq2_core.quantizers.phase import already_fitted, phase
 from hgq2_core.quantizers.ranges import Range
 from hgq2_minifloat.arithmetic import limits
 from hgq2_minifloat.blocks import block_scales
-from hgq2_minifloat.config import ALL_BITS, AnyMinifloat, FitTo
+from hgq2_minifloat.config import ALL_BITS, FitTo, MinifloatBase
 from hgq2_minifloat.exact import exact_quantize
 from hgq2_minifloat.fitting import fitted, wider
 from hgq2_minifloat.formats import Format
@@ -28,10 +28,10 @@ A = TypeVar("A")
 Tensor = Any
 
 
-class MinifloatQuantizer(Quantizer[AnyMinifloat]):
+class MinifloatQuantizer(Quantizer[MinifloatBase]):
     """Every format (m, e, e0), trained or not."""
 
-    def __init__(self, config: AnyMinifloat, slot: Slot | None = None, **kwargs: Any) -> None:
+    def __init__(self, config: MinifloatBase, slot: Slot | None = None, **kwargs: Any) -> None:
         super().__init__(config, slot, **kwargs)
         self.range = Range(fits_data=config.fit_to is not None)
         self.max_value = config.format.max_value
@@ -89,7 +89,7 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
 
     def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
         """Quantize, in units of a scale for each block where the config says so."""
-        if mode() == "fit" and self.config.fit_to is not None:
+        if phase() == "fit" and self.config.fit_to is not None:
             self.fit_range(x, self.config.fit_to)
         if self.config.block is None:
             quantized = self._quantize(x, training)
@@ -109,11 +109,14 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
         return Quantized(*backend().quantize(x, self.m, self.e, self.e0, self.options, uniform))
 
     def fit_range(self, x: Tensor, fit: FitTo) -> None:
-        """Set e0, and e on request, to what these values need, and those before in the same pass."""
+        """Set e0, and e if `fit` says so, to what the values need.
+
+        Over the calls of one `fitting()` context, the range grows to hold the values of them all.
+        """
         m, *present = self.formats()
         values = keras.ops.convert_to_numpy(x).astype(np.float64)
         e, e0 = fitted(np.abs(values), self.shared_axes, m, present[0], fit, self.config.bounds("e"))
-        if meets_again(self):
+        if already_fitted(self):
             e, e0 = wider((e, e0), (present[0], present[1]))
         self.e.assign(np.clip(e, *self.config.bounds("e")).astype(np.float32))
         self.e0.assign(np.clip(e0, *self.config.bounds("e0")).astype(np.float32))
@@ -130,7 +133,9 @@ class MinifloatQuantizer(Quantizer[AnyMinifloat]):
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """State the arithmetic, see `hgq2_minifloat.exact`."""
         if self.config.block is not None:
-            raise ExactnessError(f"{self.slot}: the scale of a block follows the values, so only constants have one.")
+            raise ExactnessError(
+                f"{self.slot}: the scale of a block is computed from its values, so only constants have one."
+            )
         return exact_quantize(arrays, x, np.stack(self.formats(), axis=-1), self.max_value)
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:

@@ -56,7 +56,7 @@ class CompiledBackend(Backend):
         mode = Mode(options.round_mode, "SAT", options.fixed_width, False, upper, options.gradient_scale)
         x, k, precision = map(self._xp.tensor, (x, float(options.signed), precision))
         u = draw(x, mode.round_mode, seed)
-        i = self._needed(x, precision, options, mode, u)
+        i = self._min_integer_bits(x, precision, options, mode, u)
         return self.differentiable(x, k, i, precision, u, mode), *self._cost(i, precision, options)
 
     def quantize_observed(
@@ -68,15 +68,15 @@ class CompiledBackend(Backend):
         x, k, i, precision = map(xp.tensor, (x, k, i, precision))
         u = draw(x, mode.round_mode, seed)
         seen, bits = xp.stop_gradient(x), xp.stop_gradient(precision)
-        needed = self.formulas.needed(seen, bits, options.axes, True, mode, u)
-        i = self._bounded(xp.maximum(xp.cast(i - decay, xp.dtype(needed)), needed), options.bounds)
+        smallest = self.formulas.min_integer_bits(seen, bits, options.axes, True, mode, u)
+        i = self._bounded(xp.maximum(xp.cast(i - decay, xp.dtype(smallest)), smallest), options.bounds)
         k = xp.maximum(k, xp.cast(self.formulas.negative(seen, k, i, bits, options.axes, mode, u), "float32"))
         return self.differentiable(x, k, i, precision, u, mode), *self._cost(i, precision, options), i, k
 
     def min_integer_bits(self, x: Any, precision: Any, options: Options) -> Tensor:
         """See `Backend.min_integer_bits`."""
         mode = Mode(options.round_mode, "SAT", options.fixed_width)
-        return self._needed(self._xp.tensor(x), self._xp.tensor(precision), options, mode)
+        return self._min_integer_bits(self._xp.tensor(x), self._xp.tensor(precision), options, mode)
 
     def round_bits(self, v: Any) -> Tensor:
         """See `Backend.round_bits`."""
@@ -87,9 +87,13 @@ class CompiledBackend(Backend):
         """See `Backend.clipped_bits`."""
         return self._xp.relu(self.round_bits(v) + offset)
 
-    def _needed(self, x: Tensor, precision: Tensor, options: Options, mode: Mode, u: Tensor | None = None) -> Tensor:
+    def _min_integer_bits(
+        self, x: Tensor, precision: Tensor, options: Options, mode: Mode, u: Tensor | None = None
+    ) -> Tensor:
         x, precision = self._xp.stop_gradient(x), self._xp.stop_gradient(precision)
-        return self._bounded(self.formulas.needed(x, precision, options.axes, options.signed, mode, u), options.bounds)
+        return self._bounded(
+            self.formulas.min_integer_bits(x, precision, options.axes, options.signed, mode, u), options.bounds
+        )
 
     def _bounded(self, i: Tensor, bounds: tuple[float, float]) -> Tensor:
         lower, upper = bounds

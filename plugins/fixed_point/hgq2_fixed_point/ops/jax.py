@@ -14,7 +14,7 @@ from hgq2_fixed_point.ops.compiled import CompiledBackend
 class _Compiled(Formulas):
     """The formulas that are called outside of a compiled function too: each is compiled whole, not step by step."""
 
-    needed = partial(jax.jit, static_argnames=("self", "axes", "signed", "mode"))(Formulas.needed)
+    min_integer_bits = partial(jax.jit, static_argnames=("self", "axes", "signed", "mode"))(Formulas.min_integer_bits)
     negative = partial(jax.jit, static_argnames=("self", "axes", "mode"))(Formulas.negative)
 
 

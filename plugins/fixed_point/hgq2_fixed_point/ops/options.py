@@ -1,4 +1,4 @@
-"""How a fixed-point quantizer works, but for its tensors; made once, when the quantizer is built."""
+"""The settings of a fixed-point quantizer that are not tensors; made once, when the quantizer is built."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hgq2_fixed_point.modes import OverflowMode, RoundMode
 
 @dataclass(frozen=True)
 class Options:
-    """What an operation on fixed-point formats is given beside tensors.
+    """Settings of the operations on fixed-point formats.
 
     Args:
         round_mode: one of `ROUND_MODES`.
@@ -19,7 +19,7 @@ class Options:
         signed: whether the range may hold negative values; otherwise they do not count.
         axes: of the values, along which bits are shared.
         bounds: of a dynamic or observed i.
-        sign_bits: bits that the cost counts on top, such as the sign.
+        sign_bits: bits that the cost counts in addition, such as the sign.
         regularizers: coefficients of i and of the precision in the penalty; 0 for an i that is no trained variable.
         gradient_scale: factor of the quantized values' gradients for i and for the precision.
     """

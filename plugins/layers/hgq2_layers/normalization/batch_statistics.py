@@ -12,7 +12,7 @@ from hgq2_core import ConfigError, QLayer
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, RegularizerArg
 from hgq2_core.layers.masks import refused_mask
 from hgq2_core.ops import Tensor
-from hgq2_core.quantizers.phase import mode
+from hgq2_core.quantizers.phase import phase
 
 Momentum = Annotated[float, Field(ge=0, le=1)]
 Epsilon = Annotated[float, Field(gt=0)]
@@ -134,7 +134,7 @@ class NormalizationLayer(QLayer, kw_only=True):
         """
         training = bool(training)
         x = self.input_quantizer.quantize(inputs, training)
-        follows = training and self.trainable and not self.frozen and mode() == "normal"
+        follows = training and self.trainable and not self.frozen and phase() == "normal"
         constants = self._constants_of_batch(x, mask) if follows else self.constants(training)
         return self.respond(x, constants, training)
 

@@ -1,4 +1,4 @@
-"""How a minifloat quantizer works, but for its tensors; made once, when the quantizer is built."""
+"""The settings of a minifloat quantizer that are not tensors; made once, when the quantizer is built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """What the quantization to minifloats is given beside tensors.
+    """Settings of the quantization to minifloats.
 
     Args:
         max_value: the largest value where the top codes are reserved.

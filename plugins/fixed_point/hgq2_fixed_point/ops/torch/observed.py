@@ -1,4 +1,4 @@
-"""Quantization with an observed range: state that is updated by the values it meets."""
+"""Quantization with an observed range: state that the values update."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hgq2_fixed_point.ops.options import Options
 from hgq2_fixed_point.ops.torch.arithmetic import on_grid, rounded_exp2, to_integers
 from hgq2_fixed_point.ops.torch.bits import effective_bits_gradient_, penalty
 from hgq2_fixed_point.ops.torch.quantizing import apply
-from hgq2_fixed_point.ops.torch.ranges import extremes, integer_bits, needed_for_width
+from hgq2_fixed_point.ops.torch.ranges import extremes, integer_bits, min_integer_bits_for_width
 from hgq2_fixed_point.stochastic import Seed, draw
 
 
@@ -74,8 +74,8 @@ def quantize_observed(
 def _observe_fixed_width(
     x: Tensor, k: Tensor, i: Tensor, b: Tensor, options: Options, decay: float, u: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    needed = needed_for_width(x, b, options, u)
-    i = torch.maximum(i - decay, needed).clamp_(*options.bounds).to(torch.float32)
+    smallest = min_integer_bits_for_width(x, b, options, u)
+    i = torch.maximum(i - decay, smallest).clamp_(*options.bounds).to(torch.float32)
     # Each is rounded before the difference, as in the quantization itself: halves may round otherwise after it.
     scale = rounded_exp2(b.round() - i.round(), x.dtype)
     low = x if u is not None else extremes(x, options.axes)[0]

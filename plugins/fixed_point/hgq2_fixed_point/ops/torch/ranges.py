@@ -19,11 +19,11 @@ FEW = 4096
 
 
 def extremes(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """The least and the largest along axes, which are kept."""
+    """Return the minimum and the maximum along axes, which remain with size 1."""
     if not axes:
         return x, x
-    kept = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
-    columns = math.prod(kept)
+    shape = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
+    columns = math.prod(shape)
     together = LANES // math.gcd(columns, LANES) if columns > 1 and axes == tuple(range(len(axes))) else 1
     if together == 1 or x.numel() < max(FEW, together * columns) or not x.is_contiguous():
         return x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)
@@ -34,26 +34,26 @@ def extremes(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     low, high = wide.amin(0).amin(0), wide.amax(0).amax(0)
     if spare:
         low, high = torch.minimum(low, rows[-spare:].amin(0)), torch.maximum(high, rows[-spare:].amax(0))
-    return low.view(kept), high.view(kept)
+    return low.view(shape), high.view(shape)
 
 
 def integer_bits(low: Tensor, high: Tensor, f: Tensor) -> Tensor:
-    """The smallest i whose range holds integers n as n * 2^-f; below every bound where none is nonzero."""
+    """Return the smallest i whose range holds n * 2^-f for the integers n; below every bound where none is nonzero."""
     # Of negative integers, -2^n itself is in range: an exponent is read a hair below the magnitude.
     largest = torch.maximum(high, low * -LAYOUTS[low.dtype].below_one)
     return frexp_exponent(largest.clamp_(min=0.0)) - f
 
 
-def needed_for_fraction(x: Tensor, f: Tensor, options: Options, u: Tensor | None = None) -> Tensor:
-    """The smallest i that holds values rounded to 2^-f; -inf where none is nonzero."""
+def min_integer_bits_for_fraction(x: Tensor, f: Tensor, options: Options, u: Tensor | None = None) -> Tensor:
+    """Return the smallest i that holds values rounded to 2^-f; -inf where none is nonzero."""
     f = f.to(x.dtype).round()
     low, high = extremes(to_integers(x, rounded_exp2(f, x.dtype), options.round_mode, u), options.axes)
     low = low if options.signed else torch.zeros_like(high)
     return torch.where((low < ZERO) | (high > ZERO), integer_bits(low, high, f), NONE)
 
 
-def needed_for_width(x: Tensor, b: Tensor, options: Options, u: Tensor | None = None) -> Tensor:
-    """The smallest i that holds values rounded with f = b - i for that very i; -inf where none is nonzero.
+def min_integer_bits_for_width(x: Tensor, b: Tensor, options: Options, u: Tensor | None = None) -> Tensor:
+    """Return the smallest i that holds values rounded with f = b - i, for that i; -inf where none is nonzero.
 
     With 2^(e-1) <= |v| < 2^e, it is e; e + 1 where a positive value rounds up to 2^e; e - 1 where a negative one rounds
     to -2^(e-1) exactly with the finer step of that i.
@@ -76,6 +76,6 @@ def needed_for_width(x: Tensor, b: Tensor, options: Options, u: Tensor | None = 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def min_integer_bits(x: Tensor, precision: Tensor, options: Options, u: Tensor | None = None) -> Tensor:
     """See `Backend.min_integer_bits`; `u` is what stochastic rounding has drawn."""
-    needed = needed_for_width if options.fixed_width else needed_for_fraction
-    i = needed(as_values(x), as_tensor(precision), options, u)
+    smallest = min_integer_bits_for_width if options.fixed_width else min_integer_bits_for_fraction
+    i = smallest(as_values(x), as_tensor(precision), options, u)
     return i.clamp_(*options.bounds).to(torch.float32)

@@ -49,23 +49,23 @@ class _Quantize(torch.autograd.Function):
         ctx: Any, grad: Tensor | None, grad_bits: Tensor | None, grad_penalty: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         variables = ctx.saved_tensors[2:]
-        needed = ctx.needs_input_grad[1:4]
+        needs_grad = ctx.needs_input_grad[1:4]
         grads: list[Tensor | None] = [None, None, None]
         grad_x = None
         if grad is not None:
-            grad_x, grads = _of_values(ctx, grad, needed)
+            grad_x, grads = _of_values(ctx, grad, needs_grad)
         if grad_bits is not None:
             counted = grad_bits * (variables[0] >= ZERO)
             for n in (0, 1):
-                grads[n] = _plus(grads[n], counted.sum_to_size(variables[n].shape)) if needed[n] else None
+                grads[n] = _plus(grads[n], counted.sum_to_size(variables[n].shape)) if needs_grad[n] else None
         if grad_penalty is not None:
             for n, coefficient in enumerate(ctx.options.regularizers):
-                if needed[n] and coefficient:
+                if needs_grad[n] and coefficient:
                     grads[n] = _plus(grads[n], (grad_penalty * number(coefficient)).expand(variables[n].shape))
         return grad_x, *grads, None, None
 
 
-def _of_values(ctx: Any, grad: Tensor, needed: tuple[bool, ...]) -> tuple[Tensor | None, list[Tensor | None]]:
+def _of_values(ctx: Any, grad: Tensor, needs_grad: tuple[bool, ...]) -> tuple[Tensor | None, list[Tensor | None]]:
     """The gradients for x, and for m, e and e0 as far as they are needed."""
     x, q, m, e, e0 = ctx.saved_tensors
     options = ctx.options
@@ -77,20 +77,20 @@ def _of_values(ctx: Any, grad: Tensor, needed: tuple[bool, ...]) -> tuple[Tensor
     if ctx.needs_input_grad[0]:
         grad_x = (grad if options.overflow_gradient else grad.masked_fill(beyond, 0.0)).sum_to_size(x.shape)
     grads: list[Tensor | None] = [None, None, None]
-    if not any(needed):
+    if not any(needs_grad):
         return grad_x, grads
     ln2 = number(LN2 * options.gradient_scale)
     below = x - q
-    if needed[0]:
-        slope = torch.where(beyond, x.sign() * fmt.top * fmt.grain, below)
+    if needs_grad[0]:
+        slope = torch.where(beyond, x.sign() * fmt.max_binade * fmt.ulp, below)
         grads[0] = slope.mul_(grad).sum_to_size(m.shape).mul(ln2)
-    if needed[1] or needed[2]:
-        subnormal = below.mul_(size < fmt.low).mul_(grad)
+    if needs_grad[1] or needs_grad[2]:
+        subnormal = below.mul_(size < fmt.min_normal).mul_(grad)
         saturated = q * grad
-        if needed[1]:
+        if needs_grad[1]:
             slope = torch.where(beyond, saturated, subnormal)
-            grads[1] = slope.sum_to_size(e.shape).mul(fmt.half).mul(ln2 * number(LN2))
-        if needed[2]:
+            grads[1] = slope.sum_to_size(e.shape).mul(fmt.half_range).mul(ln2 * number(LN2))
+        if needs_grad[2]:
             grads[2] = torch.where(beyond, saturated, -subnormal).sum_to_size(e0.shape).mul(ln2)
     return grad_x, grads
 
