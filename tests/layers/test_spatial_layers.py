@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 from arrays import numpy_of
+from survival import require_survival
 
 import hgq2_layers
-from hgq2_core import QLayer, calibrate, freeze
+from hgq2_core import calibrate, freeze
 from hgq2_core.quantizers.base import is_bit_variable
 from hgq2_core.schema.signature import parameters
 from hgq2_fixed_point import KBI, KIF
@@ -83,11 +84,7 @@ def test_every_argument_survives(name, without):
     left_out = {without, "output_padding"} if without == "strides" else {without}
     arguments = {each: ARGUMENTS[each] for each in parameters(cls) if each not in left_out}
     required = {each: ARGUMENTS[each] for each, parameter in parameters(cls).items() if parameter.required}
-    default, config = cls(**required).get_config(), cls(**arguments).get_config()
-    assert [each for each in arguments if config[each] == default[each] and each not in required] == []
-    again = QLayer.from_config(config)
-    assert type(again) is cls
-    assert again.get_config() == config
+    require_survival(cls(**arguments), cls(**required), *(arguments.keys() - required))
 
 
 MODELS = [
