@@ -34,7 +34,7 @@ def claims() -> dict[str, tuple[float, float]]:
 
 @pytest.fixture
 def fresh_python(tmp_path) -> Callable[..., Any]:
-    """Run a script in a process of its own; what it prints last is JSON."""
+    """Run a script in a fresh process, and return the JSON that it prints last."""
 
     def run(script: str, **environ: str | None) -> Any:
         environment = {**os.environ, **environ}

@@ -299,8 +299,8 @@ def test_a_class_says_itself_what_it_takes_over(monkeypatch):
         (
             layers.LayerNormalization(name="a"),
             {},
-            "quantize_model: a: LayerNormalization has no quantized form of its name, and no exact arithmetic as it "
-            "is. Write a rule for it, with the kind of a quantized layer (`hgq2 list layers`), or kind "
+            "quantize_model: a: LayerNormalization has no quantized form of its name, and no exact arithmetic. "
+            "Write a rule for it, with the kind of a quantized layer (`hgq2 list layers`), or kind "
             "'keras.LayerNormalization', which keeps it in floats. Did you mean 'batch_normalization'?",
         ),
         (layers.ReLU(max_value=0.1, name="a"), {}, "or kind 'keras.ReLU', which keeps it in floats."),

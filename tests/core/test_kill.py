@@ -1,4 +1,4 @@
-"""A run that is killed, again and again, in the middle of its writing: what it saved is whole, and it goes on."""
+"""A run that is killed, again and again, in the middle of its writing: its files are whole, and it can be resumed."""
 
 from __future__ import annotations
 

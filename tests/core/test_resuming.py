@@ -1,4 +1,4 @@
-"""A run that is killed and gone on with ends as an undisturbed one, on every backend; more of it on torch."""
+"""A run that is killed and resumed ends like an uninterrupted one, on every backend; more cases run on torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that are stopped and gone on with end as if nothing had happened."""
+"""Runs that are stopped and resumed end like uninterrupted ones."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_the_seconds_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert resume(tmp_path / "run").metrics["seconds"] == 1007.0
 
 
-# --- what cannot be gone on with -------------------------------------------------------------------------------------
+# --- what cannot be resumed -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

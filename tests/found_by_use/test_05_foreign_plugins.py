@@ -1,4 +1,4 @@
-"""A plugin of a stranger, installed beside ours, breaks nothing: not by its names, its classes or its imports."""
+"""A foreign plugin breaks nothing of ours: not by its names, its classes or its imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What importing costs and does, each in a process of its own."""
+"""The cost and effects of imports, each in a fresh process."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def python(site, *arguments, cwd):
-    """Run Python in a process of its own, with folders of installed distributions in front."""
+    """Run Python in a fresh process, with folders of installed distributions in front."""
     path = os.pathsep.join([*map(str, site), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONPATH": path}
     command = [sys.executable, *map(str, arguments)]

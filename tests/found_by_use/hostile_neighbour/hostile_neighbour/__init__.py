@@ -1,1 +1,1 @@
-"""A stranger's distribution, whose plugins would all do harm; its metadata lies beside it, so a path installs it."""
+"""A foreign distribution whose plugins all do harm; its metadata lies next to it, so a path installs it."""

@@ -1,4 +1,4 @@
-"""Classes that are not what their sorts ask for."""
+"""Classes that do not follow the protocols of their groups."""
 
 from __future__ import annotations
 

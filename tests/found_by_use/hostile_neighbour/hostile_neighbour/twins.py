@@ -1,4 +1,4 @@
-"""A twin of every kind of ours under its short name, none of them what its sort asks for."""
+"""A twin of every kind of ours under its short name, none of which follows the protocol of its group."""
 
 from __future__ import annotations
 
