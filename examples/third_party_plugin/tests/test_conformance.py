@@ -1,7 +1,7 @@
 import pytest
 from acme_quantizers import Levels
 
-from hgq2_core.testing import check_layer, check_quantizer
+from hgq2_core.testing import check_command, check_layer, check_quantizer
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,7 @@ def test_levels(config):
 def test_layer_scale():
     check_layer({"kind": "acme.layer_scale"}, (4,))
     check_layer({"kind": "acme.layer_scale", "scale_quantizer": {"kind": "levels", "n": 2}}, (3, 4))
+
+
+def test_the_command():
+    check_command("acme.levels")
