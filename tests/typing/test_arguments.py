@@ -50,6 +50,12 @@ class Scaled(QLayer):
     factor: int
     power: float = 1.0
 
+    def ebops(self) -> Any:
+        return 0.0
+
+    def exact(self, arrays: Any, *inputs: Any) -> Any:
+        return inputs[0]
+
 
 class ByHand(QDense):
     def __init__(self, units: int, gain: float = 1.0, **kwargs: Any) -> None:
