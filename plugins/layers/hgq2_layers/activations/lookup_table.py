@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hgq2_core import ExactnessError, QLayer, Quantizer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import Tensor, total
+from hgq2_core.quantizers.call import present_call
 from hgq2_core.quantizers.defaults import adapted, scoped
 from hgq2_core.quantizers.ranges import DynamicRange
 
@@ -158,8 +159,14 @@ class LookupTable:
 
     def bits(self) -> Tensor:
         """Return the bits of an entry, (*own, *more)."""
-        asks = isinstance(self.quantizer.range, DynamicRange) and self.quantizer.cost_in_call is None
-        return self.quantizer.bits(self.layer.inputs_of_quantizers()[self.name] if asks else None)
+        return self.quantizer.bits(self.layer.inputs_of_quantizers()[self.name] if self._decides_bits() else None)
+
+    def _decides_bits(self) -> bool:
+        """Return True if the bits depend on the entries, and no quantization in the present call has counted them."""
+        if not isinstance(self.quantizer.range, DynamicRange) or self.quantizer.cost_in_call is not None:
+            return False
+        # Outside of a call, `grid` refuses inputs without a finite table; in a call they are allowed.
+        return present_call() is None or self.input_quantizer.grid_part(keras.ops.zeros(()), LEAST_PART) is not None
 
     def ebops(self) -> Tensor:
         """Return 1e-4 times the sum of 2^Bin Bout over the elements of one sample (docs/numerics.md#7)."""
