@@ -97,7 +97,8 @@ class CompiledFunction:
     def _form(self, batch: Any, leaves: list[torch.Tensor | None]) -> Any:
         shapes = tuple(None if leaf is None else (leaf.shape, leaf.dtype) for leaf in leaves)
         trainable = tuple(variable.trainable for variable in self._variables())
-        return keras.tree.map_structure(type, batch).__repr__(), shapes, trainable, id(self.model.optimizer), phase()
+        structure = repr(keras.tree.map_structure(lambda leaf: leaf is None, batch))
+        return structure, shapes, trainable, id(self.model.optimizer), phase()
 
     def _variables(self) -> list[keras.Variable]:
         variables: list[keras.Variable] = self.model.variables

@@ -156,6 +156,25 @@ def test_several_inputs_and_outputs():
     keras.tree.map_structure(np.testing.assert_array_equal, wanted, found)
 
 
+def test_single_batches():
+    """By the functions that take one, in arrays: a structure of leaves, or a leaf alone."""
+    eager, graph = mlp(), traced_mlp()
+    eager.compile("adam", LOSS)
+    for _ in range(3):
+        for model in (eager, graph):
+            model.train_on_batch(X[:64], Y[:64])
+    assert eager.test_on_batch(X, Y) == graph.test_on_batch(X, Y) == graph.test_on_batch(X, Y)
+    for _ in range(3):
+        np.testing.assert_array_equal(eager.predict_on_batch(X), graph.predict_on_batch(X))
+    assert all(any(getattr(graph, f"{step}_function").forms.values()) for step in STEPS)
+
+
+def traced_mlp():
+    model = mlp()
+    model.compile("adam", LOSS)
+    return traced(model)
+
+
 def test_a_change_of_what_is_trained_is_traced_anew():
     model = mlp()
     model.compile("adam", LOSS)
