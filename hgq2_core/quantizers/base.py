@@ -27,10 +27,10 @@ RECORD_WORDS = 10
 """Samples, margin, and eight words of digests."""
 
 MOST_VALUES = 2**16
-"""Of a grid that depends on no variable."""
+"""The most values of a grid that depends on no variable, for `grid_part`."""
 
 KERAS_ARGUMENTS = frozenset({"mode", "type_check", "config"})
-"""Those of `keras.layers.Layer.quantize`."""
+"""The arguments of `keras.layers.Layer.quantize`."""
 
 FORMER_FLAGS = ("tracks_range", "step_follows_range", "follows_values", "fits_range")
 """Attributes by which quantizers described their range before there was `Quantizer.range`."""

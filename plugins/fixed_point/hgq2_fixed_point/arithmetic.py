@@ -150,7 +150,7 @@ def _as_bits(n: ArrayLike) -> Ints:
 
 
 def _exponent(x: Floats) -> Floats:
-    """The e of |x| = m 2^e with 1/2 <= m < 1; infinite or NaN where |x| is."""
+    """Return the e of |x| = m 2^e with 1/2 <= m < 1; infinite or NaN where |x| is."""
     return np.where(np.isfinite(x), np.frexp(x)[1], abs(x))
 
 
@@ -196,7 +196,7 @@ def _saturate_to_zero(x: Floats, k: Ints, i: Ints, f: Ints, round_mode: str) -> 
 
 
 def _modulo(q: Floats, k: Ints, i: Ints) -> Floats:
-    """The number congruent to q modulo 2^(i+k) that lies in the range of the format; every step is exact."""
+    """Return the number congruent to q modulo 2^(i+k) that lies in the range of the format; every step is exact."""
     modulus = _power(i + k, q)
     q = np.fmod(q, modulus)
     turns = np.where(k > 0, ROUNDING["RND"](q / modulus), np.floor(q / modulus))

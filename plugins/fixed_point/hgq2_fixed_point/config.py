@@ -33,7 +33,7 @@ class FitTo(StrictModel):
 
 
 class FixedPoint(QuantizerConfig):
-    """What both parameterizations share: a format (k, i, f), and how values get onto its grid.
+    """Base of both parameterizations: a format (k, i, f), and how values are rounded and bounded to it.
 
     Args:
         k: 1 signed, 0 unsigned.

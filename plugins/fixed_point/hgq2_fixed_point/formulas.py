@@ -80,7 +80,7 @@ def _stochastic(xp: Operations, x: Tensor, scale: Tensor, u: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Mode:
-    """How to quantize: all that is no tensor.
+    """The settings of the quantization that are not tensors.
 
     Args:
         round_mode: one of `ROUND_MODES`.

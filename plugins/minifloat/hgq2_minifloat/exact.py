@@ -1,4 +1,4 @@
-"""The exact arithmetic of a minifloat quantizer, in the words of fixed point."""
+"""The exact arithmetic of a minifloat quantizer, composed of fixed-point operations."""
 
 from __future__ import annotations
 

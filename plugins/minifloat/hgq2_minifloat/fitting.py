@@ -1,4 +1,4 @@
-"""The exponents that values need."""
+"""Range initialization: the exponents that hold given values."""
 
 from __future__ import annotations
 

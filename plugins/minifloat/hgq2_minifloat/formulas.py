@@ -20,7 +20,7 @@ LN2 = math.log(2.0)
 
 @dataclass(frozen=True)
 class Mode:
-    """How to quantize: all that is no tensor.
+    """The settings of the quantization that are not tensors.
 
     Args:
         max_value: the largest value where the top codes are reserved.
@@ -86,7 +86,7 @@ class Formulas:
     def gradients(
         self, grad: Tensor, x: Tensor, q: Tensor, m: Tensor, e: Tensor, e0: Tensor, mode: Mode
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The table of docs/numerics.md#5, times what comes from above: for x, m, e and e0."""
+        """Return the table of docs/numerics.md#5 times the upstream gradient: for x, m, e and e0."""
         # Pruned formats keep the range of m = 0, and so a gradient.
         xp, fmt, ln2 = self.xp, self._format(x, m, e, e0, mode, least=0.0), LN2 * mode.gradient_scale
         beyond = (x > fmt.largest) | (x < -fmt.largest)

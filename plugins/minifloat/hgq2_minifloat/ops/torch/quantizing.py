@@ -66,7 +66,7 @@ class _Quantize(torch.autograd.Function):
 
 
 def _of_values(ctx: Any, grad: Tensor, needs_grad: tuple[bool, ...]) -> tuple[Tensor | None, list[Tensor | None]]:
-    """The gradients for x, and for m, e and e0 as far as they are needed."""
+    """Return the gradient for x, and those for m, e and e0 that `needs_grad` asks for."""
     x, q, m, e, e0 = ctx.saved_tensors
     options = ctx.options
     # Pruned formats keep the range of m = 0, and so a gradient.
