@@ -1,0 +1,116 @@
+"""The conformance kit over our data sets, callbacks, commands, exporters and adapters: a new one needs a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from hgq2_core import calibrate
+from hgq2_core.discovery.known_plugins import is_official
+from hgq2_core.discovery.registry import registry
+from hgq2_core.schema.keras_layers import KERAS
+from hgq2_core.testing import check_adapter, check_callback, check_command, check_dataset, check_exporter
+from hgq2_layers import QDense
+
+pytestmark = pytest.mark.once
+
+LINE, IMAGE, VOLUME = (4, 2), (4, 4, 2), (2, 2, 2, 1)
+OF_RANK = {"1D": LINE, "2D": IMAGE, "3D": VOLUME}
+CALLBACKS: dict[str, dict[str, Any]] = {
+    "training.beta_schedule": {"points": [[0, 1e-7], [10, 1e-5]]},
+    "training.ebops": {},
+    "training.noise_schedule": {"points": [[0, 0.0], [10, 1.0]]},
+    "training.pareto_front": {"metrics": ["val_loss", "ebops"]},
+}
+ADAPTED: dict[str, tuple[dict[str, Any], Any]] = {
+    "Activation": ({"activation": "relu"}, LINE),
+    "Add": ({}, [LINE, LINE]),
+    "AlphaDropout": ({"rate": 0.1}, LINE),
+    "AveragePooling1D": ({"pool_size": 2}, LINE),
+    "AveragePooling2D": ({"pool_size": 2}, IMAGE),
+    "AveragePooling3D": ({"pool_size": (2, 2, 1)}, VOLUME),
+    "Concatenate": ({}, [LINE, LINE]),
+    "Cropping3D": ({"cropping": ((1, 0), (0, 0), (0, 0))}, VOLUME),
+    "Dropout": ({"rate": 0.1}, LINE),
+    "GaussianDropout": ({"rate": 0.1}, LINE),
+    "GaussianNoise": ({"stddev": 0.1}, LINE),
+    "LeakyReLU": ({"negative_slope": 0.25}, LINE),
+    "Maximum": ({}, [LINE, LINE]),
+    "Minimum": ({}, [LINE, LINE]),
+    "Multiply": ({}, [LINE, LINE]),
+    "Permute": ({"dims": (2, 1)}, LINE),
+    "RepeatVector": ({"n": 2}, (3,)),
+    "Rescaling": ({"scale": 0.5}, LINE),
+    "Reshape": ({"target_shape": (8,)}, LINE),
+    "SpatialDropout1D": ({"rate": 0.1}, LINE),
+    "SpatialDropout2D": ({"rate": 0.1}, IMAGE),
+    "SpatialDropout3D": ({"rate": 0.1}, VOLUME),
+    "Subtract": ({}, [LINE, LINE]),
+}
+"""Adapted layers with arguments, or with more inputs than one."""
+WRAPPERS: dict[str, Callable[[], keras.layers.Layer]] = {
+    "Bidirectional": lambda: keras.layers.Bidirectional(registry().load("layers", "layers.simple_rnn")(2)),
+    "TimeDistributed": lambda: keras.layers.TimeDistributed(QDense(2)),
+}
+
+
+def ours(group: str) -> list[str]:
+    return [kind for kind in registry().names(group) if is_official(kind)]
+
+
+def adapted() -> list[str]:
+    return [kind.removeprefix(KERAS) for kind in registry().names("layers") if kind.startswith(KERAS)]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """The arguments of each data set, and the files that it reads."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(60, 3)).round(3), random.integers(0, 2, 60)
+    rows = "\n".join(",".join(map(str, [*values, label])) for values, label in zip(x, y, strict=True))
+    (tmp_path / "data.csv").write_text(f"a,b,c,label\n{rows}\n")
+    np.savez(tmp_path / "data.npz", x=x.astype(np.float32), y=y)
+    return {
+        "training.csv": {"path": str(tmp_path / "data.csv"), "target": "label", "classes": [0, 1]},
+        "training.digits": {},
+        "training.magic": {},
+        "training.npz": {"path": str(tmp_path / "data.npz")},
+    }
+
+
+@pytest.mark.parametrize("kind", ours("datasets"))
+def test_data_set(kind: str, files: dict[str, dict[str, Any]]) -> None:
+    check_dataset({"kind": kind, **files[kind]})
+
+
+@pytest.mark.parametrize("kind", ours("callbacks"))
+def test_callback(kind: str) -> None:
+    check_callback({"kind": kind, **CALLBACKS[kind]})
+
+
+@pytest.mark.parametrize("kind", ours("commands"))
+def test_command(kind: str) -> None:
+    check_command(kind, imports=kind == "training.train")  # what one imports, all of the package's commands may
+
+
+@pytest.mark.parametrize("kind", ours("exporters"))
+def test_exporter(kind: str) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    model = keras.Sequential([keras.Input((4,)), QDense(3, activation="relu"), QDense(2)])
+    calibrate(model, x)
+    check_exporter(kind, model, x)
+
+
+@pytest.mark.parametrize("name", adapted())
+def test_adapter(name: str) -> None:
+    if name in WRAPPERS:
+        check_adapter(WRAPPERS[name](), LINE)
+        return
+    shape = next((shape for rank, shape in OF_RANK.items() if rank in name), LINE)
+    arguments, shape = ADAPTED.get(name, ({}, shape))
+    check_adapter(getattr(keras.layers, name)(**arguments), shape)
