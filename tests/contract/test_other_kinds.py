@@ -76,7 +76,7 @@ def files(tmp_path: Path) -> dict[str, dict[str, Any]]:
     (tmp_path / "data.csv").write_text(f"a,b,c,label\n{rows}\n")
     np.savez(tmp_path / "data.npz", x=x.astype(np.float32), y=y)
     return {
-        "training.csv": {"path": str(tmp_path / "data.csv"), "target": "label", "classes": [0, 1]},
+        "training.csv": {"path": str(tmp_path / "data.csv"), "target": "label", "classes": ["0", "1"]},
         "training.digits": {},
         "training.magic": {},
         "training.npz": {"path": str(tmp_path / "data.npz")},
