@@ -37,8 +37,8 @@ FOUND = {
     "kind 'hostile.gone': cannot import hostile_neighbour.raising:Gone. SystemExit: this module cannot be imported",
     "kind 'hostile.dense': hostile_neighbour.kinds:Plain is of the wrong class. Received: object. "
     "Allowed: hgq2_core.QLayer.",
-    "kind 'hostile.lax': hostile_neighbour.kinds:LaxLayer takes `options` by too lax a schema, Options: it would pass "
-    "over a user's mistakes. Received: extra=None, frozen=None, strict=None, allow_inf_nan=None.",
+    "kind 'hostile.lax': hostile_neighbour.kinds:LaxLayer takes `options` by too lax a schema, Options: it would "
+    "hide users' mistakes. Received: extra=None, frozen=None, strict=None, allow_inf_nan=None.",
     "kind 'hostile.untyped': hostile_neighbour.kinds.UntypedLayer(): argument `gain` has no annotation.",
     "kind 'hostile.free': hostile_neighbour.kinds:ForgetsItsCost does not define ebops().",
     "kind 'keras.LayerNormalization': hostile_neighbour.kinds:Plain is of the wrong class. Received: object. "
@@ -165,10 +165,14 @@ def twins() -> Iterator[None]:
         yield
 
 
+NO_QUANTIZER = "fixed_point.none"
+"""The former kind of what is a value of the core now."""
+
+
 @pytest.mark.usefixtures("twins")
 @pytest.mark.parametrize(
     ("group", "kind"),
-    [(group, kind) for group, kinds in OFFERED.items() for kind in filter(is_official, kinds)],
+    [(group, kind) for group, kinds in OFFERED.items() for kind in filter(is_official, kinds) if kind != NO_QUANTIZER],
 )
 def test_an_ambiguous_name_is_answered_with_what_to_write(group: str, kind: str) -> None:
     short = kind.partition(".")[2]
@@ -179,6 +183,11 @@ def test_an_ambiguous_name_is_answered_with_what_to_write(group: str, kind: str)
         f"digits.yaml: model.layers.0: ambiguous {group[:-1]} kind. Received: {short!r}. Allowed: {both}. "
         f"Write the full kind, such as {kind!r}."
     )
+
+
+@pytest.mark.usefixtures("twins")
+def test_no_quantizer_is_a_value_of_the_core_whatever_a_plugin_calls_none() -> None:
+    assert registry().resolve("quantizers", "none", "digits.yaml: model.layers.0") == "none"
 
 
 @pytest.mark.usefixtures("twins")

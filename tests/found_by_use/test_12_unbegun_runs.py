@@ -78,7 +78,7 @@ def test_a_run_with_one_epoch_is_another_matter(tmp_path: Path) -> None:
     assert not is_unbegun(tmp_path)
     with pytest.raises(ConfigError, match="exists and is not empty"):
         train(config(3), tmp_path)
-    with pytest.raises(ConfigError, match="was begun with another config"):
+    with pytest.raises(ConfigError, match="was started with another config"):
         resume(tmp_path, config(4))
 
 
