@@ -41,6 +41,15 @@ def jit(model: keras.Model) -> keras.Model:
     return model
 
 
+def is_jit(model: Any) -> bool:
+    """Return True if the training step of a model on torch is compiled, or will be with its second batch."""
+    if keras.backend.backend() != "torch":
+        return False
+    from hgq2_core.compilation.functions import CompiledFunction
+
+    return isinstance(model.train_function, CompiledFunction)
+
+
 def _install(model: Any) -> None:
     from hgq2_core.compilation.functions import CompiledFunction
     from hgq2_core.compilation.inductor import compiled

@@ -8,6 +8,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hgq2_core.compilation.jit import is_jit
 from hgq2_core.model.calibration import observed
 from hgq2_core.number_format import format_count, format_metric
 
@@ -40,7 +41,8 @@ class _Advance(keras.callbacks.Callback):
         self.progress = progress
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self.task = self.progress.add_task("train", total=self.params["epochs"], logs="")
+        shown = "compiling the training step" if is_jit(self.model) else ""
+        self.task = self.progress.add_task("train", total=self.params["epochs"], logs=shown)
         # Calibration, after training, changes the ranges that determine these.
         self.ebops = "uncalibrated EBOPs" if observed(self.model) else "EBOPs"
 
