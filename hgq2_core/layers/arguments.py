@@ -185,7 +185,7 @@ class Policy:
         return value
 
     def problem(self, value: Any) -> str | None:
-        """Say what is wrong with a policy, or its name."""
+        """Return what is wrong with a policy or its name; None if nothing is."""
         import keras
 
         close = ""

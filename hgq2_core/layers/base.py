@@ -192,7 +192,7 @@ class QLayer(FieldLayer, kw_only=True):
         return passed_mask(self, inputs, previous_mask)
 
     def folded(self) -> dict[str, Tensor]:
-        """Give, by slot name, the tensors that the weight quantizers see in inference.
+        """Return, by slot name, the tensors that the weight quantizers see in inference.
 
         For most layers the weights themselves; for a fused normalization, the folded ones. The names are those given to
         `add_quantizer`.
@@ -206,7 +206,7 @@ class QLayer(FieldLayer, kw_only=True):
         return {name: self.slot_quantizer(name).quantize(value, training) for name, value in self.folded().items()}
 
     def grids(self) -> Mapping[str, Tensor]:
-        """Give, by name, what else the frozen form stores: the inputs at which a lookup table has its entries."""
+        """Return, by name, what else the frozen form stores: the inputs at which a lookup table has entries."""
         return {}
 
     def stored(self) -> Mapping[str, Tensor]:
@@ -214,7 +214,7 @@ class QLayer(FieldLayer, kw_only=True):
         return self._stored if self.frozen else {**self.constants(), **self.grids()}
 
     def inputs_of_quantizers(self) -> Mapping[str, Tensor]:
-        """Give, by slot name, what the weight quantizers see; a frozen layer's constants are already quantized."""
+        """Return, by slot name, what the weight quantizers see; constants of a frozen layer are quantized."""
         return self.constants() if self.frozen else self.folded()
 
     @property
@@ -231,7 +231,7 @@ class QLayer(FieldLayer, kw_only=True):
         return self._slots.sources[name]
 
     def weight_bits(self) -> dict[str, Tensor]:
-        """Give, by slot name, the bits that EBOPs count for each weight."""
+        """Return, by slot name, the bits that EBOPs count for each weight."""
         return {name: self.slot_quantizer(name).bits(value) for name, value in self.inputs_of_quantizers().items()}
 
     @abstractmethod

@@ -103,13 +103,13 @@ def _subclass(cls: type[Any], base: type[Any]) -> str:
 
 
 def _offers(cls: type[Any], base: type[Abstract]) -> str:
-    """Say which methods of a base a class lacks, also a class with another base."""
+    """Return which methods of a base a class lacks, also a class with another base; empty if none."""
     methods = abstract_methods(base)
     return _lacks([name for name in methods if getattr(cls, name, None) in (None, getattr(base, name))])
 
 
 def _half_a_state(cls: type[Any]) -> str:
-    """Say which of two methods is missing, of which each is useless without the other."""
+    """Return which of two methods is missing that only work together; empty if none."""
     both = ("get_state", "set_state")
     missing = [name for name in both if not hasattr(cls, name)]
     return _lacks(missing) if len(missing) == 1 else ""

@@ -107,7 +107,7 @@ class ConvLUTLayer(LUTLayer):
         return given
 
     def axes(self, input_shape: tuple[int | None, ...]) -> list[Axis]:
-        """Say how the windows lie along each spatial axis.
+        """Return how the windows lie along each spatial axis.
 
         Args:
             input_shape: batch axis included.

@@ -73,11 +73,11 @@ class QEinsumDenseLUT(EinsumShapes, LUTLayer):
         return math.prod(self._kernel_sizes[letter] for letter in letters)
 
     def _order(self) -> list[int]:
-        """Say which axes of the input come where: first those that the kernel does not have."""
+        """Return the order of the axes of the input: first those that the kernel does not have."""
         return [self._letters[0].index(letter) for letter in self._others + self._shared]
 
     def _collection(self) -> tuple[list[int], tuple[int, ...], list[int]]:
-        """Say which axes to sum, out of (others, shared, added), and which of the rest come where."""
+        """Return the axes to sum, out of (others, shared, added), and the order of the rest."""
         letters = self._others + self._shared + self._added
         kept = [letter for letter in letters if letter in self._letters[1]]
         lost = tuple(axis for axis, letter in enumerate(letters) if letter not in kept)
