@@ -65,6 +65,9 @@ def twin_of(name, arguments, shape):
 
 
 def twin_output(twin, arguments, x):
+    dilated = arguments.get("dilation_rate", 1) != 1
+    if keras.backend.backend() == "tensorflow" and dilated and type(twin).__name__.endswith("Transpose"):
+        pytest.skip("tensorflow has transposed convolutions with a dilation on some processors only")
     if not arguments.get("data_format"):
         return float64_of(twin(x))
     return np.moveaxis(float64_of(twin(np.moveaxis(x, 1, -1))), -1, 1)
