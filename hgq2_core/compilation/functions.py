@@ -121,16 +121,22 @@ class CompiledFunction:
         with self._restored_on_failure():
             try:
                 graph, state = trace(step, tensors)
-            except UntraceableError as error:
-                self.reason = self._place(error)
+            except Exception as error:  # what is wrong with the step itself, it raises again when it is taken eagerly
+                self._give_up(error)
         if self.reason is not None:
-            LOG.warning("%s: the %s step stays eager: %s.", self.model.name, self.step, self.reason)
             return self._eager([batch])
         held = [tensor.detach() for tensor in state]
-        self.forms[form] = Compiled(self.compiler(graph, [*tensors, *held]), held, structure[0])
+        try:
+            self.forms[form] = Compiled(self.compiler(graph, [*tensors, *held]), held, structure[0])
+        except Exception as error:  # no compiler, or a graph that it does not take: no reason to lose a training
+            self._give_up(error)
         return structure[0]
 
-    def _place(self, error: UntraceableError) -> str:
+    def _give_up(self, error: Exception) -> None:
+        self.reason = self._place(error)
+        LOG.warning("%s: the %s step stays eager: %s.", self.model.name, self.step, self.reason)
+
+    def _place(self, error: Exception) -> str:
         """Return what cannot be traced; Keras names the layer in front, and lists what it was called with behind."""
         lines = [line for line in str(error).splitlines() if line]
         return " ".join(re.sub(r"\x1b\[\d+m", "", line) for line in lines[:2] if not line.startswith("Arguments"))

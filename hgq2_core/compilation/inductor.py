@@ -20,4 +20,5 @@ def compiled(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., An
         A function of the same tensors, to be called without gradients.
     """
     with torch.no_grad():
-        return torch._inductor.compile(graph, inputs)  # type: ignore[no-any-return]
+        # Draws without a seed of their own come from torch's generator, as in an eager step.
+        return torch._inductor.compile(graph, inputs, options={"fallback_random": True})  # type: ignore[no-any-return]

@@ -202,6 +202,18 @@ def test_what_reads_values_stays_eager_and_is_named(caplog):
     )
 
 
+def test_a_graph_that_is_not_compiled_costs_no_training(caplog):
+    def no_compiler(graph, inputs):
+        raise RuntimeError("no C++ compiler")
+
+    eager, model = mlp(), mlp()
+    for each in (eager, model):
+        each.compile("adam", LOSS)
+    model.train_function = CompiledFunction(model, "train", no_compiler)
+    assert losses_of(model) == losses_of(eager)
+    assert "the train step stays eager: no C++ compiler." in caplog.text
+
+
 def test_keras_own_compilation_is_refused_with_the_remedy():
     model = mlp()
     with pytest.warns(UserWarning) as warned:
