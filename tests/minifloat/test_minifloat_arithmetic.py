@@ -24,7 +24,7 @@ def random_float32(form):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 2**32, 2_200_000, dtype=np.uint32).view(np.float32)
     x = x[np.abs(x) <= form.largest][: 10**6]
-    near = rng.uniform(-1, 1, 10**5) * np.exp2(rng.uniform(form.lowest - form.m - 2, math.log2(form.largest), 10**5))
+    near = rng.uniform(-1, 1, 10**5) * np.exp2(rng.uniform(form.emin - form.m - 2, math.log2(form.largest), 10**5))
     return np.concatenate([x, near.astype(np.float32)])
 
 

@@ -76,7 +76,7 @@ def test_any_of_the_bits_are_trained(trainable, moved):
 
 
 def test_bounds_are_checked_only_as_far_as_bits_move():
-    assert Minifloat(e=7, e_bounds=(0, 8), trainable=["m"]).format.highest == 63
+    assert Minifloat(e=7, e_bounds=(0, 8), trainable=["m"]).format.emax == 63
     assert BFloat16().format == STANDARDS["bfloat16"]
 
 

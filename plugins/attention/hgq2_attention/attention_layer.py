@@ -14,7 +14,7 @@ from pydantic import Field
 from hgq2_attention.call_forms import Shape, require_static, shapes, triple
 from hgq2_attention.gating import Gating
 from hgq2_attention.heads import Equations, Heads
-from hgq2_attention.masks import Masks, fixed_mask
+from hgq2_attention.masks import Masks, static_mask
 from hgq2_attention.projection import Projection, SlotOf, hand_on
 from hgq2_attention.softmax import QSoftmax
 from hgq2_core import ConfigError, QLayer
@@ -301,7 +301,7 @@ class AttentionLayer(QLayer, kw_only=True):
             require_static(self.name, what, shape)
         self._axes = self._checked_axes(query, value, key)
         self._equations = Equations.of(len(query), self._axes, self.heads.grouped)
-        value, key = self.attended_shapes(value, key)
+        value, key = self.memory_shapes(value, key)
         self._share = self._checked_share(query)
         inputs = {"query": query, "key": key, "value": value}
         for name in self.shared:
@@ -344,14 +344,14 @@ class AttentionLayer(QLayer, kw_only=True):
             )
         return 1.0 if parallel is None else parallel / positions
 
-    def attended_shapes(self, value: Shape, key: Shape) -> tuple[Shape, Shape]:
-        """Return the shapes of `attended`."""
+    def memory_shapes(self, value: Shape, key: Shape) -> tuple[Shape, Shape]:
+        """Return the shapes of `memory`."""
         return value, key
 
     def _build_softmax(self, query: Shape, key: Shape) -> None:
         rest = tuple(size for axis, size in enumerate(query[:-1]) if axis not in self._axes)
-        attended = (*(query[n] for n in self._axes), *(key[n] for n in self._axes))
-        self._scores_shape = (*rest, self.heads.queries, *attended)
+        positions = (*(query[n] for n in self._axes), *(key[n] for n in self._axes))
+        self._scores_shape = (*rest, self.heads.queries, *positions)
         rank = len(self._scores_shape)
         self.softmax.build_along(self._scores_shape, tuple(range(rank - len(self._axes), rank)))
 
@@ -400,7 +400,7 @@ class AttentionLayer(QLayer, kw_only=True):
     ) -> Any:
         """Compute the equation above; see the layer of Keras."""
         query, value, key = triple(query, value, key)
-        value, key = self.attended(value, key, training)
+        value, key = self.memory(value, key, training)
         projected = self._projected(
             {"query": query, "key": key, "value": value},
             lambda projection, x: projection(x, training=training),
@@ -465,14 +465,14 @@ class AttentionLayer(QLayer, kw_only=True):
                 f"{self.name}: use_causal_mask needs one attention axis. Received: attention along {list(self._axes)}."
             )
         queries, keys = (int(size or 0) for size in self._scores_shape[-2:])
-        return Masks(query, value, key, attention, fixed_mask(queries, keys, causal, self.sliding_window))
+        return Masks(query, value, key, attention, static_mask(queries, keys, causal, self.sliding_window))
 
-    def attended(self, value: Tensor, key: Tensor, training: bool | None) -> tuple[Tensor, Tensor]:
-        """Return the positions that are attended to: all of them, unchanged."""
+    def memory(self, value: Tensor, key: Tensor, training: bool | None) -> tuple[Tensor, Tensor]:
+        """Return the memory that queries attend to: values and keys, here unchanged."""
         return value, key
 
-    def exactly_attended(self, arrays: Arrays[A], value: A, key: A) -> tuple[A, A]:
-        """Return the positions that are attended to, in exact arithmetic: all of them, unchanged."""
+    def exact_memory(self, arrays: Arrays[A], value: A, key: A) -> tuple[A, A]:
+        """Return the memory that queries attend to, exactly: values and keys, here unchanged."""
         return value, key
 
     def ebops(self) -> Tensor:
@@ -515,7 +515,7 @@ class AttentionLayer(QLayer, kw_only=True):
             return [arrays.gather(x, list(range(*pair)), axis) for pair in itertools.pairwise(edges)]
 
         values = query if value is None else value
-        values, keys = self.exactly_attended(arrays, values, values if key is None else key)
+        values, keys = self.exact_memory(arrays, values, values if key is None else key)
         projected = self._projected(
             {"query": query, "key": keys, "value": values}, lambda projection, x: projection.exact(arrays, x), parts
         )

@@ -108,8 +108,8 @@ class QLinformerAttention(MultiHeadLayer):
         """Whether keys and values must be the same tensor."""
         return self.share_sequence_projection
 
-    def attended_shapes(self, value: Shape, key: Shape) -> tuple[Shape, Shape]:
-        """Build the projections along the sequence, and give the shapes after them.
+    def memory_shapes(self, value: Shape, key: Shape) -> tuple[Shape, Shape]:
+        """Build the projections along the sequence, and return the shapes after them.
 
         Raises:
             ConfigError: not one length for each attention axis.
@@ -149,7 +149,7 @@ class QLinformerAttention(MultiHeadLayer):
             )
         return Masks(query, None, None, None, None)
 
-    def attended(self, value: Tensor, key: Tensor, training: bool | None) -> tuple[Tensor, Tensor]:
+    def memory(self, value: Tensor, key: Tensor, training: bool | None) -> tuple[Tensor, Tensor]:
         """Project along the sequence."""
 
         def along(layer: Projection, x: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ class QLinformerAttention(MultiHeadLayer):
         own = self.key_sequence_projection
         return projected, projected if own is None else along(own, key)
 
-    def exactly_attended(self, arrays: Arrays[A], value: A, key: A) -> tuple[A, A]:
+    def exact_memory(self, arrays: Arrays[A], value: A, key: A) -> tuple[A, A]:
         """Project along the sequence, exactly."""
 
         def along(layer: Projection, x: A) -> A:

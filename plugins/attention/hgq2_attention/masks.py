@@ -25,34 +25,34 @@ class Masks(Generic[A]):
         value: (batch, S).
         key: (batch, S).
         attention: (batch, T, S), or with axes for heads and other positions before the last two.
-        fixed: of the layer and the call themselves, (1, T, S).
+        static: of the layer and the call themselves, (1, T, S).
     """
 
     query: A | None
     value: A | None
     key: A | None
     attention: A | None
-    fixed: npt.NDArray[np.bool_] | None
+    static: npt.NDArray[np.bool_] | None
 
-    def tensor(self, rank: int, attended: int) -> Tensor | None:
+    def tensor(self, rank: int, position_axes: int) -> Tensor | None:
         """Return the conjunction.
 
         Args:
             rank: of the scores, whose axes it gets.
-            attended: how many axes the scores have for positions that attend, and for those attended to.
+            position_axes: how many of them are for positions, of queries and of keys together.
         """
         parts = [keras.ops.expand_dims(_bool(self.query), -1)] if self.query is not None else []
         parts += [keras.ops.expand_dims(_bool(each), -2) for each in (self.value, self.key) if each is not None]
-        parts += [] if self.fixed is None else [keras.ops.convert_to_tensor(self.fixed)]
+        parts += [] if self.static is None else [keras.ops.convert_to_tensor(self.static)]
         parts += [] if self.attention is None else [_bool(self.attention)]
         if not parts:
             return None
         mask = functools.reduce(keras.ops.logical_and, parts)
         for _ in range(rank - len(mask.shape)):
-            mask = keras.ops.expand_dims(mask, -attended - 1)
+            mask = keras.ops.expand_dims(mask, -position_axes - 1)
         return mask
 
-    def exact(self, arrays: Arrays[A], rank: int, attended: int) -> A | None:
+    def exact(self, arrays: Arrays[A], rank: int, position_axes: int) -> A | None:
         """Return the conjunction as a condition; see `tensor`."""
 
         def true(mask: A) -> A:
@@ -65,17 +65,17 @@ class Masks(Generic[A]):
 
         parts = [] if self.query is None else [spread(self.query, -1)]
         parts += [spread(each, -2) for each in (self.value, self.key) if each is not None]
-        parts += [] if self.fixed is None else [arrays.constant(self.fixed.astype(np.int64))]
+        parts += [] if self.static is None else [arrays.constant(self.static.astype(np.int64))]
         parts += [] if self.attention is None else [true(self.attention)]
         if not parts:
             return None
         condition = functools.reduce(arrays.minimum, parts)
         shape = arrays.shape(condition)
-        lead = len(shape) - attended
+        lead = len(shape) - position_axes
         return arrays.reshape(condition, (*shape[:lead], *(1,) * (rank - len(shape)), *shape[lead:]))
 
 
-def fixed_mask(queries: int, keys: int, causal: bool, window: int | None) -> npt.NDArray[np.bool_] | None:
+def static_mask(queries: int, keys: int, causal: bool, window: int | None) -> npt.NDArray[np.bool_] | None:
     """Return what is known without data, (1, queries, keys), or None.
 
     Args:

@@ -129,8 +129,8 @@ def minimal_integer_bits_for_width(
 
     def holds(i: Ints) -> NDArray[np.bool_]:
         top = np.ldexp(1.0, b)
-        lowest, highest = _round_scaled(below, b - i, round_mode), _round_scaled(above, b - i, round_mode)
-        return np.asarray(np.logical_and(lowest >= -k * top, highest <= top - 1), dtype=np.bool_)
+        minimum, maximum = _round_scaled(below, b - i, round_mode), _round_scaled(above, b - i, round_mode)
+        return np.asarray(np.logical_and(minimum >= -k * top, maximum <= top - 1), dtype=np.bool_)
 
     with np.errstate(all="ignore"):
         i = np.where(holds(e - 1), e - 1, np.where(holds(e), e, e + 1))
@@ -175,24 +175,24 @@ def _bounds(like: Floats, k: Ints, i: Ints, f: Ints) -> tuple[Floats, Floats, Fl
     """-k 2^i, 2^i - 2^-f rounded toward zero, and the latter's negative for SAT_SYM."""
     top, sign = _power(i, like), k.astype(like.dtype)
     representable = np.minimum(f, np.finfo(like.dtype).nmant + 1 - i)
-    highest = np.maximum(top - _power(-representable, like), 0)
-    return -sign * top, highest, -sign * highest
+    maximum = np.maximum(top - _power(-representable, like), 0)
+    return -sign * top, maximum, -sign * maximum
 
 
 def _saturate(x: Floats, k: Ints, i: Ints, f: Ints, round_mode: str) -> Floats:
-    lowest, highest, _ = _bounds(x, k, i, f)
-    return np.clip(_round(x, f, round_mode), lowest, highest)
+    minimum, maximum, _ = _bounds(x, k, i, f)
+    return np.clip(_round(x, f, round_mode), minimum, maximum)
 
 
 def _saturate_symmetric(x: Floats, k: Ints, i: Ints, f: Ints, round_mode: str) -> Floats:
-    _, highest, lowest = _bounds(x, k, i, f)
-    return np.clip(_round(x, f, round_mode), lowest, highest)
+    _, maximum, minimum = _bounds(x, k, i, f)
+    return np.clip(_round(x, f, round_mode), minimum, maximum)
 
 
 def _saturate_to_zero(x: Floats, k: Ints, i: Ints, f: Ints, round_mode: str) -> Floats:
-    lowest, highest, _ = _bounds(x, k, i, f)
+    minimum, maximum, _ = _bounds(x, k, i, f)
     q = _round(x, f, round_mode)
-    return np.where((q < lowest) | (q > highest), x.dtype.type(0), q)
+    return np.where((q < minimum) | (q > maximum), x.dtype.type(0), q)
 
 
 def _modulo(q: Floats, k: Ints, i: Ints) -> Floats:
@@ -204,8 +204,8 @@ def _modulo(q: Floats, k: Ints, i: Ints) -> Floats:
 
 
 def _wrap(x: Floats, k: Ints, i: Ints, f: Ints, round_mode: str) -> Floats:
-    _, highest, _ = _bounds(x, k, i, f)
-    return np.minimum(_modulo(_round(x, f, round_mode), k, i), highest)
+    _, maximum, _ = _bounds(x, k, i, f)
+    return np.minimum(_modulo(_round(x, f, round_mode), k, i), maximum)
 
 
 def _wrap_sign_magnitude(x: Floats, k: Ints, i: Ints, f: Ints, round_mode: str) -> Floats:

@@ -137,7 +137,7 @@ class Formulas:
         to_integer, doubled = _ROUNDING[round_mode]
         return to_integer(self.xp, x, self.xp.materialize(self.xp.exp2(f + 1.0 if doubled else f, self.xp.dtype(x))))
 
-    def _highest(self, width: Tensor) -> Tensor:
+    def _max_integer(self, width: Tensor) -> Tensor:
         """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
         return self.xp.floor(width * LAYOUTS[self.xp.dtype(width)].below_one)
 
@@ -149,11 +149,11 @@ class Formulas:
             if mode.training:
                 return self._round(x, fmt.f, mode.round_mode, u) * xp.materialize(fmt.step * nonempty)
             return self._wrap(x, fmt, nonempty, mode)
-        highest = self._highest(fmt.width)
-        lowest = -fmt.k * (highest if mode.overflow_mode == "SAT_SYM" else xp.floor(fmt.width))
+        maximum = self._max_integer(fmt.width)
+        minimum = -fmt.k * (maximum if mode.overflow_mode == "SAT_SYM" else xp.floor(fmt.width))
         q = self._round(x, fmt.f, mode.round_mode, u)
-        above, below = (0.0, 0.0) if mode.overflow_mode == "SAT_ZERO" else (highest, lowest)
-        return xp.where(q > highest, above, xp.where(q < lowest, below, q)) * fmt.step
+        above, below = (0.0, 0.0) if mode.overflow_mode == "SAT_ZERO" else (maximum, minimum)
+        return xp.where(q > maximum, above, xp.where(q < minimum, below, q)) * fmt.step
 
     def _wrap(self, x: Tensor, fmt: _Format, nonempty: Tensor, mode: Mode) -> Tensor:
         xp, dtype = self.xp, self.xp.dtype(x)
@@ -184,16 +184,16 @@ class Formulas:
         if mode.wraps:
             return xp.sum_to(grad, x), of_k, 0.0 * i, xp.sum_to(grad * (x - q), precision) * ln2
         fmt = self._format(x, k, i if mode.upper is None else 0.0 * i + mode.upper, precision, mode.fixed_width)
-        highest = self._highest(fmt.width) * fmt.step
+        maximum = self._max_integer(fmt.width) * fmt.step
         if mode.upper is None:
             # Pruned formats take max(i, -f) for i, so that they keep a gradient.
             top = xp.maximum(fmt.width, 1.0) * fmt.step
         else:
             # Without bits beside the sign nothing positive fits; half of 2^i is where i would reach its bound.
             top = xp.exp2(fmt.i, xp.dtype(x))
-            highest = xp.maximum(highest, 0.5 * top)
+            maximum = xp.maximum(maximum, 0.5 * top)
         symmetric = mode.overflow_mode == "SAT_SYM"
-        above, below = x > highest, x < -fmt.k * (highest if symmetric else top)
+        above, below = x > maximum, x < -fmt.k * (maximum if symmetric else top)
         inside = xp.materialize(xp.where(above | below, 0.0, grad))
         over = xp.where(above, grad, 0.0)
         # Within what shares its bits, powers of two are factors of the sums: fewer products, and smaller ones.
@@ -222,8 +222,8 @@ class Formulas:
         xp = self.xp
         low, high = self._round(low, f, round_mode, u), self._round(high, f, round_mode, u)
         # Of negative integers, -2^n itself is in range: an exponent is read a hair below the magnitude.
-        most = xp.maximum(high, -low * LAYOUTS[xp.dtype(low)].below_one)
-        return xp.where(most > 0, xp.frexp_exponent(most) - f, -math.inf)
+        largest = xp.maximum(high, -low * LAYOUTS[xp.dtype(low)].below_one)
+        return xp.where(largest > 0, xp.frexp_exponent(largest) - f, -math.inf)
 
     def _for_width(
         self, low: Tensor, high: Tensor, b: Tensor, signed: bool, round_mode: str, u: Tensor | None

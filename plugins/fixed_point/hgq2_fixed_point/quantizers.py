@@ -137,8 +137,8 @@ class FixedPointQuantizer(Quantizer[C]):
     def grid(self, most: int) -> np.ndarray:
         """Return the multiples of the finest step within the widest range."""
         bits = self.format()
-        least, highest, _ = limits(bits["k"], bits["i"], bits["f"], self.range.overflow_mode)
-        low, high = float(to_float(least).min()), float(to_float(highest).max())
+        minimum, maximum, _ = limits(bits["k"], bits["i"], bits["f"], self.range.overflow_mode)
+        low, high = float(to_float(minimum).min()), float(to_float(maximum).max())
         live = bits["k"] + bits["i"] + bits["f"] > 0
         step = math.ldexp(1.0, -int(bits["f"].max(where=live, initial=-BITS_LIMIT)))
         points = round((high - low) / step) + 1
@@ -162,19 +162,18 @@ class FixedPointQuantizer(Quantizer[C]):
         finest = ops.max(ops.where(live, f, -float(BITS_LIMIT)))
         step = _exp2(-finest)
         largest = ops.where(live, _exp2(i) - _exp2(-f), 0.0)
-        least = largest if self.range.overflow_mode == "SAT_SYM" else _exp2(i)
-        low = ops.max(ops.where(live, k * least, 0.0))
-        count = (ops.max(largest) + low) / step + 1.0
+        magnitude = largest if self.range.overflow_mode == "SAT_SYM" else _exp2(i)
+        low = -ops.max(ops.where(live, k * magnitude, 0.0))
+        count = (ops.max(largest) - low) / step + 1.0
         indices = ops.minimum(first + ops.arange(size, dtype="float32"), count - 1.0)
-        return step * indices - low, count
+        return low + step * indices, count
 
     def check_range(self, x: np.ndarray) -> RangeCheck:
         """Round the values as `quantize` does, and hold them against the smallest and the largest of the format."""
         bits = self.format(keras.ops.convert_to_tensor(x))
         rounded = quantize(x.astype(np.float64), 1, BITS_LIMIT, bits["f"], self.config.round_mode, "SAT")
-        least, most, _ = limits(bits["k"], bits["i"], bits["f"], self.range.overflow_mode)
-        low, high = to_float(least), to_float(most)
-        return RangeCheck((rounded < low) | (rounded > high), low, high)
+        minimum, maximum = map(to_float, limits(bits["k"], bits["i"], bits["f"], self.range.overflow_mode)[:2])
+        return RangeCheck((rounded < minimum) | (rounded > maximum), minimum, maximum)
 
     def rounded(self, bits: Tensor) -> np.ndarray:
         """Return a bit variable as integers."""

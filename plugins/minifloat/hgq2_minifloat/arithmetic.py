@@ -16,13 +16,13 @@ class Limits(NamedTuple):
     """What bounds formats, by element.
 
     Args:
-        lowest: the exponent of the smallest normal value.
-        highest: the exponent of the top codes.
+        emin: the exponent of the smallest normal value.
+        emax: the exponent of the top codes.
         largest: the largest value.
     """
 
-    lowest: Ints
-    highest: Ints
+    emin: Ints
+    emax: Ints
     largest: Floats
 
 
@@ -39,10 +39,10 @@ def limits(
         dtype: of the largest values, which are rounded toward zero where it does not reach as far.
     """
     half = 1 << np.maximum(e - 1, 0)
-    lowest, highest = 1 - half + e0, half - 1 + e0
-    top = np.ldexp(np.dtype(dtype).type(1), np.minimum(highest, np.finfo(dtype).maxexp - 1))
+    emin, emax = 1 - half + e0, half - 1 + e0
+    top = np.ldexp(np.dtype(dtype).type(1), np.minimum(emax, np.finfo(dtype).maxexp - 1))
     full = np.maximum((e > 0) + 1 - np.ldexp(np.dtype(dtype).type(1), -m), 0)
-    return Limits(lowest, highest, np.minimum(top * full, min(max_value, np.finfo(dtype).max)).astype(dtype))
+    return Limits(emin, emax, np.minimum(top * full, min(max_value, np.finfo(dtype).max)).astype(dtype))
 
 
 def quantize(x: ArrayLike, m: ArrayLike, e: ArrayLike, e0: ArrayLike, max_value: float = math.inf) -> Floats:
@@ -69,7 +69,7 @@ def quantize(x: ArrayLike, m: ArrayLike, e: ArrayLike, e0: ArrayLike, max_value:
     found = limits(m, e, e0, max_value, x.dtype)
     clipped = np.clip(x, -found.largest, found.largest)
     # The largest value is one of the format: saturated first, nothing rounds beyond it.
-    step = np.maximum(np.frexp(clipped)[1] - 1, found.lowest) - m
+    step = np.maximum(np.frexp(clipped)[1] - 1, found.emin) - m
     values: Floats = np.where(m < 0, x.dtype.type(0) * clipped, np.ldexp(np.rint(np.ldexp(clipped, -step)), step))
     return values
 

@@ -19,7 +19,7 @@ ALL_BITS: tuple[Bits, ...] = ("m", "e", "e0")
 LIMITS = {"m": (-2, 22), "e": (0, 8), "e0": (-126, 127)}
 """How far the bounds may reach: within them, and with normal float32 numbers at both ends, all is exact in float32."""
 
-LOWEST, HIGHEST = -126, 127
+EMIN, EMAX = -126, 127
 """The exponents of the smallest and of the largest normal float32 numbers."""
 
 Cost = Annotated[float, Field(ge=0)]
@@ -132,7 +132,7 @@ class MinifloatBase(QuantizerConfig):
             "min": -form.largest,
             "max": form.largest,
             "smallest step": form.step,
-            "smallest normal": math.ldexp(1.0, form.lowest) if form.e else None,
+            "smallest normal": math.ldexp(1.0, form.emin) if form.e else None,
             "bits": form.bits,
             "codes": 1 << form.bits,
             "values": 2 * int(form.code(form.largest)) + 1,
@@ -219,12 +219,12 @@ class Minifloat(MinifloatBase):
         }
         ends: tuple[tuple[Bits, int], ...] = (("e", 1), ("e0", 0), ("e0", 1))
         e, low, high = (self.bounds(name)[end] if name in moving else getattr(self, name) for name, end in ends)
-        lowest, highest = Format(0, round(e), round(low)).lowest, Format(0, round(e), round(high)).highest
-        top = math.frexp(self.max_value)[1] - 1 if self.max_value else highest
-        if lowest < LOWEST or min(highest, top) > HIGHEST:
+        emin, emax = Format(0, round(e), round(low)).emin, Format(0, round(e), round(high)).emax
+        top = math.frexp(self.max_value)[1] - 1 if self.max_value else emax
+        if emin < EMIN or min(emax, top) > EMAX:
             raise ValueError(
-                f"the exponents must lie within {LOWEST} and {HIGHEST}, those of float32; with the bounds given they "
-                f"reach from {lowest} to {highest}. Narrow e_bounds or e0_bounds. "
+                f"the exponents must lie within {EMIN} and {EMAX}, those of float32; with the bounds given they "
+                f"reach from {emin} to {emax}. Narrow e_bounds or e0_bounds. "
                 f"Received: e_bounds={list(self.e_bounds)}, e0_bounds={list(self.e0_bounds)}"
             )
         return self

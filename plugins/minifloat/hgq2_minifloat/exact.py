@@ -75,8 +75,8 @@ def _by_exponent(arrays: Arrays[A], x: A, size: A, form: Format, k: int, overflo
     def rounded(exponent: int) -> A:
         return arrays.quantize(x, k, exponent + 1, form.m - exponent, "RND_CONV", overflow_mode)
 
-    result = rounded(form.lowest)
-    for exponent in range(form.lowest + 1, math.frexp(form.largest)[1]):
+    result = rounded(form.emin)
+    for exponent in range(form.emin + 1, math.frexp(form.largest)[1]):
         start = math.ldexp(1.0, exponent) - math.ldexp(1.0, exponent - form.m - 2)
         result = arrays.select(arrays.less(size, arrays.constant(start)), result, rounded(exponent))
     return result

@@ -33,25 +33,25 @@ class Format(NamedTuple):
         return 1 << max(self.e - 1, 0)
 
     @property
-    def lowest(self) -> int:
+    def emin(self) -> int:
         """The exponent of the smallest normal value (emin) and of the subnormal ones."""
         return 1 - self.half + self.e0
 
     @property
-    def highest(self) -> int:
+    def emax(self) -> int:
         """The exponent of the largest values (emax)."""
         return self.half - 1 + self.e0
 
     @property
     def step(self) -> float:
         """The smallest step."""
-        return math.ldexp(1.0, self.lowest - self.m)
+        return math.ldexp(1.0, self.emin - self.m)
 
     @property
     def largest(self) -> float:
         """The largest value."""
         full = 2.0 if self.e > 0 else 1.0
-        top = math.ldexp(full - math.ldexp(1.0, -self.m), self.highest) if self.m >= 0 else 0.0
+        top = math.ldexp(full - math.ldexp(1.0, -self.m), self.emax) if self.m >= 0 else 0.0
         return min(top, self.max_value)
 
     @property
@@ -61,8 +61,8 @@ class Format(NamedTuple):
 
     def code(self, magnitude: float) -> float:
         """Return the place of a magnitude among the values from 0 on; a whole number for those of the format alone."""
-        exponent = max(math.frexp(magnitude)[1] - 1, self.lowest) if magnitude else self.lowest
-        return math.ldexp(magnitude, self.m - exponent) + ((exponent - self.lowest) << max(self.m, 0))
+        exponent = max(math.frexp(magnitude)[1] - 1, self.emin) if magnitude else self.emin
+        return math.ldexp(magnitude, self.m - exponent) + ((exponent - self.emin) << max(self.m, 0))
 
     def holds(self, magnitude: float) -> bool:
         """Return True if a magnitude is a value of the format."""
@@ -74,7 +74,7 @@ class Format(NamedTuple):
             return [0.0]
         size = 1 << self.m
         found = [mantissa * self.step for mantissa in range(size)]
-        for exponent in range(self.lowest, self.highest + 1 if self.e else self.lowest):
+        for exponent in range(self.emin, self.emax + 1 if self.e else self.emin):
             found += [math.ldexp(size + mantissa, exponent - self.m) for mantissa in range(size)]
         return [value for value in found if value <= self.max_value]
 

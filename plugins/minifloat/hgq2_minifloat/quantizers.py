@@ -155,7 +155,7 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
             return None
         m, e, e0 = self.formats()
         found = limits(m, e, e0, self.max_value)
-        step = np.ldexp(1.0, np.maximum(np.frexp(found.largest)[1] - 1, found.lowest) - m)
+        step = np.ldexp(1.0, np.maximum(np.frexp(found.largest)[1] - 1, found.emin) - m)
         rounded = np.rint(np.abs(x.astype(np.float64)) / step) * step
         largest = found.largest.astype(np.float64)
         return RangeCheck(rounded > largest, -largest, largest)

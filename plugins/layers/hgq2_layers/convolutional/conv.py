@@ -13,7 +13,7 @@ from hgq2_core.layers.arguments import ActivationArg, PositiveInt, default
 from hgq2_core.ops import Tensor
 from hgq2_layers.convolutional import spatial
 from hgq2_layers.convolutional.spatial import CausalPadding, DataFormatArg, Sizes
-from hgq2_layers.convolutional.windows import Geometry, Windows, bits_met, convolution_bits, exact_convolution
+from hgq2_layers.convolutional.windows import Geometry, Windows, bits_per_tap, convolution_bits, exact_convolution
 from hgq2_layers.core.affine import AffineLayer, BiasedLayer
 
 A = TypeVar("A")
@@ -57,7 +57,7 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
         return (1,) if spatial.channels_first(self.data_format) else (-1,)
 
     def geometry(self) -> Geometry:
-        """Return how the windows lie."""
+        """Return the windows."""
         return Windows(self.kernel_size, self.strides, self.dilation_rate, self.padding)
 
     def out_channels(self, in_channels: int) -> int:
@@ -135,11 +135,11 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
         """Add the bias along the channels, exactly."""
         return arrays.add(outputs, arrays.reshape(bias, self._bias_shape()))
 
-    def met(self, input_bits: Tensor) -> Tensor:
-        """Return for each tap and channel the bits of the inputs it meets, over all outputs."""
+    def bits_per_tap(self, input_bits: Tensor) -> Tensor:
+        """Return for each tap and channel the sum of the bits of its inputs at all outputs."""
         if spatial.channels_first(self.data_format):
             input_bits = keras.ops.moveaxis(input_bits, 0, -1)
-        return bits_met(input_bits, self.geometry(), self.spatial)
+        return bits_per_tap(input_bits, self.geometry(), self.spatial)
 
     def ebops(self) -> Tensor:
         """Return the products' bits and the biases', for the part of the output positions that is computed at once."""
@@ -222,7 +222,7 @@ class Convolution(ConvolvingLayer, AffineLayer):
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return sum conv(Bx, Bk)."""
-        return convolution_bits(self.met(input_bits), kernel_bits, self.groups)
+        return convolution_bits(self.bits_per_tap(input_bits), kernel_bits, self.groups)
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Convolve, exactly."""

@@ -85,7 +85,7 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
         return (-2,)
 
     def geometry(self) -> Geometry:
-        """Return how the windows lie."""
+        """Return the windows."""
         return TransposedWindows(self.kernel_size, self.strides, self.dilation_rate, self.padding, self.output_padding)
 
     def out_channels(self, in_channels: int) -> int:
@@ -120,7 +120,7 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return sum conv_transpose(Bx, Bk)."""
-        return convolution_bits(self.met(input_bits), keras.ops.swapaxes(kernel_bits, -1, -2))
+        return convolution_bits(self.bits_per_tap(input_bits), keras.ops.swapaxes(kernel_bits, -1, -2))
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Convolve, exactly."""

@@ -27,7 +27,7 @@ A = TypeVar("A")
 
 
 class DepthwiseLayer(ConvolvingLayer, kw_only=True):
-    """What has a kernel for each input channel, in which no channel meets another.
+    """What has a kernel for each input channel, which mixes no channels.
 
     A subclass has the argument `depth_multiplier` too, where Keras takes it.
 
@@ -73,7 +73,7 @@ class DepthwiseLayer(ConvolvingLayer, kw_only=True):
 
     def depthwise_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return the sum over all products of input bits times kernel bits."""
-        return total(self.met(input_bits) * total(kernel_bits, -1))
+        return total(self.bits_per_tap(input_bits) * total(kernel_bits, -1))
 
 
 class DepthwiseConvolution(DepthwiseLayer):

@@ -1,4 +1,4 @@
-"""Windows that slide along spatial axes: which input each tap meets at each output, for convolutions and pooling."""
+"""Windows that slide along spatial axes: which input each tap takes at each output, for convolutions and pooling."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class TransposedWindows(Geometry):
         return max(span - 1 - (kept + 1) // 2, 0)
 
     def table(self, axis: int, size: int) -> Table:
-        """Return the table of one axis: an output meets the inputs whose windows hold it."""
+        """Return the table of one axis: each output takes the inputs whose windows hold it."""
         places = np.arange(self.output(axis, size))[:, np.newaxis] + self._cropped(axis)
         inputs, rest = np.divmod(places - np.arange(self.size[axis]) * self.dilation[axis], self.strides[axis])
         return _within(np.where(rest == 0, inputs, size), size)
@@ -131,8 +131,8 @@ def gathered(arrays: Arrays[A], x: A, geometry: Geometry) -> A:
 
     Args:
         arrays: integers, intervals, or hardware.
-        x: `(batch, *spatial, channels)`; where a tap meets no input it meets a zero.
-        geometry: how the windows lie.
+        x: `(batch, *spatial, channels)`; a tap outside takes a zero.
+        geometry: the windows.
     """
     for axis in reversed(range(len(geometry.size))):
         size = arrays.shape(x)[axis + 1]
@@ -150,7 +150,7 @@ def exact_convolution(arrays: Arrays[A], x: A, kernel: A, geometry: Geometry, gr
         arrays: integers, intervals, or hardware.
         x: `(batch, *spatial, channels)`.
         kernel: `(*taps, channels of a group, filters)`.
-        geometry: how the windows lie.
+        geometry: the windows.
         groups: into how many parts channels and filters are split.
 
     Returns:
@@ -174,35 +174,35 @@ def exact_convolution(arrays: Arrays[A], x: A, kernel: A, geometry: Geometry, gr
     return arrays.concatenate(parts, axis=rank + 1)
 
 
-def bits_met(input_bits: Tensor, geometry: Geometry, spatial: Spatial) -> Tensor:
-    """Return for each tap and channel the sum of the bits of the inputs it meets at all outputs.
+def bits_per_tap(input_bits: Tensor, geometry: Geometry, spatial: Spatial) -> Tensor:
+    """Return for each tap and channel the sum of the bits of its inputs at all outputs.
 
     Args:
         input_bits: `(*spatial, channels)`.
-        geometry: how the windows lie.
+        geometry: the windows.
         spatial: sizes; an axis without one counts as one output, whose window lies inside the input.
     """
     for axis, size in enumerate(spatial):
         if size is None:
-            meets = np.ones((geometry.size[axis], 1))
+            uses = np.ones((geometry.size[axis], 1))
         else:
             table = geometry.table(axis, size)
-            meets = (table[:, :, np.newaxis] == np.arange(size)).sum(axis=0)
+            uses = (table[:, :, np.newaxis] == np.arange(size)).sum(axis=0)
         axes = "".join("s" if place == axis else OUTPUTS[place] for place in range(len(spatial)))
         equation = f"ts,{axes}i->{axes.replace('s', 't')}i"
-        input_bits = keras.ops.einsum(equation, keras.ops.convert_to_tensor(meets, "float32"), input_bits)
+        input_bits = keras.ops.einsum(equation, keras.ops.convert_to_tensor(uses, "float32"), input_bits)
     return input_bits
 
 
-def convolution_bits(met: Tensor, kernel_bits: Tensor, groups: int = 1) -> Tensor:
+def convolution_bits(tap_bits: Tensor, kernel_bits: Tensor, groups: int = 1) -> Tensor:
     """Return the sum over all products of input bits times kernel bits.
 
     Args:
-        met: see `bits_met`.
+        tap_bits: input bits, as from `bits_per_tap`.
         kernel_bits: `(*taps, channels of a group, filters)`.
         groups: into how many parts channels and filters are split.
     """
     *taps, channels, filters = kernel_bits.shape
     split = keras.ops.reshape(kernel_bits, (-1, channels, groups, filters // groups))
     by_channel = keras.ops.transpose(total(split, -1), (0, 2, 1))
-    return total(met * keras.ops.reshape(by_channel, (*taps, groups * channels)))
+    return total(tap_bits * keras.ops.reshape(by_channel, (*taps, groups * channels)))

@@ -150,7 +150,7 @@ def on_grid(x: Tensor, scale: Tensor, round_mode: str, u: Tensor | None = None) 
     return q, step.mul_(TWO) if u is None and _ROUNDING[round_mode].doubled else step
 
 
-def highest_integer(width: Tensor, out: Tensor | None = None) -> Tensor:
+def max_integer(width: Tensor, out: Tensor | None = None) -> Tensor:
     """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
     return torch.mul(width, LAYOUTS[width.dtype].below_one, out=out).floor_()
 

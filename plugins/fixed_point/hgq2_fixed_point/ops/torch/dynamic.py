@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hgq2_core.ops.torch import ZERO, as_tensor, as_values, binade, ln2, number, plus_, plus_everywhere_, sum_to
 from hgq2_fixed_point.ops.options import Options
-from hgq2_fixed_point.ops.torch.arithmetic import highest_integer, on_grid, rounded_exp2
+from hgq2_fixed_point.ops.torch.arithmetic import max_integer, on_grid, rounded_exp2
 from hgq2_fixed_point.ops.torch.bits import effective_bits_gradient_, penalty
 from hgq2_fixed_point.ops.torch.gradients import split_at_range
 from hgq2_fixed_point.ops.torch.ranges import extremes, integer_bits, min_integer_bits
@@ -44,8 +44,8 @@ class _QuantizeDynamic(torch.autograd.Function):
         bits = precision.to(x.dtype).round() if options.fixed_width else _bits_of_integers(q, precision, options)
         q.mul_(step)
         # Smaller i hold what they round; at its upper bound, i holds what fits, and that is the range.
-        lowest, highest, _ = _limits(width, options)
-        q.clamp_(lowest, highest)
+        minimum, maximum, _ = _limits(width, options)
+        q.clamp_(minimum, maximum)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(x, q, precision)
         return q, bits.to(torch.float32).relu_(), penalty(None, precision, options)
@@ -85,18 +85,18 @@ def _limits(width: Tensor, options: Options) -> tuple[Tensor, Tensor, Tensor]:
     limit = number(2.0 ** round(options.bounds[1]))
     width = width if options.fixed_width else width * limit
     step = limit / width
-    highest = highest_integer(width).mul_(step)
-    return width.floor().mul_(step).neg_() if options.signed else ZERO, highest, step
+    maximum = max_integer(width).mul_(step)
+    return width.floor().mul_(step).neg_() if options.signed else ZERO, maximum, step
 
 
 def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradient for x, and for the precision in units of ln 2 before it is summed."""
     x, q, precision = ctx.saved_tensors
-    _, highest, step = _limits(rounded_exp2(precision, x.dtype), ctx.options)
+    _, maximum, step = _limits(rounded_exp2(precision, x.dtype), ctx.options)
     # Without bits beside the sign nothing positive fits; half the limit is where i would reach its bound.
     upper = round(ctx.options.bounds[1])
-    lowest = number(-(2.0**upper)) if ctx.options.signed else ZERO
-    grad_x, outside, side = split_at_range(grad, x, lowest, highest.clamp_(min=2.0 ** (upper - 1)))
+    minimum = number(-(2.0**upper)) if ctx.options.signed else ZERO
+    grad_x, outside, side = split_at_range(grad, x, minimum, maximum.clamp_(min=2.0 ** (upper - 1)))
     above = outside.mul_(side.clamp_(min=0.0))
     return grad_x, torch.sub(x, q, out=side).mul_(grad_x).addcmul_(above, step)
 

@@ -12,8 +12,8 @@ from hgq2_fixed_point.ops.options import Options
 from hgq2_fixed_point.ops.torch.arithmetic import (
     all_signed,
     as_sign,
-    highest_integer,
     make_format,
+    max_integer,
     on_grid,
     rounded,
     step_and_width,
@@ -64,13 +64,13 @@ class _Quantize(torch.autograd.Function):
                 ctx.save_for_backward(x, q, i, precision)
             return q, bits, cost
         full = None if options.overflow_mode == "SAT_SYM" else fmt.width.floor()
-        highest = highest_integer(fmt.width, out=fmt.width)
-        lowest = _negated(highest if full is None else full, k)
+        maximum = max_integer(fmt.width, out=fmt.width)
+        minimum = _negated(maximum if full is None else full, k)
         q, step = on_grid(x, fmt.scale, options.round_mode, u)
         if options.overflow_mode == "SAT_ZERO":
-            q.masked_fill_((q < lowest) | (q > highest), 0.0)
+            q.masked_fill_((q < minimum) | (q > maximum), 0.0)
         else:
-            q.clamp_(lowest, highest)
+            q.clamp_(minimum, maximum)
         q.mul_(step)
         if any(ctx.needs_input_grad):
             # Of the size of the values, q alone is new: x, i and the precision are saved by reference, and what else
@@ -126,11 +126,11 @@ def _saturating_gradients(
     x, q, _, _ = ctx.saved_tensors
     signed, symmetric = all_signed(ctx.k), ctx.options.overflow_mode == "SAT_SYM"
     step, width = step_and_width(*whole, ctx.options.fixed_width)
-    highest = highest_integer(width).mul_(step)
+    maximum = max_integer(width).mul_(step)
     # Pruned formats take max(i, -f) for i, so that they keep a gradient.
     top = torch.maximum(width, ONE, out=width).mul_(step)
-    lowest = _negated(highest if symmetric else top, ctx.k)
-    grad_x, outside, side = split_at_range(grad, x, lowest, highest)
+    minimum = _negated(maximum if symmetric else top, ctx.k)
+    grad_x, outside, side = split_at_range(grad, x, minimum, maximum)
     if not needs_bits:
         return grad_x, None, None
     # Sums first, so that what remains is done on the few elements of the bits.
