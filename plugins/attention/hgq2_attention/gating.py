@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TypeVar
 
 import keras
 
+from hgq2_attention.positions import share
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.ops import Tensor, total
@@ -40,10 +40,9 @@ class Gating(TableLayer, kw_only=True):
         )
         self.table_quantizer = self.table.quantizer
 
-    def build_share(self, input_shape: tuple[int | None, ...], contracted: int, parallel: int | None) -> None:
+    def build_share(self, input_shape: tuple[int | None, ...], features: int, parallel: int | None) -> None:
         """Build, and set the share of positions that the cost counts; see `Projection.build_share`."""
-        positions = math.prod(input_shape[1 : len(input_shape) - contracted])  # type: ignore[arg-type]
-        self._share = 1.0 if parallel is None else min(1.0, parallel / positions)
+        self._share = share(input_shape, features, parallel)
         self.build(input_shape)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

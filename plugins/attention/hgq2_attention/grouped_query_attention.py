@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hgq2_attention.attention_layer import AttentionLayer, RateArg
+from hgq2_attention.arguments import RateArg
+from hgq2_attention.attention_layer import AttentionLayer
 from hgq2_attention.heads import Heads
 from hgq2_core import ConfigError
 from hgq2_core.layers.arguments import PositiveInt

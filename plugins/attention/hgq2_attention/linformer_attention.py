@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import keras
 
-from hgq2_attention.attention_layer import RateArg
+from hgq2_attention.arguments import RateArg
 from hgq2_attention.call_forms import Shape
 from hgq2_attention.masks import Masks
 from hgq2_attention.multi_head_attention import MultiHeadLayer, OutputShapeArg

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from hgq2_attention.attention_layer import AttentionLayer, RateArg
+from hgq2_attention.arguments import RateArg
+from hgq2_attention.attention_layer import AttentionLayer
 from hgq2_attention.call_forms import Shape
 from hgq2_attention.heads import Heads
 from hgq2_attention.softmax import AxesArg

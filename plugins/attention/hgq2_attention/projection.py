@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import string
 from typing import Any
 
+from hgq2_attention.positions import share
 from hgq2_core.ops import Tensor
 from hgq2_layers.core.einsum_dense import QEinsumDense
 from hgq2_layers.core.equation import Equation
@@ -17,27 +17,26 @@ class Projection(QEinsumDense):
     share = 1.0
     """Of its positions, which the cost counts."""
 
-    def build_share(self, input_shape: tuple[int | None, ...], contracted: int, parallel: int | None) -> None:
+    def build_share(self, input_shape: tuple[int | None, ...], features: int, parallel: int | None) -> None:
         """Build, and set the share.
 
         Args:
             input_shape: batch axis included, the others of static size.
-            contracted: how many of the last axes are no positions.
+            features: how many of the last axes are no positions.
             parallel: positions computed at once; None for all.
         """
-        positions = math.prod(input_shape[1 : len(input_shape) - contracted])  # type: ignore[arg-type]
-        self.share = 1.0 if parallel is None else min(1.0, parallel / positions)
+        self.share = share(input_shape, features, parallel)
         self.build(input_shape)
 
     def build_onto(
-        self, sizes: tuple[int, ...], input_shape: tuple[int | None, ...], contracted: int, parallel: int | None
+        self, sizes: tuple[int, ...], input_shape: tuple[int | None, ...], features: int, parallel: int | None
     ) -> None:
         """Build for an output whose last axes only the shape of the input tells, and set the share.
 
         Args:
             sizes: of the output's last axes, in place of the one of `equation`.
             input_shape: batch axis included, the others of static size.
-            contracted: how many of the last axes are no positions.
+            features: how many of the last axes are no positions.
             parallel: positions computed at once; None for all.
         """
         # The kernel has the same first axes.
@@ -45,7 +44,7 @@ class Projection(QEinsumDense):
         self.equation, self.output_shape = f"...ab,ab{letters}->...{letters}", sizes
         self.bias_axes = letters if self.bias_axes else None
         self._parsed = Equation.parse(self.equation)
-        self.build_share(input_shape, contracted, parallel)
+        self.build_share(input_shape, features, parallel)
 
     def ebops(self) -> Tensor:
         """Return the cost of the share."""
