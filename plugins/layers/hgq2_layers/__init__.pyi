@@ -17,6 +17,7 @@ from hgq2_layers.convolutional.depthwise import QSeparableConv2D as QSeparableCo
 from hgq2_layers.core.dense import QDense as QDense
 from hgq2_layers.core.einsum_dense import QEinsumDense as QEinsumDense
 from hgq2_layers.core.embedding import QEmbedding as QEmbedding
+from hgq2_layers.core.quantize import QQuantize as QQuantize
 from hgq2_layers.lut.conv_lut import QConv1DLUT as QConv1DLUT
 from hgq2_layers.lut.conv_lut import QConv2DLUT as QConv2DLUT
 from hgq2_layers.lut.dense_lut import QDenseLUT as QDenseLUT

@@ -55,6 +55,7 @@ def hgq2_layers() -> dict[str, str]:
         "minimum": "hgq2_layers.merging.elementwise:QMinimum",
         "multiply": "hgq2_layers.merging.elementwise:QMultiply",
         "prelu": "hgq2_layers.activations.piecewise_linear:QPReLU",
+        "quantize": "hgq2_layers.core.quantize:QQuantize",
         "relu": "hgq2_layers.activations.piecewise_linear:QReLU",
         "separable_conv1d": "hgq2_layers.convolutional.depthwise:QSeparableConv1D",
         "separable_conv2d": "hgq2_layers.convolutional.depthwise:QSeparableConv2D",

@@ -1,6 +1,7 @@
-"""Dense and EinsumDense."""
+"""Dense, EinsumDense, and a quantizer alone."""
 
 EXAMPLES = {
+    "layers.quantize": [({}, (2, 3)), ({"quantizer": {"kind": "fixed_point.kbi", "overflow_mode": "SAT"}}, (4,))],
     "layers.dense": [
         ({"units": 3, "activation": "relu"}, (4,)),
         ({"units": 2, "use_bias": False, "output_quantizer": "fixed_point.kif"}, (3, 4)),
