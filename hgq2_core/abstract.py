@@ -7,6 +7,7 @@ error would not be an `HGQ2Error`.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import Any, Protocol, Self
 
 from hgq2_core.errors import IncompleteError
@@ -34,30 +35,25 @@ def abstract_methods(cls: type[Any]) -> list[str]:
     return [name for name in dict.fromkeys(declared) if getattr(getattr(cls, name), "__isabstractmethod__", False)]
 
 
-def require_complete(cls: type[Extensible], guide: str) -> None:
+def require_complete(cls: type[Extensible], guide: str, recent: Collection[str] = ()) -> None:
     """Refuse a class that lacks methods.
 
     Args:
         cls: the class.
         guide: the page of docs/extending that has the protocol and complete files.
+        recent: methods that earlier versions did not require; a class that lacks no others is only warned of.
 
     Raises:
         IncompleteError: methods are missing.
     """
-    if missing := cls.missing_methods():
-        raise IncompleteError(incomplete(cls, missing, guide))
-
-
-def warn_incomplete(cls: type[Extensible], guide: str) -> None:
-    """Warn of a class that lacks methods, while classes written for earlier versions still work.
-
-    Args:
-        cls: the class.
-        guide: see `require_complete`.
-    """
-    if missing := cls.missing_methods():
-        message = f"{incomplete(cls, missing, guide)} It trains in this version; the next one refuses it."
-        warnings.warn(message, FutureWarning, stacklevel=4)
+    missing = cls.missing_methods()
+    if not missing:
+        return
+    message = incomplete(cls, missing, guide)
+    if not set(missing) <= set(recent):
+        raise IncompleteError(message)
+    message = f"{message} It trains in this version; the next one refuses it."
+    warnings.warn(message, FutureWarning, stacklevel=4)
 
 
 def incomplete(cls: type[Any], missing: list[str], guide: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Node:
+class Node(ABC):
     """One node of a model's graph.
 
     Args:
@@ -31,9 +32,9 @@ class Node:
     inputs: tuple[str, ...] | None
 
     @property
+    @abstractmethod
     def default_name(self) -> str:
         """The name of a node that is not given one."""
-        raise NotImplementedError
 
     @property
     def reuses(self) -> str | None:
@@ -48,6 +49,7 @@ class Node:
         """
         return 1 if self.reuses is None else before[self.reuses]
 
+    @abstractmethod
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
         """Return the layer to apply.
 
@@ -56,11 +58,10 @@ class Node:
             made: the layers of earlier nodes, by name.
             seed: seed of a nested model.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def content(self) -> dict[str, Any]:
         """Return the node as plain data, without name and inputs."""
-        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: the kind, then name and inputs, then the rest."""

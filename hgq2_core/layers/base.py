@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from pydantic import TypeAdapter
 
-from hgq2_core.abstract import abstract_methods, require_complete, warn_incomplete
+from hgq2_core.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, KindError
 from hgq2_core.exact.arrays import Arrays
@@ -72,7 +72,7 @@ class QLayer(FieldLayer, kw_only=True):
         enable_ebops: whether this layer counts EBOPs; None takes the scope's.
 
     Raises:
-        IncompleteError: when it is instantiated, a subclass without `call`.
+        IncompleteError: when it is instantiated, a subclass without `call` or another abstract method.
     """
 
     fuses: ClassVar[str | None] = None
@@ -114,9 +114,7 @@ class QLayer(FieldLayer, kw_only=True):
         return [*(("call",) if cls.call is keras.layers.Layer.call else ()), *abstract_methods(cls)]
 
     def _construct(self, arguments: Mapping[str, Any]) -> None:
-        if "call" in type(self).missing_methods():
-            require_complete(type(self), "layer")
-        warn_incomplete(type(self), "layer")
+        require_complete(type(self), "layer", recent=("ebops", "exact"))
         super()._construct(arguments)
         self.supports_masking = True
         self.frozen = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY
 from typing import Any, ClassVar, dataclass_transform, get_origin
@@ -50,13 +51,13 @@ class Fields:
                 f"arguments of {by_hand.__qualname__} fields."
             )
 
+    @abstractmethod
     def _construct(self, arguments: Mapping[str, Any]) -> None:
         """Set the fields.
 
         Args:
             arguments: those given, by name.
         """
-        raise NotImplementedError
 
 
 def _own(cls: type, kw_only: bool) -> Iterator[Parameter]:

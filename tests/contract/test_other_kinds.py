@@ -64,7 +64,8 @@ def ours(group: str) -> list[str]:
 
 
 def adapted() -> list[str]:
-    return [kind.removeprefix(KERAS) for kind in registry().names("layers") if kind.startswith(KERAS)]
+    kinds = [kind for kind in registry().names("layers") if kind.startswith(KERAS)]
+    return [kind.removeprefix(KERAS) for kind in kinds if registry().spec("layers", kind).startswith("hgq2_")]
 
 
 @pytest.fixture

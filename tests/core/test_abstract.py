@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import keras
@@ -63,6 +64,19 @@ class Complete(OfBefore):
         return inputs[0]
 
 
+class Sized(Complete):
+    """A base of a plugin's own layers, which must say how large they are."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of units."""
+
+
+class Unsized(Sized):
+    """Lacks `size`."""
+
+
 class Adapter(KerasAdapter):
     """Lacks `exact`."""
 
@@ -89,6 +103,7 @@ INCOMPLETE = [
     ("quantizers", None, lambda: Rounds(NoQuantizer()), "bits(), exact(), format()", "quantizer"),
     ("quantizers", None, lambda: WithCost(NoQuantizer()), "bits(), exact(), format()", "quantizer"),
     ("layers", Nothing, Nothing, "call(), exact()", "layer"),
+    ("layers", Unsized, Unsized, "size()", "layer"),
     ("adapters", Adapter, Adapter, "exact()", "adapter"),
     ("exporters", Half, Half, "simulate(), mismatches()", "exporter"),
     ("datasets", Empty, lambda: Empty(3), "load()", "dataset"),

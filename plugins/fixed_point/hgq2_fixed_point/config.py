@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -117,9 +118,9 @@ class FixedPoint(QuantizerConfig):
         }
 
     @property
+    @abstractmethod
     def fraction_bits(self) -> int:
         """First number of fraction bits."""
-        raise NotImplementedError
 
     @model_validator(mode="after")
     def _check_modes(self) -> FixedPoint:

@@ -5,6 +5,7 @@ Each states its values by comparisons alone, once for tensors and once for exact
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -42,9 +43,9 @@ class DiscreteQuantizer(Quantizer[C]):
         """The largest value."""
         return 1.0
 
+    @abstractmethod
     def nearest(self, x: Tensor) -> Tensor:
         """Return the values that `x` becomes; not differentiable, and NaN may become anything."""
-        raise NotImplementedError(f"{type(self).__name__} defines no nearest().")
 
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:
         """Quantize; NaN stays NaN."""
@@ -92,9 +93,9 @@ class SymmetricQuantizer(DiscreteQuantizer[C]):
     """Values of either sign, given by their magnitudes, rising, and the threshold from which each applies."""
 
     @property
+    @abstractmethod
     def steps(self) -> list[tuple[float, float]]:
         """Thresholds and magnitudes, rising; below the first is 0."""
-        raise NotImplementedError(f"{type(self).__name__} defines no steps.")
 
     def grid(self, most: int) -> np.ndarray:
         """Return 0, and the magnitudes with both signs."""

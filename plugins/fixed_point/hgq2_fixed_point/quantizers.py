@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -107,18 +108,18 @@ class FixedPointQuantizer(Quantizer[C]):
         cost = self.cost_in_call
         return self.per_element(self.counted(x) if cost is None else cost.bits)
 
+    @abstractmethod
     def counted(self, x: Tensor | None) -> Tensor:
         """Count the bits that EBOPs count, of the shape of the bit variables."""
-        raise NotImplementedError
 
     def integer_bits(self, x: Tensor) -> Tensor:
         """Return i: the variable, or of a dynamic range what the values need, within bounds."""
         return self.range.integer_bits(x, self.precision, self.options)
 
     @property
+    @abstractmethod
     def precision(self) -> keras.Variable:
         """The variable beside i: f, or b."""
-        raise NotImplementedError
 
     def per_element(self, bits: Tensor) -> Tensor:
         """Spread bits over the elements of one sample."""

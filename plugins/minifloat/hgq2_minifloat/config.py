@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -106,17 +107,17 @@ class MinifloatBase(QuantizerConfig):
         return MinifloatQuantizer(self, slot)
 
     @property
+    @abstractmethod
     def trained(self) -> tuple[Bits, ...]:
         """Which of m, e and e0 gradients move."""
-        raise NotImplementedError(f"{type(self).__name__} defines no trained.")
 
+    @abstractmethod
     def bounds(self, name: Bits) -> tuple[float, float]:
         """Return the bounds of m, e or e0."""
-        raise NotImplementedError(f"{type(self).__name__} defines no bounds().")
 
+    @abstractmethod
     def regularizer(self, name: Bits) -> float:
         """Return the cost of one bit in the loss."""
-        raise NotImplementedError(f"{type(self).__name__} defines no regularizer().")
 
     @property
     def format(self) -> Format:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, TypeVar
 
 import keras
@@ -43,13 +44,13 @@ class ActivationLayer(QLayer, kw_only=True):
         if self.output_quantizer is not None:
             self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
 
+    @abstractmethod
     def function(self, q: Tensor, training: bool) -> Tensor:
         """Compute f."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exact_function(self, arrays: Arrays[A], q: A) -> A:
         """State f exactly."""
-        raise NotImplementedError
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the quantizers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
@@ -60,9 +61,9 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
         """Return the windows."""
         return Windows(self.kernel_size, self.strides, self.dilation_rate, self.padding)
 
+    @abstractmethod
     def out_channels(self, in_channels: int) -> int:
         """Return the output's channels."""
-        raise NotImplementedError
 
     def channels_of(self, input_shape: Shape) -> int:
         """Return the input's channels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -24,7 +25,7 @@ OUTPUTS, TAPS = "abc", "xyz"
 
 
 @dataclass(frozen=True)
-class Geometry:
+class Geometry(ABC):
     """How windows lie along each spatial axis; axes are counted from 0.
 
     Args:
@@ -47,13 +48,13 @@ class Geometry:
         """Return the output's spatial sizes, 0 or less where no window fits; None where the input has none."""
         return tuple(None if size is None else self.output(axis, size) for axis, size in enumerate(spatial))
 
+    @abstractmethod
     def output(self, axis: int, size: int) -> int:
         """Return the output's size along one axis."""
-        raise NotImplementedError
 
+    @abstractmethod
     def table(self, axis: int, size: int) -> Table:
         """Return the table of one axis for an input of this size."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

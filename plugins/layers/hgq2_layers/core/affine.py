@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -50,25 +51,25 @@ class BiasedLayer(QLayer, kw_only=True):
                 self.output_quantizer, "activation", "output", self.channel_axes()
             )
 
+    @abstractmethod
     def add_kernel_quantizers(self) -> None:
         """Make the quantizers of the kernels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def has_bias(self) -> bool:
         """Return True if there is a bias."""
-        raise NotImplementedError
 
     def channel_axes(self) -> tuple[int, ...]:
         """The axes of inputs and outputs that `granularity="channel"` gives bits of their own."""
         return (-1,)
 
+    @abstractmethod
     def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
         """Multiply quantized inputs and quantized kernels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exact_products(self, arrays: Arrays[A], x: A) -> A:
         """Multiply quantized inputs and quantized kernels, exactly."""
-        raise NotImplementedError
 
     def biased_products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
         """Multiply quantized inputs and quantized kernels, and add the quantized bias."""
@@ -116,9 +117,9 @@ class BiasedLayer(QLayer, kw_only=True):
             constraint=self.bias_constraint,
         )
 
+    @abstractmethod
     def kernels(self) -> dict[str, Tensor]:
         """Return the kernels by slot name."""
-        raise NotImplementedError
 
     def folded(self) -> dict[str, Tensor]:
         """Return the kernels and the bias."""
@@ -149,6 +150,7 @@ class BiasedLayer(QLayer, kw_only=True):
         positions = outputs // math.prod(bias_bits.shape)
         return total(bias_bits) if positions == 1 else total(bias_bits) * float(positions)
 
+    @abstractmethod
     def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
         """Return the sum over the products of one sample of the bits of one factor times those of the other.
 
@@ -156,7 +158,6 @@ class BiasedLayer(QLayer, kw_only=True):
             input_bits: one for each input of a sample.
             bits: of the weights, by slot name.
         """
-        raise NotImplementedError
 
     def ebops(self) -> Tensor:
         """Return the products' bits, and the biases'."""
@@ -202,17 +203,17 @@ class AffineLayer(BiasedLayer, kw_only=True):
         """The kernel's axes that `granularity="channel"` gives bits of their own."""
         return (-1,)
 
+    @abstractmethod
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
         """Multiply inputs and kernel."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Multiply inputs and kernel, exactly."""
-        raise NotImplementedError
 
+    @abstractmethod
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return the sum over the products of one sample of input bits times kernel bits."""
-        raise NotImplementedError
 
     def build_parts(
         self, input_shape: Sequence[int | None], kernel_shape: Sequence[int], bias_shape: Sequence[int] | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import abstractmethod
 from typing import TypeVar
 
 import keras
@@ -17,9 +18,9 @@ A = TypeVar("A")
 class ElementwiseAdapter(KerasAdapter):
     """Element by element, one input after the other; a subclass says which operation of `Arrays`."""
 
+    @abstractmethod
     def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
         """Merge two inputs."""
-        raise NotImplementedError
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Bring the inputs to one rank, as Keras does, and merge them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import abstractmethod
 from typing import Annotated, Any, TypeVar
 
 import keras
@@ -83,13 +84,13 @@ class LUTLayer(TableLayer, kw_only=True):
         if self.output_quantizer is not None:
             self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
 
+    @abstractmethod
     def windows(self, x: Tensor) -> Tensor:
         """Return the inputs of each output: (..., inputs)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exact_windows(self, arrays: Arrays[A], x: A) -> A:
         """Return the inputs of each output, exactly."""
-        raise NotImplementedError
 
     def sums(self, y: Tensor) -> Tensor:
         """Sum what the tables give, (..., inputs, outputs), over the inputs of each output."""

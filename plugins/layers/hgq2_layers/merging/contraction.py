@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -29,9 +30,9 @@ class ContractionLayer(MergeLayer):
 
     most_inputs = 2
 
+    @abstractmethod
     def spelled(self, ranks: Sequence[int]) -> Letters:
         """Return the letters of both inputs and of the output; the first of each is the batch."""
-        raise NotImplementedError
 
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Take each output axis from the input that has it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -52,21 +53,21 @@ class MergeLayer(QLayer, kw_only=True):
         """The quantizers of the inputs, in their order."""
         return [self.input_quantizer, *self.later_quantizers]
 
+    @abstractmethod
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Return the shape of the merged inputs, batch axis included."""
-        raise NotImplementedError
 
+    @abstractmethod
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         """Merge the quantized inputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
         """Merge the quantized inputs, exactly."""
-        raise NotImplementedError
 
+    @abstractmethod
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the cost of the merge from the bits of each input."""
-        raise NotImplementedError
 
     def build(self, input_shape: Sequence[Shape]) -> None:
         """Make a quantizer for every input.
@@ -196,17 +197,17 @@ class ElementwiseLayer(MergeLayer):
         """Broadcast the shapes."""
         return broadcast_shape(shapes, self.name)
 
+    @abstractmethod
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
         """Merge two inputs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
         """Merge two inputs, exactly."""
-        raise NotImplementedError
 
+    @abstractmethod
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the cost from the bits of each input, which all have the shape of the output."""
-        raise NotImplementedError
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         """Merge one input after the other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -76,9 +77,9 @@ class NormalizationLayer(QLayer, kw_only=True):
         """
         return x
 
+    @abstractmethod
     def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
         """Return what the weight quantizers see for these statistics, by slot name."""
-        raise NotImplementedError
 
     def add_normalization(
         self, shape: Sequence[int], reduced: Sequence[int], beta_shape: Sequence[int] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import ClassVar, TypeVar
 
 import keras
@@ -86,17 +87,17 @@ class PoolingLayer(QLayer, kw_only=True):
             )
         return tuple(input_shape[self.first : self.first + self.rank])
 
+    @abstractmethod
     def reduced(self, x: Tensor) -> Tensor:
         """Reduce the spatial axes as far as they are pooled."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exact_reduced(self, arrays: Arrays[A], x: A) -> A:
         """Reduce the spatial axes as far as they are pooled, exactly."""
-        raise NotImplementedError
 
+    @abstractmethod
     def counts(self) -> Counts:
         """Return how many inputs each output has, to be broadcast over the outputs of a sample."""
-        raise NotImplementedError
 
     def pooled(self, x: Tensor, training: bool) -> Tensor:
         """Pool; where it is an average, divide."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -176,6 +177,7 @@ class RecurrentLayer(TableLayer, kw_only=True):
         tables = [function.table_quantizer for function in self.nonlinearities()]
         return [*map(self.slot_quantizer, self.step_widths()), *(table for table in tables if table is not None)]
 
+    @abstractmethod
     def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
         """Return the states after a step.
 
@@ -185,8 +187,8 @@ class RecurrentLayer(TableLayer, kw_only=True):
             states: before the step.
             weights: quantized, by slot.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def step_ebops(self, recurrent: Tensor, state: Tensor) -> Any:
         """Return the cost of the products of one step, but those with the kernel.
 
@@ -194,7 +196,6 @@ class RecurrentLayer(TableLayer, kw_only=True):
             recurrent: bits of the recurrent kernel.
             state: bits of the state.
         """
-        raise NotImplementedError
 
     def bias_shape(self) -> tuple[int, ...]:
         """Return the shape of the bias."""
