@@ -6,6 +6,30 @@ backends. `layout` describes float layouts for all of them. Only modules that ru
 never the modules of configs.
 """
 
-from hgq2_core.ops.step import Tensor, affine, assign, clip, dot, reshape, total, value
+from hgq2_core.ops.layout import LAYOUTS
+from hgq2_core.ops.step import (
+    Tensor,
+    affine,
+    assign,
+    clip,
+    dot,
+    reshape,
+    table_index,
+    take_rows,
+    total,
+    value,
+)
 
-__all__ = ["Tensor", "affine", "assign", "clip", "dot", "reshape", "total", "value"]
+__all__ = [
+    "LAYOUTS",
+    "Tensor",
+    "affine",
+    "assign",
+    "clip",
+    "dot",
+    "reshape",
+    "table_index",
+    "take_rows",
+    "total",
+    "value",
+]

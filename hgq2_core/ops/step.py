@@ -47,6 +47,15 @@ class StepOperations:
         """See `assign`."""
         variable.assign(values)
 
+    def table_index(self, x: Tensor, last: int) -> Tensor:
+        """See `table_index`."""
+        lost = keras.ops.isnan(x)
+        return keras.ops.cast(keras.ops.where(lost, last + 1.0, keras.ops.clip(x, 0.0, float(last))), "int32")
+
+    def take_rows(self, table: Tensor, index: Tensor) -> Tensor:
+        """See `take_rows`."""
+        return keras.ops.take(table, index, axis=0)
+
 
 @functools.cache
 def _operations() -> StepOperations:
@@ -86,3 +95,13 @@ def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 def assign(variable: keras.Variable, values: Tensor) -> None:
     """Assign new values to a variable, a tensor of the same shape and dtype."""
     _operations().assign(variable, values)
+
+
+def table_index(x: Tensor, last: int) -> Tensor:
+    """Return whole floats as indices from 0 to `last`, clipped; NaN becomes the index behind it."""
+    return _operations().table_index(x, last)
+
+
+def take_rows(table: Tensor, index: Tensor) -> Tensor:
+    """Return the rows of a table at indices, which are all in range."""
+    return _operations().take_rows(table, index)

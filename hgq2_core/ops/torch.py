@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from hgq2_core.ops.layout import LAYOUTS as FLOAT_LAYOUTS
 from hgq2_core.ops.step import StepOperations
@@ -127,6 +128,21 @@ def plus_everywhere_(grad: Tensor | None, scale: Tensor, factor: float, shape: t
     return share.expand(shape) if grad is None else grad.add_(share)
 
 
+def may_read(x: Tensor) -> bool:
+    """Return True if what is computed next may depend on numbers read from x.
+
+    Not while a graph is recorded, for which they would be constants; nor where reading waits for another device.
+    """
+    return (
+        type(x) is Tensor
+        and x.device.type == "cpu"
+        and x.numel() > 0
+        and get_proxy_mode() is None
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    )
+
+
 class _Step(StepOperations):
     def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
         return self.value(x).sum() if axis is None else self.value(x).sum(axis)
@@ -146,6 +162,12 @@ class _Step(StepOperations):
 
     def assign(self, variable: keras.Variable, values: Tensor) -> None:
         variable.value.detach().copy_(values)
+
+    def table_index(self, x: Tensor, last: int) -> Tensor:
+        return x.clamp(0, last).nan_to_num_(nan=last + 1).to(torch.int32)
+
+    def take_rows(self, table: Tensor, index: Tensor) -> Tensor:
+        return table.index_select(0, index.reshape(-1)).view(*index.shape, *table.shape[1:])
 
 
 STEP = _Step()

@@ -113,8 +113,8 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     * `bits`, `exact` and `format`.
 
     One whose range is observed, dynamic or set by `fit_ranges` sets `range` in its constructor.
-    `grid`, `check_range` and `format_name` may be overridden. docs/extending/quantizer.md has the complete files of a
-    plugin.
+    `grid`, `uniform_grid`, `check_range` and `format_name` may be overridden. docs/extending/quantizer.md has the
+    complete files of a plugin.
 
     Args:
         config: the complete config.
@@ -305,6 +305,14 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         indices = keras.ops.minimum(first + keras.ops.arange(size, dtype="float32"), float(len(values) - 1))
         grid = keras.ops.convert_to_tensor(values, dtype="float32")
         return keras.ops.take(grid, keras.ops.cast(indices, "int32")), keras.ops.convert_to_tensor(float(len(values)))
+
+    @property
+    def uniform_grid(self) -> bool:
+        """Whether the values of `grid` are multiples of one power of two without gaps; here False.
+
+        Tables of such inputs are indexed by arithmetic; those of others by a search.
+        """
+        return False
 
     def format_name(self) -> str:
         """Return the name of the format, for summaries; empty, as here, if it has none."""

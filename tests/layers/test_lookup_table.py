@@ -286,3 +286,26 @@ def test_a_table_per_channel_needs_a_static_size():
     assert str(error.value) == (
         "bend: per_channel needs a static size of the last axis, besides the batch. Received: (None, 3, None)."
     )
+
+
+# Looking up.
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        KIF(i=2, f=3, granularity="element"),
+        KIF(i=2, f=-1, overflow_mode="SAT_SYM"),
+        KIF(k=0, i=-2, f=2, overflow_mode="SAT"),
+        Binary(),
+    ],
+    ids=str,
+)
+def test_entries_at_even_spacing_are_indexed_and_are_those_that_a_search_finds(config, monkeypatch):
+    frozen = freeze(alone(QUnaryFunction("tanh", input_quantizer=config), 6))
+    x = np.concatenate([values(64, 6, seed=2), np.full((1, 6), np.nan), np.full((1, 6), 1e9)]).astype(np.float32)
+    assert frozen.layers[-1].input_quantizer.uniform_grid
+    indexed = numpy_of(frozen(x))
+    monkeypatch.setattr(type(frozen.layers[-1].input_quantizer), "uniform_grid", False)
+    np.testing.assert_array_equal(indexed, numpy_of(frozen(x)))
+    assert np.isnan(indexed[-2]).all()

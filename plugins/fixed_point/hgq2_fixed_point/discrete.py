@@ -80,6 +80,11 @@ class BinaryQuantizer(DiscreteQuantizer[Binary]):
         """Return both signs."""
         return np.array([-1.0, 1.0])
 
+    @property
+    def uniform_grid(self) -> bool:
+        """True: one step of 2."""
+        return True
+
     def nearest(self, x: Tensor) -> Tensor:
         """Return the sign, that of 0 being +1."""
         return ops.where(x < 0, -ops.ones_like(x), ops.ones_like(x))
@@ -121,6 +126,11 @@ class SymmetricQuantizer(DiscreteQuantizer[C]):
 
 class TernaryQuantizer(SymmetricQuantizer[Ternary]):
     """-1, 0 or +1."""
+
+    @property
+    def uniform_grid(self) -> bool:
+        """True: steps of 1."""
+        return True
 
     @property
     def steps(self) -> list[tuple[float, float]]:

@@ -148,27 +148,38 @@ class Formulas:
             nonempty = xp.cast(fmt.width * (1.0 + fmt.k) > 1.0, xp.dtype(x))
             if mode.training:
                 return self._round(x, fmt.f, mode.round_mode, u) * xp.materialize(fmt.step * nonempty)
-            return self._wrap(x, fmt, nonempty, mode)
+            wrap = self._wrap if mode.overflow_mode == "WRAP" else self._wrap_sign_magnitude
+            return wrap(x, fmt, nonempty, mode.round_mode)
         maximum = self._max_integer(fmt.width)
         minimum = -fmt.k * (maximum if mode.overflow_mode == "SAT_SYM" else xp.floor(fmt.width))
         q = self._round(x, fmt.f, mode.round_mode, u)
         above, below = (0.0, 0.0) if mode.overflow_mode == "SAT_ZERO" else (maximum, minimum)
         return xp.where(q > maximum, above, xp.where(q < minimum, below, q)) * fmt.step
 
-    def _wrap(self, x: Tensor, fmt: _Format, nonempty: Tensor, mode: Mode) -> Tensor:
+    def _wrap(self, x: Tensor, fmt: _Format, nonempty: Tensor, round_mode: RoundMode) -> Tensor:
+        xp, dtype = self.xp, self.xp.dtype(x)
+        whole = fmt.k + fmt.i + fmt.f
+        modulus, inverse = xp.materialize(xp.exp2(whole, dtype)), xp.materialize(xp.exp2(1.0 - whole, dtype))
+        q = self._round(x, fmt.f, round_mode)
+        # From here on integers are multiples of the modulus, also where x 2^f is too large for the dtype.
+        bound = modulus * 2.0 ** LAYOUTS[dtype].mantissa_bits
+        q = xp.where(q > bound, bound, xp.where(q < -bound, -bound, q))
+        turns = xp.floor((xp.floor(q * inverse) + fmt.k) * 0.5)
+        wrapped = (q - turns * modulus) * xp.materialize(fmt.step * nonempty)
+        return xp.where((x == math.inf) | (x == -math.inf), math.nan, wrapped)
+
+    def _wrap_sign_magnitude(self, x: Tensor, fmt: _Format, nonempty: Tensor, round_mode: RoundMode) -> Tensor:
         xp, dtype = self.xp, self.xp.dtype(x)
         modulus, inverse = xp.exp2(fmt.i + fmt.k, dtype), xp.exp2(-fmt.i - fmt.k, dtype)
         turns = x * (0.5 * inverse)
         near = x - xp.where(turns < 0, xp.ceil(turns), xp.floor(turns)) * (2.0 * modulus)
         # Where the quotient overflows, x is a multiple of the modulus; infinities have become NaN.
         near = xp.where((near == math.inf) | (near == -math.inf), 0.0, near)
-        q = self._round(near, fmt.f, mode.round_mode) * (fmt.step * nonempty)
+        q = self._round(near, fmt.f, round_mode) * (fmt.step * nonempty)
         quotient = q * inverse
         turns = xp.floor(quotient)
         turns = turns + fmt.k * xp.cast(quotient - turns >= 0.5, dtype)
         wrapped = q - turns * modulus
-        if mode.overflow_mode == "WRAP":
-            return wrapped
         # Beyond the range ap_fixed inverts all bits (n becomes -1 - n) if the lowest bit it drops is not the sign it
         # keeps, and reads that dropped bit before rounding.
         dropped = xp.floor(near * inverse)

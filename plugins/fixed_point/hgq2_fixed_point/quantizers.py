@@ -150,6 +150,11 @@ class FixedPointQuantizer(Quantizer[C]):
             )
         return low + step * np.arange(points, dtype=np.float64)
 
+    @property
+    def uniform_grid(self) -> bool:
+        """True: all multiples of one step."""
+        return True
+
     def grid_part(self, first: Tensor, size: int) -> tuple[Tensor, Tensor] | None:
         """Return some of the multiples of the finest step within the widest range, as tensors."""
         if isinstance(self.range, DynamicRange):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from hgq2_core import ExactnessError, QLayer, Quantizer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.ops import Tensor, total
+from hgq2_core.ops import LAYOUTS, Tensor, table_index, take_rows, total
 from hgq2_core.quantizers.call import present_call
 from hgq2_core.quantizers.defaults import adapted, scoped
 from hgq2_core.quantizers.ranges import DynamicRange
@@ -148,14 +148,24 @@ class LookupTable:
     def _look_up(self, q: Tensor) -> Tensor:
         stored = self.layer.stored()
         points, entries = (keras.ops.convert_to_tensor(stored[name]) for name in (self.grid_name, self.name))
+        tables, more = math.prod(self.own), tuple(self.more)
+        index = self._index(q, points)
+        if tables > 1:
+            which = keras.ops.arange(tables, dtype=index.dtype)
+            index = index * tables + keras.ops.reshape(which, self.own)
+        rows = keras.ops.reshape(entries, (-1, *more))
+        # NaN has an index of its own, behind the last point.
+        return take_rows(keras.ops.concatenate([rows, keras.ops.full((tables, *more), math.nan, rows.dtype)]), index)
+
+    def _index(self, q: Tensor, points: Tensor) -> Tensor:
+        """Return the index of the point that each input is; the number of points for NaN."""
+        last = points.shape[0] - 1
+        if self.input_quantizer.uniform_grid and keras.backend.standardize_dtype(points.dtype) in LAYOUTS:
+            # Between multiples of the step, powers of two, differences and quotients are exact.
+            step = points[1] - points[0] if last else keras.ops.ones_like(points[0])
+            return table_index((q - points[0]) * (1.0 / step), last)
         found = keras.ops.searchsorted(points, keras.ops.reshape(q, (-1,)))
-        place = keras.ops.reshape(keras.ops.minimum(found, points.shape[0] - 1), keras.ops.shape(q))
-        tables = math.prod(self.own)
-        which = keras.ops.arange(tables, dtype=place.dtype)
-        place = place * tables + keras.ops.reshape(which, self.own)
-        values = keras.ops.take(keras.ops.reshape(entries, (-1, *self.more)), place, axis=0)
-        lost = keras.ops.reshape(keras.ops.isnan(q), (*keras.ops.shape(q), *(1,) * len(self.more)))
-        return keras.ops.where(lost, math.nan, values)
+        return table_index(keras.ops.where(keras.ops.isnan(q), q, keras.ops.reshape(found, keras.ops.shape(q))), last)
 
     def bits(self) -> Tensor:
         """Return the bits of an entry, (*own, *more)."""

@@ -1,8 +1,7 @@
-"""Fixed-point arithmetic on torch tensors, without gradients: rounding, formats, wrapping."""
+"""Fixed-point arithmetic on torch tensors, without gradients: rounding and formats."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -153,24 +152,3 @@ def on_grid(x: Tensor, scale: Tensor, round_mode: str, u: Tensor | None = None) 
 def max_integer(width: Tensor, out: Tensor | None = None) -> Tensor:
     """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
     return torch.mul(width, LAYOUTS[width.dtype].below_one, out=out).floor_()
-
-
-def wrap(x: Tensor, fmt: Format, round_mode: str, overflow_mode: str) -> Tensor:
-    """Round and wrap; every step but the rounding is exact."""
-    k, nonempty, step = fmt.k, fmt.nonempty, fmt.scale.reciprocal()
-    modulus = fmt.width * step * (1.0 + k)
-    turns = (x / (2.0 * modulus)).trunc_()
-    # Where the quotient overflows, x is a multiple of the modulus; infinities have become NaN.
-    near = torch.addcmul(x, turns, 2.0 * modulus, value=-1.0).nan_to_num_(nan=math.nan, posinf=0.0, neginf=0.0)
-    q = to_integers(near, fmt.scale * nonempty, round_mode).mul_(step)
-    quotient = q / modulus
-    turns = quotient.floor()
-    turns += k * (quotient.sub_(turns) >= 0.5)
-    wrapped = torch.addcmul(q, turns, modulus, value=-1.0)
-    if overflow_mode == "WRAP":
-        return wrapped
-    # Beyond the range ap_fixed inverts all bits (n becomes -1 - n) if the lowest bit it drops is not the sign it keeps,
-    # and reads that dropped bit before rounding.
-    dropped = (near / modulus).floor_().remainder_(2.0) == 1.0
-    inverted = ((wrapped != q) | (near != x)) & (dropped != (wrapped < 0)) & nonempty
-    return torch.where(inverted, -step - wrapped, wrapped)

@@ -17,10 +17,10 @@ from hgq2_fixed_point.ops.torch.arithmetic import (
     on_grid,
     rounded,
     step_and_width,
-    wrap,
 )
 from hgq2_fixed_point.ops.torch.bits import effective_bits, effective_bits_gradient_, penalty
 from hgq2_fixed_point.ops.torch.gradients import split_at_range
+from hgq2_fixed_point.ops.torch.wrapping import wrap, wrap_sign_magnitude
 from hgq2_fixed_point.stochastic import Seed, draw
 
 WRAPPING = ("WRAP", "WRAP_SM")
@@ -58,8 +58,10 @@ class _Quantize(torch.autograd.Function):
             if training:
                 q, step = on_grid(x, fmt.scale, options.round_mode, u)
                 q.mul_(step * fmt.nonempty)
+            elif options.overflow_mode == "WRAP":
+                q = wrap(x, fmt, options.round_mode, options.axes)
             else:
-                q = wrap(x, fmt, options.round_mode, options.overflow_mode)
+                q = wrap_sign_magnitude(x, fmt, options.round_mode)
             if ctx.needs_input_grad[3]:
                 ctx.save_for_backward(x, q, i, precision)
             return q, bits, cost
