@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
+from hgq2_core.compilation.counters import Counters, Decision
 from hgq2_core.compilation.random import DRAWS, SEED_BITS
 
 READS = {Tensor.numpy, Tensor.tolist, Tensor.__array__}
@@ -27,22 +29,37 @@ LIFTS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift_fresh_copy.defau
 
 
 class _Values(TorchDispatchMode):
-    """Refuses to take a number out of a tensor, which would be a constant of the graph, and states those brought in."""
+    """Refuses numbers taken out of tensors, unless they come of counters, and states those brought into tensors."""
+
+    def __init__(self, counters: Counters) -> None:
+        super().__init__()
+        self.counters = counters
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
         if func is torch.ops.aten._local_scalar_dense.default:
-            raise UntraceableError("it takes a number out of a tensor")
+            return self._number(args[0])
         if func in LIFTS:
             # Left alone, make_fx would fold operations on constants by computing them once more: those in place too.
-            return self._constant(args[0])
-        return func(*args, **(kwargs or {}))
+            func, args, kwargs = self._constant(args[0])
+        result = func(*args, **kwargs)
+        self.counters.follow(func, args, kwargs, result)
+        return result
 
-    def _constant(self, value: Tensor) -> Tensor:
-        if value.numel() > 1:
-            return torch.ops.aten.clone.default(value)
+    def _number(self, value: Tensor) -> Any:
         with _disable_current_modes():
             number = value.item()
-        return torch.ops.aten.full.default(value.shape, number, dtype=value.dtype, device=value.device)
+        if not self.counters.decide(value, number):
+            raise UntraceableError("it takes a number out of a tensor")
+        return number
+
+    def _constant(self, value: Tensor) -> tuple[Any, Any, Any]:
+        """Return an operation that makes a tensor, with its arguments."""
+        if value.numel() > 1:
+            return torch.ops.aten.clone.default, (value,), {}
+        with _disable_current_modes():
+            number = value.item()
+        return torch.ops.aten.full.default, (value.shape, number), {"dtype": value.dtype, "device": value.device}
 
 
 class _Seeds(TorchFunctionMode):
@@ -89,7 +106,23 @@ class _Seeds(TorchFunctionMode):
             raise UntraceableError("it takes an integer out of a tensor")
 
 
-def trace(step: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[GraphModule, list[Tensor]]:
+@dataclass
+class Traced:
+    """What a step computes.
+
+    Args:
+        graph: a function of the inputs and then of the state.
+        state: the tensors that the step uses without getting them as inputs, such as the values of variables. The graph
+            changes them in place.
+        decisions: what the step decided by counters.
+    """
+
+    graph: GraphModule
+    state: list[Tensor]
+    decisions: list[Decision]
+
+
+def trace(step: Callable[..., Any], inputs: Sequence[Tensor], variables: Sequence[Tensor] = ()) -> Traced:
     """Run a step once, and record what it computes.
 
     The run counts: what it assigns to variables is assigned.
@@ -97,24 +130,24 @@ def trace(step: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[GraphModu
     Args:
         step: of tensors, to a tensor or a list of tensors.
         inputs: of this run.
+        variables: the values of those that the step may count by.
 
     Returns:
-        The graph, a function of the inputs and then of the state; and the state: the tensors that the step uses
-        without getting them as inputs, such as the values of variables. It changes them in place.
+        What was recorded.
 
     Raises:
         UntraceableError: what the step does depends on the values of tensors.
     """
-    seeds = _Seeds()
+    seeds, counters = _Seeds(), Counters(variables)
 
     def watched(*inputs: Tensor) -> Any:
-        with seeds, _Values():
+        with seeds, _Values(counters):
             results = step(*inputs)
             seeds.check()
             return results
 
     graph = make_fx(watched, tracing_mode="real")(*inputs)
-    return graph, _lift(graph)
+    return Traced(graph, _lift(graph), counters.decisions)
 
 
 def _lift(graph: GraphModule) -> list[Tensor]:

@@ -17,13 +17,21 @@ pytestmark = [
 ]
 
 if keras.backend.backend() == "torch":
+    from hgq2_core.compilation import functions
+    from hgq2_core.compilation.forms import Compiled, Forms
     from hgq2_core.compilation.functions import CompiledFunction
+    from hgq2_core.compilation.tracing import UntraceableError, trace
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(200, 8)).astype(np.float32)
 Y = RANDOM.integers(0, 4, 200)
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 STEPS = ("train", "test", "predict")
+
+
+def some_slow(names, fast):
+    """Return parameters of which all but a few are slow."""
+    return [pytest.param(name, marks=() if name in fast else pytest.mark.slow) for name in names]
 
 
 def as_traced(graph, inputs):
@@ -69,7 +77,7 @@ def check(build, compile_options, *data, stays_eager=False, rtol=0.0, **options)
     for one, other in zip(wanted, got, strict=True):
         np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
     assert (model.train_function.reason is not None) == stays_eager, model.train_function.reason
-    assert any(model.train_function.forms.values()) != stays_eager
+    assert bool(model.train_function.forms.graphs) != stays_eager
     return model
 
 
@@ -89,13 +97,13 @@ OPTIMIZERS = {
     "accumulating": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
     "scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
 }
-EAGER = {"accumulating", "averaged now and then", "nadam", "scaled"}
-"""They decide by the values of tensors, or compute with them outside of torch."""
+EAGER = {"nadam", "scaled"}
+"""They compute with the values of tensors outside of torch, or decide by gradients."""
 ROUNDED = {"sgd with momentum"}
 """Torch adds the product with the learning rate without rounding it first."""
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", some_slow(OPTIMIZERS, fast=("adam", "accumulating")))
 def test_optimizers(name):
     check(
         mlp,
@@ -119,7 +127,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", some_slow(LAYERS, fast=("dropout",)))
 def test_layers(name):
     check(lambda: mlp(*LAYERS[name]()), lambda: {"optimizer": "adam"})
 
@@ -134,7 +142,7 @@ DATA = {
 }
 
 
-@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("name", some_slow(DATA, fast=("sample weights",)))
 def test_data(name):
     check(mlp, lambda: {"optimizer": "adam", "metrics": ["accuracy"], "weighted_metrics": ["accuracy"]}, **DATA[name])
 
@@ -146,6 +154,7 @@ def two_inputs():
     return keras.Model({"a": a, "b": b}, {"c": QDense(4, name="c")(hidden), "d": QDense(1, name="d")(hidden)})
 
 
+@pytest.mark.slow
 def test_several_inputs_and_outputs():
     data = {"a": X[:, :4], "b": X[:, 4:]}, {"c": Y, "d": X[:, :1]}
     options = {"optimizer": "adam", "loss": {"c": LOSS, "d": "mse"}, "loss_weights": {"c": 1.0, "d": 0.5}}
@@ -156,6 +165,7 @@ def test_several_inputs_and_outputs():
     keras.tree.map_structure(np.testing.assert_array_equal, wanted, found)
 
 
+@pytest.mark.slow
 def test_single_batches():
     """By the functions that take one, in arrays: a structure of leaves, or a leaf alone."""
     eager, graph = mlp(), traced_mlp()
@@ -166,7 +176,7 @@ def test_single_batches():
     assert eager.test_on_batch(X, Y) == graph.test_on_batch(X, Y) == graph.test_on_batch(X, Y)
     for _ in range(3):
         np.testing.assert_array_equal(eager.predict_on_batch(X), graph.predict_on_batch(X))
-    assert all(any(getattr(graph, f"{step}_function").forms.values()) for step in STEPS)
+    assert all(getattr(graph, f"{step}_function").forms.graphs for step in STEPS)
 
 
 def traced_mlp():
@@ -175,6 +185,7 @@ def traced_mlp():
     return traced(model)
 
 
+@pytest.mark.slow
 def test_a_change_of_what_is_trained_is_traced_anew():
     model = mlp()
     model.compile("adam", LOSS)
@@ -186,7 +197,50 @@ def test_a_change_of_what_is_trained_is_traced_anew():
     model.fit(X, Y, batch_size=100, epochs=2, verbose=0)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(model.layers[0].kernel), held)
     assert (keras.ops.convert_to_numpy(model.layers[-1].kernel) != other).any()
-    assert sum(compiled is not None for compiled in model.train_function.forms.values()) == 2
+    assert len(model.train_function.forms.graphs) == 2
+
+
+def graphed(keys):
+    """Return the steps, by their keys, that a new graph is made for; a graph holds for every step with its key."""
+    forms, made = Forms(), []
+    for step, key in enumerate(keys):
+        form = forms.of_next_step(key)
+        if form.graph() is None and form.is_frequent(step + 1):
+            form.add(Compiled(list, [], [], list))
+            made.append(step)
+    return made
+
+
+def test_a_form_that_comes_now_and_then_gets_no_graph():
+    assert graphed("aaabaaabaaab") == [1]
+    assert graphed("ab" * 4) == [2, 3]
+    assert graphed("a" * 9 + "b" * 9) == [1, 10]
+    assert graphed(range(200)) == []
+
+
+def test_a_step_has_a_few_graphs_alone(caplog, monkeypatch):
+    monkeypatch.setattr(functions, "MAX_GRAPHS", 2)
+    model = traced_mlp()
+    for samples in (10, 11, 12, 13):
+        for _ in range(3):
+            model.predict_on_batch(X[:samples])
+    assert len(model.predict_function.forms.graphs) == 2
+    assert [record.message for record in caplog.records] == [
+        f"{model.name}: the predict step is compiled for 2 forms of batches; batches of other shapes stay eager. "
+        "Batches of one shape, such as padded ones, would share one graph."
+    ]
+
+
+def test_a_counter_that_the_step_has_changed_decides_nothing():
+    """What it holds before the step would be another number."""
+
+    def counts_first(x):
+        counter.add_(1)
+        return x + bool(counter % 2 == 0)
+
+    counter = torch.zeros((), dtype=torch.int32)
+    with pytest.raises(UntraceableError, match=r"^it takes a number out of a tensor$"):
+        trace(counts_first, [torch.ones(3)], [counter])
 
 
 class ReadsValues(keras.layers.Layer):
@@ -197,9 +251,9 @@ class ReadsValues(keras.layers.Layer):
 def test_what_reads_values_stays_eager_and_is_named(caplog):
     check(lambda: mlp(ReadsValues()), lambda: {"optimizer": "adam"}, stays_eager=True)
     assert (
-        "the train step stays eager: Exception encountered when calling ReadsValues.call(). it takes a number"
-        in caplog.text
-    )
+        "the train step stays eager: Exception encountered when calling ReadsValues.call(). it takes a number out of a "
+        "tensor, in call (test_jit.py:"
+    ) in caplog.text
 
 
 def test_a_graph_that_is_not_compiled_costs_no_training(caplog):
