@@ -124,7 +124,7 @@ class ModelSection(StrictModel):
 
         Args:
             seed: seed of the model.
-            name: name of the model, if it is nested in another one.
+            name: name of the model, if it is nested in another one; otherwise the section's, or `model`.
 
         Raises:
             ConfigError: shapes or arguments do not fit; the message names the layer.
@@ -151,7 +151,8 @@ class ModelSection(StrictModel):
         return keras.Model(
             inputs[0] if len(inputs) == 1 else inputs,
             outputs[0] if len(outputs) == 1 else outputs,
-            name=name or self.name,
+            # Keras counts models in a process: its name would differ between two equal runs.
+            name=name or self.name or "model",
         )
 
 
