@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from selection import few
 
 pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
 
@@ -63,23 +64,18 @@ MIXED = {
 }
 
 
-def quickest(models, *fast):
-    """The names of models, all but some of them slow."""
-    return [pytest.param(name, marks=() if name in fast else pytest.mark.slow) for name in models]
-
-
 def on_grid(x):
     """Of the format that the circuit's inputs are given."""
     return np.clip(np.round(x * 16) / 16, -8, 8 - 1 / 16).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", quickest(ALL_MINIFLOAT, "FP8", "scattered"))
+@pytest.mark.parametrize("name", few(ALL_MINIFLOAT, "FP8", "scattered"))
 def test_a_model_of_minifloats_alone_agrees(name, fixed, inputs, agree):
     model = fixed(ALL_MINIFLOAT[name]())
     agree(model, INPUT, on_grid(inputs(model)))
 
 
-@pytest.mark.parametrize("name", quickest(MIXED, "minifloat weights", "trained"))
+@pytest.mark.parametrize("name", few(MIXED, "minifloat weights", "trained"))
 def test_a_model_of_both_kinds_agrees(name, fixed, agree):
     agree(fixed(MIXED[name]()))
 

@@ -331,6 +331,7 @@ def test_a_wrong_command(function: Any) -> None:
     assert COMMANDS[function] in line
 
 
+@pytest.mark.slow
 def test_a_command_whose_module_imports_a_backend() -> None:
     with pytest.raises(ConformanceError, match=rf"its help is fast\. {__name__} imports keras"):
         check_command("greet")

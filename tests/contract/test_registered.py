@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import keras
 import pytest
 from layer_examples import EXAMPLES
+from selection import slow
 
 from hgq2_core import defaults
 from hgq2_core.discovery.known_plugins import is_official
@@ -25,8 +27,14 @@ def fields_of(kind: str) -> Container[str]:
     return registry().load("quantizers", kind).model_fields
 
 
-@pytest.mark.parametrize("overflow_mode", ["WRAP", "SAT_SYM"])
-@pytest.mark.parametrize("kind", QUANTIZERS)
+def overflow_modes() -> Iterator[Any]:
+    """Each kind with one mode, the modes in turn; with the other among the slow tests."""
+    for kind, modes in zip(QUANTIZERS, itertools.cycle((("WRAP", "SAT_SYM"), ("SAT_SYM", "WRAP")))):
+        yield kind, modes[0]
+        yield slow(kind, modes[1])
+
+
+@pytest.mark.parametrize(("kind", "overflow_mode"), list(overflow_modes()))
 def test_quantizer(kind: str, overflow_mode: str) -> None:
     cls = registry().load("quantizers", kind)
     modes = {"overflow_mode": overflow_mode} if "overflow_mode" in fields_of(kind) else {}
@@ -75,7 +83,7 @@ def rows() -> Iterator[Any]:
             if row == turn % len(FORMATS):
                 yield pytest.param(kind, formats)
             elif ON_TORCH:
-                yield pytest.param(kind, formats, marks=pytest.mark.slow)
+                yield slow(kind, formats)
 
 
 @pytest.mark.parametrize(("kind", "formats"), list(rows()), ids=str)
@@ -93,12 +101,15 @@ def test_layer(kind: str, formats: Formats) -> None:
         )
 
 
+FAMILIES = ("layers.conv2d", "layers.dense_batch_norm", "layers.max_pooling2d", "layers.lstm", "layers.unary_function")
+
+
 def other_arguments() -> Iterator[Any]:
-    """Each kind with its second example; with the further ones, and of attention, among the slow tests."""
+    """Each kind with its further examples: the second of a few families, and the rest among the slow tests."""
     for kind, examples in EXAMPLES.items():
         for place, (arguments, shape) in enumerate(examples[1:]):
-            slow = place > 0 or kind.startswith("attention.")
-            yield pytest.param(kind, arguments, shape, marks=[pytest.mark.slow] if slow else [])
+            case = (kind, arguments, shape)
+            yield case if place == 0 and kind in FAMILIES else slow(*case)
 
 
 @pytest.mark.once

@@ -162,6 +162,7 @@ def test_debug_shows_the_traceback(hgq2):
     assert "Traceback (most recent call last)" in hgq2("--debug", "validate", "nowhere.yaml", code=2).stderr
 
 
+@pytest.mark.slow
 def test_a_message_without_a_traceback_from_the_shell(tmp_path):
     process = subprocess.run(
         [sys.executable, "-m", "hgq2_core.cli.main", "report", tmp_path], capture_output=True, text=True, timeout=120

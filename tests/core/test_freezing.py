@@ -190,6 +190,7 @@ def test_saved_and_loaded_here(models, sort, tmp_path):
     assert freeze(again) is again
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_in_a_fresh_process(models, fresh_python, tmp_path):
     for sort in ("chain", "nested"):
         model, x = models(sort)

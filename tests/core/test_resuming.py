@@ -32,6 +32,7 @@ class Kill(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(config(epochs=4), tmp_path / "undisturbed")
     with monkeypatch.context() as patch:

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import yaml
+from selection import slow
 from training_runs import DOCUMENT, config, everything
 
 from hgq2_core import ConfigError, DataError, ModelFileError, WriteError
@@ -83,11 +84,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[
     return run
 
 
-def slow(*values: Any) -> Any:
-    """One of many alike."""
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
 # --- the same result -------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +98,7 @@ def test_the_training_has_what_could_go_wrong(undisturbed: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", [(0, "begin"), *map(slow, ((0, 1), (0, "end"), (2, 0), (3, "end"))), (5, 2), slow((6, "end"))], ids=str
+    "where", [*map(slow, ((0, "begin"), (0, 1), (0, "end"), (2, 0), (3, "end"), (6, "end"))), (5, 2)], ids=str
 )
 def test_an_interrupted_run_ends_as_an_undisturbed_one(where: Any, tmp_path: Path, undisturbed: Any) -> None:
     stopped(tmp_path / "run", *where)
@@ -126,6 +122,7 @@ def test_a_killed_run_goes_on_from_the_last_checkpoint_on_disk(
     assert everything(tmp_path / "run") == undisturbed(checkpoint_every=every)
 
 
+@pytest.mark.slow
 def test_a_run_may_be_stopped_as_often_as_one_likes(tmp_path: Path, undisturbed: Any) -> None:
     stopped(tmp_path / "run", 1, 0)
     for where in ((1, 2), (4, "end"), (5, "begin"), (6, 1)):
@@ -154,7 +151,8 @@ KERAS_CALLBACKS = [
 ]
 
 
-@pytest.mark.parametrize("epoch", [slow(1), 2, slow(3)])
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+@pytest.mark.slow
 def test_keras_own_callbacks_go_on_too(epoch: int, tmp_path: Path, undisturbed: Any) -> None:
     training = {"callbacks": KERAS_CALLBACKS, "optimizer": {"kind": "adam", "learning_rate": 0.02}}
     expected = undisturbed(**training)
@@ -181,6 +179,7 @@ def test_a_run_that_a_callback_ended_is_not_trained_further_before_it_is_finishe
         resume(tmp_path / "run", epochs=100)
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_trained_longer(tmp_path: Path, undisturbed: Any) -> None:
     train(config(), tmp_path / "run", epochs=3)
     assert load_config(tmp_path / "run" / "config.yaml").training.epochs == 3
@@ -191,6 +190,7 @@ def test_a_finished_run_can_be_trained_longer(tmp_path: Path, undisturbed: Any) 
     assert everything(tmp_path / "run") == undisturbed()
 
 
+@pytest.mark.slow
 def test_calibrating_an_interrupted_run_does_not_change_what_it_becomes(tmp_path: Path, undisturbed: Any) -> None:
     stopped(tmp_path / "run", 3, 1)
     training_run.recalibrate(tmp_path / "run", margin=1)
@@ -330,6 +330,7 @@ def test_a_new_run_may_begin_where_one_was_killed_before_it_had_a_config(tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.yaml", "data.json", "front"}
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_directory(run: Path, fresh_python: Any) -> None:
     script = f"""
         import json, pathlib

@@ -104,6 +104,7 @@ def trained(make):
 
 
 @pytest.mark.parametrize("make", MODELS)
+@pytest.mark.slow
 def test_compiled_training_learns_and_stays_exact(make, tmp_path):
     model, frozen, x, losses = trained(make)
     assert model.jit_compile == (HERE != "torch")

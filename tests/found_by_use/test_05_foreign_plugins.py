@@ -66,6 +66,7 @@ def test_each_of_our_kinds_is_what_its_sort_asks_for() -> None:
             check_class(group, kind)
 
 
+@pytest.mark.slow
 def test_plugins_check_names_what_is_wrong_with_every_class_of_it(tmp_path: Path) -> None:
     process = beside("-m", "hgq2_core.cli.main", "plugins", "--check", cwd=tmp_path)
     assert process.returncode == 2, process.stderr
@@ -86,6 +87,7 @@ def test_commands_of_ours_are_reached_in_full_beside_it(tmp_path: Path) -> None:
     assert "hostile.train" in (helped := hgq2("--help")).stdout, helped.stderr
 
 
+@pytest.mark.slow
 def test_ours_work_beside_it(fresh_python: Callable[..., Any]) -> None:
     found = fresh_python(
         """

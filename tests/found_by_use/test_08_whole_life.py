@@ -17,6 +17,7 @@ PROGRAM = Path(__file__).with_name("whole_life.py")
 pytestmark = pytest.mark.once
 
 
+@pytest.mark.slow
 def test_a_few_kinds() -> None:
     kinds = ("keras.Dense", "keras.Average")
     done = subprocess.run([sys.executable, PROGRAM, *kinds], capture_output=True, text=True, timeout=600)

@@ -155,6 +155,7 @@ LOAD = """
         pytest.param("import keras; import hgq2_core", id="keras first"),
     ],
 )
+@pytest.mark.slow
 def test_a_model_loads_in_every_order(fresh_python, saved, imports):
     """docs/numerics.md#9.17. With keras first, KERAS_BACKEND must be set."""
     script = LOAD.format(imports=imports, folder=str(saved))
