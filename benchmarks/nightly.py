@@ -2,6 +2,7 @@
 
     python benchmarks/nightly.py              # every set
     python benchmarks/nightly.py gallery      # one of them
+    python benchmarks/nightly.py new_kinds    # the kinds that have no result yet, added to those of before
 
 `kinds` takes every layer and every quantizer from training to a circuit; `gallery` trains every example with several
 seeds, `circuits` exports and simulates two of them, and `speed` times a training step in comparison with plain Keras.
@@ -20,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,12 @@ def every_kind() -> list[str]:
 
 def kinds() -> Iterator[Result]:
     """Train, calibrate, verify, save, load, freeze and export a model of each kind."""
+    return whole_life(every_kind())
+
+
+def whole_life(kinds: Sequence[str]) -> Iterator[Result]:
+    """Take these kinds from training to a circuit."""
     program = ROOT / "tests" / "found_by_use" / "whole_life.py"
-    kinds = every_kind()
     batches = [kinds[start::PROCESSES] for start in range(PROCESSES)]
     with contextlib.ExitStack() as stack:
         running = [
@@ -126,10 +131,24 @@ def context() -> Result:
     }
 
 
+def add_new_kinds() -> None:
+    """Add the kinds that came after the last results, each with its own commit and date."""
+    path = RESULTS / "kinds.json"
+    document = json.loads(path.read_text())
+    known = {result["kind"] for result in document["results"]}
+    origin = {name: context()[name] for name in ("commit", "date")}
+    for result in whole_life([kind for kind in every_kind() if kind not in known]):
+        print(json.dumps({"set": "kinds", **result}), flush=True)
+        document["results"].append({**result, **origin})
+    path.write_text(json.dumps(document, indent=2) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=list(SETS), help=f"of {', '.join(SETS)}; all by default")
     sets = parser.parse_args().sets
+    if sets == ["new_kinds"]:
+        return add_new_kinds()
     if unknown := sorted(set(sets) - set(SETS)):
         parser.error(f"no such set. Received: {', '.join(unknown)}. Allowed: {', '.join(SETS)}.")
     RESULTS.mkdir(exist_ok=True)

@@ -44,7 +44,7 @@ def test_every_set_has_results_with_commit_and_date(nightly):
 
 def test_every_kind_was_taken_from_training_to_a_circuit_or_refused_with_a_remedy(nightly):
     results = {result["kind"]: result["error"] for result in committed("kinds")["results"]}
-    assert sorted(results) == sorted(nightly["every_kind"]())
+    assert sorted(results) == sorted(nightly["every_kind"]()), "run benchmarks/nightly.py new_kinds"
     refused = {kind: error for kind, error in results.items() if error is not None}
     assert refused.pop(WITHOUT_CIRCUIT).endswith("values in steps of 2^-133. Alkaid's smallest step is 2^-127.")
     assert refused.keys() == {row.layer for row in layer_table() if row.converts == "by a rule only"}
