@@ -10,9 +10,8 @@ import keras
 
 from hgq2_core.errors import ConfigError
 from hgq2_core.keras_graph import private as _keras
+from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import PACKAGE, has_room, is_bit_variable
-
-Tensor = Any
 
 WHOLE: dict[str, Any] = {
     "clipnorm": None,

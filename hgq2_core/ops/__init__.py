@@ -7,8 +7,8 @@ never the modules of configs.
 """
 
 from hgq2_core.ops.layout import LAYOUTS
+from hgq2_core.ops.protocol import Tensor
 from hgq2_core.ops.step import (
-    Tensor,
     affine,
     assign,
     clip,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-Tensor = Any
+from hgq2_core.ops import Tensor
 
 
 class Cost(NamedTuple):

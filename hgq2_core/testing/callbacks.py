@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from hgq2_core.discovery.registry import registry
-from hgq2_core.schema.signature import schema_of
+from hgq2_core.testing.constructors import Configured, has_json_schema, is_strict
 from hgq2_core.testing.protocols import PROTOCOLS
-from hgq2_core.testing.rules import Check, checks, described, require, run, strict
+from hgq2_core.testing.rules import Check, checks, require, run
 
 LOGS = ("reads_logs", "adds_logs")
 
@@ -39,48 +37,27 @@ def callback_checks(config: Mapping[str, Any]) -> Iterator[Check]:
     Args:
         config: see `check_callback`.
     """
-    arguments = dict(config)
-    subject = _Subject(registry().load("callbacks", arguments.pop("kind")), arguments)
+    subject = Configured.of("callbacks", config)
     yield from checks((is_a_callback,), subject)
     yield from checks(RULES, subject, after=is_a_callback.__name__)
 
 
-@dataclass(frozen=True)
-class _Subject:
-    cls: type[Any]
-    arguments: Mapping[str, Any]
-
-    def callback(self) -> Any:
-        """Return the callback, made anew."""
-        return self.cls(**self.arguments)
-
-
-def is_a_callback(subject: _Subject) -> None:
+def is_a_callback(subject: Configured) -> None:
     """A callback is Keras' Callback, has a typed constructor, and get_state() with set_state() or neither."""
     problem = PROTOCOLS["callbacks"](subject.cls)
     require(not problem, f"{subject.cls.__name__} {problem}")
 
 
-def is_strict(subject: _Subject) -> None:
-    """A constructor takes no unknown argument, no text for a number, and no NaN."""
-    strict(schema_of(subject.cls), subject.arguments)
-
-
-def has_json_schema(subject: _Subject) -> None:
-    """A constructor has a JSON schema with all its arguments."""
-    described(schema_of(subject.cls))
-
-
-def is_made_by_keras(subject: _Subject) -> None:
+def is_made_by_keras(subject: Configured) -> None:
     """A constructor calls super().__init__()."""
-    made = subject.callback()
+    made = subject.make()
     lost = sorted(name for name in vars(keras.callbacks.Callback()) if name not in vars(made))
     require(not lost, f"{', '.join(lost)} is not there.")
 
 
-def names_its_logs(subject: _Subject) -> None:
+def names_its_logs(subject: Configured) -> None:
     """reads_logs() and adds_logs(), if they are there, return names."""
-    made = subject.callback()
+    made = subject.make()
     for method in LOGS:
         if hasattr(made, method):
             names = getattr(made, method)()
@@ -88,9 +65,9 @@ def names_its_logs(subject: _Subject) -> None:
             require(fits, f"{method}() gave {names!r}.")
 
 
-def keeps_its_state(subject: _Subject) -> None:
+def keeps_its_state(subject: Configured) -> None:
     """set_state() takes up what get_state() returns: plain data and numpy arrays."""
-    made, resumed = subject.callback(), subject.callback()
+    made, resumed = subject.make(), subject.make()
     if not hasattr(made, "get_state"):
         return
     state = made.get_state()

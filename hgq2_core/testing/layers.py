@@ -23,20 +23,19 @@ from hgq2_core.model.cost import ebops
 from hgq2_core.model.freezing import freeze
 from hgq2_core.model.verification import verify
 from hgq2_core.quantizers.base import Quantizer, has_room, is_bit_variable
-from hgq2_core.schema.signature import parameters, schema_of
+from hgq2_core.schema.signature import parameters
+from hgq2_core.testing.constructors import has_json_schema, is_strict
 from hgq2_core.testing.protocols import check_class
 from hgq2_core.testing.rules import (
     Check,
     Floats,
     checks,
-    described,
     differing,
     gradients_of,
     numpy,
     require,
     run,
     samples,
-    strict,
     unreached,
 )
 
@@ -116,16 +115,6 @@ class _Subject:
         if isinstance(self.input_shape, list):
             return [samples(SAMPLES, *shape) for shape in self.input_shape]
         return samples(SAMPLES, *self.input_shape)
-
-
-def is_strict(subject: _Subject) -> None:
-    """A constructor refuses unknown arguments, text for numbers, and NaN."""
-    strict(schema_of(subject.cls), subject.arguments)
-
-
-def has_json_schema(subject: _Subject) -> None:
-    """A constructor has a JSON schema with all its arguments."""
-    described(schema_of(subject.cls))
 
 
 def states_its_cost(subject: _Subject) -> None:

@@ -94,7 +94,7 @@ class Draws(Sound):
 
 DATASETS = {
     Loads: "A data set defines load(), and types its constructor. Loads does not define load().",
-    AnySamples: "A constructor takes no unknown argument, no text for a number, and no NaN. samples='4' was accepted.",
+    AnySamples: "A constructor refuses unknown arguments, text for numbers, and NaN. samples='4' was accepted.",
     Tuples: "load() returns Splits, each part a Split that is not empty. It gave a tuple.",
     NoTest: "load() returns Splits, each part a Split that is not empty. test is empty.",
     Unpaired: "Each part has as many targets as inputs. train: 4 inputs, 3 targets.",
@@ -157,7 +157,7 @@ class ObjectState(Quiet):
 
 CALLBACKS = {
     HalfAState: "HalfAState does not define set_state().",
-    AnyLimit: "A constructor takes no unknown argument, no text for a number, and no NaN. limit='1.0' was accepted.",
+    AnyLimit: "A constructor refuses unknown arguments, text for numbers, and NaN. limit='1.0' was accepted.",
     Unmade: "A constructor calls super().__init__(). ",
     OneName: "reads_logs() and adds_logs(), if they are there, return names. reads_logs() gave 'ebops'.",
     Forgets: "set_state() takes up what get_state() returns: plain data and numpy arrays. {'count': ",

@@ -104,8 +104,16 @@ def test_looking_around_imports_no_backend(command, fresh_python):
 
 def test_plugins(hgq2):
     text = hgq2("plugins").stdout
-    words = ("fixed_point", "hgq2-fixed-point", hgq2_core.__version__, "loaded", "6 quantizers", "adapters")
-    for word in (*words, "4 datasets"):
+    words = (
+        "fixed_point",
+        "hgq2-fixed-point",
+        hgq2_core.__version__,
+        "loaded",
+        " quantizers",
+        " adapters",
+        " datasets",
+    )
+    for word in words:
         assert word in text
     found = {plugin["name"]: plugin for plugin in json.loads(hgq2("plugins", "--json").stdout)}
     assert {"fixed_point", "layers", "training"} <= found.keys()

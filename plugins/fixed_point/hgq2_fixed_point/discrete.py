@@ -13,14 +13,14 @@ import numpy as np
 from keras import ops
 
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.ops import Tensor
 from hgq2_core.ops import value as tensor_of
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.pass_through import PassThrough
-from hgq2_fixed_point.discrete_config import Binary, PowerOfTwo, Ternary
+from hgq2_fixed_point.discrete_config import Binary, DiscreteConfig, PowerOfTwo, Ternary
 
 A = TypeVar("A")
-C = TypeVar("C", Binary, Ternary, PowerOfTwo)
-Tensor = Any
+C = TypeVar("C", bound=DiscreteConfig)
 
 
 class DiscreteQuantizer(Quantizer[C]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, model_validator
@@ -19,7 +20,16 @@ LIMIT = 60
 Exponent = Annotated[int, Field(ge=-LIMIT, le=LIMIT)]
 
 
-class Binary(QuantizerConfig):
+class DiscreteConfig(QuantizerConfig):
+    """Base of the configs whose values all count the same bits."""
+
+    @property
+    @abstractmethod
+    def bits(self) -> int:
+        """Bits that EBOPs count for one element."""
+
+
+class Binary(DiscreteConfig):
     """The sign alone: -1 below zero, +1 from zero on; 1 bit."""
 
     def build(self, slot: Slot | None = None) -> BinaryQuantizer:
@@ -34,7 +44,7 @@ class Binary(QuantizerConfig):
         return 1
 
 
-class Ternary(QuantizerConfig):
+class Ternary(DiscreteConfig):
     """-1, 0 or +1: the sign where the magnitude is 0.5 or more; 2 bits."""
 
     def build(self, slot: Slot | None = None) -> TernaryQuantizer:
@@ -49,7 +59,7 @@ class Ternary(QuantizerConfig):
         return 2
 
 
-class PowerOfTwo(QuantizerConfig):
+class PowerOfTwo(DiscreteConfig):
     """0 or a power of two with a sign, so that a multiplication is a shift.
 
     Args:

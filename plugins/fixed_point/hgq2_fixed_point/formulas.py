@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from hgq2_core.ops import Tensor
 from hgq2_core.ops.layout import LAYOUTS
 from hgq2_core.ops.protocol import Operations
 from hgq2_fixed_point.modes import DETERMINISTIC, OverflowMode, RoundMode
-
-Tensor = Any
 
 LN2 = math.log(2.0)
 

@@ -14,7 +14,7 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.rounding import limits
-from hgq2_core.ops import reshape
+from hgq2_core.ops import Tensor, reshape
 from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.phase import phase
@@ -26,7 +26,6 @@ from hgq2_fixed_point.ranges import DynamicRange, FixedPointRange, range_of
 
 A = TypeVar("A")
 C = TypeVar("C", bound=FixedPoint)
-Tensor = Any
 
 COUNTS_SIGN = ("SAT", "SAT_ZERO")
 MIN_EXPONENT, MAX_EXPONENT = -126, 127

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from hgq2_core.errors import ConfigError
-from hgq2_core.ops import assign
+from hgq2_core.ops import Tensor, assign
 from hgq2_core.quantizers import ranges
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
@@ -18,7 +18,6 @@ from hgq2_fixed_point.config import FitTo, FixedPoint
 from hgq2_fixed_point.modes import OverflowMode
 from hgq2_fixed_point.ops import Options, backend
 
-Tensor = Any
 Seed: TypeAlias = keras.random.SeedGenerator
 
 WRAPPING = ("WRAP", "WRAP_SM")

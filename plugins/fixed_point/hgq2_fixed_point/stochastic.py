@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 
 from hgq2_core.errors import ConfigError
+from hgq2_core.ops import Tensor
 from hgq2_fixed_point.modes import DETERMINISTIC, RoundMode
 
-Tensor = Any
 Seed: TypeAlias = "keras.random.SeedGenerator | int"
 
 

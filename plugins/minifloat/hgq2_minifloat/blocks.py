@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from keras import ops
 
+from hgq2_core.ops import Tensor
 from hgq2_minifloat.config import Block
 from hgq2_minifloat.ops import backend
-
-Tensor = Any
 
 LEAST, MOST = 2.0**-126, 2.0**126
 """A scale and its inverse are normal float32 numbers."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from hgq2_core.ops import Tensor
 from hgq2_core.ops.layout import LAYOUTS
 from hgq2_core.ops.protocol import Operations
-
-Tensor = Any
 
 LN2 = math.log(2.0)
 

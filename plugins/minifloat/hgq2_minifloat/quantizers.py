@@ -11,7 +11,7 @@ import numpy as np
 
 from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.ops import reshape, value
+from hgq2_core.ops import Tensor, reshape, value
 from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.phase import already_fitted, phase
@@ -25,7 +25,6 @@ from hgq2_minifloat.formats import Format
 from hgq2_minifloat.ops import Options, backend
 
 A = TypeVar("A")
-Tensor = Any
 
 
 class MinifloatQuantizer(Quantizer[MinifloatBase]):

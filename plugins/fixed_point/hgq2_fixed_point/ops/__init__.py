@@ -10,12 +10,11 @@ import functools
 from typing import Any
 
 from hgq2_core.backends import backend_module
+from hgq2_core.ops import Tensor
 from hgq2_fixed_point.modes import OverflowMode, RoundMode, check_modes
 from hgq2_fixed_point.ops.backend import Backend
 from hgq2_fixed_point.ops.options import Options
 from hgq2_fixed_point.stochastic import Seed, training_seed
-
-Tensor = Any
 
 
 @functools.cache

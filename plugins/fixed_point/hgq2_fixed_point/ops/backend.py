@@ -5,10 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from hgq2_core.ops import Tensor
 from hgq2_fixed_point.ops.options import Options
 from hgq2_fixed_point.stochastic import Seed
-
-Tensor = Any
 
 
 class Backend(ABC):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from hgq2_core.ops import Tensor
 from hgq2_core.ops.protocol import Differentiable, Operations
 from hgq2_fixed_point.formulas import Formulas, Mode
 from hgq2_fixed_point.ops.backend import Backend
 from hgq2_fixed_point.ops.options import Options
 from hgq2_fixed_point.stochastic import Seed, draw
-
-Tensor = Any
 
 
 class CompiledBackend(Backend):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from hgq2_core.ops import Tensor
 from hgq2_minifloat.ops.options import Options
-
-Tensor = Any
 
 
 class Backend(ABC):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from hgq2_core.ops import Tensor
 from hgq2_core.ops.protocol import Differentiable
 from hgq2_minifloat.formulas import Formulas, Mode
 from hgq2_minifloat.ops.backend import Backend
 from hgq2_minifloat.ops.options import Options
-
-Tensor = Any
 
 
 class CompiledBackend(Backend):

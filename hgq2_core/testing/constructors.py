@@ -1,0 +1,64 @@
+"""The rules for constructors that configs call, and a class of a kind with the arguments of its constructor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from hgq2_core.discovery.registry import registry
+from hgq2_core.schema.signature import schema_of
+from hgq2_core.testing.rules import described, strict
+
+
+class Constructed(Protocol):
+    """What a config constructs."""
+
+    @property
+    def cls(self) -> type[Any]:
+        """The class."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments of its constructor."""
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A class of a kind and the arguments of its constructor.
+
+    Args:
+        cls: the class.
+        arguments: the arguments.
+    """
+
+    cls: type[Any]
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, group: str, config: Mapping[str, Any]) -> Self:
+        """Return those of a config.
+
+        Args:
+            group: of the kind.
+            config: as in a model file: the kind and the arguments.
+
+        Raises:
+            KindError: no installed plugin has the kind.
+        """
+        arguments = dict(config)
+        return cls(registry().load(group, arguments.pop("kind")), arguments)
+
+    def make(self) -> Any:
+        """Return a new object."""
+        return self.cls(**self.arguments)
+
+
+def is_strict(subject: Constructed) -> None:
+    """A constructor refuses unknown arguments, text for numbers, and NaN."""
+    strict(schema_of(subject.cls), subject.arguments)
+
+
+def has_json_schema(subject: Constructed) -> None:
+    """A constructor has a JSON schema with all its arguments."""
+    described(schema_of(subject.cls))
