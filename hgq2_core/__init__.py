@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hgq2_core.compilation.jit import jit
     from hgq2_core.config.json_schema import json_schema
     from hgq2_core.config.model import ModelConfig, load_config
+    from hgq2_core.convert.operation_layers import with_operation_layers
     from hgq2_core.convert.quantize import quantize_model
     from hgq2_core.data.splits import Split, Splits
     from hgq2_core.data.standardization import Standardization, with_standardization
@@ -86,6 +87,7 @@ _LAZY_IMPORTS = {
     "summary": "model.cost",
     "unsupported_layers": "model.support",
     "verify": "model.verification",
+    "with_operation_layers": "convert.operation_layers",
     "with_standardization": "data.standardization",
 }
 """Public names, and the modules that they are imported from when first used."""
@@ -131,6 +133,7 @@ __all__ = [
     "summary",
     "unsupported_layers",
     "verify",
+    "with_operation_layers",
     "with_standardization",
 ]
 

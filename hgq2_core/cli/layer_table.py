@@ -1,4 +1,4 @@
-"""A table of all layers: what each converts to, whether it is exact, where it may be used, whether it has a circuit.
+"""A table of layers and operations: what each converts to, whether it is exact, where it may be used, and circuits.
 
 The rows are computed from the registry, the adapters and the list of Keras layers.
 """
@@ -15,6 +15,7 @@ from hgq2_core.schema.keras_layers import KERAS, KERAS_LAYERS, KerasLayer, quant
 
 YES, NO = "yes", "no"
 QUANTIZED = "its quantized form"
+OPS, OPERATION, AS_OPERATION = "ops.", "layers.operation", "as operation"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class LayerRow:
 
 
 def layer_table() -> tuple[LayerRow, ...]:
-    """Return a row for each Keras layer that is known or adapted, then for each quantized layer that is installed."""
+    """Return a row for each Keras layer or operation that is known or adapted, then for each quantized layer."""
     kinds = registry().names("layers")
     ours = [kind for kind in kinds if not kind.startswith(KERAS)]
     adapted = {kind.removeprefix(KERAS) for kind in kinds} - set(ours)
@@ -52,6 +53,8 @@ def layer_table() -> tuple[LayerRow, ...]:
 
 
 def _keras_row(name: str, ours: Sequence[str], adapted: bool) -> LayerRow:
+    if name.startswith(OPS):
+        return _operation_row(name)
     known = KERAS_LAYERS.get(name)
     layer = known or KerasLayer(name)
     # Of equal short names the last one stays, which is the official kind.
@@ -67,6 +70,12 @@ def _keras_row(name: str, ours: Sequence[str], adapted: bool) -> LayerRow:
         in_files=YES if known else NO,
         circuit=YES if adapted else exact,
     )
+
+
+def _operation_row(name: str) -> LayerRow:
+    exact_where = registry().load("layers", f"{KERAS}{name}").exact_where
+    exact = f"where {exact_where}" if exact_where else YES
+    return LayerRow(f"{KERAS}{name}", OPERATION, exact, AS_OPERATION, YES, exact)
 
 
 def _converts(layer: KerasLayer, kind: str | None, adapted: bool, exact_where: str) -> str:

@@ -13,15 +13,17 @@ from typing import Annotated, Any
 import keras
 from pydantic import Field
 
+from hgq2_core.convert.operation_layers import OperandQuantizers, check_convertible
 from hgq2_core.convert.split_activations import separated
 from hgq2_core.discovery.known_plugins import is_official
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.keras_graph.traversal import graph_is_known, single_consumer_edges
-from hgq2_core.layers.adapters import adapter_of, rewrapped, sublayers
+from hgq2_core.keras_graph.traversal import graph_is_known, operations_of, single_consumer_edges
+from hgq2_core.layers.adapters import OPS, adapter_of, rewrapped, sublayers
 from hgq2_core.layers.arguments import ACTIVATIONS, EXACT_ACTIVATIONS
 from hgq2_core.layers.base import QLayer
+from hgq2_core.layers.operations import OPERATION, is_operation, operation_of
 from hgq2_core.layers.transfer import copy_weights
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import ROLES, QuantizerConfig
@@ -97,6 +99,8 @@ class Step:
 
     def copy_weights(self, made: keras.layers.Layer) -> None:
         """Copy the weights of the old layer to the new one, which is built."""
+        if is_operation(self.layer):
+            return
         if isinstance(made, QLayer) and self.cls is not None:
             made.take_weights(self.layer, *self.successor)
         else:
@@ -133,8 +137,10 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
 
     The first rule that matches decides what becomes of a layer; without one it becomes the kind of the same name:
     `keras.Dense` becomes `dense`. A kind that fuses the following layer, as `dense_batch_norm` fuses the normalization,
-    replaces both. An activation inside a layer that needs a table, such as `tanh`, becomes a separate layer after it,
-    named after it with the suffix `_activation`. The layers inside TimeDistributed and Bidirectional are converted.
+    replaces both. Operations on tensors, such as `x + y`, become layers; where one takes raw inputs, or would give more
+    bits than a float32 holds, layers `<name>_quantize` come before it. An activation inside a layer that needs a table,
+    such as `tanh`, becomes a separate layer after it, named after it with the suffix `_activation`. The layers inside
+    TimeDistributed and Bidirectional are converted.
     Layers that an adapter makes exact, and layers that are already quantized, are kept. Scopes of `hgq2_core.defaults`
     take precedence over `bits`. Continue with `fit_ranges`, training if wanted, and `calibrate`.
 
@@ -167,23 +173,25 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
     steps = _fuse(model, {id(layer): _step(layer, path, read) for path, layer in _layers(model)})
     _check_use(read, list(steps.values()))
     made: dict[int, keras.layers.Layer] = {}
+    operations: set[int] = set()
+    operands = OperandQuantizers()
 
     def convert(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return clone(layer)
-        if id(layer) not in steps:
-            raise ConfigError(
-                f"quantize_model: {layer.name}: {type(layer).__name__} is an operation on tensors, such as x + y, and "
-                "has no quantizers. Put a layer in its place, such as keras.layers.Add."
-            )
         new = made[id(layer)] = steps[id(layer)].make(convert)
+        if is_operation(layer):
+            operations.add(id(new))
         # Bidirectional copies the layers that it gets.
         made.update({id(old): each for old, each in zip(sublayers(layer), sublayers(new), strict=False)})
         return new
 
+    def apply(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        return operands.apply(layer, args, kwargs) if id(layer) in operations else _apply(layer, *args, **kwargs)
+
     @functools.cache  # a nested model that is applied twice stays one model
     def clone(model: keras.Model) -> keras.Model:
-        applied = {} if isinstance(model, keras.Sequential) else {"call_function": _apply}
+        applied = {} if isinstance(model, keras.Sequential) else {"call_function": apply}
         return keras.models.clone_model(model, clone_function=convert, **applied)
 
     with defaults(**_formats(bits)):
@@ -225,8 +233,9 @@ def _read(rules: Rules) -> Iterator[Rule]:
 
 
 def _layers(layer: keras.layers.Layer, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Yield the layers inside a model or a wrapper, at any depth, with their paths; models themselves are left out."""
-    for each in layer.layers if isinstance(layer, keras.Model) else sublayers(layer):
+    """Yield the layers and operations inside a model or a wrapper, at any depth, with their paths, but no models."""
+    inside = [*layer.layers, *operations_of(layer)] if isinstance(layer, keras.Model) else sublayers(layer)
+    for each in inside:
         path = prefix + each.name
         if not isinstance(each, keras.Model | keras.layers.InputLayer):
             yield path, each
@@ -257,9 +266,11 @@ def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
     if rule is not None and rule.kind is not None:
         return _by_kind(layer, path, rule, rule.kind)
     kind = _quantized_kind(layer, path)
+    adapter = adapter_of(layer)
+    if is_operation(layer):
+        check_convertible(layer, "quantize_model")
     if kind is not None:
         return Step(layer, path, registry().load("layers", kind), rule)
-    adapter = adapter_of(layer)
     if adapter is None:
         raise _unsupported(layer, path)
     if adapter.sublayers(layer):
@@ -300,6 +311,8 @@ def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Ste
 def _quantized_kind(layer: keras.layers.Layer, path: str) -> str | None:
     kinds = [each for each in registry().names("layers") if not each.startswith(KERAS)]
     known = [each.partition(".")[2] for each in kinds]
+    if is_operation(layer):
+        return registry().resolve("layers", OPERATION) if adapter_of(layer) is not None else None
     name = _keras_kind(layer) and quantized_name(type(layer).__name__, known, adapter_of(layer) is not None)
     if not name:
         return None
@@ -309,6 +322,8 @@ def _quantized_kind(layer: keras.layers.Layer, path: str) -> str | None:
 
 
 def _keras_kind(layer: keras.layers.Layer) -> str | None:
+    if is_operation(layer):
+        return f"{KERAS}{OPS}{operation_of(layer)}"
     cls = type(layer)
     # A few are public under another name than that of the class, such as GroupQueryAttention.
     names = (cls.__name__, *vars(keras.layers))

@@ -15,10 +15,12 @@ from hgq2_core.diagnosis.gradients import gradients
 from hgq2_core.diagnosis.inspection import ModelInspection, Place
 from hgq2_core.diagnosis.recording import as_array, count_not_finite, observe
 from hgq2_core.diagnosis.report import SEVERITIES, Check, DoctorReport, Finding, LayerHealth, SlotHealth
-from hgq2_core.errors import ConfigError, ExactnessError
+from hgq2_core.errors import ConfigError, ExactnessError, listing
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import graph_is_known, in_structure
+from hgq2_core.layers.operations import PREFIX
 from hgq2_core.model.calibration import REMEDY, uncalibrated
+from hgq2_core.model.cost import summary
 from hgq2_core.model.support import unsupported_layers
 from hgq2_core.model.verification import FLOAT32_BITS, required_bits, unknown
 from hgq2_core.optimizer import DECAYED, describe_decayed_bits
@@ -55,6 +57,11 @@ FLOAT32 = Check(
     'Give it dtype="float64", or fewer bits in its quantizers; or verify on as many samples as you can.',
 )
 DECAYED_BITS = Check("decayed_bits", "warning", DECAYED)
+UNCOUNTED = Check(
+    "uncounted",
+    "note",
+    "Train hgq2_core.with_operation_layers(model), which shares the layers and counts operations in the loss.",
+)
 NO_GRAPH = Check("no_graph", "warning", "Make it functional or sequential; verify, freeze and export refuse it.")
 NOT_EXACT = Check("not_exact", "note", "Replace it; verify and export refuse the model as it is.")
 NO_CIRCUIT = Check("no_circuit", "note", "Change it before an export; verify and freeze take the model as it is.")
@@ -223,6 +230,14 @@ def _decayed_bits(inspection: ModelInspection) -> Iterator[Finding]:
         yield Finding(DECAYED_BITS, inspection.model.name, None, seen)
 
 
+def _uncounted(inspection: ModelInspection) -> Iterator[Finding]:
+    rows = [row for row in summary(inspection.model).layers if row.kind.startswith(PREFIX) and row.ebops]
+    if rows:
+        cost, names = sum(row.ebops for row in rows), listing(row.name for row in rows)
+        seen = f"operations on tensors cost {cost:,.0f} EBOPs, which training does not see: {names}"
+        yield Finding(UNCOUNTED, inspection.model.name, None, seen, {"ebops": cost})
+
+
 def _exactness(inspection: ModelInspection) -> Iterator[Finding]:
     model = inspection.model
     if not graph_is_known(model):
@@ -253,7 +268,18 @@ def _exactness(inspection: ModelInspection) -> Iterator[Finding]:
             yield Finding(NO_CIRCUIT, each.layer, None, each.reason)
 
 
-CHECKS = (_calibration, _not_finite, _outputs, _zeroed, _gradients, _overflow, _bounds, _decayed_bits, _exactness)
+CHECKS = (
+    _calibration,
+    _not_finite,
+    _outputs,
+    _zeroed,
+    _gradients,
+    _overflow,
+    _bounds,
+    _decayed_bits,
+    _uncounted,
+    _exactness,
+)
 
 
 def _rectifies(layer: Any) -> bool:

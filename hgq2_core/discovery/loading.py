@@ -31,7 +31,7 @@ KERAS = "keras"
 RESERVED = (KERAS, "none")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_KERAS_LAYER = re.compile(r"keras\.[A-Z][A-Za-z0-9]*")
+_KERAS_LAYER = re.compile(r"keras\.([A-Z][A-Za-z0-9]*|ops\.[a-z][a-z0-9_]*)")
 _SPEC = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -284,7 +284,7 @@ def _full_kind(where: str, plugin: str, group: str, name: object) -> str:
             return f"{plugin}.{name}"
         if group == "layers" and _KERAS_LAYER.fullmatch(name):
             return name
-    adapters = ", or keras.<Layer>" if group == "layers" else ""
+    adapters = ", or keras.<Layer>, or keras.ops.<function>" if group == "layers" else ""
     wrong = (
         "kind outside its prefix" if isinstance(name, str) and "." in name else "kind name that is not an identifier"
     )

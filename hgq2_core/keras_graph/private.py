@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +17,9 @@ SEEDS = ("global_random_seed", "global_seed_generator")
 
 WAITING = "uninitialized_variables"
 """Attribute in which Keras keeps variables that were made in a stateless scope."""
+
+OPERATIONS = "keras.src.ops."
+"""The package in which Keras has the classes of its operations, which have no public name."""
 
 LEGACY = "use_legacy_config"
 """Attribute in which Keras keeps whether it writes its legacy HDF5 format."""
@@ -40,6 +46,51 @@ def calls(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, tuple[Any, .
         for node in depths[depth]:
             if node.operation is not None and not node.is_input:
                 yield node.operation, node.arguments.args, node.arguments.kwargs
+
+
+def inbound_calls(operation: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Return the arguments of each symbolic call of a layer or operation, whatever model it belongs to."""
+    return [(node.arguments.args, node.arguments.kwargs) for node in operation._inbound_nodes if not node.is_input]
+
+
+def producer(tensor: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any], int] | None:
+    """Return what computes a symbolic tensor; None for the input of a model.
+
+    Returns:
+        The layer or operation, its arguments, and which of its outputs the tensor is.
+    """
+    operation, node_index, index = tensor._keras_history
+    node = operation._inbound_nodes[node_index]
+    return None if node.is_input else (operation, node.arguments.args, node.arguments.kwargs, index)
+
+
+def operation_name(operation: Any) -> str | None:
+    """Return the name in `keras.ops` of an operation in a graph, such as `add` of `x + y`; None for anything else.
+
+    `x[1:]` has no such name, and is `get_item`.
+    """
+    cls = type(operation)
+    return _snake(cls.__name__) if _is_of_keras(cls) else None
+
+
+def operation_class(name: str) -> type[keras.Operation] | None:
+    """Return the class of the operation with a name, see `operation_name`; None if there is none."""
+    return _operation_classes().get(name)
+
+
+@functools.cache
+def _operation_classes() -> dict[str, type[keras.Operation]]:
+    modules = [module for path, module in sorted(sys.modules.items()) if path.startswith(OPERATIONS)]
+    found = (cls for module in modules for cls in vars(module).values() if isinstance(cls, type))
+    return {_snake(cls.__name__): cls for cls in found if _is_of_keras(cls)}
+
+
+def _is_of_keras(cls: type) -> bool:
+    return issubclass(cls, keras.Operation) and cls.__module__.startswith(OPERATIONS)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def run_graph(model: keras.Model, inputs: list[Any], apply: Callable[..., Any]) -> Any:

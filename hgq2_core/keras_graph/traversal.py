@@ -105,6 +105,13 @@ def output_names(model: keras.Model) -> list[str]:
     return [] if graph is None else list(graph.output_names)
 
 
+def operations_of(model: keras.Model) -> list[Any]:
+    """Return the operations on tensors, such as `x + y`, in a model's graph; not those of nested models."""
+    graph = _keras.functional(model)
+    applied = [] if graph is None else [each for each, _, _ in _keras.nodes(graph)]
+    return [each for each in dict.fromkeys(applied) if not isinstance(each, keras.layers.Layer)]
+
+
 Apply = Callable[[keras.layers.Layer, str, tuple[Any, ...], dict[str, Any]], Any]
 
 

@@ -14,11 +14,16 @@ from hgq2_core.abstract import Abstract
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.exact.widths import Widths
+from hgq2_core.keras_graph.private import operation_name
 from hgq2_core.keras_graph.traversal import operands, run
 from hgq2_core.layers.base import QLayer
 from hgq2_core.schema.keras_layers import KERAS, quantized_name
 
 A = TypeVar("A")
+
+OPS = "ops."
+"""The prefix of the functions in `keras.ops` below that of Keras."""
 
 
 class KerasAdapter(Abstract):
@@ -57,6 +62,16 @@ class KerasAdapter(Abstract):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no rewrap().")
 
+    def operands(self, arrays: Arrays[A], args: tuple[Any, ...], path: str) -> list[Any]:
+        """Return what such a layer is called with as the arguments of `exact`: its tensors, lists flattened.
+
+        Args:
+            arrays: integers, intervals, or hardware.
+            args: operands of `arrays`, or tensors and numpy arrays, which become constants.
+            path: the layer's place in the model, for messages.
+        """
+        return [as_operand(arrays, value, path) for value in operands(args)]
+
     @abstractmethod
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """State the layer's inference arithmetic.
@@ -89,11 +104,13 @@ def rewrapped(
 
 
 def adapter_of(layer: keras.layers.Layer) -> KerasAdapter | None:
-    """Return the adapter of exactly this layer's class, or None."""
+    """Return the adapter of exactly the class of this layer, or operation on tensors; None if there is none."""
     name = type(layer).__name__
-    if type(layer) is not getattr(keras.layers, name, None):
-        return None
-    found = registry().adapter(name)
+    if isinstance(layer, keras.layers.Layer):
+        found = registry().adapter(name) if type(layer) is getattr(keras.layers, name, None) else None
+    else:
+        operation = operation_name(layer)
+        found = None if operation is None else registry().adapter(f"{OPS}{operation}")
     return None if found is None else found()
 
 
@@ -116,12 +133,19 @@ def exact(
     Raises:
         ExactnessError: the layer states no exact arithmetic, or none for such a keyword.
     """
-    inputs = [_operand(arrays, value, path) for value in operands(args)]
-    named = {name: _operand(arrays, value, path) for name, value in _given(kwargs).items()}
+    named = {name: as_operand(arrays, value, path) for name, value in _given(kwargs).items()}
     if isinstance(layer, keras.Model):  # inside a wrapper; elsewhere the graph is walked through it
+        inputs = [as_operand(arrays, value, path) for value in operands(args)]
         outputs = run(layer, inputs, lambda *application: exact(arrays, *application), f"{path}/")
         return outputs[0] if len(outputs) == 1 else outputs
-    return statement_of(layer, path, kwargs)(arrays, *inputs, **named)
+    statement = statement_of(layer, path, kwargs)
+    adapter = None if isinstance(layer, QLayer) else adapter_of(layer)
+    inputs = (
+        [as_operand(arrays, value, path) for value in operands(args)]
+        if adapter is None
+        else adapter.operands(arrays, args, path)
+    )
+    return statement(arrays, *inputs, **named)
 
 
 def statement_of(layer: keras.layers.Layer, path: str, kwargs: Mapping[str, Any]) -> Callable[..., Any]:
@@ -137,7 +161,9 @@ def statement_of(layer: keras.layers.Layer, path: str, kwargs: Mapping[str, Any]
     """
     if isinstance(layer, QLayer):
         own: Callable[..., Any] = _known(layer.exact, layer, path, _given(kwargs))
-        return own
+        return lambda arrays, *inputs, **named: (
+            layer.width(arrays, *inputs, **named) if isinstance(arrays, Widths) else own(arrays, *inputs, **named)
+        )
     adapter = adapter_of(layer)
     if adapter is None:
         kinds = [kind.partition(".")[2] for kind in registry().names("layers") if not kind.startswith(KERAS)]
@@ -145,6 +171,8 @@ def statement_of(layer: keras.layers.Layer, path: str, kwargs: Mapping[str, Any]
         what = f"{KERAS}{type(layer).__name__}"
         if not isinstance(layer, keras.layers.Layer):
             what = f"{type(layer).__name__}, an operation on tensors such as x + y,"
+            if (operation := operation_name(layer)) is not None:
+                what = f"{KERAS}{OPS}{operation}, an operation on tensors such as x + y,"
         raise ExactnessError(
             f"{path}: {what} has no exact arithmetic. Use {name or 'a quantized layer'} in its place, or a Keras layer "
             "that has (hgq2 list --table)."
@@ -158,7 +186,17 @@ def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if value is not None and name != "training"}
 
 
-def _operand(arrays: Arrays[Any], value: Any, path: str) -> Any:
+def as_operand(arrays: Arrays[Any], value: Any, path: str) -> Any:
+    """Return a tensor or an array of numbers as a constant operand; anything else, an operand for one, unchanged.
+
+    Args:
+        arrays: integers, intervals, or hardware.
+        value: an argument of a layer's call.
+        path: the layer's place in the model, for messages.
+
+    Raises:
+        ExactnessError: the values are not finite.
+    """
     # Operands of hardware are arrays of objects.
     if not (keras.ops.is_tensor(value) or (isinstance(value, np.ndarray) and value.dtype != object)):
         return value

@@ -18,6 +18,7 @@ from hgq2_core.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, KindError
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.exact.widths import Width, Widths, compact
 from hgq2_core.keras_graph import private as _keras
 from hgq2_core.keras_graph.traversal import layers_of
 from hgq2_core.layers.arguments import BetaField, default
@@ -250,12 +251,27 @@ class QLayer(FieldLayer, kw_only=True):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no exact().")
 
+    def width(self, widths: Widths, *inputs: Width, **masks: Any) -> Any:
+        """Return the derived width of the outputs, on which the cost of an operation behind this layer depends.
+
+        Here the bits of the output quantizer, or else what `exact` gives. A layer whose last step is a table overrides
+        it, as only the quantizer of its entries knows their bits.
+
+        Args:
+            widths: interprets statements with bits in place of values.
+            inputs: the widths of the inputs.
+            masks: what the layer is called with by keyword, see `exact`.
+        """
+        return self.exact(widths, *inputs, **masks)
+
     def constant(self, arrays: Arrays[A], name: str) -> A:
         """Return a quantized weight as an operand, for `exact`.
 
         Raises:
             ExactnessError: the weight holds NaN or infinite values.
         """
+        if isinstance(arrays, Widths):
+            return self._weight_width(arrays, name)  # type: ignore[no-any-return]
         values = np.asarray(keras.ops.convert_to_numpy(self.constants()[name]))
         if not np.isfinite(values).all():
             raise ExactnessError(
@@ -263,6 +279,12 @@ class QLayer(FieldLayer, kw_only=True):
                 "Train again, with a smaller learning rate."
             )
         return arrays.constant(values)
+
+    def _weight_width(self, widths: Widths, name: str) -> Any:
+        values = self.inputs_of_quantizers()[name]
+        quantizer, shape = self.slot_quantizer(name), tuple(values.shape)
+        bits = keras.ops.broadcast_to(quantizer.bits(values), shape)
+        return widths.weights(shape, compact(bits, quantizer.shared_shape_of(shape)))
 
     def freeze(self, stored: Mapping[str, tuple[int, ...]]) -> None:
         """Turn a new, unbuilt layer into its deployable form, which stores constants instead of weights.

@@ -28,7 +28,9 @@ def shared_arguments(layer: keras.layers.Layer, cls: type, translated: Collectio
     Raises:
         ConfigError: an argument that `cls` does not have, and that is not Keras' default.
     """
-    config = {**layer.get_config(), "dtype": layer.dtype_policy.name}
+    config = dict(layer.get_config())
+    if isinstance(layer, keras.layers.Layer):  # an operation on tensors has no dtype of its own
+        config["dtype"] = layer.dtype_policy.name
     ours = parameters(cls)
     lost = [
         name

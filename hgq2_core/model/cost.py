@@ -12,6 +12,8 @@ from hgq2_core.discovery.registry import registry
 from hgq2_core.keras_graph.traversal import applications
 from hgq2_core.layers.adapters import adapter_of
 from hgq2_core.layers.base import QLayer
+from hgq2_core.layers.derived import operation_ebops
+from hgq2_core.layers.operations import is_operation, operation_of
 from hgq2_core.number_format import format_count, format_share
 from hgq2_core.quantizers.base import Quantizer
 
@@ -20,7 +22,9 @@ def layer_ebops(layer: keras.layers.Layer) -> float:
     """Return a layer's own EBOPs for one sample, sublayers not counted; 0 where the layer does not count them."""
     if isinstance(layer, QLayer):
         return float(keras.ops.convert_to_numpy(layer.ebops())) if layer.enable_ebops and layer.built else 0.0
-    adapter = adapter_of(layer) if isinstance(layer, keras.layers.Layer) else None
+    if is_operation(layer):
+        return float(keras.ops.convert_to_numpy(operation_ebops(layer)))
+    adapter = adapter_of(layer)
     return 0.0 if adapter is None else float(adapter.ebops(layer))
 
 
@@ -133,6 +137,8 @@ def summary(model: keras.layers.Layer) -> Summary:
 def _kind(layer: Any) -> str:
     if isinstance(layer, QLayer):
         return registry().kind_of("layers", type(layer)) or type(layer).__name__
+    if is_operation(layer):
+        return f"keras.ops.{operation_of(layer)}"
     public = getattr(keras.layers, type(layer).__name__, None)
     return f"keras.{type(layer).__name__}" if public is type(layer) else type(layer).__name__
 

@@ -18,7 +18,9 @@ import keras
 from hgq2_core.config.reader import parse_json
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ModelFileError, nearest
+from hgq2_core.keras_graph.private import operation_class
 from hgq2_core.layers.base import QLayer
+from hgq2_core.layers.operations import operation_names
 from hgq2_core.model_file.limits import Limits
 from hgq2_core.schema.keras_layers import KERAS_LAYERS
 from hgq2_core.schema.keras_objects import LARGEST, classes_by_name
@@ -39,6 +41,9 @@ CONTAINERS: Names = {
     "keras": frozenset({"Model", "Sequential"}),
     "keras.src.models.functional": frozenset({"Functional"}),
 }
+VALUES = ("__keras_tensor__", "__numpy__", "__tensor__", "__slice__", "__ellipsis__")
+"""Values in the calls of a graph that Keras describes as it does objects: tensors, arrays, and parts of keys."""
+
 QUANTIZED = {"hgq2>QLayer": "layers", "hgq2>Quantizer": "quantizers"}
 _BACKEND_OPTIMIZER = re.compile(r"keras\.src\.backend\.(torch|jax|tensorflow)\.optimizers\.\w+")
 
@@ -86,7 +91,10 @@ def at(where: str, place: Place) -> str:
 
 @functools.cache
 def _layers() -> Names:
-    return {"keras.layers": frozenset({*KERAS_LAYERS, "InputLayer"})}
+    modules: dict[str, set[str]] = {"keras.layers": {*KERAS_LAYERS, "InputLayer"}}
+    for cls in filter(None, map(operation_class, operation_names())):
+        modules.setdefault(cls.__module__, set()).add(cls.__name__)
+    return {module: frozenset(names) for module, names in modules.items()}
 
 
 @functools.cache
@@ -233,7 +241,7 @@ class _Check:
     def part(self, entry: dict[str, Any], place: Place, allowed: Names) -> None:
         """Check an object that is not a layer."""
         name = entry["class_name"]
-        if name == "__keras_tensor__":
+        if name in VALUES:
             self.spend_object(place)
         elif name == "function" and entry.get("module") == "builtins":
             self.spend_object(place)

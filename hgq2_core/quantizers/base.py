@@ -15,6 +15,7 @@ from hgq2_core.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.exact.widths import Width, Widths, compact
 from hgq2_core.ops import Tensor, clip, total
 from hgq2_core.quantizers.call import Cost, present_call
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
@@ -99,6 +100,16 @@ def _refusing_keras(quantize: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return guarded
 
 
+def _deriving_widths(exact: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the bits of the quantizer where widths are derived: its statement knows values alone."""
+
+    @functools.wraps(exact)
+    def stated(self: Quantizer[Any], arrays: Any, x: Any) -> Any:
+        return self.width(arrays, x) if isinstance(arrays, Widths) else exact(self, arrays, x)
+
+    return stated
+
+
 @keras.saving.register_keras_serializable(PACKAGE, "Quantizer")
 class Quantizer(keras.layers.Layer, Generic[C]):
     """Base of every quantizer's Keras side.
@@ -128,6 +139,8 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         super().__init_subclass__(**kwargs)
         if "quantize" in vars(cls):
             cls.quantize = _refusing_keras(cls.quantize)  # type: ignore[method-assign]
+        if "exact" in vars(cls):
+            cls.exact = _deriving_widths(cls.exact)  # type: ignore[method-assign]
         # The name must lead back here, where the registry finds the class.
         for registered in (cls, Quantizer):
             keras.saving.register_keras_serializable(PACKAGE, "Quantizer")(registered)
@@ -270,6 +283,15 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             arrays: integers, intervals, or hardware.
             x: the values, as an operand of `arrays`.
         """
+
+    def width(self, widths: Widths, x: Width) -> Width:
+        """Return the derived width of quantized values: the bits that EBOPs count."""
+        return widths.quantized(x, compact(self.bits(), self.shared_shape_of(x.shape)))
+
+    def shared_shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return a shape of values with 1 for each axis on which they share their bits."""
+        granularity = getattr(self.config, "granularity", None)
+        return shape if granularity is None else bit_shape(granularity, shape, self.slot)
 
     @abstractmethod
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:

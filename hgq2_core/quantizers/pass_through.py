@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.exact.widths import Width, Widths
 from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.none import NoQuantizer
@@ -38,6 +39,10 @@ class PassThrough(Quantizer[NoQuantizer]):
 
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """Return the values unchanged."""
+        return x
+
+    def width(self, widths: Widths, x: Width) -> Width:
+        """Return the derived width of the values, which pass."""
         return x
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:

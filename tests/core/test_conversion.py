@@ -382,10 +382,25 @@ def test_a_model_without_a_graph_is_refused():
         quantize_model(keras.Sequential([layers.Dense(3)], name="unbuilt"))
 
 
-def test_operations_are_refused():
+def test_operations_without_exact_arithmetic_are_refused():
     inputs = keras.Input((4,))
-    with pytest.raises(ConfigError, match="Multiply is an operation on tensors"):
-        quantize_model(keras.Model(inputs, layers.Dense(3)(inputs) * 2.0))
+    with pytest.raises(ConfigError, match="keras.ops.sin, an operation on tensors, has no exact arithmetic"):
+        quantize_model(keras.Model(inputs, keras.ops.sin(layers.Dense(3)(inputs))))
+
+
+def test_raw_inputs_and_wide_factors_are_quantized_before_an_operation():
+    inputs = keras.Input((4,), name="x")
+    first, second = (layers.Dense(4, name=name)(inputs) for name in ("a", "b"))
+    model = quantize_model(keras.Model(inputs, (inputs + first) * second))
+    added = [layer.name for layer in model.layers if layer.name.endswith("_quantize")]
+    assert {"x_quantize", "b_quantize"} < set(added)
+    assert len(added) == 3  # and of the sum
+
+
+def test_an_operation_becomes_another_layer_by_a_rule():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(4)(inputs) + inputs)
+    assert type(quantize_model(model, {"keras.ops.add": {"kind": "add"}}).layers[-1]).__name__ == "QAdd"
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from hgq2_fixed_point import KIF
 layers = keras.layers
 USED = {
     *("_flatten_layers", "_nodes_by_depth", "_run_through_graph", "_functional", "_keras_mask"),
+    *("_inbound_nodes", "_keras_history"),
     *("_apply_weight_decay", "_backend_update_step", "_use_weight_decay"),
     *("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"),
     *("_seed", "_rng"),  # of tensorflow's context
@@ -33,7 +34,7 @@ def model():
 def test_these_are_all():
     """Pins the list above to the code: a new private name must come with a test."""
     source = Path(_keras.__file__).read_text()
-    found = re.findall(r"(?:model|layer|optimizer)\.(_[a-z_]+)|\"(_[a-z_]+)\"", source)
+    found = re.findall(r"(?:model|layer|optimizer|operation|tensor)\.(_[a-z_]+)|\"(_[a-z_]+)\"", source)
     assert {name for names in found for name in names if name} == USED
 
 
@@ -160,6 +161,24 @@ def test_run_through_graph_takes_values_that_are_no_tensors(model):
         return Value(f"{layer.name}({','.join(value.text for value in values)})")
 
     assert _keras.run_graph(model, [Value("x")], apply).text == "sum(a(x),b(a(x)))"
+
+
+def test_operations_on_tensors_have_names_arguments_and_a_place_in_the_graph(model):
+    x = keras.Input((4,))
+    hidden = model(x)
+    total = hidden + 2.0
+    operation, args, kwargs, index = _keras.producer(total)
+    assert (_keras.operation_name(operation), len(args), kwargs, index) == ("add", 2, {}, 0)
+    assert (args[0] is hidden, args[1]) == (True, 2.0)
+    assert _keras.operation_class("add") is type(operation)
+    assert _keras.inbound_calls(operation) == [(args, kwargs)]
+    assert _keras.producer(x) is None
+    names = {"get_item": x[:, 1:], "true_divide": x / 2, "relu": keras.ops.relu(x)}
+    assert {name: _keras.operation_name(_keras.producer(each)[0]) for name, each in names.items()} == {
+        name: name for name in names
+    }
+    assert _keras.operation_name(model.get_layer("a")) is None
+    assert _keras.operation_class("nothing") is None
 
 
 def test_a_sequential_model_has_a_functional_one_once_built():

@@ -111,13 +111,13 @@ def test_layers_inside_wrappers_and_models_are_asked_too():
     inputs = keras.Input((3, 4))
     steps = layers.TimeDistributed(inside, name="steps")(inputs)
     model = keras.Model(
-        inputs, Unstated(name="mine")(layers.TimeDistributed(layers.Dense(2), name="each")(steps)) + 1.0
+        inputs, keras.ops.sin(Unstated(name="mine")(layers.TimeDistributed(layers.Dense(2), name="each")(steps)))
     )
     added = model.operations[-1].name  # Keras numbers the operations of a process
     assert [each.layer for each in unsupported_layers(model)] == ["steps/inside/norm", "each", "mine", added]
     assert str(unsupported_layers(model)[-1]) == (
-        f"{added}: Add, an operation on tensors such as x + y, has no exact arithmetic. Use add in its place, or a "
-        "Keras layer that has (hgq2 list --table)."
+        f"{added}: keras.ops.sin, an operation on tensors such as x + y, has no exact arithmetic. Use a quantized layer "
+        "in its place, or a Keras layer that has (hgq2 list --table)."
     )
 
 

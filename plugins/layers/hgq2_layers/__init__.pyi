@@ -35,6 +35,7 @@ from hgq2_layers.normalization.batch_norm_dense import QBatchNormDense as QBatch
 from hgq2_layers.normalization.batch_normalization import QBatchNormalization as QBatchNormalization
 from hgq2_layers.normalization.dense_batch_norm import QDenseBatchNorm as QDenseBatchNorm
 from hgq2_layers.normalization.einsum_dense_batch_norm import QEinsumDenseBatchNorm as QEinsumDenseBatchNorm
+from hgq2_layers.operations.operation import QOperation as QOperation
 from hgq2_layers.operations.sum import QMeanPow2 as QMeanPow2
 from hgq2_layers.operations.sum import QSum as QSum
 from hgq2_layers.pooling.average_pooling import QAveragePooling1D as QAveragePooling1D

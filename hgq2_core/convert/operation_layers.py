@@ -1,0 +1,151 @@
+"""`with_operation_layers` puts layers in the place of the operations on tensors of a graph, so that they count."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import keras
+
+from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
+from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_core.keras_graph.traversal import graph_is_known, layers_of, operations_of
+from hgq2_core.layers.adapters import adapter_of
+from hgq2_core.layers.derived import Derivation, is_raw, producer_name, widest
+from hgq2_core.layers.operations import (
+    OPERATION,
+    PREFIX,
+    OperationAdapter,
+    apply_to_tensors,
+    called_with,
+    check_operation,
+    is_operation,
+    operation_names,
+    operation_of,
+)
+
+MOST_BITS, FEW_BITS = 22.0, 12.0
+"""The derived width that a float32 holds with some room, and that of an operand which is left as it is."""
+
+QUANTIZE = "layers.quantize"
+"""The kind of a quantizer as a layer."""
+
+
+@preserve_rng()
+def with_operation_layers(model: keras.Model) -> keras.Model:
+    """Return a model of the same layers in which operations on tensors, such as `x + y`, are layers.
+
+    Of a graph written by hand, `ebops` and `summary` count the operations, but the loss does not: in a layer they do,
+    and the bits in front of them are trained to what they cost.
+
+    Args:
+        model: functional or sequential, built; nested models are converted too. It keeps its layers, which both share.
+
+    Returns:
+        A new model, not compiled; the model itself if it has no operations.
+
+    Raises:
+        ConfigError: the graph is not known, or an operation has no exact arithmetic.
+    """
+    if not graph_is_known(model):
+        raise ConfigError(
+            f"with_operation_layers: the graph of {model.name} ({type(model).__name__}) is not known. "
+            "Build it first, and use a functional or sequential model."
+        )
+    made: set[int] = set()
+
+    def convert(layer: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return clone(layer)
+        if not is_operation(layer):
+            return layer
+        new = operation_layer(layer, "with_operation_layers")
+        made.add(id(new))
+        return new
+
+    def apply(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        return apply_to_tensors(layer, args, kwargs) if id(layer) in made else layer(*args, **kwargs)
+
+    @functools.cache  # a nested model that is applied twice stays one model
+    def clone(model: keras.Model) -> keras.Model:
+        models = [model, *(each for each in layers_of(model) if isinstance(each, keras.Model))]
+        if not any(map(operations_of, models)) or isinstance(model, keras.Sequential):
+            return model
+        return keras.models.clone_model(model, clone_function=convert, call_function=apply)
+
+    return clone(model)
+
+
+class OperandQuantizers:
+    """Quantizers, as layers, in front of operations, where without them the result would not be exact.
+
+    They are put behind the raw inputs of a model, or of one nested in it, and in front of an operation whose result
+    would have more bits than a float32 holds, as a product of two sums has.
+    """
+
+    def __init__(self) -> None:
+        self.quantized: dict[int, Any] = {}
+
+    def apply(self, layer: keras.layers.Layer, args: Any, kwargs: Any) -> Any:
+        """Call a layer in place of an operation, on quantized tensors where that is needed.
+
+        Args:
+            layer: made of the operation.
+            args: those of the operation.
+            kwargs: those of the operation.
+        """
+        tensors = [each for each in keras.tree.flatten(args) if isinstance(each, keras.KerasTensor)]
+        given = [self._quantize(each) if is_raw(each) else each for each in tensors]
+        shapes = [tuple(each.shape) for each in given]
+        layer.build(shapes[0] if len(shapes) == 1 else shapes)
+        widths = Derivation().of(given)
+        if widest(Derivation().call(layer, (widths,), {})) > MOST_BITS:
+            given = [
+                self._quantize(each) if widest(width) > FEW_BITS else each
+                for each, width in zip(given, widths, strict=True)
+            ]
+        return layer(given[0] if len(given) == 1 else given)
+
+    def _quantize(self, tensor: Any) -> Any:
+        if id(tensor) not in self.quantized:
+            name = f"{producer_name(tensor)}_quantize"
+            self.quantized[id(tensor)] = registry().load("layers", QUANTIZE)(name=name)(tensor)
+        return self.quantized[id(tensor)]
+
+
+def operation_layer(operation: Any, where: str, **arguments: Any) -> keras.layers.Layer:
+    """Return the layer of an operation.
+
+    Args:
+        operation: of a graph.
+        where: what needs it, for messages.
+        arguments: of the layer, over those of the operation.
+
+    Raises:
+        ConfigError: the operation has no exact arithmetic.
+    """
+    check_convertible(operation, where)
+    return registry().load("layers", OPERATION, where).from_keras(operation, **arguments)
+
+
+def check_convertible(operation: Any, where: str) -> None:
+    """Refuse an operation without exact arithmetic.
+
+    Raises:
+        ConfigError: says why, and the remedy.
+    """
+    adapter = adapter_of(operation)
+    if not isinstance(adapter, OperationAdapter):
+        names = operation_names()
+        name = operation_of(operation)
+        raise ConfigError(
+            f"{where}: {operation.name}: {PREFIX}{name}, an operation on tensors, has no exact arithmetic. "
+            f"Allowed: {listing(names)}.{nearest(name, names)} Or use a quantized layer in its place, such as "
+            "unary_function (QUnaryFunction) for a function of one number."
+        )
+    args, options = called_with(operation)
+    try:
+        check_operation(adapter, operation, args, options, operation.name)
+    except ExactnessError as error:
+        raise ConfigError(f"{where}: {error}") from error

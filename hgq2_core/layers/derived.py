@@ -1,0 +1,111 @@
+"""Derived widths in a functional graph: from the tensors that a layer takes, back to the last quantizers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from hgq2_core.exact.widths import Deferred, Width, Widths, in_host_format
+from hgq2_core.keras_graph import private as _keras
+from hgq2_core.layers.adapters import adapter_of, exact
+from hgq2_core.layers.base import QLayer
+from hgq2_core.layers.operations import OperationAdapter, called_with
+
+
+class Derivation:
+    """Widths of the tensors of a graph, each derived once.
+
+    An input of a model has the bits of its dtype. The input of a nested model counts as one there too: what the model
+    around it passes is not known to a layer inside.
+    """
+
+    def __init__(self) -> None:
+        self.widths = Widths()
+        self.known: dict[int, Width] = {}
+
+    def of(self, value: Any) -> Any:
+        """Return the widths of symbolic tensors in any structure; anything else unchanged."""
+        if isinstance(value, keras.KerasTensor):
+            return self._of_tensor(value)
+        if type(value) in (list, tuple):
+            return [self.of(each) for each in value]
+        return value
+
+    def call(self, layer: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Return the widths of the outputs of a layer or operation.
+
+        Args:
+            layer: of the graph.
+            args: of its call, widths in place of tensors.
+            kwargs: of its call.
+        """
+        return exact(self.widths, layer, layer.name, args, kwargs)
+
+    def operands(self, operation: Any, args: tuple[Any, ...]) -> list[Any]:
+        """Return the arguments of an operation, with a width in place of each tensor and number."""
+        adapter = adapter_of(operation)
+        given = tuple(self.of(value) for value in args)
+        return list(given) if adapter is None else adapter.operands(self.widths, given, operation.name)
+
+    def _of_tensor(self, tensor: Any) -> Width:
+        if id(tensor) not in self.known:
+            shape = (1, *(size or 1 for size in tensor.shape[1:]))
+            self.known[id(tensor)] = Deferred(shape, lambda: self._derive(tensor, shape))
+        return self.known[id(tensor)]
+
+    def _derive(self, tensor: Any, shape: tuple[int, ...]) -> Width:
+        made = _keras.producer(tensor)
+        if made is None:
+            return in_host_format(shape, tensor.dtype)
+        layer, args, kwargs, index = made
+        if isinstance(layer, keras.Model):
+            return self._through(layer, args, index)
+        given = tuple(self.of(value) for value in args)
+        named = {name: self.of(value) for name, value in kwargs.items()}
+        outputs = self.call(layer, given, named)
+        found: Width = outputs[index] if isinstance(outputs, list | tuple) else outputs
+        return found
+
+    def _through(self, model: keras.Model, args: tuple[Any, ...], index: int) -> Width:
+        graph = _keras.functional(model)
+        inner = Derivation()
+        inner.known = {
+            id(tensor): self.of(value)
+            for tensor, value in zip(graph.inputs, keras.tree.flatten(args), strict=True)  # type: ignore[union-attr]
+        }
+        found: Width = inner.of(graph.outputs[index])  # type: ignore[union-attr]
+        return found
+
+
+def is_raw(tensor: Any) -> bool:
+    """Return True if no quantized layer lies between a symbolic tensor of floats and an input of its model."""
+    made = _keras.producer(tensor)
+    if made is None:
+        return "float" in str(tensor.dtype)
+    layer, args, _, _ = made
+    if isinstance(layer, QLayer | keras.Model):
+        return False
+    return any(is_raw(each) for each in keras.tree.flatten(args) if isinstance(each, keras.KerasTensor))
+
+
+def producer_name(tensor: Any) -> str:
+    """Return the name of the layer, operation or input that a symbolic tensor comes from."""
+    made = _keras.producer(tensor)
+    return str(tensor.name if made is None else made[0].name)
+
+
+def widest(widths: Any) -> float:
+    """Return the most bits of any element of one width or several."""
+    widths = widths if isinstance(widths, list | tuple) else [widths]
+    return max(float(keras.ops.convert_to_numpy(keras.ops.max(width.bits))) for width in widths)
+
+
+def operation_ebops(operation: Any) -> Any:
+    """Return the EBOPs of an operation on tensors in a graph, by the widths of what it is called with."""
+    adapter = adapter_of(operation)
+    if not isinstance(adapter, OperationAdapter):
+        return 0.0
+    args, options = called_with(operation)
+    return adapter.ebops(operation, *Derivation().operands(operation, args), **options)

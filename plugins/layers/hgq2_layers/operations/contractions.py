@@ -1,0 +1,116 @@
+"""Operations that sum products: matmul, dot and einsum, of two tensors or of one and a constant."""
+
+from __future__ import annotations
+
+import string
+from typing import Any, TypeVar
+
+import keras
+
+from hgq2_core import ExactnessError
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.exact.widths import Width
+from hgq2_core.layers.operations import OperationAdapter
+from hgq2_core.ops import Tensor
+from hgq2_layers.operations.arithmetic import CONSTANT_BITS, check_factor
+from hgq2_layers.operations.settings import setting
+
+A = TypeVar("A")
+Letters = tuple[str, str, str]
+
+
+class ContractionOperation(OperationAdapter):
+    """y = einsum(x_0, x_1); a subclass says which einsum."""
+
+    exact_where = f"a constant factor has at most {CONSTANT_BITS} significant bits"
+
+    def letters(self, operation: Any, left: int, right: int) -> Letters:
+        """Return the letters of both operands and of the result.
+
+        Args:
+            operation: the Keras operation.
+            left: rank of the first operand.
+            right: rank of the second operand.
+        """
+        raise NotImplementedError
+
+    def check_call(self, operation: Any, *args: Any, **options: Any) -> None:
+        """Refuse contractions over the batch, and constants with which products would round."""
+        if len(args) != 2:
+            raise ExactnessError(f"{operation.name}: products are of two operands. Received: {len(args)}.")
+        letters = self.letters(operation, *(len(keras.ops.shape(value)) for value in args))
+        for value, text in zip(args, letters[:2], strict=True):
+            if not isinstance(value, keras.KerasTensor):
+                check_factor(operation, value)
+            elif text[:1] != letters[2][:1]:
+                raise ExactnessError(
+                    f"{operation.name}: the first axis of each tensor, and of the result, is the batch. "
+                    f"Received: {','.join(letters[:2])}->{letters[2]}."
+                )
+
+    def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
+        """Contract."""
+        left, right = inputs
+        letters = self.letters(layer, len(arrays.shape(left)), len(arrays.shape(right)))
+        return arrays.einsum("{},{}->{}".format(*letters), left, right)
+
+    def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
+        """Return the sum of the products of bits along the contraction."""
+        left, right, _ = self.letters(layer, *(len(each.shape) for each in inputs))
+        bits = [keras.ops.broadcast_to(each.factor, each.shape) for each in inputs]
+        return keras.ops.einsum(f"{left},{right}->", *bits)
+
+
+class MatmulOperation(ContractionOperation):
+    """y = x_0 @ x_1."""
+
+    def letters(self, operation: Any, left: int, right: int) -> Letters:
+        """Return the letters of matrices at the end, what is before them the same in both."""
+        if right == 1 or left == 1:
+            raise ExactnessError(f"{operation.name}: products are of matrices. Received: a vector.")
+        shared = "" if min(left, right) == 2 else string.ascii_lowercase[: min(left, right) - 2]
+        if min(left, right) > 2 and left != right:
+            raise ExactnessError(f"{operation.name}: operands have one rank. Received: ranks {left} and {right}.")
+        before = string.ascii_lowercase[: max(left, right) - 2]
+        first = (before if left > 2 else "") + "yx"
+        second = (before if right > 2 else "") + "xz"
+        if left == 2:
+            return "yx", second, f"{before}yz"
+        return first, second if shared else "xz", f"{before}yz"
+
+
+class DotOperation(MatmulOperation):
+    """y = dot(x_0, x_1): of matrices, a matmul."""
+
+    def letters(self, operation: Any, left: int, right: int) -> Letters:
+        """Return the letters of a product with a matrix."""
+        if right != 2:
+            raise ExactnessError(
+                f"{operation.name}: dot is exact with a matrix on the right. Received: ranks {left} and {right}. "
+                "Use keras.ops.matmul or keras.ops.einsum."
+            )
+        return super().letters(operation, left, right)
+
+
+class EinsumOperation(ContractionOperation):
+    """y = einsum(equation, x_0, x_1)."""
+
+    def letters(self, operation: Any, left: int, right: int) -> Letters:
+        """Return the letters of the equation, some in place of `...`."""
+        equation = setting(operation, "subscripts").replace(" ", "")
+        inputs, arrow, output = equation.partition("->")
+        parts = inputs.split(",")
+        if not arrow or len(parts) != 2:
+            raise ExactnessError(
+                f"{operation.name}: an einsum is exact of two operands, with its output. Received: {equation!r}. "
+                "Allowed: such as 'bij,bjk->bik'."
+            )
+        hidden = [rank - len(part.replace("...", "")) for part, rank in zip(parts, (left, right), strict=True)]
+        dots = [count for part, count in zip(parts, hidden, strict=True) if "..." in part]
+        free = "".join(letter for letter in string.ascii_letters if letter not in equation)[: max(dots, default=0)]
+        first, second, result = (text.replace("...", free) for text in (*parts, output))
+        if len(set(dots)) > 1 or len(first) != left or len(second) != right:
+            raise ExactnessError(
+                f"{operation.name}: the equation does not fit. Received: {equation!r} for ranks {left} and {right}."
+            )
+        return first, second, result

@@ -1,0 +1,184 @@
+"""An operation on tensors as a layer, which counts in the loss."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import keras
+
+from hgq2_core import ConfigError, ExactnessError, QLayer
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.exact.widths import Width, in_host_format
+from hgq2_core.layers.arguments import QuantizerArg
+from hgq2_core.layers.derived import Derivation
+from hgq2_core.layers.operations import (
+    called_with,
+    check_operation,
+    make_operation,
+    operation_adapter,
+    operation_of,
+    symbolic_calls,
+)
+from hgq2_core.ops import Tensor
+from hgq2_core.quantizers.defaults import resolve
+from hgq2_layers.operations.call import described, filled, inputs_in
+
+A = TypeVar("A")
+
+
+class QOperation(QLayer):
+    """y = f(x_0, x_1, ...), f a function of `keras.ops`.
+
+    It has no quantizers of its own; its cost follows the bits of the quantizers in front (docs/numerics.md#10).
+    `quantize_model` and `hgq2_core.with_operation_layers` make it of `x + y` and the like.
+
+    Args:
+        function: name of the function, such as `add`; `get_item` for `x[key]`.
+        arguments: those that the function takes beside tensors, such as `{"axis": 1}`.
+        operands: its arguments by position: `input` for each tensor, numbers, `{constant: values}`, and the key of
+            `get_item` as a text such as `"[:, 1:]"`; None for the inputs of the layer in their order.
+        options: further arguments of the call, by name.
+        reciprocal_quantizer: of the reciprocal of a mean over another number of terms than a power of two: a config, a
+            kind or a mapping.
+        **kwargs: Keras' own arguments.
+
+    Example:
+        >>> half = QOperation("multiply", operands=["input", 0.5])
+    """
+
+    function: str
+    arguments: dict[str, Any] | None = None
+    operands: list[Any] | None = None
+    options: dict[str, Any] | None = None
+    reciprocal_quantizer: QuantizerArg = None
+
+    def setup(self) -> None:
+        """Find the operation.
+
+        Raises:
+            ConfigError: a function that no plugin adapts, or arguments that it does not take.
+        """
+        super().setup()
+        self._adapter = operation_adapter(self.function, self.name)
+        given = {name: _hashable(value) for name, value in (self.arguments or {}).items()}
+        self._operation = make_operation(self.function, given, self.name)
+        if self.reciprocal_quantizer is not None:
+            self.reciprocal_quantizer = self.add_quantizer(self.reciprocal_quantizer, "weight", "reciprocal")
+
+    @classmethod
+    def from_keras(cls, layer: Any, *successor: keras.layers.Layer, **arguments: Any) -> QOperation:
+        """Make the layer of an operation in a graph."""
+        args, options = called_with(layer)
+        config = {name: value for name, value in layer.get_config().items() if name != "name"}
+        given: dict[str, Any] = {
+            "name": layer.name,
+            "function": operation_of(layer),
+            "arguments": _listed(config) or None,
+            "operands": described(args),
+            "options": described([options])[0] or None,
+        }
+        shape = tuple(keras.tree.flatten(args)[0].shape) if not isinstance(args[0], int | float) else ()
+        if operation_adapter(given["function"], layer.name).reciprocal(layer, shape) is not None:
+            given["reciprocal_quantizer"] = resolve(None, "weight").config
+        return cls(**{**given, **arguments})
+
+    def build(self, input_shape: Any) -> None:
+        """Check the operation for the shapes of the inputs.
+
+        Args:
+            input_shape: of one input, or a list of them, batch axis included.
+
+        Raises:
+            ConfigError: a wrong number of inputs, or a reciprocal without a quantizer.
+        """
+        self._shapes = [tuple(input_shape)] if _is_shape(input_shape) else [tuple(shape) for shape in input_shape]
+        wanted = inputs_in(self._template(len(self._shapes)))
+        if wanted != len(self._shapes):
+            raise ConfigError(
+                f"{self.name}: {self.function} takes {wanted} inputs here. Received: {len(self._shapes)}."
+            )
+        symbols = [keras.KerasTensor(shape, self.compute_dtype) for shape in self._shapes]
+        try:
+            check_operation(self._adapter, self._operation, self._filled(symbols), self.options or {}, self.name)
+        except ExactnessError as error:
+            raise ConfigError(str(error).replace(f"{self._operation.name}: ", f"{self.name}: ", 1)) from error
+        self._reciprocal = self._adapter.reciprocal(self._operation, self._shapes[0])
+        if self.reciprocal_quantizer is not None:
+            self.reciprocal_quantizer.build(())
+        elif self._reciprocal is not None:
+            raise ConfigError(
+                f"{self.name}: a {self.function} of this number of values is exact once its reciprocal is quantized. "
+                "Received: reciprocal_quantizer=None. Allowed: a quantizer of weights, such as 'kbi'."
+            )
+        self.built = True
+
+    def _template(self, inputs: int) -> list[Any]:
+        if self.operands is not None:
+            return self.operands
+        each = ["input"] * inputs
+        return [each] if self._adapter.takes_list else list(each)
+
+    def _filled(self, inputs: Any) -> list[Any]:
+        tensors = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        found: list[Any] = filled(self._template(len(tensors)), iter(tensors), self.compute_dtype)
+        return found
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return what Keras says of the operation's outputs."""
+        return self._operation.compute_output_spec(*self._filled(inputs), **(self.options or {}))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """Return no mask: an operation on tensors passes none."""
+
+    def folded(self) -> dict[str, Tensor]:
+        """Return the reciprocal, if there is one."""
+        if self._reciprocal is None or self.reciprocal_quantizer is None:
+            return {}
+        return {"reciprocal": keras.ops.convert_to_tensor(self._reciprocal, self.compute_dtype)}
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Compute the operation."""
+        constants = self.constants(bool(training))
+        return self._adapter.call(self._operation, *self._filled(inputs), **constants, **(self.options or {}))
+
+    def ebops(self) -> Tensor:
+        """Return the cost of the operation on the bits that its inputs have in the graph."""
+        calls = symbolic_calls(self)
+        costs = [self._cost(Derivation().of(args[0])) for args, _ in calls]
+        if not costs:
+            raw = [
+                in_host_format((1, *(size or 1 for size in shape[1:])), self.compute_dtype) for shape in self._shapes
+            ]
+            costs = [self._cost(raw)]
+        cost = functools.reduce(keras.ops.maximum, costs)
+        return keras.ops.cast(keras.ops.convert_to_tensor(cost), "float32")
+
+    def _cost(self, inputs: Width | Sequence[Width]) -> Tensor:
+        operands = self._adapter.operands(Derivation().widths, tuple(self._filled(inputs)), self.name)
+        options = {**(self.options or {}), **self.weight_bits()}
+        return self._adapter.ebops(self._operation, *operands, **options)
+
+    def exact(self, arrays: Arrays[A], *inputs: A) -> Any:
+        """State the operation in integers."""
+        operands = self._adapter.operands(arrays, tuple(self._filled(inputs)), self.name)
+        constants = {} if self._reciprocal is None else {"reciprocal": self.constant(arrays, "reciprocal")}
+        return self._adapter.exact(arrays, self._operation, *operands, **(self.options or {}), **constants)
+
+    def take_weights(self, layer: Any, *successor: keras.layers.Layer) -> None:
+        """Do nothing: an operation has no weights."""
+
+
+def _is_shape(shape: Any) -> bool:
+    return not any(isinstance(size, list | tuple) for size in shape)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _listed(item) for name, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value
