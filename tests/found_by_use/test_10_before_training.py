@@ -116,8 +116,8 @@ def test_layers_inside_wrappers_and_models_are_asked_too():
     added = model.operations[-1].name  # Keras numbers the operations of a process
     assert [each.layer for each in unsupported_layers(model)] == ["steps/inside/norm", "each", "mine", added]
     assert str(unsupported_layers(model)[-1]) == (
-        f"{added}: keras.ops.sin, an operation on tensors such as x + y, has no exact arithmetic. Use a quantized layer "
-        "in its place, or a Keras layer that has (hgq2 list --table)."
+        f"{added}: keras.ops.sin, an operation on tensors such as x + y, has no exact arithmetic. Use a quantized "
+        "layer in its place, or a Keras layer that has (hgq2 list --table)."
     )
 
 
