@@ -65,9 +65,9 @@ lint: $(STAMP) ## Check style, types and the dependency rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: bench-startup bench-step bench-quantizer bench-attention ## Time all benchmarks on torch (BENCH="--hgq2-python PATH": also hgq2 0.2.0)
+bench: bench-startup bench-speed bench-quantizer ## Time all benchmarks on torch (BENCH="--hgq2-python PATH": also hgq2 0.2.0)
 
-# One of them; quantizer and attention also take BENCH="--backend jax".
+# One of them; speed and quantizer also take BENCH="--backend jax".
 bench-%: $(STAMP)
 	$(BIN)/python benchmarks/$*.py $(BENCH)
 

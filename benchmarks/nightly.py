@@ -5,7 +5,8 @@
     python benchmarks/nightly.py new_kinds    # the kinds that have no result yet, added to those of before
 
 `kinds` takes every layer and every quantizer from training to a circuit; `gallery` trains every example with several
-seeds, `circuits` exports and simulates two of them, and `speed` times a training step in comparison with plain Keras.
+seeds, `circuits` exports and simulates two of them, and
+`speed` times training and prediction in comparison with plain Keras.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,7 +25,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import step
+import cases
+from speed import results as speed_ratios
 
 from hgq2_core.cli.layer_table import layer_table
 from hgq2_core.discovery.known_plugins import is_official
@@ -97,18 +98,8 @@ def circuits() -> Iterator[Result]:
 
 
 def speed() -> Iterator[Result]:
-    """Time a training step on torch, one thread, relative to the plain Keras model; medians of interleaved rounds."""
-    workers = [step.Worker(sys.executable, name) for name in ("float", "ours")]
-    step.measure(workers, 1, 40)
-    seconds, _ = step.measure(workers, 40, 10)
-    for worker in workers:
-        worker.close()
-    ratios = [ours / plain for ours, plain in zip(seconds["ours"], seconds["float"], strict=True)]
-    yield {
-        "case": f"MLP {step.INPUTS}-{'-'.join(map(str, step.WIDTHS))}-{step.OUTPUTS}, batch {step.BATCH}",
-        "ratio": statistics.median(ratios),
-        "quartiles": statistics.quantiles(ratios, n=4)[::2],
-    }
+    """Time training and prediction on torch, one thread, relative to the plain Keras models."""
+    return speed_ratios(sys.executable, "ours", "torch", compiled=False, rounds=9, names=list(cases.CASES))
 
 
 SETS: dict[str, Callable[[], Iterator[Result]]] = {

@@ -1,0 +1,60 @@
+"""How many operations of torch a training step and a frozen prediction of the benchmarks' models take.
+
+Counts depend on no machine, unlike times. A change that lowers one lowers it here; one that raises one needs a reason.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+from hgq2_core import calibrate, freeze
+
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(keras.backend.backend() != "torch", reason="counts the operations of torch"),
+]
+
+SAMPLES = 8
+COUNTS = {
+    "mlp": (965, 163),
+    "einsum": (829, 108),
+    "cnn": (1198, 194),
+    "attention": (2207, 563),
+    "dense_512": (280, 40),
+    "dense_2048": (280, 40),
+}
+"""Of a step and of a prediction."""
+FAST = {"mlp", "attention"}
+
+
+@pytest.fixture(scope="module")
+def benchmarks() -> Any:
+    folder = str(Path(__file__).parents[2] / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        import cases
+        import counting
+
+        yield cases, counting
+    finally:
+        sys.path.remove(folder)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in COUNTS]
+)
+def test_a_step_and_a_frozen_prediction_take_no_more_operations_than_before(name: str, benchmarks: Any) -> None:
+    cases, counting = benchmarks
+    case = cases.EVERY_CASE[name]
+    model = cases.build(case, "ours")
+    x, y = cases.data(case, model, SAMPLES)
+    step = counting.bare_step(model, x, y)
+    step()  # makes the optimizer's variables
+    operations = counting.operations(step)
+    calibrate(model, x)
+    counts = operations, counting.operations(counting.bare_prediction(freeze(model), x))
+    assert counts[0] <= COUNTS[name][0], counts
+    assert counts[1] <= COUNTS[name][1], counts
