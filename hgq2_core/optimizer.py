@@ -103,11 +103,11 @@ class BitOptimizer(keras.optimizers.Optimizer):
             (self.weight_optimizer, False, 1.0),
             (self.bit_optimizer, True, self.bit_learning_rate_scale),
         ):
-            own = [(grad, variable) for grad, variable in pairs if is_bit_variable(variable) is bits]
-            if own:
+            group = [(grad, variable) for grad, variable in pairs if is_bit_variable(variable) is bits]
+            if group:
                 optimizer.iterations.assign(self.iterations)
                 optimizer.learning_rate = learning_rate * scale
-                _keras.update(optimizer, *map(list, zip(*own, strict=True)))
+                _keras.update(optimizer, *map(list, zip(*group, strict=True)))
 
     def get_config(self) -> dict[str, Any]:
         """Return the optimizer, with the present learning rate or its schedule, and the scale."""

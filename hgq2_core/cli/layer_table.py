@@ -59,12 +59,12 @@ def _keras_row(name: str, ours: Sequence[str], adapted: bool) -> LayerRow:
     layer = known or KerasLayer(name)
     # Of equal short names the last one stays, which is the official kind.
     short = {kind.partition(".")[2]: kind for kind in sorted(ours, key=is_official)}
-    twin = quantized_name(layer.class_name or name, short, adapted)
+    quantized = quantized_name(layer.class_name or name, short, adapted)
     exact_where = registry().load("layers", f"{KERAS}{name}").exact_where if adapted else ""
-    exact = (f"where {exact_where}" if exact_where else YES) if adapted else (QUANTIZED if twin else NO)
+    exact = (f"where {exact_where}" if exact_where else YES) if adapted else (QUANTIZED if quantized else NO)
     return LayerRow(
         layer=f"{KERAS}{name}",
-        converts=_converts(layer, short.get(twin or ""), adapted, exact_where),
+        converts=_converts(layer, short.get(quantized or ""), adapted, exact_where),
         exact=exact,
         in_configs=YES if known and known.in_configs else NO,
         in_files=YES if known else NO,

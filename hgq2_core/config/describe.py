@@ -132,13 +132,13 @@ def _of_keras(cls: type) -> Iterator[Field]:
 
 def _documented(cls: type) -> dict[str, str]:
     """Return the description of each argument from the docstrings along the MRO; the most derived class wins."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for owner in cls.__mro__:
         if owner is object:
             break
         for name, text in _arguments(inspect.cleandoc(vars(owner).get("__doc__") or "")):
-            found.setdefault(name, text)
-    return found
+            texts.setdefault(name, text)
+    return texts
 
 
 def _arguments(text: str) -> Iterator[tuple[str, str]]:

@@ -69,14 +69,14 @@ class ModelSection(StrictModel):
     @model_validator(mode="after")
     def _check_graph(self) -> ModelSection:
         graph = _Graph(self)
-        found = [*graph.check_layers(), *graph.check_outputs()] or [*graph.check_idle()]
-        if not found and self.applications > MAX_APPLICATIONS:
+        errors = [*graph.check_layers(), *graph.check_outputs()] or [*graph.check_idle()]
+        if not errors and self.applications > MAX_APPLICATIONS:
             message = (
                 f"at most {MAX_APPLICATIONS} layers, models inside counted each time. Received: {self.applications}."
             )
-            found = [(("layers",), message)]
-        if found:
-            raise validation_errors(found)
+            errors = [(("layers",), message)]
+        if errors:
+            raise validation_errors(errors)
         return self
 
     @property
@@ -133,7 +133,7 @@ class ModelSection(StrictModel):
             key: keras.Input(spec.shape, dtype=spec.dtype, name=key) for key, spec in self.inputs.items()
         }
         inputs = list(tensors.values())
-        made: dict[str, Any] = {}
+        layers: dict[str, Any] = {}
         last = next(iter(tensors))
         for index, (node, own) in enumerate(zip(self.layers, self.names, strict=True)):
             where = f"model.layers.{index} ({own})"
@@ -142,11 +142,11 @@ class ModelSection(StrictModel):
             drawn = _derived(seed, own)
             with seeded(drawn):
                 with _failing(where):
-                    made[own] = node.make(own, made, drawn)
+                    layers[own] = node.make(own, layers, drawn)
                 shapes = ", ".join(str(tuple(each.shape)) for each in sources)
-                with _failing(f"{where}: cannot take inputs of shape {shapes}"), _weights_limited(made[own], where):
-                    tensors[own] = made[own](sources[0] if len(sources) == 1 else sources)
-            _check_sizes(made, tensors[own], where)
+                with _failing(f"{where}: cannot take inputs of shape {shapes}"), _weights_limited(layers[own], where):
+                    tensors[own] = layers[own](sources[0] if len(sources) == 1 else sources)
+            _check_sizes(layers, tensors[own], where)
         outputs = [tensors[output] for output in (self.outputs or (last,))]
         return keras.Model(
             inputs[0] if len(inputs) == 1 else inputs,
@@ -243,8 +243,8 @@ def _weights_limited(layer: keras.layers.Layer, where: str) -> Iterator[None]:
         del layer.add_weight
 
 
-def _check_sizes(made: dict[str, Any], output: Any, where: str) -> None:
-    weights = sum({id(layer): layer.count_params() for layer in made.values()}.values())
+def _check_sizes(layers: dict[str, Any], output: Any, where: str) -> None:
+    weights = sum({id(layer): layer.count_params() for layer in layers.values()}.values())
     if weights > MAX_WEIGHTS:
         raise SizeError(f"{where}: a model has at most {MAX_WEIGHTS} weights. Received: {weights} so far.")
     for tensor in keras.tree.flatten(output):

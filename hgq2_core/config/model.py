@@ -104,10 +104,10 @@ class ModelConfig(Document):
         """
         with defaults(**{name: getattr(self.defaults, name) for name in self.defaults.model_fields_set}):
             model = self.model.build(self.seed)
-        found = [str(each) for each in self.unsupported(model) if each.stage == "verify"]
-        if found and exact:
-            raise ConfigError("\n".join(found))
-        for each in found:
+        problems = [str(each) for each in self.unsupported(model) if each.stage == "verify"]
+        if problems and exact:
+            raise ConfigError("\n".join(problems))
+        for each in problems:
             warnings.warn(f"{each} {NOT_VERIFIED}", stacklevel=2)
         return model
 

@@ -65,9 +65,9 @@ class Node(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data: the kind, then name and inputs, then the rest."""
-        own = {"name": self.name, "inputs": None if self.inputs is None else list(self.inputs)}
+        place = {"name": self.name, "inputs": None if self.inputs is None else list(self.inputs)}
         (key, value), *rest = self.content().items()
-        return {key: value, **{key: value for key, value in own.items() if value is not None}, **dict(rest)}
+        return {key: value, **{key: value for key, value in place.items() if value is not None}, **dict(rest)}
 
 
 @dataclass(frozen=True)

@@ -195,8 +195,8 @@ class KerasKinds(Kinds):
             unexpected = [name for name in arguments if name not in allowed]
             if unexpected:
                 raise validation_errors(((), unknown(name, allowed, "argument")) for name in unexpected)
-            own, keras_own = self._split_arguments(arguments)
-            self.extra.model_validate(own)
+            extra, keras_own = self._split_arguments(arguments)
+            self.extra.model_validate(extra)
             validate_by_construction(cls, keras_own)
         return kind, arguments
 
@@ -208,8 +208,8 @@ class KerasKinds(Kinds):
             return make(class_by_name(self.group, spec.kind), self._split_arguments(spec.arguments)[1])
 
     def _split_arguments(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        own = {name: value for name, value in arguments.items() if name in self.extra.model_fields}
-        return own, {name: value for name, value in arguments.items() if name not in own}
+        extra = {name: value for name, value in arguments.items() if name in self.extra.model_fields}
+        return extra, {name: value for name, value in arguments.items() if name not in extra}
 
 
 class OptimizerExtra(StrictModel):

@@ -52,8 +52,8 @@ class Splits:
     @property
     def parts(self) -> dict[str, Split]:
         """The parts by name, without a missing one."""
-        found = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: part for name, part in found.items() if part is not None}
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def standardized(self, features: tuple[str, ...] = ()) -> Splits:
         """Return the parts with float32 inputs, standardized by mean and deviation of the training part.

@@ -113,7 +113,7 @@ def with_standardization(model: keras.Model, standardization: Standardization) -
         )
     dtype = _widest_float()
     mean, scale = standardization.mean, standardization.scale
-    # Two layers, since x / scale - mean / scale loses the digits that a large mean takes up.
+    # Two layers, since x / scale - mean / scale loses the digits that a large mean occupies.
     raw = keras.Input(mean.shape, dtype=dtype, name="raw")
     centred = keras.layers.Rescaling(1.0, (-mean).tolist(), dtype=dtype, name="centre")(raw)
     scaled = keras.layers.Rescaling((1 / scale).tolist(), dtype=dtype, name="scale")(centred)

@@ -95,7 +95,7 @@ class ModelInspection:
     @cached_property
     def weights(self) -> Mapping[Quantizer[Any], Weight]:
         """The quantized weights; weights of a frozen layer are always within range."""
-        found = {}
+        weights = {}
         for layer in self.layers.values():
             if isinstance(layer, QLayer) and layer.built:
                 seen = layer.inputs_of_quantizers()
@@ -103,14 +103,14 @@ class ModelInspection:
                     quantizer, values, overflow = layer.slot_quantizer(name), as_array(constant), Overflow()
                     if not layer.frozen and is_healthy(quantizer):
                         overflow.add(quantizer, as_array(seen[name]), values)
-                    found[quantizer] = Weight(values, overflow)
-        return found
+                    weights[quantizer] = Weight(values, overflow)
+        return weights
 
     @cached_property
     def overflows(self) -> Mapping[Quantizer[Any], Overflow]:
         """The overflow of each quantizer."""
-        found = {quantizer: weight.overflow for quantizer, weight in self.weights.items()} | self.seen.overflows
-        return {quantizer: found[quantizer] for quantizer in self.places if quantizer in found}
+        overflows = {quantizer: weight.overflow for quantizer, weight in self.weights.items()} | self.seen.overflows
+        return {quantizer: overflows[quantizer] for quantizer in self.places if quantizer in overflows}
 
     @cached_property
     def finite(self) -> bool:

@@ -121,8 +121,8 @@ class DoctorReport:
     def headline(self) -> str:
         """The numbers of findings and samples, as text."""
         counts = Counter(finding.severity for finding in self.findings)
-        found = [f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in SEVERITIES if counts[name]]
-        return f"{', '.join(found) or 'nothing to report'}; {self.samples} samples"
+        numbers = [f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in SEVERITIES if counts[name]]
+        return f"{', '.join(numbers) or 'nothing to report'}; {self.samples} samples"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""

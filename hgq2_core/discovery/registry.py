@@ -110,12 +110,12 @@ class Registry:
         ours = {
             group: [kind for kind in self._specs[group] if not kind.startswith(f"{KERAS}.")] for group in CONFIG_GROUPS
         }
-        found = [(group, kind) for group in CONFIG_GROUPS for kind in _matches(name, ours[group])]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            allowed = listing(f"{kind} (one of the {group})" for group, kind in found)
-            kinds = list(dict.fromkeys(kind for _, kind in found))
+        matches = [(group, kind) for group in CONFIG_GROUPS for kind in _matches(name, ours[group])]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            allowed = listing(f"{kind} (one of the {group})" for group, kind in matches)
+            kinds = list(dict.fromkeys(kind for _, kind in matches))
             remedy = f" Write the full kind, such as {_likeliest(kinds)!r}." if len(kinds) > 1 else ""
             raise KindError(f"{prefix}ambiguous kind. Received: {name!r}. Allowed: {allowed}.{remedy}")
         self._check_plugin_of(name, prefix)
@@ -356,12 +356,12 @@ def _import(kind: str, spec: str, where: str) -> Any:
 
 def _import_class(kind: str, spec: str, where: str) -> type[Any]:
     prefix = f"{where}: " if where else ""
-    found = _import(kind, spec, where)
-    if not isinstance(found, type):
-        raise PluginError(f"{prefix}kind {kind!r}: {spec} is not a class. Received: {found!r}.")
-    if settings := lax(found):
+    loaded = _import(kind, spec, where)
+    if not isinstance(loaded, type):
+        raise PluginError(f"{prefix}kind {kind!r}: {spec} is not a class. Received: {loaded!r}.")
+    if settings := lax(loaded):
         raise PluginError(
             f"{prefix}kind {kind!r}: {spec} is too lax a schema: it would hide users' mistakes. "
             f"Received: {settings}. Allowed: a QuantizerConfig, with its model_config."
         )
-    return found
+    return loaded

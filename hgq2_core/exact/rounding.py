@@ -128,15 +128,15 @@ def limits(
     """
     _choose(OVERFLOW, "overflow_mode", overflow_mode)
     k, i, f = np.broadcast_arrays(*map(integer, (k, i, f)))
-    live = k + i + f > 0
-    if overflow_mode == "WRAP_SM" and np.any(live & (k == 0)):
+    nonempty = k + i + f > 0
+    if overflow_mode == "WRAP_SM" and np.any(nonempty & (k == 0)):
         raise ConfigError("WRAP_SM wraps sign and magnitude: it needs a sign. Received: k=0")
     one = IntegerArray(np.ones_like(k), 0)
     ulp = shift(one, -f)
     # Both are powers of two and the first is not smaller, so their difference needs no more bits.
-    exponent, (power, step) = aligned(shift(one, np.where(live, i, -f)), ulp)
+    exponent, (power, step) = aligned(shift(one, np.where(nonempty, i, -f)), ulp)
     high = like(power, power - step)
-    low = like(high, np.where(live, -k, 0) * (high if overflow_mode == "SAT_SYM" else power))
+    low = like(high, np.where(nonempty, -k, 0) * (high if overflow_mode == "SAT_SYM" else power))
     return pack(low, exponent), pack(high, exponent), ulp
 
 

@@ -44,8 +44,8 @@ def applications(model: keras.layers.Layer, prefix: str = "") -> Iterator[Applic
     """
     graph = _keras.functional(model)
     if graph is None:
-        own = [layer for layer in layers_of(model) if layer is not model]
-        for layer in own:
+        sublayers = [layer for layer in layers_of(model) if layer is not model]
+        for layer in sublayers:
             yield Application(layer, prefix + layer.name, None)
         return
     for layer, _, outputs in _keras.nodes(graph):
@@ -88,9 +88,9 @@ def single_consumer_edges(model: keras.Model) -> Iterator[tuple[keras.layers.Lay
     for layer, _, outputs in applied:
         if isinstance(layer, keras.Model):
             yield from single_consumer_edges(layer)
-        made = {id(tensor) for tensor in outputs}
-        takers = [taker for taker, inputs, _ in applied for tensor in inputs if id(tensor) in made]
-        ends_here = any(id(tensor) in made for tensor in graph.outputs)
+        ids = {id(tensor) for tensor in outputs}
+        takers = [taker for taker, inputs, _ in applied for tensor in inputs if id(tensor) in ids]
+        ends_here = any(id(tensor) in ids for tensor in graph.outputs)
         if len(takers) == 1 and not ends_here and times[id(layer)] == times[id(takers[0])] == 1:
             yield layer, takers[0]
 

@@ -100,7 +100,7 @@ class KerasObject:
         return self._short(serialized, value) or serialized
 
     def _short(self, serialized: Any, value: Any) -> dict[str, Any] | None:
-        """Return the object by kind, without its module; None where that would not bring it back."""
+        """Return the object by kind, without its module; None where that would not restore it."""
         if not isinstance(serialized, Mapping) or serialized["registered_name"] is not None:
             return None
         kind, config = serialized["class_name"], value.get_config()

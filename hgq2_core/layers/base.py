@@ -77,7 +77,7 @@ class QLayer(FieldLayer, kw_only=True):
     """
 
     fuses: ClassVar[str | None] = None
-    """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` takes in where it is right behind."""
+    """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` fuses where it directly follows."""
 
     refuses_masks: ClassVar[str | None] = None
     """Why the layer takes no mask; None where one passes."""
@@ -161,7 +161,7 @@ class QLayer(FieldLayer, kw_only=True):
         complete = resolve(given, role, str(slot))
         self._slots.sources[name] = complete.sources
         made = self._slots.quantizers[name] = complete.config.build(slot)
-        if not self.trainable:  # Keras hands on only what is set later
+        if not self.trainable:  # Keras passes on only what is set later
             made.trainable = False
         return made
 
@@ -363,7 +363,7 @@ class QLayer(FieldLayer, kw_only=True):
         if frozen is not None:
             layer.freeze(frozen)
             for sublayer, stored in zip(layer._inside(), inside, strict=True):
-                if not sublayer.frozen:  # one that came with a config of its own already is
+                if not sublayer.frozen:  # one that has its own config is frozen by it
                     sublayer.freeze(stored)
         return layer
 

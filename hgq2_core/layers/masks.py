@@ -44,7 +44,7 @@ def passed_mask(layer: keras.layers.Layer, inputs: Any, mask: Any) -> Any:
     if isinstance(inputs, keras.KerasTensor):  # once, when the model is made
         warnings.warn(
             f"{layer.name}: the mask that {MAKERS}, makes ends here: it is of shape {tuple(mask.shape)}, and the "
-            f"outputs are of shape {outputs}. Layers behind do not see it.",
+            f"outputs are of shape {outputs}. Later layers do not see it.",
             stacklevel=2,
         )
     return None

@@ -20,7 +20,7 @@ def fronts(model: keras.layers.Layer) -> dict[Quantizer[Any], list[Front]]:
     Args:
         model: any built model. A subclassed one, whose graph is not known, depends on all of its variables.
     """
-    found: dict[Quantizer[Any], list[Front]] = {}
+    fronts: dict[Quantizer[Any], list[Front]] = {}
     for each in [
         model,
         *(layer for layer in layers_of(model) if isinstance(layer, keras.Model) and layer is not model),
@@ -31,8 +31,8 @@ def fronts(model: keras.layers.Layer) -> dict[Quantizer[Any], list[Front]]:
             _walk(graph, frozenset(), reached)
         for layer in layers_of(each):
             if isinstance(layer, Quantizer):
-                found.setdefault(layer, []).append(reached.get(layer, frozenset([each])))
-    return found
+                fronts.setdefault(layer, []).append(reached.get(layer, frozenset([each])))
+    return fronts
 
 
 def _walk(graph: keras.Model, before: Front, reached: dict[Quantizer[Any], Front]) -> Front:

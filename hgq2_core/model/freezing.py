@@ -87,10 +87,10 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
             _assign(variable, values[name])
         _assign(copy.ebops_beta, source.ebops_beta)
         return
-    own = {id(weight) for layer in layers_of(source) if layer is not source for weight in layer.weights}
+    of_sublayers = {id(weight) for layer in layers_of(source) if layer is not source for weight in layer.weights}
     theirs = {id(weight) for layer in layers_of(copy) if layer is not copy for weight in layer.weights}
     pairs = zip(
-        (weight for weight in source.weights if id(weight) not in own),
+        (weight for weight in source.weights if id(weight) not in of_sublayers),
         (weight for weight in copy.weights if id(weight) not in theirs),
         strict=True,
     )
@@ -99,5 +99,5 @@ def _copy(source: keras.layers.Layer, copy: keras.layers.Layer) -> None:
 
 
 def _assign(target: keras.Variable, value: Any) -> None:
-    # jax would share the memory, which it gives up when one of both models predicts.
+    # jax would share the memory, which it gives up when one of the two models predicts.
     target.assign(keras.ops.copy(value))

@@ -129,7 +129,7 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
 
     Raises:
         CalibrationError: the model is uncalibrated or stale.
-        ExactnessError: a layer that states no exact arithmetic, or that takes a mask which Keras hands on implicitly.
+        ExactnessError: a layer that states no exact arithmetic, or that takes a mask which Keras passes on implicitly.
         ConfigError: `batch_size` or `steps` is no number above 0.
         DataError: data of another form, no samples, or NaN or infinite values.
     """
@@ -140,7 +140,7 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
     frozen = freeze(model)
     required = required_bits(frozen)
     rows = _Rows()
-    twins = _Twins(model, frozen)
+    frozen_comparison = _FrozenComparison(model, frozen)
     differing: dict[str, list[Flags]] = {"layers": [], "end_to_end": [], "predict": []}
     trainable = 0
     for batch in parts:
@@ -152,7 +152,7 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
         differing["end_to_end"].append(_differing(wanted, outputs))
         differing["predict"].append(_differing(wanted, keras.tree.flatten(predict(frozen, batch))))
         if frozen is not model:
-            trainable += twins.count(inputs)
+            trainable += frozen_comparison.count(inputs)
     differs = {name: np.concatenate(flags) for name, flags in differing.items()}
     return VerifyReport(
         samples=len(differs["layers"]),
@@ -161,7 +161,7 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
         end_to_end=int(differs["end_to_end"].sum()),
         predict=int(differs["predict"].sum()),
         trainable=trainable,
-        differing=tuple(twins.differing),
+        differing=tuple(frozen_comparison.differing),
     )
 
 
@@ -256,7 +256,7 @@ class _Rows:
         return samples
 
 
-class _Twins:
+class _FrozenComparison:
     """The layers of a model beside those of its frozen form, called on the same inputs."""
 
     def __init__(self, model: keras.Model, frozen: keras.Model) -> None:

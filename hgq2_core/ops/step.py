@@ -98,7 +98,7 @@ def assign(variable: keras.Variable, values: Tensor) -> None:
 
 
 def table_index(x: Tensor, last: int) -> Tensor:
-    """Return whole floats as indices from 0 to `last`, clipped; NaN becomes the index behind it."""
+    """Return whole floats as indices from 0 to `last`, clipped; NaN becomes `last` + 1."""
     return _operations().table_index(x, last)
 
 

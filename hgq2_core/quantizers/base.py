@@ -132,7 +132,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         slot: where it sits; a weight slot where none is given.
 
     Raises:
-        IncompleteError: when it is instantiated, a subclass that lacks one of these methods, but for `build`.
+        IncompleteError: when it is instantiated, a subclass that lacks one of these methods except `build`.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

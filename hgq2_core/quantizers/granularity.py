@@ -17,19 +17,19 @@ def bit_shape(granularity: Granularity, shape: tuple[int | None, ...], slot: Slo
     Raises:
         ConfigError: an axis that does not exist, is the batch, or has no static size.
     """
-    own = {_axis(axis, len(shape), slot, shape) for axis in _own_axes(granularity, len(shape), slot)}
-    if slot.batched and 0 in own:
+    unshared = {_axis(axis, len(shape), slot, shape) for axis in _own_axes(granularity, len(shape), slot)}
+    if slot.batched and 0 in unshared:
         raise ConfigError(
             f"{slot}: the batch axis cannot have bits of its own. "
             f"Received: granularity={granularity!r} for shape {shape}."
         )
-    for axis in sorted(own):
+    for axis in sorted(unshared):
         if shape[axis] is None:
             raise ConfigError(
                 f"{slot}: axis {axis} of shape {shape} has bits of its own and needs a static size. "
                 f"Received: granularity={granularity!r}. Give the size, or share the bits along this axis."
             )
-    return tuple(size if axis in own and size is not None else 1 for axis, size in enumerate(shape))
+    return tuple(size if axis in unshared and size is not None else 1 for axis, size in enumerate(shape))
 
 
 def _own_axes(granularity: Granularity, rank: int, slot: Slot) -> tuple[int, ...]:

@@ -124,13 +124,13 @@ def as_text(value: Any) -> str:
 
 def explain(error: ValidationError, where: str) -> str:
     """Return a message with one line per error: the place, what is wrong, what was received, what is allowed."""
-    found = error.errors(include_url=False)
+    errors = error.errors(include_url=False)
     lines = [
         ": ".join(part for part in (where, _dotted(finding["loc"]), format_error(finding)) if part)
-        for finding in found[:MAX_REPORTED]
+        for finding in errors[:MAX_REPORTED]
     ]
-    if len(found) > MAX_REPORTED:
-        lines.append(f"... and {len(found) - MAX_REPORTED} more.")
+    if len(errors) > MAX_REPORTED:
+        lines.append(f"... and {len(errors) - MAX_REPORTED} more.")
     return "\n".join(lines)
 
 
@@ -183,14 +183,14 @@ def reference(name: str) -> dict[str, Any]:
     return {DEFINITION: name}
 
 
-def validation_errors(found: Iterable[tuple[Location, object]]) -> ValidationError:
+def validation_errors(errors: Iterable[tuple[Location, object]]) -> ValidationError:
     """Return an error to raise inside a validator, with several messages.
 
     Args:
-        found: places, relative to the value that is validated, and messages.
+        errors: places, relative to the value that is validated, and messages.
     """
     details = [
-        InitErrorDetails(type=validation_error(message, PLACED), loc=place, input=None) for place, message in found
+        InitErrorDetails(type=validation_error(message, PLACED), loc=place, input=None) for place, message in errors
     ]
     return ValidationError.from_exception_data("findings", details)
 
@@ -201,8 +201,8 @@ def at_path(*place: int | str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        raise validation_errors(((*place, *finding["loc"]), format_error(finding)) for finding in found) from None
+        errors = error.errors(include_url=False)
+        raise validation_errors(((*place, *finding["loc"]), format_error(finding)) for finding in errors) from None
     except (ConfigError, PydanticCustomError) as error:
         raise validation_errors([(place, error)]) from None
 
@@ -234,23 +234,23 @@ def _literals(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     branches = () if get_origin(annotation) in (Annotated, None) else get_args(annotation)
-    found = [_literals(branch) for branch in branches]
-    return tuple(option for options in found for option in options) if all(found) else ()
+    options = [_literals(branch) for branch in branches]
+    return tuple(option for options in options for option in options) if all(options) else ()
 
 
 def _without_branches(error: ValidationError, value: Any) -> ValidationError:
     """Merge the errors of a union's branches, which pydantic lists one by one under invented places."""
     unions: dict[Location, dict[int | str, list[tuple[Location, ErrorDetails]]]] = {}
     merged: list[tuple[Location, object]] = []
-    found = error.errors(include_url=False)
-    rightly = [finding for finding in found if not _miscounted(finding)]
+    errors = error.errors(include_url=False)
+    rightly = [finding for finding in errors if not _miscounted(finding)]
     for finding in rightly:
         place, branch, inside = _split_place(finding, value)
         if branch is None:
             merged.append((place, format_error(finding)))
         else:
             unions.setdefault(place, {}).setdefault(branch, []).append((inside, finding))
-    if not unions and len(rightly) == len(found):
+    if not unions and len(rightly) == len(errors):
         return error
     for place, branches in unions.items():
         # The branch whose errors lie inside the value is the one that was meant.

@@ -119,7 +119,7 @@ def make(cls: type, arguments: Mapping[str, Any]) -> Any:
         arguments: arguments of its constructor; plain values, or mappings with a kind where Keras takes an object.
 
     Raises:
-        ValidationError: an argument is unknown or missing, or a value is not plain or refused by Keras.
+        ValidationError: an argument is unknown or missing, or a value is not plain data or is refused by Keras.
     """
     _check_arguments(cls, arguments)
     values = {name: _resolve(name, value) for name, value in arguments.items()}
@@ -159,27 +159,27 @@ def keras_parameters(cls: type) -> dict[str, Any]:
     if issubclass(cls, keras.layers.Layer) and any(item.kind is item.VAR_KEYWORD for item in items):
         # Arguments of the classes in between, such as the rank of a convolution, are set by the class itself.
         items += list(inspect.signature(keras.layers.Layer.__init__).parameters.values())[1:]
-    found: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     for item in items:
         if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY) and item.name != "autocast":
-            found.setdefault(item.name, item.default)
-    return found
+            defaults.setdefault(item.name, item.default)
+    return defaults
 
 
 def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
     taken = keras_parameters(cls)
-    found: list[tuple[Location, object]] = [
+    errors: list[tuple[Location, object]] = [
         ((), unknown(name, taken, "argument")) for name in arguments if name not in taken
     ]
-    found += [
+    errors += [
         ((name,), "is missing.")
         for name, default in taken.items()
         if default is inspect.Parameter.empty and name not in arguments
     ]
     for name, value in arguments.items():
-        found += _not_plain(value, (name,))
-    if found:
-        raise validation_errors(found)
+        errors += _not_plain(value, (name,))
+    if errors:
+        raise validation_errors(errors)
 
 
 def _not_plain(value: Any, place: Location) -> Iterator[tuple[Location, object]]:

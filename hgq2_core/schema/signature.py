@@ -59,19 +59,19 @@ def parameters(cls: type) -> Mapping[str, Parameter]:
     Raises:
         PluginError: an argument has no annotation, or the constructor takes `*args`.
     """
-    found: dict[str, Parameter] = {}
+    arguments: dict[str, Parameter] = {}
     keywords: dict[str, Parameter] = {}
     for owner in cls.__mro__:
         if owner is object or owner.__module__.partition(".")[0] == "keras":
             break
         if "_fields" in vars(owner):
             for parameter in _evaluated(owner):
-                found.setdefault(parameter.name, parameter)
+                arguments.setdefault(parameter.name, parameter)
             continue
         if "__init__" not in vars(owner):
             continue
         for parameter in _own(owner):
-            found.setdefault(parameter.name, parameter)
+            arguments.setdefault(parameter.name, parameter)
         handed_on = _keywords(owner)
         if handed_on is None:
             break
@@ -79,25 +79,25 @@ def parameters(cls: type) -> Mapping[str, Parameter]:
             keywords.setdefault(parameter.name, parameter)
     # The declaration of a base class has the default of an argument, which a TypedDict lacks.
     hidden = getattr(cls, "not_in_schema", ())
-    everything = {**found, **{name: parameter for name, parameter in keywords.items() if name not in found}}
+    everything = {**arguments, **{name: parameter for name, parameter in keywords.items() if name not in arguments}}
     return {name: parameter for name, parameter in everything.items() if name not in hidden}
 
 
 def fields_of(cls: type) -> Mapping[str, Parameter]:
     """Return the fields of a class and its bases, the most derived first, with annotations as they are written."""
-    found: dict[str, Parameter] = {}
+    fields: dict[str, Parameter] = {}
     for owner in cls.__mro__:
         for name, field in vars(owner).get("_fields", {}).items():
-            found.setdefault(name, field)
-    return found
+            fields.setdefault(name, field)
+    return fields
 
 
 def evaluated_fields(cls: type) -> Iterator[Parameter]:
     """Return the fields of a class and its bases, the most derived first; see `hgq2_core.schema.fields`."""
-    found = dict(fields_of(cls))
+    pending = dict(fields_of(cls))
     for owner in cls.__mro__:
         if "_fields" in vars(owner):
-            yield from (field for field in _evaluated(owner) if found.pop(field.name, None) is not None)
+            yield from (field for field in _evaluated(owner) if pending.pop(field.name, None) is not None)
 
 
 def _evaluated(owner: type) -> Iterator[Parameter]:

@@ -66,7 +66,7 @@ def names_its_logs(subject: Configured) -> None:
 
 
 def keeps_its_state(subject: Configured) -> None:
-    """set_state() takes up what get_state() returns: plain data and numpy arrays."""
+    """set_state() restores what get_state() returns: plain data and numpy arrays."""
     made, resumed = subject.make(), subject.make()
     if not hasattr(made, "get_state"):
         return

@@ -119,8 +119,8 @@ class _Subject:
 
 def states_its_cost(subject: _Subject) -> None:
     """A layer defines its cost in ebops(), which returns 0 for a free one."""
-    found = f"{subject.cls.__name__} defines no ebops(), so its bits cost nothing."
-    require("ebops" not in subject.cls.missing_methods(), found)
+    problem = f"{subject.cls.__name__} defines no ebops(), so its bits cost nothing."
+    require("ebops" not in subject.cls.missing_methods(), problem)
 
 
 def keeps_its_arguments(subject: _Subject) -> None:
@@ -230,10 +230,10 @@ def trains(subject: _Subject) -> None:
         def loss() -> Any:
             return model.compute_loss(values, targets, model(values, training=True))
 
-        found = {str(each.slot): unreached(loss, list(filter(has_room, each.trainable_variables))) for each in still}
-        named = {f"{slot}.{name}": how for slot, names in found.items() for name, how in names.items()}
+        unmoved = {str(each.slot): unreached(loss, list(filter(has_room, each.trainable_variables))) for each in still}
+        named = {f"{slot}.{name}": how for slot, names in unmoved.items() for name, how in names.items()}
         why = f" Of the gradients, {gradients_of(named)}." if named else ""
-        raise ConformanceError(f"The bits of {', '.join(found)} did not change.{why}")
+        raise ConformanceError(f"The bits of {', '.join(unmoved)} did not change.{why}")
 
 
 def _bits(quantizer: Quantizer[Any]) -> list[Any]:
@@ -243,8 +243,8 @@ def _bits(quantizer: Quantizer[Any]) -> list[Any]:
 def stays_untrainable(subject: _Subject) -> None:
     """A layer made with trainable=False has no trainable variables, nor do its sublayers."""
     model = subject.model(trainable=False)
-    found = [variable.path for variable in model.trainable_variables]
-    require(not found, f"A model of it trains {', '.join(found)}.")
+    trainable = [variable.path for variable in model.trainable_variables]
+    require(not trainable, f"A model of it trains {', '.join(trainable)}.")
 
 
 def is_saved(subject: _Subject) -> None:
@@ -254,8 +254,8 @@ def is_saved(subject: _Subject) -> None:
         path = Path(directory) / "checked.keras"
         model.save(path)
         back = keras.saving.load_model(path)
-    found = differing(_outputs(back, subject), _outputs(model, subject), _inputs(subject))
-    require(not found, found)
+    difference = differing(_outputs(back, subject), _outputs(model, subject), _inputs(subject))
+    require(not difference, difference)
 
 
 def _outputs(model: keras.Model, subject: _Subject) -> Any:
@@ -283,8 +283,8 @@ def becomes_a_circuit(subject: _Subject) -> None:
     for kind in registry().names("exporters"):
         with suppress(ExactnessError, PluginError):  # an exporter that cannot be used is not the layer's fault
             check_class("exporters", kind)
-            found = exporter_of(kind).mismatches(model, subject.values())
-            require(found == 0, f"The circuit of {kind} differs in {found} of {SAMPLES} samples.")
+            mismatches = exporter_of(kind).mismatches(model, subject.values())
+            require(mismatches == 0, f"The circuit of {kind} differs in {mismatches} of {SAMPLES} samples.")
 
 
 CLASS_RULES = (is_strict, has_json_schema, states_its_cost, has_our_keras_name, keeps_its_arguments, round_trips)

@@ -160,8 +160,8 @@ CALLBACKS = {
     AnyLimit: "A constructor refuses unknown arguments, text for numbers, and NaN. limit='1.0' was accepted.",
     Unmade: "A constructor calls super().__init__(). ",
     OneName: "reads_logs() and adds_logs(), if they are there, return names. reads_logs() gave 'ebops'.",
-    Forgets: "set_state() takes up what get_state() returns: plain data and numpy arrays. {'count': ",
-    ObjectState: "set_state() takes up what get_state() returns: plain data and numpy arrays. count is a object.",
+    Forgets: "set_state() restores what get_state() returns: plain data and numpy arrays. {'count': ",
+    ObjectState: "set_state() restores what get_state() returns: plain data and numpy arrays. count is a object.",
 }
 
 

@@ -111,7 +111,7 @@ def test_a_mask_that_ends_is_warned_of() -> None:
         behind_a_mask(QConv1D(2, 3, name="it"))
     assert [str(warning.message) for warning in warnings] == [
         "it: the mask that an earlier layer, such as Masking or Embedding(mask_zero=True), makes ends here: it is of "
-        "shape (None, 4), and the outputs are of shape (None, 2, 2). Layers behind do not see it."
+        "shape (None, 4), and the outputs are of shape (None, 2, 2). Later layers do not see it."
     ]
 
 

@@ -115,7 +115,8 @@ def test_shared_axes_survive_the_config():
         ),
         (
             lambda: QPReLU(shared_axes=[3], name="bend").build((None, 4, 3)),
-            "bend: shared_axes are axes of the input but the batch. Received: shared_axes=[3] for shape (None, 4, 3).",
+            "bend: shared_axes are axes of the input other than the batch. Received: shared_axes=[3] for shape "
+            "(None, 4, 3).",
         ),
         (
             lambda: QPReLU(name="bend").build((None, None, 3)),

@@ -193,7 +193,7 @@ def test_keras_own_pooling_is_exact(name, arguments, shape):
             "AveragePooling1D",
             {"pool_size": 2, "strides": 1, "padding": "same"},
             (6, 2),
-            "AveragePooling1D is exact where padding='same' pads as much before as behind; elsewhere backends differ. "
+            "AveragePooling1D is exact where padding='same' pads as much before as after; elsewhere backends differ. "
             "Received: pads [(0, 1)]. Use QAveragePooling1D in its place.",
         ),
     ],

@@ -39,8 +39,8 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call as Keras does; what shares a projection must be the same tensor."""
         if self.one_tensor:
-            given = inspect.signature(self.call).bind_partial(*args, **kwargs).arguments
-            query, value, key = triple(given.get("query"), given.get("value"), given.get("key"))
+            arguments = inspect.signature(self.call).bind_partial(*args, **kwargs).arguments
+            query, value, key = triple(arguments.get("query"), arguments.get("value"), arguments.get("key"))
             all_three = "key" not in self.shared
             if key is not value or (all_three and value is not query):
                 which = "query, key and value" if all_three else "key and value"
@@ -184,15 +184,15 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         split: Callable[[T, list[int]], list[T]],
     ) -> list[T]:
         """Return queries, keys and values, however many projections they come from."""
-        found: dict[str, T] = {}
+        projections: dict[str, T] = {}
         for owner, others in self.shared.items():
             outputs, names = project(getattr(self, f"{owner}_projection"), inputs[owner]), (owner, *others)
             cuts = list(itertools.accumulate(map(self._size_of, names[:-1])))
-            found.update(zip(names, split(outputs, cuts) if cuts else [outputs], strict=True))
-        return [found[name] for name in ("query", "key", "value")]
+            projections.update(zip(names, split(outputs, cuts) if cuts else [outputs], strict=True))
+        return [projections[name] for name in ("query", "key", "value")]
 
     def masks(self, query: A | None, value: A | None, key: A | None, attention: A | None, causal: bool) -> Masks[A]:
-        """Bring the masks of a call together.
+        """Combine the masks of a call.
 
         Raises:
             ConfigError: a causal mask along several axes.

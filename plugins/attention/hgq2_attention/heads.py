@@ -51,7 +51,7 @@ class Equations(NamedTuple):
 
     @classmethod
     def of(cls, rank: int, axes: Sequence[int], grouped: bool) -> Equations:
-        """Spell them.
+        """Return the equations of a layer.
 
         Args:
             rank: of the inputs, batch included.

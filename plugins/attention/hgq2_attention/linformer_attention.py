@@ -12,7 +12,7 @@ from hgq2_attention.arguments import RateArg
 from hgq2_attention.call_forms import Shape
 from hgq2_attention.masks import Masks
 from hgq2_attention.multi_head_attention import MultiHeadLayer, OutputShapeArg
-from hgq2_attention.projection import Projection, SlotOf, hand_on
+from hgq2_attention.projection import Projection, SlotOf, pop_arguments
 from hgq2_attention.softmax import AxesArg
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -79,14 +79,14 @@ class QLinformerAttention(MultiHeadLayer):
             )
         if self.fuse == "kv" and not self.share_sequence_projection:
             raise ConfigError(f"{self.name}: with fuse='kv', share_sequence_projection must be true.")
-        shared = hand_on(self, "sequence_input_quantizer", "sequence_kernel_quantizer")
-        apart = hand_on(self, "key_sequence_input_quantizer", "key_sequence_kernel_quantizer")
-        if self.share_sequence_projection and any(quantizer is not None for quantizer in apart):
+        quantizers = pop_arguments(self, "sequence_input_quantizer", "sequence_kernel_quantizer")
+        key_quantizers = pop_arguments(self, "key_sequence_input_quantizer", "key_sequence_kernel_quantizer")
+        if self.share_sequence_projection and any(quantizer is not None for quantizer in key_quantizers):
             raise ConfigError(f"{self.name}: key_sequence_* quantizers are for share_sequence_projection=False.")
-        self.sequence_projection = self._along("sequence", *shared)
+        self.sequence_projection = self._along("sequence", *quantizers)
         self.key_sequence_projection = None
         if not self.share_sequence_projection:
-            self.key_sequence_projection = self._along("key_sequence", *apart)
+            self.key_sequence_projection = self._along("key_sequence", *key_quantizers)
 
     def _along(self, name: str, input_quantizer: Any, kernel_quantizer: Any) -> Projection:
         arguments = {**self._affine(), "bias_regularizer": None, "bias_constraint": None}
@@ -100,8 +100,8 @@ class QLinformerAttention(MultiHeadLayer):
         )
 
     def _lengths(self) -> tuple[int, ...]:
-        given = self.projected_length
-        return (given,) if isinstance(given, int) else tuple(given)
+        length = self.projected_length
+        return (length,) if isinstance(length, int) else tuple(length)
 
     @property
     def one_tensor(self) -> bool:

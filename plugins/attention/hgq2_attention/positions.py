@@ -23,20 +23,20 @@ def attention_axes(
         ConfigError: axes that there are not, or shapes that do not go together.
     """
     rank = len(query)
-    chosen = range(1, rank - 1) if axes is None else (axes,) if isinstance(axes, int) else axes
-    found = tuple(axis if axis >= 0 else rank + axis for axis in chosen)
-    if not found or len(set(found)) < len(found) or any(not 0 < axis < rank - 1 for axis in found):
+    requested = range(1, rank - 1) if axes is None else (axes,) if isinstance(axes, int) else axes
+    chosen = tuple(axis if axis >= 0 else rank + axis for axis in requested)
+    if not chosen or len(set(chosen)) < len(chosen) or any(not 0 < axis < rank - 1 for axis in chosen):
         raise ConfigError(
             f"{name}: attention_axes must name different axes of a query of rank {rank}, neither the batch "
             f"nor the features. Received: attention_axes={axes}."
         )
     fit = len(value) == len(key) == rank and value[1:-1] == key[1:-1]
-    if not fit or any(query[n] != key[n] for n in range(1, rank - 1) if n not in found):
+    if not fit or any(query[n] != key[n] for n in range(1, rank - 1) if n not in chosen):
         raise ConfigError(
             f"{name}: value and key have the same axes but the last; the query too, but along "
-            f"attention_axes={list(found)}. Received: query {query}, value {value}, key {key}."
+            f"attention_axes={list(chosen)}. Received: query {query}, value {value}, key {key}."
         )
-    return found
+    return chosen
 
 
 def require_factor(name: str, parallel: int | None, query: Shape) -> None:

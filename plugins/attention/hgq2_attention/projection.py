@@ -31,7 +31,7 @@ class Projection(QEinsumDense):
     def build_onto(
         self, sizes: tuple[int, ...], input_shape: tuple[int | None, ...], features: int, parallel: int | None
     ) -> None:
-        """Build for an output whose last axes only the shape of the input tells, and set the share.
+        """Build for an output whose last axes only the shape of the input determines, and set the share.
 
         Args:
             sizes: of the output's last axes, in place of the one of `equation`.
@@ -54,7 +54,7 @@ class Projection(QEinsumDense):
 class SlotOf:
     """The default of a quantizer argument whose quantizer belongs to a sublayer.
 
-    Until the sublayer is made, the config is where any other argument is; `hand_on` takes it away from there.
+    Until the sublayer is made, the config is where any other argument is; `pop_arguments` takes it away from there.
 
     Args:
         layer: the sublayer's attribute, which may be None.
@@ -72,7 +72,7 @@ class SlotOf:
         return None if owner is None else getattr(getattr(owner, self.layer), self.slot, None)
 
 
-def hand_on(layer: Any, *arguments: str) -> list[Any]:
+def pop_arguments(layer: Any, *arguments: str) -> list[Any]:
     """Return the configs that a layer was given for the quantizers of a sublayer, which it then reads from there.
 
     Args:

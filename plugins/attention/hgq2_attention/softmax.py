@@ -110,7 +110,7 @@ class QSoftmax(TableLayer):
         return cls(**{**shared_arguments(layer, cls, ("activation",)), **arguments})
 
     def build_along(self, input_shape: tuple[int | None, ...], axis: AxesArg) -> None:
-        """Build for an axis, or several, that only the shape of the input tells.
+        """Build for axes that only the shape of the input determines.
 
         Args:
             input_shape: batch axis included, the others of static size.

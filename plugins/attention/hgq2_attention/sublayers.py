@@ -1,4 +1,4 @@
-"""What every attention layer consists of: projections, softmax, dropout and gate."""
+"""The parts of every attention layer: projections, softmax, dropout and gate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import keras
 from hgq2_attention.arguments import AttentionArguments
 from hgq2_attention.gating import Gating
 from hgq2_attention.heads import Heads
-from hgq2_attention.projection import Projection, hand_on
+from hgq2_attention.projection import Projection, pop_arguments
 from hgq2_attention.softmax import QSoftmax
 from hgq2_core import ConfigError
 from hgq2_core.layers.arguments import INITIALIZERS
@@ -47,7 +47,7 @@ class AttentionSublayers(AttentionArguments, kw_only=True):
         self.softmax = self._softmax()
         self.dropout_layer = keras.layers.Dropout(self.dropout, seed=self.seed) if self.dropout else None
         self._add_gate()
-        context, kernel, bias, output = hand_on(
+        context, kernel, bias, output = pop_arguments(
             self, "context_quantizer", "output_kernel_quantizer", "output_bias_quantizer", "output_quantizer"
         )
         # How many axes there are is known only when the layer is built.
@@ -64,7 +64,7 @@ class AttentionSublayers(AttentionArguments, kw_only=True):
         )
 
     def _softmax(self) -> QSoftmax:
-        score, difference, exp, total, inverse, attention = hand_on(
+        score, difference, exp, total, inverse, attention = pop_arguments(
             self,
             "score_quantizer",
             "difference_quantizer",
@@ -129,9 +129,9 @@ class AttentionSublayers(AttentionArguments, kw_only=True):
         return self.value_size if name == "value" else self.query_size
 
     def _projection(self, name: str) -> Projection | None:
-        given = hand_on(self, f"{name}_input_quantizer", f"{name}_kernel_quantizer", f"{name}_bias_quantizer")
+        quantizers = pop_arguments(self, *(f"{name}_{slot}_quantizer" for slot in ("input", "kernel", "bias")))
         for owner, others in self.shared.items():
-            if name in others and any(quantizer is not None for quantizer in given):
+            if name in others and any(quantizer is not None for quantizer in quantizers):
                 raise ConfigError(
                     f"{self.name}: the {name}'s projection is the {owner}'s. Name its quantizers "
                     f"{owner}_input_quantizer, {owner}_kernel_quantizer and {owner}_bias_quantizer."
@@ -140,7 +140,7 @@ class AttentionSublayers(AttentionArguments, kw_only=True):
             return None
         names = (name, *self.shared[name])
         heads = self.heads.queries if name == "query" else self.heads.keys
-        return self._head_projection("_".join(names), (heads, sum(map(self._size_of, names))), given)
+        return self._head_projection("_".join(names), (heads, sum(map(self._size_of, names))), quantizers)
 
     def _head_projection(self, name: str, sizes: tuple[int, int], quantizers: Sequence[Any]) -> Projection:
         input_quantizer, kernel_quantizer, bias_quantizer = quantizers
@@ -156,8 +156,8 @@ class AttentionSublayers(AttentionArguments, kw_only=True):
         )
 
     def _add_gate(self) -> None:
-        projection = hand_on(self, "gate_input_quantizer", "gate_kernel_quantizer", "gate_bias_quantizer")
-        product = hand_on(self, "gate_context_quantizer", "gate_quantizer", "gate_table_quantizer")
+        projection = pop_arguments(self, "gate_input_quantizer", "gate_kernel_quantizer", "gate_bias_quantizer")
+        product = pop_arguments(self, "gate_context_quantizer", "gate_quantizer", "gate_table_quantizer")
         self.gate_projection, self.gating = None, None
         if self.use_gate:
             sizes = (self.heads.queries, self.value_size)

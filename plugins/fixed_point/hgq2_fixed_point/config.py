@@ -96,12 +96,12 @@ class FixedPoint(QuantizerConfig):
 
     def with_bits(self, bits: int, role: Role) -> KBI:
         """Return the format of that width that wraps, so that its range is dynamic or observed."""
-        own: dict[Role, dict[str, Any]] = {
+        by_role: dict[Role, dict[str, Any]] = {
             "weight": {"granularity": "channel"},
             # What saturates all the same, such as the states of recurrent layers, is fitted.
             "activation": {"granularity": "tensor", "fit_to": FitTo()},
         }
-        return KBI(b=bits - 1, overflow_mode="WRAP", **own.get(role, {}))
+        return KBI(b=bits - 1, overflow_mode="WRAP", **by_role.get(role, {}))
 
     def facts(self) -> dict[str, Any]:
         """Return the first format, its range, its step, and the number of its values."""

@@ -70,7 +70,7 @@ _ROUNDING |= {stochastic: _ROUNDING[mode] for stochastic, mode in DETERMINISTIC.
 def _stochastic(xp: Operations, x: Tensor, scale: Tensor, u: Tensor) -> Tensor:
     """Round up where u < z - floor(z).
 
-    The difference is exact, but for -1 < z < 0: there it is rounded to a multiple of 2^-24, or in float64 2^-53.
+    The difference is exact except for -1 < z < 0, where it is rounded to a multiple of 2^-24, or in float64 2^-53.
     """
     z = x * scale
     below = xp.floor(z)

@@ -131,16 +131,16 @@ class FixedPointQuantizer(Quantizer[C]):
         """State the arithmetic: round to 2^-f, then bring into the range of (k, i, f)."""
         bits = self.format()
         round_mode = self.config.round_mode
-        twin = DETERMINISTIC.get(round_mode, round_mode)
-        return arrays.quantize(x, bits["k"], bits["i"], bits["f"], twin, self.range.overflow_mode)
+        deterministic = DETERMINISTIC.get(round_mode, round_mode)
+        return arrays.quantize(x, bits["k"], bits["i"], bits["f"], deterministic, self.range.overflow_mode)
 
     def grid(self, most: int) -> np.ndarray:
         """Return the multiples of the finest step within the widest range."""
         bits = self.format()
         minimum, maximum, _ = limits(bits["k"], bits["i"], bits["f"], self.range.overflow_mode)
         low, high = float(to_float(minimum).min()), float(to_float(maximum).max())
-        live = bits["k"] + bits["i"] + bits["f"] > 0
-        step = math.ldexp(1.0, -int(bits["f"].max(where=live, initial=-BITS_LIMIT)))
+        nonempty = bits["k"] + bits["i"] + bits["f"] > 0
+        step = math.ldexp(1.0, -int(bits["f"].max(where=nonempty, initial=-BITS_LIMIT)))
         points = round((high - low) / step) + 1
         if points > most:
             raise ExactnessError(
@@ -163,12 +163,12 @@ class FixedPointQuantizer(Quantizer[C]):
         f = backend().round_bits(self.precision)
         f = f - i if self.range.fixed_width else f
         k = ops.convert_to_tensor(self.k, dtype="float32") + ops.zeros_like(i)
-        live = k + i + f > 0
-        finest = ops.max(ops.where(live, f, -float(BITS_LIMIT)))
+        nonempty = k + i + f > 0
+        finest = ops.max(ops.where(nonempty, f, -float(BITS_LIMIT)))
         step = _exp2(-finest)
-        largest = ops.where(live, _exp2(i) - _exp2(-f), 0.0)
+        largest = ops.where(nonempty, _exp2(i) - _exp2(-f), 0.0)
         magnitude = largest if self.range.overflow_mode == "SAT_SYM" else _exp2(i)
-        low = -ops.max(ops.where(live, k * magnitude, 0.0))
+        low = -ops.max(ops.where(nonempty, k * magnitude, 0.0))
         count = (ops.max(largest) - low) / step + 1.0
         indices = ops.minimum(first + ops.arange(size, dtype="float32"), count - 1.0)
         return low + step * indices, count

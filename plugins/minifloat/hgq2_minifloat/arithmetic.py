@@ -66,10 +66,10 @@ def quantize(x: ArrayLike, m: ArrayLike, e: ArrayLike, e0: ArrayLike, max_value:
         array([   0.3125,   -5.    ,  448.    ])
     """
     x, m, e, e0 = np.broadcast_arrays(_as_floats(x), _as_bits(m), _as_bits(e), _as_bits(e0))
-    found = limits(m, e, e0, max_value, x.dtype)
-    clipped = np.clip(x, -found.largest, found.largest)
+    bounds = limits(m, e, e0, max_value, x.dtype)
+    clipped = np.clip(x, -bounds.largest, bounds.largest)
     # The largest value is one of the format: saturated first, nothing rounds beyond it.
-    step = np.maximum(np.frexp(clipped)[1] - 1, found.emin) - m
+    step = np.maximum(np.frexp(clipped)[1] - 1, bounds.emin) - m
     values: Floats = np.where(m < 0, x.dtype.type(0) * clipped, np.ldexp(np.rint(np.ldexp(clipped, -step)), step))
     return values
 

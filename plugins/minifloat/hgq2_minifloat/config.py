@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Bits = Literal["m", "e", "e0"]
 ALL_BITS: tuple[Bits, ...] = ("m", "e", "e0")
 LIMITS = {"m": (-2, 22), "e": (0, 8), "e0": (-126, 127)}
-"""How far the bounds may reach: within them, and with normal float32 numbers at both ends, all is exact in float32."""
+"""The limits of the bounds: within them, and with normal float32 numbers at both ends, all is exact in float32."""
 
 EMIN, EMAX = -126, 127
 """The exponents of the smallest and of the largest normal float32 numbers."""

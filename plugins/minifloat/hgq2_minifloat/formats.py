@@ -73,10 +73,10 @@ class Format(NamedTuple):
         if self.m < 0:
             return [0.0]
         size = 1 << self.m
-        found = [mantissa * self.step for mantissa in range(size)]
+        values = [mantissa * self.step for mantissa in range(size)]
         for exponent in range(self.emin, self.emax + 1 if self.e else self.emin):
-            found += [math.ldexp(size + mantissa, exponent - self.m) for mantissa in range(size)]
-        return [value for value in found if value <= self.max_value]
+            values += [math.ldexp(size + mantissa, exponent - self.m) for mantissa in range(size)]
+        return [value for value in values if value <= self.max_value]
 
     @property
     def name(self) -> str:

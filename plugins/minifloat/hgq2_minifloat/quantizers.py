@@ -153,10 +153,10 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         if self.config.block is not None:
             return None
         m, e, e0 = self.formats()
-        found = limits(m, e, e0, self.max_value)
-        step = np.ldexp(1.0, np.maximum(np.frexp(found.largest)[1] - 1, found.emin) - m)
+        bounds = limits(m, e, e0, self.max_value)
+        step = np.ldexp(1.0, np.maximum(np.frexp(bounds.largest)[1] - 1, bounds.emin) - m)
         rounded = np.rint(np.abs(x.astype(np.float64)) / step) * step
-        largest = found.largest.astype(np.float64)
+        largest = bounds.largest.astype(np.float64)
         return RangeCheck(rounded > largest, -largest, largest)
 
     def formats(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ class Elementwise(KerasObject):
     group: str = "activations"
 
     def validate(self, value: Any) -> Any:
-        """Refuse what is no function of one number, and what no file could bring back."""
+        """Refuse what is no function of one number, and what could not be loaded from a file."""
         function = self._found(value)
         if not _is_elementwise(function):
             raise validation_error(f"must be a function of one number. Received: {as_text(value)}.")
@@ -64,7 +64,7 @@ class Elementwise(KerasObject):
 
 
 def never_negative(function: Callable[[Any], Any]) -> bool:
-    """Return True if a function of one number is nowhere below 0, as far as a look at many numbers tells."""
+    """Return True if a function of one number is nowhere below 0, judged by its values at many points."""
     return bool((_numpy(function(keras.ops.convert_to_tensor(MANY))) >= 0).all())
 
 

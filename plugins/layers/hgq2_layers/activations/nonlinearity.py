@@ -1,4 +1,4 @@
-"""A function of one number inside a layer: a lookup table, but for those that are exact without."""
+"""A function of one number inside a layer: a lookup table, except for those that are exact without one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PIECEWISE_LINEAR = (keras.activations.linear, keras.activations.relu)
 
 
 class Nonlinearity:
-    """y = f(q(z)) inside a step: a table, but for `linear` and `relu`.
+    """y = f(q(z)) inside a step: a table, except for `linear` and `relu`.
 
     Args:
         layer: the layer that owns it.
@@ -53,7 +53,7 @@ class Nonlinearity:
         return self.function(q) if self.table is None else self.table(q, training)
 
     def bits(self) -> Tensor:
-        """Return the bits of what it gives."""
+        """Return the bits of its values."""
         return self.input_quantizer.bits() if self.table is None else self.table.bits()
 
     def ebops(self) -> Any:

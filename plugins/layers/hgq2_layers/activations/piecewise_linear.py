@@ -241,7 +241,7 @@ class QPReLU(SlopedLayer):
         shared = self.shared_axes or ()
         if any(axis >= len(input_shape) for axis in shared):
             raise ConfigError(
-                f"{self.name}: shared_axes are axes of the input but the batch. "
+                f"{self.name}: shared_axes are axes of the input other than the batch. "
                 f"Received: shared_axes={list(shared)} for shape {tuple(input_shape)}."
             )
         shape = [1 if axis in shared else size for axis, size in enumerate(input_shape)][1:]

@@ -40,7 +40,7 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
     parallelization_factor: PositiveInt | None = None
 
     def setup(self) -> None:
-        """Bring sizes to one number for each axis, and make the quantizers.
+        """Expand sizes to one number for each axis, and make the quantizers.
 
         Raises:
             ConfigError: another count of numbers.
@@ -106,22 +106,22 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
         spatial.parallel_share(self.name, self.parallelization_factor, self.geometry().outputs(self.spatial))
 
     def channels_last(self, x: Tensor) -> Tensor:
-        """Bring the channels behind the spatial axes."""
+        """Move the channels after the spatial axes."""
         first = spatial.channels_first(self.data_format)
         return keras.ops.transpose(x, spatial.last_axis_order(self.rank)) if first else x
 
     def as_given(self, outputs: Tensor) -> Tensor:
-        """Bring the channels back to where the data format says."""
+        """Move the channels back to where the data format has them."""
         first = spatial.channels_first(self.data_format)
         return keras.ops.transpose(outputs, spatial.first_axis_order(self.rank)) if first else outputs
 
     def exact_channels_last(self, arrays: Arrays[A], x: A) -> A:
-        """Bring the channels behind the spatial axes, exactly."""
+        """Move the channels after the spatial axes, exactly."""
         first = spatial.channels_first(self.data_format)
         return arrays.transpose(x, spatial.last_axis_order(self.rank)) if first else x
 
     def exact_as_given(self, arrays: Arrays[A], outputs: A) -> A:
-        """Bring the channels back to where the data format says, exactly."""
+        """Move the channels back to where the data format has them, exactly."""
         first = spatial.channels_first(self.data_format)
         return arrays.transpose(outputs, spatial.first_axis_order(self.rank)) if first else outputs
 

@@ -58,12 +58,12 @@ def channels_first(data_format: str) -> bool:
 
 
 def last_axis_order(rank: int) -> tuple[int, ...]:
-    """Return the order of axes that brings channels from the first place behind the spatial axes."""
+    """Return the order of axes that moves channels from the first place after the spatial axes."""
     return (0, *range(2, rank + 2), 1)
 
 
 def first_axis_order(rank: int) -> tuple[int, ...]:
-    """Return the order of axes that brings channels back."""
+    """Return the order of axes that moves channels back."""
     return (0, rank + 1, *range(1, rank + 1))
 
 

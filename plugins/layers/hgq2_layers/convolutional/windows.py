@@ -67,7 +67,7 @@ class Windows(Geometry):
         return -(-(size - lost) // self.strides[axis])
 
     def pads(self, axis: int, size: int) -> tuple[int, int]:
-        """Return how far the first window begins before the input, and the last ends behind it."""
+        """Return the padding before the input and after it."""
         if self.padding == "valid":
             return 0, 0
         if self.padding == "causal":

@@ -70,7 +70,7 @@ class QDense(AffineLayer):
 
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return sum Bx @ Bk."""
-        # Each input feature meets every unit at every position: sums, in place of a product to be summed.
+        # Every input feature is multiplied with every unit: a product of sums instead of a sum of products.
         rank = len(input_bits.shape)
         features = input_bits if rank == 1 else total(input_bits, tuple(range(rank - 1)))
         return dot(features, total(kernel_bits, -1))

@@ -69,7 +69,7 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         Raises:
             ConfigError: shapes that do not fit the equation, or a kernel axis without a static size.
         """
-        inputs, kernel, outputs = self._spelled(input_shape)
+        inputs, kernel, outputs = self._letters_for(input_shape)
         sizes = self._sizes(input_shape)
         bias_shape = None
         if letters := self.bias_letters():

@@ -53,7 +53,7 @@ class Equation:
             raise ConfigError(f"equation: {what}. Received: equation={text!r}")
         return cls(inputs, kernel, outputs, "left" if match[1] else "right" if match[3] else None)
 
-    def spelled(self, rank: int) -> tuple[str, str, str]:
+    def letters(self, rank: int) -> tuple[str, str, str]:
         """Return the three parts for inputs of this rank, with letters in place of the ellipsis."""
         free = (letter for letter in string.ascii_letters if letter not in self.inputs + self.kernel + self.outputs)
         rest = "".join(next(free) for _ in range(rank - len(self.inputs)))
@@ -76,21 +76,21 @@ class EinsumShapes(QLayer):
 
     def _sizes(self, input_shape: tuple[int | None, ...]) -> dict[str, int | None]:
         """Return the size of every letter, static for those of the kernel."""
-        inputs, kernel, outputs = self._spelled(input_shape)
+        inputs, kernel, outputs = self._letters_for(input_shape)
         sizes = dict(zip(inputs, input_shape, strict=True))
         output_shape = self.compute_output_shape(input_shape)
         sizes.update({letter: size for letter, size in zip(outputs, output_shape, strict=True) if size is not None})
         self._require_static(sizes, kernel, "kernel", input_shape)
         return sizes
 
-    def _spelled(self, input_shape: Sequence[int | None]) -> tuple[str, str, str]:
+    def _letters_for(self, input_shape: Sequence[int | None]) -> tuple[str, str, str]:
         rank, least = len(input_shape), len(self._parsed.inputs)
         if rank < least or (rank > least and self._parsed.ellipsis is None):
             raise ConfigError(
                 f"{self.name}: equation {self.equation!r} takes inputs of rank {least} with the batch. "
                 f"Received: shape {tuple(input_shape)}."
             )
-        return self._parsed.spelled(rank)
+        return self._parsed.letters(rank)
 
     def _require_static(
         self, sizes: dict[str, Any], letters: str, what: str, input_shape: Sequence[int | None]
@@ -108,18 +108,18 @@ class EinsumShapes(QLayer):
         Raises:
             ConfigError: an axis that input and output share with two sizes, or a wrong rank.
         """
-        inputs, _, outputs = self._spelled(input_shape)
+        inputs, _, outputs = self._letters_for(input_shape)
         sizes = dict(zip(inputs, input_shape, strict=True))
-        given = [self.output_shape] if isinstance(self.output_shape, int) else list(self.output_shape)
+        shape = [self.output_shape] if isinstance(self.output_shape, int) else list(self.output_shape)
         # The batch, and what the ellipsis stands for, are not in output_shape.
-        rest = outputs[1 : len(outputs) - len(given)] if self._parsed.ellipsis == "left" else outputs[1 + len(given) :]
-        named = outputs[len(outputs) - len(given) :] if self._parsed.ellipsis == "left" else outputs[1 : 1 + len(given)]
-        if len(named) != len(given) or any(letter not in sizes for letter in outputs[0] + rest):
+        rest = outputs[1 : len(outputs) - len(shape)] if self._parsed.ellipsis == "left" else outputs[1 + len(shape) :]
+        named = outputs[len(outputs) - len(shape) :] if self._parsed.ellipsis == "left" else outputs[1 : 1 + len(shape)]
+        if len(named) != len(shape) or any(letter not in sizes for letter in outputs[0] + rest):
             raise ConfigError(
                 f"{self.name}: output_shape must give the output axes of {self.equation!r} but the batch and the "
                 f"ellipsis. Received: output_shape={self.output_shape}."
             )
-        for letter, size in zip(named, given, strict=True):
+        for letter, size in zip(named, shape, strict=True):
             if size is None:
                 continue
             if sizes.get(letter) not in (None, size):

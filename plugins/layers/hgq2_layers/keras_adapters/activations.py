@@ -128,6 +128,6 @@ class ActivationAdapter(KerasAdapter):
         return "attention.softmax" if layer.activation is keras.activations.softmax else "layers.unary_function"
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Rectify, or hand on."""
+        """Rectify, or pass through."""
         (x,) = inputs
         return rectify(arrays, x) if layer.activation is keras.activations.relu else x

@@ -23,7 +23,7 @@ class ElementwiseAdapter(KerasAdapter):
         """Merge two inputs."""
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Bring the inputs to one rank, as Keras does, and merge them."""
+        """Expand the inputs to one rank, as Keras does, and merge them."""
         return functools.reduce(functools.partial(self.pair, arrays), exact_aligned(arrays, inputs))
 
 

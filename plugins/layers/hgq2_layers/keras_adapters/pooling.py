@@ -72,7 +72,7 @@ class AveragePoolingAdapter(KerasAdapter):
         if any(before != after for before, after in pads):
             kind = type(layer).__name__
             raise ExactnessError(
-                f"{layer.name}: {kind} is exact where padding='same' pads as much before as behind; elsewhere backends "
+                f"{layer.name}: {kind} is exact where padding='same' pads as much before as after; elsewhere backends "
                 f"differ. Received: pads {pads}. Use Q{kind} in its place."
             )
         counts = windows.counts(sizes)

@@ -53,7 +53,7 @@ def _merged(arrays: Arrays[A], mode: str, first: A, last: A) -> A:
 
 
 class TimeDistributedAdapter(KerasAdapter):
-    """One layer at every step of a sequence, each a circuit of its own."""
+    """One layer at every step of a sequence, each a separate circuit."""
 
     def ebops(self, layer: keras.layers.Layer) -> float:
         """Return the cost of all steps but the one that the layer inside counts itself."""

@@ -88,7 +88,7 @@ class ConvLUTLayer(LUTLayer):
     activation: ActivationArg = None
 
     def setup(self) -> None:
-        """Bring sizes to one number for each axis, and make the quantizers and the tables.
+        """Expand sizes to one number for each axis, and make the quantizers and the tables.
 
         Raises:
             ConfigError: another count of numbers.

@@ -93,7 +93,7 @@ class LUTLayer(TableLayer, kw_only=True):
         """Return the inputs of each output, exactly."""
 
     def sums(self, y: Tensor) -> Tensor:
-        """Sum what the tables give, (..., inputs, outputs), over the inputs of each output."""
+        """Sum the entries, (..., inputs, outputs), over the inputs of each output."""
         return keras.ops.sum(y, axis=-2)
 
     def exact_sums(self, arrays: Arrays[A], y: A) -> A:

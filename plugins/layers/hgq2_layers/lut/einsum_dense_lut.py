@@ -46,7 +46,7 @@ class QEinsumDenseLUT(EinsumShapes, LUTLayer):
             ConfigError: shapes that do not fit the equation, or a kernel axis without a static size, or the batch's.
         """
         input_shape = tuple(input_shape)
-        inputs, kernel, outputs = self._spelled(input_shape)
+        inputs, kernel, outputs = self._letters_for(input_shape)
         sizes = self._sizes(input_shape)
         if inputs[0] in kernel:
             raise ConfigError(

@@ -33,19 +33,19 @@ class QConcatenate(MergeLayer):
         Raises:
             ConfigError: no such axis, the batch, or inputs that differ elsewhere.
         """
-        given = ", ".join(map(str, shapes))
+        received = ", ".join(map(str, shapes))
         rank = len(shapes[0])
         if not -rank <= self.axis < rank or self.axis % rank == 0:
             raise ConfigError(
                 f"{self.name}: inputs are joined along one of their axes, and not the batch. "
-                f"Received: axis={self.axis} for shapes {given}."
+                f"Received: axis={self.axis} for shapes {received}."
             )
         axis = self.axis % rank
         if {len(shape) for shape in shapes} != {rank} or any(
             len(set(sizes) - {None}) > 1 for place, sizes in enumerate(zip(*shapes, strict=True)) if place != axis
         ):
             raise ConfigError(
-                f"{self.name}: inputs have one shape but along axis {self.axis}. Received: shapes {given}."
+                f"{self.name}: inputs have one shape but along axis {self.axis}. Received: shapes {received}."
             )
         columns = list(zip(*shapes, strict=True))
         merged = [next((size for size in sizes if size is not None), None) for sizes in columns]

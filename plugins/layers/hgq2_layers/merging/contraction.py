@@ -31,7 +31,7 @@ class ContractionLayer(MergeLayer):
     most_inputs = 2
 
     @abstractmethod
-    def spelled(self, ranks: Sequence[int]) -> Letters:
+    def letters(self, ranks: Sequence[int]) -> Letters:
         """Return the letters of both inputs and of the output; the first of each is the batch."""
 
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -40,7 +40,7 @@ class ContractionLayer(MergeLayer):
         Raises:
             ConfigError: an axis of two sizes, or a sum over an axis without a static size.
         """
-        left, right, output = self.spelled([len(shape) for shape in shapes])
+        left, right, output = self.letters([len(shape) for shape in shapes])
         sizes: dict[str, int | None] = {}
         for letter, size in [*zip(left, shapes[0], strict=True), *zip(right, shapes[1], strict=True)]:
             known = sizes.get(letter)
@@ -63,15 +63,15 @@ class ContractionLayer(MergeLayer):
 
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
         """Contract."""
-        return keras.ops.einsum(_equation(self.spelled([len(x.shape) for x in inputs])), *inputs)
+        return keras.ops.einsum(_equation(self.letters([len(x.shape) for x in inputs])), *inputs)
 
     def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
         """Contract, exactly."""
-        return arrays.einsum(_equation(self.spelled([len(arrays.shape(x)) for x in inputs])), *inputs)
+        return arrays.einsum(_equation(self.letters([len(arrays.shape(x)) for x in inputs])), *inputs)
 
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the sum of einsum(B0, B1)."""
-        left, right, _ = self.spelled([1 + len(each.shape) for each in bits])
+        left, right, _ = self.letters([1 + len(each.shape) for each in bits])
         return keras.ops.einsum(_equation((left[1:], right[1:], "")), *bits)
 
 
@@ -101,11 +101,11 @@ class QDot(ContractionLayer):
         if self.normalize:
             raise ConfigError("QDot: normalize has no exact arithmetic. Received: normalize=True. Allowed: False.")
 
-    def spelled(self, ranks: Sequence[int]) -> Letters:
+    def letters(self, ranks: Sequence[int]) -> Letters:
         """Return letters: the batch, what is summed over, and the rest."""
-        given = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
+        axes = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
         if any(
-            rank < 2 or not -rank <= axis < rank or axis % rank == 0 for axis, rank in zip(given, ranks, strict=True)
+            rank < 2 or not -rank <= axis < rank or axis % rank == 0 for axis, rank in zip(axes, ranks, strict=True)
         ):
             raise ConfigError(
                 f"{self.name}: axes name an axis of each input, and not the batch. "
@@ -114,7 +114,7 @@ class QDot(ContractionLayer):
         free = iter(string.ascii_letters[2:])
         left, right = (
             ["a", *("b" if place == axis % rank else next(free) for place in range(1, rank))]
-            for axis, rank in zip(given, ranks, strict=True)
+            for axis, rank in zip(axes, ranks, strict=True)
         )
         rest = [letter for letter in left + right if letter not in "ab"]
         return "".join(left), "".join(right), "".join(["a", *rest])
@@ -156,7 +156,7 @@ class QEinsum(ContractionLayer):
         super().setup()
         self._parts = _parsed(self.equation)
 
-    def spelled(self, ranks: Sequence[int]) -> Letters:
+    def letters(self, ranks: Sequence[int]) -> Letters:
         """Return the letters, with some in place of `...`."""
         axes = [rank - len(part.replace("...", "")) for rank, part in zip(ranks, self._parts, strict=False)]
         dotted = ["..." in part for part in self._parts[:2]]

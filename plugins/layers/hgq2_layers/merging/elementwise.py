@@ -83,7 +83,7 @@ class MergeLayer(QLayer, kw_only=True):
             keras.layers.InputSpec(ndim=len(shape), axes={n: size for n, size in enumerate(shape) if n and size})
             for shape in shapes
         ]
-        # How many inputs there are, only their shapes tell; the constructor has resolved the config.
+        # The number of inputs is known from their shapes alone; the constructor has resolved the config.
         config = self.input_quantizer.config
         self.later_quantizers = [
             self.add_quantizer(config, "activation", f"input_{number}") for number in range(1, len(shapes))
@@ -137,7 +137,7 @@ class MergeLayer(QLayer, kw_only=True):
 
 
 def broadcast_shape(shapes: Sequence[Shape], where: str) -> Shape:
-    """Broadcast shapes as Keras' merging layers do: axes that a shape lacks are of size 1, behind the batch.
+    """Broadcast shapes as Keras' merging layers do: axes that a shape lacks are of size 1, after the batch axis.
 
     Args:
         shapes: batch axis included.
@@ -153,8 +153,8 @@ def broadcast_shape(shapes: Sequence[Shape], where: str) -> Shape:
         found = set(sizes) - {1}
         known = found - {None}
         if len(known) > 1:
-            given = ", ".join(map(str, shapes))
-            raise ConfigError(f"{where}: inputs broadcast against each other. Received: shapes {given}.")
+            received = ", ".join(map(str, shapes))
+            raise ConfigError(f"{where}: inputs broadcast against each other. Received: shapes {received}.")
         # Keras leaves the size of a batch to the one that has it, and any other size unknown.
         unknown = None in found and (axis or not known)
         merged.append(None if unknown else max(known, default=1))
@@ -162,7 +162,7 @@ def broadcast_shape(shapes: Sequence[Shape], where: str) -> Shape:
 
 
 def aligned(inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return tensors of one rank, axes of size 1 put behind the batch."""
+    """Return tensors of one rank, axes of size 1 inserted after the batch axis."""
     rank = max(len(x.shape) for x in inputs)
     return [
         keras.ops.expand_dims(x, tuple(range(1, 1 + rank - len(x.shape)))) if len(x.shape) < rank else x for x in inputs
@@ -170,7 +170,7 @@ def aligned(inputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def exact_aligned(arrays: Arrays[A], inputs: Sequence[A]) -> list[A]:
-    """Return operands of one rank, axes of size 1 put behind the batch."""
+    """Return operands of one rank, axes of size 1 inserted after the batch axis."""
     shapes = [arrays.shape(x) for x in inputs]
     rank = max(map(len, shapes))
     return [

@@ -25,7 +25,7 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
 
     @classmethod
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> AffineBatchNorm:
-        """Make it of a Keras layer and the normalization right behind.
+        """Make it of a Keras layer and the normalization that directly follows.
 
         Raises:
             ConfigError: no normalization, one behind an activation or along other axes, or arguments that are lost.
@@ -38,8 +38,8 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
                 f"{', '.join(each.name for each in successor) or 'none'}."
             )
         (norm,) = successor
-        own = {**shared_arguments(layer, cls, ("use_bias", "bias_axes")), **cls.axes_from_keras(layer, norm)}
-        return cls(**{**shared_arguments(norm, cls, ("axis", "name", "dtype")), **own, **arguments})
+        of_layer = {**shared_arguments(layer, cls, ("use_bias", "bias_axes")), **cls.axes_from_keras(layer, norm)}
+        return cls(**{**shared_arguments(norm, cls, ("axis", "name", "dtype")), **of_layer, **arguments})
 
     @classmethod
     def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:

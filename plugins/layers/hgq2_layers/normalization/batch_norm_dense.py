@@ -44,7 +44,7 @@ class QBatchNormDense(NormalizationLayer, QDense):
 
     @classmethod
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QBatchNormDense:
-        """Make it of a Keras normalization of the last axis and the Dense right behind.
+        """Make it of a Keras normalization of the last axis and the Dense that directly follows.
 
         Raises:
             ConfigError: other layers, another axis, or arguments that are lost.
@@ -57,8 +57,8 @@ class QBatchNormDense(NormalizationLayer, QDense):
                 f"{', '.join(each.name for each in successor) or 'none'}."
             )
         (dense,) = successor
-        own = {**shared_arguments(layer, cls, ("axis", "center")), "use_bias": dense.use_bias or layer.center}
-        return cls(**{**shared_arguments(dense, cls, ("name", "dtype", "use_bias")), **own, **arguments})
+        of_norm = {**shared_arguments(layer, cls, ("axis", "center")), "use_bias": dense.use_bias or layer.center}
+        return cls(**{**shared_arguments(dense, cls, ("name", "dtype", "use_bias")), **of_norm, **arguments})
 
     def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the normalization and the kernel; beta goes into the bias."""

@@ -49,7 +49,7 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
     @classmethod
     def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:
         """Return the axis that Keras' layer normalizes, by its letter."""
-        outputs = Equation.parse(layer.equation).spelled(len(layer.input.shape))[2]
+        outputs = Equation.parse(layer.equation).letters(len(layer.input.shape))[2]
         letter = outputs[norm.axis]
         if layer.bias_axes not in (None, letter):
             raise ConfigError(

@@ -46,13 +46,13 @@ class AveragingLayer(PoolingLayer, kw_only=True):
     @classmethod
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> AveragingLayer:
         """Take over the arguments; reciprocals get the default of weights where any is quantized."""
-        given = {**shared_arguments(layer, cls), **arguments}
-        if "reciprocal_quantizer" not in given:
-            trial = cls(**given)
+        arguments = {**shared_arguments(layer, cls), **arguments}
+        if "reciprocal_quantizer" not in arguments:
+            trial = cls(**arguments)
             PoolingLayer.build(trial, keras.tree.flatten(layer.input)[0].shape)
             if (divisions(trial.counts())[1] != 1).any():
-                given["reciprocal_quantizer"] = resolve(None, "weight").config
-        return cls(**given)
+                arguments["reciprocal_quantizer"] = resolve(None, "weight").config
+        return cls(**arguments)
 
     def build(self, input_shape: Shape) -> None:
         """Build the quantizers.

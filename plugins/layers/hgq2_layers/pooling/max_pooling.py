@@ -46,7 +46,7 @@ class PoolingLayer(QLayer, kw_only=True):
     def setup(self) -> None:
         """Make the quantizers."""
         super().setup()
-        # Otherwise Keras warns where a mask ends.
+        # Without this, Keras warns where a mask ends.
         self.supports_masking = self.refuses_masks is not None
         self.first = 2 if spatial.channels_first(self.data_format) else 1
         channels = (1,) if spatial.channels_first(self.data_format) else (-1,)
@@ -138,7 +138,7 @@ class WindowedPooling(PoolingLayer, kw_only=True):
     parallelization_factor: PositiveInt | None = None
 
     def setup(self) -> None:
-        """Bring sizes to one number for each axis, and make the quantizers.
+        """Expand sizes to one number for each axis, and make the quantizers.
 
         Raises:
             ConfigError: another count of numbers.

@@ -132,7 +132,7 @@ class Sum(Reduction):
         return arrays.sum(x, axis, keepdims=True)
 
     def exact_taps(self, arrays: Arrays[A], x: A, table: Table, axis: int) -> A:
-        """Put the taps side by side; one without an input meets a zero."""
+        """Put the taps side by side; one outside the input takes a zero."""
         shape = arrays.shape(x)
         if (table == shape[axis]).any():
             x = arrays.pad(x, [(0, int(place == axis)) for place in range(len(shape))])

@@ -1,4 +1,4 @@
-"""What GRU and LSTM share: gates, which are functions of their own."""
+"""What GRU and LSTM share: gates, which are separate functions."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class GatedLayer(RecurrentLayer, kw_only=True):
         return [bits[n * self.units : (n + 1) * self.units] for n in range(self.gating_width)]
 
     def spread(self, function: Nonlinearity, width: int = 1) -> Tensor:
-        """Return the bits of what a function gives, one for each element."""
+        """Return the bits of a function's values, one for each element."""
         return keras.ops.broadcast_to(function.bits(), (width * self.units,))
 
 

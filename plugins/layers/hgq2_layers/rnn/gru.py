@@ -24,9 +24,9 @@ class QGRU(GatedLayer):
     Args:
         units: size of the state.
         activation: of the candidate c, one of Keras' activations by name, or a function of one
-            number that is registered with Keras; a table, but for `linear` and `relu`.
+            number that is registered with Keras; a table, except for `linear` and `relu`.
         recurrent_activation: of the gates, one of Keras' activations by name, or a function of one
-            number that is registered with Keras; a table, but for `linear` and `relu`.
+            number that is registered with Keras; a table, except for `linear` and `relu`.
         use_bias: whether there is a bias.
         reset_after: whether the gate r resets the product with the recurrent kernel, or the state before it.
         reset_quantizer: of what the reset gate is multiplied with, or of that product: a config, a kind, a mapping, or

@@ -26,9 +26,9 @@ class QLSTM(GatedLayer):
     Args:
         units: size of the state.
         activation: of the candidate g and of the carry c, one of Keras' activations by name, or a function of one
-            number that is registered with Keras; a table, but for `linear` and `relu`.
+            number that is registered with Keras; a table, except for `linear` and `relu`.
         recurrent_activation: of the gates, one of Keras' activations by name, or a function of one
-            number that is registered with Keras; a table, but for `linear` and `relu`.
+            number that is registered with Keras; a table, except for `linear` and `relu`.
         use_bias: whether there is a bias.
         unit_forget_bias: whether the bias of the gate f starts at 1.
         carry_quantizer: of the carry: a config, a kind, a mapping, or None for the default of activations,

@@ -20,7 +20,7 @@ class QSimpleRNN(RecurrentLayer):
     Args:
         units: size of the state.
         activation: of the candidate, one of Keras' activations by name, or a function of one number that is registered
-            with Keras; a table, but for `linear` and `relu`.
+            with Keras; a table, except for `linear` and `relu`.
         use_bias: whether there is a bias.
         **kwargs: as in `RecurrentLayer`.
 

@@ -184,7 +184,7 @@ class QIntegrateAndFire(SpikingLayer):
     """u_t = mq(v_(t-1) + iq(x_t)); s_t = 1 where u_t > threshold, else 0; v_t = u_t reset by s_t; v_0 = 0.
 
     A neuron for each element of a step, (batch, steps, ...); the layer in front has the weights. Axis 1 counts steps,
-    each a circuit of its own. The words are those of snnTorch.
+    each a separate circuit. The words are those of snnTorch.
 
     Args:
         threshold: a number of few bits, which a circuit compares with.

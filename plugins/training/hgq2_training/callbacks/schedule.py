@@ -86,10 +86,10 @@ class PointSchedule(keras.callbacks.Callback):
             ConfigError: the model has no such variable.
         """
         candidates = (getattr(layer, self.variable, None) for layer in layers_of(self.model))
-        found = [each for each in candidates if isinstance(each, keras.Variable)]
-        if not found:
+        variables = [each for each in candidates if isinstance(each, keras.Variable)]
+        if not variables:
             raise ConfigError(f"No layer of model {self.model.name!r} has {self.missing}")
-        for each in found:
+        for each in variables:
             each.assign(self.value(epoch))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

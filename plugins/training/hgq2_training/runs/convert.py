@@ -136,14 +136,14 @@ def calibrate_and_compare(model: keras.Model, converted: keras.Model, splits: Sp
     check_fit(model, splits)
     fit_ranges(converted, splits.train.x)
     calibrate(converted, splits.train.x)
-    wanted, found = (
+    wanted, outputs = (
         np.concatenate([np.ravel(each) for each in keras.tree.flatten(one.predict(splits.test.x, verbose=0))])
         for one in (model, converted)
     )
     return Comparison(
         floats=_metrics(model, splits),
         quantized=_metrics(converted, splits),
-        difference=float(np.mean(np.abs(found - wanted)) / max(float(np.std(wanted)), 1e-30)),
+        difference=float(np.mean(np.abs(outputs - wanted)) / max(float(np.std(wanted)), 1e-30)),
         verification=_verified(converted, splits),
     )
 
@@ -156,6 +156,6 @@ def _verified(model: keras.Model, splits: Splits) -> VerifyReport | ExactnessErr
 
 
 def _metrics(model: keras.Model, splits: Splits) -> dict[str, float]:
-    found = evaluate(model, splits.test) if model.compiled else {}
+    metrics = evaluate(model, splits.test) if model.compiled else {}
     # The loss of the converted model includes the cost of its bits, and is not comparable.
-    return {name: value for name, value in found.items() if name != "loss"}
+    return {name: value for name, value in metrics.items() if name != "loss"}

@@ -113,9 +113,9 @@ def read_standardization(directory: str | Path) -> Standardization | None:
     Raises:
         ModelFileError: the file is damaged.
     """
-    found = read_data(directory).get("standardization")
+    stored = read_data(directory).get("standardization")
     try:
-        return None if found is None else Standardization.from_dict(found)
+        return None if stored is None else Standardization.from_dict(stored)
     except DataError as error:
         raise ModelFileError(f"{Path(directory) / DATA}: is damaged. {error}") from error
 
@@ -168,8 +168,8 @@ def is_unbegun(directory: str | Path) -> bool:
     if not ((directory / CONFIG).is_file() and (directory / LOCK).is_file()):
         return False
     front = directory / FRONT
-    found = [path for path in directory.iterdir() if path.name not in (CONFIG, DATA, LOCK) and path != front]
-    return all(map(is_leftover, [*found, *(front.iterdir() if front.is_dir() else ())]))
+    paths = [path for path in directory.iterdir() if path.name not in (CONFIG, DATA, LOCK) and path != front]
+    return all(map(is_leftover, [*paths, *(front.iterdir() if front.is_dir() else ())]))
 
 
 def new_directory(directory: str | Path) -> Path:
@@ -181,8 +181,8 @@ def new_directory(directory: str | Path) -> Path:
     directory = Path(directory)
     if is_unbegun(directory):
         return directory
-    found = list(directory.iterdir()) if directory.is_dir() else []
-    if directory.is_file() or not all(is_leftover(path) or path.name == LOCK for path in found):
+    paths = list(directory.iterdir()) if directory.is_dir() else []
+    if directory.is_file() or not all(is_leftover(path) or path.name == LOCK for path in paths):
         resume = f" To resume the run in it: hgq2 train -o {directory} --resume."
         raise ConfigError(
             f"{directory}: exists and is not empty; a run needs a new directory, nothing is overwritten."

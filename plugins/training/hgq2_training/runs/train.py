@@ -162,13 +162,13 @@ def _train(
     start: Checkpoint | None,
 ) -> Checkpoints:
     history = HistoryLog(directory / HISTORY)
-    own = [*training.make_callbacks(), history]
-    for callback in own:
+    configured = [*training.make_callbacks(), history]
+    for callback in configured:
         if hasattr(callback, "bind"):
             callback.bind(directory / FRONT, splits)
-    checkpoints = Checkpoints(directory / CHECKPOINT, own, training.checkpoint_every, start)
+    checkpoints = Checkpoints(directory / CHECKPOINT, configured, training.checkpoint_every, start)
     try:
-        _fit(model, splits, training, start, [EpochSeed(config.seed), EbopsLog(), *own, checkpoints, *callbacks])
+        _fit(model, splits, training, start, [EpochSeed(config.seed), EbopsLog(), *configured, checkpoints, *callbacks])
     except BaseException as error:
         diverged = divergence(model, history.epochs) if isinstance(error, DataError) else ""
         _save_last_epoch(model, directory, checkpoints, history)
@@ -264,13 +264,13 @@ def versions() -> dict[str, str]:
     """Return the versions of the distributions that a run depends on."""
     names = {"hgq2-core", "keras", "numpy", keras.backend.backend()}
     names |= {plugin.distribution for plugin in plugins() if plugin.distribution}
-    found = {}
+    versions = {}
     for name in sorted(names):
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed as a distribution"
-    return found
+            versions[name] = "not installed as a distribution"
+    return versions
 
 
 def replace_training(config: ModelConfig, **changes: Any) -> ModelConfig:
@@ -293,10 +293,10 @@ def _check_same(recorded: ModelConfig, given: ModelConfig, directory: Path) -> N
     before, after = (
         ModelConfig.parse(resolved(each, each.build())).model_dump(mode="json") for each in (recorded, given)
     )
-    found = [each for each in differences(before, after) if each.partition(":")[0] not in MAY_CHANGE]
-    if found:
+    changed = [each for each in differences(before, after) if each.partition(":")[0] not in MAY_CHANGE]
+    if changed:
         raise ConfigError(
-            f"{directory}: was started with another config. {'; '.join(found)}. "
+            f"{directory}: was started with another config. {'; '.join(changed)}. "
             f"Resume with the same, in which only {' and '.join(MAY_CHANGE)} may change, or train in a new directory."
         )
 

@@ -126,7 +126,7 @@ def _into(memory: Tensor, operation: Any, a: Tensor, b: Tensor) -> Tensor:
 def _stochastic(x: Tensor, scale: Tensor, u: Tensor) -> Tensor:
     """Round up where u < z - floor(z); `u` is not overwritten.
 
-    The difference is exact, but for -1 < z < 0: there it is rounded to a multiple of the steps of u.
+    The difference is exact except for -1 < z < 0, where it is rounded to a multiple of the steps of u.
     """
     z = x * scale
     q = z.floor()
