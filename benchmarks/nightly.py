@@ -50,8 +50,11 @@ def hgq2(*arguments: object) -> Any:
 
 
 def every_kind() -> list[str]:
-    """Return every layer in docs/layers.md and every quantizer of this repository's plugins."""
-    layers = [row.layer for row in layer_table()]
+    """Return every layer in docs/layers.md and every quantizer of this repository's plugins.
+
+    Operations on tensors are left out: `layers.operation` is each of them.
+    """
+    layers = [row.layer for row in layer_table() if not row.layer.startswith(f"{KERAS}ops.")]
     return [kind for kind in (*layers, *registry().names("quantizers")) if kind.startswith(KERAS) or is_official(kind)]
 
 

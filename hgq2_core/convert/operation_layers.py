@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from typing import Any
 
 import keras
 
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
+from hgq2_core.keras_graph.private import producer_name
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import graph_is_known, layers_of, operations_of
 from hgq2_core.layers.adapters import adapter_of
-from hgq2_core.layers.derived import Derivation, is_raw, producer_name, widest
+from hgq2_core.layers.derived import Derivation, is_raw, widest
 from hgq2_core.layers.operations import (
     OPERATION,
     PREFIX,
@@ -86,6 +88,7 @@ class OperandQuantizers:
 
     def __init__(self) -> None:
         self.quantized: dict[int, Any] = {}
+        self.names: Counter[str] = Counter()
 
     def apply(self, layer: keras.layers.Layer, args: Any, kwargs: Any) -> Any:
         """Call a layer in place of an operation, on quantized tensors where that is needed.
@@ -110,6 +113,8 @@ class OperandQuantizers:
     def _quantize(self, tensor: Any) -> Any:
         if id(tensor) not in self.quantized:
             name = f"{producer_name(tensor)}_quantize"
+            times = self.names[name] = self.names[name] + 1  # a layer that is applied again has further outputs
+            name = name if times == 1 else f"{name}_{times}"
             self.quantized[id(tensor)] = registry().load("layers", QUANTIZE)(name=name)(tensor)
         return self.quantized[id(tensor)]
 

@@ -64,6 +64,11 @@ def producer(tensor: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any], int] | 
     return None if node.is_input else (operation, node.arguments.args, node.arguments.kwargs, index)
 
 
+def producer_name(tensor: Any) -> str:
+    """Return the name of the layer, operation or input that a symbolic tensor comes from."""
+    return str(tensor._keras_history.operation.name)
+
+
 def operation_name(operation: Any) -> str | None:
     """Return the name in `keras.ops` of an operation in a graph, such as `add` of `x + y`; None for anything else.
 

@@ -31,6 +31,7 @@ from hgq2_core.quantizers.base import PACKAGE, Quantizer
 from hgq2_core.quantizers.call import Call, present_call, running
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.quantizers.defaults import EBOPS_BETA, resolve, scoped
+from hgq2_core.quantizers.pass_through import PassThrough
 from hgq2_core.schema.base import as_config_error
 from hgq2_core.schema.signature import parameters
 
@@ -161,9 +162,17 @@ class QLayer(FieldLayer, kw_only=True):
         complete = resolve(given, role, str(slot))
         self._slots.sources[name] = complete.sources
         made = self._slots.quantizers[name] = complete.config.build(slot)
+        if isinstance(made, PassThrough) and (place := _input_place(name)) is not None:
+            made.input_bits = functools.partial(self._input_bits, place)
         if not self.trainable:  # Keras passes on only what is set later
             made.trainable = False
         return made
+
+    def _input_bits(self, place: int) -> Tensor | None:
+        """Return the derived bits of an input, the most of all calls; None if the layer is in no graph."""
+        from hgq2_core.layers.derived import input_bits  # which walks graphs of these layers
+
+        return input_bits(self, place)
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""
@@ -390,6 +399,12 @@ def _with_cost(call: Callable[..., Any]) -> Callable[..., Any]:
         return outputs
 
     return wrapper
+
+
+def _input_place(slot: str) -> int | None:
+    """Return which input of a layer a slot quantizes; None if it is another slot."""
+    name, _, number = slot.partition("_")
+    return int(number or 0) if name == "input" and (number.isdecimal() or not number) else None
 
 
 def _class_of(kind: Any, cls: type[QLayer]) -> type[QLayer]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-from hgq2_core.exact.widths import Deferred, Width, Widths, in_host_format
+from hgq2_core.exact.widths import Deferred, Width, Widths, in_host_format, per_sample
 from hgq2_core.keras_graph import private as _keras
 from hgq2_core.layers.adapters import adapter_of, exact
 from hgq2_core.layers.base import QLayer
@@ -90,10 +91,19 @@ def is_raw(tensor: Any) -> bool:
     return any(is_raw(each) for each in keras.tree.flatten(args) if isinstance(each, keras.KerasTensor))
 
 
-def producer_name(tensor: Any) -> str:
-    """Return the name of the layer, operation or input that a symbolic tensor comes from."""
-    made = _keras.producer(tensor)
-    return str(tensor.name if made is None else made[0].name)
+def input_bits(layer: Any, place: int) -> Any:
+    """Return the derived bits of one sample of a layer's input, the most of its calls; None if it is in no graph.
+
+    Args:
+        layer: which leaves that input as it comes.
+        place: which of its inputs.
+    """
+    inputs = [
+        [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
+        for args, kwargs in _keras.inbound_calls(layer)
+    ]
+    bits = [per_sample(Derivation().of(each[place]))[0] for each in inputs if len(each) > place]
+    return functools.reduce(keras.ops.maximum, bits) if bits else None
 
 
 def widest(widths: Any) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import keras
@@ -12,13 +13,26 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, Widths
 from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import Quantizer
+from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.none import NoQuantizer
 
 A = TypeVar("A")
 
+MANTISSA_BITS = 23
+MANTISSA = (1 << MANTISSA_BITS) - 1
+"""The mask of a float32's mantissa."""
+
 
 class PassThrough(Quantizer[NoQuantizer]):
-    """Values pass as they are."""
+    """Values pass as they are.
+
+    `input_bits`, which the layer of an input slot sets, returns the derived bits of one sample; None where no graph
+    tells them.
+    """
+
+    def __init__(self, config: NoQuantizer, slot: Slot | None = None, **kwargs: Any) -> None:
+        super().__init__(config, slot, **kwargs)
+        self.input_bits: Callable[[], Tensor | None] | None = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Keep the shape of one sample's values, or of the weight.
@@ -34,8 +48,14 @@ class PassThrough(Quantizer[NoQuantizer]):
         return x.value if isinstance(x, keras.Variable) else x
 
     def bits(self, x: Tensor | None = None) -> Tensor:
-        """Return 0 for every element."""
-        return keras.ops.zeros(self.value_shape)
+        """Return what the values have of bits: those of a weight, or of an input by the quantizers in front.
+
+        An activation that is no input of a layer in a graph counts 0.
+        """
+        if not self.slot.batched and x is not None:
+            return significant_bits(x)
+        derived = None if self.input_bits is None else self.input_bits()
+        return keras.ops.zeros(self.value_shape) if derived is None else keras.ops.reshape(derived, self.value_shape)
 
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """Return the values unchanged."""
@@ -48,3 +68,12 @@ class PassThrough(Quantizer[NoQuantizer]):
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Return 0 bits."""
         return {"bits": np.array(0)}
+
+
+def significant_bits(x: Tensor) -> Tensor:
+    """Return the bits of each number from its highest to its lowest 1, less one: what a product with it takes."""
+    whole = keras.ops.view(keras.ops.cast(keras.ops.convert_to_tensor(x), "float32"), "int32")
+    mantissa = (whole & MANTISSA) | (MANTISSA + 1)
+    lowest = keras.ops.cast(mantissa & -mantissa, "float32")
+    places = keras.ops.round(keras.ops.log(lowest) / math.log(2.0))
+    return keras.ops.where(keras.ops.equal(x, 0.0), 0.0, MANTISSA_BITS - places)

@@ -17,6 +17,8 @@ from typing import Any
 
 import hgq2_core  # first: it chooses the backend
 from hgq2_core.discovery.registry import registry
+from hgq2_core.keras_graph.traversal import layers_of
+from hgq2_core.quantizers.base import Quantizer
 
 import keras  # isort: skip
 import numpy as np  # isort: skip
@@ -99,7 +101,11 @@ def own_model(kind: str) -> keras.Model:
         return with_quantizer(kind)
     arguments, shape = EXAMPLES[kind][0]
     inputs = [keras.Input(each) for each in shape] if isinstance(shape, list) else keras.Input(shape)
-    return keras.Model(inputs, registry().load("layers", kind)(**arguments)(inputs))
+    layer = registry().load("layers", kind)(**arguments)
+    given = inputs
+    if not any(isinstance(each, Quantizer) for each in layers_of(layer)):  # in front of it there is one
+        given = keras.tree.map_structure(registry().load("layers", "layers.quantize")(), inputs)
+    return keras.Model(inputs, layer(given))
 
 
 def samples(model: keras.Model) -> Any:
