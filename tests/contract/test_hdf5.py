@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from layer_examples import EXAMPLES
+from layer_examples import EXAMPLES, FAMILIES
 from selection import few
 
 from hgq2_core.discovery.registry import registry
@@ -22,21 +22,7 @@ def values(shape: tuple[int, ...], integer: bool) -> Any:
     return rng.integers(0, 3, (4, *shape)) if integer else rng.normal(size=(4, *shape)).astype(np.float32)
 
 
-FAST = (
-    "attention.multi_head_attention",
-    "layers.conv2d",
-    "layers.dense",
-    "layers.dense_batch_norm",
-    "layers.dense_lut",
-    "layers.einsum",
-    "layers.average_pooling1d",
-    "layers.lstm",
-    "layers.leaky_integrate_and_fire",
-    "layers.prelu",
-)
-
-
-@pytest.mark.parametrize("kind", few(EXAMPLES, *FAST))
+@pytest.mark.parametrize("kind", few(EXAMPLES, *FAMILIES))
 def test_layer_comes_back_from_hdf5(kind: str, tmp_path: Path) -> None:
     for arguments, shape in EXAMPLES[kind]:
         layer = registry().load("layers", kind)(**arguments)

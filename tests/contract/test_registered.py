@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 import pytest
-from layer_examples import EXAMPLES
+from layer_examples import EXAMPLES, FAMILIES
 from selection import slow
 
 from hgq2_core import defaults
@@ -77,12 +77,12 @@ FORMATS = (
 
 
 def rows() -> Iterator[Any]:
-    """Each kind with one row of formats, the rows in turn; with the others among the slow tests, on torch."""
+    """A kind of each family with one row of formats, the rows in turn; all else among the slow tests."""
     for turn, kind in enumerate(EXAMPLES):
         for row, formats in enumerate(FORMATS):
-            if row == turn % len(FORMATS):
+            if row == turn % len(FORMATS) and kind in FAMILIES:
                 yield pytest.param(kind, formats)
-            elif ON_TORCH:
+            else:
                 yield slow(kind, formats)
 
 
@@ -101,18 +101,11 @@ def test_layer(kind: str, formats: Formats) -> None:
         )
 
 
-FAMILIES = ("layers.conv2d", "layers.dense_batch_norm", "layers.max_pooling2d", "layers.lstm", "layers.unary_function")
-
-
-def other_arguments() -> Iterator[Any]:
-    """Each kind with its further examples: the second of a few families, and the rest among the slow tests."""
-    for kind, examples in EXAMPLES.items():
-        for place, (arguments, shape) in enumerate(examples[1:]):
-            case = (kind, arguments, shape)
-            yield case if place == 0 and kind in FAMILIES else slow(*case)
+OTHER_ARGUMENTS = [(kind, *example) for kind, examples in EXAMPLES.items() for example in examples[1:]]
 
 
 @pytest.mark.once
-@pytest.mark.parametrize(("kind", "arguments", "input_shape"), list(other_arguments()))
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "arguments", "input_shape"), OTHER_ARGUMENTS)
 def test_layer_of_other_arguments(kind: str, arguments: dict[str, Any], input_shape: Any) -> None:
     check_layer({"kind": kind, **arguments}, input_shape)
