@@ -52,12 +52,12 @@ BACKEND_TESTS := $(wildcard tests/fixed_point tests/minifloat tests/layers tests
 	tests/end_to_end/test_backends.py tests/core/test_optimizer.py tests/core/test_doctor.py tests/core/test_resuming.py \
 	tests/found_by_use/test_01_weight_decay.py tests/found_by_use/test_14_data.py)
 
-ON_BACKENDS := -m pytest -n 2 --dist worksteal -m "(not slow or backends) and not once and not nightly" $(BACKEND_TESTS)
+ON_BACKENDS := -m pytest -n 2 --dist worksteal $(BACKEND_TESTS) -m "not once and not nightly
 
 test-backends: $(VENV)/.backends ## Run the numeric, layer, contract and end-to-end tests on jax and tensorflow
 	KERAS_BACKEND=torch $(BIN)/python -m pytest -m "slow and backends" tests/end_to_end/test_backends.py
-	KERAS_BACKEND=jax $(BIN)/python $(ON_BACKENDS)
-	KERAS_BACKEND=tensorflow $(BIN)/python $(ON_BACKENDS)
+	KERAS_BACKEND=jax $(BIN)/python $(ON_BACKENDS) and (not slow or backends)"
+	KERAS_BACKEND=tensorflow $(BIN)/python $(ON_BACKENDS) and (not slow or backends)"
 
 lint: $(STAMP) ## Check style, types and the dependency rule
 	$(BIN)/ruff check .
@@ -76,8 +76,10 @@ stubs: $(STAMP) ## Write what follows from the kinds: type stubs, and the table 
 	$(BIN)/ruff format --quiet plugins/*/hgq2_*/__init__.pyi
 	$(BIN)/python scripts/write_layer_table.py
 
-nightly: $(STAMP) ## Run the longest tests, train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
+nightly: $(VENV)/.backends ## Run the longest tests, also on jax and tensorflow, train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
 	$(BIN)/python -m pytest -n 2 -m nightly
+	KERAS_BACKEND=jax $(BIN)/python $(ON_BACKENDS) and slow"
+	KERAS_BACKEND=tensorflow $(BIN)/python $(ON_BACKENDS) and slow"
 	$(BIN)/python benchmarks/nightly.py $(SETS)
 
 clean: ## Remove .venv, caches and build output

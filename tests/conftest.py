@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -15,7 +16,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-import hgq2_core  # noqa: F401
+# jax compiles what many tests have in common once for each test process. Before jax is imported.
+COMPILED = tempfile.TemporaryDirectory(prefix="compiled_by_jax_")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+import hgq2_core  # noqa: E402, F401
 
 # Machines are noisy, so no example has a deadline. Examples repeat in every run, except in `make fuzz`: that profile
 # says so explicitly, because Hypothesis derandomizes the others on a CI machine.
