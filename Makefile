@@ -46,8 +46,8 @@ $(VENV)/.backends: $(STAMP) requirements-backends.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-backends.txt
 	touch $@
 
-# Each backend in processes of its own. Marked `once`: what asks nothing of the backend. A test that only torch can do says
-# so where it is skipped.
+# Each backend in processes of its own, a third of the cases of each test (tests/conftest.py); `make nightly` runs all, also
+# slow ones. Marked `once`: what asks nothing of the backend. A test that only torch can do says so where it is skipped.
 BACKEND_TESTS := $(wildcard tests/fixed_point tests/minifloat tests/layers tests/attention tests/contract \
 	tests/end_to_end/test_backends.py tests/core/test_optimizer.py tests/core/test_doctor.py tests/core/test_resuming.py \
 	tests/found_by_use/test_01_weight_decay.py tests/found_by_use/test_14_data.py)
@@ -78,8 +78,8 @@ stubs: $(STAMP) ## Write what follows from the kinds: type stubs, and the table 
 
 nightly: $(VENV)/.backends ## Run the longest tests, also on jax and tensorflow, train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
 	$(BIN)/python -m pytest -n 2 -m nightly
-	KERAS_BACKEND=jax $(BIN)/python $(ON_BACKENDS) and slow"
-	KERAS_BACKEND=tensorflow $(BIN)/python $(ON_BACKENDS) and slow"
+	KERAS_BACKEND=jax $(BIN)/python $(ON_BACKENDS)" --every-case
+	KERAS_BACKEND=tensorflow $(BIN)/python $(ON_BACKENDS)" --every-case
 	$(BIN)/python benchmarks/nightly.py $(SETS)
 
 clean: ## Remove .venv, caches and build output

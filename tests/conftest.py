@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -24,11 +25,32 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import hgq2_core  # noqa: E402, F401
 
+import keras  # noqa: E402  # isort: skip
+
 # Machines are noisy, so no example has a deadline. Examples repeat in every run, except in `make fuzz`: that profile
 # says so explicitly, because Hypothesis derandomizes the others on a CI machine.
 settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True)
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("repeatable")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-case", action="store_true", help="on jax and tensorflow too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On jax and tensorflow, run of each test its first case and a third of the others, always the same."""
+    if keras.backend.backend() == "torch" or config.getoption("every_case"):
+        return
+    seen: set[str] = set()
+    kept, left_out = [], []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        run = test not in seen or zlib.crc32(item.nodeid.encode()) % 3 == 0 or item.get_closest_marker("every_backend")
+        (kept if run else left_out).append(item)
+        seen.add(test)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ def overflow_modes() -> Iterator[Any]:
         yield slow(kind, modes[1])
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize(("kind", "overflow_mode"), list(overflow_modes()))
 def test_quantizer(kind: str, overflow_mode: str) -> None:
     cls = registry().load("quantizers", kind)
@@ -86,6 +87,7 @@ def rows() -> Iterator[Any]:
                 yield slow(kind, formats)
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize(("kind", "formats"), list(rows()), ids=str)
 def test_layer(kind: str, formats: Formats) -> None:
     arguments, input_shape = EXAMPLES[kind][0]
