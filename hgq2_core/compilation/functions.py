@@ -15,6 +15,7 @@ import keras
 import torch
 
 from hgq2_core.compilation.forms import Compiled, Form, Forms
+from hgq2_core.compilation.payoff import Payoff
 from hgq2_core.compilation.tracing import UntraceableError, trace
 from hgq2_core.quantizers.phase import phase
 
@@ -38,19 +39,21 @@ class CompiledFunction:
     form is known by the structure, shapes and dtypes of a batch, by what is trainable, by the optimizer and the phase.
     A form that comes now and then, such as the last batch of an epoch, stays eager; see `Forms`.
 
-    What is a Python number when a step is traced, such as the rate of a dropout, is a constant of its graph; so are
-    the layers that the model has.
+    What is a number and no variable when a step is traced, such as the rate of a dropout, is a constant of its graph;
+    so are the layers that the model has.
 
     Args:
         model: compiled.
         step: which one.
         compiler: makes a function of a graph and an example of its inputs.
+        payoff: compile where it pays alone; None compiles what is frequent.
     """
 
-    def __init__(self, model: keras.Model, step: Step, compiler: Compiler) -> None:
+    def __init__(self, model: keras.Model, step: Step, compiler: Compiler, payoff: Payoff | None = None) -> None:
         self.model = model
         self.step = step
         self.compiler = compiler
+        self.payoff = payoff
         self.forms = Forms()
         self.full = False
         self.reason: str | None = None
@@ -73,6 +76,8 @@ class CompiledFunction:
             return graph([leaf for leaf in leaves if leaf is not None])
         if not form.is_frequent(self.forms.steps) or self._has_enough():
             return self._eager(data)
+        if self.payoff is not None and not self.payoff.pays():
+            return self.payoff.take(partial(self._eager, data))
         return self._traced(form, data[0], leaves)
 
     def _has_enough(self) -> bool:
@@ -107,14 +112,14 @@ class CompiledFunction:
         return variables
 
     def _state(self) -> list[torch.Tensor]:
-        """Return the values of all variables that a step may change."""
+        """Return the values of all variables, and the tensors of torch's own modules: what may change between steps."""
         optimizer = self.model.optimizer
         variables = [
             *self.model.variables,
             *(optimizer.variables if optimizer is not None else []),
             *(variable for metric in self.model.metrics for variable in metric.variables),
         ]
-        return [variable.value for variable in variables]
+        return [*(variable.value for variable in variables), *self.model.buffers()]
 
     def _traced(self, form: Form, batch: Any, leaves: list[torch.Tensor | None]) -> Any:
         """Take a step, trace and compile it; one that cannot be traced is taken again, eagerly, like all after it."""

@@ -9,7 +9,7 @@ import keras
 from hgq2_core.errors import ConfigError
 
 
-def jit(model: keras.Model) -> keras.Model:
+def jit(model: keras.Model, *, auto: bool = False) -> keras.Model:
     """Let `fit`, `train_on_batch`, `evaluate` and `predict` of a compiled model run compiled.
 
     On torch a whole step becomes one compiled graph: forward, loss, gradients, optimizer, ranges and metrics. The first
@@ -21,6 +21,10 @@ def jit(model: keras.Model) -> keras.Model:
 
     Args:
         model: compiled by `model.compile`.
+        auto: compile a step only when it is expected to save more time than compiling takes: in what is left of the
+            training if that is known, as in `hgq2 train`, else in as many steps as there were. When that is depends on
+            the machine, and sums of a compiled step may differ in their last digits: such a training does not repeat to
+            the bit. On jax and tensorflow, Keras' own choice.
 
     Returns:
         The same model.
@@ -33,8 +37,8 @@ def jit(model: keras.Model) -> keras.Model:
             f"jit: {model.name} has no optimizer and no loss yet. Call model.compile(...) first, and jit after it."
         )
     if keras.backend.backend() == "torch":
-        _install(model)
-    else:
+        _install(model, auto)
+    elif not auto:
         model.jit_compile = True
         for name in ("train", "test", "predict"):
             getattr(model, f"make_{name}_function")(force=True)
@@ -47,12 +51,13 @@ def is_jit(model: Any) -> bool:
         return False
     from hgq2_core.compilation.functions import CompiledFunction
 
-    return isinstance(model.train_function, CompiledFunction)
+    return isinstance(model.train_function, CompiledFunction) and model.train_function.payoff is None
 
 
-def _install(model: Any) -> None:
+def _install(model: Any, auto: bool) -> None:
     from hgq2_core.compilation.functions import CompiledFunction
     from hgq2_core.compilation.inductor import compiled
+    from hgq2_core.compilation.payoff import Payoff
 
     for step in ("train", "test", "predict"):
-        setattr(model, f"{step}_function", CompiledFunction(model, step, compiled))
+        setattr(model, f"{step}_function", CompiledFunction(model, step, compiled, Payoff() if auto else None))

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 
 from hgq2_core.compilation.counters import Counters, Decision
 from hgq2_core.compilation.random import DRAWS, SEED_BITS
+from hgq2_core.compilation.simplify import with_constants, without_detach
 
 READS = {Tensor.numpy, Tensor.tolist, Tensor.__array__}
 """Besides what ends in `aten._local_scalar_dense`, what takes values out of tensors."""
@@ -130,7 +131,7 @@ def trace(step: Callable[..., Any], inputs: Sequence[Tensor], variables: Sequenc
     Args:
         step: of tensors, to a tensor or a list of tensors.
         inputs: of this run.
-        variables: the values of those that the step may count by.
+        variables: tensors that may change between steps, among them those that the step may count by.
 
     Returns:
         What was recorded.
@@ -147,6 +148,8 @@ def trace(step: Callable[..., Any], inputs: Sequence[Tensor], variables: Sequenc
             return results
 
     graph = make_fx(watched, tracing_mode="real")(*inputs)
+    without_detach(graph.graph)
+    with_constants(graph, variables)
     return Traced(graph, _lift(graph), counters.decisions)
 
 

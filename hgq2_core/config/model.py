@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import keras
 from pydantic import Field
@@ -37,7 +37,8 @@ class Training(StrictModel):
         metrics: Keras metrics.
         epochs: passes over the training data.
         batch_size: samples per step.
-        jit_compile: whether `hgq2_core.jit` compiles the training step and the prediction.
+        jit_compile: whether `hgq2_core.jit` compiles the training step and the prediction; `auto`: when the steps that
+            are left are expected to save more time than compiling takes, which does not repeat to the bit.
         checkpoint_every: epochs between checkpoints; fewer are written where that would take over 2 % of the time.
         callbacks: callbacks of the installed plugins or of Keras (`keras.EarlyStopping`).
     """
@@ -47,7 +48,7 @@ class Training(StrictModel):
     metrics: Annotated[tuple[Annotated[ObjectSpec, METRICS], ...], FromList] = ()
     epochs: Size = 10
     batch_size: Size = 32
-    jit_compile: bool = False
+    jit_compile: bool | Literal["auto"] = False
     checkpoint_every: Size = 1
     callbacks: Annotated[tuple[Annotated[ObjectSpec, Kinds("callbacks")], ...], FromList] = ()
 
@@ -64,7 +65,7 @@ class Training(StrictModel):
             metrics=[METRICS.make(spec) for spec in self.metrics],
         )
         if self.jit_compile:
-            jit(model)
+            jit(model, auto=self.jit_compile == "auto")
 
     def make_callbacks(self) -> list[Any]:
         """Construct the callbacks, in order."""

@@ -20,6 +20,8 @@ if keras.backend.backend() == "torch":
     from hgq2_core.compilation import functions
     from hgq2_core.compilation.forms import Compiled, Forms
     from hgq2_core.compilation.functions import CompiledFunction
+    from hgq2_core.compilation.payoff import Payoff
+    from hgq2_core.compilation.remaining import RemainingSteps
     from hgq2_core.compilation.tracing import UntraceableError, trace
 
 RANDOM = np.random.default_rng(0)
@@ -229,6 +231,31 @@ def test_a_step_has_a_few_graphs_alone(caplog, monkeypatch):
         f"{model.name}: the predict step is compiled for 2 forms of batches; batches of other shapes stay eager. "
         "Batches of one shape, such as padded ones, would share one graph."
     ]
+
+
+@pytest.mark.parametrize(("steps", "compiles"), [(10, False), (1_000_000_000, True)])
+def test_auto_compiles_what_pays(steps, compiles):
+    model = mlp()
+    model.compile("adam", LOSS)
+    function = model.train_function = CompiledFunction(model, "train", as_traced, Payoff())
+    function.payoff.end = steps
+    for _ in range(5):
+        model.train_on_batch(X[:64], Y[:64])
+    assert function.payoff.operations > 100
+    function.payoff.seconds = 1e-3
+    model.train_on_batch(X[:64], Y[:64])
+    assert bool(function.forms.graphs) == compiles
+
+
+def test_fit_tells_how_many_steps_are_left():
+    class Model:
+        train_function = CompiledFunction(mlp(), "train", as_traced, Payoff())
+
+    remaining = RemainingSteps()
+    remaining.set_params({"epochs": 10, "steps": 7})
+    remaining.set_model(Model())
+    remaining.on_epoch_begin(8)
+    assert Model.train_function.payoff.end == 14
 
 
 def test_a_counter_that_the_step_has_changed_decides_nothing():

@@ -12,6 +12,7 @@ import keras
 import yaml
 
 from hgq2_core import ModelConfig, calibrate, ebops, fit_ranges, freeze, plugins, summary, verify
+from hgq2_core.compilation.remaining import RemainingSteps
 from hgq2_core.config.model import Training
 from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.data.splits import Split, Splits
@@ -100,8 +101,8 @@ def resume(
     """Resume a training that was stopped at any moment and in any way.
 
     The training continues from the last checkpoint, or starts again if there is none. On one thread the result is equal
-    to that of an uninterrupted run, bit for bit. A finished run can be trained longer; schedules depend on the index
-    of an epoch, not on the number of epochs.
+    to that of an uninterrupted run, bit for bit; a compiled step (`jit_compile`) is so to rounding alone. A finished
+    run can be trained longer; schedules depend on the index of an epoch, not on the number of epochs.
 
     Args:
         directory: the run directory.
@@ -193,7 +194,7 @@ def _fit(
             # If a callback had stopped the training, only the end of training is left to run.
             epochs=done if start is not None and start.stopped else training.epochs,
             batch_size=training.batch_size,
-            callbacks=[*callbacks, begun],
+            callbacks=[*callbacks, RemainingSteps(), begun],
             verbose=0,
         )
 
