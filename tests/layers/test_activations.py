@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from arrays import numpy_of
+from arrays import numpy_of, values
 
 from hgq2_core import ConfigError, QLayer, calibrate, ebops, freeze, load_model, verify
 from hgq2_fixed_point import KBI, KIF, Identity
@@ -13,10 +13,6 @@ from hgq2_layers import QHardTanh, QLeakyReLU, QPReLU, QReLU
 
 NONE = Identity()
 SAT = KIF(overflow_mode="SAT")
-
-
-def values(*shape, seed=1):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
 
 
 TWINS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from arrays import float64_of
+from arrays import float64_of, values
 
 import hgq2_layers
 from hgq2_core import ConfigError, defaults, ebops
@@ -45,10 +45,6 @@ CASES = [
 ]
 EACH = pytest.mark.parametrize(("name", "arguments", "shape"), CASES, ids=str)
 """Every kind of convolution; names without the Q are Keras'."""
-
-
-def values(*shape, seed=1):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
 
 
 def ours(name, arguments, shape):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import values
 from survival import require_survival
 
 from hgq2_core import ConfigError, defaults, ebops
@@ -13,10 +14,6 @@ from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QDense
 
 GRANULARITIES = ["tensor", "channel", "element"]
-
-
-def values(*shape, seed=1):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
 
 
 def numbers(losses):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from arrays import values
 from survival import require_survival
 
 from hgq2_core import ConfigError, ebops
@@ -37,10 +38,6 @@ TABLE = [
     ("ab...,bc->ac...", 5, None, (4, 3, 2)),
     (" abc , cd -> abd ", (3, 5), "d", (3, 4)),
 ]
-
-
-def values(*shape, seed=1):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
 
 
 def letters(equation, rank):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from arrays import numpy_of
+from arrays import numpy_of, values
 
 from hgq2_core import (
     ConfigError,
@@ -30,10 +30,6 @@ FINE = KIF(i=3, f=10, overflow_mode="SAT")
 @keras.saving.register_keras_serializable("test_lookup_table")
 def cube(x):
     return x * x * x
-
-
-def values(*shape, seed=1):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
 
 
 def alone(layer, *shape):

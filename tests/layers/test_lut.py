@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from arrays import float64_of
+from arrays import unit_values as values
 
 from hgq2_core import ConfigError, calibrate, ebops, freeze, load_model, verify
 from hgq2_fixed_point import KBI, KIF, Identity, quantize
@@ -14,10 +15,6 @@ from hgq2_layers import QConv1DLUT, QConv2DLUT, QDenseLUT, QEinsumDenseLUT
 NONE = Identity()
 NARROW = KIF(i=2, f=2, overflow_mode="SAT", granularity="channel")
 PAIRS = KBI(b=5, overflow_mode="SAT", granularity="element")
-
-
-def values(*shape, seed=1):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def alone(layer, *shape):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from arrays import float64_of
+from arrays import float64_of, values
 
 from hgq2_core import ConfigError, calibrate, defaults, ebops, freeze, verify
 from hgq2_fixed_point import KBI, KIF
@@ -26,10 +26,6 @@ from hgq2_layers import (
 
 PAIR = [(2, 3), (3,)]
 THREE = [(2, 3), (3,), (1, 3)]
-
-
-def values(*shape, seed=1):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
 
 
 def data(shapes, samples=64):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from arrays import float64_of
+from arrays import float64_of, values
 
 import hgq2_layers
 from hgq2_core import ConfigError, ExactnessError, ebops
@@ -43,10 +43,6 @@ PRODUCTS = [
     ("GlobalAveragePooling2D", {"keepdims": True}, (3, 5, 2)),
 ]
 EACH = ("name", "arguments", "shape")
-
-
-def values(*shape, seed=1):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32) * 3
 
 
 def ours(name, arguments, shape=None):

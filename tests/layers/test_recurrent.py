@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from arrays import float64_of
+from arrays import unit_values as values
 
 from hgq2_core import ConfigError, calibrate, defaults, ebops, freeze, summary, verify
 from hgq2_fixed_point import KIF
@@ -19,10 +20,6 @@ UNQUANTIZED = {
 GATED = {f"recurrent_activation{part}_quantizer": "none" for part in ("", "_table")}
 KINDS = [(QSimpleRNN, {}), (QGRU, {}), (QGRU, {"reset_after": False}), (QLSTM, {})]
 WIDTHS = {QSimpleRNN: 1, QGRU: 3, QLSTM: 4}
-
-
-def values(*shape, seed=1):
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def applied(layer, shape=(4, 2)):
