@@ -53,15 +53,26 @@ def bare_prediction(model: Any, x: Any) -> Callable[[], Any]:
 def kept(model: Any, x: Any) -> int:
     """Return the bytes that a forward pass keeps for the backward pass, besides the model's variables."""
     storages: dict[int, Any] = {}
+    saved_tensors_hooks = torch.autograd.graph.saved_tensors_hooks
 
-    def pack(tensor: Any) -> Any:
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage
-        return tensor
+    def counting(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> Any:
+        def counting_pack(tensor: Any) -> Any:
+            packed = pack(tensor)
+            if isinstance(packed, torch.Tensor):
+                storage = packed.untyped_storage()
+                storages[storage.data_ptr()] = storage
+            return packed
+
+        return saved_tensors_hooks(counting_pack, unpack)
 
     variables = {variable.value.untyped_storage().data_ptr() for variable in model.variables}
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        outputs = model(torch.as_tensor(x), training=True)
-        total = sum(storage.nbytes() for place, storage in storages.items() if place not in variables)
-        del outputs
+    # Hooks inside of others replace them, so those of layers count too.
+    torch.autograd.graph.saved_tensors_hooks = counting
+    try:
+        with counting(lambda tensor: tensor, lambda tensor: tensor):
+            outputs = model(torch.as_tensor(x), training=True)
+            total = sum(storage.nbytes() for place, storage in storages.items() if place not in variables)
+            del outputs
+    finally:
+        torch.autograd.graph.saved_tensors_hooks = saved_tensors_hooks
     return total

@@ -6,6 +6,8 @@ On torch, the dispatch of `keras.ops` takes several times longer than the operat
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -46,6 +48,10 @@ class StepOperations:
     def assign(self, variable: keras.Variable, values: Tensor) -> None:
         """See `assign`."""
         variable.assign(values)
+
+    def sparing(self, tensors: Iterable[Tensor]) -> AbstractContextManager[None]:
+        """See `sparing`."""
+        return nullcontext()
 
     def table_index(self, x: Tensor, last: int) -> Tensor:
         """See `table_index`."""
@@ -95,6 +101,15 @@ def reshape(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 def assign(variable: keras.Variable, values: Tensor) -> None:
     """Assign new values to a variable, a tensor of the same shape and dtype."""
     _operations().assign(variable, values)
+
+
+def sparing(tensors: Iterable[Tensor]) -> AbstractContextManager[None]:
+    """Within the context, keep for the backward pass how large tensors were computed, in place of their values.
+
+    Args:
+        tensors: quantized weights; those that are small, or of another backend, are kept as ever.
+    """
+    return _operations().sparing(tensors)
 
 
 def table_index(x: Tensor, last: int) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import keras
@@ -128,6 +130,30 @@ def plus_everywhere_(grad: Tensor | None, scale: Tensor, factor: float, shape: t
     return share.expand(shape) if grad is None else grad.add_(share)
 
 
+def recomputable(tensor: Tensor, compute: Callable[[], Tensor]) -> None:
+    """Let `StepOperations.sparing` compute a tensor once more for the backward pass, in place of keeping it."""
+    tensor.recompute = compute
+
+
+@contextmanager
+def _recomputing(tensors: Iterable[Tensor]) -> Iterator[None]:
+    sources = {tensor.untyped_storage().data_ptr(): tensor.recompute for tensor in tensors}
+
+    def pack(tensor: Tensor) -> Any:
+        compute = sources.get(tensor.untyped_storage().data_ptr())
+        return tensor if compute is None else (compute, tensor.size(), tensor.stride(), tensor.storage_offset())
+
+    def unpack(packed: Any) -> Tensor:
+        if isinstance(packed, Tensor):
+            return packed
+        compute, size, stride, offset = packed
+        values: Tensor = compute().as_strided(size, stride, offset)
+        return values
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        yield
+
+
 def may_read(x: Tensor) -> bool:
     """Return True if what is computed next may depend on numbers read from x.
 
@@ -162,6 +188,10 @@ class _Step(StepOperations):
 
     def assign(self, variable: keras.Variable, values: Tensor) -> None:
         variable.value.detach().copy_(values)
+
+    def sparing(self, tensors: Iterable[Any]) -> AbstractContextManager[None]:
+        spared = [tensor for tensor in tensors if hasattr(tensor, "recompute")]
+        return _recomputing(spared) if spared else nullcontext()
 
     def table_index(self, x: Tensor, last: int) -> Tensor:
         return x.clamp(0, last).nan_to_num_(nan=last + 1).to(torch.int32)

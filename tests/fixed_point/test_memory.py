@@ -1,12 +1,15 @@
 """What the graph holds until the backward pass: beside the inputs, one float tensor as large as the values."""
 
 import keras
+import numpy
 import pytest
 
 from hgq2_core.quantizers.config import Slot
 from hgq2_fixed_point import KBI, KIF
+from hgq2_layers import QConv1D, QDense, QEinsumDense
 
 torch = pytest.importorskip("torch")
+quantizing = pytest.importorskip("hgq2_fixed_point.ops.torch.quantizing")
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch alone shows what its graph holds")
 
 
@@ -36,3 +39,23 @@ def test_one_float_tensor_is_kept_beside_the_inputs(kind, role, granularity, ove
     quantizer = config.build(Slot(role, "slot", "layer", channel_axes=(-1,)))
     quantizer.build((None, 8) if role == "activation" else (6, 8))
     assert len(held(quantizer, torch.randn(6, 8, requires_grad=True))) == 1
+
+
+@pytest.mark.parametrize(
+    "layer", [QDense(6), QEinsumDense("ab,bc->ac", 6), QConv1D(6, 2)], ids=lambda layer: layer.name
+)
+def test_values_that_are_computed_again_give_the_same_gradients(layer, monkeypatch):
+    x = torch.linspace(-2.0, 2.0, 40).reshape((2, 4, 5) if isinstance(layer, QConv1D) else (8, 5))
+    layer(x)
+
+    def gradients():
+        loss = layer(x).square().sum() + sum(layer.losses)
+        return [
+            each.numpy()
+            for each in torch.autograd.grad(loss, [variable.value for variable in layer.trainable_variables])
+        ]
+
+    kept = gradients()
+    monkeypatch.setattr(quantizing, "LARGE", 1)
+    for before, again in zip(kept, gradients(), strict=True):
+        numpy.testing.assert_array_equal(before, again)

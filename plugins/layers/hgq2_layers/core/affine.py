@@ -12,7 +12,7 @@ import keras
 from hgq2_core import QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
-from hgq2_core.ops import Tensor, total
+from hgq2_core.ops import Tensor, sparing, total
 from hgq2_layers.activations.rectify import rectify
 
 A = TypeVar("A")
@@ -129,7 +129,8 @@ class BiasedLayer(QLayer, kw_only=True):
         """Compute the equation above."""
         training = bool(training)
         constants = self.constants(training)
-        return self.respond(self.input_quantizer.quantize(inputs, training), constants, training)
+        with sparing(constants.values()):
+            return self.respond(self.input_quantizer.quantize(inputs, training), constants, training)
 
     def respond(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
         """Compute the outputs from what is quantized already.

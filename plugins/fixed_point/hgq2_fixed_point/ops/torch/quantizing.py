@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hgq2_core.ops.torch import ONE, as_tensor, as_values, ln2, plus_, plus_everywhere_, sum_to
+from hgq2_core.ops.torch import ONE, as_tensor, as_values, ln2, plus_, plus_everywhere_, recomputable, sum_to
 from hgq2_fixed_point.ops.options import Options
 from hgq2_fixed_point.ops.torch.arithmetic import (
+    Format,
     all_signed,
     as_sign,
     make_format,
@@ -25,9 +27,36 @@ from hgq2_fixed_point.stochastic import Seed, draw
 
 WRAPPING = ("WRAP", "WRAP_SM")
 
+LARGE = 2**18
+"""Elements of a variable from which its quantized values are computed again in the backward pass."""
+
 
 def _negated(bound: Tensor, k: Tensor | float) -> Tensor:
     return bound.neg() if all_signed(k) else bound * -k
+
+
+def _saturated(x: Tensor, fmt: Format, options: Options, u: Tensor | None) -> Tensor:
+    """Return the quantized values of a format that saturates, which is overwritten."""
+    full = None if options.overflow_mode == "SAT_SYM" else fmt.width.floor()
+    maximum = max_integer(fmt.width, out=fmt.width)
+    minimum = _negated(maximum if full is None else full, fmt.k)
+    q, step = on_grid(x, fmt.scale, options.round_mode, u)
+    if options.overflow_mode == "SAT_ZERO":
+        q.masked_fill_((q < minimum) | (q > maximum), 0.0)
+    else:
+        q.clamp_(minimum, maximum)
+    return q.mul_(step)
+
+
+def _recomputed(node: Any) -> Tensor:
+    """Return the quantized values that a node of the graph has not saved; computed at the first use."""
+    if node.recomputed is None:
+        x, _, i, precision = node.saved_tensors
+        fmt = make_format(node.k, rounded(i, x.dtype), rounded(precision, x.dtype), node.options.fixed_width)
+        with torch.no_grad():
+            node.recomputed = _saturated(x, fmt, node.options, None)
+    values: Tensor = node.recomputed
+    return values
 
 
 class _Quantize(torch.autograd.Function):
@@ -50,6 +79,7 @@ class _Quantize(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         ctx.k, ctx.options, ctx.shapes = k, options, (x.shape, i.shape, precision.shape)
+        ctx.recomputes, ctx.recomputed = False, None
         cost = penalty(i, precision, options)
         whole = rounded(i, x.dtype), rounded(precision, x.dtype)
         bits = effective_bits(*whole, options).to(precision.dtype)
@@ -65,19 +95,12 @@ class _Quantize(torch.autograd.Function):
             if ctx.needs_input_grad[3]:
                 ctx.save_for_backward(x, q, i, precision)
             return q, bits, cost
-        full = None if options.overflow_mode == "SAT_SYM" else fmt.width.floor()
-        maximum = max_integer(fmt.width, out=fmt.width)
-        minimum = _negated(maximum if full is None else full, k)
-        q, step = on_grid(x, fmt.scale, options.round_mode, u)
-        if options.overflow_mode == "SAT_ZERO":
-            q.masked_fill_((q < minimum) | (q > maximum), 0.0)
-        else:
-            q.clamp_(minimum, maximum)
-        q.mul_(step)
+        q = _saturated(x, fmt, options, u)
         if any(ctx.needs_input_grad):
             # Of the size of the values, q alone is new: x, i and the precision are saved by reference, and what else
-            # the gradient needs is computed again from the bits.
-            ctx.save_for_backward(x, q, i, precision)
+            # the gradient needs is computed again from the bits. So is q, where it is as large as a large variable.
+            ctx.recomputes = u is None and x.is_leaf and x.numel() >= LARGE
+            ctx.save_for_backward(x, None if ctx.recomputes else q, i, precision)
         return q, bits, cost
 
     @staticmethod
@@ -102,6 +125,7 @@ class _Quantize(torch.autograd.Function):
                 grad_precision = sum_to((x - q).mul_(grad), precision_shape).mul_(factor)
         elif grad is not None:
             grad_x, d_i, d_f = _saturating_gradients(ctx, grad, whole, needs_i or needs_precision)
+            ctx.recomputed = None
             if needs_i:
                 grad_i = sum_to(d_i.sub_(d_f) if options.fixed_width else d_i, i_shape).mul_(factor)
             if needs_precision:
@@ -126,6 +150,7 @@ def _saturating_gradients(
     Overwrites the whole bits.
     """
     x, q, _, _ = ctx.saved_tensors
+    q = _recomputed(ctx) if q is None else q
     signed, symmetric = all_signed(ctx.k), ctx.options.overflow_mode == "SAT_SYM"
     step, width = step_and_width(*whole, ctx.options.fixed_width)
     maximum = max_integer(width).mul_(step)
@@ -162,4 +187,7 @@ def apply(
     outputs: tuple[Tensor, Tensor, Tensor] = _Quantize.apply(
         x, as_sign(k), as_tensor(i), as_tensor(precision), options, training, u
     )
+    node = outputs[0].grad_fn
+    if node is not None and node.recomputes:
+        recomputable(outputs[0], functools.partial(_recomputed, node))
     return outputs
