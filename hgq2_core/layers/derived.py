@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from hgq2_core.errors import ExactnessError
 from hgq2_core.exact.widths import Deferred, Width, Widths, in_host_format, per_sample
 from hgq2_core.keras_graph import private as _keras
 from hgq2_core.layers.adapters import adapter_of, exact
@@ -18,8 +19,8 @@ from hgq2_core.layers.operations import OperationAdapter, called_with
 class Derivation:
     """Widths of the tensors of a graph, each derived once.
 
-    An input of a model has the bits of its dtype. The input of a nested model counts as one there too: what the model
-    around it passes is not known to a layer inside.
+    An input of a model has the bits of its dtype, and so have the outputs of a layer without exact arithmetic. The
+    input of a nested model counts as one there too: what the model around it passes is not known to a layer inside.
     """
 
     def __init__(self) -> None:
@@ -65,7 +66,10 @@ class Derivation:
             return self._through(layer, args, index)
         given = tuple(self.of(value) for value in args)
         named = {name: self.of(value) for name, value in kwargs.items()}
-        outputs = self.call(layer, given, named)
+        try:
+            outputs = self.call(layer, given, named)
+        except ExactnessError:
+            return in_host_format(shape, tensor.dtype)
         found: Width = outputs[index] if isinstance(outputs, list | tuple) else outputs
         return found
 
