@@ -125,6 +125,15 @@ class Widths(Arrays[Width]):
         """Return the operand of quantized weights; a bias counts as a term of the sum that it is added to."""
         return Width(shape, bits, weight=True)
 
+    def entries(self, shape: Sequence[int], bits: Tensor) -> Width:
+        """Return the operand of a table's entries.
+
+        Args:
+            shape: of the operand.
+            bits: of an entry, for its last axes.
+        """
+        return Width(shape, _padded(bits, len(shape)))
+
     def quantized(self, a: Width, bits: Tensor) -> Width:
         """Return an operand with the bits of the quantizer that it went through."""
         return Width(a.shape, bits, signed=lambda: a.signed)

@@ -69,7 +69,7 @@ class _Subject:
         model = keras.Model(symbols, self.layer(symbols if several else symbols[0]))
         found = adapter_of(self.layer)
         require(found is not None, f"{type(self.layer).__name__} is not the class of Keras that it is named after.")
-        return self.cls(), inputs, model(inputs)
+        return self.cls(), inputs, model(inputs, training=False)
 
 
 def has_its_methods(subject: _Subject) -> None:

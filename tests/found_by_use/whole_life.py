@@ -28,7 +28,7 @@ from layer_examples import EXAMPLES
 
 SAMPLES = 40
 LINE, IMAGE, VOLUME = (4, 2), (4, 4, 2), (2, 2, 2, 1)
-OF_RANK = {"1D": LINE, "2D": IMAGE, "3D": VOLUME}
+OF_RANK = {"1D": LINE, "2D": IMAGE, "3D": VOLUME, "Random": IMAGE}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "Activation": {"activation": "relu"},
     "Cropping3D": {"cropping": ((1, 0), (0, 0), (0, 0))},
@@ -41,6 +41,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "LeakyReLU": {"negative_slope": 0.25},
     "MultiHeadAttention": {"num_heads": 1, "key_dim": 2},
     "Permute": {"dims": (2, 1)},
+    "RandomBrightness": {"factor": 0.1},
+    "RandomContrast": {"factor": 0.1},
+    "RandomRotation": {"factor": 0.1},
+    "RandomTranslation": {"height_factor": 0.1, "width_factor": 0.1},
+    "RandomZoom": {"height_factor": 0.1},
     "RepeatVector": {"n": 2},
     "Rescaling": {"scale": 0.5},
     "Reshape": {"target_shape": (8,)},

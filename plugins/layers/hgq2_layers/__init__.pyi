@@ -22,6 +22,7 @@ from hgq2_layers.lut.conv_lut import QConv1DLUT as QConv1DLUT
 from hgq2_layers.lut.conv_lut import QConv2DLUT as QConv2DLUT
 from hgq2_layers.lut.dense_lut import QDenseLUT as QDenseLUT
 from hgq2_layers.lut.einsum_dense_lut import QEinsumDenseLUT as QEinsumDenseLUT
+from hgq2_layers.merging.average import QAverage as QAverage
 from hgq2_layers.merging.concatenate import QConcatenate as QConcatenate
 from hgq2_layers.merging.contraction import QDot as QDot
 from hgq2_layers.merging.contraction import QEinsum as QEinsum

@@ -5,6 +5,7 @@ BROADCAST = [(2, 3), (3,), (1, 3)]
 
 EXAMPLES = {
     "layers.add": [({}, PAIR), ({"output_quantizer": "fixed_point.kif"}, BROADCAST)],
+    "layers.average": [({}, PAIR), ({"reciprocal_quantizer": "fixed_point.kbi"}, BROADCAST)],
     "layers.average_pow2": [({}, BROADCAST)],
     "layers.concatenate": [({}, PAIR), ({"axis": 1, "output_quantizer": "fixed_point.kif"}, [(2, 3), (1, 3), (4, 3)])],
     "layers.dot": [

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hgq2_core import ExactnessError, QLayer, Quantizer
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.exact.widths import Widths
 from hgq2_core.ops import LAYOUTS, Tensor, table_index, take_rows, total
 from hgq2_core.quantizers.call import present_call
 from hgq2_core.quantizers.defaults import adapted, scoped
@@ -194,6 +195,9 @@ class LookupTable:
         Raises:
             ExactnessError: the input quantizer has changed since the layer was frozen.
         """
+        if isinstance(arrays, Widths):
+            shape = (*arrays.shape(q), *self.more)  # type: ignore[arg-type]
+            return arrays.entries(shape, self.bits())  # type: ignore[return-value]
         stored = self.layer.stored()
         points, entries = (
             np.asarray(keras.ops.convert_to_numpy(stored[name]), dtype=np.float64)

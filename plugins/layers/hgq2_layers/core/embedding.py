@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
 from hgq2_core import QLayer
 from hgq2_core.exact.arrays import Arrays
+from hgq2_core.exact.widths import Width, Widths
 from hgq2_core.layers.arguments import (
     ConstraintArg,
     InitializerArg,
@@ -94,6 +95,12 @@ class QEmbedding(QLayer):
     def ebops(self) -> Tensor:
         """Return the cost of one table for each input of a sample."""
         return ENTRY_EBOPS * self.built_inputs * self.input_dim * total(self.weight_bits()["embeddings"])
+
+    def width(self, widths: Widths, *inputs: Width, **masks: Any) -> Width:
+        """Return, for each column, the bits of its widest entry."""
+        (x,) = inputs
+        bits = keras.ops.max(self.weight_bits()["embeddings"], axis=0)
+        return widths.entries((*x.shape, self.output_dim), bits)
 
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """Look up a row of numbers for each input."""

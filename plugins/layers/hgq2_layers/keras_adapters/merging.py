@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import keras
 
-from hgq2_core import KerasAdapter
+from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
 from hgq2_layers.merging.elementwise import exact_aligned
 
@@ -33,6 +33,22 @@ class AddAdapter(ElementwiseAdapter):
     def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
         """Add."""
         return arrays.add(a, b)
+
+
+class AverageAdapter(AddAdapter):
+    """y = (x_0 + x_1 + ...) / n, n a power of two."""
+
+    exact_where = "it averages a power of two of inputs"
+
+    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
+        """Add, and shift."""
+        count = len(inputs)
+        if count & (count - 1):
+            raise ExactnessError(
+                f"{layer.name}: Average is exact of a power of two of inputs. Received: {count}. "
+                "Use average (QAverage) with a reciprocal_quantizer in its place."
+            )
+        return arrays.shift(super().exact(arrays, layer, *inputs), 1 - count.bit_length())
 
 
 class SubtractAdapter(ElementwiseAdapter):
