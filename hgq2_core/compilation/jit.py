@@ -13,9 +13,10 @@ def jit(model: keras.Model, *, auto: bool = False) -> keras.Model:
     """Let `fit`, `train_on_batch`, `evaluate` and `predict` of a compiled model run compiled.
 
     On torch a whole step becomes one compiled graph: forward, loss, gradients, optimizer, ranges and metrics. The first
-    step of each form of batch is eager, the second one is traced and compiled; inductor caches the result for other
-    processes. What cannot be traced stays eager, and a warning says why. On jax and tensorflow Keras' own functions are
-    compiled.
+    step of each form of batch is eager, the second one is traced and compiled. That takes about 50 seconds of a CPU for
+    a thousand operations; inductor caches the result for other processes, where it takes some seconds. What cannot be
+    traced stays eager, and a warning says why: layers that read values, Keras' Nadam, and the scaling of losses, which
+    looks at the gradients. On jax and tensorflow Keras' own functions are compiled.
 
     `compile`, and loading a model, drop the compiled step: call `jit` after them.
 

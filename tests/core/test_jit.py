@@ -144,7 +144,7 @@ DATA = {
 }
 
 
-@pytest.mark.parametrize("name", some_slow(DATA, fast=("sample weights",)))
+@pytest.mark.parametrize("name", some_slow(DATA, fast=()))
 def test_data(name):
     check(mlp, lambda: {"optimizer": "adam", "metrics": ["accuracy"], "weighted_metrics": ["accuracy"]}, **DATA[name])
 
