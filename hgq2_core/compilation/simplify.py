@@ -27,12 +27,14 @@ def with_constants(module: GraphModule, variables: Sequence[Tensor]) -> None:
         module: whose attributes are the tensors that it uses.
         variables: tensors that may change between steps.
     """
+    held = [(node, getattr(module, str(node.target))) for node in module.graph.find_nodes(op="get_attr")]
     changing = {id(tensor) for tensor in variables}
+    changing |= {id(tensor) for node, tensor in held if any(_touches(user, node) for user in node.users)}
     numbers: dict[tuple[torch.dtype, str], Node] = {}
     first = next(node for node in module.graph.nodes if node.op != "placeholder")
-    for node in module.graph.find_nodes(op="get_attr"):
-        tensor = getattr(module, str(node.target))
-        if tensor.ndim or id(tensor) in changing or any(_touches(user, node) for user in node.users):
+    for node, tensor in held:
+        # All Keras variables are parameters.
+        if tensor.ndim or id(tensor) in changing or isinstance(tensor, torch.nn.Parameter):
             continue
         key = tensor.dtype, repr(tensor.item())  # -0.0 is not 0.0
         if key not in numbers:

@@ -258,6 +258,19 @@ def test_fit_tells_how_many_steps_are_left():
     assert Model.train_function.payoff.end == 14
 
 
+def test_numbers_that_may_change_are_no_constants():
+    """Whether they are variables, or changed by the graph itself, by a view too."""
+    fixed, variable, changed = (torch.tensor(value) for value in (2.0, 3.0, 5.0))
+
+    def step(x):
+        changed.view(1).add_(1.0)
+        return x * fixed + variable * changed
+
+    found = trace(step, [torch.ones(3)], [variable])
+    assert [tensor.item() for tensor in found.state] == [6.0, 3.0]
+    assert found.graph(torch.ones(3), *found.state).tolist() == [2 + 3 * 7] * 3
+
+
 def test_a_counter_that_the_step_has_changed_decides_nothing():
     """What it holds before the step would be another number."""
 
