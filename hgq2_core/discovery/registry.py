@@ -272,7 +272,7 @@ class Registry:
         absent = self.absent()
         if owner in absent:
             return f" It comes with {absent[owner]}: {install_hint(absent[owner])}"
-        kinds = list(kinds)
+        kinds = [kind for kind in kinds if not kind.startswith(f"{KERAS}.ops.")]  # no config names an operation so
         return nearest(name, [*kinds, *map(_short, kinds)]) + self.not_loaded()
 
     def absent(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from abc import abstractmethod
 from typing import Any, TypeVar
 
 import keras
@@ -24,6 +25,7 @@ class ContractionOperation(OperationAdapter):
 
     exact_where = f"a constant factor has at most {CONSTANT_BITS} significant bits"
 
+    @abstractmethod
     def letters(self, operation: Any, left: int, right: int) -> Letters:
         """Return the letters of both operands and of the result.
 
@@ -32,7 +34,6 @@ class ContractionOperation(OperationAdapter):
             left: rank of the first operand.
             right: rank of the second operand.
         """
-        raise NotImplementedError
 
     def check_call(self, operation: Any, *args: Any, **options: Any) -> None:
         """Refuse contractions over the batch, and constants with which products would round."""
