@@ -85,12 +85,17 @@ def single_consumer_edges(model: keras.Model) -> Iterator[tuple[keras.layers.Lay
         return
     applied = list(_keras.nodes(graph))
     times = Counter(id(layer) for layer, _, _ in applied)
+    consumers: dict[int, list[Any]] = {}
+    for taker, inputs, _ in applied:
+        for tensor in inputs:
+            consumers.setdefault(id(tensor), []).append(taker)
+    results = {id(tensor) for tensor in graph.outputs}
     for layer, _, outputs in applied:
         if isinstance(layer, keras.Model):
             yield from single_consumer_edges(layer)
         ids = {id(tensor) for tensor in outputs}
-        takers = [taker for taker, inputs, _ in applied for tensor in inputs if id(tensor) in ids]
-        ends_here = any(id(tensor) in ids for tensor in graph.outputs)
+        takers = [taker for each in ids for taker in consumers.get(each, ())]
+        ends_here = not ids.isdisjoint(results)
         if len(takers) == 1 and not ends_here and times[id(layer)] == times[id(takers[0])] == 1:
             yield layer, takers[0]
 
