@@ -8,7 +8,9 @@ import pytest
 
 from hgq2_core import (
     ConfigError,
+    ModelConfig,
     calibrate,
+    doctor,
     ebops,
     load_model,
     quantize_model,
@@ -220,3 +222,44 @@ def test_what_has_no_exact_arithmetic_is_refused_before_training(call, message):
         with_operation_layers(model)
     assert str(caught.value).replace(f": {name}: ", f": {message.split(': ')[1]}: ").startswith(message)
     assert [each.layer for each in unsupported_layers(model)] == [name]
+
+
+@pytest.mark.once
+def test_doctor_says_that_training_does_not_see_an_operation_in_a_graph():
+    x = keras.Input((2,))
+    hidden = QQuantize(GRID)(x)
+    model = keras.Model(x, hidden * hidden)
+    (found,) = (each for each in doctor(model, values()[0][:, 0, :2]).findings if each.check.name == "uncounted")
+    assert found.seen.startswith("operations on tensors cost 50 EBOPs, which training does not see: multiply")
+    converted = with_operation_layers(model)
+    assert all(each.check.name != "uncounted" for each in doctor(converted, values()[0][:, 0, :2]).findings)
+
+
+@pytest.mark.once
+def test_a_slot_with_none_counts_the_bits_that_it_passes():
+    kernel = KBI(b=3, i=0, overflow_mode="SAT_SYM")
+    x = keras.Input((3,))
+    bare = {"use_bias": False, "input_quantizer": "none", "kernel_quantizer": kernel}
+    assert ebops(keras.Model(x, QDense(2, **bare)(QQuantize(GRID)(x)))) == 2 * 3 * 5 * 3
+    assert ebops(keras.Model(x, QDense(2, **bare)(x))) == 2 * 3 * 32 * 3  # a raw float32
+    constant = {"kernel_quantizer": "none", "kernel_initializer": keras.initializers.Constant(0.625)}
+    assert ebops(keras.Model(x, QDense(2, use_bias=False, input_quantizer=GRID, **constant)(x))) == 2 * 3 * 5 * 2
+
+
+@pytest.mark.once
+def test_an_operation_stands_in_a_config():
+    section = {
+        "inputs": {"x": {"shape": [2, 3]}},
+        "layers": [
+            {"kind": "quantize", "name": "q"},
+            {"kind": "operation", "name": "cut", "function": "get_item", "operands": ["input", "[:, 1, ::2]"]},
+            {"kind": "operation", "name": "half", "function": "multiply", "operands": ["input", 0.5]},
+            {"kind": "operation", "name": "sum", "function": "add", "inputs": ["cut", "half"]},
+        ],
+    }
+    model = ModelConfig.model_validate({"model": section}).build()
+    calibrate(model, values()[0])
+    assert verify(model, values()[0]).mismatches == 0
+    section["layers"][2]["operands"] = ["input", 0.1]
+    with pytest.raises(ConfigError, match="half: a constant factor has at most 16 significant bits"):
+        ModelConfig.model_validate({"model": section}).build()
