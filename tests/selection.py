@@ -11,6 +11,11 @@ def slow(*case: Any) -> Any:
     return pytest.param(*case, marks=pytest.mark.slow)
 
 
+def nightly(*case: Any) -> Any:
+    """Return a case that runs at night alone."""
+    return pytest.param(*case, marks=pytest.mark.nightly)
+
+
 def few(names: Iterable[str], *fast: str) -> list[Any]:
     """Return each name as a case: the given ones among the fast tests."""
     known = list(names)

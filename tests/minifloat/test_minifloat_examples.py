@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from selection import nightly
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -25,7 +26,7 @@ def hgq2(*arguments):
     return process.stdout
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, nightly(1), nightly(2)])
 @pytest.mark.parametrize(
     ("name", "metric", "least", "samples"),
     [("digits_minifloat", "accuracy", None, 449), ("magic_minifloat", "binary_accuracy", 0.84, 4755)],
