@@ -55,12 +55,14 @@ def with_operation_layers(model: keras.Model) -> keras.Model:
             f"with_operation_layers: the graph of {model.name} ({type(model).__name__}) is not known. "
             "Build it first, and use a functional or sequential model."
         )
+    models = [each for each in (model, *layers_of(model)) if isinstance(each, keras.Model)]
+    operations = {id(operation) for each in models for operation in operations_of(each)}
     made: set[int] = set()
 
     def convert(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return clone(layer)
-        if not is_operation(layer):
+        if id(layer) not in operations:
             return layer
         new = operation_layer(layer, "with_operation_layers")
         made.add(id(new))

@@ -179,6 +179,8 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
     def convert(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return clone(layer)
+        if id(layer) not in steps:  # an operation of a mask
+            return layer
         new = made[id(layer)] = steps[id(layer)].make(convert)
         if is_operation(layer):
             operations.add(id(new))

@@ -111,10 +111,22 @@ def output_names(model: keras.Model) -> list[str]:
 
 
 def operations_of(model: keras.Model) -> list[Any]:
-    """Return the operations on tensors, such as `x + y`, in a model's graph; not those of nested models."""
+    """Return the operations on tensors, such as `x + y`, in a model's graph; not those of nested models.
+
+    Operations of the masks that Keras passes on beside the tensors, such as those of Masking, are left out.
+    """
     graph = _keras.functional(model)
-    applied = [] if graph is None else [each for each, _, _ in _keras.nodes(graph)]
-    return [each for each in dict.fromkeys(applied) if not isinstance(each, keras.layers.Layer)]
+    applied = [] if graph is None else list(_keras.nodes(graph))
+    masks = {id(_keras.mask_of(tensor)) for _, inputs, _ in applied for tensor in inputs}
+    values = set() if graph is None else {id(tensor) for tensor in graph.outputs}
+    found: dict[Any, None] = {}
+    for each, inputs, outputs in reversed(applied):
+        if isinstance(each, keras.layers.Layer):
+            values |= {id(tensor) for tensor in inputs} - masks
+        elif any(id(tensor) in values for tensor in outputs):
+            values |= {id(tensor) for tensor in inputs}
+            found[each] = None
+    return list(reversed(found))
 
 
 Apply = Callable[[keras.layers.Layer, str, tuple[Any, ...], dict[str, Any]], Any]
