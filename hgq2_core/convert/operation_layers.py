@@ -22,7 +22,6 @@ from hgq2_core.layers.operations import (
     apply_to_tensors,
     called_with,
     check_operation,
-    is_operation,
     operation_names,
     operation_of,
 )

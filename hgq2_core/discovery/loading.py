@@ -284,7 +284,7 @@ def _full_kind(where: str, plugin: str, group: str, name: object) -> str:
             return f"{plugin}.{name}"
         if group == "layers" and _KERAS_LAYER.fullmatch(name):
             return name
-    adapters = ", or keras.<Layer>, or keras.ops.<function>" if group == "layers" else ""
+    adapters = ", keras.<Layer>, or keras.ops.<function>" if group == "layers" else ""
     wrong = (
         "kind outside its prefix" if isinstance(name, str) and "." in name else "kind name that is not an identifier"
     )

@@ -21,7 +21,7 @@ from hgq2_core.schema.keras_objects import (
 
 REFUSED = (
     *("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "Layer", "InputLayer", "Wrapper"),
-    *("TimeDistributed", "Bidirectional", "RNN", "StackedRNNCells", "Pipeline", "RandomBrightness", "Hashing"),
+    *("TimeDistributed", "Bidirectional", "RNN", "StackedRNNCells", "Pipeline", "RandomErasing", "Hashing"),
     *("StringLookup", "IntegerLookup", "TextVectorization", "Normalization", "Discretization", "MelSpectrogram"),
 )
 
@@ -43,6 +43,11 @@ MINIMAL = {
     "GaussianNoise": {"stddev": 0.5},
     "LSTM": {"units": 3},
     "Permute": {"dims": [2, 1]},
+    "RandomBrightness": {"factor": 0.5},
+    "RandomContrast": {"factor": 0.5},
+    "RandomRotation": {"factor": 0.5},
+    "RandomTranslation": {"height_factor": 0.5, "width_factor": 0.5},
+    "RandomZoom": {"height_factor": 0.5},
     "RepeatVector": {"n": 2},
     "Rescaling": {"scale": 0.5},
     "Reshape": {"target_shape": [2, 2]},

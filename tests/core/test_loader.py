@@ -209,7 +209,7 @@ def test_any_other_dotted_name_is_outside_the_prefix(site: Site, name: str) -> N
     (plugin,) = site.load()
     assert failure(plugin) == (
         f"acme.hgq2_layers: kind outside its prefix. Received: {name!r}. "
-        "Allowed: [a-z][a-z0-9_]* (the plugin's own name is put in front), or keras.<Layer>."
+        "Allowed: [a-z][a-z0-9_]* (the plugin's own name is put in front), keras.<Layer>, or keras.ops.<function>."
     )
 
 

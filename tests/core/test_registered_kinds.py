@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 import pytest
 
-from hgq2_core import ConfigError, KindError, PluginError, registry
+from hgq2_core import ConfigError, KindError, PluginError
+from hgq2_core.discovery.registry import registry
 from hgq2_core.testing import check_quantizer, registered
 from hgq2_fixed_point import KBI
 from hgq2_layers import QDense
@@ -26,17 +27,17 @@ def test_a_kind_is_there_inside_the_block_alone(tmp_path):
         back = keras.saving.load_model(tmp_path / "m.keras")
         assert type(back.layers[0].kernel_quantizer.config) is Mine
         check_quantizer(Mine(b=4), imports=False)
-    assert registry.kind_of("quantizers", Mine) is None
+    assert registry().kind_of("quantizers", Mine) is None
     with pytest.raises(KindError):
-        registry.load("quantizers", "mine.kbi")
+        registry().load("quantizers", "mine.kbi")
 
 
 @pytest.mark.once
 def test_it_is_gone_after_an_error():
-    before = registry.names("quantizers")
+    before = registry().names("quantizers")
     with pytest.raises(RuntimeError), registered(quantizers={"mine.kbi": Mine}):
         raise RuntimeError
-    assert registry.names("quantizers") == before
+    assert registry().names("quantizers") == before
 
 
 @pytest.mark.once
@@ -50,10 +51,10 @@ def test_a_local_class_and_a_function_and_a_text_are_offered():
     with registered(
         quantizers={"mine.local": Local, "mine.text": "no_such_module:Kind"}, commands={"mine.command": command}
     ):
-        assert registry.load("quantizers", "local") is Local
-        assert registry.command("command") is command
+        assert registry().load("quantizers", "local") is Local
+        assert registry().command("command") is command
         with pytest.raises(PluginError, match="cannot import no_such_module:Kind"):
-            registry.load("quantizers", "mine.text")
+            registry().load("quantizers", "mine.text")
 
 
 @pytest.mark.once

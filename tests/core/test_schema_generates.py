@@ -68,6 +68,8 @@ def possible(schema: dict[str, Any]) -> bool:
     """Whether everything that must be given has a type, and it is no line that names another."""
     if any(name in schema.get("required", ()) for name in ("layer", "model")) and "kind" not in schema["properties"]:
         return False
+    if schema.get("type") == "array" and not (schema.get("items") or "prefixItems" in schema):
+        return False
     return all(typed(schema["properties"].get(name, {})) for name in schema.get("required", ()) if name != "kind")
 
 

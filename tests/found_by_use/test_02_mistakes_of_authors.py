@@ -56,7 +56,7 @@ class ChangesItsInput(Config):
 class NoFormat(Config):
     class Side(KBIQuantizer):
         def format(self, x: Any = None) -> Any:
-            return {"bits": self.width}
+            return {"bits": self.bit_width}
 
 
 class ForgetsSuperBuild(Config):
@@ -110,7 +110,7 @@ QUANTIZERS = {
     "rate. b comes from add_weight().",
     ChangesItsInput: "quantize() does not change its input. ",
     NoFormat: "format() returns the numbers of the format by name, for reports. AttributeError: 'Side' object has no "
-    "attribute 'width'",
+    "attribute 'bit_width'",
     ForgetsSuperBuild: "build() ends with super().build(input_shape), which adds the calibration record. "
     "Side's does not.",
     RoundsWithoutGradient: "The gradient of quantize() reaches the values, by a straight-through estimator. It is ",

@@ -166,7 +166,7 @@ BROKEN = {
     "outside": (
         HOOK.format(hook="hgq2_layers", kinds={"layers.dense": "outside.plugin:Dense"}),
         "outside.hgq2_layers: kind outside its prefix. Received: 'layers.dense'. "
-        "Allowed: [a-z][a-z0-9_]* (the plugin's own name is put in front), or keras.<Layer>.",
+        "Allowed: [a-z][a-z0-9_]* (the plugin's own name is put in front), keras.<Layer>, or keras.ops.<function>.",
     ),
     "dotted": (
         HOOK.format(hook="hgq2_quantizers", kinds={"mine": "os.system"}),
