@@ -9,9 +9,9 @@ from typing import Any
 from torch.utils._python_dispatch import TorchDispatchMode
 
 SECONDS_PER_OPERATION = 0.05
-"""Of compiling, by inductor and the C++ compiler; measured on models of 1,100 to 3,300 operations, two slow cores."""
+"""Of compiling, by inductor and the C++ compiler: 54 s of CPU for a step of 1,100 operations on a slow core."""
 SAVED = 0.5
-"""The part of an eager step that a compiled one saves at least: it took 0.15 to 0.5 of it where measured."""
+"""The part of an eager step that a compiled one is expected to save; of a small MLP it saved 0.8."""
 
 
 def pays(operations: int, seconds: float, remaining: float) -> bool:
