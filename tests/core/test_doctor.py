@@ -577,6 +577,7 @@ def hgq2_doctor(*arguments, code=0):
     return result
 
 
+@pytest.mark.once
 def test_the_demo_is_healthy(demo):
     assert hgq2_doctor(demo, "--split", "train", "--strict").stdout.startswith("nothing to report; 1168 samples\n")
     data = json.loads(hgq2_doctor(demo, "--json").stdout)
