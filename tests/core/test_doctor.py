@@ -426,7 +426,7 @@ def test_layers_without_exact_arithmetic(samples):
     wide = {"input_quantizer": KIF(i=2, f=22, overflow_mode="SAT"), "kernel_initializer": "ones"}
     inputs = keras.Input((4,))
     both = [QDense(2, name="left")(inner(inputs)), QDense(2, name="wide", **wide)(inputs)]
-    added = keras.layers.GroupNormalization(1, name="mean")(keras.layers.Add()(both))
+    added = keras.layers.GroupNormalization(1, name="mean")(keras.layers.Add(name="sum")(both))
     model = keras.Model(inputs, keras.layers.Activation("tanh", name="bent")(added) + 1.0)
     added = model.operations[-1]
     calibrate(model, samples())
@@ -436,7 +436,7 @@ def test_layers_without_exact_arithmetic(samples):
     assert {each.severity for each in inexact} == {"note"}
     assert inexact[0].seen.startswith("keras.Dense has no exact arithmetic. Use dense in its place")
     # Nor does it hide what is found elsewhere, as in sums of floats that nothing quantizes.
-    assert [each.place for each in report.findings if each.check.name == "float32"] == ["wide", "add", added.name]
+    assert [each.place for each in report.findings if each.check.name == "float32"] == ["wide", "sum", added.name]
 
 
 def test_adapted_keras_layers_are_exact(nested, samples):
