@@ -34,6 +34,9 @@ class QOperation(QLayer):
     It has no quantizers of its own; its cost follows the bits of the quantizers in front (docs/numerics.md#10).
     `quantize_model` and `hgq2_core.with_operation_layers` make it of `x + y` and the like.
 
+    Each eager training step derives its bits anew, back to those quantizers: a `QQuantize` here and there keeps a long
+    chain of operations, such as twenty residual sums, quick to train.
+
     Args:
         function: name of the function, such as `add`; `get_item` for `x[key]`.
         arguments: those that the function takes beside tensors, such as `{"axis": 1}`.
