@@ -443,6 +443,8 @@ def test_ebops_along_another_axis(axis):
 # Arguments.
 
 KERNEL = {
+    "parallelization_factor": 1,
+    "ebops_factor": 0.5,
     "activation": "relu",
     "kernel_initializer": "he_normal",
     "kernel_regularizer": "l2",

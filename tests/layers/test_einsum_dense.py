@@ -257,6 +257,8 @@ ARGUMENTS = {
     "bias_quantizer": KIF(f=2, overflow_mode="SAT"),
     "input_quantizer": KBI(b=5, overflow_mode="SAT_ZERO"),
     "output_quantizer": KIF(f=1, overflow_mode="SAT"),
+    "parallelization_factor": 2,
+    "ebops_factor": 0.5,
     "ebops_beta": 0.25,
     "enable_ebops": False,
     "dtype": "float64",

@@ -35,6 +35,7 @@ ARGUMENTS = {
     **{f"{name}_quantizer": KBI(b=3) for name in ("kernel", "depthwise", "pointwise", "bias", "reciprocal")},
     **{f"{name}_quantizer": KIF(f=1, overflow_mode="SAT") for name in ("input", "intermediate", "output")},
     "parallelization_factor": 2,
+    "ebops_factor": 0.5,
     "ebops_beta": 0.25,
     "enable_ebops": False,
     "name": "somewhere",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import string
 from typing import Any
 
-from hgq2_attention.positions import share
-from hgq2_core.ops import Tensor
 from hgq2_layers.core.einsum_dense import QEinsumDense
 from hgq2_layers.core.equation import Equation
 
@@ -14,24 +13,22 @@ from hgq2_layers.core.equation import Equation
 class Projection(QEinsumDense):
     """A QEinsumDense, some of whose positions the hardware computes at once."""
 
-    share = 1.0
-    """Of its positions, which the cost counts."""
-
     def build_share(self, input_shape: tuple[int | None, ...], features: int, parallel: int | None) -> None:
-        """Build, and set the share.
+        """Build, with the positions that the hardware computes at once.
 
         Args:
             input_shape: batch axis included, the others of static size.
             features: how many of the last axes are no positions.
-            parallel: positions computed at once; None for all.
+            parallel: positions computed at once; None for all, which it is where there are fewer.
         """
-        self.share = share(input_shape, features, parallel)
+        positions = math.prod(input_shape[1 : len(input_shape) - features])  # type: ignore[arg-type]
+        self.parallelization_factor = None if parallel is None else min(parallel, positions)
         self.build(input_shape)
 
     def build_onto(
         self, sizes: tuple[int, ...], input_shape: tuple[int | None, ...], features: int, parallel: int | None
     ) -> None:
-        """Build for an output whose last axes only the shape of the input determines, and set the share.
+        """Build for an output whose last axes only the shape of the input determines; see `build_share`.
 
         Args:
             sizes: of the output's last axes, in place of the one of `equation`.
@@ -45,10 +42,6 @@ class Projection(QEinsumDense):
         self.bias_axes = letters if self.bias_axes else None
         self._parsed = Equation.parse(self.equation)
         self.build_share(input_shape, features, parallel)
-
-    def ebops(self) -> Tensor:
-        """Return the cost of the share."""
-        return super().ebops() * self.share
 
 
 class SlotOf:

@@ -30,14 +30,11 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
     `use_bias`, where Keras takes them.
 
     Args:
-        parallelization_factor: how many output positions the hardware computes at once, for the cost; None for all.
         **kwargs: as in `BiasedLayer`.
     """
 
     rank: ClassVar[int]
     """Count of spatial axes."""
-
-    parallelization_factor: PositiveInt | None = None
 
     def setup(self) -> None:
         """Expand sizes to one number for each axis, and make the quantizers.
@@ -103,7 +100,10 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
         """Build all but the kernels, and keep the spatial sizes for the cost."""
         self.spatial = self.spatial_of(tuple(input_shape))
         super().build_around(input_shape, bias_shape)
-        spatial.parallel_share(self.name, self.parallelization_factor, self.geometry().outputs(self.spatial))
+
+    def position_sizes(self) -> Shape:
+        """Return the output's spatial sizes."""
+        return self.spatial_of(self.built_output_shape)
 
     def channels_last(self, x: Tensor) -> Tensor:
         """Move the channels after the spatial axes."""
@@ -142,11 +142,6 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
             input_bits = keras.ops.moveaxis(input_bits, 0, -1)
         return bits_per_tap(input_bits, self.geometry(), self.spatial)
 
-    def ebops(self) -> Tensor:
-        """Return the products' bits and the biases', for the part of the output positions that is computed at once."""
-        outputs = self.geometry().outputs(self.spatial)
-        return super().ebops() * spatial.parallel_share(self.name, self.parallelization_factor, outputs)
-
 
 class Convolution(ConvolvingLayer, AffineLayer):
     """y = oq(act(conv(iq(x), kq(K)) + bq(b))).
@@ -161,9 +156,7 @@ class Convolution(ConvolvingLayer, AffineLayer):
         groups: into how many parts channels and filters are split.
         activation: `linear` (None) or `relu`.
         use_bias: whether there is a bias b.
-        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`, and
-            `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
-            all.
+        **kwargs: initializers, regularizers, constraints, quantizers and cost as in `AffineLayer`.
 
     Cost (docs/numerics.md#7): (sum conv(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
     """

@@ -46,9 +46,7 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
         dilation_rate: between taps along each spatial axis, or one number for all; where it is not 1, strides are.
         activation: `linear` (None) or `relu`.
         use_bias: whether there is a bias b.
-        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`, and
-            `parallelization_factor`: how many output positions the hardware computes at once, for the cost; None for
-            all.
+        **kwargs: initializers, regularizers, constraints, quantizers and cost as in `AffineLayer`.
 
     Cost (docs/numerics.md#7): (sum conv_transpose(Bx, Bk) + sum over outputs of Bb) times the part that is computed at
     once.

@@ -88,8 +88,8 @@ class DepthwiseConvolution(DepthwiseLayer):
         dilation_rate: between taps along each spatial axis, or one number for all.
         activation: `linear` (None) or `relu`.
         use_bias: whether there is a bias b.
-        **kwargs: initializers, regularizers, constraints and quantizers, as in `DepthwiseLayer` and `BiasedLayer`;
-            `parallelization_factor`, as in `ConvolvingLayer`.
+        **kwargs: initializers, regularizers, constraints, quantizers and cost, as in `DepthwiseLayer` and
+            `BiasedLayer`.
 
     Cost (docs/numerics.md#7): (sum conv(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
     """
@@ -159,8 +159,8 @@ class SeparableConvolution(DepthwiseLayer):
         pointwise_quantizer: a config, a kind, a mapping, or None for the default of weights.
         intermediate_quantizer: of what is between the products, channels last: a config, a kind, a mapping, or None
             for the default of activations.
-        **kwargs: initializers, regularizers, constraints and quantizers of D and b, as in `DepthwiseLayer` and
-            `BiasedLayer`; `parallelization_factor`, as in `ConvolvingLayer`.
+        **kwargs: initializers, regularizers, constraints and quantizers of D and b, and the cost, as in
+            `DepthwiseLayer` and `BiasedLayer`.
 
     Cost (docs/numerics.md#7): (sum conv(Bx, Bd) + sum Bm @ Bp + sum over outputs of Bb) times the part computed at
     once.

@@ -1,8 +1,7 @@
-"""Arguments of layers over spatial axes: sizes for each axis, data formats, and the parallelization factor."""
+"""Arguments of layers over spatial axes: sizes for each axis, and data formats."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -65,28 +64,6 @@ def last_axis_order(rank: int) -> tuple[int, ...]:
 def first_axis_order(rank: int) -> tuple[int, ...]:
     """Return the order of axes that moves channels back."""
     return (0, rank + 1, *range(1, rank + 1))
-
-
-def parallel_share(name: str, factor: int | None, outputs: Sequence[int | None]) -> float:
-    """Return the part of the cost that stands in hardware at once.
-
-    Args:
-        name: of the layer.
-        factor: how many positions are computed at once; None for all of them.
-        outputs: the output's spatial sizes; an axis without one counts once.
-
-    Raises:
-        ConfigError: more positions than there are.
-    """
-    positions = math.prod(size or 1 for size in outputs)
-    if factor is None:
-        return 1.0
-    if factor > positions:
-        raise ConfigError(
-            f"{name}: parallelization_factor is at most the number of output positions. "
-            f"Received: parallelization_factor={factor}. Allowed: 1 to {positions}."
-        )
-    return factor / positions
 
 
 def refuse_strides_with_dilation(strides: Sequence[int], dilation_rate: Sequence[int]) -> None:

@@ -9,16 +9,16 @@ from typing import TypeVar
 
 import keras
 
-from hgq2_core import QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
 from hgq2_core.ops import Tensor, sparing, total
 from hgq2_layers.activations.rectify import rectify
+from hgq2_layers.core.multiplexing import MultiplexedLayer
 
 A = TypeVar("A")
 
 
-class BiasedLayer(QLayer, kw_only=True):
+class BiasedLayer(MultiplexedLayer, kw_only=True):
     """y = oq(act(products(iq(x)) + bq(b))); a subclass has the kernels and says which products.
 
     A subclass has the argument `activation` too, where Keras takes it.
@@ -31,6 +31,7 @@ class BiasedLayer(QLayer, kw_only=True):
         bias_initializer: Keras initializer of b.
         bias_regularizer: Keras regularizer of b, or None.
         bias_constraint: Keras constraint of b, or None.
+        **kwargs: `parallelization_factor` and `ebops_factor`, as in `MultiplexedLayer`.
     """
 
     bias_quantizer: QuantizerArg = None
@@ -101,7 +102,12 @@ class BiasedLayer(QLayer, kw_only=True):
         self.built_output_shape = tuple(self.compute_output_shape(tuple(input_shape)))
         if self.output_quantizer is not None:
             self.output_quantizer.build(self.built_output_shape)
+        self.require_positions()
         self.built = True
+
+    def position_sizes(self) -> Sequence[int | None]:
+        """Return the sizes of the output's axes between the batch and the last."""
+        return self.built_output_shape[1:-1]
 
     def add_bias(self, shape: tuple[int, ...]) -> None:
         """Add the variables that the bias is made of.
@@ -161,10 +167,10 @@ class BiasedLayer(QLayer, kw_only=True):
         """
 
     def ebops(self) -> Tensor:
-        """Return the products' bits, and the biases'."""
+        """Return the products' bits and the biases', for the part of the positions that is computed at once."""
         bits = self.weight_bits()
         cost = self.products_ebops(self.input_quantizer.bits(), bits)
-        return cost + self.bias_ebops(bits["bias"]) if "bias" in bits else cost
+        return self.multiplexed(cost + self.bias_ebops(bits["bias"]) if "bias" in bits else cost)
 
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """State the equation above in integers."""
@@ -186,7 +192,7 @@ class AffineLayer(BiasedLayer, kw_only=True):
         kernel_regularizer: Keras regularizer of K, or None.
         kernel_constraint: Keras constraint of K, or None.
         kernel_quantizer: a config, a kind, a mapping, or None for the default of weights.
-        **kwargs: of the bias, and the quantizers of bias, inputs and outputs, as in `BiasedLayer`.
+        **kwargs: of the bias, the quantizers of bias, inputs and outputs, and the cost, as in `BiasedLayer`.
     """
 
     kernel_initializer: InitializerArg = "glorot_uniform"

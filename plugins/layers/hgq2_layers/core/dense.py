@@ -21,9 +21,9 @@ class QDense(AffineLayer):
         units: size of the output's last axis.
         activation: `linear` (None) or `relu`.
         use_bias: whether there is a bias b.
-        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`; Keras' own arguments.
+        **kwargs: initializers, regularizers, constraints, quantizers and cost as in `AffineLayer`.
 
-    Cost (docs/numerics.md#7): sum Bx @ Bk + sum over outputs of Bb.
+    Cost (docs/numerics.md#7): (sum Bx @ Bk + sum over outputs of Bb) times the part that is computed at once.
 
     Example:
         >>> layer = QDense(32, activation="relu", kernel_quantizer=KBI(b=5, granularity="channel"))

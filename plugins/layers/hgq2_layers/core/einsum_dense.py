@@ -24,9 +24,9 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         output_shape: shape of the output without the batch and the ellipsis; None for an axis as long as the input's.
         activation: `linear` (None) or `relu`.
         bias_axes: the output axes that the bias has, such as `"d"`; None for no bias.
-        **kwargs: initializers, regularizers, constraints and quantizers as in `AffineLayer`; Keras' own arguments.
+        **kwargs: initializers, regularizers, constraints, quantizers and cost as in `AffineLayer`.
 
-    Cost (docs/numerics.md#7): sum einsum(Bx, Bk) + sum over outputs of Bb.
+    Cost (docs/numerics.md#7): (sum einsum(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
     """
 
     equation: str
@@ -78,6 +78,10 @@ class QEinsumDense(EinsumShapes, AffineLayer):
             bias_shape = [sizes[letter] if letter in letters else 1 for letter in outputs[first:]]
         self._letters = inputs, kernel, outputs
         self.build_parts(input_shape, [sizes[letter] for letter in kernel], bias_shape)  # type: ignore[misc, arg-type]
+
+    def position_sizes(self) -> list[int | None]:
+        """Return the sizes of the output's axes that the kernel does not have, but the batch's."""
+        return self.sizes_of_positions(self.built_output_shape)
 
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
         """Contract inputs and kernel."""

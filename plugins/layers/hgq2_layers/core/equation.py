@@ -129,3 +129,13 @@ class EinsumShapes(QLayer):
                 )
             sizes[letter] = size
         return tuple(sizes.get(letter) for letter in outputs)
+
+    def sizes_of_positions(self, output_shape: Sequence[int | None]) -> list[int | None]:
+        """Return the sizes of the output's axes that the kernel does not have, but the batch's.
+
+        Args:
+            output_shape: batch axis included.
+        """
+        _, kernel, outputs = self._letters
+        pairs = zip(outputs[1:], output_shape[1:], strict=True)
+        return [size for letter, size in pairs if letter not in kernel]

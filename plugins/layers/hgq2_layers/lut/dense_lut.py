@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 import keras
@@ -24,6 +25,7 @@ from hgq2_core.ops import Tensor, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.activations.lookup_table import TableLayer
 from hgq2_layers.activations.rectify import rectify
+from hgq2_layers.core.multiplexing import MultiplexedLayer
 
 A = TypeVar("A")
 Count = Annotated[int, Field(ge=0, le=16)]
@@ -33,7 +35,7 @@ TABLE_INPUTS, SPLIT_INPUTS = 6, 5
 """Inputs of a device's table, and of the two tables that it can be split into (docs/numerics.md#7)."""
 
 
-class LUTLayer(TableLayer, kw_only=True):
+class LUTLayer(MultiplexedLayer, TableLayer, kw_only=True):
     """y_o = oq(act(sum over i of tq(f_io(iq(x_i))))); a subclass says which inputs x an output has, and which it sums.
 
     Each f_io is a small network of its own, trained, and deployed as a table. Its weights are of the size of 1: each
@@ -57,9 +59,10 @@ class LUTLayer(TableLayer, kw_only=True):
             `element` gives every pair its own bits, `channel` each output.
         output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next
             layer to quantize.
+        **kwargs: `parallelization_factor` and `ebops_factor`, as in `MultiplexedLayer`.
 
     Cost (docs/numerics.md#7): over all pairs, the sum of s Bt / 2 + Bt, with s = 2^(Bx - 5) from Bx = 5 on, and Bx / 5
-    below.
+    below; times the part that is computed at once.
     """
 
     hidden_layers: Count = 1
@@ -127,9 +130,15 @@ class LUTLayer(TableLayer, kw_only=True):
             (self._add("kernel", n, (*pairs, before, after)), self._add("bias", n, (*pairs, after)))
             for n, (before, after) in enumerate(itertools.pairwise(sizes))
         ]
+        self.built_output_shape = tuple(self.compute_output_shape(input_shape))
         if self.output_quantizer is not None:
-            self.output_quantizer.build(self.compute_output_shape(input_shape))
+            self.output_quantizer.build(self.built_output_shape)
+        self.require_positions()
         self.built = True
+
+    def position_sizes(self) -> Sequence[int | None]:
+        """Return the sizes of the output's axes between the batch and the last."""
+        return self.built_output_shape[1:-1]
 
     def _add(self, sort: str, number: int, shape: tuple[int, ...]) -> Any:
         return self.add_weight(
@@ -163,7 +172,7 @@ class LUTLayer(TableLayer, kw_only=True):
         entered, given = self.input_quantizer.bits(), self.table.bits()
         wide = keras.ops.exp(math.log(2.0) * (entered - float(SPLIT_INPUTS)))
         split = keras.ops.where(entered >= SPLIT_INPUTS, wide, entered / SPLIT_INPUTS)
-        return total((split * 2.0 ** (SPLIT_INPUTS - TABLE_INPUTS) + 1.0) * given)
+        return self.multiplexed(total((split * 2.0 ** (SPLIT_INPUTS - TABLE_INPUTS) + 1.0) * given))
 
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """Look up and sum."""

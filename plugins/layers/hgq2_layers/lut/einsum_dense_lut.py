@@ -56,7 +56,7 @@ class QEinsumDenseLUT(EinsumShapes, LUTLayer):
         self._others = [letter for letter in inputs if letter not in kernel]
         self._shared = [letter for letter in kernel if letter in inputs]
         self._added = [letter for letter in kernel if letter not in inputs]
-        self._letters = inputs, outputs
+        self._letters = inputs, kernel, outputs
         self._kernel_sizes = {letter: int(sizes[letter] or 0) for letter in kernel}
         summed = [letter for letter in inputs if letter not in outputs]
         if any(sizes[letter] is None for letter in summed):
@@ -79,10 +79,14 @@ class QEinsumDenseLUT(EinsumShapes, LUTLayer):
     def _collection(self) -> tuple[list[int], tuple[int, ...], list[int]]:
         """Return the axes to sum, out of (others, shared, added), and the order of the rest."""
         letters = self._others + self._shared + self._added
-        kept = [letter for letter in letters if letter in self._letters[1]]
+        kept = [letter for letter in letters if letter in self._letters[2]]
         lost = tuple(axis for axis, letter in enumerate(letters) if letter not in kept)
         kernel = [self._kernel_sizes[letter] for letter in self._shared + self._added]
-        return kernel, lost, [kept.index(letter) for letter in self._letters[1]]
+        return kernel, lost, [kept.index(letter) for letter in self._letters[2]]
+
+    def position_sizes(self) -> list[int | None]:
+        """Return the sizes of the output's axes that the kernel does not have, but the batch's."""
+        return self.sizes_of_positions(self.built_output_shape)
 
     def windows(self, x: Tensor) -> Tensor:
         """Return the axes that the kernel has too as one, the last."""

@@ -27,7 +27,7 @@ class QBatchNormDense(NormalizationLayer, QDense):
         **kwargs: of kernel and bias, the quantizers and the normalization, as in `AffineLayer` and
             `NormalizationLayer`.
 
-    Cost (docs/numerics.md#7): sum Bx @ Bk + sum over outputs of Bb.
+    Cost (docs/numerics.md#7): (sum Bx @ Bk + sum over outputs of Bb) times the part that is computed at once.
 
     Example:
         >>> layer = QBatchNormDense(32, activation="relu")

@@ -15,7 +15,7 @@ class QDenseBatchNorm(AffineBatchNorm, QDense):
         activation: `linear` (None) or `relu`, after the normalization.
         **kwargs: of the kernel, the quantizers and the normalization, as in `AffineLayer` and `NormalizationLayer`.
 
-    Cost (docs/numerics.md#7): sum Bx @ Bk + sum over outputs of Bb.
+    Cost (docs/numerics.md#7): (sum Bx @ Bk + sum over outputs of Bb) times the part that is computed at once.
 
     Example:
         >>> layer = QDenseBatchNorm(32, activation="relu", momentum=0.9)

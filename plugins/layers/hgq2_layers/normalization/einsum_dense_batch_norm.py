@@ -25,7 +25,7 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
         normalize_axes: the axes, of kernel and output both, that have statistics of their own; None for `bias_axes`.
         **kwargs: of the kernel, the quantizers and the normalization, as in `AffineLayer` and `NormalizationLayer`.
 
-    Cost (docs/numerics.md#7): sum einsum(Bx, Bk) + sum over outputs of Bb.
+    Cost (docs/numerics.md#7): (sum einsum(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
 
     Example:
         >>> layer = QEinsumDenseBatchNorm("abc,cd->abd", (None, 32), "relu", "d")

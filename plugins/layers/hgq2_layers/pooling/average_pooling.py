@@ -124,8 +124,7 @@ class AveragePooling(AveragingLayer, WindowedPooling):
         padding: `valid` or `same`; what is padded is in no window.
         data_format: `channels_last` or `channels_first`; None for Keras' own.
         **kwargs: `input_quantizer` and `output_quantizer` as in `PoolingLayer`, `reciprocal_quantizer` as in
-            `AveragingLayer`, and `parallelization_factor`: how many output positions the hardware computes at once, for
-            the cost; None for all.
+            `AveragingLayer`; `parallelization_factor` and `ebops_factor`, as in `MultiplexedLayer`.
 
     Cost (docs/numerics.md#7): (sum Bx) times the part that is computed at once.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
 import keras
@@ -12,11 +13,12 @@ import numpy.typing as npt
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import PositiveInt, QuantizerArg, default
+from hgq2_core.layers.arguments import QuantizerArg, default
 from hgq2_core.ops import Tensor, total
 from hgq2_layers.convolutional import spatial
 from hgq2_layers.convolutional.spatial import DataFormatArg, OptionalSizes, Padding, Sizes
 from hgq2_layers.convolutional.windows import Windows
+from hgq2_layers.core.multiplexing import MultiplexedLayer
 from hgq2_layers.pooling.window_reduction import MAXIMUM, Reduction
 
 A = TypeVar("A")
@@ -125,17 +127,14 @@ class PoolingLayer(QLayer, kw_only=True):
         return result
 
 
-class WindowedPooling(PoolingLayer, kw_only=True):
+class WindowedPooling(MultiplexedLayer, PoolingLayer, kw_only=True):
     """Pooling over windows.
 
     A subclass has the arguments `pool_size`, `strides` and `padding` too, where Keras takes them.
 
     Args:
-        parallelization_factor: how many output positions the hardware computes at once, for the cost; None for all.
-        **kwargs: as in `PoolingLayer`.
+        **kwargs: as in `PoolingLayer`; `parallelization_factor` and `ebops_factor`, as in `MultiplexedLayer`.
     """
-
-    parallelization_factor: PositiveInt | None = None
 
     def setup(self) -> None:
         """Expand sizes to one number for each axis, and make the quantizers.
@@ -162,7 +161,11 @@ class WindowedPooling(PoolingLayer, kw_only=True):
             ConfigError: a shape that does not fit, or a factor beyond all positions.
         """
         super().build(input_shape)
-        spatial.parallel_share(self.name, self.parallelization_factor, self.geometry().outputs(self.spatial))
+        self.require_positions()
+
+    def position_sizes(self) -> Sequence[int | None]:
+        """Return the output's spatial sizes."""
+        return self.geometry().outputs(self.spatial)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Count windows.
@@ -193,8 +196,7 @@ class WindowedPooling(PoolingLayer, kw_only=True):
 
     def ebops(self) -> Tensor:
         """Return the bits of the inputs, for the part of the output positions that is computed at once."""
-        outputs = self.geometry().outputs(self.spatial)
-        return super().ebops() * spatial.parallel_share(self.name, self.parallelization_factor, outputs)
+        return self.multiplexed(super().ebops())
 
 
 class GlobalPooling(PoolingLayer):
@@ -233,8 +235,8 @@ class MaxPooling(WindowedPooling):
         strides: between windows along each spatial axis, or one number for all; None for the pool size.
         padding: `valid` or `same`; what is padded is in no window.
         data_format: `channels_last` or `channels_first`; None for Keras' own.
-        **kwargs: `input_quantizer` and `output_quantizer` as in `PoolingLayer`, and `parallelization_factor`: how many
-            output positions the hardware computes at once, for the cost; None for all.
+        **kwargs: `input_quantizer` and `output_quantizer` as in `PoolingLayer`; `parallelization_factor` and
+            `ebops_factor`, as in `MultiplexedLayer`.
 
     Cost (docs/numerics.md#7): (sum Bx) times the part that is computed at once.
     """
