@@ -21,6 +21,9 @@ WAITING = "uninitialized_variables"
 OPERATIONS = "keras.src.ops."
 """The package in which Keras has the classes of its operations, which have no public name."""
 
+RUNNING = ("stateless_scope", "current_call_ctx")
+"""Attributes in which Keras keeps what it knows for the time of a stateless call, and of the outermost call."""
+
 LEGACY = "use_legacy_config"
 """Attribute in which Keras keeps whether it writes its legacy HDF5 format."""
 
@@ -119,6 +122,11 @@ def functional(model: keras.Model) -> keras.Model | None:
 def saves_hdf5() -> bool:
     """Return True while Keras writes a model in its legacy HDF5 format, whose reader changes some values of configs."""
     return bool(global_state.get_global_attribute(LEGACY))
+
+
+def outermost_call() -> Any:
+    """Return the object that Keras makes for the time of the outermost call of a layer or model; None outside of it."""
+    return next(filter(None, map(global_state.get_global_attribute, RUNNING)), None)
 
 
 def mask_of(tensor: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -84,6 +86,31 @@ class Derivation:
         return found
 
 
+_shared: ContextVar[Derivation | None] = ContextVar("hgq2_derivation", default=None)
+
+
+@contextmanager
+def one_derivation() -> Iterator[None]:
+    """Derive each width once for all that runs inside, in which no bit changes."""
+    token = _shared.set(Derivation())
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
+def derivation() -> Derivation:
+    """Return the widths known so far: those of `one_derivation`, or of the call of a model that is running.
+
+    Without this each of n operations in a row would derive all those before it.
+    """
+    shared, call = _shared.get(), _keras.outermost_call()
+    if shared is not None or call is None:
+        return shared or Derivation()
+    found: Derivation = vars(call).setdefault("hgq2_derivation", Derivation())
+    return found
+
+
 def is_raw(tensor: Any) -> bool:
     """Return True if no quantized layer lies between a symbolic tensor of floats and an input of its model."""
     made = _keras.producer(tensor)
@@ -106,7 +133,7 @@ def input_bits(layer: Any, place: int) -> Any:
         [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
         for args, kwargs in _keras.inbound_calls(layer)
     ]
-    bits = [per_sample(Derivation().of(each[place]))[0] for each in inputs if len(each) > place]
+    bits = [per_sample(derivation().of(each[place]))[0] for each in inputs if len(each) > place]
     return functools.reduce(keras.ops.maximum, bits) if bits else None
 
 
@@ -122,4 +149,4 @@ def operation_ebops(operation: Any) -> Any:
     if not isinstance(adapter, OperationAdapter):
         return 0.0
     args, options = called_with(operation)
-    return adapter.ebops(operation, *Derivation().operands(operation, args), **options)
+    return adapter.ebops(operation, *derivation().operands(operation, args), **options)

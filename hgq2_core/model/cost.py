@@ -12,7 +12,7 @@ from hgq2_core.discovery.registry import registry
 from hgq2_core.keras_graph.traversal import applications
 from hgq2_core.layers.adapters import adapter_of
 from hgq2_core.layers.base import QLayer
-from hgq2_core.layers.derived import operation_ebops
+from hgq2_core.layers.derived import one_derivation, operation_ebops
 from hgq2_core.layers.operations import is_operation, operation_of
 from hgq2_core.number_format import format_count, format_share
 from hgq2_core.quantizers.base import Quantizer
@@ -38,7 +38,8 @@ def ebops(model: keras.layers.Layer) -> float:
         model: any Keras model, or a single layer.
     """
     own = 0.0 if isinstance(model, keras.Model) else layer_ebops(model)
-    return own + sum(layer_ebops(application.layer) for application in applications(model))
+    with one_derivation():
+        return own + sum(layer_ebops(application.layer) for application in applications(model))
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,13 @@ def summary(model: keras.layers.Layer) -> Summary:
     Args:
         model: a built Keras model.
     """
-    return Summary(
-        tuple(
+    with one_derivation():
+        rows = tuple(
             LayerRow(item.path, _kind(item.layer), item.output_shape, _slots(item.layer), layer_ebops(item.layer))
             for item in applications(model)
             if not isinstance(item.layer, Quantizer)
         )
-    )
+    return Summary(rows)
 
 
 def _kind(layer: Any) -> str:

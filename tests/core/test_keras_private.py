@@ -235,6 +235,29 @@ def test_unallocated_layers_have_shapes_and_wait_for_nothing():
     assert mine.get_weights()[0].shape == (3, 2)
 
 
+def test_keras_keeps_one_object_for_the_time_of_an_outermost_call(model):
+    saw = []
+
+    class Watching(layers.Layer):
+        def call(self, inputs):
+            saw.append(_keras.outermost_call())
+            return inputs
+
+    inputs = keras.Input((4,), name="x")
+    watched = keras.Model(inputs, Watching(name="second")(Watching(name="first")(inputs)))
+    saw.clear()
+    values = np.zeros((1, 4), "float32")
+    assert _keras.outermost_call() is None
+    watched(values)
+    watched(values)
+    watched.stateless_call([], [], values)
+    first, second, stateless = saw[:2], saw[2:4], saw[4:]
+    assert all(one is other is not None for one, other in (first, second, stateless))
+    assert first[0] is not second[0]
+    assert stateless[0] not in (first[0], second[0])
+    assert _keras.outermost_call() is None
+
+
 def test_keras_says_when_it_saves_hdf5(tmp_path):
     saw = []
 

@@ -12,7 +12,7 @@ from hgq2_core import ConfigError, ExactnessError, QLayer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, in_host_format
 from hgq2_core.layers.arguments import QuantizerArg
-from hgq2_core.layers.derived import Derivation
+from hgq2_core.layers.derived import derivation
 from hgq2_core.layers.operations import (
     called_with,
     check_operation,
@@ -33,9 +33,6 @@ class QOperation(QLayer):
 
     It has no quantizers of its own; its cost follows the bits of the quantizers in front (docs/numerics.md#10).
     `quantize_model` and `hgq2_core.with_operation_layers` make it of `x + y` and the like.
-
-    Each eager training step derives its bits anew, back to those quantizers: a `QQuantize` here and there keeps a long
-    chain of operations, such as twenty residual sums, quick to train.
 
     Args:
         function: name of the function, such as `add`; `get_item` for `x[key]`.
@@ -149,7 +146,7 @@ class QOperation(QLayer):
     def ebops(self) -> Tensor:
         """Return the cost of the operation on the bits that its inputs have in the graph."""
         calls = symbolic_calls(self)
-        costs = [self._cost(Derivation().of(args[0])) for args, _ in calls]
+        costs = [self._cost(derivation().of(args[0])) for args, _ in calls]
         if not costs:
             raw = [
                 in_host_format((1, *(size or 1 for size in shape[1:])), self.compute_dtype) for shape in self._shapes
@@ -159,7 +156,7 @@ class QOperation(QLayer):
         return keras.ops.cast(keras.ops.convert_to_tensor(cost), "float32")
 
     def _cost(self, inputs: Width | Sequence[Width]) -> Tensor:
-        operands = self._adapter.operands(Derivation().widths, tuple(self._filled(inputs)), self.name)
+        operands = self._adapter.operands(derivation().widths, tuple(self._filled(inputs)), self.name)
         options = {**(self.options or {}), **self.weight_bits()}
         return self._adapter.ebops(self._operation, *operands, **options)
 
