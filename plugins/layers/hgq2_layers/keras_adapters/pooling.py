@@ -11,7 +11,7 @@ from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
 from hgq2_layers.convolutional import spatial
 from hgq2_layers.convolutional.windows import Windows
-from hgq2_layers.pooling.average_pooling import divisions
+from hgq2_layers.core.reciprocal import divisions
 from hgq2_layers.pooling.max_pooling import Counts
 from hgq2_layers.pooling.window_reduction import MAXIMUM, SUM
 
