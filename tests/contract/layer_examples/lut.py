@@ -7,6 +7,7 @@ EXAMPLES = {
     "layers.conv1d_lut": [
         ({"filters": 2, "kernel_size": 2, "strides": 2, "padding": "same", "input_quantizer": NARROW}, (5, 2)),
         ({"filters": 2, "kernel_size": 2, "dilation_rate": 2, "table_quantizer": PAIRS}, (4, 1)),
+        ({"filters": 2, "kernel_size": 2, "data_format": "channels_first", "input_quantizer": NARROW}, (1, 4)),
     ],
     "layers.conv2d_lut": [
         (
@@ -34,6 +35,7 @@ EXAMPLES = {
             (2, 3),
         ),
         ({"units": 2, "hidden_layers": 0, "input_quantizer": NARROW, "table_quantizer": PAIRS}, (3,)),
+        ({"units": 2, "batch_norm": True, "use_bias": False, "table_inputs": 6, "parallelization_factor": 1}, (2, 3)),
     ],
     "layers.einsum_dense_lut": [
         ({"equation": "abc,cd->abd", "output_shape": [None, 2], "activation": "relu", "hidden_units": 3}, (2, 3)),

@@ -99,17 +99,19 @@ class LookupTable:
         grid = keras.ops.reshape(points, shape + (1,) * len(self.own))
         return self.function(keras.ops.broadcast_to(grid, shape + self.own))
 
-    def __call__(self, q: Tensor, training: bool = False) -> Tensor:
+    def __call__(self, q: Tensor, training: bool = False, function: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return the quantized function of quantized inputs: computed, or looked up if the layer is frozen.
 
         Args:
             q: what the input quantizer gave.
             training: as in `Quantizer.quantize`.
+            function: in training, what to compute in place of the table's own function, such as one with statistics of
+                the batch.
         """
-        return self._look_up(q) if self.layer.frozen else self._compute(q, training)
+        return self._look_up(q) if self.layer.frozen else self._compute(q, training, function or self.function)
 
-    def _compute(self, q: Tensor, training: bool) -> Tensor:
-        values = self.function(q)
+    def _compute(self, q: Tensor, training: bool, function: Callable[[Tensor], Tensor]) -> Tensor:
+        values = function(q)
         flat = keras.ops.reshape(values, (-1, *self.own, *self.more))
         if training or not isinstance(self.quantizer.range, DynamicRange):
             quantized = self.quantizer.quantize(flat, training)

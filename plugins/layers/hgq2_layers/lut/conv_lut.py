@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, TypeVar
 
 import keras
@@ -14,8 +14,9 @@ from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, default
 from hgq2_core.ops import Tensor
-from hgq2_layers.convolutional.spatial import Padding, Sizes
-from hgq2_layers.lut.dense_lut import LUTLayer
+from hgq2_layers.convolutional import spatial
+from hgq2_layers.convolutional.spatial import DataFormatArg, Padding, Sizes
+from hgq2_layers.lut.table_network import LUTLayer
 
 A = TypeVar("A")
 
@@ -64,7 +65,7 @@ class Axis:
 class ConvLUTLayer(LUTLayer):
     """y_o = oq(act(sum over the window of tq(f_io(iq(x_i))))): a table for each element of a window and each filter.
 
-    Channels come last. Padding is with inputs of 0, which the tables see as any other. A subclass says how many
+    Inside, channels are last. Padding is with inputs of 0, which the tables see as any other. A subclass says how many
     spatial axes there are.
 
     Args:
@@ -74,6 +75,7 @@ class ConvLUTLayer(LUTLayer):
         padding: `valid` or `same`.
         dilation_rate: from element to element of a window; a number for all axes, or a list.
         activation: act, `linear` (None) or `relu`.
+        data_format: `channels_last` or `channels_first`; None for Keras' own.
         **kwargs: networks and quantizers as in `LUTLayer`.
     """
 
@@ -86,6 +88,8 @@ class ConvLUTLayer(LUTLayer):
     padding: Padding = "valid"
     dilation_rate: Sizes = default(1)
     activation: ActivationArg = None
+    _: KW_ONLY
+    data_format: DataFormatArg = default(None)
 
     def setup(self) -> None:
         """Expand sizes to one number for each axis, and make the quantizers and the tables.
@@ -106,6 +110,23 @@ class ConvLUTLayer(LUTLayer):
             )
         return given
 
+    @property
+    def channels_first(self) -> bool:
+        """Whether the channels stand before the spatial axes."""
+        return spatial.channels_first(self.data_format)
+
+    def channels_last(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return a shape with the channels last."""
+        return (shape[0], *shape[2:], shape[1]) if self.channels_first else shape
+
+    def output_channel_axes(self) -> tuple[int, ...]:
+        """The filters, which come first or last."""
+        return (1,) if self.channels_first else (-1,)
+
+    def _axes_taken(self) -> str:
+        between = f"{self.spatial} spatial axes"
+        return f"(batch, channels, {between})" if self.channels_first else f"(batch, {between}, channels)"
+
     def axes(self, input_shape: tuple[int | None, ...]) -> list[Axis]:
         """Return how the windows lie along each spatial axis.
 
@@ -117,10 +138,12 @@ class ConvLUTLayer(LUTLayer):
         """
         if len(input_shape) != self.spatial + 2 or None in input_shape[1:]:
             raise ConfigError(
-                f"{self.name}: takes (batch, {self.spatial} spatial axes, channels), each but the batch of a static "
-                f"size. Received: {tuple(input_shape)}."
+                f"{self.name}: takes {self._axes_taken()}, each but the batch of a static size. "
+                f"Received: {tuple(input_shape)}."
             )
-        sizes = zip(input_shape[1:-1], self.kernel_size, self.strides, self.dilation_rate, strict=True)
+        sizes = zip(
+            self.channels_last(input_shape)[1:-1], self.kernel_size, self.strides, self.dilation_rate, strict=True
+        )
         axes = [
             Axis(int(size or 0), kernel, stride, dilation, self.padding) for size, kernel, stride, dilation in sizes
         ]
@@ -134,19 +157,27 @@ class ConvLUTLayer(LUTLayer):
         """Add the networks.
 
         Args:
-            input_shape: `(batch, *spatial, channels)`.
+            input_shape: `(batch, *spatial, channels)`, or as the data format has it.
         """
         self.built_axes = self.axes(tuple(input_shape))
-        elements = math.prod(self.kernel_size) * int(input_shape[-1] or 0)
+        elements = math.prod(self.kernel_size) * int(self.channels_last(tuple(input_shape))[-1] or 0)
         windows = (input_shape[0], *[axis.windows for axis in self.built_axes], elements)
         self.build_parts(tuple(input_shape), windows, self.filters)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the number of windows along each axis, and the filters."""
-        return (input_shape[0], *[axis.windows for axis in self.axes(tuple(input_shape))], self.filters)
+        windows = [axis.windows for axis in self.axes(tuple(input_shape))]
+        ends = (self.filters, *windows) if self.channels_first else (*windows, self.filters)
+        return (input_shape[0], *ends)
+
+    def position_sizes(self) -> list[int]:
+        """Return how many windows there are along each axis."""
+        return [axis.windows for axis in self.built_axes]
 
     def windows(self, x: Tensor) -> Tensor:
         """Return the elements of each window, channels fastest."""
+        if self.channels_first:
+            x = keras.ops.transpose(x, spatial.last_axis_order(self.spatial))
         x = keras.ops.pad(x, [(0, 0), *[axis.pads for axis in self.built_axes], (0, 0)])
         for number, axis in enumerate(self.built_axes):
             x = keras.ops.take(x, axis.places, axis=1 + 2 * number)
@@ -155,11 +186,23 @@ class ConvLUTLayer(LUTLayer):
 
     def exact_windows(self, arrays: Arrays[A], x: A) -> A:
         """Return the elements of each window, exactly."""
+        if self.channels_first:
+            x = arrays.transpose(x, spatial.last_axis_order(self.spatial))
         x = arrays.pad(x, [(0, 0), *[axis.pads for axis in self.built_axes], (0, 0)])
         for number, axis in enumerate(self.built_axes):
             x = arrays.gather(x, axis.places, 1 + 2 * number)
         order, shape = self._arrangement()
         return arrays.reshape(arrays.transpose(x, order), (arrays.shape(x)[0], *shape))
+
+    def sums(self, y: Tensor) -> Tensor:
+        """Sum over the elements of each window, and put the filters where the data format has them."""
+        outputs = super().sums(y)
+        return keras.ops.transpose(outputs, spatial.first_axis_order(self.spatial)) if self.channels_first else outputs
+
+    def exact_sums(self, arrays: Arrays[A], y: A) -> A:
+        """Sum, exactly."""
+        outputs = super().exact_sums(arrays, y)
+        return arrays.transpose(outputs, spatial.first_axis_order(self.spatial)) if self.channels_first else outputs
 
     def _arrangement(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Say how (batch, windows, kernel, windows, kernel, ..., channels) becomes (batch, *windows, elements)."""

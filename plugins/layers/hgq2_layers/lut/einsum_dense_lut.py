@@ -12,7 +12,7 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, Shape
 from hgq2_core.ops import Tensor
 from hgq2_layers.core.equation import EinsumShapes
-from hgq2_layers.lut.dense_lut import LUTLayer
+from hgq2_layers.lut.table_network import LUTLayer
 
 A = TypeVar("A")
 
@@ -97,6 +97,26 @@ class QEinsumDenseLUT(EinsumShapes, LUTLayer):
         """Return the axes that the kernel has too as one, exactly."""
         x = arrays.transpose(x, self._order())
         return arrays.reshape(x, (*arrays.shape(x)[: len(self._others)], self._size(self._shared)))
+
+    def _kept(self) -> list[str]:
+        return [letter for letter in self._shared if letter in self._letters[2]]
+
+    def normalized_size(self) -> int:
+        """Return how many statistics there are: one for each element of the kernel's axes that the output has."""
+        return self._size(self._kept()) * self.outputs
+
+    def normalized(self, values: Tensor, training: bool) -> Tensor:
+        """Normalize, with the kernel's axes that the output has as one, the last."""
+        kept, lead = self._kept(), len(values.shape) - 2
+        if not kept:
+            return super().normalized(values, training)
+        letters = [letter for letter in self._shared if letter not in kept] + kept
+        order = [*range(lead), *(lead + self._shared.index(letter) for letter in letters), lead + len(letters)]
+        back = sorted(range(len(order)), key=order.__getitem__)
+        shape = keras.ops.shape(values)
+        sizes = (*shape[:lead], *(self._kernel_sizes[letter] for letter in self._shared), self.outputs)
+        moved = keras.ops.transpose(keras.ops.reshape(values, sizes), order)
+        return keras.ops.reshape(keras.ops.transpose(super().normalized(moved, training), back), shape)
 
     def sums(self, y: Tensor) -> Tensor:
         """Sum over what the output does not have, and order its axes."""

@@ -19,8 +19,8 @@ Momentum = Annotated[float, Field(ge=0, le=1)]
 Epsilon = Annotated[float, Field(gt=0)]
 
 
-class NormalizationLayer(QLayer, kw_only=True):
-    """s = gamma / sqrt(variance + epsilon), o = beta - mean * s; a subclass says what they scale and shift.
+class BatchStatistics(QLayer, kw_only=True):
+    """Normalization by the statistics of batches: its arguments, its variables, and what they are at a step.
 
     In training, mean and variance are those of the batch, through which the gradient flows, and the moving statistics
     follow them once a call. Otherwise, in calibration, and where the layer is not trainable, they are the moving
@@ -69,18 +69,6 @@ class NormalizationLayer(QLayer, kw_only=True):
                 f"Received: synchronized=True on {keras.backend.backend()}."
             )
 
-    def normalized(self, x: Tensor) -> Tensor:
-        """Return the values that are normalized.
-
-        Args:
-            x: quantized inputs.
-        """
-        return x
-
-    @abstractmethod
-    def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
-        """Return what the weight quantizers see for these statistics, by slot name."""
-
     def add_normalization(
         self, shape: Sequence[int], reduced: Sequence[int], beta_shape: Sequence[int] | None = None
     ) -> None:
@@ -116,14 +104,43 @@ class NormalizationLayer(QLayer, kw_only=True):
             name="moving_variance", shape=tuple(shape), initializer=self.moving_variance_initializer, trainable=False
         )
 
-    def folded(self) -> dict[str, Tensor]:
-        """Return what the weight quantizers see in inference."""
-        return self.fold(self.moving_mean, self.moving_variance)
-
     def factors(self, variance: Tensor) -> Tensor:
         """Return s."""
         deviation = keras.ops.sqrt(variance + self.epsilon)
         return 1.0 / deviation if self.gamma is None else self.gamma / deviation
+
+    def follows(self, training: bool) -> bool:
+        """Return True if a call uses, and follows, the statistics of its batch."""
+        return bool(training and self.trainable and not self.frozen and phase() == "normal")
+
+    def follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Let the moving statistics follow those of a batch."""
+        for moving, present in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + present * (1.0 - self.momentum))
+
+
+class NormalizationLayer(BatchStatistics, kw_only=True):
+    """s = gamma / sqrt(variance + epsilon), o = beta - mean * s; a subclass says what they scale and shift.
+
+    Args:
+        **kwargs: of the normalization, as in `BatchStatistics`.
+    """
+
+    def normalized(self, x: Tensor) -> Tensor:
+        """Return the values that are normalized.
+
+        Args:
+            x: quantized inputs.
+        """
+        return x
+
+    @abstractmethod
+    def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
+        """Return what the weight quantizers see for these statistics, by slot name."""
+
+    def folded(self) -> dict[str, Tensor]:
+        """Return what the weight quantizers see in inference."""
+        return self.fold(self.moving_mean, self.moving_variance)
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         """Compute the equation of the layer.
@@ -135,8 +152,7 @@ class NormalizationLayer(QLayer, kw_only=True):
         """
         training = bool(training)
         x = self.input_quantizer.quantize(inputs, training)
-        follows = training and self.trainable and not self.frozen and phase() == "normal"
-        constants = self._constants_of_batch(x, mask) if follows else self.constants(training)
+        constants = self._constants_of_batch(x, mask) if self.follows(training) else self.constants(training)
         return self.respond(x, constants, training)
 
     def _constants_of_batch(self, x: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
@@ -145,8 +161,7 @@ class NormalizationLayer(QLayer, kw_only=True):
             mean, variance = keras.ops.moments(values, self.reduced, synchronized=self.synchronized)
         else:
             mean, variance = self._masked_moments(values, mask)
-        for moving, present in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + present * (1.0 - self.momentum))
+        self.follow(mean, variance)
         folded = self.fold(mean, variance)
         return {name: self.slot_quantizer(name).quantize(value, True) for name, value in folded.items()}
 
