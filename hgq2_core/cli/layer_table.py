@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from hgq2_core.discovery.known_plugins import is_official
+from hgq2_core.discovery.known_plugins import OPERATION_LAYER, is_official
 from hgq2_core.discovery.registry import registry
 from hgq2_core.schema.keras_layers import KERAS, KERAS_LAYERS, KerasLayer, quantized_name
 
 YES, NO = "yes", "no"
 QUANTIZED = "its quantized form"
-OPS, OPERATION, AS_OPERATION = "ops.", "layers.operation", "as operation"
+OPS, AS_OPERATION = "ops.", "as operation"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _keras_row(name: str, ours: Sequence[str], adapted: bool) -> LayerRow:
 def _operation_row(name: str) -> LayerRow:
     exact_where = registry().load("layers", f"{KERAS}{name}").exact_where
     exact = f"where {exact_where}" if exact_where else YES
-    return LayerRow(f"{KERAS}{name}", OPERATION, exact, AS_OPERATION, YES, exact)
+    return LayerRow(f"{KERAS}{name}", OPERATION_LAYER, exact, AS_OPERATION, YES, exact)
 
 
 def _converts(layer: KerasLayer, kind: str | None, adapted: bool, exact_where: str) -> str:

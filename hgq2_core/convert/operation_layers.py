@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from hgq2_core.discovery.known_plugins import OPERATION_LAYER, QUANTIZER_LAYER
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
 from hgq2_core.keras_graph.private import producer_name
@@ -16,7 +17,6 @@ from hgq2_core.keras_graph.traversal import graph_is_known, layers_of, operation
 from hgq2_core.layers.adapters import adapter_of
 from hgq2_core.layers.derived import Derivation, is_raw, widest
 from hgq2_core.layers.operations import (
-    OPERATION,
     PREFIX,
     OperationAdapter,
     apply_to_tensors,
@@ -28,9 +28,6 @@ from hgq2_core.layers.operations import (
 
 MOST_BITS, FEW_BITS = 22.0, 12.0
 """The derived width that a float32 holds with some room, and that of an operand which is left as it is."""
-
-QUANTIZE = "layers.quantize"
-"""The kind of a quantizer as a layer."""
 
 
 @preserve_rng()
@@ -116,7 +113,7 @@ class OperandQuantizers:
             name = f"{producer_name(tensor)}_quantize"
             times = self.names[name] = self.names[name] + 1  # a layer that is applied again has further outputs
             name = name if times == 1 else f"{name}_{times}"
-            self.quantized[id(tensor)] = registry().load("layers", QUANTIZE)(name=name)(tensor)
+            self.quantized[id(tensor)] = registry().load("layers", QUANTIZER_LAYER)(name=name)(tensor)
         return self.quantized[id(tensor)]
 
 
@@ -132,7 +129,7 @@ def operation_layer(operation: Any, where: str, **arguments: Any) -> keras.layer
         ConfigError: the operation has no exact arithmetic.
     """
     check_convertible(operation, where)
-    return registry().load("layers", OPERATION, where).from_keras(operation, **arguments)
+    return registry().load("layers", OPERATION_LAYER, where).from_keras(operation, **arguments)
 
 
 def check_convertible(operation: Any, where: str) -> None:

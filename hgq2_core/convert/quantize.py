@@ -15,7 +15,7 @@ from pydantic import Field
 
 from hgq2_core.convert.operation_layers import OperandQuantizers, check_convertible
 from hgq2_core.convert.split_activations import separated
-from hgq2_core.discovery.known_plugins import is_official
+from hgq2_core.discovery.known_plugins import OPERATION_LAYER, is_official
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
@@ -23,7 +23,7 @@ from hgq2_core.keras_graph.traversal import graph_is_known, operations_of, singl
 from hgq2_core.layers.adapters import OPS, adapter_of, rewrapped, sublayers
 from hgq2_core.layers.arguments import ACTIVATIONS, EXACT_ACTIVATIONS
 from hgq2_core.layers.base import QLayer
-from hgq2_core.layers.operations import OPERATION, is_operation, operation_of
+from hgq2_core.layers.operations import is_operation, operation_of
 from hgq2_core.layers.transfer import copy_weights
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import ROLES, QuantizerConfig
@@ -314,7 +314,7 @@ def _quantized_kind(layer: keras.layers.Layer, path: str) -> str | None:
     kinds = [each for each in registry().names("layers") if not each.startswith(KERAS)]
     known = [each.partition(".")[2] for each in kinds]
     if is_operation(layer):
-        return registry().resolve("layers", OPERATION) if adapter_of(layer) is not None else None
+        return registry().resolve("layers", OPERATION_LAYER) if adapter_of(layer) is not None else None
     name = _keras_kind(layer) and quantized_name(type(layer).__name__, known, adapter_of(layer) is not None)
     if not name:
         return None

@@ -1,4 +1,4 @@
-"""The distributions of this repository by the prefix of their kinds, to say which to install."""
+"""The distributions of this repository by the prefix of their kinds, and the two layers that conversion adds."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The distribution of each plugin."""
+
+OPERATION_LAYER = "layers.operation"
+"""The kind of the layer that `quantize_model` makes of an operation on tensors, such as `x + y`."""
+
+QUANTIZER_LAYER = "layers.quantize"
+"""The kind of the layer that it puts between operations that would make too many bits, and behind raw inputs."""
 
 
 def install_hint(*distributions: str) -> str:

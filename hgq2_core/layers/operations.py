@@ -21,9 +21,6 @@ A = TypeVar("A")
 
 PREFIX = f"{KERAS}{OPS}"
 
-OPERATION = "layers.operation"
-"""The kind of the layer that an operation on tensors becomes."""
-
 
 class OperationAdapter(KerasAdapter):
     """Base of the adapters of operations on tensors, as `x + y` and `keras.ops.mean(x, axis=1)` put them into a graph.
