@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,20 +36,45 @@ def flatten_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 def nodes(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, list[Any], list[Any]]]:
     """Yield each application in a functional graph in topological order: the layer, its input and output tensors."""
-    depths = model._nodes_by_depth
-    for depth in sorted(depths, reverse=True):
-        for node in depths[depth]:
-            if node.operation is not None and not node.is_input:
-                yield node.operation, node.input_tensors, node.output_tensors
+    for node in _applied(model):
+        yield node.operation, node.input_tensors, node.output_tensors
 
 
 def calls(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, tuple[Any, ...], dict[str, Any]]]:
-    """Yield each application in a functional graph in topological order: the layer and its arguments."""
+    """Yield each application in a functional graph in topological order: the layer and its arguments.
+
+    Among these are the masks that Keras hands on beside the tensors; it records them for some calls only.
+    """
+    for node in _applied(model):
+        yield node.operation, node.arguments.args, _with_masks(node)
+
+
+def _applied(model: keras.Model) -> Iterator[Any]:
     depths = model._nodes_by_depth
     for depth in sorted(depths, reverse=True):
-        for node in depths[depth]:
-            if node.operation is not None and not node.is_input:
-                yield node.operation, node.arguments.args, node.arguments.kwargs
+        yield from (node for node in depths[depth] if node.operation is not None and not node.is_input)
+
+
+def _with_masks(node: Any) -> dict[str, Any]:
+    """Return the arguments by keyword, with the masks that a layer takes from its tensors as Keras populates them."""
+    kwargs = dict(node.arguments.kwargs)
+    if not isinstance(node.operation, keras.layers.Layer):
+        return kwargs
+    signature = inspect.signature(node.operation.call)
+    taken = {name: value for name, value in kwargs.items() if name in signature.parameters}
+    bound = signature.bind_partial(*node.arguments.args, **taken).arguments
+    tensors = {name: value for name, value in bound.items() if _is_symbolic(value)}
+    for name, value in tensors.items():
+        mask = keras.tree.map_structure(mask_of, value)
+        place = "mask" if len(tensors) == 1 else f"{name}_mask"
+        missing = place in signature.parameters and kwargs.get(place) is None
+        if missing and any(each is not None for each in keras.tree.flatten(mask)):
+            kwargs[place] = mask
+    return kwargs
+
+
+def _is_symbolic(value: Any) -> bool:
+    return any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(value))
 
 
 def inbound_calls(operation: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -101,15 +127,45 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def run_graph(model: keras.Model, inputs: list[Any], apply: Callable[..., Any]) -> Any:
-    """Run a functional graph with another operation for each layer.
+def run_graph(model: keras.Model, inputs: list[Any], apply: Callable[..., Any]) -> list[Any]:
+    """Run a functional graph with another operation for each layer, and for what computes masks.
 
     Args:
         model: a functional model.
         inputs: one value per input tensor, of any type.
-        apply: called as `apply(layer, *args, **kwargs)` for each application.
+        apply: called as `apply(layer, *args, **kwargs)` for each application; masks are among the `kwargs`.
+
+    Returns:
+        One value per output tensor.
     """
-    return model._run_through_graph(inputs, call_fn=apply)
+    known = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
+
+    def value_of(argument: Any) -> Any:
+        if not isinstance(argument, keras.KerasTensor):
+            return argument
+        if id(argument) not in known and _follows_from(argument, known):  # a mask that Keras did not record
+            compute(_node_of(argument))
+        return known.get(id(argument))
+
+    def compute(node: Any) -> None:
+        args, kwargs = keras.tree.map_structure(value_of, (node.arguments.args, _with_masks(node)))
+        outputs = keras.tree.flatten(apply(node.operation, *args, **kwargs))
+        known.update(zip(map(id, node.outputs), outputs, strict=False))
+
+    for node in _applied(model):
+        compute(node)
+    return [known[id(tensor)] for tensor in model.outputs]
+
+
+def _follows_from(tensor: Any, known: Collection[int]) -> bool:
+    """Return True if a symbolic tensor is known, or computed from tensors that are."""
+    node = _node_of(tensor)
+    return id(tensor) in known or (not node.is_input and all(_follows_from(each, known) for each in node.input_tensors))
+
+
+def _node_of(tensor: Any) -> Any:
+    operation, index, _ = tensor._keras_history
+    return operation._inbound_nodes[index]
 
 
 def functional(model: keras.Model) -> keras.Model | None:

@@ -38,6 +38,8 @@ def layers_of(model: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
 def applications(model: keras.layers.Layer, prefix: str = "") -> Iterator[Application]:
     """Yield every application of a layer, also inside nested models; sublayers follow their owner.
 
+    Operations on tensors are among them, but those that only make the masks which Keras passes on beside the tensors.
+
     Args:
         model: any Keras model; each layer of a subclassed one, whose graph is not known, counts once.
         prefix: path of the model, ending in `/`.
@@ -48,8 +50,11 @@ def applications(model: keras.layers.Layer, prefix: str = "") -> Iterator[Applic
         for layer in sublayers:
             yield Application(layer, prefix + layer.name, None)
         return
+    operations = set(operations_of(model))
     for layer, _, outputs in _keras.nodes(graph):
         path = prefix + layer.name
+        if not isinstance(layer, keras.layers.Layer) and layer not in operations:
+            continue
         if isinstance(layer, keras.Model):
             yield from applications(layer, path + "/")
             continue
@@ -161,7 +166,7 @@ def run(model: keras.Model, inputs: list[Any], apply: Apply, prefix: str = "") -
             return outputs[0] if len(outputs) == 1 else outputs
         return apply(layer, path, args, kwargs)
 
-    return list(keras.tree.flatten(_keras.run_graph(graph, inputs, call)))
+    return _keras.run_graph(graph, inputs, call)
 
 
 def graph_is_known(model: keras.layers.Layer) -> bool:

@@ -191,12 +191,14 @@ def as_operand(arrays: Arrays[Any], value: Any, path: str) -> Any:
 
     Args:
         arrays: integers, intervals, or hardware.
-        value: an argument of a layer's call.
+        value: an argument of a layer's call, or a list of such.
         path: the layer's place in the model, for messages.
 
     Raises:
         ExactnessError: the values are not finite.
     """
+    if type(value) in (list, tuple):
+        return type(value)(as_operand(arrays, each, path) for each in value)
     # Operands of hardware are arrays of objects.
     if not (keras.ops.is_tensor(value) or (isinstance(value, np.ndarray) and value.dtype != object)):
         return value

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from hgq2_core.errors import ConfigError
+from hgq2_core.keras_graph.private import mask_of
 
 MAKERS = "an earlier layer, such as Masking or Embedding(mask_zero=True)"
 
@@ -16,6 +17,11 @@ WITHOUT = "Let the padding be zeros in the data, and leave Masking and mask_zero
 """What works where no mask is taken."""
 
 Shape = tuple[int | None, ...]
+
+
+def implicit_mask(tensor: Any) -> Any:
+    """Return the mask that Keras hands on beside a tensor, or None."""
+    return mask_of(tensor)
 
 
 def refused_mask(name: str, why: str) -> ConfigError:

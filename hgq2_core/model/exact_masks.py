@@ -1,4 +1,4 @@
-"""Refuse masks that the exact arithmetic cannot see, because Keras passes them on beside the tensors."""
+"""Refuse masks that have no exact arithmetic, before anything is computed."""
 
 from __future__ import annotations
 
@@ -14,38 +14,46 @@ from hgq2_core.layers.adapters import adapter_of
 from hgq2_core.layers.base import QLayer
 from hgq2_core.layers.masks import MAKERS, WITHOUT
 
-EXPLICIT = (
-    "Give it the mask as an argument of its call, from an input of the model, and leave Masking and mask_zero=True out."
-)
-
 
 def require_explicit_masks(model: keras.layers.Layer) -> None:
-    """Refuse a model in which such a mask has a part in the arithmetic.
+    """Refuse a model in which a layer takes a mask, of which its exact arithmetic knows nothing.
 
     Raises:
-        ExactnessError: names the layer that takes the mask, or makes it.
+        ExactnessError: names the layer.
     """
     graph = _keras.functional(model)
-    applied = [] if graph is None else list(_keras.nodes(graph))
-    for layer, inputs, _ in applied:
+    for layer, _, kwargs in () if graph is None else _keras.calls(graph):
+        masked = any(kwargs[name] is not None for name in kwargs if _is_mask(name))
         if isinstance(layer, keras.Model):
+            if masked and (taker := _taker(layer)) is not None:
+                raise ExactnessError(
+                    f"{layer.name}: {taker.name} inside takes the mask that {MAKERS}, makes outside, which does not "
+                    f"enter the graph of a nested model. Put its layers into the outer model, or what makes the mask "
+                    f"into {layer.name}."
+                )
             require_explicit_masks(layer)
-        elif _takes_mask(layer.call) and any(_keras.mask_of(tensor) is not None for tensor in inputs):
-            _check(layer)
-    for layer, _, _ in applied:
-        if isinstance(layer, keras.layers.Masking):
-            raise ExactnessError(f"{layer.name}: keras.Masking has no exact arithmetic. {WITHOUT}")
+        elif masked and not _states_masks(layer):
+            raise ExactnessError(
+                f"{layer.name}: it takes the mask that {MAKERS}, makes, which is no part of its exact arithmetic. "
+                f"{WITHOUT}"
+            )
 
 
-def _check(layer: Any) -> None:
-    if not isinstance(layer, QLayer) and adapter_of(layer) is None:
-        return  # whatever it is called with, it has no exact arithmetic
-    explicit = isinstance(layer, QLayer) and _takes_mask(layer.exact)
-    raise ExactnessError(
-        f"{layer.name}: it takes the mask that {MAKERS}, makes, which is no part of the exact arithmetic. "
-        f"{EXPLICIT if explicit else WITHOUT}"
-    )
+def _taker(model: keras.Model) -> keras.layers.Layer | None:
+    inside = (layer for layer in _keras.flatten_layers(model) if not isinstance(layer, keras.Model))
+    return next((layer for layer in inside if _takes_mask(layer.call)), None)
+
+
+def _states_masks(layer: Any) -> bool:
+    if isinstance(layer, QLayer):
+        return _takes_mask(layer.exact)
+    adapter = adapter_of(layer)  # whatever a layer without one is called with, it has no exact arithmetic
+    return adapter is None or _takes_mask(adapter.exact)
 
 
 def _takes_mask(function: Callable[..., Any]) -> bool:
-    return any(name == "mask" or name.endswith("_mask") for name in inspect.signature(function).parameters)
+    return any(map(_is_mask, inspect.signature(function).parameters))
+
+
+def _is_mask(name: str) -> bool:
+    return name == "mask" or name.endswith("_mask")

@@ -16,7 +16,7 @@ from hgq2_fixed_point import KIF
 
 layers = keras.layers
 USED = {
-    *("_flatten_layers", "_nodes_by_depth", "_run_through_graph", "_functional", "_keras_mask"),
+    *("_flatten_layers", "_nodes_by_depth", "_functional", "_keras_mask"),
     *("_inbound_nodes", "_keras_history"),
     *("_apply_weight_decay", "_backend_update_step", "_use_weight_decay"),
     *("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"),
@@ -137,8 +137,7 @@ def test_keyword_arguments_of_a_node_stand_under_their_names():
     assert args[0] is kwargs["value"] is x
 
 
-def test_run_through_graph_takes_a_call_function(model):
-    """Keras calls `call_fn(operation)` for each node, or `call_fn(operation, *args)`: either way values flow."""
+def test_a_graph_runs_in_the_order_of_its_nodes(model):
     seen = []
 
     def apply(layer, *args, **kwargs):
@@ -146,12 +145,12 @@ def test_run_through_graph_takes_a_call_function(model):
         return layer(*args, **kwargs)
 
     x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
-    result = _keras.run_graph(model, [keras.ops.convert_to_tensor(x)], apply)
+    (result,) = _keras.run_graph(model, [keras.ops.convert_to_tensor(x)], apply)
     assert seen == ["a", "b", "sum"]
     assert np.array_equal(keras.ops.convert_to_numpy(result), keras.ops.convert_to_numpy(model(x)))
 
 
-def test_run_through_graph_takes_values_that_are_no_tensors(model):
+def test_a_graph_runs_on_values_that_are_no_tensors(model):
     class Value:
         def __init__(self, text):
             self.text = text
@@ -160,7 +159,29 @@ def test_run_through_graph_takes_values_that_are_no_tensors(model):
         values = args[0] if isinstance(args[0], list) else args
         return Value(f"{layer.name}({','.join(value.text for value in values)})")
 
-    assert _keras.run_graph(model, [Value("x")], apply).text == "sum(a(x),b(a(x)))"
+    (result,) = _keras.run_graph(model, [Value("x")], apply)
+    assert result.text == "sum(a(x),b(a(x)))"
+
+
+def test_masks_that_keras_does_not_record_are_among_the_arguments():
+    """Keras records a mask for a layer that is called with one tensor; for several, it finds it at each call."""
+    x = keras.Input((3, 4))
+    masked = layers.Masking(name="masking")(x)
+    attention = layers.MultiHeadAttention(1, 2, name="attention")
+    model = keras.Model(x, attention(masked, masked))
+    *_, (layer, _, kwargs) = _keras.calls(model)
+    assert layer is attention
+    assert kwargs["query_mask"] is kwargs["value_mask"] is _keras.mask_of(masked)
+    seen = []
+
+    def apply(layer, *args, **kwargs):
+        seen.append(layer.name)
+        return layer(*args, **kwargs)
+
+    samples = np.array([[[1, 2, 3, 4], [0] * 4, [0] * 4]], np.float32)
+    (result,) = _keras.run_graph(model, [keras.ops.convert_to_tensor(samples)], apply)
+    assert (seen[0], seen[-1], len(seen)) == ("masking", "attention", 4)
+    assert np.allclose(keras.ops.convert_to_numpy(result), keras.ops.convert_to_numpy(model(samples)), atol=1e-6)
 
 
 def test_operations_on_tensors_have_names_arguments_and_a_place_in_the_graph(model):

@@ -294,11 +294,3 @@ def test_wrong_shapes(arguments, shape, message):
     with pytest.raises(ConfigError) as caught:
         applied(QSimpleRNN(2, name="r", **arguments), shape)
     assert str(caught.value) == message
-
-
-def test_masks_and_initial_states_are_refused():
-    layer, x = QLSTM(2, name="r"), values(1, 3, 2)
-    with pytest.raises(ConfigError, match="r: takes no initial_state: a circuit runs all its steps"):
-        layer(x, initial_state=[values(1, 2), values(1, 2)])
-    with pytest.raises(ConfigError, match="r: takes no mask: a circuit runs all its steps"):
-        layer(layers.Masking()(x))

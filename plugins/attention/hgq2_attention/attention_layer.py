@@ -37,15 +37,20 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call as Keras does; what shares a projection must be the same tensor."""
-        if self.one_tensor:
-            arguments = inspect.signature(self.call).bind_partial(*args, **kwargs).arguments
-            query, value, key = triple(arguments.get("query"), arguments.get("value"), arguments.get("key"))
-            all_three = "key" not in self.shared
-            if key is not value or (all_three and value is not query):
-                which = "query, key and value" if all_three else "key and value"
-                raise ConfigError(f"{self.name}: {which} share a projection, and must be the same tensor.")
-        return super().__call__(*args, **kwargs)
+        """Call as Keras does, with query, value and key apart, for only so does Keras find the mask of each.
+
+        Raises:
+            ConfigError: what shares a projection is not the same tensor.
+        """
+        bound = inspect.signature(self.call).bind_partial(*args, **kwargs)
+        given = {name: bound.arguments.pop(name, None) for name in ("query", "value", "key")}
+        query, value, key = triple(*given.values())
+        all_three = "key" not in self.shared
+        if self.one_tensor and (key is not value or (all_three and value is not query)):
+            which = "query, key and value" if all_three else "key and value"
+            raise ConfigError(f"{self.name}: {which} share a projection, and must be the same tensor.")
+        others = () if key is value else (key,)
+        return super().__call__(query, value, *others, **bound.kwargs)
 
     def build(self, query_shape: Any, value_shape: Shape | None = None, key_shape: Shape | None = None) -> None:
         """Build projections, quantizers and softmax.

@@ -42,9 +42,9 @@ from hgq2_layers.operations.sum import QSum as QSum
 from hgq2_layers.pooling.average_pooling import QAveragePooling1D as QAveragePooling1D
 from hgq2_layers.pooling.average_pooling import QAveragePooling2D as QAveragePooling2D
 from hgq2_layers.pooling.average_pooling import QAveragePooling3D as QAveragePooling3D
-from hgq2_layers.pooling.average_pooling import QGlobalAveragePooling1D as QGlobalAveragePooling1D
 from hgq2_layers.pooling.average_pooling import QGlobalAveragePooling2D as QGlobalAveragePooling2D
 from hgq2_layers.pooling.average_pooling import QGlobalAveragePooling3D as QGlobalAveragePooling3D
+from hgq2_layers.pooling.masked_average import QGlobalAveragePooling1D as QGlobalAveragePooling1D
 from hgq2_layers.pooling.max_pooling import QGlobalMaxPooling1D as QGlobalMaxPooling1D
 from hgq2_layers.pooling.max_pooling import QGlobalMaxPooling2D as QGlobalMaxPooling2D
 from hgq2_layers.pooling.max_pooling import QGlobalMaxPooling3D as QGlobalMaxPooling3D

@@ -10,7 +10,7 @@ EXAMPLES = {
         ({"pool_size": [2, 3], "reciprocal_quantizer": "fixed_point.kif", "data_format": "channels_first"}, (2, 4, 4)),
     ],
     "layers.average_pooling3d": [({"pool_size": [2, 1, 2]}, (2, 2, 2, 2))],
-    "layers.global_average_pooling1d": [({}, (4, 2))],
+    "layers.global_average_pooling1d": [({}, (4, 2)), ({"masked": True}, (3, 2))],
     "layers.global_average_pooling2d": [
         ({"keepdims": True}, (2, 2, 2)),
         (

@@ -85,8 +85,13 @@ class GlobalAveragePoolingAdapter(KerasAdapter):
 
     exact_where = "it averages a power of two of values"
 
-    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
+    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A, mask: A | None = None) -> A:
         """Sum each channel, and shift."""
+        if mask is not None:
+            raise ExactnessError(
+                f"{layer.name}: {type(layer).__name__} divides by the count of what a mask leaves, which rounds. "
+                f"Use Q{type(layer).__name__} with masked=True in its place."
+            )
         (x,) = inputs
         axes = _axes(arrays, layer, x)
         counts = np.asarray([np.prod([arrays.shape(x)[axis] for axis in axes])])

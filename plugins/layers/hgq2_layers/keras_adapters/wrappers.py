@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -29,11 +30,20 @@ class BidirectionalAdapter(KerasAdapter):
             forward, merge_mode=layer.merge_mode, backward_layer=backward, name=layer.name, trainable=layer.trainable
         )
 
-    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> Any:
-        """Run both, turn the second's steps round, and merge them."""
+    def exact(
+        self,
+        arrays: Arrays[A],
+        layer: keras.layers.Layer,
+        *inputs: A,
+        initial_state: Sequence[A] = (),
+        mask: A | None = None,
+    ) -> Any:
+        """Run both, each from its half of the states, turn the second's steps round, and merge them."""
+        sequences, *states = *inputs, *initial_state
+        half, kept = len(states) // 2, {"mask": mask}
         forward, backward = (
-            keras.tree.flatten(exact(arrays, each, f"{layer.name}/{each.name}", inputs, {}))
-            for each in (layer.forward_layer, layer.backward_layer)
+            keras.tree.flatten(exact(arrays, each, f"{layer.name}/{each.name}", (sequences, *part), kept))
+            for each, part in ((layer.forward_layer, states[:half]), (layer.backward_layer, states[half:]))
         )
         first, last = forward[0], backward[0]
         if layer.return_sequences:
@@ -69,13 +79,17 @@ class TimeDistributedAdapter(KerasAdapter):
         (inner,) = sublayers
         return keras.layers.TimeDistributed(inner, name=layer.name, trainable=layer.trainable)
 
-    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Apply it to each step."""
+    def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A, mask: A | None = None) -> A:
+        """Apply it to each step; the mask goes to a layer that takes one, and has no part in any other."""
         (x,) = inputs
         inner = layer.layer
-        steps = [
-            exact(arrays, inner, f"{layer.name}/{inner.name}", (arrays.gather(x, step, 1),), {})
-            for step in range(arrays.shape(x)[1])
-        ]
+        takes = "mask" in inspect.signature(inner.call).parameters
+
+        def apply(step: int) -> A:
+            kept = {"mask": arrays.gather(mask, step, 1)} if takes and mask is not None else {}
+            result: A = exact(arrays, inner, f"{layer.name}/{inner.name}", (arrays.gather(x, step, 1),), kept)
+            return result
+
+        steps = list(map(apply, range(arrays.shape(x)[1])))
         batch, *rest = arrays.shape(steps[0])
         return arrays.concatenate([arrays.reshape(step, (batch, 1, *rest)) for step in steps], axis=1)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import keras
 
 from hgq2_core import ConfigError
+from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
 from hgq2_core.ops import Tensor
 from hgq2_layers.core.affine import AffineLayer
 from hgq2_layers.normalization.batch_statistics import NormalizationLayer
+
+A = TypeVar("A")
 
 
 class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
@@ -56,6 +59,10 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
         self.kernel.assign(keras.ops.convert_to_numpy(layer.kernel).copy())
         if layer.bias is not None:
             self.moving_mean.assign(self.moving_mean - keras.ops.reshape(layer.bias, self.moving_mean.shape))
+
+    def exact(self, arrays: Arrays[A], *inputs: A, mask: A | None = None) -> A:
+        """State the equation above in integers, in which a mask has no part."""
+        return super().exact(arrays, *inputs)
 
     def has_bias(self) -> bool:
         """There is one always: what is left of the mean."""

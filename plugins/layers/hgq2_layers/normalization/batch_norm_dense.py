@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
 from hgq2_core import ConfigError
+from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
 from hgq2_core.layers.transfer import shared_arguments
 from hgq2_core.ops import Tensor
 from hgq2_layers.core.dense import QDense
 from hgq2_layers.normalization.batch_statistics import NormalizationLayer
+
+A = TypeVar("A")
 
 
 class QBatchNormDense(NormalizationLayer, QDense):
@@ -59,6 +62,10 @@ class QBatchNormDense(NormalizationLayer, QDense):
         (dense,) = successor
         of_norm = {**shared_arguments(layer, cls, ("axis", "center")), "use_bias": dense.use_bias or layer.center}
         return cls(**{**shared_arguments(dense, cls, ("name", "dtype", "use_bias")), **of_norm, **arguments})
+
+    def exact(self, arrays: Arrays[A], *inputs: A, mask: A | None = None) -> A:
+        """State the equation above in integers, in which a mask has no part."""
+        return super().exact(arrays, *inputs)
 
     def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the normalization and the kernel; beta goes into the bias."""

@@ -106,8 +106,8 @@ class QBatchNormalization(NormalizationLayer):
         scale, offset = (keras.ops.reshape(bits[name], self._spread) for name in ("scale", "offset"))
         return total(self.input_quantizer.bits() * scale) + total(keras.ops.broadcast_to(offset, self._sample_shape))
 
-    def exact(self, arrays: Arrays[A], *inputs: A) -> A:
-        """State the equation above in integers."""
+    def exact(self, arrays: Arrays[A], *inputs: A, mask: A | None = None) -> A:
+        """State the equation above in integers, in which a mask has no part."""
         (x,) = inputs
         scale, offset = (arrays.reshape(self.constant(arrays, name), self._spread) for name in ("scale", "offset"))
         outputs = arrays.add(arrays.multiply(self.input_quantizer.exact(arrays, x), scale), offset)

@@ -110,6 +110,10 @@ class MaxOperation(ReductionOperation):
         return self.reduction.exact_axes(arrays, x, self.axes(layer, len(arrays.shape(x))), setting(layer, "keepdims"))
 
 
+class AnyOperation(MaxOperation):
+    """y = whether any of the conditions over axes holds, as in the masks of Keras' Masking."""
+
+
 class MinOperation(MaxOperation):
     """y = smallest x over axes."""
 

@@ -118,14 +118,6 @@ class QAveragePooling3D(AveragePooling):
     rank = 3
 
 
-class QGlobalAveragePooling1D(GlobalAveragePooling):
-    """Averages of channels over one axis; arguments, cost and arithmetic as in `GlobalAveragePooling`."""
-
-    rank = 1
-
-    refuses_masks = "all positions count in its mean, where Keras' own leaves the masked ones out"
-
-
 class QGlobalAveragePooling2D(GlobalAveragePooling):
     """Averages of channels over two axes; arguments, cost and arithmetic as in `GlobalAveragePooling`."""
 

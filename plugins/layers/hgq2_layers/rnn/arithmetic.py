@@ -27,8 +27,8 @@ class Function(Protocol):
         """State it."""
 
 
-Step = Callable[[A, Sequence[A]], Sequence[A]]
-"""What a step makes of its input and the states before it."""
+Step = Callable[[Sequence[A], Sequence[A]], Sequence[A]]
+"""What a step makes of its inputs and the states before it."""
 
 
 class Arithmetic(Protocol[A]):
@@ -58,6 +58,9 @@ class Arithmetic(Protocol[A]):
     def one(self) -> A:
         """Return 1."""
 
+    def zero(self, x: A) -> A:
+        """Return 0, which broadcasts to x."""
+
     def zeros(self, x: A, units: int) -> A:
         """Return zeros for each sample of x."""
 
@@ -67,8 +70,14 @@ class Arithmetic(Protocol[A]):
     def stack(self, steps: Sequence[A]) -> A:
         """Put steps along the second axis."""
 
+    def condition(self, mask: A) -> A:
+        """Return a mask of (batch, steps) as a condition of (batch, steps, 1); what is not 0 counts as true."""
+
+    def select(self, condition: A, a: A, b: A) -> A:
+        """Return a where the condition holds, and b elsewhere."""
+
     def steps(
-        self, step: Step[A], x: A, states: Sequence[A], backwards: bool, all_steps: bool
+        self, step: Step[A], inputs: Sequence[A], states: Sequence[A], backwards: bool, all_steps: bool
     ) -> tuple[A, Sequence[A]]:
         """Step through the second axis; give the first state after all steps, or after the last, and the states."""
 
@@ -87,11 +96,11 @@ class _WrittenOut(Generic[A]):
     length: Callable[[A], int]
 
     def steps(
-        self, step: Step[A], x: A, states: Sequence[A], backwards: bool, all_steps: bool
+        self, step: Step[A], inputs: Sequence[A], states: Sequence[A], backwards: bool, all_steps: bool
     ) -> tuple[A, Sequence[A]]:
         outputs = []
-        for number in range(self.length(x))[:: -1 if backwards else 1]:
-            states = step(self.part(x, number, 1), states)
+        for number in range(self.length(inputs[0]))[:: -1 if backwards else 1]:
+            states = step([self.part(each, number, 1) for each in inputs], states)
             outputs.append(states[0])
         return self.stack(outputs) if all_steps else outputs[-1], states
 
@@ -131,6 +140,9 @@ class Tensors(_WrittenOut[Tensor]):
     def one(self) -> Tensor:
         return 1.0
 
+    def zero(self, x: Tensor) -> Tensor:
+        return keras.ops.zeros((), dtype=x.dtype)
+
     def zeros(self, x: Tensor, units: int) -> Tensor:
         return keras.ops.zeros((keras.ops.shape(x)[0], units), dtype=x.dtype)
 
@@ -139,6 +151,12 @@ class Tensors(_WrittenOut[Tensor]):
 
     def stack(self, steps: Sequence[Tensor]) -> Tensor:
         return keras.ops.stack(steps, axis=1)
+
+    def condition(self, mask: Tensor) -> Tensor:
+        return keras.ops.cast(mask, "bool")[..., None]
+
+    def select(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return keras.ops.where(condition, a, b)
 
     def length(self, x: Tensor) -> int:
         return int(x.shape[1])
@@ -154,15 +172,16 @@ class ScannedTensors(Tensors):
     """Arithmetic of backend tensors whose steps are one loop, compiled once; nothing inside may change a variable."""
 
     def steps(
-        self, step: Step[Tensor], x: Tensor, states: Sequence[Tensor], backwards: bool, all_steps: bool
+        self, step: Step[Tensor], inputs: Sequence[Tensor], states: Sequence[Tensor], backwards: bool, all_steps: bool
     ) -> tuple[Tensor, Sequence[Tensor]]:
-        def one(states: Sequence[Tensor], part: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        def one(states: Sequence[Tensor], parts: Sequence[Tensor]) -> tuple[Sequence[Tensor], Tensor]:
             with running(None):  # no tensor may leave the loop, so EBOPs count the bits anew
-                states = tuple(step(part, states))
+                states = tuple(step(parts, states))
             return states, states[0] if all_steps else None
 
-        parts = keras.ops.moveaxis(x, 1, 0)
-        states, outputs = keras.ops.scan(one, tuple(states), keras.ops.flip(parts, 0) if backwards else parts)
+        parts = tuple(keras.ops.moveaxis(each, 1, 0) for each in inputs)
+        parts = tuple(keras.ops.flip(each, 0) for each in parts) if backwards else parts
+        states, outputs = keras.ops.scan(one, tuple(states), parts)
         return keras.ops.moveaxis(outputs, 0, 1) if all_steps else states[0], states
 
 
@@ -180,6 +199,13 @@ class Exact(_WrittenOut[A]):
     def length(self, x: A) -> int:
         return self.arrays.shape(x)[1]
 
+    def condition(self, mask: A) -> A:
+        size = self.arrays.maximum(mask, self.arrays.negate(mask))
+        return self.arrays.reshape(self.arrays.less(self.arrays.constant(0.0), size), (*self.arrays.shape(mask), 1))
+
+    def select(self, condition: A, a: A, b: A) -> A:
+        return self.arrays.select(condition, a, b)
+
     def scale(self, a: A, factor: float) -> A:
         return self.arrays.multiply(a, self.arrays.constant(factor))
 
@@ -194,6 +220,9 @@ class Exact(_WrittenOut[A]):
 
     def one(self) -> A:
         return self.arrays.constant(1.0)
+
+    def zero(self, x: A) -> A:
+        return self.arrays.constant(0.0)
 
     def zeros(self, x: A, units: int) -> A:
         return self.arrays.broadcast(self.arrays.constant(0.0), (self.arrays.shape(x)[0], units))

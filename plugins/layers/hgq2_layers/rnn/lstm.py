@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import keras
 
+from hgq2_core import Quantizer
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.ops import Tensor, dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
@@ -66,6 +67,10 @@ class QLSTM(GatedLayer):
     def nonlinearities(self) -> Sequence[Nonlinearity]:
         """Return the functions of the candidate, of the gates and of the carry."""
         return [*super().nonlinearities(), self.carried]
+
+    def state_quantizers(self) -> Sequence[Quantizer[Any]]:
+        """Return the quantizers of the state and of the carry."""
+        return [*super().state_quantizers(), self.carry_quantizer]
 
     def step_widths(self) -> Mapping[str, int]:
         """Return the sizes of what is quantized inside a step, by slot."""

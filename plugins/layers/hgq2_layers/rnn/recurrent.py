@@ -17,6 +17,7 @@ from hgq2_core.layers.arguments import (
     QuantizerArg,
     RegularizerArg,
 )
+from hgq2_core.layers.masks import implicit_mask
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
 from hgq2_core.ops import Tensor, total
 from hgq2_core.quantizers.defaults import adapted
@@ -27,6 +28,8 @@ from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, ScannedTensors, Tensor
 
 A = TypeVar("A")
 
+
+Shape = tuple[int | None, ...]
 
 WEIGHTS = ("kernel", "recurrent_kernel", "bias")
 """The slots whose constants are no tables."""
@@ -57,6 +60,7 @@ class RecurrentLayer(TableLayer, kw_only=True):
         return_state: whether the last states are given too, unquantized by `output_quantizer`.
         go_backwards: whether the steps go from the end to the beginning.
         stateful: must be False: every sample begins with states of zero.
+        zero_output_for_mask: whether the output of a masked step is 0; else it is that of the step before.
         unroll: whether the steps are written out on jax too, where they are one loop unless a quantizer inside has
             state that every step changes: a range that follows, or a seed. Elsewhere they always are.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
@@ -73,7 +77,8 @@ class RecurrentLayer(TableLayer, kw_only=True):
             layer to quantize.
         parallelization_factor: how many steps run in parallel, for the cost; None for all.
 
-    Masks and initial states are refused: a circuit runs all its steps, from zero.
+    A mask, of (batch, steps), keeps the states, and the output of a step before, where it is false; that output is 0 in
+    front of the first step. Initial states pass the quantizers of the states; without them the steps begin at 0.
     """
 
     gates = 1
@@ -81,8 +86,6 @@ class RecurrentLayer(TableLayer, kw_only=True):
 
     state_count = 1
     """How many states there are; the first is the output."""
-
-    refuses_masks = "a circuit runs all its steps, from states of zero"
 
     states = None
     """Keras' word for what a stateful layer keeps from batch to batch."""
@@ -103,6 +106,7 @@ class RecurrentLayer(TableLayer, kw_only=True):
     go_backwards: bool = False
     stateful: bool = False
     unroll: bool = False
+    zero_output_for_mask: bool = False
     input_quantizer: QuantizerArg = None
     kernel_quantizer: QuantizerArg = None
     recurrent_quantizer: QuantizerArg = None
@@ -143,8 +147,8 @@ class RecurrentLayer(TableLayer, kw_only=True):
 
     @classmethod
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:
-        """Take over the arguments; what Keras does with a mask has no meaning where none is taken."""
-        return cls(**{**shared_arguments(layer, cls, {"zero_output_for_mask"}), **arguments})
+        """Take over the arguments."""
+        return cls(**{**shared_arguments(layer, cls), **arguments})
 
     def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the weights, which Keras keeps in a cell."""
@@ -157,6 +161,10 @@ class RecurrentLayer(TableLayer, kw_only=True):
     def nonlinearities(self) -> Sequence[Nonlinearity]:
         """Return the functions inside a step."""
         return [self.candidate]
+
+    def state_quantizers(self) -> Sequence[Quantizer[Any]]:
+        """Return the quantizers of the states, in their order."""
+        return [self.state_quantizer]
 
     def step_widths(self) -> Mapping[str, int]:
         """Return the sizes of what is quantized inside a step, by slot."""
@@ -209,16 +217,29 @@ class RecurrentLayer(TableLayer, kw_only=True):
         """Return the initializer of the bias."""
         return self.bias_initializer
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def __call__(self, sequences: Any, initial_state: Any = None, mask: Any = None, **kwargs: Any) -> Any:
+        """Call as Keras does, which finds no mask of the sequences where there are initial states too.
+
+        Raises:
+            ConfigError: another number of initial states than the layer has.
+        """
+        self._states(initial_state)
+        if initial_state is None:
+            return super().__call__(sequences, mask=mask, **kwargs)
+        mask = implicit_mask(sequences) if mask is None else mask
+        return super().__call__(sequences, initial_state=initial_state, mask=mask, **kwargs)
+
+    def build(self, sequences_shape: Shape, initial_state_shape: Any = None) -> None:
         """Add the kernels and the bias, and build the quantizers.
 
         Args:
-            input_shape: `(batch, steps, features)`, both of static size.
+            sequences_shape: `(batch, steps, features)`, both of static size.
+            initial_state_shape: of the initial states.
 
         Raises:
             ConfigError: another rank, no static size, or more steps in parallel than there are.
         """
-        shape = tuple(input_shape)
+        shape = tuple(sequences_shape)
         if len(shape) != 3 or None in shape[1:]:
             raise ConfigError(
                 f"{self.name}: takes (batch, steps, features), steps and features of static size. Received: {shape}."
@@ -266,13 +287,13 @@ class RecurrentLayer(TableLayer, kw_only=True):
             self.output_quantizer.build(self._output_shape(shape))
         self.built = True
 
-    def _output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def _output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         batch, steps, _ = input_shape
         return (batch, steps, self.units) if self.return_sequences else (batch, self.units)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
+    def compute_output_shape(self, sequences_shape: Shape, initial_state_shape: Any = None) -> Any:
         """Return the shape of the outputs, and of the states where they are given too."""
-        shape = self._output_shape(input_shape)
+        shape = self._output_shape(sequences_shape)
         return (shape, *[(shape[0], self.units)] * self.state_count) if self.return_state else shape
 
     def raw(self) -> dict[str, Tensor]:
@@ -286,11 +307,15 @@ class RecurrentLayer(TableLayer, kw_only=True):
         """Return kernels, bias and the entries of the tables."""
         return {**self.raw(), **super().folded()}
 
-    def call(self, sequences: Tensor, initial_state: Any = None, mask: Any = None, training: bool | None = None) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
+        """Return the mask of the sequences for the outputs of all steps, and none for one output or for states."""
+        output = keras.tree.flatten(previous_mask)[0] if self.return_sequences else None
+        return [output, *[None] * self.state_count] if self.return_state else output
+
+    def call(
+        self, sequences: Tensor, initial_state: Any = None, mask: Tensor | None = None, training: bool | None = None
+    ) -> Any:
         """Run the steps."""
-        self.compute_mask(sequences, mask)  # a wrapper of Keras hands a mask on only here
-        if initial_state is not None:
-            raise ConfigError(f"{self.name}: takes no initial_state: {self.refuses_masks}.")
         arithmetic = (ScannedTensors if self.scans() else Tensors)(bool(training))
         raw = self.raw()
         weights = (
@@ -298,29 +323,70 @@ class RecurrentLayer(TableLayer, kw_only=True):
             if self.frozen
             else {name: arithmetic.quantize(self.slot_quantizer(name), value) for name, value in raw.items()}
         )
-        return self._run(arithmetic, sequences, weights)
+        if mask is not None:  # no quantizer observes what is masked
+            sequences = keras.ops.where(arithmetic.condition(mask), sequences, 0.0)
+        return self._run(arithmetic, sequences, self._states(initial_state), mask, weights)
 
-    def exact(self, arrays: Arrays[A], *inputs: A) -> Any:
-        """Run the steps in integers."""
-        (sequences,) = inputs
+    def exact(  # type: ignore[override]
+        self, arrays: Arrays[A], sequences: A, *states: A, initial_state: Any = None, mask: A | None = None
+    ) -> Any:
+        """Run the steps in integers; initial states come by position or by keyword."""
         weights = {name: self.constant(arrays, name) for name in self.raw()}
-        return self._run(Exact(arrays), sequences, weights)
+        return self._run(Exact(arrays), sequences, [*states, *self._states(initial_state)], mask, weights)
 
-    def _run(self, arithmetic: Arithmetic[A], sequences: A, weights: Mapping[str, A]) -> Any:
+    def _states(self, given: Any) -> list[Any]:
+        """Return the initial states as a list, which is empty without any.
+
+        Raises:
+            ConfigError: another number of states than the layer has.
+        """
+        if given is None:
+            return []
+        states = list(given) if isinstance(given, list | tuple) else [given]
+        if len(states) != self.state_count:
+            raise ConfigError(f"{self.name}: has {self.state_count} states. Received: {len(states)} initial states.")
+        return states
+
+    def _run(
+        self, arithmetic: Arithmetic[A], sequences: A, states: Sequence[A], mask: A | None, weights: Mapping[str, A]
+    ) -> Any:
+        condition = None if mask is None else arithmetic.condition(mask)
         x = arithmetic.product(arithmetic.quantize(self.input_quantizer, sequences), weights["kernel"])
         if "bias" in weights:
             x = arithmetic.add(x, self.input_bias(arithmetic, weights["bias"]))
-        start = [arithmetic.zeros(x, self.units)] * self.state_count
-        result, states = arithmetic.steps(
-            lambda part, before: self.step(arithmetic, part, before, weights),
-            x,
-            start,
-            self.go_backwards,
-            self.return_sequences,
-        )
+        quantized = zip(self.state_quantizers(), states, strict=False)
+        start = [arithmetic.quantize(quantizer, state) for quantizer, state in quantized]
+        start = start or [arithmetic.zeros(x, self.units)] * self.state_count
+        if condition is None:
+            result, states = arithmetic.steps(
+                lambda parts, before: self.step(arithmetic, parts[0], before, weights),
+                [x],
+                start,
+                self.go_backwards,
+                self.return_sequences,
+            )
+        else:
+            nothing = arithmetic.zeros(x, self.units)
+            result, (_, *states) = arithmetic.steps(
+                lambda parts, before: self._masked_step(arithmetic, parts[0], parts[1], before, weights),
+                [x, condition],
+                [nothing, *start],
+                self.go_backwards,
+                self.return_sequences,
+            )
         if self.output_quantizer is not None:
             result = arithmetic.quantize(self.output_quantizer, result)
         return (result, *states) if self.return_state else result
+
+    def _masked_step(
+        self, arithmetic: Arithmetic[A], x: A, condition: A, before: Sequence[A], weights: Mapping[str, A]
+    ) -> Sequence[A]:
+        """Return the output and the states after a step, which a false condition keeps."""
+        output, *states = before
+        after = self.step(arithmetic, x, states, weights)
+        if self.zero_output_for_mask:
+            output = arithmetic.zero(output)
+        return [arithmetic.select(condition, *pair) for pair in zip((after[0], *after), (output, *states), strict=True)]
 
     def ebops(self) -> Tensor:
         """Return the products, the biases and the tables of the steps that run in parallel."""
