@@ -260,6 +260,11 @@ class QLayer(FieldLayer, kw_only=True):
         """
         raise NotImplementedError(f"{type(self).__name__} defines no exact().")
 
+    @property
+    def sum_bits(self) -> int | None:
+        """The bits, sign included, that its sums may take, which `verify` proves; None, as here, for no limit."""
+        return None
+
     def width(self, widths: Widths, *inputs: Width, **masks: Any) -> Any:
         """Return the derived width of the outputs, on which the cost of an operation behind this layer depends.
 

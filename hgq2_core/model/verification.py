@@ -18,6 +18,7 @@ from hgq2_core.exact.integers import equal, from_float
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import Apply, infer, layers_of, model_inputs, run
 from hgq2_core.layers.adapters import exact
+from hgq2_core.layers.base import QLayer
 from hgq2_core.model.calibration import require_calibrated
 from hgq2_core.model.exact_masks import require_explicit_masks
 from hgq2_core.model.freezing import freeze
@@ -129,7 +130,8 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
 
     Raises:
         CalibrationError: the model is uncalibrated or stale.
-        ExactnessError: a layer that states no exact arithmetic, or that takes a mask which Keras passes on implicitly.
+        ExactnessError: a layer that states no exact arithmetic, that takes a mask which Keras passes on implicitly, or
+            whose sums do not fit its accumulator.
         ConfigError: `batch_size` or `steps` is no number above 0.
         DataError: data of another form, no samples, or NaN or infinite values.
     """
@@ -153,6 +155,7 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
         differing["predict"].append(_differing(wanted, keras.tree.flatten(predict(frozen, batch))))
         if frozen is not model:
             trainable += frozen_comparison.count(inputs)
+    _require_sum_bits(required, rows.sum_bits)
     differs = {name: np.concatenate(flags) for name, flags in differing.items()}
     return VerifyReport(
         samples=len(differs["layers"]),
@@ -163,6 +166,16 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
         trainable=trainable,
         differing=tuple(frozen_comparison.differing),
     )
+
+
+def _require_sum_bits(required: dict[str, int], allowed: dict[str, int]) -> None:
+    for path, bits in allowed.items():
+        if required[path] + 1 > bits:  # one for the sign
+            raise ExactnessError(
+                f"{path}: its sums may need {required[path] + 1} bits, sign included. Allowed: {bits}, its "
+                "accumulator_bits. A bias leaves the weights no room: give its quantizer fewer integer bits, or the "
+                "accumulator more bits."
+            )
 
 
 def required_bits(
@@ -238,9 +251,12 @@ class _Rows:
     """The comparison layer by layer, collected while Keras runs the graph."""
 
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+    sum_bits: dict[str, int] = field(default_factory=dict)
     samples: list[Flags] = field(default_factory=list)
 
     def compare(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if isinstance(layer, QLayer) and layer.sum_bits is not None:
+            self.sum_bits[path] = layer.sum_bits
         outputs = infer(layer, args, kwargs)
         wanted = keras.tree.flatten(exact(Integers(), layer, path, args, kwargs))
         for integers, given in zip(wanted, keras.tree.flatten(outputs), strict=True):

@@ -69,6 +69,18 @@ class Quantized(NamedTuple):
     penalty: Tensor | None
 
 
+class Span(NamedTuple):
+    """What the format of each element reaches, as tensors without gradients.
+
+    Args:
+        largest: the largest magnitude; 0 where nothing is left.
+        step: the power of two of which all values are multiples; infinite where nothing is left.
+    """
+
+    largest: Tensor
+    step: Tensor
+
+
 class RangeCheck(NamedTuple):
     """Values compared with the range of a format.
 
@@ -296,6 +308,24 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     @abstractmethod
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Return the numbers of the format as numpy arrays by name, for reports."""
+
+    def span(self, x: Tensor | None = None) -> Span | None:
+        """Return what the present formats reach, for each element as in `bits`; None, as here, without a fixed grid.
+
+        Args:
+            x: the present values; needed only if the range is dynamic.
+        """
+        return None
+
+    @property
+    def has_span(self) -> bool:
+        """Whether `span` gives one."""
+        return type(self).span is not Quantizer.span
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether no value ever becomes larger in magnitude; here False."""
+        return False
 
     def grid(self, most: int) -> npt.NDArray[np.float64]:
         """Return all values that inference can return for any element, rising: the inputs of a lookup table.

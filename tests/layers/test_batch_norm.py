@@ -443,6 +443,7 @@ def test_ebops_along_another_axis(axis):
 # Arguments.
 
 KERNEL = {
+    "accumulator_bits": 12,
     "parallelization_factor": 1,
     "ebops_factor": 0.5,
     "activation": "relu",
@@ -513,7 +514,9 @@ def test_every_argument_is_tested(cls):
 def test_every_argument_survives(cls, argument):
     required = {"name": "default", **REQUIRED[cls]}
     changed = {**required, argument: ARGUMENTS[cls][argument]}
-    if argument == "equation":
+    if argument == "accumulator_bits":
+        changed["kernel_quantizer"] = KIF(round_mode="TRN_ZERO", overflow_mode="SAT_SYM")
+    elif argument == "equation":
         changed["bias_axes"] = "c"
     elif argument == "bias_axes":
         changed["equation"] = "ab,bc->ac"

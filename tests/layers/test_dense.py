@@ -267,6 +267,7 @@ ARGUMENTS = {
     "bias_quantizer": KIF(f=2, overflow_mode="SAT"),
     "input_quantizer": KBI(b=5, overflow_mode="SAT_ZERO"),
     "output_quantizer": KIF(f=1, overflow_mode="SAT"),
+    "accumulator_bits": 12,
     "parallelization_factor": 2,
     "ebops_factor": 0.5,
     "ebops_beta": 0.25,
@@ -286,7 +287,10 @@ def test_every_argument_is_tested():
 
 @pytest.mark.parametrize("argument", sorted(set(ARGUMENTS) - {"units"}))
 def test_every_argument_survives(argument):
-    layer = QDense(**{"units": 3, "name": "default", argument: ARGUMENTS[argument]})
+    fields = {"units": 3, "name": "default", argument: ARGUMENTS[argument]}
+    if argument == "accumulator_bits":
+        fields["kernel_quantizer"] = KIF(round_mode="TRN_ZERO", overflow_mode="SAT_SYM")
+    layer = QDense(**fields)
     require_survival(layer, QDense(3, name="default"), argument)
 
 

@@ -257,6 +257,7 @@ ARGUMENTS = {
     "bias_quantizer": KIF(f=2, overflow_mode="SAT"),
     "input_quantizer": KBI(b=5, overflow_mode="SAT_ZERO"),
     "output_quantizer": KIF(f=1, overflow_mode="SAT"),
+    "accumulator_bits": 12,
     "parallelization_factor": 2,
     "ebops_factor": 0.5,
     "ebops_beta": 0.25,
@@ -278,6 +279,8 @@ def test_every_argument_is_tested():
 @pytest.mark.parametrize("argument", sorted(ARGUMENTS))
 def test_every_argument_survives(argument):
     fields = {"equation": "abc,cd->abd", "output_shape": (3, 5), "name": "default"}
+    if argument == "accumulator_bits":
+        fields["kernel_quantizer"] = KIF(round_mode="TRN_ZERO", overflow_mode="SAT_SYM")
     if argument == "bias_quantizer":
         fields["bias_axes"] = "d"
     layer = QEinsumDense(**{**fields, argument: ARGUMENTS[argument]})

@@ -15,7 +15,7 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.rounding import limits
 from hgq2_core.ops import Tensor, reshape
-from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck
+from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck, Span
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.phase import phase
 from hgq2_fixed_point.arithmetic import quantize
@@ -149,6 +149,33 @@ class FixedPointQuantizer(Quantizer[C]):
             )
         return low + step * np.arange(points, dtype=np.float64)
 
+    def span(self, x: Tensor | None = None) -> Span:
+        """Return the largest magnitude and the step of each element's format."""
+        f, largest, below = self._reach(x)
+        reach = keras.ops.maximum(largest, below)
+        step = keras.ops.where(reach > 0, _exp2(-f), math.inf)
+        return Span(*(keras.ops.stop_gradient(self.per_element(each)) for each in (reach, step)))
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether values are rounded towards 0, and saturate."""
+        return self.config.round_mode == "TRN_ZERO" and self.config.overflow_mode == "SAT_SYM"
+
+    def _reach(self, x: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return, of the shape of the bit variables, f, the largest value, and the largest magnitude below 0.
+
+        Where nothing is left, both are 0, and f is the lowest.
+        """
+        ops = keras.ops
+        i = backend().round_bits(self.integer_bits(x))
+        f = backend().round_bits(self.precision)
+        f = f - i if self.range.fixed_width else f
+        k = ops.convert_to_tensor(self.k, dtype="float32") + ops.zeros_like(i)
+        nonempty = k + i + f > 0
+        largest = ops.where(nonempty, _exp2(i) - _exp2(-f), 0.0)
+        below = largest if self.range.overflow_mode == "SAT_SYM" else ops.where(nonempty, _exp2(i), 0.0)
+        return ops.where(nonempty, f, -float(BITS_LIMIT)), largest, k * below
+
     @property
     def uniform_grid(self) -> bool:
         """True: all multiples of one step."""
@@ -159,16 +186,9 @@ class FixedPointQuantizer(Quantizer[C]):
         if isinstance(self.range, DynamicRange):
             return None
         ops = keras.ops
-        i = backend().round_bits(self.i)
-        f = backend().round_bits(self.precision)
-        f = f - i if self.range.fixed_width else f
-        k = ops.convert_to_tensor(self.k, dtype="float32") + ops.zeros_like(i)
-        nonempty = k + i + f > 0
-        finest = ops.max(ops.where(nonempty, f, -float(BITS_LIMIT)))
-        step = _exp2(-finest)
-        largest = ops.where(nonempty, _exp2(i) - _exp2(-f), 0.0)
-        magnitude = largest if self.range.overflow_mode == "SAT_SYM" else _exp2(i)
-        low = -ops.max(ops.where(nonempty, k * magnitude, 0.0))
+        f, largest, below = self._reach(None)
+        step = _exp2(-ops.max(f))
+        low = -ops.max(below)
         count = (ops.max(largest) - low) / step + 1.0
         indices = ops.minimum(first + ops.arange(size, dtype="float32"), count - 1.0)
         return low + step * indices, count

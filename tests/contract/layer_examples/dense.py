@@ -4,6 +4,14 @@ EXAMPLES = {
     "layers.quantize": [({}, (2, 3)), ({"quantizer": {"kind": "fixed_point.kbi", "overflow_mode": "SAT"}}, (4,))],
     "layers.dense": [
         ({"units": 3, "activation": "relu"}, (4,)),
+        (
+            {
+                "units": 2,
+                "accumulator_bits": 10,
+                "kernel_quantizer": {"kind": "fixed_point.kbi", "round_mode": "TRN_ZERO", "overflow_mode": "SAT_SYM"},
+            },
+            (4,),
+        ),
         ({"units": 2, "use_bias": False, "output_quantizer": "fixed_point.kif", "parallelization_factor": 2}, (3, 4)),
     ],
     "layers.einsum_dense": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, TypeVar
 
 import keras
@@ -104,6 +104,15 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
     def position_sizes(self) -> Shape:
         """Return the output's spatial sizes."""
         return self.spatial_of(self.built_output_shape)
+
+    def largest_of_channels(self, x: Tensor) -> Tensor:
+        """Return the largest of each channel of a sample."""
+        channels = 0 if spatial.channels_first(self.data_format) else self.rank
+        return keras.ops.max(x, tuple(axis for axis in range(self.rank + 1) if axis != channels))
+
+    def bias_per_channel(self, bias: Tensor) -> Tensor:
+        """Return the bias as one axis, of channels."""
+        return keras.ops.reshape(bias, (-1,))
 
     def channels_last(self, x: Tensor) -> Tensor:
         """Move the channels after the spatial axes."""
@@ -217,6 +226,19 @@ class Convolution(ConvolvingLayer, AffineLayer):
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return sum conv(Bx, Bk)."""
         return convolution_bits(self.bits_per_tap(input_bits), kernel_bits, self.groups)
+
+    def summed_kernel_axes(self) -> tuple[int, ...]:
+        """Return the taps and the channels of a group."""
+        return tuple(range(self.rank + 1))
+
+    def inputs_on_kernel(self, x: Tensor, combine: Callable[..., Tensor]) -> Tensor:
+        """Return the largest of each channel, (channels of a group, filters)."""
+        grouped = keras.ops.reshape(self.largest_of_channels(x), (self.groups, -1))
+        return keras.ops.repeat(keras.ops.transpose(grouped), self.filters // self.groups, axis=1)
+
+    def bias_on_kernel(self, bias: Tensor) -> Tensor:
+        """Return one for each filter."""
+        return self.bias_per_channel(bias)
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Convolve, exactly."""

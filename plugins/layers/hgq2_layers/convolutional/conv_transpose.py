@@ -19,7 +19,7 @@ from hgq2_layers.convolutional.windows import Geometry, TransposedWindows, convo
 from hgq2_layers.core.affine import AffineLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from hgq2_core.layers.arguments import Arg
 
@@ -119,6 +119,18 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return sum conv_transpose(Bx, Bk)."""
         return convolution_bits(self.bits_per_tap(input_bits), keras.ops.swapaxes(kernel_bits, -1, -2))
+
+    def summed_kernel_axes(self) -> tuple[int, ...]:
+        """Return the taps and the channels."""
+        return (*range(self.rank), self.rank + 1)
+
+    def inputs_on_kernel(self, x: Tensor, combine: Callable[..., Tensor]) -> Tensor:
+        """Return the largest of each channel."""
+        return self.largest_of_channels(x)
+
+    def bias_on_kernel(self, bias: Tensor) -> Tensor:
+        """Return one for each filter, (filters, 1)."""
+        return keras.ops.expand_dims(self.bias_per_channel(bias), -1)
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Convolve, exactly."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import keras
 
+from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
 from hgq2_core.ops import Tensor, sparing, total
+from hgq2_core.quantizers.base import Span
+from hgq2_core.quantizers.call import running
 from hgq2_layers.activations.rectify import rectify
+from hgq2_layers.core.accumulator import AccumulatorBits, Bias, bounded
 from hgq2_layers.core.multiplexing import MultiplexedLayer
 
 A = TypeVar("A")
@@ -192,6 +196,9 @@ class AffineLayer(BiasedLayer, kw_only=True):
         kernel_regularizer: Keras regularizer of K, or None.
         kernel_constraint: Keras constraint of K, or None.
         kernel_quantizer: a config, a kind, a mapping, or None for the default of weights.
+        accumulator_bits: of the accumulator, the sign included, that no sum of an output may overflow, in any order and
+            for any input: the weights of outputs that might are shrunk before they are quantized, by a kernel quantizer
+            that rounds towards 0 and saturates (TRN_ZERO, SAT_SYM). None leaves them.
         **kwargs: of the bias, the quantizers of bias, inputs and outputs, and the cost, as in `BiasedLayer`.
     """
 
@@ -199,12 +206,19 @@ class AffineLayer(BiasedLayer, kw_only=True):
     kernel_regularizer: RegularizerArg = None
     kernel_constraint: ConstraintArg = None
     kernel_quantizer: QuantizerArg = None
+    accumulator_bits: AccumulatorBits | None = None
 
     def add_kernel_quantizers(self) -> None:
         """Make the quantizer of the kernel."""
         self.kernel_quantizer = self.add_quantizer(
             self.kernel_quantizer, "weight", "kernel", self.kernel_channel_axes()
         )
+        if self.accumulator_bits is not None and not self.kernel_quantizer.shrinks:
+            raise ConfigError(
+                f"{self.name}: accumulator_bits needs a kernel_quantizer that enlarges no weight: fixed point with "
+                'round_mode="TRN_ZERO" and overflow_mode="SAT_SYM". '
+                f"Received: a {type(self.kernel_quantizer.config).__name__} that may."
+            )
 
     def kernel_channel_axes(self) -> tuple[int, ...]:
         """The kernel's axes that `granularity="channel"` gives bits of their own."""
@@ -241,10 +255,65 @@ class AffineLayer(BiasedLayer, kw_only=True):
         )
         self.kernel_quantizer.build(tuple(kernel_shape))
         self.build_around(input_shape, bias_shape)
+        for slot in ("input", "bias"):
+            quantizer = getattr(self, f"{slot}_quantizer")
+            if self.accumulator_bits is not None and quantizer is not None and not quantizer.has_span:
+                raise ConfigError(
+                    f"{self.name}: accumulator_bits needs an {slot}_quantizer whose values lie on a fixed grid within "
+                    f"bounds, such as fixed point. Received: {type(quantizer.config).__name__}."
+                )
 
     def kernels(self) -> dict[str, Tensor]:
         """Return the kernel."""
         return {"kernel": self.kernel}
+
+    @property
+    def sum_bits(self) -> int | None:
+        """The bits of the accumulator."""
+        return self.accumulator_bits
+
+    @abstractmethod
+    def summed_kernel_axes(self) -> tuple[int, ...]:
+        """Return the kernel's axes over which an output sums."""
+
+    @abstractmethod
+    def inputs_on_kernel(self, x: Tensor, combine: Callable[..., Tensor]) -> Tensor:
+        """Bring something about each input of a sample onto the axes of the kernel, the largest of all positions.
+
+        Args:
+            x: of the shape of a sample.
+            combine: what becomes of the inputs whose products with one weight an output sums, `(x, axes)`.
+        """
+
+    @abstractmethod
+    def bias_on_kernel(self, bias: Tensor) -> Tensor:
+        """Bring something about the bias onto the axes of the kernel, the largest of all positions."""
+
+    def folded(self) -> dict[str, Tensor]:
+        """Return the kernel, within what the accumulator holds, and the bias."""
+        return self.within_accumulator(super().folded())
+
+    def within_accumulator(self, folded: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Shrink the weights of outputs whose sums might overflow the accumulator.
+
+        Args:
+            folded: what the weight quantizers would see.
+        """
+        if self.accumulator_bits is None:
+            return folded
+        reach = self.input_quantizer.span()
+        inputs = Span(
+            self.inputs_on_kernel(reach.largest, keras.ops.sum), -self.inputs_on_kernel(-reach.step, keras.ops.max)
+        )
+        kernel, bias = folded["kernel"], None
+        if self.has_bias():
+            with running(None):  # these bits are counted where the bias itself is quantized
+                values = keras.ops.stop_gradient(self.bias_quantizer.quantize(folded["bias"]))
+            step = self.bias_quantizer.span(folded["bias"]).step
+            bias = Bias(self.bias_on_kernel(keras.ops.abs(values)), -self.bias_on_kernel(-step))
+        weights = self.kernel_quantizer.span(kernel)
+        axes = self.summed_kernel_axes()
+        return {**folded, "kernel": bounded(kernel, axes, inputs, weights, bias, self.accumulator_bits)}
 
     def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
         """Multiply inputs and kernel."""

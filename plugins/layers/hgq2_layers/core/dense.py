@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
+
+import keras
 
 from hgq2_core import ConfigError, ops
 from hgq2_core.exact.arrays import Arrays
@@ -74,6 +76,18 @@ class QDense(AffineLayer):
         rank = len(input_bits.shape)
         features = input_bits if rank == 1 else total(input_bits, tuple(range(rank - 1)))
         return dot(features, total(kernel_bits, -1))
+
+    def summed_kernel_axes(self) -> tuple[int, ...]:
+        """Return the axis of the features."""
+        return (0,)
+
+    def inputs_on_kernel(self, x: Tensor, combine: Callable[..., Tensor]) -> Tensor:
+        """Return the largest of all positions, (features, 1)."""
+        return keras.ops.expand_dims(keras.ops.max(x, tuple(range(len(x.shape) - 1))), -1)
+
+    def bias_on_kernel(self, bias: Tensor) -> Tensor:
+        """Return one for each unit."""
+        return bias
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Multiply over the last axis, exactly."""

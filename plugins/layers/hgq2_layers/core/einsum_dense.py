@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import keras
@@ -91,6 +92,30 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         """Return the sum of einsum(Bx, Bk)."""
         inputs, kernel, _ = self._letters
         return keras.ops.einsum(f"{inputs[1:]},{kernel}->", input_bits, kernel_bits)
+
+    def summed_kernel_axes(self) -> tuple[int, ...]:
+        """Return the kernel's axes that the output does not have."""
+        _, kernel, outputs = self._letters
+        return tuple(axis for axis, letter in enumerate(kernel) if letter not in outputs)
+
+    def inputs_on_kernel(self, x: Tensor, combine: Callable[..., Tensor]) -> Tensor:
+        """Combine the axes that only the input has, and take the largest along those that the output has too."""
+        inputs, kernel, outputs = self._letters
+        summed = [axis for axis, letter in enumerate(inputs[1:]) if letter not in kernel + outputs]
+        letters = [letter for letter in inputs[1:] if letter in kernel + outputs]
+        return self._on_kernel(combine(x, tuple(summed)) if summed else x, letters)
+
+    def bias_on_kernel(self, bias: Tensor) -> Tensor:
+        """Take the largest along the axes that the kernel does not have."""
+        return self._on_kernel(bias, list(self._letters[2][-len(bias.shape) :]))
+
+    def _on_kernel(self, x: Tensor, letters: list[str]) -> Tensor:
+        kernel = self._letters[1]
+        lost = tuple(axis for axis, letter in enumerate(letters) if letter not in kernel)
+        kept = [letter for letter in letters if letter in kernel]
+        placed = keras.ops.max(x, lost) if lost else x
+        placed = keras.ops.transpose(placed, [kept.index(letter) for letter in kernel if letter in kept])
+        return keras.ops.expand_dims(placed, tuple(axis for axis, letter in enumerate(kernel) if letter not in kept))
 
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
         """Contract inputs and kernel, exactly."""

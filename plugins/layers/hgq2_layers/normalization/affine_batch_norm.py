@@ -84,4 +84,5 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
         """Return the kernel and the bias for these statistics."""
         s = self.factors(variance)
         shift = self.spread(mean * s)
-        return {"kernel": self.scaled_kernel(s), "bias": -shift if self.beta is None else self.beta - shift}
+        bias = -shift if self.beta is None else self.beta - shift
+        return self.within_accumulator({"kernel": self.scaled_kernel(s), "bias": bias})

@@ -93,4 +93,5 @@ class QBatchNormDense(NormalizationLayer, QDense):
         """Return the kernel and the bias for these statistics."""
         kernel = self.kernel * keras.ops.expand_dims(self.factors(variance), -1)
         shift = keras.ops.matmul(mean, kernel)
-        return {"kernel": kernel, "bias": -shift if self.bias is None else self.bias - shift}
+        bias = -shift if self.bias is None else self.bias - shift
+        return self.within_accumulator({"kernel": kernel, "bias": bias})
