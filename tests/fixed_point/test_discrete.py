@@ -31,6 +31,46 @@ def test_power_of_two_is_the_nearest_power_halfway_the_larger():
     assert q == [-2.0, -1.0, -0.5, -0.5, 0.0, 0.0, 0.5, 0.5, 0.5, 1.0, 1.0, 2.0, 2.0]
 
 
+def test_scales_and_thresholds():
+    assert quantized(Binary(scale=0.25, threshold=0.5)) == [-0.25] * 7 + [0.25] * 6
+    assert quantized(Ternary(scale=2.0)) == [-2.0] + [0.0] * 9 + [2.0] * 3
+    assert quantized(Ternary(scale=0.5, threshold=0.75)) == [-0.5, -0.5] + [0.0] * 7 + [0.5] * 4
+
+
+def test_a_threshold_is_compared_as_a_float32():
+    config = Ternary(threshold=0.3)
+    assert config.threshold == float(np.float32(0.3)) != 0.3
+    assert Ternary.model_validate({"threshold": config.threshold}) == config
+    assert quantized(config, [0.3, 0.29999998]) == [1.0, 0.0]
+
+
+def test_powers_of_two_without_a_sign():
+    q = quantized(PowerOfTwo(k=0, lowest=-1, highest=1))
+    assert q == [0.0] * 6 + [0.5, 0.5, 0.5, 1.0, 1.0, 2.0, 2.0]
+    quantizer = PowerOfTwo(k=0, lowest=-2, highest=0).build()
+    quantizer.build((5,))
+    assert keras.ops.convert_to_numpy(quantizer.bits()).tolist() == [2.0] * 5
+    _, gradient = differentiate(quantizer.quantize, [-0.5, 0.0, 0.5, 1.0, 1.5])
+    assert gradient.tolist() == [0.0, 1.0, 1.0, 1.0, 0.0]
+    assert quantizer.grid(9).tolist() == [0.0, 0.25, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Binary(scale=0.75),
+            "Binary: scale: must be a power of two from 2^-60 to 2^60. Received: 0.75 (float).",
+        ),
+        (lambda: Ternary(threshold=0), "Ternary: threshold: must be greater than 0. Received: 0 (int)."),
+    ],
+)
+def test_scales_that_are_refused(make, message):
+    with pytest.raises(ConfigError) as error:
+        make()
+    assert str(error.value) == message
+
+
 def test_none_changes_nothing():
     assert quantized(Identity()) == np.asarray(X, "float32").tolist()
 
@@ -73,8 +113,11 @@ def test_an_empty_range_of_exponents_is_refused():
         PowerOfTwo(lowest=1, highest=0)
 
 
-@pytest.mark.parametrize("kernel", [Binary(), Ternary(), PowerOfTwo()])
-@pytest.mark.parametrize("inputs", [Binary(), Ternary(), PowerOfTwo(lowest=-3, highest=2), KIF(i=3, f=2)])
+@pytest.mark.parametrize("kernel", [Binary(), Ternary(scale=0.25, threshold=0.2), PowerOfTwo()])
+@pytest.mark.parametrize(
+    "inputs",
+    [Binary(scale=2.0, threshold=-0.5), PowerOfTwo(k=0), Ternary(), PowerOfTwo(lowest=-3, highest=2), KIF(i=3, f=2)],
+)
 def test_layers_of_them_are_exact_and_cost_their_bits(kernel, inputs):
     layers = [QDense(5, kernel_quantizer=kernel, input_quantizer=inputs, activation="relu"), QDense(3)]
     model = keras.Sequential([keras.Input((4,)), *layers])

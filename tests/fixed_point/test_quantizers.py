@@ -496,6 +496,32 @@ def test_pruned_elements_are_zero_and_come_back(config, name):
     assert 0 < run(quantizer, [0.9])[0] <= 1
 
 
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("config", "trained"),
+    [
+        (KBI(trainable=["b"]), ["b"]),
+        (KBI(trainable=["i"]), ["i"]),
+        (KIF(trainable=["f"], f_regularizer=1.0, i_regularizer=1.0), ["f"]),
+        (KIF(trainable=["f", "i"]), ["f", "i"]),
+        (KIF(trainable=[]), []),
+    ],
+)
+def test_one_field_may_be_trained_alone(config, trained):
+    quantizer = build(config, (2,))
+    assert [variable.name for variable in quantizer.trainable_variables] == trained
+    assert [variable.name for _, variable in quantizer.costs] == [
+        name for name in trained if getattr(config, f"{name}_regularizer")
+    ]
+
+
+@pytest.mark.once
+def test_a_field_of_the_other_kind_is_refused():
+    with pytest.raises(ConfigError) as error:
+        KBI(trainable=["f"])
+    assert str(error.value) == "KBI: trainable.0: not allowed. Received: 'f' (str). Allowed: 'b', 'i'."
+
+
 @BOTH
 def test_untrainable_bits_get_no_gradient(kind):
     quantizer = build(kind(overflow_mode="SAT", trainable=False), (2,))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Role, Slot
-from hgq2_core.schema.base import Interval, StrictModel
+from hgq2_core.schema.base import FromList, Interval, StrictModel
 from hgq2_fixed_point.modes import OverflowMode, RoundMode
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class FixedPoint(QuantizerConfig):
         i_bounds: bounds of i.
         i_regularizer: cost of one integer bit in the loss.
         i_decay: how far i of a WRAP activation sinks per training step.
-        trainable: whether gradients move the bits.
+        trainable: whether gradients move the bits; or which of the two fields they move.
         scale_gradient: whether the gradient that the bits get from the values is multiplied by sqrt(1 / elements that
             share them), the batch not counted.
         noise: share of the quantization that training sees, from 0, none, to 1, all; inference always quantizes. Less
@@ -61,7 +61,7 @@ class FixedPoint(QuantizerConfig):
     i_bounds: Interval = (-23.0, 23.0)
     i_regularizer: Cost = 0.0
     i_decay: Annotated[float, Field(ge=0)] = 0.01
-    trainable: bool = True
+    trainable: bool | Annotated[tuple[str, ...], FromList] = True
     scale_gradient: bool = False
     noise: Annotated[float, Field(ge=0, le=1)] = 1.0
     fit_to: FitTo | None = None
@@ -84,6 +84,10 @@ class FixedPoint(QuantizerConfig):
             if not lower <= value <= upper:
                 raise ValueError(f"{field} must lie within {field}_bounds={[lower, upper]}. Received: {field}={value}")
         return self
+
+    def trains(self, name: str) -> bool:
+        """Return True if gradients move a field."""
+        return self.trainable if isinstance(self.trainable, bool) else name in self.trainable
 
     def unsigned(self) -> Self:
         """Return the same format with k = 0; unchanged with WRAP_SM, which needs a sign."""
@@ -144,6 +148,7 @@ class KBI(FixedPoint):
     b: float = 8.0
     b_bounds: Interval = (0.0, 24.0)
     b_regularizer: Cost = 0.0
+    trainable: bool | Annotated[tuple[Literal["b", "i"], ...], FromList] = True
 
     bounded = ("b", "i")
     fixed_width = True
@@ -172,6 +177,7 @@ class KIF(FixedPoint):
     f: float = 6.0
     f_bounds: Interval = (-24.0, 24.0)
     f_regularizer: Cost = 0.0
+    trainable: bool | Annotated[tuple[Literal["i", "f"], ...], FromList] = True
 
     bounded = ("i", "f")
 

@@ -26,7 +26,8 @@ C = TypeVar("C", bound=DiscreteConfig)
 class DiscreteQuantizer(Quantizer[C]):
     """What they share: as many bits for every element, and the gradient of a clipped identity.
 
-    The surrogate gradient is 1 up to the largest value, and 0 beyond, where moving on would change nothing.
+    The surrogate gradient is 1 from the smallest value to the largest, and 0 beyond, where moving on would change
+    nothing.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -39,9 +40,14 @@ class DiscreteQuantizer(Quantizer[C]):
         super().build(input_shape)
 
     @property
+    @abstractmethod
     def largest(self) -> float:
         """The largest value."""
-        return 1.0
+
+    @property
+    def smallest(self) -> float:
+        """The smallest value."""
+        return -self.largest
 
     @abstractmethod
     def nearest(self, x: Tensor) -> Tensor:
@@ -49,7 +55,7 @@ class DiscreteQuantizer(Quantizer[C]):
 
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:
         """Quantize; NaN stays NaN."""
-        return _straight_through(ops.convert_to_tensor(tensor_of(x)), self.nearest, self.largest)
+        return _straight_through(ops.convert_to_tensor(tensor_of(x)), self.nearest, self.smallest, self.largest)
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return the config's bits for every element."""
@@ -60,10 +66,10 @@ class DiscreteQuantizer(Quantizer[C]):
         return {"bits": np.array(self.config.bits), "largest": np.array(self.largest)}
 
 
-def _straight_through(x: Tensor, nearest: Any, largest: float) -> Tensor:
+def _straight_through(x: Tensor, nearest: Any, smallest: float, largest: float) -> Tensor:
     @ops.custom_gradient  # type: ignore[untyped-decorator]
     def quantized(x: Tensor) -> Any:
-        inside = ops.cast(ops.abs(x) <= largest, x.dtype)
+        inside = ops.cast(ops.logical_and(x >= smallest, x <= largest), x.dtype)
 
         def gradient(*tensors: Tensor, upstream: Tensor = None) -> Tensor:
             return (tensors[-1] if upstream is None else upstream) * inside
@@ -74,28 +80,40 @@ def _straight_through(x: Tensor, nearest: Any, largest: float) -> Tensor:
 
 
 class BinaryQuantizer(DiscreteQuantizer[Binary]):
-    """-1 below zero, +1 from zero on."""
+    """-scale below the threshold, scale from it on."""
+
+    @property
+    def largest(self) -> float:
+        """The scale."""
+        return self.config.scale
 
     def grid(self, most: int) -> np.ndarray:
         """Return both signs."""
-        return np.array([-1.0, 1.0])
+        return np.array([-self.largest, self.largest])
 
     @property
     def uniform_grid(self) -> bool:
-        """True: one step of 2."""
+        """True: one step."""
         return True
 
     def nearest(self, x: Tensor) -> Tensor:
-        """Return the sign, that of 0 being +1."""
-        return ops.where(x < 0, -ops.ones_like(x), ops.ones_like(x))
+        """Return the larger value from the threshold on."""
+        larger = ops.full_like(x, self.largest)
+        return ops.where(x < self.config.threshold, -larger, larger)
 
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """State the same comparison."""
-        return arrays.select(arrays.less(x, arrays.constant(0.0)), arrays.constant(-1.0), arrays.constant(1.0))
+        below = arrays.less(x, arrays.constant(self.config.threshold))
+        return arrays.select(below, arrays.constant(-self.largest), arrays.constant(self.largest))
 
 
 class SymmetricQuantizer(DiscreteQuantizer[C]):
-    """Values of either sign, given by their magnitudes, rising, and the threshold from which each applies."""
+    """0 and values given by their magnitudes, rising, and the threshold from which each applies."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether values below 0 have magnitudes too; if not, they become 0."""
+        return True
 
     @property
     @abstractmethod
@@ -103,43 +121,59 @@ class SymmetricQuantizer(DiscreteQuantizer[C]):
         """Thresholds and magnitudes, rising; below the first is 0."""
 
     def grid(self, most: int) -> np.ndarray:
-        """Return 0, and the magnitudes with both signs."""
+        """Return 0, and the magnitudes with each sign."""
         magnitudes = np.array([value for _, value in self.steps])
-        return np.concatenate([-magnitudes[::-1], [0.0], magnitudes])
+        return np.concatenate([-magnitudes[::-1] if self.signed else [], [0.0], magnitudes])
+
+    @property
+    def smallest(self) -> float:
+        """The smallest value."""
+        return -self.largest if self.signed else 0.0
 
     def nearest(self, x: Tensor) -> Tensor:
         """Return the magnitude of the last threshold that is reached, with the sign."""
-        size, magnitude = ops.abs(x), ops.zeros_like(x)
+        size, magnitude = ops.abs(x) if self.signed else x, ops.zeros_like(x)
         for threshold, value in self.steps:
             magnitude = ops.where(size < threshold, magnitude, value)
-        return ops.where(x < 0, -magnitude, magnitude)
+        return ops.where(x < 0, -magnitude, magnitude) if self.signed else magnitude
 
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """State the same comparisons."""
         zero = arrays.constant(0.0)
-        size, magnitude = arrays.maximum(x, arrays.negate(x)), arrays.multiply(x, zero)
+        size, magnitude = arrays.maximum(x, arrays.negate(x)) if self.signed else x, arrays.multiply(x, zero)
         for threshold, value in self.steps:
             below = arrays.less(size, arrays.constant(threshold))
             magnitude = arrays.select(below, magnitude, arrays.constant(value))
-        return arrays.select(arrays.less(x, zero), arrays.negate(magnitude), magnitude)
+        return arrays.select(arrays.less(x, zero), arrays.negate(magnitude), magnitude) if self.signed else magnitude
 
 
 class TernaryQuantizer(SymmetricQuantizer[Ternary]):
-    """-1, 0 or +1."""
+    """-scale, 0 or scale."""
+
+    @property
+    def largest(self) -> float:
+        """The scale."""
+        return self.config.scale
 
     @property
     def uniform_grid(self) -> bool:
-        """True: steps of 1."""
+        """True: steps of the scale."""
         return True
 
     @property
     def steps(self) -> list[tuple[float, float]]:
-        """One threshold, at 0.5."""
-        return [(0.5, 1.0)]
+        """One threshold, by default half the scale."""
+        threshold = self.config.threshold
+        return [(self.largest / 2 if threshold is None else threshold, self.largest)]
 
 
 class PowerOfTwoQuantizer(SymmetricQuantizer[PowerOfTwo]):
     """0, or the nearest power of two, halfway the larger."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether there is a sign."""
+        return self.config.k == 1
 
     @property
     def largest(self) -> float:

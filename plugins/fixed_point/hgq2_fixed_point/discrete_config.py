@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import struct
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
 from hgq2_core.quantizers.none import NoQuantizer
@@ -20,6 +21,21 @@ LIMIT = 60
 Exponent = Annotated[int, Field(ge=-LIMIT, le=LIMIT)]
 
 
+def _power_of_two(value: float) -> float:
+    if not 2.0**-LIMIT <= value <= 2.0**LIMIT or math.frexp(value)[0] != 0.5:
+        raise ValueError(f"must be a power of two from 2^-{LIMIT} to 2^{LIMIT}")
+    return value
+
+
+def _float32(value: float) -> float:
+    """Return the nearest float32, so that tensors and exact arithmetic compare with the same number."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])
+
+
+Scale = Annotated[float, AfterValidator(_power_of_two)]
+Threshold = Annotated[float, Field(allow_inf_nan=False, ge=-(2.0**LIMIT), le=2.0**LIMIT), AfterValidator(_float32)]
+
+
 class DiscreteConfig(QuantizerConfig):
     """Base of the configs whose values all count the same bits."""
 
@@ -30,7 +46,15 @@ class DiscreteConfig(QuantizerConfig):
 
 
 class Binary(DiscreteConfig):
-    """The sign alone: -1 below zero, +1 from zero on; 1 bit."""
+    """Two values: -scale below the threshold, scale from it on; 1 bit.
+
+    Args:
+        scale: the magnitude, a power of two.
+        threshold: from which on the value is positive.
+    """
+
+    scale: Scale = 1.0
+    threshold: Threshold = 0.0
 
     def build(self, slot: Slot | None = None) -> BinaryQuantizer:
         """Make the Keras quantizer."""
@@ -45,7 +69,15 @@ class Binary(DiscreteConfig):
 
 
 class Ternary(DiscreteConfig):
-    """-1, 0 or +1: the sign where the magnitude is 0.5 or more; 2 bits."""
+    """-scale, 0 or scale: with the sign where the magnitude is the threshold or more; 2 bits.
+
+    Args:
+        scale: the magnitude, a power of two.
+        threshold: of magnitudes that are not 0; None for half the scale.
+    """
+
+    scale: Scale = 1.0
+    threshold: Annotated[Threshold, Field(gt=0)] | None = None
 
     def build(self, slot: Slot | None = None) -> TernaryQuantizer:
         """Make the Keras quantizer."""
@@ -60,13 +92,15 @@ class Ternary(DiscreteConfig):
 
 
 class PowerOfTwo(DiscreteConfig):
-    """0 or a power of two with a sign, so that a multiplication is a shift.
+    """0 or a power of two, so that a multiplication is a shift.
 
     Args:
+        k: 1 signed; 0 unsigned, where a value below 0 becomes 0.
         lowest: smallest exponent; below half of that power a value becomes 0.
         highest: largest exponent; larger values saturate.
     """
 
+    k: Literal[0, 1] = 1
     lowest: Exponent = -7
     highest: Exponent = 0
 
@@ -88,11 +122,11 @@ class PowerOfTwo(DiscreteConfig):
 
     @property
     def bits(self) -> int:
-        """Bits that EBOPs count for one element: the sign, and a code for each exponent and for 0.
+        """Bits that EBOPs count for one element: a sign if there is one, and a code for each exponent and for 0.
 
         See docs/numerics.md#6.
         """
-        return 1 + math.ceil(math.log2(self.highest - self.lowest + 2))
+        return self.k + math.ceil(math.log2(self.highest - self.lowest + 2))
 
 
 class Identity(NoQuantizer):

@@ -212,7 +212,7 @@ class KBIQuantizer(FixedPointQuantizer[KBI]):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add b, then what the range needs."""
         shape, config = self.bit_shape(tuple(input_shape)), self.config
-        self.b = self.add_bits("b", shape, config.b, config.b_bounds, config.b_regularizer, config.trainable)
+        self.b = self.add_bits("b", shape, config.b, config.b_bounds, config.b_regularizer, config.trains("b"))
         super().build(input_shape)
 
     @property
@@ -236,7 +236,7 @@ class KIFQuantizer(FixedPointQuantizer[KIF]):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add f, then what the range needs."""
         shape, config = self.bit_shape(tuple(input_shape)), self.config
-        self.f = self.add_bits("f", shape, config.f, config.f_bounds, config.f_regularizer, config.trainable)
+        self.f = self.add_bits("f", shape, config.f, config.f_bounds, config.f_regularizer, config.trains("f"))
         super().build(input_shape)
 
     @property

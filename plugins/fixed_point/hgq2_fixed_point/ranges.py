@@ -126,7 +126,7 @@ class LearnedRange(FixedPointRange):
     def build(self, quantizer: Quantizer[Any], shape: tuple[int, ...]) -> None:
         """Add i."""
         config = self.config
-        self.i = quantizer.add_bits("i", shape, config.i, config.i_bounds, config.i_regularizer, config.trainable)
+        self.i = quantizer.add_bits("i", shape, config.i, config.i_bounds, config.i_regularizer, config.trains("i"))
 
     def quantize(
         self, x: Tensor, precision: Tensor, options: Options, *, training: bool, seed: Seed | None
