@@ -213,7 +213,7 @@ class Convolution(ConvolvingLayer, AffineLayer):
                 f"Received: groups={self.groups} for {channels} channels."
             )
         kernel_shape = (*self.kernel_size, channels // self.groups, self.filters)
-        self.build_parts(input_shape, kernel_shape, (self.filters,) if self.use_bias else None)
+        self.build_parts(input_shape, kernel_shape, (self.filters,) if self.has_bias() else None)
 
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
         """Convolve."""

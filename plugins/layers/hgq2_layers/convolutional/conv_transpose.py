@@ -100,7 +100,7 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
             ConfigError: a shape that does not fit, or a factor beyond all positions.
         """
         kernel_shape = (*self.kernel_size, self.filters, self.channels_of(input_shape))
-        self.build_parts(input_shape, kernel_shape, (self.filters,) if self.use_bias else None)
+        self.build_parts(input_shape, kernel_shape, (self.filters,) if self.has_bias() else None)
 
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
         """Convolve."""

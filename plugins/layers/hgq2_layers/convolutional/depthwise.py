@@ -118,7 +118,7 @@ class DepthwiseConvolution(DepthwiseLayer):
         """
         channels = self.channels_of(input_shape)
         self.add_depthwise_kernel(channels, "kernel")
-        self.build_around(input_shape, (self.out_channels(channels),) if self.use_bias else None)
+        self.build_around(input_shape, (self.out_channels(channels),) if self.has_bias() else None)
 
     def kernels(self) -> dict[str, Tensor]:
         """Return the kernel."""
@@ -215,7 +215,7 @@ class SeparableConvolution(DepthwiseLayer):
             constraint=self.pointwise_constraint,
         )
         self.pointwise_quantizer.build(shape)
-        self.build_around(input_shape, (self.filters,) if self.use_bias else None)
+        self.build_around(input_shape, (self.filters,) if self.has_bias() else None)
 
     def kernels(self) -> dict[str, Tensor]:
         """Return both kernels."""

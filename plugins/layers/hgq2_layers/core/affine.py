@@ -135,6 +135,10 @@ class BiasedLayer(MultiplexedLayer, kw_only=True):
         """Return the kernels and the bias."""
         return {**self.kernels(), **({} if self.bias is None else {"bias": self.bias})}
 
+    def within_accumulator(self, folded: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the weight quantizers see; here no sum is bounded."""
+        return folded
+
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Compute the equation above."""
         training = bool(training)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar, TypeVar
 
 import keras
@@ -10,16 +11,16 @@ from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
 from hgq2_core.ops import Tensor
-from hgq2_layers.core.affine import AffineLayer
+from hgq2_layers.core.affine import BiasedLayer
 from hgq2_layers.normalization.batch_statistics import NormalizationLayer
 
 A = TypeVar("A")
 
 
-class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
+class AffineBatchNorm(NormalizationLayer, BiasedLayer, kw_only=True):
     """y = oq(act(product(iq(x), kq(s * K)) + bq(beta - mean * s))); statistics of product(iq(x), K).
 
-    A mixin in front of the affine layer that says which product.
+    A mixin in front of the layer with one kernel that says which product.
     """
 
     # Normalization takes every bias away again; beta is in its place.
@@ -27,11 +28,12 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
     fuses = "keras.BatchNormalization"
 
     @classmethod
-    def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> AffineBatchNorm:
-        """Make it of a Keras layer and the normalization that directly follows.
+    def keras_arguments(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> dict[str, Any]:
+        """Return the arguments that stand for a Keras layer and the normalization that directly follows.
 
         Raises:
-            ConfigError: no normalization, one behind an activation or along other axes, or arguments that are lost.
+            ConfigError: no normalization, one behind an activation or along other axes, arguments that are lost, or one
+                of the two layers trained without the other.
         """
         activation = getattr(layer, "activation", None)
         if not successor or activation is not keras.activations.linear:
@@ -41,13 +43,19 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
                 f"{', '.join(each.name for each in successor) or 'none'}."
             )
         (norm,) = successor
+        if layer.trainable != norm.trainable or layer.activity_regularizer is not None:
+            raise ConfigError(
+                f"{layer.name}: {cls.__name__} trains kernel and normalization together, and has no outputs of the "
+                f"kernel alone to regularize. Received: trainable={layer.trainable}, that of {norm.name} "
+                f"{norm.trainable}, activity_regularizer={layer.activity_regularizer!r}."
+            )
         of_layer = {**shared_arguments(layer, cls, ("use_bias", "bias_axes")), **cls.axes_from_keras(layer, norm)}
-        return cls(**{**shared_arguments(norm, cls, ("axis", "name", "dtype")), **of_layer, **arguments})
+        return {**shared_arguments(norm, cls, ("axis", "name", "dtype")), **of_layer}
 
     @classmethod
     def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:
         """Return the arguments that say which axes are normalized; refuse other axes than this class has."""
-        rank = len(norm.input.shape)
+        rank = norm.input_spec.ndim
         if norm.axis % rank != rank - 1:
             raise ConfigError(f"{norm.name}: {cls.__name__} normalizes the last axis. Received: axis={norm.axis}.")
         return {}
@@ -56,7 +64,8 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
         """Take over the kernel and the normalization; a bias in front of it moves the mean."""
         (norm,) = successor
         copy_weights(norm, self)
-        self.kernel.assign(keras.ops.convert_to_numpy(layer.kernel).copy())
+        (kernel,) = self.kernels().values()
+        kernel.assign(keras.ops.convert_to_numpy(layer.kernel).copy())
         if layer.bias is not None:
             self.moving_mean.assign(self.moving_mean - keras.ops.reshape(layer.bias, self.moving_mean.shape))
 
@@ -70,11 +79,11 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
 
     def normalized(self, x: Tensor) -> Tensor:
         """Return the product."""
-        return self.product(x, self.kernel)
+        return self.products(x, self.kernels(), True)
 
-    def scaled_kernel(self, s: Tensor) -> Tensor:
+    @abstractmethod
+    def scaled_kernel(self, kernel: Tensor, s: Tensor) -> Tensor:
         """Return s * K."""
-        return self.kernel * s
 
     def spread(self, statistics: Tensor) -> Tensor:
         """Return statistics the shape in which they are added to the outputs."""
@@ -84,5 +93,6 @@ class AffineBatchNorm(NormalizationLayer, AffineLayer, kw_only=True):
         """Return the kernel and the bias for these statistics."""
         s = self.factors(variance)
         shift = self.spread(mean * s)
+        kernels = {name: self.scaled_kernel(kernel, s) for name, kernel in self.kernels().items()}
         bias = -shift if self.beta is None else self.beta - shift
-        return self.within_accumulator({"kernel": self.scaled_kernel(s), "bias": bias})
+        return self.within_accumulator({**kernels, "bias": bias})

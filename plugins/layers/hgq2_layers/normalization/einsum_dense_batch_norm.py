@@ -49,8 +49,13 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
     @classmethod
     def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:
         """Return the axis that Keras' layer normalizes, by its letter."""
-        outputs = Equation.parse(layer.equation).letters(len(layer.input.shape))[2]
+        _, kernel, outputs = Equation.parse(layer.equation).letters(len(layer.input.shape))
         letter = outputs[norm.axis]
+        if letter not in kernel:
+            raise ConfigError(
+                f"{norm.name}: {cls.__name__} normalizes an axis that kernel and output of {layer.equation!r} share. "
+                f"Received: axis={norm.axis}, which is {letter!r}."
+            )
         if layer.bias_axes not in (None, letter):
             raise ConfigError(
                 f"{layer.name}: {cls.__name__} takes a bias along the normalized axis {letter!r} alone. "
@@ -99,11 +104,11 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
             [size if letter in centered else 1 for letter, size in sizes.items()],
         )
 
-    def scaled_kernel(self, s: Tensor) -> Tensor:
+    def scaled_kernel(self, kernel: Tensor, s: Tensor) -> Tensor:
         """Return einsum(K, s)."""
-        _, kernel, outputs = self._letters
+        _, letters, outputs = self._letters
         normalized = "".join(letter for letter in outputs if letter in self._normalized_letters())
-        return keras.ops.einsum(f"{kernel},{normalized}->{kernel}", self.kernel, s)
+        return keras.ops.einsum(f"{letters},{normalized}->{letters}", kernel, s)
 
     def spread(self, statistics: Tensor) -> Tensor:
         """Return statistics the shape in which they are added to the outputs."""
