@@ -8,6 +8,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import keras
@@ -79,6 +80,10 @@ class QLayer(FieldLayer, kw_only=True):
 
     fuses: ClassVar[str | None] = None
     """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` fuses where it directly follows."""
+
+    fused_kinds: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """The kind that `quantize_model` uses in place of this one where a Keras layer directly follows and alone takes the
+    output, by the class of that layer; the kind's class fuses it."""
 
     refuses_masks: ClassVar[str | None] = None
     """Why the layer takes no mask; None where one passes."""
@@ -348,7 +353,22 @@ class QLayer(FieldLayer, kw_only=True):
         Raises:
             ConfigError: an argument of the layer that this class cannot keep.
         """
-        return cls(**{**shared_arguments(layer, cls), **arguments})
+        return cls(**{**cls.keras_arguments(layer, *successor), **arguments})
+
+    @classmethod
+    def keras_arguments(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> dict[str, Any]:
+        """Return the arguments of this class that stand for a Keras layer; here those of the same names.
+
+        A class that fuses refuses here what it cannot fuse, so that `quantize_model` leaves two layers.
+
+        Args:
+            layer: the Keras layer.
+            successor: see `from_keras`.
+
+        Raises:
+            ConfigError: an argument of the layer that this class cannot keep.
+        """
+        return shared_arguments(layer, cls)
 
     def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the weights of the Keras layers that this one was made from; here those of the same names.

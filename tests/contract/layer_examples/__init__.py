@@ -19,6 +19,7 @@ FAMILIES = (
     "layers.batch_normalization",
     "layers.conv1d_transpose",
     "layers.conv2d",
+    "layers.conv2d_batch_norm",
     "layers.dense",
     "layers.dense_batch_norm",
     "layers.dense_lut",

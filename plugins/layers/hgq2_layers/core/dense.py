@@ -31,6 +31,8 @@ class QDense(AffineLayer):
         >>> layer = QDense(32, activation="relu", kernel_quantizer=KBI(b=5, granularity="channel"))
     """
 
+    fused_kinds = {"keras.BatchNormalization": "layers.dense_batch_norm"}
+
     units: PositiveInt
     activation: ActivationArg = None
     use_bias: bool = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import Any, ClassVar, TypeVar
 
 import keras
@@ -81,9 +80,9 @@ class AffineBatchNorm(NormalizationLayer, BiasedLayer, kw_only=True):
         """Return the product."""
         return self.products(x, self.kernels(), True)
 
-    @abstractmethod
     def scaled_kernel(self, kernel: Tensor, s: Tensor) -> Tensor:
-        """Return s * K."""
+        """Return s * K; here s is along the kernel's last axis."""
+        return kernel * s
 
     def spread(self, statistics: Tensor) -> Tensor:
         """Return statistics the shape in which they are added to the outputs."""

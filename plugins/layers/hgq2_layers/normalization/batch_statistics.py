@@ -152,10 +152,16 @@ class NormalizationLayer(BatchStatistics, kw_only=True):
         """
         training = bool(training)
         x = self.input_quantizer.quantize(inputs, training)
-        constants = self._constants_of_batch(x, mask) if self.follows(training) else self.constants(training)
+        constants = self.constants_of_batch(x, mask) if self.follows(training) else self.constants(training)
         return self.respond(x, constants, training)
 
-    def _constants_of_batch(self, x: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+    def constants_of_batch(self, x: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+        """Return the quantized constants for the statistics of a batch, which the moving statistics follow.
+
+        Args:
+            x: quantized inputs.
+            mask: of the leading axes of the inputs; None for all of them.
+        """
         values = self.normalized(x)
         if mask is None:
             mean, variance = keras.ops.moments(values, self.reduced, synchronized=self.synchronized)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
-from hgq2_core.ops import Tensor
 from hgq2_layers.core.dense import QDense
 from hgq2_layers.normalization.affine_batch_norm import AffineBatchNorm
 
@@ -30,7 +29,3 @@ class QDenseBatchNorm(AffineBatchNorm, QDense):
     def add_bias(self, shape: tuple[int, ...]) -> None:
         """Add what normalizes each unit."""
         self.add_normalization(shape, range(self.input_spec.ndim - 1))
-
-    def scaled_kernel(self, kernel: Tensor, s: Tensor) -> Tensor:
-        """Return s * K."""
-        return kernel * s
