@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -13,6 +12,7 @@ from typing import Annotated, Any
 import keras
 from pydantic import Field
 
+from hgq2_core.convert.fusion import fused_class, with_surroundings
 from hgq2_core.convert.operation_layers import OperandQuantizers, check_convertible
 from hgq2_core.convert.split_activations import separated
 from hgq2_core.discovery.known_plugins import OPERATION_LAYER, is_official
@@ -136,10 +136,14 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
     """Convert a plain Keras model to quantized layers, with the same graph and weights.
 
     The first rule that matches decides what becomes of a layer; without one it becomes the kind of the same name:
-    `keras.Dense` becomes `dense`. A kind that fuses the following layer, as `dense_batch_norm` fuses the normalization,
-    replaces both. Operations on tensors, such as `x + y`, become layers; where one takes raw inputs, or would give more
-    bits than a float32 holds, layers `<name>_quantize` come before it. An activation inside a layer that needs a table,
-    such as `tanh`, becomes a separate layer after it, named after it with the suffix `_activation`. The layers inside
+    `keras.Dense` becomes `dense`. A convolution, Dense or EinsumDense and the BatchNormalization of its channels that
+    directly follows, and alone takes its output, become one layer, such as `conv2d_batch_norm`. Elsewhere, behind an
+    activation, of another axis, trained without the layer in front, or by a rule of its own, the normalization stays a
+    layer. A rule with a kind that fuses the following layer, such as `dense_batch_norm`, is refused where it cannot.
+
+    Operations on tensors, such as `x + y`, become layers; where one takes raw inputs, or would give more bits than a
+    float32 holds, layers `<name>_quantize` come before it. An activation inside a layer that needs a table, such as
+    `tanh`, becomes a separate layer after it, named after it with the suffix `_activation`. The layers inside
     TimeDistributed and Bidirectional are converted.
     Layers that an adapter makes exact, and layers that are already quantized, are kept. Scopes of `hgq2_core.defaults`
     take precedence over `bits`. Continue with `fit_ranges`, training if wanted, and `calibrate`.
@@ -181,7 +185,9 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
             return clone(layer)
         if id(layer) not in steps:  # an operation of a mask
             return layer
-        new = made[id(layer)] = steps[id(layer)].make(convert)
+        step = steps[id(layer)]
+        with with_surroundings(model, layer, unfused=bool(step.cls and step.cls.fuses and not step.successor)):
+            new = made[id(layer)] = step.make(convert)
         if is_operation(layer):
             operations.add(id(new))
         # Bidirectional copies the layers that it gets.
@@ -289,13 +295,24 @@ def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
 
 def _fuse(model: keras.Model, steps: dict[int, Step]) -> dict[int, Step]:
     fused = dict(steps)
-    wrapped = [each for step in steps.values() for each in sublayers(step.layer) if isinstance(each, keras.Model)]
-    for layer, successor in itertools.chain.from_iterable(map(single_consumer_edges, [model, *wrapped])):
-        step = steps.get(id(layer))
-        if step and step.cls and step.cls.fuses and step.cls.fuses == _keras_kind(successor):
-            fused[id(layer)] = replace(step, successor=(successor,))
-            fused[id(successor)] = FusedAway(successor, steps[id(successor)].path)
+    for layer, successor in single_consumer_edges(model):
+        step, after = steps.get(id(layer)), steps.get(id(successor))
+        cls = _fused_class(step, after) if step and after else None
+        if step and after and cls:
+            fused[id(layer)] = replace(step, cls=cls, successor=(successor,))
+            fused[id(successor)] = FusedAway(successor, after.path)
     return fused
+
+
+def _fused_class(step: Step, after: Step) -> type[QLayer] | None:
+    """Return the class that two layers become together: by a rule, or where rules leave both to `quantize_model`."""
+    kind = _keras_kind(after.layer)
+    if step.cls is None or (step.cls.fuses and step.cls.fuses == kind):
+        return step.cls
+    by_rule = step.rule is not None and step.rule.kind is not None
+    if by_rule or after.rule not in (None, step.rule):
+        return None
+    return fused_class(step.cls, step.layer, after.layer, kind, step.rule.arguments if step.rule else ())
 
 
 def _by_kind(layer: keras.layers.Layer, path: str, rule: Rule, kind: str) -> Step:

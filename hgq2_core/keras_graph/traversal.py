@@ -80,29 +80,49 @@ def _inside(layer: keras.layers.Layer, path: str) -> Iterator[Application]:
 def single_consumer_edges(model: keras.Model) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
     """Yield the pairs of layers, both applied once, of which the second alone takes the output of the first.
 
-    Pairs inside nested models are included.
+    Pairs inside nested models, and models inside wrappers, are included.
 
     Args:
         model: functional, or sequential and built.
     """
-    graph = _keras.functional(model)
-    if graph is None:
-        return
-    applied = list(_keras.nodes(graph))
-    times = Counter(id(layer) for layer, _, _ in applied)
-    consumers: dict[int, list[Any]] = {}
-    for taker, inputs, _ in applied:
-        for tensor in inputs:
-            consumers.setdefault(id(tensor), []).append(taker)
-    results = {id(tensor) for tensor in graph.outputs}
-    for layer, _, outputs in applied:
-        if isinstance(layer, keras.Model):
-            yield from single_consumer_edges(layer)
-        ids = {id(tensor) for tensor in outputs}
-        takers = [taker for each in ids for taker in consumers.get(each, ())]
-        ends_here = not ids.isdisjoint(results)
-        if len(takers) == 1 and not ends_here and times[id(layer)] == times[id(takers[0])] == 1:
-            yield layer, takers[0]
+    graphs = _graphs(model)
+    times = Counter(id(layer) for graph in graphs for layer, _, _ in _keras.nodes(graph))
+    for graph in graphs:
+        consumers: dict[int, list[Any]] = {}
+        for taker, inputs, _ in _keras.nodes(graph):
+            for tensor in inputs:
+                consumers.setdefault(id(tensor), []).append(taker)
+        results = {id(tensor) for tensor in graph.outputs}
+        for layer, _, outputs in _keras.nodes(graph):
+            ids = {id(tensor) for tensor in outputs}
+            takers = [taker for each in ids for taker in consumers.get(each, ())]
+            ends_here = not ids.isdisjoint(results)
+            if len(takers) == 1 and not ends_here and times[id(layer)] == times[id(takers[0])] == 1:
+                yield layer, takers[0]
+
+
+def neighbors(model: keras.Model, layer: keras.layers.Layer) -> tuple[list[keras.layers.Layer], ...]:
+    """Return the layers whose outputs a layer takes, and those that take its outputs.
+
+    Args:
+        model: functional, or sequential and built; the layer may be in a nested model.
+        layer: in its graph.
+    """
+    before: list[keras.layers.Layer] = []
+    after: list[keras.layers.Layer] = []
+    for graph in _graphs(model):
+        applied = list(_keras.nodes(graph))
+        taken = {id(tensor) for each, inputs, _ in applied if each is layer for tensor in inputs}
+        made = {id(tensor) for each, _, outputs in applied if each is layer for tensor in outputs}
+        before += [each for each, _, outputs in applied if not taken.isdisjoint(map(id, outputs))]
+        after += [each for each, inputs, _ in applied if not made.isdisjoint(map(id, inputs))]
+    return before, after
+
+
+def _graphs(model: keras.Model) -> list[Any]:
+    """Return the functional graphs of a model and of those inside it, each once."""
+    graphs = (_keras.functional(each) for each in layers_of(model) if isinstance(each, keras.Model))
+    return list({id(graph): graph for graph in graphs if graph is not None}.values())
 
 
 def output_names(model: keras.Model) -> list[str]:

@@ -8,7 +8,6 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import keras
@@ -81,9 +80,8 @@ class QLayer(FieldLayer, kw_only=True):
     fuses: ClassVar[str | None] = None
     """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` fuses where it directly follows."""
 
-    fused_kinds: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    """The kind that `quantize_model` uses in place of this one where a Keras layer directly follows and alone takes the
-    output, by the class of that layer; the kind's class fuses it."""
+    fused_kind: ClassVar[str | None] = None
+    """The kind that `quantize_model` uses in place of this one where the layer that it fuses directly follows."""
 
     refuses_masks: ClassVar[str | None] = None
     """Why the layer takes no mask; None where one passes."""

@@ -24,7 +24,7 @@ from hgq2_core import (
 )
 from hgq2_core.cli.main import app
 from hgq2_core.layers.arguments import PositiveInt
-from hgq2_layers import QBatchNormalization, QDense, QEinsumDense
+from hgq2_layers import QDense, QDenseBatchNorm, QEinsumDense
 from hgq2_training.datasets.digits import Digits
 from hgq2_training.runs.convert import ConversionConfig
 
@@ -72,11 +72,11 @@ def test_the_same_function_of_quantized_layers():
         converted = quantize_model(model)
     np.testing.assert_allclose(numpy_of(converted(x)), numpy_of(model(x)), rtol=1e-5, atol=1e-5)
     kinds = {layer.name: type(layer) for layer in [*converted.layers, *converted.get_layer("inner").layers]}
-    assert (kinds["first"], kinds["shared"], kinds["dense"]) == (QDense, QDense, QDense)
-    assert (kinds["norm"], kinds["einsum"]) == (QBatchNormalization, QEinsumDense)
+    assert (kinds["first"], kinds["shared"], kinds["dense"]) == (QDense, QDense, QDenseBatchNorm)
+    assert (kinds["norm"], kinds["einsum"]) == (layers.Activation, QEinsumDense)
     assert (kinds["relu"], kinds["drop"]) == (layers.ReLU, layers.Dropout)
-    norm = converted.get_layer("inner").get_layer("norm")
-    assert (norm.axis, norm.epsilon, norm.momentum) == (1, 0.25, 0.5)
+    fused = converted.get_layer("inner").get_layer("dense")
+    assert (fused.epsilon, fused.momentum) == (0.25, 0.5)
     assert converted.get_layer("shared").kernel_regularizer.get_config() == keras.regularizers.L2().get_config()
     assert (converted.name, converted.get_layer("drop").rate) == ("outer", 0.25)
     # The old model is as it was, and shares nothing with the new one.
@@ -472,8 +472,7 @@ def test_the_command_gives_a_model_to_use(digits, tmp_path):
     found = json.loads(hgq2(*arguments, "--data", tmp_path / "samples.npz", "--bits", "8", "--json"))
     rows = {row["name"]: row for row in found["layers"]}
     assert {name: row["kind"] for name, row in rows.items() if row["ebops"]} == {
-        "hidden_1": "layers.dense",
-        "norm": "layers.batch_normalization",
+        "hidden_1": "layers.dense_batch_norm",
         "hidden_2": "layers.dense",
         "logits": "layers.dense",
     }

@@ -250,7 +250,7 @@ class QConv1D(Convolution):
     """Convolution over one axis, such as time; arguments, cost and arithmetic as in `Convolution`."""
 
     rank = 1
-    fused_kinds = {"keras.BatchNormalization": "layers.conv1d_batch_norm"}
+    fused_kind = "layers.conv1d_batch_norm"
 
 
 class QConv2D(Convolution):
@@ -261,11 +261,11 @@ class QConv2D(Convolution):
     """
 
     rank = 2
-    fused_kinds = {"keras.BatchNormalization": "layers.conv2d_batch_norm"}
+    fused_kind = "layers.conv2d_batch_norm"
 
 
 class QConv3D(Convolution):
     """Convolution over three axes; arguments, cost and arithmetic as in `Convolution`."""
 
     rank = 3
-    fused_kinds = {"keras.BatchNormalization": "layers.conv3d_batch_norm"}
+    fused_kind = "layers.conv3d_batch_norm"

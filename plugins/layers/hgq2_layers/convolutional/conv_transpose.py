@@ -145,11 +145,11 @@ class QConv1DTranspose(TransposedConvolution):
     """Transposed convolution over one axis; arguments, cost and arithmetic as in `TransposedConvolution`."""
 
     rank = 1
-    fused_kinds = {"keras.BatchNormalization": "layers.conv1d_transpose_batch_norm"}
+    fused_kind = "layers.conv1d_transpose_batch_norm"
 
 
 class QConv2DTranspose(TransposedConvolution):
     """Transposed convolution over two axes; arguments, cost and arithmetic as in `TransposedConvolution`."""
 
     rank = 2
-    fused_kinds = {"keras.BatchNormalization": "layers.conv2d_transpose_batch_norm"}
+    fused_kind = "layers.conv2d_transpose_batch_norm"

@@ -247,14 +247,14 @@ class QDepthwiseConv1D(DepthwiseConvolution):
     """Depthwise convolution over one axis; arguments, cost and arithmetic as in `DepthwiseConvolution`."""
 
     rank = 1
-    fused_kinds = {"keras.BatchNormalization": "layers.depthwise_conv1d_batch_norm"}
+    fused_kind = "layers.depthwise_conv1d_batch_norm"
 
 
 class QDepthwiseConv2D(DepthwiseConvolution):
     """Depthwise convolution over two axes; arguments, cost and arithmetic as in `DepthwiseConvolution`."""
 
     rank = 2
-    fused_kinds = {"keras.BatchNormalization": "layers.depthwise_conv2d_batch_norm"}
+    fused_kind = "layers.depthwise_conv2d_batch_norm"
 
 
 class QSeparableConv1D(SeparableConvolution):

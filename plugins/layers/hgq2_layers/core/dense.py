@@ -31,7 +31,7 @@ class QDense(AffineLayer):
         >>> layer = QDense(32, activation="relu", kernel_quantizer=KBI(b=5, granularity="channel"))
     """
 
-    fused_kinds = {"keras.BatchNormalization": "layers.dense_batch_norm"}
+    fused_kind = "layers.dense_batch_norm"
 
     units: PositiveInt
     activation: ActivationArg = None

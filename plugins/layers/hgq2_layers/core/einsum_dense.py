@@ -30,7 +30,7 @@ class QEinsumDense(EinsumShapes, AffineLayer):
     Cost (docs/numerics.md#7): (sum einsum(Bx, Bk) + sum over outputs of Bb) times the part that is computed at once.
     """
 
-    fused_kinds = {"keras.BatchNormalization": "layers.einsum_dense_batch_norm"}
+    fused_kind = "layers.einsum_dense_batch_norm"
 
     equation: str
     output_shape: PositiveInt | Shape
