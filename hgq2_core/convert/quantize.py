@@ -185,6 +185,8 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
             return clone(layer)
         if id(layer) not in steps:  # an operation of a mask
             return layer
+        if id(layer) in made:  # shared by two models
+            return made[id(layer)]
         step = steps[id(layer)]
         with with_surroundings(model, layer, unfused=bool(step.cls and step.cls.fuses and not step.successor)):
             new = made[id(layer)] = step.make(convert)

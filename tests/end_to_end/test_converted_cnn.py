@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from hgq2_core import calibrate, defaults, freeze, load_model, quantize_model, summary, verify
+from hgq2_core import calibrate, defaults, ebops, freeze, load_model, quantize_model, summary, verify
 from hgq2_training.datasets.digits import Digits
 
 layers = keras.layers
@@ -54,9 +54,14 @@ def test_eight_bits_keep_the_accuracy_of_a_cnn(digits, tmp_path):
     calibrate(converted, data.train.x)
     assert verify(converted, data.test.x).mismatches == 0
     assert accuracy(converted, data.test) >= accuracy(model, data.test) - 0.01 >= 0.96
+    unfolded = quantize_model(model, {"norm_*": {"kind": "batch_normalization"}}, bits=8)
+    calibrate(unfolded, data.train.x)
+    assert ebops(converted) < ebops(unfolded)
     slots = {(row.name, slot.name): slot for row in summary(converted).layers for slot in row.slots}
     assert all(slot.max <= 7 for slot in slots.values())  # and a sign
     assert {name for name, slot in slots if slot == "kernel"} == {"conv_1", "conv_2", "hidden", "logits"}
+    kinds = {layer.name: type(layer).__name__ for layer in converted.layers}
+    assert (kinds["conv_1"], kinds["conv_2"]) == ("QConv2DBatchNorm", "QConv2DBatchNorm")
     freeze(converted).save(tmp_path / "frozen.keras")
     loaded = load_model(tmp_path / "frozen.keras")
     assert np.array_equal(loaded.predict(data.test.x, verbose=0), converted.predict(data.test.x, verbose=0))

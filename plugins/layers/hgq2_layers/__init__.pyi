@@ -34,7 +34,14 @@ from hgq2_layers.merging.elementwise import QMultiply as QMultiply
 from hgq2_layers.merging.elementwise import QSubtract as QSubtract
 from hgq2_layers.normalization.batch_norm_dense import QBatchNormDense as QBatchNormDense
 from hgq2_layers.normalization.batch_normalization import QBatchNormalization as QBatchNormalization
+from hgq2_layers.normalization.conv_batch_norm import QConv1DBatchNorm as QConv1DBatchNorm
+from hgq2_layers.normalization.conv_batch_norm import QConv2DBatchNorm as QConv2DBatchNorm
+from hgq2_layers.normalization.conv_batch_norm import QConv3DBatchNorm as QConv3DBatchNorm
+from hgq2_layers.normalization.conv_transpose_batch_norm import QConv1DTransposeBatchNorm as QConv1DTransposeBatchNorm
+from hgq2_layers.normalization.conv_transpose_batch_norm import QConv2DTransposeBatchNorm as QConv2DTransposeBatchNorm
 from hgq2_layers.normalization.dense_batch_norm import QDenseBatchNorm as QDenseBatchNorm
+from hgq2_layers.normalization.depthwise_conv_batch_norm import QDepthwiseConv1DBatchNorm as QDepthwiseConv1DBatchNorm
+from hgq2_layers.normalization.depthwise_conv_batch_norm import QDepthwiseConv2DBatchNorm as QDepthwiseConv2DBatchNorm
 from hgq2_layers.normalization.einsum_dense_batch_norm import QEinsumDenseBatchNorm as QEinsumDenseBatchNorm
 from hgq2_layers.operations.operation import QOperation as QOperation
 from hgq2_layers.operations.sum import QMeanPow2 as QMeanPow2
