@@ -70,7 +70,7 @@ def test_eight_bits_keep_the_accuracy_of_a_cnn(digits, tmp_path):
 def test_a_converted_cnn_goes_on_training(digits):
     model, data = digits
     with defaults(ebops_beta=1e-8):
-        converted = quantize_model(model, bits=4)
+        converted = quantize_model(model, bits=3)
     calibrate(converted, data.train.x)
     before = accuracy(converted, data.test)
     converted.compile(keras.optimizers.Adam(0.002), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
