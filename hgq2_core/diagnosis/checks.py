@@ -256,7 +256,8 @@ def _exactness(inspection: ModelInspection) -> Iterator[Finding]:
     unsupported = unsupported_layers(model)
     bits = required_bits(model, on_inexact)
     for path, needed in bits.items():
-        dtype = "float64" if getattr(inspection.layers[path], "compute_dtype", None) == "float64" else "float32"
+        layer = inspection.layers.get(path)  # none for an operation of a mask
+        dtype = "float64" if getattr(layer, "compute_dtype", None) == "float64" else "float32"
         if needed > MANTISSA_BITS[dtype]:
             seen = f"its sums may need {needed} bits, {dtype} has {MANTISSA_BITS[dtype]}"
             yield Finding(FLOAT32, path, None, seen, {"bits": needed, "of": MANTISSA_BITS[dtype]})

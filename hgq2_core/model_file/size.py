@@ -30,6 +30,8 @@ def check_size(config: dict[str, Any], stored: int, where: str) -> None:
     with unallocated(), preserve_rng():
         for place, entry in layers_in(config):
             layer = _made(entry, at(where, place))
+            if not isinstance(layer, keras.layers.Layer):  # an operation, as of a mask
+                continue
             wanted += sum(math.prod(weight.shape) for weight in layer.weights)
             if wanted > stored:
                 raise ModelFileError(
@@ -37,14 +39,14 @@ def check_size(config: dict[str, Any], stored: int, where: str) -> None:
                 )
 
 
-def _made(entry: Any, where: str) -> keras.layers.Layer:
+def _made(entry: Any, where: str) -> keras.Operation:
     try:
         layer = keras.saving.deserialize_keras_object(copy.deepcopy(entry))
     except PluginError:
         raise
     except Exception as error:  # Keras checks little, and may fail with any error on the rest
         raise ModelFileError(f"{where}: cannot be built. {error}") from error
-    if not layer.built:
+    if isinstance(layer, keras.layers.Layer) and not layer.built:
         # It would be built when it is called, and allocate weights that were not counted.
         raise ModelFileError(f"{where}: `build_config` is missing. Allowed: a model that was built when it was saved.")
     return layer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from hgq2_attention import QMultiHeadAttention, QSoftmax
-from hgq2_core import ConfigError, ExactnessError, calibrate, quantize_model, summary, verify
+from hgq2_core import ConfigError, ExactnessError, calibrate, doctor, load_model, quantize_model, summary, verify
 from hgq2_core.config.model import ModelConfig
 from hgq2_layers import (
     QLSTM,
@@ -169,6 +170,15 @@ def test_what_rounds_with_a_mask_names_what_does_not() -> None:
     )
 
 
+def test_a_masked_model_is_saved_and_loaded(tmp_path: Path) -> None:
+    model, x = behind_a_mask(QLSTM(2, name="it")), samples()
+    calibrate(model, x)
+    model.save(tmp_path / "model.keras")
+    again = load_model(tmp_path / "model.keras")
+    assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert doctor(again, x).ok
+
+
 @pytest.mark.parametrize("form", [lambda x: (x,), lambda x: ([x, x],), lambda x: (x, x)])
 def test_attention_finds_the_mask_however_it_is_called(form: Any) -> None:
     inputs = keras.Input((4,), dtype="int32")
@@ -181,6 +191,7 @@ def test_attention_finds_the_mask_however_it_is_called(form: Any) -> None:
     report = verify(model, data)
     assert report.ok, str(report)
     assert not any(line.startswith("not_equal") for line in [row.name for row in summary(model).layers])
+    assert doctor(model, data).ok
     changed = model.get_layer("rows").embeddings
     before = model.predict(data, verbose=0)
     changed.assign(keras.ops.concatenate([changed[:1] + 1.0, changed[1:]]))
