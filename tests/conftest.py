@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -38,19 +39,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-case", action="store_true", help="on jax and tensorflow too")
 
 
+MANY = 6
+"""Of a test with more cases than these, the fast suite runs some and the slow suite the others."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On jax and tensorflow, run of each test its first case and a third of the others, always the same."""
-    if keras.backend.backend() == "torch" or config.getoption("every_case"):
-        return
+    """Choose among the cases of each test, always the same.
+
+    The fast suite on torch runs the first of many cases and a third of the others, which are slow tests there. jax and
+    tensorflow run the first case of any test and a quarter of the others, and no more without `--every-case`.
+    """
+    if keras.backend.backend() == "torch":
+        unmarked = [item for item in items if not any(map(item.get_closest_marker, ("slow", "nightly")))]
+        count = Counter(map(_test_of, unmarked))
+        for item in _all_but_some([item for item in unmarked if count[_test_of(item)] > MANY], 3):
+            item.add_marker("slow")
+    elif not config.getoption("every_case"):
+        left_out = {*_all_but_some(items, 4)}
+        config.hook.pytest_deselected(items=[*left_out])
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _test_of(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
+
+
+def _all_but_some(items: list[pytest.Item], share: int) -> Iterator[pytest.Item]:
+    """Yield the cases but the first of each test, one in `share` of the others, and those marked `every_backend`."""
     seen: set[str] = set()
-    kept, left_out = [], []
     for item in items:
-        test = item.nodeid.partition("[")[0]
-        run = test not in seen or zlib.crc32(item.nodeid.encode()) % 3 == 0 or item.get_closest_marker("every_backend")
-        (kept if run else left_out).append(item)
-        seen.add(test)
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = kept
+        chosen = zlib.crc32(item.nodeid.encode()) % share == 0 or item.get_closest_marker("every_backend")
+        if not chosen and _test_of(item) in seen:
+            yield item
+        seen.add(_test_of(item))
 
 
 @pytest.fixture(scope="session")
