@@ -71,10 +71,11 @@ bench: bench-startup bench-speed bench-quantizer ## Time all benchmarks on torch
 bench-%: $(STAMP)
 	$(BIN)/python benchmarks/$*.py $(BENCH)
 
-stubs: $(STAMP) ## Write what follows from the kinds: type stubs, and the table of docs/layers.md
+stubs: $(STAMP) ## Write what follows from the kinds: type stubs, and the tables of docs/layers.md and docs/catalogue.md
 	$(BIN)/python scripts/write_stubs.py
 	$(BIN)/ruff format --quiet plugins/*/hgq2_*/__init__.pyi
 	$(BIN)/python scripts/write_layer_table.py
+	$(BIN)/python scripts/write_catalogue.py
 
 nightly: $(VENV)/.backends ## Run the longest tests, also on jax and tensorflow, train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
 	$(BIN)/python -m pytest -n 2 -m nightly

@@ -85,7 +85,7 @@ def lazy_exports(
     Args:
         package: its `__name__`.
         offered: what its hooks return; adapters of Keras layers, under `keras.<Layer>`, are not exported.
-        more: further names, and the modules that define them.
+        more: further names, and the modules that define them; `module:name` where they define it under another name.
 
     Returns:
         The module's `__getattr__`, `__dir__` and `__all__`.
@@ -96,6 +96,7 @@ def lazy_exports(
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(homes[name]), name)
+        module, _, defined = homes[name].partition(":")
+        return getattr(importlib.import_module(module), defined or name)
 
     return get, lambda: sorted({*vars(sys.modules[package]), *homes}), sorted(homes)

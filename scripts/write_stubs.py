@@ -12,10 +12,10 @@ PACKAGES = ("hgq2_attention", "hgq2_fixed_point", "hgq2_layers", "hgq2_minifloat
 def stub(package: str) -> str:
     """Return a stub with every exported name, imported from the module that defines it."""
     module = importlib.import_module(package)
-    homes = {name: getattr(module, name).__module__ for name in module.__all__}
-    lines = [
-        f"from {home} import {name} as {name}\n" for name, home in sorted(homes.items(), key=lambda item: item[::-1])
+    homes = [
+        (offered.__module__, offered.__name__, name) for name in module.__all__ for offered in [getattr(module, name)]
     ]
+    lines = [f"from {home} import {defined} as {name}\n" for home, defined, name in sorted(homes)]
     return "".join([*lines, "\n__version__: str\n"])
 
 

@@ -48,13 +48,16 @@ def layer_table() -> tuple[LayerRow, ...]:
     kinds = registry().names("layers")
     ours = [kind for kind in kinds if not kind.startswith(KERAS)]
     adapted = {kind.removeprefix(KERAS) for kind in kinds} - set(ours)
-    keras_rows = [_keras_row(name, ours, name in adapted) for name in sorted({*KERAS_LAYERS, *adapted})]
+    keras_rows = map(keras_row, sorted({*KERAS_LAYERS, *adapted}))
     return (*keras_rows, *(LayerRow(kind, "stays", YES, YES, YES, YES) for kind in ours))
 
 
-def _keras_row(name: str, ours: Sequence[str], adapted: bool) -> LayerRow:
+def keras_row(name: str) -> LayerRow:
+    """Return the row of a layer by its name in `keras.layers`, or of an operation, `ops.<function>`."""
     if name.startswith(OPS):
         return _operation_row(name)
+    kinds = registry().names("layers")
+    ours, adapted = [kind for kind in kinds if not kind.startswith(KERAS)], f"{KERAS}{name}" in kinds
     known = KERAS_LAYERS.get(name)
     layer = known or KerasLayer(name)
     # Of equal short names the last one stays, which is the official kind.

@@ -30,6 +30,7 @@ from hgq2_core.quantizers.config import ROLES, QuantizerConfig
 from hgq2_core.quantizers.defaults import defaults, role_default, scoped
 from hgq2_core.schema.base import StrictModel, as_config_error, at_path, validation_errors
 from hgq2_core.schema.keras_layers import KERAS, quantized_name, snake
+from hgq2_core.schema.refused_layers import NOT_YET, REFUSED
 from hgq2_core.schema.signature import parameters
 
 BITS = 8
@@ -64,7 +65,8 @@ class Rule:
     def matches(self, path: str, layer: keras.layers.Layer) -> bool:
         """Return True if this rule matches a layer."""
         if self.match.startswith(KERAS):
-            return self.match == _keras_kind(layer)
+            named = getattr(keras.layers, self.match.removeprefix(KERAS), None)  # MaxPool2D is MaxPooling2D
+            return type(layer) is named or self.match == _keras_kind(layer)
         return fnmatchcase(path, self.match) or fnmatchcase(layer.name, self.match)
 
 
@@ -386,8 +388,10 @@ def _is_quantized(layer: Any) -> bool:
 def _unsupported(layer: Any, path: str) -> ConfigError:
     name, kept = type(layer).__name__, _keras_kind(layer) or "keras.<Layer>"
     kinds = {kind.rpartition(".")[2]: kind for kind in registry().names("layers") if not kind.startswith(KERAS)}
+    refusal = REFUSED.get(kept.removeprefix(KERAS), NOT_YET)
+    why = "" if refusal is NOT_YET else f" ({refusal.reason}: {refusal.remedy})"
     return ConfigError(
-        f"quantize_model: {path}: {name} has no quantized form of its name, and no exact arithmetic. Write a "
+        f"quantize_model: {path}: {name} has no quantized form of its name, and no exact arithmetic{why}. Write a "
         f"rule for it, with the kind of a quantized layer (`hgq2 list layers`), or kind {kept!r}, which keeps it in "
         f"floats.{nearest(snake(name), kinds)}"
     )

@@ -20,7 +20,8 @@ from hgq2_layers import QDense
 pytestmark = pytest.mark.once
 
 LINE, IMAGE, VOLUME = (4, 2), (4, 4, 2), (2, 2, 2, 1)
-OF_RANK = {"1D": LINE, "2D": IMAGE, "3D": VOLUME}
+COLOURS = (4, 4, 3)
+OF_RANK = {"1D": LINE, "2D": IMAGE, "3D": VOLUME, "Random": COLOURS}
 CALLBACKS: dict[str, dict[str, Any]] = {
     "training.beta_schedule": {"points": [[0, 1e-7], [10, 1e-5]]},
     "training.ebops": {},
@@ -45,12 +46,16 @@ ADAPTED: dict[str, tuple[dict[str, Any], Any]] = {
     "Minimum": ({}, [LINE, LINE]),
     "Multiply": ({}, [LINE, LINE]),
     "Permute": ({"dims": (2, 1)}, LINE),
-    "RandomBrightness": ({"factor": 0.1}, IMAGE),
-    "RandomContrast": ({"factor": 0.1}, IMAGE),
-    "RandomFlip": ({}, IMAGE),
-    "RandomRotation": ({"factor": 0.1}, IMAGE),
-    "RandomTranslation": ({"height_factor": 0.1, "width_factor": 0.1}, IMAGE),
-    "RandomZoom": ({"height_factor": 0.1}, IMAGE),
+    "RandomBrightness": ({"factor": 0.1}, COLOURS),
+    "RandomColorDegeneration": ({"factor": 0.1}, COLOURS),
+    "RandomContrast": ({"factor": 0.1}, COLOURS),
+    "RandomHue": ({"factor": 0.1}, COLOURS),
+    "RandomPosterization": ({"factor": 4}, COLOURS),
+    "RandomRotation": ({"factor": 0.1}, COLOURS),
+    "RandomSaturation": ({"factor": 0.1}, COLOURS),
+    "RandomSharpness": ({"factor": 0.1}, COLOURS),
+    "RandomTranslation": ({"height_factor": 0.1, "width_factor": 0.1}, COLOURS),
+    "RandomZoom": ({"height_factor": 0.1}, COLOURS),
     "RepeatVector": ({"n": 2}, (3,)),
     "Rescaling": ({"scale": 0.5}, LINE),
     "Reshape": ({"target_shape": (8,)}, LINE),

@@ -28,7 +28,7 @@ from layer_examples import EXAMPLES
 
 SAMPLES = 40
 LINE, IMAGE, VOLUME = (4, 2), (4, 4, 2), (2, 2, 2, 1)
-OF_RANK = {"1D": LINE, "2D": IMAGE, "3D": VOLUME, "Random": IMAGE}
+OF_RANK = {"1D": LINE, "2D": IMAGE, "3D": VOLUME, "Random": (4, 4, 3)}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "Activation": {"activation": "relu"},
     "Cropping3D": {"cropping": ((1, 0), (0, 0), (0, 0))},
@@ -42,8 +42,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "MultiHeadAttention": {"num_heads": 1, "key_dim": 2},
     "Permute": {"dims": (2, 1)},
     "RandomBrightness": {"factor": 0.1},
+    "RandomColorDegeneration": {"factor": 0.1},
     "RandomContrast": {"factor": 0.1},
+    "RandomHue": {"factor": 0.1},
+    "RandomPosterization": {"factor": 4},
     "RandomRotation": {"factor": 0.1},
+    "RandomSaturation": {"factor": 0.1},
+    "RandomSharpness": {"factor": 0.1},
     "RandomTranslation": {"height_factor": 0.1, "width_factor": 0.1},
     "RandomZoom": {"height_factor": 0.1},
     "RepeatVector": {"n": 2},
