@@ -12,10 +12,11 @@ PACKAGES = ("hgq2_attention", "hgq2_fixed_point", "hgq2_layers", "hgq2_minifloat
 def stub(package: str) -> str:
     """Return a stub with every exported name, imported from the module that defines it."""
     module = importlib.import_module(package)
-    homes = [
-        (offered.__module__, offered.__name__, name) for name in module.__all__ for offered in [getattr(module, name)]
-    ]
-    lines = [f"from {home} import {defined} as {name}\n" for home, defined, name in sorted(homes)]
+    offered = {name: getattr(module, name) for name in module.__all__}
+    homes = sorted((value.__module__, name) for name, value in offered.items() if value.__name__ == name)
+    lines = [f"from {home} import {name} as {name}\n" for home, name in homes]
+    aliases = [f"{name} = {value.__name__}\n" for name, value in offered.items() if value.__name__ != name]
+    lines += ["\n", *aliases] if aliases else []
     return "".join([*lines, "\n__version__: str\n"])
 
 

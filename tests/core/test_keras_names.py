@@ -21,7 +21,7 @@ from hgq2_core.schema.keras_objects import (
 
 REFUSED = (
     *("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "Layer", "InputLayer", "Wrapper"),
-    *("TimeDistributed", "Bidirectional", "RNN", "StackedRNNCells", "Pipeline", "RandomErasing", "Hashing"),
+    *("TimeDistributed", "Bidirectional", "RNN", "StackedRNNCells", "Pipeline", "RandAugment", "Hashing"),
     *("StringLookup", "IntegerLookup", "TextVectorization", "Normalization", "Discretization", "MelSpectrogram"),
 )
 
@@ -44,8 +44,13 @@ MINIMAL = {
     "LSTM": {"units": 3},
     "Permute": {"dims": [2, 1]},
     "RandomBrightness": {"factor": 0.5},
+    "RandomColorDegeneration": {"factor": 0.5},
     "RandomContrast": {"factor": 0.5},
+    "RandomHue": {"factor": 0.5},
+    "RandomPosterization": {"factor": 4},
     "RandomRotation": {"factor": 0.5},
+    "RandomSaturation": {"factor": 0.5},
+    "RandomSharpness": {"factor": 0.5},
     "RandomTranslation": {"height_factor": 0.5, "width_factor": 0.5},
     "RandomZoom": {"height_factor": 0.5},
     "RepeatVector": {"n": 2},

@@ -6,21 +6,14 @@ from hgq2_layers.activations.unary_function import QAffineUnaryFunction as QAffi
 from hgq2_layers.activations.unary_function import QHardSigmoid as QHardSigmoid
 from hgq2_layers.activations.unary_function import QUnaryFunction as QUnaryFunction
 from hgq2_layers.convolutional.conv import QConv1D as QConv1D
-from hgq2_layers.convolutional.conv import QConv1D as QConvolution1D
 from hgq2_layers.convolutional.conv import QConv2D as QConv2D
-from hgq2_layers.convolutional.conv import QConv2D as QConvolution2D
 from hgq2_layers.convolutional.conv import QConv3D as QConv3D
-from hgq2_layers.convolutional.conv import QConv3D as QConvolution3D
 from hgq2_layers.convolutional.conv_transpose import QConv1DTranspose as QConv1DTranspose
-from hgq2_layers.convolutional.conv_transpose import QConv1DTranspose as QConvolution1DTranspose
 from hgq2_layers.convolutional.conv_transpose import QConv2DTranspose as QConv2DTranspose
-from hgq2_layers.convolutional.conv_transpose import QConv2DTranspose as QConvolution2DTranspose
 from hgq2_layers.convolutional.depthwise import QDepthwiseConv1D as QDepthwiseConv1D
 from hgq2_layers.convolutional.depthwise import QDepthwiseConv2D as QDepthwiseConv2D
 from hgq2_layers.convolutional.depthwise import QSeparableConv1D as QSeparableConv1D
-from hgq2_layers.convolutional.depthwise import QSeparableConv1D as QSeparableConvolution1D
 from hgq2_layers.convolutional.depthwise import QSeparableConv2D as QSeparableConv2D
-from hgq2_layers.convolutional.depthwise import QSeparableConv2D as QSeparableConvolution2D
 from hgq2_layers.core.dense import QDense as QDense
 from hgq2_layers.core.einsum_dense import QEinsumDense as QEinsumDense
 from hgq2_layers.core.embedding import QEmbedding as QEmbedding
@@ -54,40 +47,41 @@ from hgq2_layers.operations.operation import QOperation as QOperation
 from hgq2_layers.operations.sum import QMeanPow2 as QMeanPow2
 from hgq2_layers.operations.sum import QSum as QSum
 from hgq2_layers.pooling.average_pooling import QAveragePooling1D as QAveragePooling1D
-from hgq2_layers.pooling.average_pooling import QAveragePooling1D as QAvgPool1D
 from hgq2_layers.pooling.average_pooling import QAveragePooling2D as QAveragePooling2D
-from hgq2_layers.pooling.average_pooling import QAveragePooling2D as QAvgPool2D
 from hgq2_layers.pooling.average_pooling import QAveragePooling3D as QAveragePooling3D
-<<<<<<< HEAD
-=======
-from hgq2_layers.pooling.average_pooling import QAveragePooling3D as QAvgPool3D
-from hgq2_layers.pooling.average_pooling import QGlobalAveragePooling1D as QGlobalAveragePooling1D
-from hgq2_layers.pooling.average_pooling import QGlobalAveragePooling1D as QGlobalAvgPool1D
->>>>>>> 9945d30 (A catalogue of Keras' layers and of the names of predecessors; refusals say why; second names of Keras)
 from hgq2_layers.pooling.average_pooling import QGlobalAveragePooling2D as QGlobalAveragePooling2D
-from hgq2_layers.pooling.average_pooling import QGlobalAveragePooling2D as QGlobalAvgPool2D
 from hgq2_layers.pooling.average_pooling import QGlobalAveragePooling3D as QGlobalAveragePooling3D
-<<<<<<< HEAD
 from hgq2_layers.pooling.masked_average import QGlobalAveragePooling1D as QGlobalAveragePooling1D
-=======
-from hgq2_layers.pooling.average_pooling import QGlobalAveragePooling3D as QGlobalAvgPool3D
-from hgq2_layers.pooling.max_pooling import QGlobalMaxPooling1D as QGlobalMaxPool1D
->>>>>>> 9945d30 (A catalogue of Keras' layers and of the names of predecessors; refusals say why; second names of Keras)
 from hgq2_layers.pooling.max_pooling import QGlobalMaxPooling1D as QGlobalMaxPooling1D
-from hgq2_layers.pooling.max_pooling import QGlobalMaxPooling2D as QGlobalMaxPool2D
 from hgq2_layers.pooling.max_pooling import QGlobalMaxPooling2D as QGlobalMaxPooling2D
-from hgq2_layers.pooling.max_pooling import QGlobalMaxPooling3D as QGlobalMaxPool3D
 from hgq2_layers.pooling.max_pooling import QGlobalMaxPooling3D as QGlobalMaxPooling3D
-from hgq2_layers.pooling.max_pooling import QMaxPooling1D as QMaxPool1D
 from hgq2_layers.pooling.max_pooling import QMaxPooling1D as QMaxPooling1D
-from hgq2_layers.pooling.max_pooling import QMaxPooling2D as QMaxPool2D
 from hgq2_layers.pooling.max_pooling import QMaxPooling2D as QMaxPooling2D
-from hgq2_layers.pooling.max_pooling import QMaxPooling3D as QMaxPool3D
 from hgq2_layers.pooling.max_pooling import QMaxPooling3D as QMaxPooling3D
 from hgq2_layers.rnn.gru import QGRU as QGRU
 from hgq2_layers.rnn.lstm import QLSTM as QLSTM
 from hgq2_layers.rnn.simple_rnn import QSimpleRNN as QSimpleRNN
 from hgq2_layers.spiking.integrate_and_fire import QIntegrateAndFire as QIntegrateAndFire
 from hgq2_layers.spiking.integrate_and_fire import QLeakyIntegrateAndFire as QLeakyIntegrateAndFire
+
+QAvgPool1D = QAveragePooling1D
+QAvgPool2D = QAveragePooling2D
+QAvgPool3D = QAveragePooling3D
+QConvolution1D = QConv1D
+QConvolution1DTranspose = QConv1DTranspose
+QConvolution2D = QConv2D
+QConvolution2DTranspose = QConv2DTranspose
+QConvolution3D = QConv3D
+QGlobalAvgPool1D = QGlobalAveragePooling1D
+QGlobalAvgPool2D = QGlobalAveragePooling2D
+QGlobalAvgPool3D = QGlobalAveragePooling3D
+QGlobalMaxPool1D = QGlobalMaxPooling1D
+QGlobalMaxPool2D = QGlobalMaxPooling2D
+QGlobalMaxPool3D = QGlobalMaxPooling3D
+QMaxPool1D = QMaxPooling1D
+QMaxPool2D = QMaxPooling2D
+QMaxPool3D = QMaxPooling3D
+QSeparableConvolution1D = QSeparableConv1D
+QSeparableConvolution2D = QSeparableConv2D
 
 __version__: str
