@@ -81,6 +81,9 @@ class Arithmetic(Protocol[A]):
     ) -> tuple[A, Sequence[A]]:
         """Step through the second axis; give the first state after all steps, or after the last, and the states."""
 
+    def dropped(self, quantizer: Quantizer[Any], state: A) -> A:
+        """Return a state as the recurrent products see it: in training with dropout, and quantized again."""
+
     def quantize(self, quantizer: Quantizer[Any], x: A) -> A:
         """Quantize."""
 
@@ -110,10 +113,15 @@ class Tensors(_WrittenOut[Tensor]):
 
     Args:
         training: as in `Quantizer.quantize`.
+        recurrent_dropout: what the states are multiplied with for the recurrent products; None for 1.
     """
 
-    def __init__(self, training: bool) -> None:
+    def __init__(self, training: bool, recurrent_dropout: Tensor | None = None) -> None:
         self.training = training
+        self.recurrent_dropout = recurrent_dropout
+
+    def dropped(self, quantizer: Quantizer[Any], state: Tensor) -> Tensor:
+        return state if self.recurrent_dropout is None else self.quantize(quantizer, state * self.recurrent_dropout)
 
     def add(self, a: Tensor, b: Tensor) -> Tensor:
         return a + b
@@ -195,6 +203,9 @@ class Exact(_WrittenOut[A]):
     def __init__(self, arrays: Arrays[A]) -> None:
         self.arrays = arrays
         self.add, self.subtract, self.multiply = arrays.add, arrays.subtract, arrays.multiply
+
+    def dropped(self, quantizer: Quantizer[Any], state: A) -> A:
+        return state
 
     def length(self, x: A) -> int:
         return self.arrays.shape(x)[1]

@@ -69,7 +69,8 @@ class QGRU(GatedLayer):
         (h,), units = states, self.units
         both, last = columns(0, units, 2), columns(2, units)
         recurrent = weights["recurrent_kernel"]
-        inner = arithmetic.product(h, recurrent if self.reset_after else arithmetic.part(recurrent, both, 1))
+        before = arithmetic.dropped(self.state_quantizer, h)
+        inner = arithmetic.product(before, recurrent if self.reset_after else arithmetic.part(recurrent, both, 1))
         if self.reset_after and "bias" in weights:
             inner = arithmetic.add(inner, arithmetic.part(weights["bias"], 1, 0))
         total = arithmetic.add(arithmetic.part(x, both, 1), arithmetic.part(inner, both, 1))
@@ -79,7 +80,7 @@ class QGRU(GatedLayer):
             kept = arithmetic.quantize(self.reset_quantizer, arithmetic.part(inner, last, 1))
             kept = arithmetic.multiply(reset, kept)
         else:
-            kept = arithmetic.quantize(self.reset_quantizer, arithmetic.multiply(reset, h))
+            kept = arithmetic.quantize(self.reset_quantizer, arithmetic.multiply(reset, before))
             kept = arithmetic.product(kept, arithmetic.part(recurrent, last, 1))
         total = arithmetic.add(arithmetic.part(x, last, 1), kept)
         candidate = arithmetic.apply(self.candidate, arithmetic.quantize(self.activation_quantizer, total))

@@ -88,7 +88,8 @@ class QLSTM(GatedLayer):
     def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
         """Compute the equations above."""
         (h, carry), units = states, self.units
-        total = arithmetic.add(x, arithmetic.product(h, weights["recurrent_kernel"]))
+        before = arithmetic.dropped(self.state_quantizer, h)
+        total = arithmetic.add(x, arithmetic.product(before, weights["recurrent_kernel"]))
         gates = arithmetic.join(
             [arithmetic.part(total, columns(0, units, 2), 1), arithmetic.part(total, columns(3, units), 1)]
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import keras
+from pydantic import Field
 
 from hgq2_core import ConfigError, Quantizer
 from hgq2_core.exact.arrays import Arrays
@@ -29,6 +30,7 @@ from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, ScannedTensors, Tensor
 A = TypeVar("A")
 
 
+Rate = Annotated[float, Field(ge=0, lt=1)]
 Shape = tuple[int | None, ...]
 
 WEIGHTS = ("kernel", "recurrent_kernel", "bias")
@@ -54,12 +56,15 @@ class RecurrentLayer(TableLayer, kw_only=True):
         kernel_constraint: Keras constraint of K, or None.
         recurrent_constraint: Keras constraint of R, or None.
         bias_constraint: Keras constraint of b, or None.
-        dropout: must be 0; put a Dropout layer in front.
-        recurrent_dropout: must be 0.
+        dropout: share of the features that is dropped in training, the same in all steps of a sequence, in front of the
+            input quantizer.
+        recurrent_dropout: share of the state that is dropped in training, the same in all steps of a sequence, for the
+            products with the recurrent kernel; what is left is quantized again.
+        seed: of both; None for Keras' own.
         return_sequences: whether the outputs of all steps are given, or the last one's.
         return_state: whether the last states are given too, unquantized by `output_quantizer`.
         go_backwards: whether the steps go from the end to the beginning.
-        stateful: must be False: every sample begins with states of zero.
+        stateful: must be False: what a sample begins with is its `initial_state`.
         zero_output_for_mask: whether the output of a masked step is 0; else it is that of the step before.
         unroll: whether the steps are written out on jax too, where they are one loop unless a quantizer inside has
             state that every step changes: a range that follows, or a seed. Elsewhere they always are.
@@ -99,8 +104,9 @@ class RecurrentLayer(TableLayer, kw_only=True):
     kernel_constraint: ConstraintArg = None
     recurrent_constraint: ConstraintArg = None
     bias_constraint: ConstraintArg = None
-    dropout: float = 0.0
-    recurrent_dropout: float = 0.0
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    seed: int | None = None
     return_sequences: bool = False
     return_state: bool = False
     go_backwards: bool = False
@@ -121,17 +127,17 @@ class RecurrentLayer(TableLayer, kw_only=True):
         """Make the quantizers and the table of the candidate.
 
         Raises:
-            ConfigError: what a circuit has not: dropout, or states that are kept.
+            ConfigError: what a circuit has not: states that are kept from sample to sample.
         """
         super().setup()
-        for word in ("dropout", "recurrent_dropout", "stateful"):
-            value = getattr(self, word)
-            if value:
-                remedy = "every sample begins with states of zero" if word == "stateful" else "put a Dropout in front"
-                raise ConfigError(
-                    f"{self.name}: {word} is not supported: {remedy}. Received: {word}={value}. "
-                    f"Allowed: {type(value)()}."
-                )
+        if self.stateful:
+            raise ConfigError(
+                f"{self.name}: stateful is not supported: every sample begins with states of zero, or with its "
+                "initial_state. Received: stateful=True. Allowed: False. For a circuit of one step that takes and "
+                "gives its state, use sequences of one step, initial_state and return_state=True."
+            )
+        # Without dropout there is no state of a generator to save.
+        self.seed_generator = keras.random.SeedGenerator(self.seed) if self.dropout or self.recurrent_dropout else None
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         self.kernel_quantizer = self.add_quantizer(self.kernel_quantizer, "weight", "kernel")
         self.recurrent_quantizer = self.add_quantizer(self.recurrent_quantizer, "weight", "recurrent_kernel")
@@ -316,7 +322,8 @@ class RecurrentLayer(TableLayer, kw_only=True):
         self, sequences: Tensor, initial_state: Any = None, mask: Tensor | None = None, training: bool | None = None
     ) -> Any:
         """Run the steps."""
-        arithmetic = (ScannedTensors if self.scans() else Tensors)(bool(training))
+        sequences, recurrent = self._with_dropout(sequences, bool(training))
+        arithmetic = (ScannedTensors if self.scans() else Tensors)(bool(training), recurrent)
         raw = self.raw()
         weights = (
             raw
@@ -326,6 +333,18 @@ class RecurrentLayer(TableLayer, kw_only=True):
         if mask is not None:  # no quantizer observes what is masked
             sequences = keras.ops.where(arithmetic.condition(mask), sequences, 0.0)
         return self._run(arithmetic, sequences, self._states(initial_state), mask, weights)
+
+    def _with_dropout(self, sequences: Tensor, training: bool) -> tuple[Tensor, Tensor | None]:
+        """Return the sequences with dropout, and the factors of the states; one draw for all steps, as in Keras."""
+
+        def factors(size: int, rate: float) -> Tensor:
+            ones = keras.ops.ones((keras.ops.shape(sequences)[0], size), dtype=sequences.dtype)
+            return keras.random.dropout(ones, rate, seed=self.seed_generator)
+
+        if training and not self.frozen and self.dropout:
+            sequences = sequences * keras.ops.expand_dims(factors(sequences.shape[-1], self.dropout), 1)
+        drops = training and not self.frozen and self.recurrent_dropout
+        return sequences, factors(self.units, self.recurrent_dropout) if drops else None
 
     def exact(  # type: ignore[override]
         self, arrays: Arrays[A], sequences: A, *states: A, initial_state: Any = None, mask: A | None = None

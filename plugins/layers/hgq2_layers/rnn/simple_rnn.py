@@ -36,7 +36,8 @@ class QSimpleRNN(RecurrentLayer):
 
     def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
         """Compute the equation above."""
-        summed = arithmetic.add(x, arithmetic.product(states[0], weights["recurrent_kernel"]))
+        before = arithmetic.dropped(self.state_quantizer, states[0])
+        summed = arithmetic.add(x, arithmetic.product(before, weights["recurrent_kernel"]))
         activated = arithmetic.apply(self.candidate, arithmetic.quantize(self.activation_quantizer, summed))
         return [arithmetic.quantize(self.state_quantizer, activated)]
 
