@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from arrays import numpy_of
+from differentiation import differentiate
 
 from hgq2_core import ConfigError, calibrate, ebops, fit_ranges, freeze, summary, verify
 from hgq2_core.exact import Integers, Intervals
@@ -20,6 +21,7 @@ from hgq2_minifloat import (
     Float8E4M3FN,
     Float8E5M2,
     Minifloat,
+    MXInt,
     quantize,
 )
 from hgq2_minifloat.exact import exact_quantize
@@ -144,6 +146,51 @@ def test_blocks_are_those_of_ocp_mx(name, size):
     q = numpy_of(layer.kernel_quantizer.quantize(keras.ops.convert_to_tensor(x)))
     np.testing.assert_array_equal(q, block_reference(x, size, form))
     np.testing.assert_array_equal(numpy_of(layer.kernel_quantizer.quantize(keras.ops.convert_to_tensor(q))), q)
+
+
+@pytest.mark.parametrize("b", [8, 4])
+def test_blocks_of_integers_are_those_of_ocp_mx(b):
+    x = normal(70, 3) * np.exp2(np.random.default_rng(2).uniform(-30, 30, (70, 3))).astype(np.float32)
+    x[:10], x[40] = 0.0, 1.999  # which rounds past the top
+    layer = QDense(3, input_quantizer=KIF(i=2, f=2), kernel_quantizer=MXInt(b=b, block={}), use_bias=False)
+    layer.build((None, 70))
+    parts = []
+    for start in range(0, 70, 32):
+        part = x[start : start + 32].astype(np.float64)
+        scale = 2.0 ** (np.frexp(np.abs(part).max(axis=0))[1] - 1)
+        steps = 2 ** (b - 2)
+        parts.append(np.clip(np.rint(part / scale * steps), 1 - 2 * steps, 2 * steps - 1) / steps * scale)
+    q = numpy_of(layer.kernel_quantizer.quantize(keras.ops.convert_to_tensor(x)))
+    np.testing.assert_array_equal(q, np.concatenate(parts))
+    np.testing.assert_array_equal(numpy_of(layer.kernel_quantizer.quantize(keras.ops.convert_to_tensor(q))), q)
+    assert ebops(layer) == 70 * 4 * (b - 1) * 3
+    assert layer.kernel_quantizer.format_name() == f"mxint{b}, blocks of 32"
+
+
+def test_the_gradient_of_an_integer_passes_and_its_width_is_trained():
+    quantizer = built(MXInt(b=4, block={"size": 2}, trainable=True), (4,))
+    x = [1.96, 0.3, -0.7, 0.1]
+    q, gradient = differentiate(quantizer.quantize, x)
+    assert q.tolist() == [1.75, 0.25, -0.75, 0.125]
+    assert gradient.tolist() == [1.0] * 4
+    assert [variable.name for variable in quantizer.trainable_variables] == ["m"]
+
+
+def test_a_model_of_integers_in_blocks_is_exact(tmp_path):
+    model = model_of(MXInt(block={"size": 2}), None, MXInt(b=6, overflow_gradient=0))
+    x = normal(200, 3, 4)
+    calibrate(model, x)
+    assert verify(model, x).mismatches == 0
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.once
+def test_a_width_out_of_bounds_is_refused():
+    with pytest.raises(ConfigError) as error:
+        MXInt(b=1)
+    assert str(error.value) == "MXInt: b must lie within b_bounds=[2.0, 12.0]. Received: b=1.0."
 
 
 def test_blocks_lie_along_any_axis():

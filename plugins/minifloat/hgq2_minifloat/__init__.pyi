@@ -1,5 +1,6 @@
 from hgq2_minifloat.arithmetic import quantize as quantize
 from hgq2_minifloat.config import Minifloat as Minifloat
+from hgq2_minifloat.integers import MXInt as MXInt
 from hgq2_minifloat.presets import BFloat16 as BFloat16
 from hgq2_minifloat.presets import Float16 as Float16
 from hgq2_minifloat.presets import Float4E2M1FN as Float4E2M1FN

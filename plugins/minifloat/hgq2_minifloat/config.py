@@ -70,6 +70,9 @@ class MinifloatBase(QuantizerConfig):
     block: Block | None = None
     noise: Annotated[float, Field(ge=0, le=1)] = 1.0
 
+    counts_sign: ClassVar[bool] = True
+    """Whether EBOPs count the sign."""
+
     if TYPE_CHECKING:  # fields of `Minifloat`, and constants of the standard formats
 
         @property
@@ -124,6 +127,10 @@ class MinifloatBase(QuantizerConfig):
         """The first format."""
         max_value = math.inf if self.max_value is None else self.max_value
         return Format(round(self.m), round(self.e), round(self.e0), max_value)
+
+    def name_of(self, form: Format) -> str:
+        """Return the name of a format that the first may have become; empty if it has none."""
+        return form.name
 
     def facts(self) -> dict[str, Any]:
         """Return the first format, its ends, its steps, and the number of its values and codes."""

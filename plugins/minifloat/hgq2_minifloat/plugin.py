@@ -8,6 +8,7 @@ def hgq2_quantizers() -> dict[str, str]:
     """Offer minifloats of trained bits, and the standard formats by name."""
     return {
         "minifloat": "hgq2_minifloat.config:Minifloat",
+        "mxint": "hgq2_minifloat.integers:MXInt",
         "float4_e2m1fn": "hgq2_minifloat.presets:Float4E2M1FN",
         "float6_e2m3fn": "hgq2_minifloat.presets:Float6E2M3FN",
         "float6_e3m2fn": "hgq2_minifloat.presets:Float6E3M2FN",

@@ -105,7 +105,10 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         uniform = None
         if training and self.random is not None:
             uniform = keras.random.uniform(keras.ops.shape(x), seed=self.random)
-        return Quantized(*backend().quantize(x, self.m, self.e, self.e0, self.options, uniform))
+        return self._counted(Quantized(*backend().quantize(x, self.m, self.e, self.e0, self.options, uniform)))
+
+    def _counted(self, quantized: Quantized) -> Quantized:
+        return quantized if self.config.counts_sign else quantized._replace(bits=quantized.bits - 1.0)
 
     def fit_range(self, x: Tensor, fit: FitTo) -> None:
         """Set e0, and e if `fit` says so, to what the values need.
@@ -121,9 +124,12 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         self.e0.assign(np.clip(e0, *self.config.bounds("e0")).astype(np.float32))
 
     def bits(self, x: Tensor | None = None) -> Tensor:
-        """Return 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing."""
+        """Return 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing.
+
+        Integers do not count the sign.
+        """
         cost = self.cost_in_call
-        bits = backend().quantize(0.0, self.m, self.e, self.e0, self.options)[1] if cost is None else cost.bits
+        bits = self._quantize(0.0, False).bits if cost is None else cost.bits
         if self.slot.batched:
             bits = reshape(bits, tuple(bits.shape[1:]))
         shape = tuple(size or 1 for size in self.value_shape)
@@ -145,7 +151,7 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
     def format_name(self) -> str:
         """Return the standard's name, where all elements have one format and it is a standard."""
         first, *others = np.unique(np.stack(self.formats(), axis=-1).reshape(-1, 3), axis=0).tolist()
-        name = "" if others else Format(first[0], first[1], first[2], self.max_value).name
+        name = "" if others else self.config.name_of(Format(first[0], first[1], first[2], self.max_value))
         return f"{name}, blocks of {self.config.block.size}" if name and self.config.block is not None else name
 
     def check_range(self, x: np.ndarray) -> RangeCheck | None:
