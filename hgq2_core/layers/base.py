@@ -224,6 +224,10 @@ class QLayer(FieldLayer, kw_only=True):
         """Return all that the frozen form stores: computed, or the data of a frozen layer."""
         return self._stored if self.frozen else {**self.constants(), **self.grids()}
 
+    def input_of_quantizer(self, name: str) -> Tensor:
+        """Return what the weight quantizer of one slot sees; overridden where the others take long to compute."""
+        return self.inputs_of_quantizers()[name]
+
     def inputs_of_quantizers(self) -> Mapping[str, Tensor]:
         """Return, by slot name, what the weight quantizers see; constants of a frozen layer are quantized."""
         return self.constants() if self.frozen else self.folded()
@@ -298,7 +302,7 @@ class QLayer(FieldLayer, kw_only=True):
         return arrays.constant(values)
 
     def _weight_width(self, widths: Widths, name: str) -> Any:
-        values = self.inputs_of_quantizers()[name]
+        values = self.input_of_quantizer(name)
         quantizer, shape = self.slot_quantizer(name), tuple(values.shape)
         bits = keras.ops.broadcast_to(quantizer.bits(values), shape)
         return widths.weights(shape, compact(bits, quantizer.shared_shape_of(shape)))

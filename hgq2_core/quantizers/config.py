@@ -64,8 +64,8 @@ class QuantizerConfig(StrictModel):
     * its fields, each with bounds and a default, described in `Args:`;
     * `build`, which imports the Keras side, a `Quantizer`, and returns it.
 
-    `unsigned`, `saturating`, `with_bits`, `facts` and `values` may be overridden. docs/extending/quantizer.md has the
-    complete files of a plugin.
+    `unsigned`, `saturating`, `fitted`, `indexing`, `with_bits`, `facts` and `values` may be overridden.
+    docs/extending/quantizer.md has the complete files of a plugin.
 
     Raises:
         IncompleteError: when it is instantiated, a subclass without `build`.
@@ -114,6 +114,26 @@ class QuantizerConfig(StrictModel):
             end: a power of two that the range reaches up to; None leaves the range.
         """
         return self
+
+    def fitted(self) -> QuantizerConfig:
+        """Return the config of the same format whose range `hgq2_core.fit_ranges` sets from the values.
+
+        Layers ask for it where a slot is left to the default, and only the data tell the range. Here the config itself,
+        as for formats whose range is part of them.
+        """
+        return self
+
+    def indexing(self, bits: int, end: float) -> QuantizerConfig:
+        """Return a config for what a lookup table is indexed by: unsigned, saturating, fitted, and never wider.
+
+        Layers ask for it where a slot is left to the default, as the table has an entry for every value. Here the
+        format itself in that form, whatever its width.
+
+        Args:
+            bits: the most.
+            end: a power of two that the range first reaches up to.
+        """
+        return self.unsigned().saturating(end).fitted()
 
     def with_bits(self, bits: int, role: Role) -> QuantizerConfig:
         """Return a config of a given width whose range comes from the values, for `hgq2_core.quantize_model`.

@@ -18,6 +18,7 @@ from hgq2_core.quantizers.none import NoQuantizer
 from hgq2_core.quantizers.ranges import DynamicRange
 from hgq2_core.testing import check_quantizer
 from hgq2_fixed_point import KBI, KIF, Identity
+from hgq2_fixed_point.config import FitTo
 from hgq2_layers import QLSTM, QDense, QIntegrateAndFire, QUnaryFunction
 from hgq2_minifloat import Float8E3M4
 
@@ -123,6 +124,10 @@ def test_fixed_point_answers_with_fields_of_its_own():
     assert KIF(overflow_mode="WRAP_SM").unsigned() == KIF(overflow_mode="WRAP_SM")
     assert KBI(b=5, overflow_mode="WRAP").saturating() == KBI(b=5, overflow_mode="SAT_SYM")
     assert KBI(k=0, overflow_mode="WRAP").saturating(4.0) == KBI(k=0, i=2, overflow_mode="SAT")
+    assert KBI(k=0).fitted() == KBI(k=0, fit_to=FitTo())
+    assert KIF(f=3).indexing(9, 4.0) == KBI(
+        k=0, b=9, i=2, b_bounds=(0, 9), overflow_mode="SAT", granularity="tensor", fit_to=FitTo()
+    )
     assert KIF().with_bits(6, "weight") == KBI(b=5, overflow_mode="WRAP", granularity="channel")
 
 
@@ -130,6 +135,7 @@ def test_fixed_point_answers_with_fields_of_its_own():
 def test_a_kind_that_has_no_other_form_stays_as_it_is():
     config = Float8E3M4()
     assert config.unsigned() is config.saturating(2.0) is config.with_bits(4, "weight") is config
+    assert config.fitted() is config.indexing(8, 2.0) is config
 
 
 @pytest.mark.once

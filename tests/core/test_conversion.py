@@ -297,11 +297,11 @@ def test_a_class_says_itself_what_it_takes_over(monkeypatch):
             "takes its output. Received: a Dense, behind: none.",
         ),
         (
-            layers.LayerNormalization(name="a"),
+            layers.UnitNormalization(name="a"),
             {},
-            "quantize_model: a: LayerNormalization has no quantized form of its name, and no exact arithmetic. "
+            "quantize_model: a: UnitNormalization has no quantized form of its name, and no exact arithmetic. "
             "Write a rule for it, with the kind of a quantized layer (`hgq2 list layers`), or kind "
-            "'keras.LayerNormalization', which keeps it in floats. Did you mean 'batch_normalization'?",
+            "'keras.UnitNormalization', which keeps it in floats. Did you mean 'group_normalization'?",
         ),
         (layers.ReLU(max_value=0.1, name="a"), {}, "or kind 'keras.ReLU', which keeps it in floats."),
     ],

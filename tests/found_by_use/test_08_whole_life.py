@@ -19,11 +19,11 @@ pytestmark = pytest.mark.once
 
 @pytest.mark.slow
 def test_a_few_kinds() -> None:
-    kinds = ("keras.Dense", "keras.GroupNormalization")
+    kinds = ("keras.Dense", "keras.UnitNormalization")
     done = subprocess.run([sys.executable, PROGRAM, *kinds], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     dense, refused = map(json.loads, done.stdout.splitlines())
     assert dense["error"] is None
     assert refused["error"].startswith(
-        "ConfigError: quantize_model: group_normalization: GroupNormalization has no quantized form"
+        "ConfigError: quantize_model: unit_normalization: UnitNormalization has no quantized form"
     )

@@ -98,6 +98,16 @@ class FixedPoint(QuantizerConfig):
         integer_bits = {} if end is None else {"i": math.log2(end)}
         return self.changed(overflow_mode="SAT_SYM" if self.k else "SAT", **integer_bits)
 
+    def fitted(self) -> Self:
+        """Return the same format with `fit_to`."""
+        return self.changed(fit_to=self.fit_to or FitTo())
+
+    def indexing(self, bits: int, end: float) -> KBI:
+        """Return an unsigned format of one width for all elements, which stays below that many bits in training too."""
+        return KBI(
+            k=0, b=bits, i=math.log2(end), b_bounds=(0, bits), overflow_mode="SAT", granularity="tensor", fit_to=FitTo()
+        )
+
     def with_bits(self, bits: int, role: Role) -> KBI:
         """Return the format of that width that wraps, so that its range is dynamic or observed."""
         by_role: dict[Role, dict[str, Any]] = {

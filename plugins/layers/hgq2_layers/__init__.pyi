@@ -43,6 +43,9 @@ from hgq2_layers.normalization.dense_batch_norm import QDenseBatchNorm as QDense
 from hgq2_layers.normalization.depthwise_conv_batch_norm import QDepthwiseConv1DBatchNorm as QDepthwiseConv1DBatchNorm
 from hgq2_layers.normalization.depthwise_conv_batch_norm import QDepthwiseConv2DBatchNorm as QDepthwiseConv2DBatchNorm
 from hgq2_layers.normalization.einsum_dense_batch_norm import QEinsumDenseBatchNorm as QEinsumDenseBatchNorm
+from hgq2_layers.normalization.group_normalization import QGroupNormalization as QGroupNormalization
+from hgq2_layers.normalization.layer_normalization import QLayerNormalization as QLayerNormalization
+from hgq2_layers.normalization.rms_normalization import QRMSNormalization as QRMSNormalization
 from hgq2_layers.operations.operation import QOperation as QOperation
 from hgq2_layers.operations.sum import QMeanPow2 as QMeanPow2
 from hgq2_layers.operations.sum import QSum as QSum

@@ -1,4 +1,4 @@
-"""BatchNormalization, and Dense and EinsumDense with a normalization folded in."""
+"""Normalizations by batch and by row, and Dense and EinsumDense with one folded in."""
 
 MOVED = {"moving_mean_initializer": {"kind": "constant", "value": 0.3}, "beta_initializer": "ones"}
 SCALED = {"moving_variance_initializer": {"kind": "constant", "value": 0.4}}
@@ -24,5 +24,21 @@ EXAMPLES = {
         ({**MOVED, **SCALED}, (4,)),
         ({"axis": 1, "center": False, "output_quantizer": "fixed_point.kif", **SCALED}, (3, 4)),
         ({"axis": 2, "scale": False, "epsilon": 0.1}, (2, 3, 2)),
+    ],
+    "layers.layer_normalization": [
+        ({"beta_initializer": "ones"}, (3, 4)),
+        (
+            {"axis": [1, 2], "scale": False, "reciprocal_quantizer": "fixed_point.kbi", "difference_quantizer": "none"},
+            (2, 3, 2),
+        ),
+        ({"axis": 1, "center": False, "mean_quantizer": "none", "output_quantizer": "fixed_point.kif"}, (4, 3)),
+    ],
+    "layers.rms_normalization": [
+        ({"epsilon": 0.01}, (3, 4)),
+        ({"normalized_quantizer": "none", "reciprocal_quantizer": "fixed_point.kbi"}, (5,)),
+    ],
+    "layers.group_normalization": [
+        ({"groups": 2, "beta_initializer": "ones"}, (2, 4)),
+        ({"groups": 3, "axis": 1, "reciprocal_quantizer": "fixed_point.kbi", "scale": False}, (3, 5)),
     ],
 }

@@ -47,6 +47,8 @@ class LookupTable:
         input_quantizer: its values are the inputs; the layer applies it.
         quantizer: of the entries.
         function: of a tensor `(..., *own)` of inputs; gives a tensor `(..., *own, *more)`. See `build`.
+        wide_function: the same function of a float64 array, for the entries of the frozen form; None computes these
+            as tensors too.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class LookupTable:
         input_quantizer: Quantizer[Any],
         quantizer: Quantizer[Any],
         function: Callable[[Tensor], Tensor],
+        wide_function: Callable[[Floats], Floats] | None = None,
     ) -> None:
         self.layer = layer
         self.name = name
         self.input_quantizer = input_quantizer
         self.quantizer = quantizer
         self.function = function
+        self.wide_function = wide_function
         self.own: tuple[int, ...] = ()
         self.more: tuple[int, ...] = ()
 
@@ -92,7 +96,10 @@ class LookupTable:
 
     def folded(self) -> Tensor:
         """Return the entries before they are quantized: (entries, *own, *more)."""
-        return self._entries(self.points())
+        if self.wide_function is None:
+            return self._entries(self.points())
+        entries = self.wide_function(self.input_quantizer.grid(self.most))
+        return keras.ops.convert_to_tensor(entries, dtype=self.layer.compute_dtype)
 
     def _entries(self, points: Tensor) -> Tensor:
         shape = tuple(points.shape)
@@ -272,6 +279,7 @@ class TableLayer(QLayer):
         input_quantizer: Quantizer[Any],
         function: Callable[[Tensor], Tensor],
         unsigned: bool = False,
+        wide_function: Callable[[Floats], Floats] | None = None,
     ) -> LookupTable:
         """Make a table.
 
@@ -281,10 +289,12 @@ class TableLayer(QLayer):
             input_quantizer: the quantizer whose values are the table's inputs.
             function: see `LookupTable`; called eagerly too.
             unsigned: whether the function is never negative, so that the default of tables goes without a sign.
+            wide_function: see `LookupTable`.
         """
         if quantizer is None and unsigned and scoped("table") is None:
             quantizer = adapted("table", lambda config: config.unsigned())
-        table = LookupTable(self, name, input_quantizer, self.add_quantizer(quantizer, "table", name), function)
+        entries = self.add_quantizer(quantizer, "table", name)
+        table = LookupTable(self, name, input_quantizer, entries, function, wide_function)
         self.__dict__["_tables"][name] = table
         return table
 
