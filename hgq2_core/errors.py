@@ -50,6 +50,10 @@ class WriteError(HGQ2Error, OSError):
     """A file or folder that cannot be written: a full disk, a missing permission."""
 
 
+class BudgetError(HGQ2Error, RuntimeError):
+    """A training that ended without a model within its budget."""
+
+
 class ToolError(HGQ2Error, RuntimeError):
     """An external program that is missing or fails."""
 

@@ -17,8 +17,8 @@ from hgq2_core.cli.inspection import resolve, schema, show
 from hgq2_core.cli.listing import list_kinds, plugins
 from hgq2_core.cli.subcommands import PluginCommands
 from hgq2_core.cli.validation import validate
-from hgq2_core.commands.exit_codes import DEFECT, INTERRUPTED, UNHEALTHY, UNREAD, WRONG
-from hgq2_core.errors import HGQ2Error
+from hgq2_core.commands.exit_codes import DEFECT, INTERRUPTED, OVER_BUDGET, UNHEALTHY, UNREAD, WRONG
+from hgq2_core.errors import BudgetError, HGQ2Error
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The exception that a misspelt option raises; typer shows it."""
@@ -35,7 +35,7 @@ class Commands(PluginCommands):
             if ctx.params.get("debug"):
                 traceback.print_exc()
             _complain(f"error: {error}", "red")
-            raise typer.Exit(WRONG) from error
+            raise typer.Exit(OVER_BUDGET if isinstance(error, BudgetError) else WRONG) from error
         except KeyboardInterrupt as error:
             _complain(". ".join(["interrupted", *map(str, error.args)]), "yellow")
             raise typer.Exit(INTERRUPTED) from error

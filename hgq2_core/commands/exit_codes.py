@@ -2,6 +2,8 @@
 
 MISMATCH = 1
 """The model and its integers differ."""
+OVER_BUDGET = 1
+"""No model of a training was within its budget."""
 WRONG = 2
 """An input cannot be used; a message says which, where, and what is allowed."""
 DEFECT = 3

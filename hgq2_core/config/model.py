@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import keras
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from hgq2_core.config.budget import BudgetSection
 from hgq2_core.config.graph import ModelSection, Size
 from hgq2_core.config.overrides import overridden
 from hgq2_core.config.reader import read_document
 from hgq2_core.config.specs import LOSSES, METRICS, OPTIMIZERS, Kinds, ObjectSpec, construct
 from hgq2_core.errors import ConfigError
 from hgq2_core.quantizers.defaults import ScopeEntries, defaults
-from hgq2_core.schema.base import Document, FromList, StrictModel
+from hgq2_core.schema.base import Document, FromList, Location, StrictModel, validation_errors
 
 if TYPE_CHECKING:
     from hgq2_core.data.splits import Splits
@@ -35,6 +37,9 @@ class Training(StrictModel):
         optimizer: a Keras optimizer; `bit_learning_rate_scale` multiplies the learning rate of the bit variables,
             which are excluded from weight decay.
         metrics: Keras metrics.
+        schedule: `cosine` lets the learning rate fall from the optimizer's to 0 over all epochs; None leaves it to the
+            optimizer, whose `learning_rate` may be a schedule of its own.
+        budget: a bound on the calibrated EBOPs of the saved model, which takes the place of `ebops_beta`.
         epochs: passes over the training data.
         batch_size: samples per step.
         jit_compile: whether `hgq2_core.jit` compiles the training step and the prediction; `auto`: when the steps that
@@ -46,18 +51,42 @@ class Training(StrictModel):
     loss: Annotated[ObjectSpec, LOSSES]
     optimizer: Annotated[ObjectSpec, OPTIMIZERS] = ObjectSpec("adam", {})
     metrics: Annotated[tuple[Annotated[ObjectSpec, METRICS], ...], FromList] = ()
+    schedule: Literal["cosine"] | None = None
+    budget: BudgetSection | None = None
     epochs: Size = 10
     batch_size: Size = 32
     jit_compile: bool | Literal["auto"] = False
     checkpoint_every: Size = 1
     callbacks: Annotated[tuple[Annotated[ObjectSpec, Kinds("callbacks")], ...], FromList] = ()
 
-    def compile(self, model: keras.Model) -> None:
-        """Compile a model with this optimizer, loss and these metrics."""
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Training:
+        rate = self.optimizer.arguments.get("learning_rate")
+        if self.schedule is not None and isinstance(rate, dict):
+            message = (
+                f"{self.schedule} needs a number to begin with, and optimizer.learning_rate is a schedule of its own. "
+                "Leave one of them out."
+            )
+            raise validation_errors([(("schedule",), message)])
+        return self
+
+    @property
+    def price_setters(self) -> list[int]:
+        """Indices of the callbacks that set `ebops_beta`."""
+        found = enumerate(self.make_callbacks())
+        return [index for index, each in found if "ebops_beta" in getattr(each, "adds_logs", tuple)()]
+
+    def compile(self, model: keras.Model, samples: int | None = None) -> None:
+        """Compile a model with this optimizer, loss and these metrics.
+
+        Args:
+            model: built from the config.
+            samples: number of training samples, which `schedule` needs.
+        """
         from hgq2_core.compilation.jit import jit
         from hgq2_core.optimizer import BitOptimizer, decays
 
-        optimizer = OPTIMIZERS.make(self.optimizer)
+        optimizer = self._make_optimizer(samples)
         scale = self.optimizer.arguments.get("bit_learning_rate_scale", 1.0)
         model.compile(
             optimizer=BitOptimizer(optimizer, scale) if scale != 1 or decays(optimizer) else optimizer,
@@ -66,6 +95,19 @@ class Training(StrictModel):
         )
         if self.jit_compile:
             jit(model, auto=self.jit_compile == "auto")
+
+    def _make_optimizer(self, samples: int | None) -> keras.optimizers.Optimizer:
+        optimizer = OPTIMIZERS.make(self.optimizer)
+        if self.schedule is None:
+            return optimizer
+        if samples is None:
+            raise ConfigError("training.schedule: needs a data set, whose size says how many steps there are.")
+        decay = {
+            "kind": "cosine_decay",
+            "initial_learning_rate": float(optimizer.learning_rate),
+            "decay_steps": self.epochs * math.ceil(samples / self.batch_size),
+        }
+        return OPTIMIZERS.make(replace(self.optimizer, arguments={**self.optimizer.arguments, "learning_rate": decay}))
 
     def make_callbacks(self) -> list[Any]:
         """Construct the callbacks, in order."""
@@ -88,6 +130,18 @@ class ModelConfig(Document):
     defaults: ScopeEntries = Field(default_factory=ScopeEntries)
     data: Annotated[ObjectSpec, Kinds("datasets")] | None = None
     training: Training | None = None
+
+    @model_validator(mode="after")
+    def _check_budget(self) -> ModelConfig:
+        if self.training is None or self.training.budget is None:
+            return self
+        setters: list[Location] = [("training", "callbacks", index) for index in self.training.price_setters]
+        if self.defaults.ebops_beta is not None:
+            setters.append(("defaults", "ebops_beta"))
+        if setters:
+            message = "training.budget sets the price of bits itself. Leave one of them out."
+            raise validation_errors((place, message) for place in setters)
+        return self
 
     def build(self, *, exact: bool = False) -> keras.Model:
         """Build the Keras model, with every slot resolved.

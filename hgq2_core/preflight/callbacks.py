@@ -11,6 +11,9 @@ from hgq2_core.errors import listing, nearest
 from hgq2_core.preflight.keras_errors import refusals
 from hgq2_core.preflight.setup import Finding, Setup
 
+BUDGET_LOGS = ("ebops_calibrated", "ebops_beta")
+"""Names that a training with a budget adds to the logs."""
+
 NO_VALIDATION = " The data have no validation part: give them a `validation_fraction`."
 
 
@@ -31,6 +34,8 @@ def callbacks_monitor_what_is_logged(setup: Setup) -> Iterator[Finding]:
     """The names that a callback monitors are logged, and Keras can tell whether to minimize or maximize them."""
     measured = list(setup.model.get_metrics_result())
     logged = [*measured, *(f"val_{name}" for name in measured if setup.splits.validation is not None), "ebops"]
+    if setup.training.budget is not None:
+        logged += BUDGET_LOGS
     for index, callback in enumerate(setup.training.make_callbacks()):
         place = f"training.callbacks.{index}"
         own = _is_keras_own(callback)

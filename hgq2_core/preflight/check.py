@@ -72,7 +72,7 @@ def check_training(training: Training, model: keras.Model, splits: Splits) -> No
     check_fit(model, splits)
     _check_outputs(model, splits)
     with refused_by_keras("training"):
-        training.compile(model)
+        training.compile(model, len(keras.tree.flatten(splits.train.x)[0]))
     if len(model.outputs) != 1:
         return
     setup = Setup(training, model, splits)

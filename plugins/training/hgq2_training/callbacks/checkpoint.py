@@ -18,6 +18,7 @@ from hgq2_core.errors import ModelFileError
 from hgq2_core.files import atomic_path
 from hgq2_core.optimizer import BitOptimizer
 from hgq2_training.callbacks.throttle import Throttle
+from hgq2_training.callbacks.values import value_of
 
 Array = NDArray[Any]
 
@@ -176,7 +177,7 @@ class Checkpoints(keras.callbacks.Callback):
             epoch=epoch + 1,
             stopped=bool(self.model.stop_training),
             seconds=self._seconds + time.monotonic() - self._began,
-            variables=[_value(variable) for variable in state_variables(self.model)],
+            variables=[value_of(variable) for variable in state_variables(self.model)],
             callbacks=[get_state(callback) for callback in self.callbacks],
         )
         self._written = False
@@ -210,9 +211,3 @@ def set_state(callback: keras.callbacks.Callback, state: Any) -> None:
         return
     for name in KERAS_STATE.get(type(callback), ()):
         setattr(callback, name, state[name])
-
-
-def _value(variable: keras.Variable) -> Array:
-    value = np.array(keras.ops.convert_to_numpy(variable.value))
-    # An npz file cannot hold bfloat16; float32 holds all its values.
-    return value.astype(np.float32) if value.dtype.kind == "V" else value

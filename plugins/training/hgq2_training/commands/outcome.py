@@ -56,6 +56,8 @@ def outcome_lines(metrics: Mapping[str, Any], directory: Path) -> Iterator[Text]
     test = {name: math.nan if value is None else value for name, value in metrics["test"].items()}
     shown = ", ".join(f"{name} {format_metric(value)}" for name, value in test.items())
     yield Text(f"test: {shown}; EBOPs {_ebops(metrics)}; trained in {metrics['seconds']:.1f} s")
+    if "budget" in metrics:
+        yield Text(_budget(metrics["ebops"], metrics["budget"]["ebops"]))
     # A model can be exact and useless; its quality is in the other lines.
     mismatches, samples = metrics["verify"]["mismatches"], format_count(metrics["verify"]["samples"])
     if mismatches:
@@ -69,6 +71,14 @@ def _ebops(metrics: Mapping[str, Any]) -> str:
     before = metrics.get("ebops_before_calibration")
     after = format_count(metrics["ebops"])
     return after if before is None else f"{after} ({format_count(before)} before calibration)"
+
+
+def _budget(ebops: float, budget: float) -> str:
+    from hgq2_training.callbacks.budget import FULL
+
+    if ebops >= FULL * budget:
+        return f"budget: {format_count(ebops)} of {format_count(budget)} EBOPs"
+    return f"budget: the best model within {format_count(budget)} EBOPs needs only {format_count(ebops)}"
 
 
 def _findings(findings: list[Mapping[str, Any]] | None, directory: Path) -> Iterator[Text]:

@@ -15,7 +15,7 @@ from hgq2_core.number_format import format_count, format_metric
 BEFORE_LOGS = 32
 """Columns that counter, bar and time take."""
 
-NO_METRICS = ("loss", "ebops", "ebops_beta", "front", "learning_rate")
+NO_METRICS = ("loss", "ebops", "ebops_beta", "ebops_calibrated", "front", "learning_rate")
 """Names in the logs that are not metrics."""
 
 

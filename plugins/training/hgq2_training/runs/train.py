@@ -16,13 +16,15 @@ from hgq2_core.compilation.remaining import RemainingSteps
 from hgq2_core.config.model import Training
 from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.data.splits import Split, Splits
-from hgq2_core.errors import ConfigError, DataError
+from hgq2_core.errors import BudgetError, ConfigError, DataError
 from hgq2_core.files import read_json, remove, remove_leftovers, write_json, write_text
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.model.calibration import uncalibrated
 from hgq2_core.model.verification import VerifyReport
+from hgq2_core.number_format import format_count
 from hgq2_core.preflight.check import check_training
 from hgq2_core.preflight.keras_errors import Begun, refused_by_keras
+from hgq2_training.callbacks.budget import Budget
 from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
 from hgq2_training.callbacks.history import HistoryLog
@@ -150,7 +152,8 @@ def _run(
         write_text(directory / CONFIG, yaml.safe_dump(resolved(config, model), sort_keys=False))
         write_json(directory / DATA, splits.to_dict())
         checkpoints = _train(config, model, splits, training, directory, callbacks, start)
-        return finalize_run(model, splits, directory, checkpoints.last.seconds if checkpoints.last else 0.0)
+        seconds = checkpoints.last.seconds if checkpoints.last else 0.0
+        return finalize_run(model, splits, directory, seconds, training=training)
 
 
 def _train(
@@ -163,7 +166,8 @@ def _train(
     start: Checkpoint | None,
 ) -> Checkpoints:
     history = HistoryLog(directory / HISTORY)
-    configured = [*training.make_callbacks(), history]
+    budget = None if training.budget is None else Budget(training.budget.ebops)
+    configured = [*([] if budget is None else [budget]), *training.make_callbacks(), history]
     for callback in configured:
         if hasattr(callback, "bind"):
             callback.bind(directory / FRONT, splits)
@@ -172,7 +176,7 @@ def _train(
         _fit(model, splits, training, start, [EpochSeed(config.seed), EbopsLog(), *configured, checkpoints, *callbacks])
     except BaseException as error:
         diverged = divergence(model, history.epochs) if isinstance(error, DataError) else ""
-        _save_last_epoch(model, directory, checkpoints, history)
+        _save_last_epoch(model, directory, checkpoints, history, budget)
         if diverged:
             raise ConfigError(diverged) from error
         raise
@@ -199,16 +203,27 @@ def _fit(
         )
 
 
-def _save_last_epoch(model: keras.Model, directory: Path, checkpoints: Checkpoints, history: HistoryLog) -> None:
-    """Save the state after the last complete epoch of a training that was stopped."""
+def _save_last_epoch(
+    model: keras.Model, directory: Path, checkpoints: Checkpoints, history: HistoryLog, budget: Budget | None
+) -> None:
+    """Save the state after the last complete epoch of a training that was stopped, or the best within the budget."""
     if checkpoints.last is not None:
         history.write()
         checkpoints.write()
         checkpoints.last.restore(model)
+        if budget is not None:
+            budget.restore()
         save(model, directory / MODEL)
 
 
-def finalize_run(model: keras.Model, splits: Splits, directory: Path, seconds: float, margin: int = 0) -> Run:
+def finalize_run(
+    model: keras.Model,
+    splits: Splits,
+    directory: Path,
+    seconds: float,
+    margin: int = 0,
+    training: Training | None = None,
+) -> Run:
     """Calibrate on the training split, measure and verify on the test split, freeze, and save.
 
     Args:
@@ -217,14 +232,22 @@ def finalize_run(model: keras.Model, splits: Splits, directory: Path, seconds: f
         directory: the run directory.
         seconds: duration of the training, to record.
         margin: integer bits in addition to those that the training split needs.
+        training: how the model was trained.
 
     Raises:
         ConfigError: the training diverged.
+        BudgetError: the calibrated model is over the budget.
     """
     if diverged := divergence(model, read_json(directory / HISTORY, [])):
         raise ConfigError(diverged)
     before = ebops(model) if any(uncalibrated(model)) else read_metrics(directory).get("ebops_before_calibration")
     calibrate(model, splits.train.x, margin=margin)
+    budget = None if training is None or training.budget is None else training.budget.ebops
+    if budget is not None and ebops(model) > budget:
+        raise BudgetError(
+            f"training.budget: calibrated with a margin of {margin} bits, the model has {format_count(ebops(model))} "
+            f"EBOPs. Allowed: {format_count(budget)}. Take a smaller margin, or train with a larger budget or longer."
+        )
     save(model, directory / MODEL)
     save(freeze(model), directory / FROZEN)
     verification = verify(model, splits.test.x)
@@ -232,6 +255,7 @@ def finalize_run(model: keras.Model, splits: Splits, directory: Path, seconds: f
         "test": evaluate(model, splits.test),
         "ebops": ebops(model),
         "ebops_before_calibration": before,
+        **({} if budget is None else {"budget": {"ebops": budget}}),
         "verify": {"mismatches": verification.mismatches, "samples": verification.samples},
         "seconds": round(seconds, 2),
         "versions": versions(),
@@ -252,7 +276,7 @@ def recalibrate(directory: str | Path, margin: int = 0) -> Run:
     """
     config, model = load_run(directory)
     seconds = float(read_metrics(directory).get("seconds", 0.0))
-    return finalize_run(model, config.load_data(), Path(directory), seconds, margin)
+    return finalize_run(model, config.load_data(), Path(directory), seconds, margin, config.training)
 
 
 def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
