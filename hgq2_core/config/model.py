@@ -104,7 +104,7 @@ class Training(StrictModel):
             raise ConfigError("training.schedule: needs a data set, whose size says how many steps there are.")
         decay = {
             "kind": "cosine_decay",
-            "initial_learning_rate": float(optimizer.learning_rate),
+            "initial_learning_rate": self.optimizer.arguments.get("learning_rate", float(optimizer.learning_rate)),
             "decay_steps": self.epochs * math.ceil(samples / self.batch_size),
         }
         return OPTIMIZERS.make(replace(self.optimizer, arguments={**self.optimizer.arguments, "learning_rate": decay}))
