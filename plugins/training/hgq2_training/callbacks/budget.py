@@ -14,8 +14,6 @@ import numpy as np
 from hgq2_core import calibrate, ebops, layers_of
 from hgq2_core.data.splits import Splits
 from hgq2_core.errors import BudgetError, ConfigError
-from hgq2_core.keras_graph.traversal import applications
-from hgq2_core.model.cost import layer_ebops
 from hgq2_core.number_format import format_count
 from hgq2_core.quantizers.base import is_bit_variable
 from hgq2_training.callbacks.front import direction_of
@@ -147,7 +145,6 @@ class Budget(keras.callbacks.Callback):
         """Set the target of this epoch, and settle the bits if it is one of the last."""
         state = self._state
         aim = AIM * self.ebops
-        self._counted = [each.layer for each in applications(self.model)]
         self._bits = [each for each in self.model.trainable_variables if is_bit_variable(each)]
         if not state.start:
             state.start = state.smallest = self._record()
@@ -221,7 +218,7 @@ class Budget(keras.callbacks.Callback):
         """Take one step of the controller, and return the price."""
         if self._state.log_price is None:
             return 0.0
-        present = sum(layer_ebops(layer) for layer in self._counted)
+        present = ebops(self.model)
         share = self._state.correction * present / self._target
         excess = min(CLIP, max(-CLIP, math.log(share))) if share else -CLIP
         self._state.log_price += self._pace * excess
