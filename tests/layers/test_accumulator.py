@@ -17,6 +17,7 @@ from hgq2_layers import (
     QBatchNormDense,
     QConv1D,
     QConv2D,
+    QConv2DBatchNorm,
     QConv2DTranspose,
     QDense,
     QDenseBatchNorm,
@@ -78,6 +79,7 @@ LAYERS = [
     slow(lambda **slots: QEinsumDense("abc,cd->ad", 3, **slots), (2, 4)),
     (lambda **slots: QDenseBatchNorm(3, **slots), (2, 4)),
     slow(lambda **slots: QBatchNormDense(3, **slots), (2, 4)),
+    slow(lambda **slots: QConv2DBatchNorm(4, 2, groups=2, data_format="channels_first", **slots), (2, 4, 4)),
     slow(lambda **slots: QEinsumDenseBatchNorm("abc,cd->adb", (3, None), bias_axes="d", **slots), (2, 4)),
 ]
 
