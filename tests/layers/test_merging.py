@@ -85,6 +85,7 @@ def test_without_quantizers_it_is_its_keras_twin(layer, twin, shapes):
         (QEinsum("a...,ac->ac...", input_quantizer="none"), [(2, 3), (4,)], einsum("axy,ac->acxy")),
         (QAveragePow2(input_quantizer="none"), THREE, lambda a, b, c: (a + b[:, None] + c) / 4),
         (QSum(input_quantizer="none"), (2, 3), lambda x: x.sum(-1)),
+        (QSum(scale=0.25, input_quantizer="none"), (2, 3), lambda x: x.sum(-1) / 4),
         (QSum((1, -1), keepdims=True, input_quantizer="none"), (2, 3), lambda x: x.sum((1, 2), keepdims=True)),
         (QMeanPow2(1, input_quantizer="none"), (4, 3), lambda x: x.mean(1)),
         (QMeanPow2(input_quantizer="none"), (2, 3), lambda x: x.sum(-1) / 4),
@@ -312,3 +313,10 @@ def test_another_number_of_inputs_is_refused_later_on():
     applied(layer, PAIR)
     with pytest.raises(ValueError, match="expects 2 input"):
         layer(data(THREE))
+
+
+@pytest.mark.once
+def test_a_sum_is_scaled_by_a_power_of_two():
+    with pytest.raises(ConfigError) as caught:
+        QSum(scale=0.3)
+    assert str(caught.value) == "QSum: scale is a power of two. Received: scale=0.3."

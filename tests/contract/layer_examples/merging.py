@@ -23,5 +23,5 @@ EXAMPLES = {
     "layers.minimum": [({}, PAIR)],
     "layers.multiply": [({}, PAIR), ({"input_quantizer": {"kind": "fixed_point.kif", "f": 2}}, BROADCAST)],
     "layers.subtract": [({}, PAIR), ({"output_quantizer": "fixed_point.kif"}, [(2, 3), (3,)])],
-    "layers.sum": [({}, (3,)), ({"axes": [1, -1], "output_quantizer": "fixed_point.kif"}, (3, 2, 2))],
+    "layers.sum": [({}, (3,)), ({"axes": [1, -1], "scale": 0.25, "output_quantizer": "fixed_point.kif"}, (3, 2, 2))],
 }

@@ -22,11 +22,12 @@ Axes = int | Annotated[tuple[int, ...], FromList]
 
 
 class QSum(QLayer):
-    """y = oq(sum of iq(x) over axes).
+    """y = oq(scale times the sum of iq(x) over axes).
 
     Args:
         axes: the axis or axes that are summed over, batch axis counted; not the batch.
         keepdims: whether they stay, with size 1.
+        scale: a power of two.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
         output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next
             layer to quantize.
@@ -38,12 +39,19 @@ class QSum(QLayer):
     axes: Axes = -1
     keepdims: bool = False
     _: KW_ONLY
+    scale: float = 1.0
     input_quantizer: QuantizerArg = None
     output_quantizer: QuantizerArg = None
 
     def setup(self) -> None:
-        """Make the quantizers."""
+        """Make the quantizers.
+
+        Raises:
+            ConfigError: a scale that is no power of two.
+        """
         super().setup()
+        if math.frexp(self.scale)[0] != 0.5:
+            raise ConfigError(f"{type(self).__name__}: scale is a power of two. Received: scale={self.scale}.")
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         if self.output_quantizer is not None:
             self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
@@ -97,17 +105,17 @@ class QSum(QLayer):
         """Return the mask where its axes stay; None where one is summed over."""
         return None if mask is None or min(self._summed) < len(mask.shape) else mask
 
-    def scale(self) -> int:
-        """Return the number of halvings of the sum."""
-        return 0
+    def exponent(self) -> int:
+        """Return the power of two that the sum is multiplied by."""
+        return math.frexp(self.scale)[1] - 1
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Compute the equation above."""
         training = bool(training)
         x = self.input_quantizer.quantize(inputs, training)
         outputs = keras.ops.sum(x, axis=self._summed, keepdims=self.keepdims)
-        if self.scale():
-            outputs = outputs * 2.0 ** -self.scale()
+        if self.exponent():
+            outputs = outputs * 2.0 ** self.exponent()
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
     def ebops(self) -> Tensor:
@@ -120,17 +128,17 @@ class QSum(QLayer):
         """State the equation above in integers."""
         (x,) = inputs
         outputs = arrays.sum(self.input_quantizer.exact(arrays, x), self._summed, self.keepdims)
-        if self.scale():
-            outputs = arrays.shift(outputs, -self.scale())
+        if self.exponent():
+            outputs = arrays.shift(outputs, self.exponent())
         return outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
 
 
 class QMeanPow2(QSum):
-    """y = oq(2^-m sum of iq(x) over axes), 2^m the smallest power of two that is no less than the terms.
+    """y = oq(scale 2^-m sum of iq(x) over axes), 2^m the smallest power of two that is no less than the terms.
 
     The mean of two, four, ... terms; of three, three quarters of it. Arguments and cost are those of `QSum`.
     """
 
-    def scale(self) -> int:
-        """Return m."""
-        return halvings(self._terms)
+    def exponent(self) -> int:
+        """Return that of the scale, less m."""
+        return super().exponent() - halvings(self._terms)
