@@ -78,7 +78,7 @@ def _budget(ebops: float, budget: float) -> str:
 
     if ebops >= FULL * budget:
         return f"budget: {format_count(ebops)} of {format_count(budget)} EBOPs"
-    return f"budget: the best model within {format_count(budget)} EBOPs needs only {format_count(ebops)}"
+    return f"budget: the best model within {format_count(budget)} EBOPs has {format_count(ebops)}"
 
 
 def _findings(findings: list[Mapping[str, Any]] | None, directory: Path) -> Iterator[Text]:
