@@ -94,6 +94,7 @@ def files(tmp_path: Path) -> dict[str, dict[str, Any]]:
         "training.digits": {},
         "training.magic": {},
         "training.npz": {"path": str(tmp_path / "data.npz")},
+        "training.vowels": {},
     }
 
 

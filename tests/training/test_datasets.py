@@ -59,6 +59,7 @@ def test_magic_is_standardized_on_its_training_part() -> None:
     ("name", "digest"),
     [
         ("digits_8x8.npz", "6f801551877abf69fbf3711373bb642a18dc933430a3385cd6febc235225ea6f"),
+        ("japanese_vowels.npz", "7cab1d543604019bd178546c92e9e013ce7a03a22183d52cdbcefdcbb54e38f2"),
         ("magic_gamma.npz", "3ebaaa782aa3f7c8592b8dcd7fa636ba9e68883bd252b0b3cb4bd63ddeade571"),
     ],
 )

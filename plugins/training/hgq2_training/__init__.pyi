@@ -6,5 +6,6 @@ from hgq2_training.datasets.csv import Csv as Csv
 from hgq2_training.datasets.digits import Digits as Digits
 from hgq2_training.datasets.magic import Magic as Magic
 from hgq2_training.datasets.npz import Npz as Npz
+from hgq2_training.datasets.vowels import Vowels as Vowels
 
 __version__: str

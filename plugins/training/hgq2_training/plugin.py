@@ -7,12 +7,13 @@ from hgq2_core.hookspecs import hookimpl
 
 @hookimpl
 def hgq2_datasets() -> dict[str, str]:
-    """Data sets: two that are included, and files of the user."""
+    """Data sets: three that are included, and files of the user."""
     return {
         "csv": "hgq2_training.datasets.csv:Csv",
         "digits": "hgq2_training.datasets.digits:Digits",
         "magic": "hgq2_training.datasets.magic:Magic",
         "npz": "hgq2_training.datasets.npz:Npz",
+        "vowels": "hgq2_training.datasets.vowels:Vowels",
     }
 
 

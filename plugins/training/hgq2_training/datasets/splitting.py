@@ -175,10 +175,15 @@ def as_float32(splits: Splits) -> Splits:
     return replace(splits, train=apply(splits.train), test=apply(splits.test), validation=validation)
 
 
-def shipped(name: str) -> tuple[Array, Array]:
-    """Return `x` and `y` of an archive that is included in this package."""
+def shipped(name: str, part: str = "") -> tuple[Array, Array]:
+    """Return `x` and `y` of an archive that is included in this package.
+
+    Args:
+        name: of the archive.
+        part: what their names in it end with, such as `_test`.
+    """
     with (files("hgq2_training") / "data" / f"{name}.npz").open("rb") as file, np.load(file) as archive:
-        return archive["x"], archive["y"].astype(np.int64)
+        return archive[f"x{part}"], archive[f"y{part}"].astype(np.int64)
 
 
 def _allocate(counts: NDArray[np.intp], fraction: float, room: NDArray[np.intp], rng: np.random.Generator) -> Array:
