@@ -25,6 +25,9 @@ OPERATIONS = "keras.src.ops."
 RUNNING = ("stateless_scope", "current_call_ctx")
 """Attributes in which Keras keeps what it knows for the time of a stateless call, and of the outermost call."""
 
+SYMBOLIC = "symbolic_scope"
+"""Attribute in which Keras keeps that it asks for the shapes of a call, in several ways if the first one fails."""
+
 LEGACY = "use_legacy_config"
 """Attribute in which Keras keeps whether it writes its legacy HDF5 format."""
 
@@ -181,7 +184,12 @@ def saves_hdf5() -> bool:
 
 
 def outermost_call() -> Any:
-    """Return the object that Keras makes for the time of the outermost call of a layer or model; None outside of it."""
+    """Return the object that Keras makes for the time of the outermost call of a layer or model.
+
+    None outside of one, and where Keras asks for shapes alone.
+    """
+    if global_state.get_global_attribute(SYMBOLIC) is not None:
+        return None
     return next(filter(None, map(global_state.get_global_attribute, RUNNING)), None)
 
 

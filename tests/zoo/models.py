@@ -1,0 +1,290 @@
+"""Functional models of plain Keras, written as people write them; no word of quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+layers, ops = keras.layers, keras.ops
+
+ZOO: dict[str, Callable[[], keras.Model]] = {}
+
+
+def model(make: Callable[[], keras.Model]) -> Callable[[], keras.Model]:
+    """Add a model to the zoo under the name of its function."""
+
+    def named() -> keras.Model:
+        made = make()
+        return keras.Model(made.inputs, made.outputs, name=make.__name__)
+
+    ZOO[make.__name__] = named
+    return named
+
+
+@model
+def residual_mlp() -> keras.Model:
+    x = keras.Input((8,), name="x")
+    h = layers.Dense(8, "relu", name="stem")(x)
+    for n in range(3):
+        h = h + layers.Dense(8, "relu", name=f"block_{n}")(h)
+    return keras.Model(x, layers.Dense(3, name="out")(h))
+
+
+@model
+def resnet_bottleneck() -> keras.Model:
+    x = keras.Input((6, 6, 4), name="x")
+    h = layers.Conv2D(2, 1, use_bias=False, name="reduce")(x)
+    h = layers.ReLU(name="relu_1")(layers.BatchNormalization(name="bn_1")(h))
+    h = layers.Conv2D(2, 3, padding="same", use_bias=False, name="conv")(h)
+    h = layers.ReLU(name="relu_2")(layers.BatchNormalization(name="bn_2")(h))
+    h = layers.BatchNormalization(name="bn_3")(layers.Conv2D(6, 1, name="expand")(h))
+    skip = layers.BatchNormalization(name="bn_skip")(layers.Conv2D(6, 1, name="project")(x))
+    h = ops.relu(h + skip)
+    return keras.Model(x, layers.Dense(2, name="out")(ops.mean(h[:, 1:5, 1:5], axis=(1, 2))))
+
+
+@model
+def densenet() -> keras.Model:
+    x = keras.Input((6, 6, 2), name="x")
+    h = x
+    for n in range(3):
+        new = layers.Conv2D(2, 3, padding="same", activation="relu", name=f"conv_{n}")(h)
+        h = layers.Concatenate(name=f"join_{n}")([h, new])
+    h = layers.AveragePooling2D(2, name="transition")(h)
+    return keras.Model(x, layers.Dense(3, name="out")(layers.Flatten(name="flat")(h)))
+
+
+@model
+def u_net() -> keras.Model:
+    x = keras.Input((8, 8, 1), name="x")
+    fine = layers.Conv2D(2, 3, padding="same", activation="relu", name="fine")(x)
+    coarse = layers.Conv2D(3, 3, padding="same", activation="relu", name="coarse")(
+        layers.MaxPooling2D(name="down")(fine)
+    )
+    up = layers.Conv2DTranspose(2, 2, strides=2, name="up")(coarse)
+    h = ops.concatenate([fine, up], axis=-1)
+    nearest = layers.UpSampling2D(name="nearest")(coarse)[..., :1]
+    h = layers.Conv2D(2, 3, padding="same", activation="relu", name="merge")(h) * nearest
+    return keras.Model(x, layers.Conv2D(1, 1, name="mask")(h))
+
+
+@model
+def squeeze_excitation() -> keras.Model:
+    x = keras.Input((4, 4, 4), name="x")
+    h = layers.Conv2D(4, 3, padding="same", activation="relu", name="conv")(x)
+    gate = layers.GlobalAveragePooling2D(name="squeeze")(h)
+    gate = layers.Dense(2, "relu", name="fewer")(gate)
+    gate = layers.Dense(4, "hard_sigmoid", name="excite")(gate)
+    h = h * ops.reshape(gate, (-1, 1, 1, 4))
+    return keras.Model(x, layers.Dense(2, name="out")(layers.Flatten(name="flat")(h)))
+
+
+@model
+def inception() -> keras.Model:
+    x = keras.Input((6, 6, 4), name="x")
+    first, second = ops.split(x, 2, axis=-1)
+    branches = [
+        layers.Conv2D(2, 1, activation="relu", name="one")(first),
+        layers.Conv2D(2, 3, padding="same", activation="relu", name="three")(second),
+        layers.MaxPooling2D(3, strides=1, padding="same", name="pool")(x),
+    ]
+    h = ops.concatenate(branches, axis=-1)[:, ::2, ::2]
+    return keras.Model(x, layers.Dense(3, name="out")(layers.Flatten(name="flat")(h)))
+
+
+@model
+def mobile_block() -> keras.Model:
+    x = keras.Input((6, 6, 3), name="x")
+    h = layers.Conv2D(6, 1, use_bias=False, name="expand")(x)
+    h = layers.ReLU(max_value=6.0, name="relu6_1")(layers.BatchNormalization(name="bn_1")(h))
+    h = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="depthwise")(h)
+    h = layers.ReLU(max_value=6.0, name="relu6_2")(layers.BatchNormalization(name="bn_2")(h))
+    h = layers.BatchNormalization(name="bn_3")(layers.Conv2D(3, 1, use_bias=False, name="linear")(h))
+    return keras.Model(x, layers.Dense(2, name="out")(layers.GlobalMaxPooling2D(name="pool")(x + h)))
+
+
+@model
+def siamese() -> keras.Model:
+    left, right = keras.Input((6,), name="left"), keras.Input((6,), name="right")
+    encoder = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(8, "relu", name="hidden"), layers.Dense(4, name="code")], name="encoder"
+    )
+    distance = ops.abs(encoder(left) - encoder(right))
+    return keras.Model([left, right], layers.Dense(1, name="same")(distance))
+
+
+@model
+def autoencoder() -> keras.Model:
+    x = keras.Input((8,), name="x")
+    code = keras.Input((3,), name="code")
+    encoder = keras.Model(x, layers.Dense(3, "relu", name="encode")(x), name="encoder")
+    decoder = keras.Model(code, layers.Dense(8, name="decode")(code), name="decoder")
+    seen = keras.Input((8,), name="seen")
+    return keras.Model(seen, ops.square(decoder(encoder(seen)) - seen))
+
+
+@model
+def deep_sets() -> keras.Model:
+    x = keras.Input((5, 3), name="x")
+    h = layers.Masking(name="present")(x)
+    h = layers.TimeDistributed(layers.Dense(6, "relu", name="phi"), name="each")(h)
+    h = layers.GlobalAveragePooling1D(name="mean")(h)
+    return keras.Model(x, layers.Dense(2, name="rho")(h))
+
+
+@model
+def garnet() -> keras.Model:
+    x = keras.Input((6, 3), name="x")
+    features = layers.Dense(4, "relu", name="features")(x)
+    distance = layers.Dense(2, name="distance")(x)
+    weights = ops.maximum(1.0 - ops.abs(distance), 0.0)
+    gathered = ops.matmul(ops.transpose(weights, (0, 2, 1)), features)
+    neighbours = ops.take(features, [1, 2, 3, 4, 5, 0], axis=1)
+    h = ops.concatenate([ops.reshape(gathered, (-1, 8)), ops.max(neighbours - features, axis=1)], axis=-1)
+    return keras.Model(x, layers.Dense(2, name="out")(h))
+
+
+@model
+def transformer() -> keras.Model:
+    x = keras.Input((4, 4), name="x")
+    attended = layers.MultiHeadAttention(2, 2, name="attention")(x, x)
+    h = layers.LayerNormalization(name="norm_1")(x + attended)
+    inner = layers.Dense(4, name="narrow")(layers.Dense(8, "relu", name="wide")(h))
+    h = layers.LayerNormalization(name="norm_2")(h + inner)
+    return keras.Model(x, layers.Dense(2, name="out")(ops.mean(h, axis=1)))
+
+
+@model
+def images_in_time() -> keras.Model:
+    x = keras.Input((3, 6, 2), name="x")
+    h = layers.TimeDistributed(layers.Conv1D(2, 3, activation="relu", name="conv"), name="each_conv")(x)
+    h = layers.TimeDistributed(layers.Flatten(name="flat"), name="each_flat")(h)
+    return keras.Model(x, layers.Dense(2, name="out")(layers.LSTM(3, name="memory")(h)))
+
+
+@model
+def wave_net() -> keras.Model:
+    x = keras.Input((8, 2), name="x")
+    h, skips = layers.Conv1D(3, 1, name="stem")(x), []
+    for dilation in (1, 2):
+        both = layers.Conv1D(6, 2, padding="causal", dilation_rate=dilation, name=f"dilated_{dilation}")(h)
+        value, gate = ops.split(both, 2, axis=-1)
+        value = layers.Activation("tanh", name=f"value_{dilation}")(value)
+        gate = layers.Activation("sigmoid", name=f"gate_{dilation}")(gate)
+        skip = layers.Conv1D(3, 1, name=f"skip_{dilation}")(value * gate)
+        skips.append(skip)
+        h = h + skip
+    return keras.Model(x, layers.Conv1D(1, 1, name="out")(ops.relu(layers.Add(name="skips")(skips))))
+
+
+@model
+def image_and_vector() -> keras.Model:
+    image, vector = keras.Input((4, 4, 1), name="image"), keras.Input((3,), name="vector")
+    h = layers.Flatten(name="flat")(layers.Conv2D(2, 3, activation="relu", name="conv")(image))
+    h = layers.Concatenate(name="join")([h, layers.Dense(4, "relu", name="dense")(vector)])
+    return keras.Model([image, vector], layers.Dense(2, name="out")(h))
+
+
+@model
+def shared_layer() -> keras.Model:
+    x = keras.Input((6,), name="x")
+    shared = layers.Dense(6, "relu", name="shared")
+    return keras.Model(x, layers.Dense(2, name="out")(shared(shared(x)) + x))
+
+
+@model
+def nested() -> keras.Model:
+    def block(name: str) -> keras.Model:
+        inner = keras.Input((6,))
+        return keras.Model(inner, ops.relu(layers.Dense(6, name=f"{name}_dense")(inner)) - inner, name=name)
+
+    inner = keras.Input((6,))
+    pair = keras.Model(inner, block("second")(block("first")(inner)), name="pair")
+    x = keras.Input((6,), name="x")
+    return keras.Model(x, layers.Dense(2, name="out")(pair(x)))
+
+
+@model
+def d_linear() -> keras.Model:
+    x = keras.Input((8, 2), name="x")
+    trend = layers.AveragePooling1D(3, strides=1, padding="same", name="trend")(x)
+    season = x - trend
+    forecast = [
+        layers.Dense(4, name=name)(ops.transpose(part, (0, 2, 1))) for name, part in (("slow", trend), ("fast", season))
+    ]
+    centred = x - ops.mean(x, axis=1, keepdims=True)
+    return keras.Model(x, ops.transpose(forecast[0] + forecast[1], (0, 2, 1)) + centred[:, -4:])
+
+
+@model
+def highway() -> keras.Model:
+    x = keras.Input((6,), name="x")
+    h = layers.Dense(6, "relu", name="transform")(x)
+    gate = layers.Dense(6, "hard_sigmoid", name="gate")(x)
+    return keras.Model(x, layers.Dense(2, name="out")(gate * h + (1.0 - gate) * x))
+
+
+@model
+def factorization_machine() -> keras.Model:
+    x = keras.Input((6,), name="x")
+    linear = layers.Dense(1, name="linear")(x)
+    factors = layers.Dense(4, use_bias=False, name="factors")(x)
+    pairs = 0.5 * ops.sum(ops.square(factors), axis=-1, keepdims=True)
+    return keras.Model(x, linear + pairs)
+
+
+@model
+def attention_pooling() -> keras.Model:
+    x = keras.Input((4, 3), name="x")
+    h = layers.Dense(4, "relu", name="features")(x)
+    scores = layers.Softmax(axis=1, name="softmax")(layers.Dense(1, name="scores")(h))
+    return keras.Model(x, layers.Dense(2, name="out")(ops.sum(scores * h, axis=1)))
+
+
+@model
+def mlp_mixer() -> keras.Model:
+    x = keras.Input((4, 3), name="x")
+    tokens = layers.Dense(4, "relu", name="tokens")(layers.Permute((2, 1), name="turn")(x))
+    h = x + layers.Permute((2, 1), name="back")(tokens)
+    h = h + layers.Dense(3, "relu", name="channels")(h)
+    return keras.Model(x, layers.Dense(2, name="out")(layers.GlobalAveragePooling1D(name="mean")(h)))
+
+
+@model
+def maxout() -> keras.Model:
+    x = keras.Input((6,), name="x")
+    pieces = ops.reshape(layers.Dense(12, name="pieces")(x), (-1, 4, 3))
+    return keras.Model(x, layers.Dense(2, name="out")(ops.max(pieces, axis=-1)))
+
+
+@model
+def both_directions() -> keras.Model:
+    x = keras.Input((4, 3), name="x")
+    h = layers.Bidirectional(layers.GRU(2, return_sequences=True, name="gru"), name="both")(x)
+    return keras.Model(x, layers.Dense(2, name="out")(h[:, -1] + h[:, 0]))
+
+
+@model
+def several_outputs() -> keras.Model:
+    x = keras.Input((6,), name="x")
+    h = layers.Dense(8, "relu", name="body")(x)
+    label, momentum = ops.split(h, [5], axis=-1)
+    clipped = ops.clip(layers.Dense(1, name="momentum")(momentum), -1.0, 1.0)
+    return keras.Model(x, [layers.Dense(3, name="label")(label), clipped])
+
+
+@model
+def gated_by_comparison() -> keras.Model:
+    x = keras.Input((6,), name="x")
+    h = layers.Dense(6, name="dense")(x)
+    h = ops.where(h > 0.5, h, -0.25 * h)
+    h = ops.pad(h, ((0, 0), (1, 1)))
+    return keras.Model(x, layers.Dense(2, name="out")(ops.flip(h, axis=1) + ops.repeat(h[:, :4], 2, axis=1)))
+
+
+@model
+def words() -> keras.Model:
+    x = keras.Input((5,), dtype="int32", name="x")
+    h = layers.Embedding(10, 4, mask_zero=True, name="embedding")(x)
+    return keras.Model(x, layers.Dense(2, name="out")(layers.LSTM(3, name="memory")(h)))
