@@ -8,7 +8,7 @@ import pytest
 from arrays import float64_of
 
 from hgq2_attention import QSoftmax
-from hgq2_core import ConfigError, calibrate, ebops, freeze, verify
+from hgq2_core import ConfigError, calibrate, ebops, fit_ranges, freeze, quantize_model, verify
 from hgq2_fixed_point import KIF
 
 FINE = {
@@ -181,3 +181,15 @@ def test_wrong_arguments(arguments, shape, message):
     with pytest.raises(ConfigError) as error:
         QSoftmax(name="s", **arguments)(keras.Input(shape))
     assert str(error.value) == message
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("spread", [0.5, 4.0])
+def test_a_converted_one_is_as_near_as_its_bits(spread):
+    """A difference with a sign made the largest entry exp(16), next to which all others were 0."""
+    x = (np.random.default_rng(0).normal(size=(500, 4)) * spread).astype(np.float32)
+    inputs = keras.Input((4,), name="x")
+    plain = keras.Model(inputs, keras.layers.Softmax(name="softmax")(inputs))
+    model = quantize_model(plain)
+    fit_ranges(model, x)
+    assert np.abs(model.predict(x, verbose=0) - plain.predict(x, verbose=0)).max() < 0.1

@@ -274,9 +274,8 @@ def test_keras_keeps_one_object_for_the_time_of_an_outermost_call(model):
     watched.stateless_call([], [], values)
     first, second, stateless = saw[:2], saw[2:4], saw[4:]
     saw.clear()
-    watched.compute_output_spec(keras.KerasTensor((1, 4)))
-    keras.layers.Layer.compute_output_spec(watched.layers[1], keras.KerasTensor((1, 4)))
-    assert saw == [None]
+    watched.layers[1].compute_output_spec(keras.KerasTensor((1, 4)))
+    assert {*saw} == {None}
     assert all(one is other is not None for one, other in (first, second, stateless))
     assert first[0] is not second[0]
     assert stateless[0] not in (first[0], second[0])

@@ -85,7 +85,8 @@ class QSoftmax(TableLayer):
             raise ConfigError(f"{self.name}: difference_quantizer is for stable=True; the other form has no maximum.")
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         if self.stable:
-            self.difference_quantizer = self.add_quantizer(self.difference_quantizer, "activation", "difference")
+            difference = _never_negative(self.difference_quantizer)
+            self.difference_quantizer = self.add_quantizer(difference, "activation", "difference")
         argument = self.difference_quantizer or self.input_quantizer
         self.exp_table = self.add_table(_unsigned(self.exp_quantizer), "exp", argument, self._exponential)
         self.sum_quantizer = self.add_quantizer(self.sum_quantizer, "activation", "sum")
@@ -258,6 +259,12 @@ def _inverse(q: Tensor) -> Tensor:
 def _unsigned(given: Any) -> Any:
     """Return the table's default without a sign, which neither function needs; what a user says about it stays."""
     return adapted("table", lambda config: config.unsigned(), keep=("scope",)) if given is None else given
+
+
+def _never_negative(given: Any) -> Any:
+    """Return the default without a sign: else half of the table is of arguments that never occur, and its largest
+    entries, which set the range of all, too."""
+    return adapted("activation", lambda config: config.unsigned()) if given is None else given
 
 
 def _saturating(given: Any) -> Any:
