@@ -12,7 +12,7 @@ from hgq2_core.config.model import load_config
 from hgq2_training.datasets.vowels import Vowels
 from hgq2_training.runs.train import train
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "sequences"
 LEAST = {"vowels_rnn": 0.7, "vowels_attention": 0.9}
 """Accuracy on the test part, at least."""
 
