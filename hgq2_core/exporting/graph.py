@@ -2,7 +2,7 @@
 
 from hgq2_core.keras_graph.traversal import model_inputs, output_names, run
 from hgq2_core.model.cost import ebops
-from hgq2_core.model.exact_masks import require_explicit_masks
+from hgq2_core.model.exact_masks import require_stated_masks
 from hgq2_core.model.verification import interpret
 
-__all__ = ["ebops", "interpret", "model_inputs", "output_names", "require_explicit_masks", "run"]
+__all__ = ["ebops", "interpret", "model_inputs", "output_names", "require_stated_masks", "run"]

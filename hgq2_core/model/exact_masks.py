@@ -15,15 +15,15 @@ from hgq2_core.layers.base import QLayer
 from hgq2_core.layers.masks import MAKERS, WITHOUT
 
 
-def require_explicit_masks(model: keras.layers.Layer) -> None:
-    """Refuse a model in which a layer takes a mask, of which its exact arithmetic knows nothing.
+def require_stated_masks(model: keras.layers.Layer) -> None:
+    """Refuse a model in which a layer takes a mask that its exact arithmetic does not state.
 
     Raises:
         ExactnessError: names the layer.
     """
     graph = _keras.functional(model)
-    for layer, _, kwargs in () if graph is None else _keras.calls(graph):
-        masked = any(kwargs[name] is not None for name in kwargs if _is_mask(name))
+    for layer, args, kwargs in () if graph is None else _keras.calls(graph):
+        masked = _is_handed_on(args, [kwargs[name] for name in kwargs if _is_mask(name)])
         if isinstance(layer, keras.Model):
             if masked and (taker := _taker(layer)) is not None:
                 raise ExactnessError(
@@ -31,12 +31,18 @@ def require_explicit_masks(model: keras.layers.Layer) -> None:
                     f"enter the graph of a nested model. Put its layers into the outer model, or what makes the mask "
                     f"into {layer.name}."
                 )
-            require_explicit_masks(layer)
+            require_stated_masks(layer)
         elif masked and not _states_masks(layer):
             raise ExactnessError(
                 f"{layer.name}: it takes the mask that {MAKERS}, makes, which is no part of its exact arithmetic. "
                 f"{WITHOUT}"
             )
+
+
+def _is_handed_on(args: Any, masks: Any) -> bool:
+    """Return True if a mask comes beside a tensor, not as an argument that somebody wrote."""
+    beside = {id(_keras.mask_of(tensor)) for tensor in keras.tree.flatten(args)}
+    return any(mask is not None and id(mask) in beside for mask in keras.tree.flatten(masks))
 
 
 def _taker(model: keras.Model) -> keras.layers.Layer | None:

@@ -13,7 +13,7 @@ from hgq2_core.exact import Intervals
 from hgq2_core.keras_graph import private as _keras
 from hgq2_core.layers.adapters import exact, statement_of, sublayers
 from hgq2_core.layers.base import QLayer
-from hgq2_core.model.exact_masks import require_explicit_masks
+from hgq2_core.model.exact_masks import require_stated_masks
 from hgq2_core.model.verification import unknown
 
 
@@ -98,7 +98,7 @@ def _unbounded(value: Any) -> Any:
 
 def _masks(model: keras.Model) -> Iterator[UnsupportedLayer]:
     try:
-        require_explicit_masks(model)
+        require_stated_masks(model)
     except ExactnessError as error:
         layer, _, reason = str(error).partition(": ")
         yield UnsupportedLayer(layer, "verify", reason)

@@ -20,7 +20,7 @@ from hgq2_core.keras_graph.traversal import Apply, infer, layers_of, model_input
 from hgq2_core.layers.adapters import exact
 from hgq2_core.layers.base import QLayer
 from hgq2_core.model.calibration import require_calibrated
-from hgq2_core.model.exact_masks import require_explicit_masks
+from hgq2_core.model.exact_masks import require_stated_masks
 from hgq2_core.model.freezing import freeze
 from hgq2_core.model.prediction import predict
 from hgq2_core.optimizer import warn_of_decayed_bits
@@ -137,7 +137,7 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
     """
     warn_of_decayed_bits(model, "verify")
     require_calibrated(model, "verify")
-    require_explicit_masks(model)
+    require_stated_masks(model)
     parts = read(x, "verify", batch_size, steps)
     frozen = freeze(model)
     required = required_bits(frozen)

@@ -158,7 +158,7 @@ LATE = KIF(i=2, f=2, overflow_mode="WRAP_SM")
 REFUSED = {
     "no exact arithmetic": (
         lambda: [QDense(3, name="a"), keras.layers.LayerNormalization(name="norm")],
-        r"^norm: keras.LayerNormalization has no exact arithmetic\. Use a quantized layer in its place",
+        r"^norm: keras.LayerNormalization has no exact arithmetic\. Use layer_normalization in its place",
     ),
     "no statement": (
         lambda: [QDense(3, name="a"), Silent(name="silent")],

@@ -114,6 +114,6 @@ def test_masks_that_keras_hands_on_by_itself_are_refused_by_name():
         verify(model, data)
     assert str(error.value) == (
         "taker: it takes the mask that an earlier layer, such as Masking or Embedding(mask_zero=True), makes, which is "
-        "no part of the exact arithmetic. Let the padding be zeros in the data, and leave Masking and mask_zero=True "
+        "no part of its exact arithmetic. Let the padding be zeros in the data, and leave Masking and mask_zero=True "
         "out."
     )

@@ -82,7 +82,7 @@ def test_show_gives_json(hgq2):
     found = json.loads(hgq2("show", "power_of_two", "--json").stdout)
     assert found["kind"] == "fixed_point.power_of_two"
     assert found["facts"]["bits"] == 5
-    assert [field["name"] for field in found["fields"]] == ["lowest", "highest"]
+    assert [field["name"] for field in found["fields"]] == ["k", "lowest", "highest"]
 
 
 def test_show_draws_the_values_of_a_quantizer(hgq2, tmp_path):

@@ -299,9 +299,10 @@ def test_a_class_says_itself_what_it_takes_over(monkeypatch):
         (
             layers.UnitNormalization(name="a"),
             {},
-            "quantize_model: a: UnitNormalization has no quantized form of its name, and no exact arithmetic. "
-            "Write a rule for it, with the kind of a quantized layer (`hgq2 list layers`), or kind "
-            "'keras.UnitNormalization', which keeps it in floats. Did you mean 'group_normalization'?",
+            "quantize_model: a: UnitNormalization has no quantized form of its name, and no exact arithmetic "
+            "(unbounded function: write a unary function (unary_function)). Write a rule for it, with the kind of a "
+            "quantized layer (`hgq2 list layers`), or kind 'keras.UnitNormalization', which keeps it in "
+            "floats. Did you mean 'group_normalization'?",
         ),
         (layers.ReLU(max_value=0.1, name="a"), {}, "or kind 'keras.ReLU', which keeps it in floats."),
     ],
@@ -648,5 +649,5 @@ def test_a_rule_finds_a_layer_inside_a_wrapper():
 def test_a_mask_that_the_quantized_layer_does_not_take_is_named():
     inputs, mask = keras.Input((4, 3)), keras.Input((4,), dtype="bool")
     model = keras.Model([inputs, mask], layers.GlobalAveragePooling1D(name="mean")(inputs, mask=mask))
-    with pytest.raises(ConfigError, match="quantize_model: mean: the model calls this layer with mask, which QGlobal"):
+    with pytest.raises(ConfigError, match=r"^mean: takes no mask: without masked=True all positions count in its mean"):
         quantize_model(model)

@@ -728,7 +728,7 @@ def test_resolved_nested_models_build_the_same_model():
         ),
         (
             {"model": {"inputs": {"x": {"shape": [4]}}, "layers": [{"kind": "dense", "unit": 4}]}, "inputs": ["b"]},
-            "model.layers.1.model.layers.0: unknown field 'unit'. Allowed: activation,",
+            "model.layers.1.model.layers.0: unknown field 'unit'. Allowed: accumulator_bits, activation,",
         ),
     ],
 )  # fmt: skip

@@ -35,7 +35,7 @@ BEYOND_A_SCHEMA = (
     r"`test_fraction` and `validation_fraction` together",
     r"`points` must be pairs whose epochs increase",
     r"A point is a pair of an epoch",
-    r"has no logarithm",
+    r"has no logarithm|must be a power of two",
     r"`target`|`features`|`classes`|`x_test` and `y_test`|`shape` must be one of",
     r"a column is (a feature or a target|ignored or a (feature|target))",
     r"metrics|directions",

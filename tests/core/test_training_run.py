@@ -170,7 +170,9 @@ def test_a_run_that_a_callback_ended_is_not_trained_further_before_it_is_finishe
 ) -> None:
     training = {"callbacks": KERAS_CALLBACKS, "optimizer": {"kind": "adam", "learning_rate": 0.02}}
     with monkeypatch.context() as patch:
-        patch.setattr(training_run, "finalize_run", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            training_run, "finalize_run", lambda *arguments, **options: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             train(config(**training), tmp_path / "run")
     resume(tmp_path / "run")

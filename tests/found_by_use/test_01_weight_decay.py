@@ -264,13 +264,13 @@ def test_the_state_of_an_optimizer_by_itself_is_taken_over(name, rate, tmp_path)
 
 def test_a_run_of_a_decaying_optimizer_by_itself_resumes(tmp_path, monkeypatch):
 
-    def compile_as_before(training, model):
+    def compile_as_before(training, model, steps):
         model.compile(keras.optimizers.AdamW(), LOSSES.make(training.loss))
 
     with monkeypatch.context() as patch:
         patch.setattr(Training, "compile", compile_as_before)
         # Its end is not asked for: that names the decay.
-        patch.setattr(training_run, "finalize_run", lambda *arguments: None)
+        patch.setattr(training_run, "finalize_run", lambda *arguments, **options: None)
         training_run.train(ModelConfig.parse(RUN), tmp_path / "run")
     run = training_run.resume(tmp_path / "run", epochs=2)
     assert run.verification.ok

@@ -33,6 +33,7 @@ ROW = np.array([0.5, -1.0, 3.0], np.float32)
 CALLS = {
     "absolute": lambda x, y: ops.abs(x),
     "add": lambda x, y: 0.5 + (x + y) + ROW,
+    "any": lambda x, y: ops.where(ops.any(x > 0.5, axis=-1, keepdims=True), x, y),
     "cast": lambda x, y: ops.where(ops.cast(x > y, "float32") > 0.5, x, y),
     "clip": lambda x, y: ops.clip(x, -0.75, 0.3125),
     "concatenate": lambda x, y: ops.concatenate([x, y, x], axis=-1),

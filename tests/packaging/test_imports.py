@@ -250,7 +250,7 @@ def test_commands_that_look_around_import_nothing_heavy(fresh_python, arguments)
         except SystemExit as end:
             own = {packages}
             sides = [name for name in sys.modules if name.startswith("hgq2_") and name.partition(".")[0] in own and
-                     name.partition(".")[2] not in ("", "plugin")]
+                     name.partition(".")[2] not in ("", "plugin", "aliases")]
             print(json.dumps([end.code, sides, [name for name in {heavy} if name in sys.modules]]))
     """
     heavy = ["keras", "torch", "jax", "tensorflow", "matplotlib"]

@@ -21,7 +21,7 @@ from hgq2_alkaid.inputs import UNUSED, Format, InputElement
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
-from hgq2_core.exporting.graph import interpret, output_names, require_explicit_masks, run
+from hgq2_core.exporting.graph import interpret, output_names, require_stated_masks, run
 from hgq2_core.exporting.ports import Element, LayerWidths, Port
 
 Floats = npt.NDArray[np.float64]
@@ -82,7 +82,7 @@ def build(
         ExactnessError: a layer has no exact arithmetic or no circuit, or takes an implicit mask.
     """
     arrays = HardwareArrays(hwconf)
-    require_explicit_masks(model)
+    require_stated_masks(model)
     elements = [_elements(tensor) for tensor in model.inputs]
     starts = [_start(arrays, tensor, each, input_format) for tensor, each in zip(model.inputs, elements, strict=True)]
     traced: list[tuple[str, Any]] = []
