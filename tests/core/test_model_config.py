@@ -55,9 +55,10 @@ KBI_FIELDS = (
     "round_mode, scale_gradient, trainable"
 )
 DENSE_FIELDS = (
-    "activation, activity_regularizer, bias_constraint, bias_initializer, bias_quantizer, bias_regularizer, dtype, "
-    "ebops_beta, enable_ebops, input_quantizer, kernel_constraint, kernel_initializer, kernel_quantizer, "
-    "kernel_regularizer, name, output_quantizer, trainable, units, use_bias"
+    "accumulator_bits, activation, activity_regularizer, bias_constraint, bias_initializer, bias_quantizer, "
+    "bias_regularizer, dtype, ebops_beta, ebops_factor, enable_ebops, input_quantizer, kernel_constraint, "
+    "kernel_initializer, kernel_quantizer, kernel_regularizer, name, output_quantizer, parallelization_factor, "
+    "trainable, units, use_bias"
 )
 GRANULARITY = "Allowed: 'tensor', 'channel', 'element', a list."
 NAME_RULE = "a name begins with a letter or digit and goes on with letters, digits, `_` and `-`."
