@@ -7,8 +7,7 @@ EXAMPLES = {
         (
             {
                 "units": 2,
-                "use_bias": False,  # one of the kit's may leave the weights no room
-                "accumulator_bits": 10,
+                "accumulator_bits": 16,
                 "kernel_quantizer": {"kind": "fixed_point.kbi", "round_mode": "TRN_ZERO", "overflow_mode": "SAT_SYM"},
             },
             (4,),
