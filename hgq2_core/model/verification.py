@@ -173,8 +173,8 @@ def _require_sum_bits(required: dict[str, int], allowed: dict[str, int]) -> None
         if required[path] + 1 > bits:  # one for the sign
             raise ExactnessError(
                 f"{path}: its sums may need {required[path] + 1} bits, sign included. Allowed: {bits}, its "
-                "accumulator_bits. A bias, or inputs that are wider by themselves, leave the weights no room: give their "
-                "quantizers fewer bits, or the accumulator more."
+                "accumulator_bits. A bias, or inputs that are wider by themselves, leave the weights no room: give "
+                "their quantizers fewer bits, or the accumulator more."
             )
 
 
