@@ -13,7 +13,7 @@ from hgq2_training.datasets.vowels import Vowels
 from hgq2_training.runs.train import train
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "sequences"
-LEAST = {"vowels_rnn": 0.7, "vowels_attention": 0.9}
+LEAST = {"vowels_rnn": 0.85, "vowels_attention": 0.9}
 """Accuracy on the test part, at least."""
 
 
