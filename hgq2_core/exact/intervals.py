@@ -55,10 +55,12 @@ class Intervals(Arrays[IntervalArray]):
     def __init__(self) -> None:
         self.required_bits = 0
         """The largest precision that an operation since the last `reset` needs."""
+        self.sum_bits = 0
+        """The bits, sign included, of an accumulator in which the partial sums since then fit, in any order."""
 
     def reset(self) -> None:
-        """Reset the record, for the next layer."""
-        self.required_bits = 0
+        """Reset the records, for the next layer."""
+        self.required_bits = self.sum_bits = 0
 
     def input(self, k: BitArray, i: BitArray, f: BitArray, shape: Sequence[int]) -> IntervalArray:
         """Return the intervals of all values of a fixed-point format.
@@ -100,7 +102,7 @@ class Intervals(Arrays[IntervalArray]):
 
     def add(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         step = np.maximum(a.step, b.step)
-        self._record(_exact.add(_largest(a), _largest(b)), step)
+        self._record(_exact.add(_largest(a), _largest(b)), step, accumulated=True)
         return _interval(_exact.add(a.lo, b.lo), _exact.add(a.hi, b.hi), step)
 
     def subtract(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
@@ -136,13 +138,13 @@ class Intervals(Arrays[IntervalArray]):
                 low, high = _exact.add(low, least), _exact.add(high, most)
         total = product(_largest(a), _largest(b))
         step = _finest(equation, a.step, b.step)
-        self._record(total, step)
+        self._record(total, step, accumulated=True)
         # Positive and negative parts are treated as independent; if both operands straddle zero, magnitudes do better.
         return _interval(_exact.maximum(low, _exact.negate(total)), _exact.minimum(high, total), step)
 
     def sum(self, a: IntervalArray, axis: Axis, keepdims: bool = False) -> IntervalArray:
         step = a.step.max(axis=axis, keepdims=keepdims, initial=NO_BITS)
-        self._record(_exact.sum(_largest(a), axis, keepdims), step)
+        self._record(_exact.sum(_largest(a), axis, keepdims), step, accumulated=True)
         return _interval(_exact.sum(a.lo, axis, keepdims), _exact.sum(a.hi, axis, keepdims), step)
 
     def maximum(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
@@ -219,12 +221,15 @@ class Intervals(Arrays[IntervalArray]):
         step = np.pad(a.step, tuple(widths), constant_values=NO_BITS)
         return IntervalArray(_exact.pad(a.lo, widths), _exact.pad(a.hi, widths), step)
 
-    def _record(self, total: IntegerArray, step: Steps) -> None:
-        """Record the bits of the largest sum of magnitudes, in units of each element's step."""
+    def _record(self, total: IntegerArray, step: Steps, accumulated: bool = False) -> None:
+        """Record the bits of the largest magnitude, or sum of magnitudes, in units of each element's step."""
         steps = _exact.shift(total, np.where(total.data == 0, 0, step))
         most = magnitude(steps.data)
-        if most:
-            self.required_bits = max(self.required_bits, (most - 1).bit_length() - steps.exponent)
+        if not most:
+            return
+        self.required_bits = max(self.required_bits, (most - 1).bit_length() - steps.exponent)
+        if accumulated:  # both signs of the largest must fit
+            self.sum_bits = max(self.sum_bits, 1 + most.bit_length() - steps.exponent)
 
 
 def _interval(lo: IntegerArray, hi: IntegerArray, step: npt.NDArray[np.int64]) -> IntervalArray:

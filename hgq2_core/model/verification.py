@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -140,7 +140,8 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
     require_stated_masks(model)
     parts = read(x, "verify", batch_size, steps)
     frozen = freeze(model)
-    required = required_bits(frozen)
+    needs = _needs(frozen)
+    _require_accumulators(needs)
     rows = _Rows()
     frozen_comparison = _FrozenComparison(model, frozen)
     differing: dict[str, list[Flags]] = {"layers": [], "end_to_end": [], "predict": []}
@@ -155,12 +156,14 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
         differing["predict"].append(_differing(wanted, keras.tree.flatten(predict(frozen, batch))))
         if frozen is not model:
             trainable += frozen_comparison.count(inputs)
-    _require_sum_bits(required, rows.sum_bits)
     differs = {name: np.concatenate(flags) for name, flags in differing.items()}
     return VerifyReport(
         samples=len(differs["layers"]),
         mismatches=int(np.logical_or.reduce(list(differs.values())).sum()),
-        layers=tuple(LayerResult(name, *rows.counts[name], required.get(name)) for name in rows.counts),
+        layers=tuple(
+            LayerResult(name, *rows.counts[name], needs[name].mantissa if name in needs else None)
+            for name in rows.counts
+        ),
         end_to_end=int(differs["end_to_end"].sum()),
         predict=int(differs["predict"].sum()),
         trainable=trainable,
@@ -168,13 +171,28 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
     )
 
 
-def _require_sum_bits(required: dict[str, int], allowed: dict[str, int]) -> None:
-    for path, bits in allowed.items():
-        if required[path] + 1 > bits:  # one for the sign
+@dataclass(frozen=True)
+class _Needs:
+    """The bits that the arithmetic of a layer needs, the most of its calls, and what it may take.
+
+    Args:
+        mantissa: with which its sums are exact in any order.
+        sums: of an accumulator that none of them overflows, the sign included.
+        allowed: the accumulator's bits; None for no limit.
+    """
+
+    mantissa: int = 0
+    sums: int = 0
+    allowed: int | None = None
+
+
+def _require_accumulators(needs: Mapping[str, _Needs]) -> None:
+    for path, need in needs.items():
+        if need.allowed is not None and need.sums > need.allowed:
             raise ExactnessError(
-                f"{path}: its sums may need {required[path] + 1} bits, sign included. Allowed: {bits}, its "
-                "accumulator_bits. A bias, or inputs that are wider by themselves, leave the weights no room: give "
-                "their quantizers fewer bits, or the accumulator more."
+                f"{path}: its sums may need {need.sums} bits, sign included. Allowed: {need.allowed}, its "
+                "accumulator_bits. A bias leaves the weights no room: give its quantizer fewer integer bits, or the "
+                "accumulator more bits."
             )
 
 
@@ -194,8 +212,14 @@ def required_bits(
     Raises:
         ExactnessError: a layer that states no exact arithmetic, where nothing is to be done `on_inexact`.
     """
+    return {path: need.mantissa for path, need in _needs(model, on_inexact).items()}
+
+
+def _needs(
+    model: keras.Model, on_inexact: Callable[[str, ExactnessError | NotImplementedError], Any] | None = None
+) -> dict[str, _Needs]:
     intervals = Intervals()
-    bits: dict[str, int] = {}
+    needs: dict[str, _Needs] = {}
 
     def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         intervals.reset()
@@ -205,11 +229,16 @@ def required_bits(
             if on_inexact is None:
                 raise
             return on_inexact(path, error)
-        bits[path] = max(bits.get(path, 0), intervals.required_bits)
+        before = needs.get(path, _Needs())
+        needs[path] = _Needs(
+            max(before.mantissa, intervals.required_bits),
+            max(before.sums, intervals.sum_bits),
+            layer.sum_bits if isinstance(layer, QLayer) else None,
+        )
         return outputs
 
     run(model, [_bounds(tensor) for tensor in model.inputs], apply)
-    return bits
+    return needs
 
 
 def _bounds(tensor: Any) -> IntervalArray:
@@ -251,12 +280,9 @@ class _Rows:
     """The comparison layer by layer, collected while Keras runs the graph."""
 
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
-    sum_bits: dict[str, int] = field(default_factory=dict)
     samples: list[Flags] = field(default_factory=list)
 
     def compare(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if isinstance(layer, QLayer) and layer.sum_bits is not None:
-            self.sum_bits[path] = layer.sum_bits
         outputs = infer(layer, args, kwargs)
         wanted = keras.tree.flatten(exact(Integers(), layer, path, args, kwargs))
         for integers, given in zip(wanted, keras.tree.flatten(outputs), strict=True):

@@ -128,7 +128,10 @@ def test_a_bias_beyond_the_accumulator_is_refused_by_verify():
     model = keras.Sequential([keras.Input((3,)), layer], name="biased")
     calibrate(model, values(8, 3))
     verify(model, values(8, 3))
-    layer.bias.assign([9.0625, 0.0])  # 145 steps of 1 / 16
+    layer.bias.assign([7.9375, 0.0])  # 127 steps of 1 / 16
+    calibrate(model, values(8, 3))
+    verify(model, values(8, 3))
+    layer.bias.assign([9.0625, 0.0])  # 145 steps
     assert not float64_of(layer.constants()["kernel"])[:, 0].any()
     calibrate(model, values(8, 3))
     with pytest.raises(ExactnessError) as error:
@@ -137,6 +140,15 @@ def test_a_bias_beyond_the_accumulator_is_refused_by_verify():
         "seen: its sums may need 9 bits, sign included. Allowed: 8, its accumulator_bits. A bias leaves the weights no "
         "room: give its quantizer fewer integer bits, or the accumulator more bits."
     )
+
+
+@pytest.mark.once
+def test_inputs_that_are_wider_than_the_accumulator_are_no_sum():
+    layer = QDense(2, accumulator_bits=6, use_bias=False, **{**SLOTS, "input_quantizer": KIF(i=5, f=6)})
+    model = keras.Sequential([keras.Input((3,)), layer], name="wide")
+    calibrate(model, values(8, 3))
+    assert verify(model, values(8, 3)).layers[0].required_bits > 6
+    assert not float64_of(layer.constants()["kernel"]).any()
 
 
 @pytest.mark.once

@@ -7,7 +7,7 @@ EXAMPLES = {
         (
             {
                 "units": 2,
-                "accumulator_bits": 16,
+                "accumulator_bits": 10,
                 "kernel_quantizer": {"kind": "fixed_point.kbi", "round_mode": "TRN_ZERO", "overflow_mode": "SAT_SYM"},
             },
             (4,),
