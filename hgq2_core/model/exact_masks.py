@@ -23,7 +23,7 @@ def require_stated_masks(model: keras.layers.Layer) -> None:
     """
     graph = _keras.functional(model)
     for layer, args, kwargs in () if graph is None else _keras.calls(graph):
-        masked = _is_handed_on(args, [kwargs[name] for name in kwargs if _is_mask(name)])
+        masked = _is_handed_on((args, kwargs), [kwargs[name] for name in kwargs if _is_mask(name)])
         if isinstance(layer, keras.Model):
             if masked and (taker := _taker(layer)) is not None:
                 raise ExactnessError(
@@ -39,9 +39,9 @@ def require_stated_masks(model: keras.layers.Layer) -> None:
             )
 
 
-def _is_handed_on(args: Any, masks: Any) -> bool:
+def _is_handed_on(arguments: Any, masks: Any) -> bool:
     """Return True if a mask comes beside a tensor, not as an argument that somebody wrote."""
-    beside = {id(_keras.mask_of(tensor)) for tensor in keras.tree.flatten(args)}
+    beside = {id(_keras.mask_of(tensor)) for tensor in keras.tree.flatten(arguments)}
     return any(mask is not None and id(mask) in beside for mask in keras.tree.flatten(masks))
 
 

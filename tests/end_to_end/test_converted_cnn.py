@@ -74,7 +74,7 @@ def test_a_converted_cnn_goes_on_training(digits):
     calibrate(converted, data.train.x)
     before = accuracy(converted, data.test)
     converted.compile(keras.optimizers.Adam(0.002), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    converted.fit(data.train.x, data.train.y, epochs=6, batch_size=64, verbose=0)
+    converted.fit(data.train.x, data.train.y, epochs=12, batch_size=64, verbose=0)
     calibrate(converted, data.train.x)
     assert verify(converted, data.test.x).mismatches == 0
-    assert before + 0.05 < accuracy(converted, data.test) < accuracy(model, data.test)
+    assert before + 0.1 < accuracy(converted, data.test) < accuracy(model, data.test)

@@ -63,6 +63,10 @@ def test_powers_of_two_without_a_sign():
             "Binary: scale: must be a power of two from 2^-60 to 2^60. Received: 0.75 (float).",
         ),
         (lambda: Ternary(threshold=0), "Ternary: threshold: must be greater than 0. Received: 0 (int)."),
+        (
+            lambda: Ternary(threshold=1e-50),
+            "Ternary: threshold: must be greater than 0 as a float32. Received: 1e-50 (float).",
+        ),
     ],
 )
 def test_scales_that_are_refused(make, message):

@@ -523,6 +523,17 @@ def test_a_field_of_the_other_kind_is_refused():
 
 
 @BOTH
+@pytest.mark.once
+def test_a_range_that_follows_is_no_field_to_train(kind):
+    with pytest.raises(ConfigError) as error:
+        build(kind(overflow_mode="WRAP", trainable=["i"]), (2,))
+    assert str(error.value).endswith(
+        "trainable names i, which follows the values where they wrap, and no gradient. Received: trainable=['i'], "
+        "overflow_mode='WRAP'. Leave i out, or use a saturating mode."
+    )
+
+
+@BOTH
 def test_untrainable_bits_get_no_gradient(kind):
     quantizer = build(kind(overflow_mode="SAT", trainable=False), (2,))
     assert quantizer.trainable_variables == []

@@ -1,4 +1,4 @@
-"""Models as people write them, from plain Keras to a verified, saved and traced quantized model, without a rule."""
+"""Models as people write them, from plain Keras to a verified and saved quantized model, without a rule."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def settled(plain: keras.Model) -> None:
 
 
 @pytest.mark.parametrize("name", few(ZOO, *FAST))
-def test_it_is_converted_trained_verified_saved_and_traced(name, tmp_path):
+def test_it_is_converted_trained_verified_and_saved(name, tmp_path):
     keras.utils.set_random_seed(0)
     plain = ZOO[name]()
     settled(plain)

@@ -37,7 +37,7 @@ class AttentionArguments(QLayer, kw_only=True):
         score_quantizer: of what the softmax gets; None for the products as they are, exact already, or in the unstable
             form, where its values are the inputs of the table, the default of activations.
         difference_quantizer: of the largest score minus each, in a stable softmax: a config, a kind, a mapping, or None
-            for the default of activations.
+            for the default of activations, unsigned.
         exp_quantizer: of the entries of the softmax's table of the exponential: a config, a kind, a mapping, or None
             for the default of tables.
         sum_quantizer: of the sum of the exponentials: a config, a kind, a mapping, or None

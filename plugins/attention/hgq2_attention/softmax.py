@@ -47,7 +47,7 @@ class QSoftmax(TableLayer):
         parallelization_factor: rows that the hardware computes at once; None for all.
         input_quantizer: of x: a config, a kind, a mapping, or None for the default of activations.
         difference_quantizer: of max x - x, only in the stable form: a config, a kind, a mapping, or None for the
-            default of activations.
+            default of activations, unsigned.
         exp_quantizer: of the entries of the exponential's table: a config, a kind, a mapping, or None for the default
             of tables, unsigned.
         sum_quantizer: of the sum of the exponentials: a config, a kind, a mapping, or None for the default of
@@ -262,8 +262,8 @@ def _unsigned(given: Any) -> Any:
 
 
 def _never_negative(given: Any) -> Any:
-    """Return the default without a sign: else half of the table is of arguments that never occur, and its largest
-    entries, which set the range of all, too."""
+    """Return the default of the differences, without a sign."""
+    # With one, the largest entries, which set the range of all, would be of arguments that never occur.
     return adapted("activation", lambda config: config.unsigned()) if given is None else given
 
 

@@ -32,8 +32,15 @@ def _float32(value: float) -> float:
     return float(struct.unpack("f", struct.pack("f", value))[0])
 
 
+def _positive_float32(value: float) -> float:
+    if not (nearest := _float32(value)):
+        raise ValueError("must be greater than 0 as a float32")
+    return nearest
+
+
 Scale = Annotated[float, AfterValidator(_power_of_two)]
 Threshold = Annotated[float, Field(allow_inf_nan=False, ge=-(2.0**LIMIT), le=2.0**LIMIT), AfterValidator(_float32)]
+Magnitude = Annotated[float, Field(allow_inf_nan=False, gt=0, le=2.0**LIMIT), AfterValidator(_positive_float32)]
 
 
 class DiscreteConfig(QuantizerConfig):
@@ -77,7 +84,7 @@ class Ternary(DiscreteConfig):
     """
 
     scale: Scale = 1.0
-    threshold: Annotated[Threshold, Field(gt=0)] | None = None
+    threshold: Magnitude | None = None
 
     def build(self, slot: Slot | None = None) -> TernaryQuantizer:
         """Make the Keras quantizer."""

@@ -31,10 +31,16 @@ def range_of(config: FixedPoint, slot: Slot) -> FixedPointRange:
         slot: where the quantizer sits.
 
     Raises:
-        ConfigError: a dynamic range, with `fit_to`.
+        ConfigError: a range that no gradient moves, with `trainable` naming its field, or a dynamic one with `fit_to`.
     """
     if config.overflow_mode not in WRAPPING:
         return LearnedRange(config)
+    if not isinstance(config.trainable, bool) and "i" in config.trainable:
+        raise ConfigError(
+            f"{slot}: trainable names i, which follows the values where they wrap, and no gradient. Received: "
+            f"trainable={list(config.trainable)}, overflow_mode={config.overflow_mode!r}. Leave i out, or use a "
+            "saturating mode."
+        )
     if slot.role == "activation":
         return ObservedRange(config)
     if config.fit_to is not None:
