@@ -26,7 +26,8 @@ def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     name = models[0] if models else platform.machine()
-    versions = ", ".join(f"{each} {importlib.metadata.version(each)}" for each in DISTRIBUTIONS)
+    installed = {each.name: each.version for each in importlib.metadata.distributions()}
+    versions = ", ".join(f"{each} {installed[each]}" for each in DISTRIBUTIONS if each in installed)
     return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}; {versions}"
 
 

@@ -40,21 +40,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 MANY = 6
-"""Of a test with more cases than these, the fast suite runs some and the slow suite the others."""
+"""A test with more cases than these is spread over the fast suite, the slow suite and the night, a third each."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Choose among the cases of each test, always the same.
 
-    The fast suite on torch runs the first of many cases and a third of the others, which are slow tests there. jax and
-    tensorflow run the first case of any test and a quarter of the others, and no more without `--every-case`.
+    The first case of many is always a fast test on torch. jax and tensorflow run the first case of any test and a
+    quarter of the others, and no more without `--every-case`.
     """
     if keras.backend.backend() == "torch":
         unmarked = [item for item in items if not any(map(item.get_closest_marker, ("slow", "nightly")))]
         count = Counter(map(_test_of, unmarked))
         for item in _all_but_some([item for item in unmarked if count[_test_of(item)] > MANY], 3):
-            item.add_marker("slow")
+            item.add_marker("slow" if _place(item) % 3 == 1 else "nightly")
     elif not config.getoption("every_case"):
         left_out = {*_all_but_some(items, 4)}
         config.hook.pytest_deselected(items=[*left_out])
@@ -65,11 +65,16 @@ def _test_of(item: pytest.Item) -> str:
     return item.nodeid.partition("[")[0]
 
 
+def _place(item: pytest.Item) -> int:
+    """Return a number that depends on the name of a case alone."""
+    return zlib.crc32(item.nodeid.encode())
+
+
 def _all_but_some(items: list[pytest.Item], share: int) -> Iterator[pytest.Item]:
     """Yield the cases but the first of each test, one in `share` of the others, and those marked `every_backend`."""
     seen: set[str] = set()
     for item in items:
-        chosen = zlib.crc32(item.nodeid.encode()) % share == 0 or item.get_closest_marker("every_backend")
+        chosen = _place(item) % share == 0 or item.get_closest_marker("every_backend")
         if not chosen and _test_of(item) in seen:
             yield item
         seen.add(_test_of(item))

@@ -85,13 +85,13 @@ class AlkaidExporter(Exporter):
         Raises:
             ToolError: Icarus Verilog is not installed, or fails.
         """
+        script = directory / SIMULATE
+        if not script.is_file():
+            raise ToolError(f"simulate: {script} is not there; only the flavor 'verilog' is simulated.")
         if shutil.which("iverilog") is None:
             raise ToolError(
                 "simulate: iverilog is not installed. Install Icarus Verilog, such as apt-get install iverilog"
             )
-        script = directory / SIMULATE
-        if not script.is_file():
-            raise ToolError(f"simulate: {script} is not there; only the flavor 'verilog' is simulated.")
         done = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=False)
         found = re.search(r"(\d+) mismatches in (\d+) samples", done.stdout)
         if found is None:
