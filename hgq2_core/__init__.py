@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from hgq2_core.backends import BACKENDS, check_backend, choose_backend
+from hgq2_core.discovery.backends import BACKENDS, check_backend, choose_backend
 from hgq2_core.discovery.known_plugins import install_hint
 from hgq2_core.errors import (
     CalibrationError,

@@ -73,9 +73,9 @@ def show(
 
 
 def _plot(kind: str, path: Path) -> None:
+    from hgq2_core.commands.plots import image, values
     from hgq2_core.config.describe import find
     from hgq2_core.discovery.registry import registry
-    from hgq2_core.plots import image, values
 
     group, full = find(kind)
     numbers = registry().load(group, full)().values() if group == "quantizers" else []

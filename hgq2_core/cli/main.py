@@ -12,12 +12,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from hgq2_core.backends import check_backend
 from hgq2_core.cli.inspection import resolve, schema, show
 from hgq2_core.cli.listing import list_kinds, plugins
 from hgq2_core.cli.subcommands import PluginCommands
 from hgq2_core.cli.validation import validate
 from hgq2_core.commands.exit_codes import DEFECT, INTERRUPTED, OVER_BUDGET, UNHEALTHY, UNREAD, WRONG
+from hgq2_core.discovery.backends import check_backend
 from hgq2_core.errors import BudgetError, HGQ2Error
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]

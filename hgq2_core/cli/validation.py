@@ -27,7 +27,7 @@ def validate(
     Example: hgq2 validate examples/digits.yaml --set model.layers.hidden.units=64
     """
     from hgq2_core.config.model import load_config
-    from hgq2_core.preflight.check import check_config
+    from hgq2_core.config.preflight.check import check_config
 
     config = load_config(file, settings or ())
     with warnings.catch_warnings():

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hgq2_core.abstract import Abstract
 from hgq2_core.data.standardization import Standardization
+from hgq2_core.discovery.abstract import Abstract
 
 Array = NDArray[np.generic]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from hgq2_core.number_format import format_share
+from hgq2_core.model.number_format import format_share
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: Mapping[Severity, str] = {"error": "red", "warning": "yellow", "note": "dim"}

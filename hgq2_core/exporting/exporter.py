@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hgq2_core.abstract import Abstract
+from hgq2_core.discovery.abstract import Abstract
 from hgq2_core.exporting.ports import LayerWidths, Port
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import keras
 import numpy as np
 
-from hgq2_core.abstract import Abstract
+from hgq2_core.discovery.abstract import Abstract
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from pydantic import TypeAdapter
 
-from hgq2_core.abstract import abstract_methods, require_complete
+from hgq2_core.discovery.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, KindError
 from hgq2_core.exact.arrays import Arrays

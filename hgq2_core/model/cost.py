@@ -14,7 +14,7 @@ from hgq2_core.layers.adapters import adapter_of
 from hgq2_core.layers.base import QLayer
 from hgq2_core.layers.derived import one_derivation, operation_ebops
 from hgq2_core.layers.operations import is_operation, operation_of
-from hgq2_core.number_format import format_count, format_share
+from hgq2_core.model.number_format import format_count, format_share
 from hgq2_core.quantizers.base import Quantizer
 
 

@@ -2,8 +2,8 @@
 
 `protocol` declares the operations of quantizers' formulas, for backends whose compiler fuses them; `jax` and
 `tensorflow` implement them. `torch` has the in-place primitives of hand-written passes. `step` is for all three
-backends. `layout` describes float layouts for all of them. Only modules that run on a backend import this package,
-never the modules of configs.
+backends, `layout` describes their float layouts, `backend` imports the module of the one that runs. Only modules that
+run on a backend import this package, never the modules of configs.
 """
 
 from hgq2_core.ops.layout import LAYOUTS

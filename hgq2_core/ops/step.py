@@ -12,10 +12,8 @@ from typing import Any
 
 import keras
 
-from hgq2_core.backends import backend_module
+from hgq2_core.ops.backend import backend_module
 from hgq2_core.ops.protocol import Tensor
-
-"""A tensor of the backend in use, for annotations: Keras has no type that all of them share."""
 
 
 class StepOperations:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from hgq2_core.abstract import abstract_methods, require_complete
+from hgq2_core.discovery.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays

@@ -11,7 +11,7 @@ from pydantic import GetJsonSchemaHandler, SerializationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from hgq2_core.abstract import abstract_methods, require_complete
+from hgq2_core.discovery.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, PluginError, listing
 from hgq2_core.schema.base import FromList, StrictModel, as_config_error, as_text, reference, validation_error

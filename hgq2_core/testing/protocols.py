@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from hgq2_core.abstract import Abstract, abstract_methods, named
+from hgq2_core.discovery.abstract import Abstract, abstract_methods, named
 from hgq2_core.discovery.loading import KERAS
 from hgq2_core.discovery.registry import lax, registry
 from hgq2_core.errors import HGQ2Error, PluginError, listing

@@ -13,9 +13,10 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 TEXT = (DOCS / "architecture.md").read_text(encoding="utf-8")
 DRAW = runpy.run_path(str(DOCS / "figures" / "architecture.py"))
+MEASURE = runpy.run_path(str(ROOT / "scripts" / "measure_core.py"))
 
-FORMER = {"arguments"}
-"""Modules that only lead to another one, for imports of before."""
+ROOMS, FLOORS = 22, 9
+"""The size of the core. A newcomer walks through all of it: a further room or floor is a decision, made here."""
 
 pytestmark = pytest.mark.once
 
@@ -33,11 +34,19 @@ def test_the_rooms_are_the_modules_and_folders_of_the_core():
     core = ROOT / "hgq2_core"
     modules = {path.stem for path in core.glob("*.py")} - {"__init__"}
     folders = {path.parent.name for path in core.glob("*/__init__.py")}
-    assert {room for rooms in rooms_by_layer() for room in rooms} == (modules | folders) - FORMER
+    assert {room for rooms in rooms_by_layer() for room in rooms} == (modules | folders) - MEASURE["FORMER"]
 
 
 def test_the_layers_are_those_of_the_import_contract():
     assert list(map(sorted, rooms_by_layer())) == list(map(sorted, DRAW["layers"]()))
+
+
+def test_the_core_does_not_grow_silently():
+    layers, imports = DRAW["layers"](), MEASURE["imports_between_rooms"]()
+    rooms = [room for layer in layers for room in layer]
+    assert len(rooms) <= ROOMS
+    assert len(layers) == len(MEASURE["floors"](rooms, imports)) <= FLOORS
+    assert MEASURE["upward"](layers, imports) == []
 
 
 @pytest.mark.parametrize("file", sorted(set(re.findall(r"`([\w/.]+/[\w.]+\.(?:py|md))(?:::[\w.]+)?`", TEXT))))

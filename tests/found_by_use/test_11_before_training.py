@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from hgq2_core import ConfigError, HGQ2Error, Split, Splits
 from hgq2_core.cli.main import app
 from hgq2_core.config.model import ModelConfig
+from hgq2_core.config.preflight.check import check_config, check_training
 from hgq2_core.config.specs import LOSSES, OPTIMIZERS
-from hgq2_core.preflight.check import check_config, check_training
 from hgq2_training.runs.train import train
 
 DOCUMENT: dict[str, Any] = {

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from hgq2_core.model.cost import LayerRow, SlotRow, Summary
-from hgq2_core.number_format import format_count, format_metric, format_share
+from hgq2_core.model.number_format import format_count, format_metric, format_share
 from hgq2_training.report.html import STYLE, page
 from hgq2_training.report.plots import COLORS
 

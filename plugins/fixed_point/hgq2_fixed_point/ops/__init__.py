@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from hgq2_core.backends import backend_module
 from hgq2_core.ops import Tensor
+from hgq2_core.ops.backend import backend_module
 from hgq2_fixed_point.modes import OverflowMode, RoundMode, check_modes
 from hgq2_fixed_point.ops.backend import Backend
 from hgq2_fixed_point.ops.options import Options

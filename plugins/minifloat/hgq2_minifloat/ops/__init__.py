@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from hgq2_core.backends import backend_module
 from hgq2_core.ops import Tensor
+from hgq2_core.ops.backend import backend_module
 from hgq2_minifloat.ops.backend import Backend
 from hgq2_minifloat.ops.options import Options
 

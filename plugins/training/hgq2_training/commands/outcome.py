@@ -13,7 +13,7 @@ from rich.text import Text
 from hgq2_core.commands.exit_codes import MISMATCH
 from hgq2_core.commands.printing import console, narrow, out, print_json, print_notes
 from hgq2_core.diagnosis.report import SEVERITIES
-from hgq2_core.number_format import format_count, format_metric
+from hgq2_core.model.number_format import format_count, format_metric
 
 
 def show_finished(finished: Any, as_json: bool) -> None:

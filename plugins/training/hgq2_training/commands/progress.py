@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hgq2_core.compilation.jit import is_jit
 from hgq2_core.model.calibration import observed
-from hgq2_core.number_format import format_count, format_metric
+from hgq2_core.model.number_format import format_count, format_metric
 
 BEFORE_LOGS = 32
 """Columns that counter, bar and time take."""

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from hgq2_core.model.cost import Summary
-from hgq2_core.number_format import format_count, format_metric
+from hgq2_core.model.number_format import format_count, format_metric
 from hgq2_training.report.plots import EBOPS, curves, pareto, svg
 
 STYLE = """

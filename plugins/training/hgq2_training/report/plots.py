@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hgq2_core.plots import BLUE, COLORS, GREY, ORANGE, new_figure, styled
+from hgq2_core.commands.plots import BLUE, COLORS, GREY, ORANGE, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,15 +12,15 @@ import numpy as np
 from pydantic import Field
 
 from hgq2_core import calibrate, fit_ranges, load_model, quantize_model, verify
+from hgq2_core.config.preflight.check import check_fit
 from hgq2_core.config.specs import Kinds, ObjectSpec, construct
 from hgq2_core.convert.quantize import BITS
 from hgq2_core.data.splits import Splits
 from hgq2_core.errors import ExactnessError, ModelFileError
 from hgq2_core.exporting.graph import output_names
+from hgq2_core.model.number_format import format_metric
 from hgq2_core.model.verification import VerifyReport
-from hgq2_core.number_format import format_metric
 from hgq2_core.optimizer import BitOptimizer, decays
-from hgq2_core.preflight.check import check_fit
 from hgq2_core.quantizers.defaults import ScopeEntries, defaults
 from hgq2_core.schema.base import Document, FromList
 from hgq2_training.runs.train import evaluate

@@ -13,7 +13,7 @@ from hgq2_core import doctor
 from hgq2_core.data.splits import Split
 from hgq2_core.diagnosis.recording import as_array, count_not_finite
 from hgq2_core.diagnosis.report import Check, Finding
-from hgq2_core.number_format import format_metric
+from hgq2_core.model.number_format import format_metric
 
 AT_CHANCE = Check(
     "at_chance",

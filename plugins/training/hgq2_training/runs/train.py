@@ -14,16 +14,16 @@ import yaml
 from hgq2_core import ModelConfig, calibrate, ebops, fit_ranges, freeze, plugins, summary, verify
 from hgq2_core.compilation.remaining import RemainingSteps
 from hgq2_core.config.model import Training
+from hgq2_core.config.preflight.check import check_training
+from hgq2_core.config.preflight.keras_errors import Begun, refused_by_keras
 from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.data.splits import Split, Splits
 from hgq2_core.errors import BudgetError, ConfigError, DataError
 from hgq2_core.files import read_json, remove, remove_leftovers, write_json, write_text
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.model.calibration import uncalibrated
+from hgq2_core.model.number_format import format_count
 from hgq2_core.model.verification import VerifyReport
-from hgq2_core.number_format import format_count
-from hgq2_core.preflight.check import check_training
-from hgq2_core.preflight.keras_errors import Begun, refused_by_keras
 from hgq2_training.callbacks.budget import Budget
 from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed

@@ -1,14 +1,12 @@
-"""The Keras backend: a default where the user chose none, a check, and the module of a package that implements it."""
+"""The Keras backend: a default where the user chose none, and a check before Keras is imported."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
-from types import ModuleType
 
 from hgq2_core.discovery.known_plugins import install_hint
-from hgq2_core.errors import PluginError, listing, nearest
+from hgq2_core.errors import PluginError, nearest
 
 BACKENDS = ("torch", "jax", "tensorflow")
 
@@ -36,23 +34,3 @@ def check_backend() -> None:
     else:
         problem, remedy = "it is not installed.", f" Install it: {install_hint(f'hgq2-core[{name}]')}"
     raise PluginError(f"KERAS_BACKEND: {problem} Received: {name!r}. Allowed: {', '.join(BACKENDS)}.{remedy}")
-
-
-def backend_module(package: str) -> ModuleType:
-    """Import the module of a package that is named after the running backend.
-
-    Args:
-        package: full name of a package with the modules `torch`, `jax` and `tensorflow`.
-
-    Raises:
-        PluginError: Keras runs on a backend that is not supported.
-    """
-    import keras
-
-    name = keras.backend.backend()
-    if name not in BACKENDS:
-        raise PluginError(
-            f"{package}: no operations for this Keras backend. Received: {name!r}. Allowed: {listing(BACKENDS)}. "
-            "Set KERAS_BACKEND before Keras is imported."
-        )
-    return importlib.import_module(f"{package}.{name}")

@@ -5,13 +5,10 @@ from __future__ import annotations
 import keras
 
 from hgq2_core.config.model import ModelConfig, Training
-from hgq2_core.data.splits import Splits
-from hgq2_core.errors import ConfigError, DataError, listing
-from hgq2_core.keras_graph.traversal import output_names
-from hgq2_core.preflight.callbacks import callbacks_monitor_what_is_logged, one_thing_sets_the_learning_rate
-from hgq2_core.preflight.keras_errors import refused_by_keras
-from hgq2_core.preflight.setup import Finding, Rule, Setup, agree
-from hgq2_core.preflight.targets import (
+from hgq2_core.config.preflight.callbacks import callbacks_monitor_what_is_logged, one_thing_sets_the_learning_rate
+from hgq2_core.config.preflight.keras_errors import refused_by_keras
+from hgq2_core.config.preflight.setup import Finding, Rule, Setup, agree
+from hgq2_core.config.preflight.targets import (
     labels_have_outputs,
     loss_compares_like_with_like,
     loss_takes_the_targets,
@@ -19,6 +16,9 @@ from hgq2_core.preflight.targets import (
     metrics_take_the_targets,
     targets_lie_within_bounds,
 )
+from hgq2_core.data.splits import Splits
+from hgq2_core.errors import ConfigError, DataError, listing
+from hgq2_core.keras_graph.traversal import output_names
 
 RULES: tuple[Rule, ...] = (
     loss_compares_like_with_like,

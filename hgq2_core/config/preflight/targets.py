@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from hgq2_core.config.preflight.keras_errors import refusals
+from hgq2_core.config.preflight.setup import Finding, Measure, Setup, agree
 from hgq2_core.config.specs import METRICS, ObjectSpec
 from hgq2_core.data.splits import Array
 from hgq2_core.keras_graph.traversal import output_names
-from hgq2_core.preflight.keras_errors import refusals
-from hgq2_core.preflight.setup import Finding, Measure, Setup, agree
 
 FEW = 8
 """Number of samples on which loss and metrics are tried."""

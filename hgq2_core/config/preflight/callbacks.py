@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
+from hgq2_core.config.preflight.keras_errors import refusals
+from hgq2_core.config.preflight.setup import Finding, Setup
 from hgq2_core.errors import listing, nearest
-from hgq2_core.preflight.keras_errors import refusals
-from hgq2_core.preflight.setup import Finding, Setup
 
 BUDGET_LOGS = ("ebops_calibrated", "ebops_beta")
 """Names that a training with a budget adds to the logs."""
