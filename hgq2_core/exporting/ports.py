@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 PORTS = "ports.json"
@@ -65,3 +67,27 @@ class LayerWidths:
     outputs: int
     widest: int
     bits: int
+
+
+def ports_of(
+    tensors: Sequence[tuple[str, Sequence[int]]],
+    formats: Iterable[tuple[int, int, int]],
+    modes: Iterable[tuple[str | None, str | None]] | None = None,
+) -> tuple[Port, ...]:
+    """Return the ports of a model's inputs or outputs, whose bits lie one after the other.
+
+    Args:
+        tensors: name, and shape without the batch axis, of each.
+        formats: (k, i, f) of each number, tensors concatenated.
+        modes: rounding and overflow mode of each number; None for outputs.
+    """
+    numbers, how = iter(formats), None if modes is None else iter(modes)
+    ports, offset = [], 0
+    for name, shape in tensors:
+        elements = []
+        for _ in range(math.prod(shape)):
+            k, i, f = (int(bits) for bits in next(numbers))
+            elements.append(Element(k, i, f, k + i + f, offset, *(next(how) if how else ())))
+            offset += k + i + f
+        ports.append(Port(name, tuple(shape), tuple(elements)))
+    return tuple(ports)

@@ -71,7 +71,8 @@ def agree():
     """Compare Keras, the integers and alkaid's interpreter, sample by sample, with ==."""
     from alkaid.trace import HWConfig
 
-    from hgq2_alkaid.circuit import build, expected
+    from hgq2_alkaid.circuit import build
+    from hgq2_core.exporting.vectors import expected
 
     def compare(model, input_format=None, x=None):
         frozen = freeze(model)

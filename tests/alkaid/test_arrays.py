@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,12 +12,12 @@ from alkaid.trace import HWConfig, trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hgq2_alkaid.arrays import HardwareArrays
-from hgq2_alkaid.errors import Unsupported
-from hgq2_alkaid.inputs import Format, InputElement
+from hgq2_alkaid.arrays import HardwareArrays, input_variable
 from hgq2_alkaid.rounding import OFFSETS, OVERFLOWS
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
+from hgq2_core.exporting.errors import Unsupported
+from hgq2_core.exporting.inputs import Format, HostInputs
 
 HWCONF = HWConfig(1, 1, -1)
 FORMATS = [(1, 2, 3), (0, 3, 2), (1, -1, 4), (1, 4, -1), (0, 0, 1), (1, 0, 0)]
@@ -36,7 +37,7 @@ def values(formats, samples=200):
 def compare(statement, formats):
     """A statement about one row of numbers, traced and interpreted, against integers."""
     arrays = HardwareArrays(HWCONF)
-    elements = [Format(*each, "TRN", "WRAP").variable(HWCONF) for each in formats]
+    elements = [input_variable(Format(*each, "TRN", "WRAP"), HWCONF) for each in formats]
     row = np.empty((1, len(elements)), dtype=object)
     row[0, :] = elements
     x = values(formats)
@@ -154,19 +155,19 @@ def test_what_has_no_circuit_is_refused(statement, message):
 
 
 def test_an_input_moves_freely_before_it_is_quantized():
-    arrays = HardwareArrays(HWCONF)
-    element = InputElement("x")
-    row = np.array([[element, 1.5]], dtype=object)
+    inputs = HostInputs([keras.KerasTensor((None, 1), name="x")])
+    arrays = HardwareArrays(HWCONF, inputs)
+    row = arrays.pad(inputs.raw()[0], [(0, 0), (0, 1)])
     moved = arrays.reshape(arrays.concatenate([row, row], 1), (2, 2))
     quantized = arrays.quantize(moved, 1, 2, 3, "RND", "SAT_SYM")
     assert quantized[0, 0] is quantized[1, 0]
-    assert element.format == Format(1, 2, 3, "RND", "SAT_SYM")
+    assert [entry.format for entry in inputs.entries()] == [Format(1, 2, 3, "RND", "SAT_SYM")]
     assert (quantized[0, 0].low, quantized[0, 0].high) == (-4.0, 3.875)
 
 
 def test_of_several_statements_the_one_of_least_cost_becomes_gates():
     arrays = HardwareArrays(HWCONF)
-    x = np.array([Format(1, 2, 3, "TRN", "WRAP").variable(HWCONF)], dtype=object)
+    x = np.array([input_variable(Format(1, 2, 3, "TRN", "WRAP"), HWCONF)], dtype=object)
 
     def square(y):
         return arrays.multiply(y, y)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from alkaid.trace import HWConfig
 
-from hgq2_alkaid.circuit import Circuit, build, expected
+from hgq2_alkaid.circuit import Circuit, build
 from hgq2_core import calibrate, defaults, freeze, verify
+from hgq2_core.exporting.vectors import expected
 from hgq2_fixed_point import KBI
 from hgq2_layers import QEmbedding, QGlobalAveragePooling1D, QQuantize, QSimpleRNN
 

@@ -150,7 +150,8 @@ def small(attention, form, samples):
 @pytest.mark.parametrize("form", few(FORMS, "causal", "gated", "grouped, masked", "Linformer"))
 def test_circuits_equal_the_integers(attention, form):
     alkaid = pytest.importorskip("alkaid.trace", reason="alkaid is not installed")
-    from hgq2_alkaid.circuit import build, expected
+    from hgq2_alkaid.circuit import build
+    from hgq2_core.exporting.vectors import expected
 
     frozen, data = small(attention, form, 200)
     circuit = build(frozen, alkaid.HWConfig(1, 1, -1), estimate=False)

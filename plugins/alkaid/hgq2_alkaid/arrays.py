@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from alkaid.trace import FVariable, FVArray, HWConfig, trace
 
-from hgq2_alkaid.errors import Unsupported
-from hgq2_alkaid.inputs import Format, InputElement
 from hgq2_alkaid.products import einsum
 from hgq2_alkaid.rounding import quantized
 from hgq2_core.exact import Integers
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
 from hgq2_core.exact.integer_array import NO_BITS, fraction_bits
 from hgq2_core.exact.integers import from_float, to_float
+from hgq2_core.exporting.errors import Unsupported
+from hgq2_core.exporting.inputs import Entry, Format, HostInputs, RawNumber
 
 Operand = npt.NDArray[Any]
 """Constants as float64, everything else as objects: traced variables, constants, and inputs not yet quantized."""
@@ -38,10 +38,23 @@ class HardwareArrays(Arrays[Operand]):
 
     Args:
         hwconf: alkaid's adder size, carry size and latency cutoff.
+        inputs: the model's inputs.
     """
 
-    def __init__(self, hwconf: HWConfig) -> None:
+    def __init__(self, hwconf: HWConfig, inputs: HostInputs | None = None) -> None:
         self.hwconf = hwconf
+        self.inputs = HostInputs(()) if inputs is None else inputs
+        self._entered: dict[Entry, FVariable] = {}
+
+    def entered(self, entry: Entry) -> FVariable:
+        """Return the circuit's input for a number that the host gives."""
+        if entry not in self._entered:
+            self._entered[entry] = input_variable(entry.format, self.hwconf)
+        return self._entered[entry]
+
+    def resolved(self, x: Any) -> Any:
+        """Return an element of an operand, or the circuit's input for one that was not quantized where it was seen."""
+        return self.entered(self.inputs.entry(x)) if isinstance(x, RawNumber) else x
 
     def constant(self, values: npt.ArrayLike) -> Operand:
         exact = from_float(values)
@@ -103,8 +116,8 @@ class HardwareArrays(Arrays[Operand]):
         def one(x: Any, k: int, i: int, f: int) -> FVariable:
             if f > -FINEST_STEP:
                 raise Unsupported(f"values in steps of 2^{-f}. Alkaid's smallest step is 2^{FINEST_STEP}.")
-            if isinstance(x, InputElement):
-                return x.quantize(Format(k, i, f, round_mode, overflow_mode), self.hwconf)
+            if isinstance(x, RawNumber):
+                return self.entered(self.inputs.enter(x, Format(k, i, f, round_mode, overflow_mode)))
             return quantized(self._variable(x), k, i, f, round_mode, overflow_mode)
 
         return _map(one, a, *(_integers(bits) for bits in (k, i, f)))
@@ -184,14 +197,19 @@ class HardwareArrays(Arrays[Operand]):
         return FVArray(self.variables(a), hwconf=self.hwconf)
 
     def _variable(self, x: Any) -> FVariable:
-        if isinstance(x, InputElement):
-            if x.integer is not None:
-                return x.quantize(x.integer, self.hwconf)
-            raise Unsupported(
-                f"it computes with input {x.name!r} before any quantizer has given that a format. Let a layer in front "
-                "quantize it, or say input_format=(k, i, f)."
-            )
+        if isinstance(x, RawNumber):
+            return self.entered(self.inputs.enter_unquantized(x))
         return x if isinstance(x, FVariable) else FVariable.from_const(float(x), self.hwconf)
+
+
+def input_variable(format: Format, hwconf: HWConfig) -> FVariable:
+    """Return an input of a circuit in a format."""
+    if format.bounds == (0.0, 0.0):
+        return FVariable(0.0, 0.0, 1.0, hwconf=hwconf)
+    # All values of the bits, also for SAT_SYM: alkaid traces again from the bits alone, and a table must fit both
+    # times.
+    least, most = format._replace(overflow_mode="SAT").bounds
+    return FVariable(least, most, ldexp(1.0, -format.f), hwconf=hwconf)
 
 
 def _larger(x: FVariable, y: FVariable) -> FVariable:

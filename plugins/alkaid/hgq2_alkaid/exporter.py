@@ -17,11 +17,11 @@ from pydantic import Field, model_validator
 
 from hgq2_alkaid.circuit import Circuit, build
 from hgq2_alkaid.testbench import SCRIPT, testbench
-from hgq2_alkaid.vectors import Vectors, vectors, words
-from hgq2_core.errors import ExactnessError, ToolError
+from hgq2_core.errors import ToolError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.ports import PORTS
+from hgq2_core.exporting.vectors import Vectors, vectors
 from hgq2_core.files import write_json, write_text
 from hgq2_core.schema.base import StrictModel, as_config_error
 
@@ -101,7 +101,7 @@ class AlkaidExporter(Exporter):
     def mismatches(self, model: keras.Model, x: Any) -> int:
         """Return the number of samples for which the traced circuit and the integers differ."""
         circuit = build(model, HWCONF, estimate=False)
-        return vectors(model, circuit, x).mismatches(circuit)
+        return vectors(model, circuit.inputs, x).mismatches(circuit.interpret)
 
 
 HWCONF = HWConfig(1, 1, -1)
@@ -115,13 +115,8 @@ class _Export:
             self.options = Options.model_validate(options)
         self.model = model
         self.circuit: Circuit = build(model, HWCONF, self.options.input_format)
-        self.vectors: Vectors = vectors(model, self.circuit, x)
-        wrong = self.vectors.mismatches(self.circuit)
-        if wrong:
-            raise ExactnessError(
-                f"{model.name}: alkaid's circuit differs from the integers in {wrong} of {len(self.vectors.inputs)} "
-                "samples; nothing is exported. This is a fault of the tracing: please report it."
-            )
+        self.vectors: Vectors = vectors(model, self.circuit.inputs, x, self.options.input_format)
+        self.vectors.require_equal(self.circuit.interpret, model.name, "alkaid's circuit")
 
     def project(self, directory: Path) -> RTLModel | HLSModel:
         """Return alkaid's project, which writes nothing yet."""
@@ -170,12 +165,7 @@ class _Export:
         cycles = project.fsm.out_signals[0].schedule.bias if isinstance(project, RTLModel) else 0
         inputs, outputs = self.circuit.inputs, self.circuit.outputs
         write_json(directory / PORTS, self.ports(cycles))
-        (directory / "vectors").mkdir()
-        for name, values, ports in (
-            ("inputs", self.vectors.inputs, inputs),
-            ("outputs", self.vectors.outputs, outputs),
-        ):
-            write_text(directory / "vectors" / f"{name}.hex", "\n".join(words(values, ports)) + "\n")
+        self.vectors.write(directory, inputs, outputs)
         if self.options.flavor == "verilog":
             width_in, width_out = (sum(port.bits for port in ports) for ports in (inputs, outputs))
             samples = len(self.vectors.inputs)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from alkaid.trace import FVariable
 
-from hgq2_alkaid.errors import Unsupported
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
+from hgq2_core.exporting.errors import Unsupported
 
 
 class _Cut(NamedTuple):

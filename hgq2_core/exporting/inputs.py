@@ -1,0 +1,173 @@
+"""The inputs of an export: each number enters in the format of the first quantizer that is applied to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import ldexp
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hgq2_core.errors import ExactnessError
+from hgq2_core.exporting.errors import Unsupported
+
+Objects = npt.NDArray[Any]
+
+
+class Format(NamedTuple):
+    """A fixed-point format, with rounding and overflow modes."""
+
+    k: int
+    i: int
+    f: int
+    round_mode: str
+    overflow_mode: str
+
+    def __str__(self) -> str:
+        return f"k={self.k} i={self.i} f={self.f} {self.round_mode} {self.overflow_mode}"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and the largest value; both 0 for a format without bits."""
+        if self.k + self.i + self.f <= 0:
+            return 0.0, 0.0
+        most = ldexp(1.0, self.i) - ldexp(1.0, -self.f)
+        return -self.k * (most if self.overflow_mode == "SAT_SYM" else ldexp(1.0, self.i)), most
+
+
+UNUSED = Format(0, 0, 0, "TRN", "WRAP")
+"""The format of an input that is not used, without bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawNumber:
+    """One number of a model's input, before a quantizer has given it a format.
+
+    Args:
+        name: of the model's input.
+        number: the input's number in the model.
+        place: of the number in one sample of the input, in C order.
+    """
+
+    name: str
+    number: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A number that the host gives: one number of an input, in one format."""
+
+    raw: RawNumber
+    format: Format
+
+
+class HostInputs:
+    """The numbers of a model's inputs while its graph is traced, and the formats in which they enter.
+
+    An exporter starts with `raw()`, arrays of objects with a batch of 1, which it moves as any other (reshape, gather,
+    pad with 0.0). Where an exact statement quantizes such a number first, `enter` records the format, and the exporter
+    goes on with the number that the host will give. `entries` are those numbers, in the order of the ports.
+
+    Args:
+        tensors: the model's inputs.
+
+    Raises:
+        ExactnessError: an axis besides the batch's has no static size.
+    """
+
+    def __init__(self, tensors: Sequence[Any]) -> None:
+        self.tensors = list(tensors)
+        self._formats: dict[RawNumber, Format] = {}
+        self._raw = [_numbers(tensor, number) for number, tensor in enumerate(self.tensors)]
+
+    def raw(self) -> list[Objects]:
+        """Return the numbers of each input, an array of `RawNumber` with a batch of 1."""
+        return list(self._raw)
+
+    def enter(self, raw: RawNumber, wanted: Format) -> Entry:
+        """Return the number that the host gives where a quantizer comes first.
+
+        Args:
+            raw: the number before it.
+            wanted: the quantizer's format.
+
+        Raises:
+            Unsupported: another quantizer has given it another format.
+        """
+        known = self._formats.setdefault(raw, wanted)
+        if known != wanted:
+            raise Unsupported(
+                f"it quantizes input {raw.name!r} otherwise than another layer does. Received: {wanted}, and there "
+                f"{known}. Let both quantize it alike, or say input_format=(k, i, f)."
+            )
+        return Entry(raw, wanted)
+
+    def enter_unquantized(self, raw: RawNumber) -> Entry:
+        """Return the number that the host gives where something else than a quantizer comes first.
+
+        Args:
+            raw: of an integer input of at most 16 bits, whose dtype is a format.
+
+        Raises:
+            Unsupported: the input is of another dtype.
+        """
+        wanted = _integer_format(self.tensors[raw.number].dtype)
+        if wanted is None:
+            raise Unsupported(
+                f"it computes with input {raw.name!r} before any quantizer has given that a format. Let a layer in "
+                "front quantize it, or say input_format=(k, i, f)."
+            )
+        return self.enter(raw, wanted)
+
+    def start(self, number: int, input_format: tuple[int, int, int] | None) -> Format | None:
+        """Return the format in which all of an input enters, whatever comes first; None where the quantizers tell.
+
+        Args:
+            number: of the input.
+            input_format: (k, i, f) of all inputs, if the host is not to quantize.
+        """
+        if self.tensors[number].dtype == "bool":  # a mask is one bit
+            return Format(0, 1, 0, "RND", "SAT")
+        return None if input_format is None else Format(*input_format, "RND", "SAT")
+
+    def entry(self, raw: RawNumber) -> Entry:
+        """Return what the host gives for a number, without bits where nothing reads it; once the graph is traced."""
+        return Entry(raw, self._formats.get(raw, UNUSED))
+
+    def entries(self) -> list[Entry]:
+        """Return the numbers that the host gives, in C order of the inputs; once the graph is traced."""
+        return [self.entry(raw) for each in self._raw for raw in each.ravel()]
+
+
+def objects(values: Iterable[Any], shape: Sequence[int]) -> Objects:
+    """Return objects, tuples among them, as an array.
+
+    Args:
+        values: in C order.
+        shape: of the array.
+    """
+    result = np.empty(int(np.prod(shape)), dtype=object)
+    for place, value in enumerate(values):
+        result[place] = value
+    return result.reshape(tuple(shape))
+
+
+def _numbers(tensor: Any, number: int) -> Objects:
+    shape = tuple(tensor.shape[1:])
+    if None in shape:
+        raise ExactnessError(
+            f"input {tensor.name!r}: a circuit needs a static size of every axis but the batch's. "
+            f"Received: shape {shape}."
+        )
+    size = int(np.prod(shape))
+    return objects((RawNumber(tensor.name, number, place) for place in range(size)), (1, *shape))
+
+
+def _integer_format(dtype: str) -> Format | None:
+    if dtype not in ("uint8", "int8", "uint16", "int16"):  # all bits of a wider dtype are hardly intended
+        return None
+    signed = not dtype.startswith("u")
+    return Format(int(signed), np.iinfo(dtype).bits - signed, 0, "RND", "SAT")
