@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from alkaid.trace import FVariable, FVArray, HWConfig, trace
 
-from hgq2_alkaid.products import einsum
 from hgq2_alkaid.rounding import quantized
 from hgq2_core.exact import Integers
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
 from hgq2_core.exact.integer_array import NO_BITS, fraction_bits
 from hgq2_core.exact.integers import from_float, to_float
+from hgq2_core.exporting.contraction import einsum
 from hgq2_core.exporting.errors import Unsupported
 from hgq2_core.exporting.inputs import Entry, Format, HostInputs, RawNumber
 
