@@ -186,7 +186,7 @@ def test_train_fills_the_run_directory(trained):
     } == FILES
     metrics = json.loads((directory / "metrics.json").read_text())
     assert metrics.keys() == {
-        *("test", "ebops", "ebops_before_calibration", "verify", "findings", "seconds", "versions")
+        *("test", "ebops", "ebops_before_calibration", "verify", "findings", "seconds", "versions", "recommended")
     }
     assert metrics["test"].keys() == {"accuracy", "loss"}
     assert metrics["verify"] == {"mismatches": 0, "samples": 449}

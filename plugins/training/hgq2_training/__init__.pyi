@@ -7,5 +7,8 @@ from hgq2_training.datasets.digits import Digits as Digits
 from hgq2_training.datasets.magic import Magic as Magic
 from hgq2_training.datasets.npz import Npz as Npz
 from hgq2_training.datasets.vowels import Vowels as Vowels
+from hgq2_training.runs.predict import predict as predict
+from hgq2_training.runs.train import resume as resume
+from hgq2_training.runs.train import train as train
 
 __version__: str

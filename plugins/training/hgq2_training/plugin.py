@@ -37,6 +37,7 @@ def hgq2_commands() -> dict[str, str]:
         "doctor": "hgq2_training.commands.doctor:doctor",
         "estimate": "hgq2_training.commands.export:estimate",
         "export": "hgq2_training.commands.export:export",
+        "predict": "hgq2_training.commands.predict:predict",
         "quantize": "hgq2_training.commands.quantize:quantize",
         "report": "hgq2_training.commands.runs:report",
         "train": "hgq2_training.commands.train:train",

@@ -13,6 +13,7 @@ from rich.console import Console
 from hgq2_core.commands.exit_codes import UNHEALTHY
 from hgq2_core.commands.options import AsJson
 from hgq2_core.commands.printing import print_json
+from hgq2_training.commands.options import Front
 
 if TYPE_CHECKING:
     from hgq2_core.data.splits import Split, Splits
@@ -33,6 +34,7 @@ def doctor(
     samples: Annotated[
         int | None, typer.Option(min=1, help="Maximal number of samples; the first ones are used.", show_default=False)
     ] = None,
+    front: Front = None,
     strict: Annotated[bool, typer.Option("--strict", help=f"Exit code {UNHEALTHY} if a finding is an error.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -46,7 +48,7 @@ def doctor(
     from hgq2_core import doctor as examine
     from hgq2_training.runs.directory import load_run
 
-    config, model = load_run(directory)
+    config, model = load_run(directory, front)
     part = _part(config.load_data(), split)
     found = examine(model, part.x[:samples], part.y[:samples])
     found = replace(found, findings=tuple(_of_run(finding, directory) for finding in found.findings))

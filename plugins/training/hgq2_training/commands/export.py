@@ -13,6 +13,7 @@ from hgq2_core.commands.exit_codes import MISMATCH
 from hgq2_core.commands.options import AsJson
 from hgq2_core.commands.printing import out, print_json
 from hgq2_core.errors import ConfigError
+from hgq2_training.commands.options import Front
 
 if TYPE_CHECKING:
     import keras
@@ -51,6 +52,7 @@ def export(
             show_default=False,
         ),
     ] = None,
+    front: Front = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Also simulate the circuit. Exit code 1 if it differs.")
     ] = False,
@@ -74,7 +76,7 @@ def export(
         "input_format": None if input_format is None else _format(input_format),
     }
     exporter = exporter_of(to)
-    model, samples = _load(source)
+    model, samples = _load(source, front)
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     with _status(f"tracing and writing {output} …"), calibration_of(source):
         report = write(model, to, output, *samples(), **given)
@@ -92,7 +94,13 @@ def export(
         raise typer.Exit(MISMATCH)
 
 
-def estimate(source: Source, to: To = "alkaid.alkaid", latency_cutoff: Cutoff = None, as_json: AsJson = False) -> None:
+def estimate(
+    source: Source,
+    to: To = "alkaid.alkaid",
+    latency_cutoff: Cutoff = None,
+    front: Front = None,
+    as_json: AsJson = False,
+) -> None:
     """Show what an export of a model would cost, without writing anything.
 
     Example: hgq2 estimate runs/digits --latency-cutoff 3
@@ -100,7 +108,7 @@ def estimate(source: Source, to: To = "alkaid.alkaid", latency_cutoff: Cutoff = 
     from hgq2_core.exporting.export import estimate as measure
     from hgq2_training.runs.directory import calibration_of
 
-    model, _ = _load(source)
+    model, _ = _load(source, front)
     with _status("tracing …"), calibration_of(source):
         report = measure(model, to, **({} if latency_cutoff is None else {"latency_cutoff": latency_cutoff}))
     if as_json:
@@ -109,14 +117,17 @@ def estimate(source: Source, to: To = "alkaid.alkaid", latency_cutoff: Cutoff = 
         out.print(str(report), markup=False)
 
 
-def _load(source: Path) -> tuple[keras.Model, Callable[[], tuple[Any, Standardization | None]]]:
+def _load(source: Path, front: str | None) -> tuple[keras.Model, Callable[[], tuple[Any, Standardization | None]]]:
     """Return the model, and a function that loads test inputs and their standardization, which only a run has."""
     from hgq2_core import load_model
-    from hgq2_training.runs.directory import MODEL, load_run, read_standardization
+    from hgq2_training.runs.directory import load_run, read_standardization
+    from hgq2_training.runs.files import MODEL
 
     if source.suffix == Path(MODEL).suffix and not source.is_dir():
+        if front is not None:
+            raise ConfigError(f"--front: chooses among the models of a run. Received: {source}, which is a model.")
         return load_model(source), lambda: (None, None)
-    config, model = load_run(source)
+    config, model = load_run(source, front)
 
     def samples() -> tuple[Any, Standardization | None]:
         splits = config.load_data()

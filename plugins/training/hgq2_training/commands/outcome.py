@@ -64,7 +64,28 @@ def outcome_lines(metrics: Mapping[str, Any], directory: Path) -> Iterator[Text]
         yield Text(f"arithmetic differs: {format_count(mismatches)} mismatches in {samples} samples", style="red")
     else:
         yield Text(f"arithmetic verified: 0 mismatches in {samples} samples")
+    if "recommended" in metrics:
+        best = metrics["recommended"]
+        yield Text(f"recommended: --front {best['front']}, {best['reason']}")
     yield from _findings(metrics.get("findings"), directory)
+
+
+def front_lines(directory: Path, front: str) -> Iterator[Text]:
+    """Yield a model of a run's front as lines of text.
+
+    Args:
+        directory: the run directory.
+        front: its number, or `best`.
+    """
+    from hgq2_training.runs.front import choose, read_front, recommended
+
+    point = choose(directory, front)
+    shown = ", ".join(f"{name} {format_metric(value)}" for name, value in point.metrics.items() if name != "ebops")
+    place = f"front {point.number} of {len(read_front(directory))}, epoch {point.epoch + 1}"
+    yield Text(", ".join(filter(None, (f"{place}: {shown}", f"EBOPs {format_count(point.ebops)}"))))
+    best = recommended(directory)
+    if best is not None and best.point.number == point.number:
+        yield Text(f"recommended: {best.reason}")
 
 
 def _ebops(metrics: Mapping[str, Any]) -> str:

@@ -9,7 +9,8 @@ import typer
 from hgq2_core.commands.exit_codes import MISMATCH
 from hgq2_core.commands.options import AsJson, RunDirectory
 from hgq2_core.commands.printing import narrow, out, print_json
-from hgq2_training.commands.outcome import outcome_lines, show_finished
+from hgq2_training.commands.options import Front
+from hgq2_training.commands.outcome import front_lines, outcome_lines, show_finished
 
 
 def calibrate(
@@ -28,24 +29,27 @@ def calibrate(
     show_finished(recalibrate(directory, margin), as_json)
 
 
-def report(directory: RunDirectory, as_json: AsJson = False) -> None:
+def report(directory: RunDirectory, front: Front = None, as_json: AsJson = False) -> None:
     """Show a run's metrics and the bits and cost of each layer; report.html in the directory also has the curves.
 
-    Example: hgq2 report runs/digits
+    With --front the metrics are those of the front, measured on validation data.
+
+    Example: hgq2 report runs/digits --front best
     """
     from hgq2_core import summary
     from hgq2_training.runs.directory import load, read_metrics
     from hgq2_training.runs.directory import report as gather
 
     if as_json:
-        print_json(gather(directory))
+        print_json(gather(directory, front))
         return
-    out.print(narrow(summary(load(directory)).__rich__()))
-    for line in outcome_lines(read_metrics(directory), directory):
+    out.print(narrow(summary(load(directory, front=front)).__rich__()))
+    outcome = outcome_lines(read_metrics(directory), directory) if front is None else front_lines(directory, front)
+    for line in outcome:
         out.print(line)
 
 
-def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
+def verify(directory: RunDirectory, front: Front = None, as_json: AsJson = False) -> None:
     """Compare a run's model with its integer interpretation, on every test sample.
 
     Every value of every layer is compared with ==. Exit code 1 if one differs; the first layer that differs is named.
@@ -55,7 +59,7 @@ def verify(directory: RunDirectory, as_json: AsJson = False) -> None:
     from hgq2_core import verify as compare
     from hgq2_training.runs.directory import calibration_of, load_run
 
-    config, model = load_run(directory)
+    config, model = load_run(directory, front)
     with calibration_of(directory):
         found = compare(model, config.load_data().test.x)
     if as_json:

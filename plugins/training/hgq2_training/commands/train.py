@@ -70,7 +70,7 @@ def _train(
     from hgq2_core import load_config
     from hgq2_training.commands.progress import TrainingProgress
     from hgq2_training.runs import train as training_run
-    from hgq2_training.runs.directory import CONFIG
+    from hgq2_training.runs.files import CONFIG
 
     if file is None and settings:
         raise ConfigError("train: --set changes values of a config FILE; a run is resumed with its own config.")

@@ -10,17 +10,15 @@ from typing import Any
 import keras
 from filelock import FileLock, Timeout
 
-from hgq2_core import ModelConfig, load_config, load_model, summary
+from hgq2_core import ModelConfig, freeze, load_config, load_model, summary
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.errors import CalibrationError, ConfigError, DataError, ModelFileError
 from hgq2_core.files import atomic_path, is_leftover, make_folder, read_json, remove_leftovers
 from hgq2_core.model.cost import Summary
 from hgq2_training.callbacks.checkpoint import Checkpoint
 from hgq2_training.report.html import page
-
-CONFIG, MODEL, FROZEN, METRICS = "config.yaml", "model.keras", "frozen.keras", "metrics.json"
-HISTORY, REPORT, FRONT, CHECKPOINT = "history.json", "report.html", "front", "checkpoint.npz"
-DATA, LOCK = "data.json", ".lock"
+from hgq2_training.runs.files import CHECKPOINT, CONFIG, DATA, FRONT, FRONT_LIST, FROZEN, HISTORY, LOCK, METRICS, MODEL
+from hgq2_training.runs.front import choose
 
 
 def save(model: keras.Model, path: Path) -> None:
@@ -29,16 +27,21 @@ def save(model: keras.Model, path: Path) -> None:
         model.save(temporary)
 
 
-def load(directory: str | Path, frozen: bool = False) -> keras.Model:
-    """Load the model of a run directory.
+def load(directory: str | Path, frozen: bool = False, front: int | str | None = None) -> keras.Model:
+    """Load a model of a run directory.
 
     Args:
         directory: the run directory.
-        frozen: whether to load the frozen model.
+        frozen: whether to return the frozen model.
+        front: a model of the front, by its number in rising EBOPs or as `best`; None for the model of the run.
 
     Raises:
         ModelFileError: there is no run, or a file is damaged.
+        ConfigError: the front has no such model.
     """
+    if front is not None:
+        model = load_model(choose(directory, front).path, compile=True)
+        return freeze(model) if frozen else model
     path = Path(directory) / (FROZEN if frozen else MODEL)
     if not path.is_file():
         where = "A run directory is what `hgq2 train FILE -o DIR` writes."
@@ -72,9 +75,9 @@ def load_recorded(directory: str | Path) -> ModelConfig:
     return load_config(path)
 
 
-def load_run(directory: str | Path) -> tuple[ModelConfig, keras.Model]:
-    """Load config and model of a run directory."""
-    return load_recorded(directory), load(directory)
+def load_run(directory: str | Path, front: int | str | None = None) -> tuple[ModelConfig, keras.Model]:
+    """Load config and model of a run directory; see `load`."""
+    return load_recorded(directory), load(directory, front=front)
 
 
 def load_checkpoint(directory: str | Path) -> Checkpoint | None:
@@ -133,14 +136,23 @@ def html_report(directory: Path, layers: Summary, metrics: dict[str, Any]) -> st
         metrics=metrics,
         layers=layers,
         history=read_json(directory / HISTORY, []),
-        front=read_json(directory / FRONT / "front.json", {}),
+        front=read_json(directory / FRONT / FRONT_LIST, {}),
         config=(directory / CONFIG).read_text(encoding="utf-8"),
     )
 
 
-def report(directory: str | Path) -> dict[str, Any]:
-    """Return the metrics of a run and the table of its layers, as plain data."""
-    return {"directory": str(directory), **read_metrics(directory), "summary": summary(load(directory)).to_dict()}
+def report(directory: str | Path, front: int | str | None = None) -> dict[str, Any]:
+    """Return the metrics of a run and the table of its layers, as plain data.
+
+    Args:
+        directory: the run directory.
+        front: a model of the front, whose metrics are then those of the front; see `load`.
+    """
+    layers = {"summary": summary(load(directory, front=front)).to_dict()}
+    if front is None:
+        return {"directory": str(directory), **read_metrics(directory), **layers}
+    point = choose(directory, front)
+    return {"directory": str(directory), "front": point.number, "epoch": point.epoch, **point.metrics, **layers}
 
 
 @contextmanager

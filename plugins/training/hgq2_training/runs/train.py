@@ -29,15 +29,6 @@ from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
 from hgq2_training.callbacks.history import HistoryLog
 from hgq2_training.runs.directory import (
-    CHECKPOINT,
-    CONFIG,
-    DATA,
-    FRONT,
-    FROZEN,
-    HISTORY,
-    METRICS,
-    MODEL,
-    REPORT,
     html_report,
     is_unbegun,
     load_checkpoint,
@@ -48,6 +39,8 @@ from hgq2_training.runs.directory import (
     read_metrics,
     save,
 )
+from hgq2_training.runs.files import CHECKPOINT, CONFIG, DATA, FRONT, FROZEN, HISTORY, METRICS, MODEL, REPORT
+from hgq2_training.runs.front import recommended
 from hgq2_training.runs.outcome import divergence, outcome
 
 MAY_CHANGE = ("training.epochs", "training.checkpoint_every")
@@ -260,6 +253,8 @@ def finalize_run(
         "seconds": round(seconds, 2),
         "versions": versions(),
     }
+    if best := recommended(directory, budget):
+        metrics["recommended"] = best.to_dict()
     metrics["findings"] = [finding.to_dict() for finding in outcome(model, splits.test, metrics["test"])]
     write_text(directory / REPORT, html_report(directory, summary(model), metrics))
     write_json(directory / METRICS, metrics)

@@ -1,0 +1,128 @@
+"""Predictions of a run for raw data."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from hgq2_core.errors import ConfigError
+from hgq2_core.exact import Integers
+from hgq2_core.exact.integers import from_float, to_float
+from hgq2_core.exporting.graph import interpret, model_inputs, output_names
+from hgq2_core.exporting.graph import run as run_graph
+from hgq2_core.files import atomic_path
+from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_training.runs.directory import load
+from hgq2_training.runs.raw import Labels, RawInputs
+
+Array = NDArray[Any]
+
+BATCH_SIZE = 1024
+CLASS = "class"
+SUFFIXES = (".csv", ".npz")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a run's model gives for raw data.
+
+    Args:
+        outputs: the values of each output by name, float32, samples first.
+        classes: the predicted class of each sample, by its name or else its label; None without labels.
+    """
+
+    outputs: Mapping[str, Array]
+    classes: Array | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.outputs.values())))
+
+    def save(self, path: str | Path) -> None:
+        """Write the predictions to a `.npz` or `.csv` file, one line for each sample.
+
+        Raises:
+            ConfigError: the file has another suffix.
+            WriteError: it cannot be written.
+        """
+        path = check_output(path)
+        classes = {} if self.classes is None else {CLASS: self.classes}
+        with atomic_path(path) as temporary:
+            if path.suffix == ".npz":
+                np.savez(temporary, **{**self.outputs, **classes})  # type: ignore[arg-type]
+            else:
+                self._write_csv(temporary)
+
+    def _write_csv(self, path: Path) -> None:
+        columns: dict[str, Array] = {}
+        for name, values in self.outputs.items():
+            flat = values.reshape(len(values), -1)
+            one = flat.shape[1] == 1
+            columns |= {name if one else f"{name}_{index}": flat[:, index] for index in range(flat.shape[1])}
+        if self.classes is not None:
+            columns[CLASS] = self.classes
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            # The shortest text that gives the same float32.
+            writer.writerows(zip(*(map(str, values) for values in columns.values()), strict=True))
+
+
+def check_output(path: str | Path) -> Path:
+    """Return the path of an output file after checking its suffix.
+
+    Raises:
+        ConfigError: the suffix is another one.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ConfigError(f"{path}: predictions are written to a file that ends in {' or '.join(SUFFIXES)}.")
+    return path
+
+
+@preserve_rng()
+def predict(run: str | Path, data: Any, *, front: int | str | None = None, integers: bool = False) -> Predictions:
+    """Return what a run's frozen model gives for raw data, which are standardized as in training.
+
+    Args:
+        run: the run directory.
+        data: the path of a file (npz, npy, or csv with the columns of the run), an array, or arrays by input name.
+        front: a model of the run's front, by its number in rising EBOPs or as `best`; None for the last one.
+        integers: whether to compute with integers, as hardware does; the values are equal.
+
+    Raises:
+        ConfigError: the front has no such model.
+        DataError: the data cannot be read, or do not fit the run.
+        ModelFileError: there is no run, or a file is damaged.
+    """
+    model = load(run, frozen=True, front=front)
+    raw = RawInputs.of(run, {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs})
+    inputs = raw.ready(data)
+    names = output_names(model)
+    values = _by_integers(model, inputs) if integers else model.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
+    outputs = dict(zip(names, map(np.asarray, keras.tree.flatten(values)), strict=True))
+    labels = Labels.of(run, raw.config)
+    classes = None
+    if labels is not None and len(names) == 1:
+        loss = None if raw.config.training is None else raw.config.training.loss
+        from_logits = loss is not None and bool(getattr(loss, "arguments", {}).get("from_logits", False))
+        classes = labels.of_outputs(outputs[names[0]], from_logits)
+    return Predictions(outputs, classes)
+
+
+def _by_integers(model: keras.Model, inputs: Any) -> list[Array]:
+    arrays = keras.tree.flatten(inputs)
+    parts = []
+    for start in range(0, len(arrays[0]), BATCH_SIZE):
+        batch = keras.tree.map_structure(lambda array, at=start: array[at : at + BATCH_SIZE], inputs)
+        exact = run_graph(
+            model, [from_float(np.asarray(each)) for each in model_inputs(model, batch)], interpret(Integers())
+        )
+        parts.append([to_float(each, np.float32) for each in exact])
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]

@@ -1,0 +1,212 @@
+"""New raw data for a run: arrays and files, brought into the form that its model takes."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hgq2_core import ModelConfig
+from hgq2_core.errors import DataError, listing, nearest
+from hgq2_training.datasets.missing import is_missing
+from hgq2_training.datasets.text_table import TextTable, number
+from hgq2_training.runs.directory import load_recorded, read_data, read_standardization
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class RawInputs:
+    """What a run knows of its raw inputs.
+
+    Args:
+        directory: the run directory.
+        config: its config.
+        shapes: the shape of each input of the model, without samples, by name.
+    """
+
+    directory: Path
+    config: ModelConfig
+    shapes: Mapping[str, tuple[int | None, ...]]
+
+    @classmethod
+    def of(cls, directory: str | Path, shapes: Mapping[str, tuple[int | None, ...]]) -> RawInputs:
+        """Return what a run directory says of the inputs."""
+        return cls(Path(directory), load_recorded(directory), shapes)
+
+    def ready(self, data: Any) -> Any:
+        """Return raw data as the model takes them, standardized as in training.
+
+        Args:
+            data: the path of a file (npz, npy or csv), an array, or a mapping of arrays by the names of the inputs.
+
+        Raises:
+            DataError: the data cannot be read, or do not fit the run.
+        """
+        arrays = self._arrays(data)
+        lengths = {len(array) for array in arrays.values()}
+        if len(lengths) != 1 or lengths == {0}:
+            raise DataError(f"predict: inputs need one number of samples, above 0. Received: {sorted(lengths)}.")
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise DataError(f"predict: input {name!r} holds NaN or infinite values.")
+        if len(arrays) > 1:
+            return {name: array.astype(np.float32) for name, array in arrays.items()}
+        ((name, array),) = arrays.items()
+        standardization = read_standardization(self.directory)
+        raw = self._shaped(array, name)
+        return raw.astype(np.float32) if standardization is None else standardization(raw)
+
+    def _arrays(self, data: Any) -> dict[str, Array]:
+        if isinstance(data, str | Path):
+            return self._from_file(Path(data))
+        if isinstance(data, Mapping):
+            missing = [name for name in self.shapes if name not in data]
+            if missing:
+                raise DataError(f"predict: no array for {listing(missing)}. Received: {listing(map(str, data))}.")
+            return {name: _numbers(data[name], f"predict: {name!r}") for name in self.shapes}
+        return {self._only(): _numbers(data, "predict: the data")}
+
+    def _only(self) -> str:
+        if len(self.shapes) > 1:
+            raise DataError(f"predict: the model takes {listing(self.shapes)}; give an array for each, by name.")
+        return next(iter(self.shapes))
+
+    def _from_file(self, path: Path) -> dict[str, Array]:
+        readers = {".npz": self._from_npz, ".npy": self._from_npy, ".csv": self._from_csv}
+        if path.suffix not in readers:
+            raise DataError(f"{path}: not a kind of file that predict reads. Allowed: {listing(readers)}.")
+        if not path.is_file():
+            raise DataError(f"{path}: no such file")
+        return readers[path.suffix](path)
+
+    def _from_npz(self, path: Path) -> dict[str, Array]:
+        arrays = _loaded(path)
+        if not isinstance(arrays, Mapping):
+            raise DataError(f"{path}: a single array, not an archive; name it .npy.")
+        if len(self.shapes) > 1:
+            return self._arrays(arrays)
+        named = str(self._of_data("x") or "x")
+        for name in (named, self._only()):
+            if name in arrays:
+                return {self._only(): _numbers(arrays[name], f"{path}: {name!r}")}
+        if len(arrays) != 1:
+            raise DataError(
+                f"{path}: {named!r} is not in the file. It holds: {listing(arrays)}.{nearest(named, arrays)}"
+            )
+        ((name, array),) = arrays.items()
+        return {self._only(): _numbers(array, f"{path}: {name!r}")}
+
+    def _from_npy(self, path: Path) -> dict[str, Array]:
+        array = _loaded(path)
+        if isinstance(array, Mapping):
+            raise DataError(f"{path}: an archive, not a single array; name it .npz.")
+        return {self._only(): _numbers(array, str(path))}
+
+    def _from_csv(self, path: Path) -> dict[str, Array]:
+        table = TextTable(str(path), str(self._of_data("delimiter") or ","))
+        names = self._features(table)
+        header = table.header(names)
+        columns = [header.index(name) for name in names]
+        rows = [
+            [self._cell(line[column], f"{path}: line {position}, column {name!r}", place)
+             for place, (column, name) in enumerate(zip(columns, names, strict=True))]
+            for position, line in table.rows()
+        ]  # fmt: skip
+        if not rows:
+            raise DataError(f"{path}: has a header and no samples.")
+        return {self._only(): np.array(rows, dtype=np.float64)}
+
+    def _cell(self, text: str, where: str, place: int) -> float:
+        if not is_missing(text):
+            return number(text, where)
+        standardization = read_standardization(self.directory)
+        if self._of_data("missing") == "mean" and standardization is not None:
+            return float(standardization.mean[place])
+        raise DataError(f"{where}: has no value, and a prediction leaves out no line. Received: {text!r}.")
+
+    def _features(self, table: TextTable) -> Sequence[str]:
+        """Return the columns of the inputs, in the order of the run."""
+        standardization = read_standardization(self.directory)
+        named = self._of_data("features") or (standardization.features if standardization else ())
+        if named:
+            return tuple(named)
+        target = self._of_data("target") or ()
+        others = {*([target] if isinstance(target, str) else target), *(self._of_data("ignore") or ())}
+        trained = self._of_data("path")
+        if others and trained and Path(trained).is_file():
+            table = TextTable(trained, table.delimiter)
+        elif others:
+            raise DataError(
+                f"{table.path}: the order of the run's columns is not known, as {trained} is not there. "
+                "Name the columns in `features` of the config."
+            )
+        return [name for name in table.header(sorted(others)) if name not in others]
+
+    def _of_data(self, argument: str) -> Any:
+        return None if self.config.data is None else self.config.data.arguments.get(argument)
+
+    def _shaped(self, array: Array, name: str) -> Array:
+        """Return an array in the shape of an input; the columns of a table become its elements."""
+        shape = self.shapes[name]
+        if None not in shape and array.ndim == 2 and array.shape[1] == math.prod(s or 0 for s in shape):
+            return array.reshape(-1, *(size or 0 for size in shape))
+        fits = len(shape) == array.ndim - 1 and all(a in (None, b) for a, b in zip(shape, array.shape[1:], strict=True))
+        if not fits:
+            raise DataError(
+                f"predict: input {name!r} does not fit the run. Received: shape {list(array.shape[1:])} for a sample. "
+                f"Allowed: {list(shape)}."
+            )
+        return array
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of a run: the smallest and the largest label, and their names if they have any."""
+
+    largest: int
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, directory: str | Path, config: ModelConfig) -> Labels | None:
+        """Return the classes of a run; None if its targets are no labels from 0."""
+        bounds = read_data(directory).get("labels")
+        if not bounds or bounds[0] < 0:
+            return None
+        named = None if config.data is None else config.data.arguments.get("classes")
+        return cls(int(bounds[1]), () if named is None or isinstance(named, int) else tuple(map(str, named)))
+
+    def of_outputs(self, outputs: Array, from_logits: bool) -> Array | None:
+        """Return the predicted class of each sample; None if the outputs do not tell one.
+
+        Args:
+            outputs: shape `(samples, units)`.
+            from_logits: whether a single output is a logit rather than a probability.
+        """
+        if outputs.ndim != 2 or max(outputs.shape[1], 2) <= self.largest:
+            return None
+        binary = outputs[:, 0] > (0.0 if from_logits else 0.5)
+        indices = binary.astype(np.int64) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
+        return np.array(self.names)[indices] if len(self.names) > self.largest else indices
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read as numpy writes it: {error}") from error
+
+
+def _numbers(array: Any, where: str) -> Array:
+    values = np.asarray(array)
+    if values.dtype.kind not in "biuf" or not values.ndim:
+        raise DataError(f"{where}: must hold real numbers, samples first. Received: dtype {values.dtype}.")
+    return values
