@@ -30,8 +30,7 @@ def predict(
 
     Example: hgq2 predict runs/digits new.npz -o predictions.csv
     """
-    from hgq2_core.number_format import format_count
-
+    from hgq2_core.model.number_format import format_count
     from hgq2_training.runs.predict import check_output
     from hgq2_training.runs.predict import predict as apply
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hgq2_core.number_format import format_count, format_metric
-
 from hgq2_core.errors import ConfigError, ModelFileError, listing
 from hgq2_core.files import read_json
+from hgq2_core.model.number_format import format_count, format_metric
 from hgq2_training.callbacks.front import Direction
 from hgq2_training.runs.files import DATA, FRONT, FRONT_LIST, METRICS
 
