@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
-from test_model_config import EXAMPLES, FUNCTIONAL, VALID, changed
+from model_configs import EXAMPLES, FUNCTIONAL, VALID, changed
 
 from hgq2_core import PluginError, json_schema
 from hgq2_core.config import json_schema as module
