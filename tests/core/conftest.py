@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from hgq2_core import calibrate
 from hgq2_layers import QDense, QEinsumDense
 
 
@@ -36,6 +37,18 @@ def chain():
         )
         for layer in model.layers:
             layer.bias.assign(np.random.default_rng(3).normal(size=layer.bias.shape))
+        return model
+
+    return make
+
+
+@pytest.fixture
+def calibrated(chain, samples):
+    """The same two layers, calibrated."""
+
+    def make(**arguments):
+        model = chain(**arguments)
+        calibrate(model, samples())
         return model
 
     return make
