@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hgq2_core.diagnosis.checks import doctor
     from hgq2_core.discovery.registry import Registry, plugins
     from hgq2_core.exporting.export import estimate, export
+    from hgq2_core.exporting.host import host_quantize
     from hgq2_core.keras_graph.traversal import layers_of
     from hgq2_core.layers.adapters import KerasAdapter
     from hgq2_core.layers.base import QLayer
@@ -77,6 +78,7 @@ _LAZY_IMPORTS = {
     "export": "exporting.export",
     "fit_ranges": "model.range_init",
     "freeze": "model.freezing",
+    "host_quantize": "exporting.host",
     "jit": "compilation.jit",
     "json_schema": "config.json_schema",
     "layers_of": "keras_graph.traversal",
@@ -122,6 +124,7 @@ __all__ = [
     "export",
     "fit_ranges",
     "freeze",
+    "host_quantize",
     "jit",
     "json_schema",
     "layers_of",

@@ -142,6 +142,18 @@ class Arrays(Protocol[A]):
         """
         ...
 
+    def quantizer(self, a: A, statement: Callable[[Arrays[Any], Any], Any]) -> A:
+        """Return what a quantizer makes of an operand; the base of all quantizers calls it with their statements.
+
+        An export overrides it, since the quantizers that the inputs of a model meet first are the host's work.
+
+        Args:
+            a: the operand.
+            statement: the quantizer's exact statement, a function of any arrays and an operand.
+        """
+        result: A = statement(self, a)
+        return result
+
     def reshape(self, a: A, shape: Sequence[int]) -> A:
         """Return the operand in another shape, which includes the batch axis and may have one entry -1."""
         ...

@@ -12,6 +12,10 @@ class Unsupported(Exception):
     """An export cannot do an operation; `named` turns this into an error that names the layer."""
 
 
+class Unquantized(Unsupported):
+    """An operation comes before any quantizer of a model's input."""
+
+
 @contextmanager
 def named(path: str) -> Iterator[None]:
     """Name the place in the model where an operation was refused.

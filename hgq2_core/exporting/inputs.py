@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ldexp
 from typing import Any, NamedTuple
@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hgq2_core.errors import ExactnessError
-from hgq2_core.exporting.errors import Unsupported
+from hgq2_core.exporting.errors import Unquantized, Unsupported
+from hgq2_core.exporting.ports import WIDEST, Element, Port, Steps
+from hgq2_core.exporting.steps import StepFunction, step_functions
 
 Objects = npt.NDArray[Any]
 
@@ -58,10 +60,20 @@ class RawNumber:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A number that the host gives: one number of an input, in one format."""
+    """A number that the host gives: one number of an input, as one quantizer makes it.
+
+    Args:
+        raw: the number before the quantizer.
+        format: of a fixed-point quantizer, which rounds to it, or of any other, by its steps.
+    """
 
     raw: RawNumber
-    format: Format
+    format: Format | StepFunction
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and the largest value that its bits hold; both 0 without bits."""
+        return Format(*self.format[:3], "TRN", "SAT").bounds
 
 
 class HostInputs:
@@ -69,7 +81,8 @@ class HostInputs:
 
     An exporter starts with `raw()`, arrays of objects with a batch of 1, which it moves as any other (reshape, gather,
     pad with 0.0). Where an exact statement quantizes such a number first, `enter` records the format, and the exporter
-    goes on with the number that the host will give. `entries` are those numbers, in the order of the ports.
+    goes on with the number that the host will give. Where a quantizer (`Arrays.quantizer`) does anything else with it,
+    `enter_steps` records what it does. `entries` are the numbers that the host gives, in the order of the ports.
 
     Args:
         tensors: the model's inputs.
@@ -80,30 +93,33 @@ class HostInputs:
 
     def __init__(self, tensors: Sequence[Any]) -> None:
         self.tensors = list(tensors)
-        self._formats: dict[RawNumber, Format] = {}
+        self._entries: dict[RawNumber, list[Entry]] = {}
         self._raw = [_numbers(tensor, number) for number, tensor in enumerate(self.tensors)]
 
     def raw(self) -> list[Objects]:
         """Return the numbers of each input, an array of `RawNumber` with a batch of 1."""
         return list(self._raw)
 
-    def enter(self, raw: RawNumber, wanted: Format) -> Entry:
+    def enter(self, raw: RawNumber, wanted: Format | StepFunction) -> Entry:
         """Return the number that the host gives where a quantizer comes first.
 
         Args:
             raw: the number before it.
-            wanted: the quantizer's format.
+            wanted: what the quantizer makes of it.
 
         Raises:
-            Unsupported: another quantizer has given it another format.
+            Unsupported: the format is wider than a host's integers.
         """
-        known = self._formats.setdefault(raw, wanted)
-        if known != wanted:
+        if sum(wanted[:3]) > WIDEST:
             raise Unsupported(
-                f"it quantizes input {raw.name!r} otherwise than another layer does. Received: {wanted}, and there "
-                f"{known}. Let both quantize it alike, or say input_format=(k, i, f)."
+                f"its quantizer of input {raw.name!r} needs {sum(wanted[:3])} bits, and a port's number has at most "
+                f"{WIDEST}. Give it fewer bits, or say input_format=(k, i, f)."
             )
-        return Entry(raw, wanted)
+        entry = Entry(raw, wanted)
+        known = self._entries.setdefault(raw, [])
+        if entry not in known:
+            known.append(entry)
+        return entry
 
     def enter_unquantized(self, raw: RawNumber) -> Entry:
         """Return the number that the host gives where something else than a quantizer comes first.
@@ -112,15 +128,38 @@ class HostInputs:
             raw: of an integer input of at most 16 bits, whose dtype is a format.
 
         Raises:
-            Unsupported: the input is of another dtype.
+            Unquantized: the input is of another dtype.
         """
         wanted = _integer_format(self.tensors[raw.number].dtype)
         if wanted is None:
-            raise Unsupported(
+            raise Unquantized(
                 f"it computes with input {raw.name!r} before any quantizer has given that a format. Let a layer in "
                 "front quantize it, or say input_format=(k, i, f)."
             )
         return self.enter(raw, wanted)
+
+    def enter_steps(self, a: Objects, statement: Callable[[Any, Any], Any]) -> Objects:
+        """Return the numbers that the host gives where a quantizer that rounds to no fixed-point format comes first.
+
+        Args:
+            a: of an operand, `RawNumber` or constants.
+            statement: the quantizer's, of arrays and an operand.
+
+        Returns:
+            An array of `Entry`, and of floats where the host gives none.
+
+        Raises:
+            Unsupported: a host cannot apply it.
+        """
+        raw = [x for x in a.ravel() if isinstance(x, RawNumber)]
+        dtypes = {self.tensors[x.number].dtype for x in raw}
+        name = raw[0].name
+        functions = step_functions(statement, a.shape[1:], "float64" if "float64" in dtypes else "float32", name)
+        entered = [
+            self.enter(x, function) if isinstance(x, RawNumber) else _value(function, float(x))
+            for x, function in zip(a.ravel(), functions, strict=True)
+        ]
+        return objects(entered, a.shape)
 
     def start(self, number: int, input_format: tuple[int, int, int] | None) -> Format | None:
         """Return the format in which all of an input enters, whatever comes first; None where the quantizers tell.
@@ -133,13 +172,33 @@ class HostInputs:
             return Format(0, 1, 0, "RND", "SAT")
         return None if input_format is None else Format(*input_format, "RND", "SAT")
 
-    def entry(self, raw: RawNumber) -> Entry:
+    def entries_of(self, raw: RawNumber) -> list[Entry]:
         """Return what the host gives for a number, without bits where nothing reads it; once the graph is traced."""
-        return Entry(raw, self._formats.get(raw, UNUSED))
+        return self._entries.get(raw, [Entry(raw, UNUSED)])
 
     def entries(self) -> list[Entry]:
         """Return the numbers that the host gives, in C order of the inputs; once the graph is traced."""
-        return [self.entry(raw) for each in self._raw for raw in each.ravel()]
+        return [entry for each in self._raw for raw in each.ravel() for entry in self.entries_of(raw)]
+
+    def ports(self, formats: Iterable[tuple[int, int, int]] | None = None) -> tuple[Port, ...]:
+        """Return the input ports, once the graph is traced.
+
+        Args:
+            formats: (k, i, f) of each of `entries`, where an export takes fewer bits of them: none of those that it
+                does not read. None for all.
+        """
+        given = iter([entry.format[:3] for entry in self.entries()] if formats is None else formats)
+        ports, offset = [], 0
+        for tensor, each in zip(self.tensors, self._raw, strict=True):
+            elements: list[Element] = []
+            steps: dict[Steps, int] = {}
+            for entry in [entry for raw in each.ravel() for entry in self.entries_of(raw)]:
+                k, i, f = (int(bits) for bits in next(given))
+                width = max(k + i + f, 0)
+                elements.append(Element(k, i, f, width, offset, *_modes(entry), entry.raw.place, _steps(entry, steps)))
+                offset += width
+            ports.append(Port(tensor.name, tuple(tensor.shape[1:]), tuple(elements), tensor.dtype, tuple(steps)))
+        return tuple(ports)
 
 
 def objects(values: Iterable[Any], shape: Sequence[int]) -> Objects:
@@ -153,6 +212,20 @@ def objects(values: Iterable[Any], shape: Sequence[int]) -> Objects:
     for place, value in enumerate(values):
         result[place] = value
     return result.reshape(tuple(shape))
+
+
+def _modes(entry: Entry) -> tuple[str | None, str | None]:
+    return (entry.format.round_mode, entry.format.overflow_mode) if isinstance(entry.format, Format) else (None, None)
+
+
+def _steps(entry: Entry, known: dict[Steps, int]) -> int | None:
+    if isinstance(entry.format, Format):
+        return None
+    return known.setdefault(Steps(entry.format.thresholds, entry.format.values), len(known))
+
+
+def _value(function: StepFunction, x: float) -> float:
+    return ldexp(function.values[int(np.searchsorted(function.thresholds, x, "right"))], -function.f)
 
 
 def _numbers(tensor: Any, number: int) -> Objects:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exporting.graph import interpret, model_inputs, run
 from hgq2_core.exporting.host import quantize_inputs
 from hgq2_core.exporting.inputs import Format
-from hgq2_core.exporting.ports import Port
+from hgq2_core.exporting.ports import Element, Port
 from hgq2_core.files import write_text
 
 Floats = npt.NDArray[np.float64]
@@ -83,15 +84,14 @@ def vectors(
     Raises:
         DataError: the `input_format` does not hold the inputs.
     """
-    own = _own_inputs(inputs)
-    parts = [(own, expected(model, _per_input(own, inputs)))]
+    parts = [_own_inputs(inputs)]
     if x is not None:
         given = model_inputs(model, x)
-        entered = quantize_inputs(inputs, given)
         if input_format is not None:
-            _check_held(given, entered, inputs)
-        parts.insert(0, (entered, expected(model, given)))
-    entered, outputs = (np.concatenate(each) for each in zip(*parts, strict=True))
+            _check_held(given, quantize_inputs(inputs, given), inputs)
+        parts.insert(0, given)
+    rows = [(quantize_inputs(inputs, each), expected(model, each)) for each in parts]
+    entered, outputs = (np.concatenate(each) for each in zip(*rows, strict=True))
     return Vectors(entered, outputs)
 
 
@@ -126,14 +126,39 @@ def words(values: Floats, ports: Sequence[Port]) -> list[str]:
     return [f"{number:0{digits}x}" for number in numbers]
 
 
-def _own_inputs(ports: Sequence[Port]) -> Floats:
-    elements = [element for port in ports for element in port.elements]
-    formats = [Format(e.k, e.i, e.f, str(e.round_mode), str(e.overflow_mode)) for e in elements]
-    low, high = np.array([each.bounds for each in formats]).T
-    steps = np.array([2.0**-each.f for each in formats])
-    share = np.random.default_rng(SEED).random((RANDOM, len(elements)))
-    random = low + np.floor(share * ((high - low) / steps + 1)) * steps
-    return np.concatenate([[low, high, np.zeros(len(elements))], random])
+def _own_inputs(ports: Sequence[Port]) -> list[Floats]:
+    """Return the ends of what each number's quantizers tell apart, and random values: an array of each input."""
+    rng = np.random.default_rng(SEED)
+    return [_samples_of(port, rng).reshape(-1, *port.shape) for port in ports]
+
+
+def _samples_of(port: Port, rng: np.random.Generator) -> Floats:
+    size = math.prod(port.shape)
+    grids = [_grid(port, element) for element in port.elements]
+    of_place: list[list[int]] = [[] for _ in range(size)]
+    for number, element in enumerate(port.elements):
+        of_place[element.place].append(number)
+    columns = []
+    for numbers in of_place:
+        shares = rng.random((RANDOM, len(numbers)))
+        chosen = np.array([grids[number](shares[:, n]) for n, number in enumerate(numbers)])
+        ends = [grids[number](np.array([0.0, np.nextafter(1.0, 0.0)])) for number in numbers]
+        random = chosen[rng.integers(len(numbers), size=RANDOM) if len(numbers) > 1 else 0, np.arange(RANDOM)]
+        columns.append([min(low for low, _ in ends), max(high for _, high in ends), 0.0, *random])
+    return np.array(columns).T
+
+
+def _grid(port: Port, element: Element) -> Callable[[Floats], Floats]:
+    """Return the function that spreads numbers from 0 to 1 over the values that a quantizer tells apart."""
+    if element.steps is None:
+        wanted = Format(element.k, element.i, element.f, str(element.round_mode), str(element.overflow_mode))
+        (low, high), step = wanted.bounds, math.ldexp(1.0, -element.f)
+        return lambda share: low + np.floor(share * ((high - low) / step + 1)) * step
+    dtype = np.float64 if port.dtype == "float64" else np.float32
+    thresholds = np.array(port.steps[element.steps].thresholds, dtype=dtype)
+    below = np.nextafter(thresholds, dtype(-np.inf))
+    points = np.sort(np.concatenate([thresholds, below, np.zeros(1)])).astype(np.float64)
+    return lambda share: points[np.floor(share * len(points)).astype(np.int64)]
 
 
 def _check_held(given: Sequence[Any], entered: Floats, ports: Sequence[Port]) -> None:
@@ -145,9 +170,3 @@ def _check_held(given: Sequence[Any], entered: Floats, ports: Sequence[Port]) ->
             f"input_format: the format does not hold {lost.size} of {values.size} values of the data, such as "
             f"{lost[0]:g}. Widen it, bring the data into it first, or leave input_format out."
         )
-
-
-def _per_input(values: Floats, ports: Sequence[Port]) -> list[Floats]:
-    ends = np.cumsum([len(port.elements) for port in ports])[:-1]
-    parts = np.split(values, ends, axis=1)
-    return [part.reshape(len(values), *port.shape) for part, port in zip(parts, ports, strict=True)]

@@ -112,12 +112,14 @@ def _refusing_keras(quantize: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return guarded
 
 
-def _deriving_widths(exact: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the bits of the quantizer where widths are derived: its statement knows values alone."""
+def _as_one_step(exact: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the statement to the arrays as a whole; where widths are derived, it is the bits of the quantizer."""
 
     @functools.wraps(exact)
     def stated(self: Quantizer[Any], arrays: Any, x: Any) -> Any:
-        return self.width(arrays, x) if isinstance(arrays, Widths) else exact(self, arrays, x)
+        if isinstance(arrays, Widths):
+            return self.width(arrays, x)
+        return arrays.quantizer(x, functools.partial(exact, self))
 
     return stated
 
@@ -152,7 +154,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         if "quantize" in vars(cls):
             cls.quantize = _refusing_keras(cls.quantize)  # type: ignore[method-assign]
         if "exact" in vars(cls):
-            cls.exact = _deriving_widths(cls.exact)  # type: ignore[method-assign]
+            cls.exact = _as_one_step(cls.exact)  # type: ignore[method-assign]
         # The name must lead back here, where the registry finds the class.
         for registered in (cls, Quantizer):
             keras.saving.register_keras_serializable(PACKAGE, "Quantizer")(registered)

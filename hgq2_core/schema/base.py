@@ -144,6 +144,8 @@ def format_error(*alternatives: ErrorDetails) -> str:
     if first["type"] in (WHOLE, PLACED, "missing"):
         return "is missing." if first["type"] == "missing" else first["msg"]
     received = f"Received: {as_text(first['input'])}."
+    if first["type"] == "unexpected_keyword_argument":
+        return f"is no field. {received}"
     choices = [choice for finding in alternatives for choice in _choices(finding)]
     if len(alternatives) > 1 or first["type"] == "literal_error":
         allowed = ", ".join(dict.fromkeys(wanted for finding in alternatives for wanted in _wanted(finding)))

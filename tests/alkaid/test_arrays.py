@@ -17,11 +17,15 @@ from hgq2_alkaid.rounding import OFFSETS, OVERFLOWS
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exporting.errors import Unsupported
-from hgq2_core.exporting.inputs import Format, HostInputs
+from hgq2_core.exporting.inputs import Entry, Format, HostInputs, RawNumber
 
 HWCONF = HWConfig(1, 1, -1)
 FORMATS = [(1, 2, 3), (0, 3, 2), (1, -1, 4), (1, 4, -1), (0, 0, 1), (1, 0, 0)]
 KERNEL = np.random.default_rng(0).integers(-7, 8, size=(3, 4)) / 4
+
+
+def variable(k, i, f):
+    return input_variable(Entry(RawNumber("x", 0, 0), Format(k, i, f, "TRN", "WRAP")), HWCONF)
 
 
 def values(formats, samples=200):
@@ -37,7 +41,7 @@ def values(formats, samples=200):
 def compare(statement, formats):
     """A statement about one row of numbers, traced and interpreted, against integers."""
     arrays = HardwareArrays(HWCONF)
-    elements = [input_variable(Format(*each, "TRN", "WRAP"), HWCONF) for each in formats]
+    elements = [variable(*each) for each in formats]
     row = np.empty((1, len(elements)), dtype=object)
     row[0, :] = elements
     x = values(formats)
@@ -167,7 +171,7 @@ def test_an_input_moves_freely_before_it_is_quantized():
 
 def test_of_several_statements_the_one_of_least_cost_becomes_gates():
     arrays = HardwareArrays(HWCONF)
-    x = np.array([input_variable(Format(1, 2, 3, "TRN", "WRAP"), HWCONF)], dtype=object)
+    x = np.array([variable(1, 2, 3)], dtype=object)
 
     def square(y):
         return arrays.multiply(y, y)

@@ -27,10 +27,11 @@ from hgq2_core import (
     estimate,
     export,
     freeze,
+    host_quantize,
 )
 from hgq2_core.exporting.export import exporter_of
 from hgq2_fixed_point import KIF
-from hgq2_layers import QDense
+from hgq2_layers import QDense, QDenseLUT
 
 
 def chain(*layers, inputs=4):
@@ -191,17 +192,32 @@ def test_what_has_no_circuit_is_refused_before_anything_is_written(name, fixed, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_quantizers_of_one_input_are_refused(fixed, tmp_path):
+def test_two_quantizers_of_one_input_are_two_elements_of_its_port(fixed, agree, inputs, tmp_path):
     x = keras.Input((2,), name="x")
-    quantizers = (SATURATING, KIF(i=1, f=2, overflow_mode="SAT"))
-    outputs = [QDense(1, input_quantizer=q, name=n)(x) for q, n in zip(quantizers, "ab", strict=True)]
+    quantizers = (SATURATING, KIF(i=1, f=2, overflow_mode="SAT"), SATURATING)
+    outputs = [QDense(1, input_quantizer=q, name=n)(x) for q, n in zip(quantizers, "abc", strict=True)]
     model = fixed(keras.Model(x, outputs))
-    message = (
-        r"^[ab]: it quantizes input 'x' otherwise than another layer does\. Received: k=1 i=[12] f=2 RND SAT, and "
-        r"there k=1 i=[12] f=2 RND SAT\. Let both quantize it alike, or say input_format=\(k, i, f\)\.$"
-    )
-    with pytest.raises(ExactnessError, match=message):
-        export(model, "alkaid", tmp_path / "out")
+    (port,) = agree(model).inputs
+    assert [(element.place, element.i) for element in port.elements] == [(0, 2), (0, 1), (1, 2), (1, 1)]
+    report = export(model, "alkaid", tmp_path / "out", inputs(model))
+    first = (tmp_path / "out/vectors/inputs.hex").read_text().split()[: len(inputs(model))]
+    given = host_quantize(report.path, inputs(model))["x"]
+    ports = json.loads((tmp_path / "out/ports.json").read_text())
+    scales = [2.0**-element.f for element in port.elements]
+    assert [integers_of(word, ports["inputs"][0]) for word in first] == (given * scales).tolist()
+
+
+LEVELS = {
+    "minifloat": lambda: [QDense(3, input_quantizer={"kind": "minifloat.minifloat", "m": 2, "e": 3}, name="a")],
+    "ternary": lambda: [QDense(3, input_quantizer={"kind": "fixed_point.ternary"}, name="a")],
+    "lookup tables": lambda: [QDenseLUT(2, input_quantizer=KIF(i=1, f=2), name="a")],
+}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_any_first_quantizer_is_the_work_of_the_host(name, fixed, agree):
+    (port,) = agree(fixed(chain(*LEVELS[name](), QDense(2, name="b")))).inputs
+    assert {element.steps is None for element in port.elements} == {name == "lookup tables"}
 
 
 def test_an_uncalibrated_or_stale_model_is_refused(dense, tmp_path):
@@ -226,7 +242,7 @@ def test_a_write_that_fails_leaves_nothing(dense, tmp_path, monkeypatch):
     def full(path: Path, obj: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr("hgq2_alkaid.exporter.write_json", full)
+    monkeypatch.setattr("hgq2_core.exporting.host_files.write_json", full)
     with pytest.raises(OSError, match="no space left"):
         export(dense, "alkaid", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

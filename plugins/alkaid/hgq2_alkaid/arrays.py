@@ -17,7 +17,7 @@ from hgq2_core.exact.arrays import Arrays, Axis, BitArray
 from hgq2_core.exact.integer_array import NO_BITS, fraction_bits
 from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exporting.contraction import einsum
-from hgq2_core.exporting.errors import Unsupported
+from hgq2_core.exporting.errors import Unquantized, Unsupported
 from hgq2_core.exporting.inputs import Entry, Format, HostInputs, RawNumber
 
 Operand = npt.NDArray[Any]
@@ -49,12 +49,12 @@ class HardwareArrays(Arrays[Operand]):
     def entered(self, entry: Entry) -> FVariable:
         """Return the circuit's input for a number that the host gives."""
         if entry not in self._entered:
-            self._entered[entry] = input_variable(entry.format, self.hwconf)
+            self._entered[entry] = input_variable(entry, self.hwconf)
         return self._entered[entry]
 
     def resolved(self, x: Any) -> Any:
         """Return an element of an operand, or the circuit's input for one that was not quantized where it was seen."""
-        return self.entered(self.inputs.entry(x)) if isinstance(x, RawNumber) else x
+        return self.entered(self.inputs.entries_of(x)[0]) if isinstance(x, RawNumber) else x
 
     def constant(self, values: npt.ArrayLike) -> Operand:
         exact = from_float(values)
@@ -121,6 +121,14 @@ class HardwareArrays(Arrays[Operand]):
             return quantized(self._variable(x), k, i, f, round_mode, overflow_mode)
 
         return _map(one, a, *(_integers(bits) for bits in (k, i, f)))
+
+    def quantizer(self, a: Operand, statement: Callable[[Arrays[Any], Any], Any]) -> Operand:
+        try:
+            result: Operand = statement(self, a)
+        except Unquantized:  # the host applies it, as a function of steps
+            entered = self.inputs.enter_steps(a, statement)
+            return _map(lambda x: self.entered(x) if isinstance(x, Entry) else x, entered)
+        return result
 
     def table(self, a: Operand, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Operand:
         def entries(grid: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -202,14 +210,13 @@ class HardwareArrays(Arrays[Operand]):
         return x if isinstance(x, FVariable) else FVariable.from_const(float(x), self.hwconf)
 
 
-def input_variable(format: Format, hwconf: HWConfig) -> FVariable:
-    """Return an input of a circuit in a format."""
-    if format.bounds == (0.0, 0.0):
-        return FVariable(0.0, 0.0, 1.0, hwconf=hwconf)
+def input_variable(entry: Entry, hwconf: HWConfig) -> FVariable:
+    """Return an input of a circuit for a number that the host gives."""
     # All values of the bits, also for SAT_SYM: alkaid traces again from the bits alone, and a table must fit both
     # times.
-    least, most = format._replace(overflow_mode="SAT").bounds
-    return FVariable(least, most, ldexp(1.0, -format.f), hwconf=hwconf)
+    least, most = entry.bounds
+    step = ldexp(1.0, -entry.format.f) if least < most else 1.0
+    return FVariable(least, most, step, hwconf=hwconf)
 
 
 def _larger(x: FVariable, y: FVariable) -> FVariable:

@@ -90,21 +90,15 @@ def build(
     results = run(model, starts, apply)
     with named(model.name):
         outputs = [arrays.variables(result) for result in results]
-    entries = inputs.entries()
-    given = [arrays.entered(entry) for entry in entries]
+    given = [arrays.entered(entry) for entry in inputs.entries()]
     logic = optimize(trace(given, [v for o in outputs for v in o.ravel()], optimize=False), surrogate=estimate)
     _check(logic, model.name)
+    names = zip(output_names(model), model.outputs, strict=True)
+    named_outputs = [(name, tensor.shape[1:], tensor.dtype) for name, tensor in names]
     return Circuit(
         logic,
-        ports_of(
-            [(tensor.name, tensor.shape[1:]) for tensor in model.inputs],
-            logic.inp_kifs.T,
-            [(entry.format.round_mode, entry.format.overflow_mode) for entry in entries],
-        ),
-        ports_of(
-            [(name, tensor.shape[1:]) for name, tensor in zip(output_names(model), model.outputs, strict=True)],
-            logic.out_kifs.T,
-        ),
+        inputs.ports(logic.inp_kifs.T),
+        ports_of(named_outputs, logic.out_kifs.T),
         tuple(_widths(path, [arrays.resolved(x) for x in elements]) for path, elements in traced),
     )
 

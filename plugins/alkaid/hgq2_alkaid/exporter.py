@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,9 +19,10 @@ from hgq2_alkaid.testbench import SCRIPT, testbench
 from hgq2_core.errors import ToolError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
-from hgq2_core.exporting.ports import PORTS
+from hgq2_core.exporting.host_files import write_host
+from hgq2_core.exporting.ports import Ports
 from hgq2_core.exporting.vectors import Vectors, vectors
-from hgq2_core.files import write_json, write_text
+from hgq2_core.files import write_text
 from hgq2_core.schema.base import StrictModel, as_config_error
 
 KIND = "alkaid.alkaid"
@@ -144,19 +144,11 @@ class _Export:
             layers=self.circuit.layers,
         )
 
-    def ports(self, cycles: int) -> dict[str, Any]:
+    def ports(self, cycles: int) -> Ports:
         """Return the description of the ports for a host."""
         inputs, outputs = self.circuit.inputs, self.circuit.outputs
-        return {
-            "top": TOP,
-            "cycles": cycles,
-            "signals": {
-                "model_inp": sum(port.bits for port in inputs),
-                "model_out": sum(port.bits for port in outputs),
-            },
-            "inputs": [asdict(port) for port in inputs],
-            "outputs": [asdict(port) for port in outputs],
-        }
+        signals = {"model_inp": sum(port.bits for port in inputs), "model_out": sum(port.bits for port in outputs)}
+        return Ports(inputs=inputs, outputs=outputs, top=TOP, cycles=cycles, signals=signals)
 
     def write(self, directory: Path) -> None:
         """Write all files."""
@@ -164,7 +156,7 @@ class _Export:
         project.write()
         cycles = project.fsm.out_signals[0].schedule.bias if isinstance(project, RTLModel) else 0
         inputs, outputs = self.circuit.inputs, self.circuit.outputs
-        write_json(directory / PORTS, self.ports(cycles))
+        write_host(directory, self.ports(cycles))
         self.vectors.write(directory, inputs, outputs)
         if self.options.flavor == "verilog":
             width_in, width_out = (sum(port.bits for port in ports) for ports in (inputs, outputs))
