@@ -1,18 +1,18 @@
-"""The quantized layer: typed constructor, quantizer slots, cost in the loss, constants, exact arithmetic."""
+"""The quantized layer: constants, exact arithmetic, the deployable form, and what is saved.
+
+Its constructor comes from `construction`, its quantizers from `slots`, its part of the loss from `cost`, and what it
+takes over from a Keras layer from `transfer`.
+"""
 
 from __future__ import annotations
 
-import functools
-import operator
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
-from pydantic import TypeAdapter
 
 from hgq2_core.discovery.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
@@ -22,37 +22,21 @@ from hgq2_core.exact.widths import Width, Widths, compact
 from hgq2_core.keras_graph import private as _keras
 from hgq2_core.keras_graph.traversal import layers_of
 from hgq2_core.layers.arguments import BetaField, default
-from hgq2_core.layers.construction import FieldLayer
+from hgq2_core.layers.cost import with_cost
 from hgq2_core.layers.hdf5_config import flat_config, hdf5_config
 from hgq2_core.layers.masks import passed_mask, refused_mask
-from hgq2_core.layers.transfer import copy_weights, shared_arguments
+from hgq2_core.layers.slots import SlottedLayer
+from hgq2_core.layers.transfer import FromKeras
 from hgq2_core.ops import Tensor
-from hgq2_core.quantizers.base import PACKAGE, Quantizer
-from hgq2_core.quantizers.call import Call, present_call, running
-from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig, Role, Slot
-from hgq2_core.quantizers.defaults import EBOPS_BETA, resolve, scoped
-from hgq2_core.quantizers.pass_through import PassThrough
-from hgq2_core.schema.base import as_config_error
+from hgq2_core.quantizers.base import PACKAGE
+from hgq2_core.quantizers.defaults import EBOPS_BETA, scoped
 from hgq2_core.schema.signature import parameters
 
 A = TypeVar("A")
 
-_any_quantizer: TypeAdapter[QuantizerConfig] = TypeAdapter(AnyQuantizer)
-
-
-@dataclass
-class _Slots:
-    """A layer's quantizers by slot name, where Keras does not track them a second time beside their attributes.
-
-    Also, by slot name, the place each field of their configs came from.
-    """
-
-    quantizers: dict[str, Quantizer[Any]]
-    sources: dict[str, Mapping[str, str]]
-
 
 @keras.saving.register_keras_serializable(PACKAGE, "QLayer")
-class QLayer(FieldLayer, kw_only=True):
+class QLayer(SlottedLayer, FromKeras, kw_only=True):
     """Base of every quantized layer.
 
     The arguments of a subclass are typed fields. From them come the constructor, the schema of its kind, `get_config`
@@ -66,8 +50,8 @@ class QLayer(FieldLayer, kw_only=True):
 
     A subclass may write `__init__` by hand instead: typed, each argument kept under its own name.
 
-    Each `call` that a subclass defines is wrapped by `_with_cost`, which adds the layer's EBOPs and the penalties of
-    its quantizers to the loss.
+    Each `call` that a subclass defines is wrapped by `with_cost`, which adds the layer's EBOPs and the penalties of its
+    quantizers to the loss.
 
     Args:
         ebops_beta: weight of this layer's EBOPs in the loss; None takes the scope's.
@@ -77,19 +61,13 @@ class QLayer(FieldLayer, kw_only=True):
         IncompleteError: when it is instantiated, a subclass without `call` or another abstract method.
     """
 
-    fuses: ClassVar[str | None] = None
-    """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` fuses where it directly follows."""
-
-    fused_kind: ClassVar[str | None] = None
-    """The kind that `quantize_model` uses in place of this one where the layer that it fuses directly follows."""
-
     refuses_masks: ClassVar[str | None] = None
     """Why the layer takes no mask; None where one passes."""
 
     def __init_subclass__(cls, *, kw_only: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(kw_only=kw_only, **kwargs)
         if "call" in vars(cls):
-            cls.call = _with_cost(cls.call)  # type: ignore[method-assign]
+            cls.call = with_cost(cls.call)  # type: ignore[method-assign]
         # The name must lead back here, where the registry finds the class.
         for registered in (cls, QLayer):
             keras.saving.register_keras_serializable(PACKAGE, "QLayer")(registered)
@@ -123,7 +101,6 @@ class QLayer(FieldLayer, kw_only=True):
         super()._construct(arguments)
         self.supports_masking = True
         self.frozen = False
-        self._slots = _Slots({}, {})
         self.enable_ebops = _first(self.enable_ebops, scoped("enable_ebops"), True)
         self._initial_beta = _first(self.ebops_beta, scoped("ebops_beta"), EBOPS_BETA)
         self.ebops_beta = super().add_weight(
@@ -145,52 +122,9 @@ class QLayer(FieldLayer, kw_only=True):
             "trainable": self.trainable,
         }
 
-    def add_quantizer(
-        self, quantizer: Any, role: Role, name: str, channel_axes: tuple[int, ...] = (-1,)
-    ) -> Quantizer[Any]:
-        """Make the quantizer of a slot; call it in `setup` and keep it under the argument's name.
-
-        Args:
-            quantizer: the argument: a config, a kind, a mapping, or None for the role's default.
-            role: the slot's role.
-            name: the slot's name, such as `kernel`.
-            channel_axes: the axes that `granularity="channel"` gives bits of their own.
-
-        Raises:
-            ConfigError: fields that do not go together.
-        """
-        slot = Slot(role, name, self.name, channel_axes)
-        with as_config_error(str(slot)):
-            given = None if quantizer is None else _any_quantizer.validate_python(quantizer)
-        complete = resolve(given, role, str(slot))
-        self._slots.sources[name] = complete.sources
-        made = self._slots.quantizers[name] = complete.config.build(slot)
-        if isinstance(made, PassThrough) and (place := _input_place(name)) is not None:
-            made.input_bits = functools.partial(self._input_bits, place)
-        if not self.trainable:  # Keras passes on only what is set later
-            made.trainable = False
-        return made
-
-    def _input_bits(self, place: int) -> Tensor | None:
-        """Return the derived bits of an input, the most of all calls; None if the layer is in no graph."""
-        from hgq2_core.layers.derived import input_bits  # which walks graphs of these layers
-
-        return input_bits(self, place)
-
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""
         return None if self.frozen else super().add_weight(*args, **kwargs)
-
-    def _add_cost(self, call: Call) -> None:
-        penalties = (
-            call.costs[quantizer].penalty if quantizer in call.costs else quantizer.penalty()
-            for quantizer in self._slots.quantizers.values()
-        )
-        costs = [penalty for penalty in penalties if penalty is not None]
-        if self.enable_ebops:
-            costs.append(self.ebops_beta.value * self.ebops())
-        if costs:
-            self.add_loss(functools.reduce(operator.add, costs))
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Return the mask of the outputs, which Keras asks for in every call, also where the model is made.
@@ -231,19 +165,6 @@ class QLayer(FieldLayer, kw_only=True):
     def inputs_of_quantizers(self) -> Mapping[str, Tensor]:
         """Return, by slot name, what the weight quantizers see; constants of a frozen layer are quantized."""
         return self.constants() if self.frozen else self.folded()
-
-    @property
-    def quantizers(self) -> list[Quantizer[Any]]:
-        """The layer's own quantizers, in the order of their slots."""
-        return list(self._slots.quantizers.values())
-
-    def slot_quantizer(self, name: str) -> Quantizer[Any]:
-        """Return the quantizer of a slot."""
-        return self._slots.quantizers[name]
-
-    def sources(self, name: str) -> Mapping[str, str]:
-        """Return the place each field of a slot's config came from: `slot`, `scope`, `role` or `class`."""
-        return self._slots.sources[name]
 
     def weight_bits(self) -> dict[str, Tensor]:
         """Return, by slot name, the bits that EBOPs count for each weight."""
@@ -342,50 +263,6 @@ class QLayer(FieldLayer, kw_only=True):
         return hdf5_config(config) if _keras.saves_hdf5() else config
 
     @classmethod
-    def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QLayer:
-        """Make the quantized form of a Keras layer, for `hgq2_core.quantize_model`.
-
-        Here the arguments of the same names are taken over. A class whose arguments differ translates them.
-
-        Args:
-            layer: the Keras layer.
-            successor: the layer of class `fuses` that alone takes its output, if there is one.
-            arguments: of this class, over those of the layer.
-
-        Raises:
-            ConfigError: an argument of the layer that this class cannot keep.
-        """
-        return cls(**{**cls.keras_arguments(layer, *successor), **arguments})
-
-    @classmethod
-    def keras_arguments(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> dict[str, Any]:
-        """Return the arguments of this class that stand for a Keras layer; here those of the same names.
-
-        A class that fuses refuses here what it cannot fuse, so that `quantize_model` leaves two layers.
-
-        Args:
-            layer: the Keras layer.
-            successor: see `from_keras`.
-
-        Raises:
-            ConfigError: an argument of the layer that this class cannot keep.
-        """
-        return shared_arguments(layer, cls)
-
-    def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
-        """Take over the weights of the Keras layers that this one was made from; here those of the same names.
-
-        Args:
-            layer: the Keras layer; all are built.
-            successor: see `from_keras`.
-
-        Raises:
-            ConfigError: a weight for which there is no place.
-        """
-        for each in (layer, *successor):
-            copy_weights(each, self)
-
-    @classmethod
     def from_config(cls, config: dict[str, Any]) -> QLayer:
         """Rebuild from `get_config`, the class found by its kind.
 
@@ -405,33 +282,6 @@ class QLayer(FieldLayer, kw_only=True):
 
     def _inside(self) -> list[QLayer]:
         return [layer for layer in layers_of(self) if isinstance(layer, QLayer) and layer is not self]
-
-
-def _with_cost(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the layer's cost to the loss, once a call however deep the subclass.
-
-    In `call`, not in Keras' `__call__`: TimeDistributed calls the layer inside it without.
-    """
-
-    @functools.wraps(call)
-    def wrapper(self: QLayer, *args: Any, **kwargs: Any) -> Any:
-        outer = present_call()
-        if outer is not None and outer.layer is self:
-            return call(self, *args, **kwargs)
-        present = Call(self)
-        with running(present):
-            outputs = call(self, *args, **kwargs)
-            if not self.frozen and not _is_symbolic(outputs):
-                self._add_cost(present)
-        return outputs
-
-    return wrapper
-
-
-def _input_place(slot: str) -> int | None:
-    """Return which input of a layer a slot quantizes; None if it is another slot."""
-    name, _, number = slot.partition("_")
-    return int(number or 0) if name == "input" and (number.isdecimal() or not number) else None
 
 
 def _class_of(kind: Any, cls: type[QLayer]) -> type[QLayer]:
@@ -456,9 +306,3 @@ def _to_config(annotation: Any) -> Any:
 
 def _first(*values: Any) -> Any:
     return next(value for value in values if value is not None)
-
-
-def _is_symbolic(outputs: Any) -> bool:
-    if isinstance(outputs, dict | list | tuple):
-        return any(map(_is_symbolic, outputs.values() if isinstance(outputs, dict) else outputs))
-    return isinstance(outputs, keras.KerasTensor)

@@ -1,15 +1,18 @@
-"""What a Keras layer and its quantized form share: arguments and weights of the same names."""
+"""From a Keras layer to its quantized form: arguments and weights of the same names, or as a class translates them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import keras
 
 from hgq2_core.errors import ConfigError, listing, nearest
 from hgq2_core.schema.keras_objects import keras_parameters
 from hgq2_core.schema.signature import parameters
+
+if TYPE_CHECKING:
+    from hgq2_core.layers.base import QLayer
 
 DRAWN = "_initializer"
 """How the names of arguments end that say how weights are drawn."""
@@ -77,3 +80,57 @@ def copy_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None
 
 def _weights(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
     return {weight.path.removeprefix(f"{layer.path}/"): weight for weight in layer.weights}
+
+
+class FromKeras:
+    """A layer that `quantize_model` can make of a Keras layer; part of `QLayer`."""
+
+    fuses: ClassVar[str | None] = None
+    """A Keras class, such as `keras.BatchNormalization`, whose layer `from_keras` fuses where it directly follows."""
+
+    fused_kind: ClassVar[str | None] = None
+    """The kind that `quantize_model` uses in place of this one where the layer that it fuses directly follows."""
+
+    @classmethod
+    def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QLayer:
+        """Make the quantized form of a Keras layer, for `hgq2_core.quantize_model`.
+
+        Here the arguments of the same names are taken over. A class whose arguments differ translates them.
+
+        Args:
+            layer: the Keras layer.
+            successor: the layer of class `fuses` that alone takes its output, if there is one.
+            arguments: of this class, over those of the layer.
+
+        Raises:
+            ConfigError: an argument of the layer that this class cannot keep.
+        """
+        return cast("QLayer", cls(**{**cls.keras_arguments(layer, *successor), **arguments}))
+
+    @classmethod
+    def keras_arguments(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> dict[str, Any]:
+        """Return the arguments of this class that stand for a Keras layer; here those of the same names.
+
+        A class that fuses refuses here what it cannot fuse, so that `quantize_model` leaves two layers.
+
+        Args:
+            layer: the Keras layer.
+            successor: see `from_keras`.
+
+        Raises:
+            ConfigError: an argument of the layer that this class cannot keep.
+        """
+        return shared_arguments(layer, cls)
+
+    def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
+        """Take over the weights of the Keras layers that this one was made from; here those of the same names.
+
+        Args:
+            layer: the Keras layer; all are built.
+            successor: see `from_keras`.
+
+        Raises:
+            ConfigError: a weight for which there is no place.
+        """
+        for each in (layer, *successor):
+            copy_weights(each, self)

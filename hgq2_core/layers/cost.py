@@ -1,0 +1,54 @@
+"""The cost of a layer enters the loss with each of its calls."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from hgq2_core.quantizers.call import Call, present_call, running
+
+if TYPE_CHECKING:
+    from hgq2_core.layers.base import QLayer
+
+
+def with_cost(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the layer's cost to the loss, once a call however deep the subclass.
+
+    In `call`, not in Keras' `__call__`: TimeDistributed calls the layer inside it without.
+    """
+
+    @functools.wraps(call)
+    def wrapper(self: QLayer, *args: Any, **kwargs: Any) -> Any:
+        outer = present_call()
+        if outer is not None and outer.layer is self:
+            return call(self, *args, **kwargs)
+        present = Call(self)
+        with running(present):
+            outputs = call(self, *args, **kwargs)
+            if not self.frozen and not _is_symbolic(outputs):
+                _add_cost(self, present)
+        return outputs
+
+    return wrapper
+
+
+def _add_cost(layer: QLayer, call: Call) -> None:
+    penalties = (
+        call.costs[quantizer].penalty if quantizer in call.costs else quantizer.penalty()
+        for quantizer in layer.quantizers
+    )
+    costs = [penalty for penalty in penalties if penalty is not None]
+    if layer.enable_ebops:
+        costs.append(layer.ebops_beta.value * layer.ebops())
+    if costs:
+        layer.add_loss(functools.reduce(operator.add, costs))
+
+
+def _is_symbolic(outputs: Any) -> bool:
+    if isinstance(outputs, dict | list | tuple):
+        return any(map(_is_symbolic, outputs.values() if isinstance(outputs, dict) else outputs))
+    return isinstance(outputs, keras.KerasTensor)
