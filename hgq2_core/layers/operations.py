@@ -67,17 +67,17 @@ class OperationAdapter(KerasAdapter):
         """
         return 0.0
 
-    def reciprocal(self, operation: Any, shape: tuple[int | None, ...]) -> float | None:
-        """Return the factor of the results that has to be quantized, such as 1/3; None, as here, if there is none.
+    def terms(self, operation: Any, shape: tuple[int | None, ...]) -> int:
+        """Return how many terms each result averages; 1, as here, if it is no average.
 
-        An operation that has one is exact in a layer only, `QOperation`, which owns the quantizer. It passes the
-        quantized factor as the keyword `reciprocal` to `call` and `exact`.
+        The reciprocal of another number than a power of two has to be quantized. Such an operation is exact in a layer
+        only, `QOperation`, which owns the quantizer and passes the reciprocal to `call`, `ebops` and `exact`.
 
         Args:
             operation: the operation.
             shape: of its first tensor.
         """
-        return None
+        return 1
 
     def call(self, operation: Any, *args: Any, reciprocal: Tensor = None, **options: Any) -> Any:
         """Compute the operation.
@@ -85,7 +85,7 @@ class OperationAdapter(KerasAdapter):
         Args:
             operation: the operation.
             args: the arguments of its call.
-            reciprocal: see there; None without.
+            reciprocal: the quantized reciprocal, from 1/2 to 1; None where it averages a power of two of terms.
             options: its arguments by keyword.
         """
         return operation(*args, **options)
@@ -169,8 +169,8 @@ def check_operation(
     adapter.check_call(operation, *args, **options)
     intervals = Intervals()
     shapes = [tuple(each.shape) for each in keras.tree.flatten(list(args)) if isinstance(each, keras.KerasTensor)]
-    factor = adapter.reciprocal(operation, shapes[0])
-    named = {} if factor is None else {"reciprocal": intervals.constant(0.5)}
+    shifts = adapter.terms(operation, shapes[0]).bit_count() == 1
+    named = {} if shifts else {"reciprocal": intervals.constant(0.5)}
     adapter.exact(intervals, operation, *adapter.operands(intervals, _sized(args), path), **options, **named)
 
 

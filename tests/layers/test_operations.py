@@ -199,6 +199,25 @@ def test_a_skip_written_with_plus_is_converted_trained_verified_and_saved(tmp_pa
 
 
 @pytest.mark.once
+def test_a_mean_of_other_than_a_power_of_two_of_values_needs_a_quantizer():
+    with pytest.raises(ConfigError) as caught:
+        QOperation("mean", {"axis": 1}, name="m").build((None, 3))
+    assert str(caught.value) == (
+        "m: an average of 3 values is exact once its reciprocal is quantized. Received: reciprocal_quantizer=None. "
+        "Allowed: a quantizer of weights, such as 'kbi', or a mean of a power of two of values."
+    )
+
+
+@pytest.mark.parametrize(("values", "constants"), [(3, {"reciprocal"}), (4, set())])
+def test_the_reciprocal_is_a_constant_where_it_is_no_power_of_two(values, constants):
+    layer = QOperation("mean", {"axis": 1}, reciprocal_quantizer=KBI(b=3, i=0))
+    outputs = layer(np.array([[*range(values)]], np.float32))
+    assert set(layer.constants()) == constants
+    # 2/3 in steps of 1/8 is 5/8: 3 · 5/8 · 1/2. Of four values: 6/4.
+    assert keras.ops.convert_to_numpy(outputs).tolist() == [{3: 0.9375, 4: 1.5}[values]]
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 
-from hgq2_core import ConfigError, ExactnessError, QLayer
+from hgq2_core import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, in_host_format
-from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.layers.derived import derivation
 from hgq2_core.layers.operations import (
     called_with,
@@ -22,13 +22,13 @@ from hgq2_core.layers.operations import (
     symbolic_calls,
 )
 from hgq2_core.ops import Tensor
-from hgq2_core.quantizers.defaults import resolve
+from hgq2_layers.core.reciprocal import ReciprocalLayer, with_reciprocal
 from hgq2_layers.operations.call import described, filled, inputs_in
 
 A = TypeVar("A")
 
 
-class QOperation(QLayer):
+class QOperation(ReciprocalLayer):
     """y = f(x_0, x_1, ...), f a function of `keras.ops`.
 
     It has no quantizers of its own; its cost follows the bits of the quantizers in front (docs/numerics.md#10).
@@ -41,7 +41,7 @@ class QOperation(QLayer):
             `get_item` as a text such as `"[:, 1:]"`; None for the inputs of the layer in their order.
         options: further arguments of the call, by name.
         reciprocal_quantizer: of the reciprocal of a mean over another number of terms than a power of two: a config, a
-            kind or a mapping.
+            kind or a mapping; None elsewhere.
         **kwargs: Keras' own arguments.
 
     Example:
@@ -52,7 +52,6 @@ class QOperation(QLayer):
     arguments: dict[str, Any] | None = None
     operands: list[Any] | None = None
     options: dict[str, Any] | None = None
-    reciprocal_quantizer: QuantizerArg = None
 
     def setup(self) -> None:
         """Find the operation.
@@ -64,12 +63,10 @@ class QOperation(QLayer):
         self._adapter = operation_adapter(self.function, self.name)
         given = {name: _hashable(value) for name, value in (self.arguments or {}).items()}
         self._operation = make_operation(self.function, given, self.name)
-        if self.reciprocal_quantizer is not None:
-            self.reciprocal_quantizer = self.add_quantizer(self.reciprocal_quantizer, "weight", "reciprocal")
 
     @classmethod
     def from_keras(cls, layer: Any, *successor: keras.layers.Layer, **arguments: Any) -> QOperation:
-        """Make the layer of an operation in a graph."""
+        """Make the layer of an operation in a graph; a reciprocal gets the default of weights."""
         args, options = called_with(layer)
         config = {name: value for name, value in layer.get_config().items() if name != "name"}
         given: dict[str, Any] = {
@@ -80,9 +77,8 @@ class QOperation(QLayer):
             "options": described([options])[0] or None,
         }
         shape = tuple(keras.tree.flatten(args)[0].shape) if not isinstance(args[0], int | float) else ()
-        if operation_adapter(given["function"], layer.name).reciprocal(layer, shape) is not None:
-            given["reciprocal_quantizer"] = resolve(None, "weight").config
-        return cls(**{**given, **arguments})
+        terms = operation_adapter(given["function"], layer.name).terms(layer, shape)
+        return cls(**with_reciprocal({**given, **arguments}, np.array(terms)))
 
     def build(self, input_shape: Any) -> None:
         """Check the operation for the shapes of the inputs.
@@ -104,14 +100,8 @@ class QOperation(QLayer):
             check_operation(self._adapter, self._operation, self._filled(symbols), self.options or {}, self.name)
         except ExactnessError as error:
             raise ConfigError(str(error).replace(f"{self._operation.name}: ", f"{self.name}: ", 1)) from error
-        self._reciprocal = self._adapter.reciprocal(self._operation, self._shapes[0])
-        if self.reciprocal_quantizer is not None:
-            self.reciprocal_quantizer.build(())
-        elif self._reciprocal is not None:
-            raise ConfigError(
-                f"{self.name}: a {self.function} of this number of values is exact once its reciprocal is quantized. "
-                "Received: reciprocal_quantizer=None. Allowed: a quantizer of weights, such as 'kbi'."
-            )
+        terms = self._adapter.terms(self._operation, self._shapes[0])
+        self.build_reciprocal(np.array(terms), "values", "a mean of a power of two of values")
         self.built = True
 
     def _template(self, inputs: int) -> list[Any]:
@@ -131,12 +121,6 @@ class QOperation(QLayer):
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
         """Return no mask: an operation on tensors passes none."""
-
-    def folded(self) -> dict[str, Tensor]:
-        """Return the reciprocal, if there is one."""
-        if self._reciprocal is None or self.reciprocal_quantizer is None:
-            return {}
-        return {"reciprocal": keras.ops.convert_to_tensor(self._reciprocal, self.compute_dtype)}
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Compute the operation."""
@@ -163,7 +147,7 @@ class QOperation(QLayer):
     def exact(self, arrays: Arrays[A], *inputs: A) -> Any:
         """State the operation in integers."""
         operands = self._adapter.operands(arrays, tuple(self._filled(inputs)), self.name)
-        constants = {} if self._reciprocal is None else {"reciprocal": self.constant(arrays, "reciprocal")}
+        constants = {"reciprocal": self.constant(arrays, "reciprocal")} if self.multiplies else {}
         return self._adapter.exact(arrays, self._operation, *operands, **(self.options or {}), **constants)
 
     def take_weights(self, layer: Any, *successor: keras.layers.Layer) -> None:

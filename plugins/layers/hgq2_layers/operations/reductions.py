@@ -13,6 +13,7 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, per_sample
 from hgq2_core.layers.operations import OperationAdapter
 from hgq2_core.ops import Tensor, total
+from hgq2_layers.core.reciprocal import divisions, needs_product
 from hgq2_layers.merging.elementwise import ADDER
 from hgq2_layers.operations.settings import axes_beside_batch, setting
 from hgq2_layers.pooling.window_reduction import MAXIMUM, Reduction
@@ -57,36 +58,38 @@ class MeanOperation(SumOperation):
 
     exact_where = "it averages a power of two of values"
 
-    def _terms(self, operation: Any, shape: Any) -> int:
+    def terms(self, operation: Any, shape: tuple[int | None, ...]) -> int:
+        """Return the number of elements along the axes."""
         return math.prod(shape[axis] or 1 for axis in self.axes(operation, len(shape)))
 
-    def reciprocal(self, operation: Any, shape: tuple[int | None, ...]) -> float | None:
-        """Return 2^p / n, between 1/2 and 1; None for a power of two of terms."""
-        mantissa, _ = math.frexp(1.0 / self._terms(operation, shape))
-        return None if mantissa == 0.5 else mantissa
+    def _places(self, operation: Any, shape: tuple[int | None, ...]) -> int:
+        places, _ = divisions(np.array(self.terms(operation, shape)))
+        return int(places)
 
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A, reciprocal: A | None = None) -> A:
         """Add, multiply by the reciprocal where there is one, and shift."""
         (x,) = inputs
         sums = super().exact(arrays, layer, x)
-        mantissa, exponent = math.frexp(1.0 / self._terms(layer, arrays.shape(x)))
-        if mantissa == 0.5:
-            return arrays.shift(sums, exponent - 1)
-        if reciprocal is None:
+        shape = arrays.shape(x)
+        terms = self.terms(layer, shape)
+        if reciprocal is not None:
+            sums = arrays.multiply(sums, reciprocal)
+        elif needs_product(np.array(terms)):
             raise ExactnessError(
                 f"{layer.name}: a mean is exact where it averages a power of two of values. "
-                f"Received: {self._terms(layer, arrays.shape(x))} values. Make it a layer, whose reciprocal_quantizer "
+                f"Received: {terms} values. Make it a layer, whose reciprocal_quantizer "
                 "quantizes the reciprocal: hgq2_core.with_operation_layers(model), or quantize_model."
             )
-        return arrays.shift(arrays.multiply(sums, reciprocal), exponent)
+        return arrays.shift(sums, -self._places(layer, shape))
 
     def call(self, operation: Any, *args: Any, reciprocal: Tensor = None, **options: Any) -> Any:
         """Average by shifting, or by the quantized reciprocal."""
         (x,) = args
         axes = self.axes(operation, len(x.shape))
         sums = keras.ops.sum(x, axis=axes, keepdims=setting(operation, "keepdims"))
-        mantissa, exponent = math.frexp(1.0 / self._terms(operation, x.shape))
-        return sums * np.ldexp(0.5, exponent) if mantissa == 0.5 else sums * reciprocal * np.ldexp(1.0, exponent)
+        if reciprocal is not None:
+            sums = sums * reciprocal
+        return sums * math.ldexp(1.0, -self._places(operation, x.shape))
 
     def ebops(self, layer: Any, *inputs: Width, reciprocal: Tensor = None, **options: Any) -> Tensor:
         """Return the bits of the adders, and of the products with the reciprocal."""
@@ -95,7 +98,7 @@ class MeanOperation(SumOperation):
             return cost
         (bits,) = per_sample(*inputs)
         axes = tuple(axis - 1 for axis in self.axes(layer, len(inputs[0].shape)))
-        sums = keras.ops.max(bits, axis=axes) + math.log2(self._terms(layer, inputs[0].shape))
+        sums = keras.ops.max(bits, axis=axes) + math.log2(self.terms(layer, inputs[0].shape))
         return cost + total(sums) * total(reciprocal)
 
 
