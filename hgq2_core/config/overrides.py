@@ -28,13 +28,27 @@ def overridden(document: Any, settings: Iterable[str]) -> Any:
         if not (path and equals):
             raise ConfigError(f"--set: must be PATH=VALUE, such as training.epochs=10. Received: {as_text(setting)}.")
         where = f"--set {path}"
-        *parents, last = path.split(".")
-        node = document
-        for depth, step in enumerate(parents):
-            node = node[_key(node, step, where, ".".join(parents[:depth]))]
-        key = _key(node, last, where, ".".join(parents), new=True)
-        node[key] = parse_yaml(text, where)
+        set_value(document, path, parse_yaml(text, where), where)
     return document
+
+
+def set_value(document: Any, path: str, value: Any, where: str) -> None:
+    """Set a value in a document, in place; the result is not checked yet.
+
+    Args:
+        document: plain data.
+        path: its steps, with dots between; see `overridden`.
+        value: plain data.
+        where: what names the path, for messages.
+
+    Raises:
+        ConfigError: the path does not exist.
+    """
+    *parents, last = path.split(".")
+    node = document
+    for depth, step in enumerate(parents):
+        node = node[_key(node, step, where, ".".join(parents[:depth]))]
+    node[_key(node, last, where, ".".join(parents), new=True)] = value
 
 
 def _key(node: Any, step: str, where: str, place: str, new: bool = False) -> Any:

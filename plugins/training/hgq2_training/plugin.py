@@ -30,7 +30,7 @@ def hgq2_callbacks() -> dict[str, str]:
 
 @hookimpl
 def hgq2_commands() -> dict[str, str]:
-    """Subcommands of `hgq2` for training, runs, conversion and export."""
+    """Subcommands of `hgq2` for training, sweeps, runs, conversion and export."""
     return {
         "calibrate": "hgq2_training.commands.runs:calibrate",
         "demo": "hgq2_training.commands.train:demo",
@@ -40,6 +40,7 @@ def hgq2_commands() -> dict[str, str]:
         "predict": "hgq2_training.commands.predict:predict",
         "quantize": "hgq2_training.commands.quantize:quantize",
         "report": "hgq2_training.commands.runs:report",
+        "sweep": "hgq2_training.commands.sweep:sweep",
         "train": "hgq2_training.commands.train:train",
         "verify": "hgq2_training.commands.runs:verify",
     }

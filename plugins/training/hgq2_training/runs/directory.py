@@ -17,7 +17,19 @@ from hgq2_core.files import atomic_path, is_leftover, make_folder, read_json, re
 from hgq2_core.model.cost import Summary
 from hgq2_training.callbacks.checkpoint import Checkpoint
 from hgq2_training.report.html import page
-from hgq2_training.runs.files import CHECKPOINT, CONFIG, DATA, FRONT, FRONT_LIST, FROZEN, HISTORY, LOCK, METRICS, MODEL
+from hgq2_training.runs.files import (
+    CHECKPOINT,
+    CONFIG,
+    DATA,
+    FRONT,
+    FRONT_LIST,
+    FROZEN,
+    HISTORY,
+    LOCK,
+    METRICS,
+    MODEL,
+    TRIAL,
+)
 from hgq2_training.runs.front import choose
 
 
@@ -180,7 +192,7 @@ def is_unbegun(directory: str | Path) -> bool:
     if not ((directory / CONFIG).is_file() and (directory / LOCK).is_file()):
         return False
     front = directory / FRONT
-    paths = [path for path in directory.iterdir() if path.name not in (CONFIG, DATA, LOCK) and path != front]
+    paths = [path for path in directory.iterdir() if path.name not in (CONFIG, DATA, LOCK, TRIAL) and path != front]
     return all(map(is_leftover, [*paths, *(front.iterdir() if front.is_dir() else ())]))
 
 
@@ -194,7 +206,7 @@ def new_directory(directory: str | Path) -> Path:
     if is_unbegun(directory):
         return directory
     paths = list(directory.iterdir()) if directory.is_dir() else []
-    if directory.is_file() or not all(is_leftover(path) or path.name == LOCK for path in paths):
+    if directory.is_file() or not all(is_leftover(path) or path.name in (LOCK, TRIAL) for path in paths):
         resume = f" To resume the run in it: hgq2 train -o {directory} --resume."
         raise ConfigError(
             f"{directory}: exists and is not empty; a run needs a new directory, nothing is overwritten."

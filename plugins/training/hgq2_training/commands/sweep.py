@@ -1,0 +1,149 @@
+"""The command `hgq2 sweep`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from hgq2_core.commands.options import AsJson, Settings
+from hgq2_core.commands.own_files import checked_by
+from hgq2_core.commands.printing import console, narrow, out, print_json, print_notes
+from hgq2_core.errors import ConfigError
+from hgq2_core.number_format import format_count, format_metric
+
+if TYPE_CHECKING:
+    from hgq2_training.sweeps.index import Index, Row
+    from hgq2_training.sweeps.sweep import Progress
+
+SHOWN = 20
+"""Trials of the front in the table; front.json has all."""
+
+
+@checked_by("hgq2_training.commands.sweep:check")
+def sweep(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A new directory, or that of the sweep.", show_default=False)
+    ],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A sweep file, YAML or JSON; not needed to go on with a sweep.", show_default=False),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of trials, in place of that in the file.", show_default=False),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Trials at the same time, in place of that in the file.", show_default=False),
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the study again from the trials' directories.")
+    ] = False,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a config with many choices of values, chosen by Optuna, and show the front of what they gave.
+
+    Each trial is a run directory, DIR/trial_0000 and so on; front.json and trials.json list them. After any
+    interruption the same command goes on: finished trials stay, others continue from their last checkpoint.
+
+    Example: hgq2 sweep examples/sweep.yaml -o sweeps/digits --trials 50 --workers 4
+    """
+    from hgq2_training.sweeps.config import load_sweep
+    from hgq2_training.sweeps.sweep import FILE, row_to_dict, run_sweep
+
+    if file is None and not (output / FILE).is_file():
+        raise ConfigError(f"sweep: give the sweep FILE; {output} holds none to go on with.")
+    config = load_sweep(output / FILE if file is None else file, settings or ())
+    view = _View(console(as_json))
+    try:
+        with view.live:
+            index = run_sweep(config, output, trials, workers, rebuild, view.show)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"To go on: hgq2 sweep -o {output}") from error
+    if as_json:
+        print_json({"front": [row_to_dict(index, row) for row in index.front()], "notes": index.notes})
+        return
+    out.print(view.last)
+    print_notes(index.notes)
+    out.print(f"sweep: {output}", markup=False)
+
+
+def check(file: Path, settings: Any, no_data: bool, as_json: bool) -> None:
+    """Check a sweep file, as `hgq2 validate` does.
+
+    Args:
+        file: the sweep file.
+        settings: changes to it.
+        no_data: whether to leave the data unopened.
+        as_json: whether to print JSON.
+    """
+    from hgq2_training.sweeps.config import load_sweep
+    from hgq2_training.sweeps.sweep import check_sweep
+
+    config = load_sweep(file, settings or ())
+    check_sweep(config, data=not no_data)
+    section = config.section
+    if as_json:
+        print_json({"file": str(file), "space": list(section.space), "objectives": list(section.objectives)})
+        return
+    fields = f"{len(section.space)} field{'' if len(section.space) == 1 else 's'}"
+    out.print(f"{file}: valid. A sweep of {fields} for {', '.join(section.objectives)}.", markup=False)
+
+
+class _View:
+    """The live table: the front so far, and what runs."""
+
+    def __init__(self, console: Console) -> None:
+        self.live = Live(console=console, refresh_per_second=4, transient=True)
+        self.last: RenderableType = ""
+
+    def show(self, progress: Progress) -> None:
+        """Show how far the sweep is."""
+        self.last = Group(*_lines(progress))
+        self.live.update(self.last)
+
+
+def _lines(progress: Progress) -> Iterator[RenderableType]:
+    rows = list(progress.index.rows())
+    states = [row.state for row in rows]
+    counts = {state: states.count(state) for state in ("complete", "stopped", "failed", "running")}
+    front = progress.index.front()
+    if front:
+        yield front_table(progress.index, front[:SHOWN])
+    if len(front) > SHOWN:
+        yield Text(f"and {len(front) - SHOWN} more, in front.json")
+    for row in [row for row in rows if row.state == "failed"][-3:]:
+        yield Text(f"trial {row.number} failed: {row.note}", style="yellow")
+    words = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    yield Text(f"{sum(counts.values())} of {progress.trials} trials: {words or 'none yet'}")
+
+
+def front_table(index: Index, rows: list[Row]) -> Table:
+    """Return trials as a table, with what was measured and the values of the config."""
+    section = index.section
+    table = narrow(Table("trial", *section.measured, *(_short(path) for path in section.space), title="front"))
+    for row in rows:
+        measured = (_number(name, row.values[name]) for name in section.measured)
+        table.add_row(str(row.number), *measured, *(_value(row.params[path]) for path in section.space))
+    return table
+
+
+def _short(path: str) -> str:
+    """Return the last two steps of a path, which say enough in a table."""
+    return ".".join(path.split(".")[-2:])
+
+
+def _number(name: str, value: float) -> str:
+    return format_count(value) if name == "ebops" else format_metric(value)
+
+
+def _value(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,266 @@
+"""The study of a sweep: an index of its trials' directories, from which it can be made again at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hgq2_training.callbacks.front import Entry
+from hgq2_training.sweeps.config import Sweep
+from hgq2_training.sweeps.pruning import hopeless, optuna_pruner
+from hgq2_training.sweeps.space import apply, config_values
+from hgq2_training.sweeps.storage import discard_study, import_optuna, open_study
+from hgq2_training.sweeps.trial import COMPLETE, FAILED
+from hgq2_training.sweeps.trial_directory import TrialDirectory, trial_directories, trial_directory
+
+STATES = {
+    "COMPLETE": COMPLETE, "PRUNED": "stopped", "FAIL": FAILED, "RUNNING": "running", "WAITING": "waiting"
+}  # fmt: skip
+DIED = "its process ended without a result"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trial, for people.
+
+    Args:
+        number: of the trial.
+        state: `complete`, `stopped`, `failed`, `running`, `waiting`, or `died`: its process ended without a result.
+        params: path in the config to value.
+        seed: of the trial.
+        values: what was measured, by name.
+        feasible: whether all constraints are kept.
+        note: why it was stopped or failed; empty otherwise.
+    """
+
+    number: int
+    state: str
+    params: Mapping[str, Any]
+    seed: int
+    values: Mapping[str, float]
+    feasible: bool
+    note: str
+
+
+class Index:
+    """The study of a sweep; only one process uses it at a time.
+
+    Args:
+        sweep: the sweep.
+        directory: its directory.
+        rebuild: whether the study is made again from the directories, whatever it holds.
+    """
+
+    def __init__(self, sweep: Sweep, directory: Path, rebuild: bool = False) -> None:
+        self.sweep = sweep
+        self.section = sweep.section
+        self.directory = directory
+        self.optuna = import_optuna()
+        self._states = self.optuna.trial.TrialState
+        self._space = {path: each.distribution() for path, each in self.section.space.items()}
+        if rebuild:
+            discard_study(self.section, directory)
+        epochs = self._epochs(sweep.document)
+        pruner = optuna_pruner(self.section.prune, epochs, self.optuna)
+        self.study, self.notes = open_study(self.section, directory, None, pruner)
+        self._add_directories()
+        self.study.sampler = self._sampler()
+        self._finished: dict[int, tuple[list[dict[str, float]], int]] = {}
+
+    # --- the life of a trial
+
+    def ask(self) -> TrialDirectory:
+        """Return the directory of a new trial, with the values that the study proposes."""
+        trial = self.study.ask(self._space)
+        attributes = dict(trial.user_attrs)
+        if "seed" not in attributes and self.section.seeds > 1:
+            for seed in range(1, self.section.seeds):
+                self.study.enqueue_trial(trial.params, {"seed": self.sweep.config.seed + seed})
+        directory = trial_directory(self.directory, trial.number)
+        if "continues" in attributes:
+            given_up = self._given_up(attributes["continues"])
+            if given_up.path.is_dir():
+                given_up.rename(directory.path)
+        values = config_values(self.section.space, trial.params)
+        seed = attributes.get("seed", values.get("seed", self.sweep.config.seed))
+        document = apply({**self.sweep.document, "seed": seed}, values)
+        directory.ask(
+            {
+                "number": trial.number,
+                "params": trial.params,
+                "attributes": attributes,
+                "seed": seed,
+                "document": document,
+                "objectives": list(self.section.objectives),
+                "measured": list(self.section.measured),
+                "cwd": str(Path.cwd()),
+            }
+        )
+        return directory
+
+    def watch(self, directory: TrialDirectory) -> None:
+        """Take note of the epochs of a running trial, and ask it to stop if it has no prospects."""
+        if self.section.prune is None or directory.stopped:
+            return
+        epochs = directory.epochs
+        reason = self._by_pruner(directory.number, epochs) if self.section.prune.pruner else ""
+        if self.section.prune.margin is not None:
+            total = self._epochs(directory.request["document"])
+            reason = hopeless(epochs, total, list(self._finished.values()), self.section)
+        if reason:
+            directory.stop(reason)
+
+    def tell(self, directory: TrialDirectory) -> None:
+        """Tell the study the outcome of a trial whose process has ended; without one, the trial is begun again."""
+        number, outcome = directory.number, directory.outcome
+        trial = self._trial(number)
+        if not outcome:
+            self._tell_dead(number, trial, directory)
+        elif outcome["state"] == FAILED:
+            trial.set_user_attr("error", outcome["error"])
+            self.study.tell(number, state=self._states.FAIL)
+        else:
+            self._tell_complete(number, trial, outcome)
+            self._note_finished(directory)
+
+    def recover(self) -> list[TrialDirectory]:
+        """Tell the study what happened to trials that it holds for running; return those that really are."""
+        alive = []
+        for trial in self.study.get_trials(deepcopy=False, states=(self._states.RUNNING,)):
+            directory = trial_directory(self.directory, trial.number)
+            if directory.is_alive:
+                alive.append(directory)
+            else:
+                self.tell(directory)
+        for directory in trial_directories(self.directory):
+            self._note_finished(directory)
+        return alive
+
+    # --- what is known
+
+    def begun(self) -> int:
+        """Return the number of trials that are finished or running, without those that died and are begun again."""
+        states = [self._state(trial) for trial in self.study.get_trials(deepcopy=False)]
+        return sum(state not in ("died", "waiting") for state in states)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the trials, in order."""
+        for trial in self.study.get_trials(deepcopy=False):
+            params = config_values(self.section.space, trial.params)
+            yield Row(
+                number=trial.number,
+                state=self._state(trial),
+                params=params,
+                seed=trial.user_attrs.get("seed", params.get("seed", self.sweep.config.seed)),
+                values=trial.user_attrs.get("values", {}),
+                feasible=all(excess <= 0 for excess in self._excess(trial.user_attrs.get("values", {})).values()),
+                note=trial.user_attrs.get("stopped") or trial.user_attrs.get("error", ""),
+            )
+
+    def front(self) -> list[Row]:
+        """Return the trials that no other one equals or beats in every objective, by the values of the last one."""
+        front = self.section.front()
+        rows = {row.number: row for row in self.rows() if row.state in (COMPLETE, "stopped") and row.feasible}
+        for row in rows.values():
+            front.offer(Entry(row.number, row.values))
+        last = self.section.objectives[-1]
+        return sorted((rows[entry.epoch] for entry in front.entries), key=lambda row: row.values[last])
+
+    # --- inside
+
+    def _sampler(self) -> Any:
+        # A seed that differs after a restart: the same random values must not be drawn again.
+        seed = self.section.seed + len(self.study.get_trials(deepcopy=False))
+        if self.section.sampler == "random":
+            return self.optuna.samplers.RandomSampler(seed=seed)
+        return self.optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.section.startup_trials)
+
+    def _trial(self, number: int) -> Any:
+        """Return the trial, as the process that asked for it has it."""
+        return self.optuna.trial.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
+
+    def _epochs(self, document: Mapping[str, Any]) -> int:
+        training = document.get("training") or {}
+        default = 0 if self.sweep.config.training is None else self.sweep.config.training.epochs
+        return int(training.get("epochs", default))
+
+    def _by_pruner(self, number: int, epochs: list[dict[str, float]]) -> str:
+        trial, (objective,) = self._trial(number), self.section.objectives
+        last = self.study.get_trials(deepcopy=False)[number].last_step
+        for epoch in range(0 if last is None else last + 1, len(epochs)):
+            if objective in epochs[epoch]:
+                trial.report(epochs[epoch][objective], epoch)
+                if trial.should_prune():
+                    return f"{self.section.prune.pruner} after {epoch + 1} epochs"  # type: ignore[union-attr]
+        return ""
+
+    def _tell_complete(self, number: int, trial: Any, outcome: Mapping[str, Any]) -> None:
+        values = outcome["values"]
+        for name, excess in self._excess(values).items():
+            trial.set_constraint(name, excess)
+        trial.set_user_attr("values", values)
+        if outcome["stopped"]:
+            trial.set_user_attr("stopped", outcome["stopped"])
+        if outcome["stopped"] and self.section.prune is not None and self.section.prune.pruner is not None:
+            self.study.tell(number, state=self._states.PRUNED)
+        else:
+            self.study.tell(number, [values[name] for name in self.section.objectives])
+
+    def _tell_dead(self, number: int, trial: Any, directory: TrialDirectory) -> None:
+        given_up = self._given_up(number)
+        deaths = trial.user_attrs.get("deaths", 0) + 1
+        # The study may have lost the values, if its last records were cut off.
+        params = trial.params or directory.request.get("params") or given_up.request.get("params", {})
+        again = deaths <= self.section.retries and params.keys() == self._space.keys()
+        error = DIED if again else f"{DIED}, {deaths} times; {directory.log} may say why"
+        if again:
+            # A process that waits to begin in the directory no longer finds it, and ends.
+            if directory.path.is_dir():
+                directory.rename(given_up.path)
+            trial.set_user_attr("died", True)
+        elif directory.path.is_dir():
+            directory.finish({"state": FAILED, "error": error})
+        trial.set_user_attr("error", error)
+        self.study.tell(number, state=self._states.FAIL)
+        if again:
+            kept = {name: value for name, value in trial.user_attrs.items() if name == "seed"}
+            self.study.enqueue_trial(params, {**kept, "deaths": deaths, "continues": number})
+
+    def _given_up(self, number: int) -> TrialDirectory:
+        """Return the directory of a trial that died, until it is begun again."""
+        return TrialDirectory(self.directory / f"given_up_{number:04d}")
+
+    def _note_finished(self, directory: TrialDirectory) -> None:
+        number = directory.number
+        if number not in self._finished and directory.outcome.get("state") == COMPLETE:
+            self._finished[number] = directory.epochs, self._epochs(directory.request["document"])
+
+    def _excess(self, values: Mapping[str, float]) -> dict[str, float]:
+        return {name: bound.excess(values[name]) for name, bound in self.section.constraints.items() if name in values}
+
+    def _state(self, trial: Any) -> str:
+        if trial.user_attrs.get("died"):
+            return "died"
+        if trial.user_attrs.get("stopped"):
+            return "stopped"
+        return {"COMPLETE": COMPLETE, "PRUNED": "stopped", "FAIL": FAILED}.get(
+            trial.state.name, trial.state.name.lower()
+        )
+
+    def _add_directories(self) -> None:
+        """Add the trials of directories that the study does not know as running ones, for `recover` to look at."""
+        known = len(self.study.get_trials(deepcopy=False))
+        for directory in trial_directories(self.directory):
+            for number in range(known, directory.number + 1):
+                found = directory if number == directory.number else self._given_up(number)
+                self.study.add_trial(self._as_running(found.request))
+            known = max(known, directory.number + 1)
+
+    def _as_running(self, request: Mapping[str, Any]) -> Any:
+        create = self.optuna.trial.create_trial
+        if not request:  # nothing is left of the trial, except its number
+            return create(state=self._states.FAIL, user_attrs={"died": True, "error": DIED})
+        params, attributes = request["params"], request["attributes"]
+        return create(state=self._states.RUNNING, params=params, distributions=self._space, user_attrs=attributes)

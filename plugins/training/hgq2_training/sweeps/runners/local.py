@@ -1,0 +1,47 @@
+"""Each trial is a process on this machine, with one thread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+from hgq2_training.sweeps.runners.runner import Job, Runner
+from hgq2_training.sweeps.trial_directory import TrialDirectory
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+PATIENCE = 20
+"""Seconds that a trial has to write its last checkpoint."""
+
+
+class Local(Runner):
+    """Processes of this machine."""
+
+    def start(self, directory: TrialDirectory) -> Job:
+        """Start a trial as a process, whose output goes to the trial's log."""
+        environment = {**dict.fromkeys(THREADS, "1"), **os.environ}
+        module = "hgq2_training.sweeps.trial"
+        command = [sys.executable, "-m", module, str(directory.path), "--parent", str(os.getpid())]
+        with directory.log.open("ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        return _Process(process)
+
+
+class _Process(Job):
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self) -> None:
+        # An interrupt, which a terminal may have sent already, lets it save its last epoch.
+        if self.running():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.send_signal(signal.SIGINT)
+                self.process.wait(PATIENCE)
+        if self.running():
+            self.process.kill()
+            self.process.wait()

@@ -1,0 +1,60 @@
+"""Each trial is a job of a cluster, or of submitit's own executor on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hgq2_core.errors import ConfigError
+from hgq2_core.files import make_folder
+from hgq2_training.sweeps.runners.runner import Job, Runner
+from hgq2_training.sweeps.trial_directory import TrialDirectory
+
+FOLDER = "submitit"
+PATIENCE = 20
+"""Seconds to wait for a job that was cancelled."""
+
+
+class Submitit(Runner):
+    """Jobs of submitit; its own files are in the folder `submitit` of the sweep.
+
+    Args:
+        cluster: `slurm` or `local`.
+        parameters: of each job.
+        directory: of the sweep.
+    """
+
+    def __init__(self, cluster: str, parameters: Mapping[str, Any], directory: Path) -> None:
+        try:
+            import submitit
+        except ImportError as error:
+            raise ConfigError(
+                "sweep.runner: submitit is not installed. pip install 'hgq2-training[submitit]'"
+            ) from error
+        try:
+            self.executor = submitit.AutoExecutor(make_folder(directory / FOLDER), cluster=cluster)
+            self.executor.update_parameters(**parameters)
+        except (NameError, RuntimeError, TypeError, ValueError) as error:
+            raise ConfigError(f"sweep.runner: submitit refuses it. {type(error).__name__}: {error}") from error
+
+    def start(self, directory: TrialDirectory) -> Job:
+        """Submit a trial."""
+        from hgq2_training.sweeps.trial import run_trial
+
+        return _Submitted(self.executor.submit(run_trial, str(directory.path.resolve())))
+
+
+class _Submitted(Job):
+    def __init__(self, job: Any) -> None:
+        self.job = job
+
+    def running(self) -> bool:
+        return not self.job.done()
+
+    def stop(self) -> None:
+        self.job.cancel()
+        end = time.monotonic() + PATIENCE
+        while self.running() and time.monotonic() < end:
+            time.sleep(0.2)
