@@ -15,7 +15,7 @@ from hgq2_training.sweeps.storage import discard_study, import_optuna, open_stud
 from hgq2_training.sweeps.trial import COMPLETE, FAILED
 from hgq2_training.sweeps.trial_directory import TrialDirectory, trial_directories, trial_directory
 
-STATES = {
+STATES: Mapping[str, str] = {
     "COMPLETE": COMPLETE, "PRUNED": "stopped", "FAIL": FAILED, "RUNNING": "running", "WAITING": "waiting"
 }  # fmt: skip
 DIED = "its process ended without a result"
