@@ -245,9 +245,7 @@ class Index:
             return "died"
         if trial.user_attrs.get("stopped"):
             return "stopped"
-        return {"COMPLETE": COMPLETE, "PRUNED": "stopped", "FAIL": FAILED}.get(
-            trial.state.name, trial.state.name.lower()
-        )
+        return STATES[trial.state.name]
 
     def _add_directories(self) -> None:
         """Add the trials of directories that the study does not know as running ones, for `recover` to look at."""

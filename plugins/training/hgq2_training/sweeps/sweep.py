@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hgq2_core.preflight.check import check_config
 
 from hgq2_core.config.resolved import differences
 from hgq2_core.errors import ConfigError, listing, nearest
 from hgq2_core.files import make_folder, remove_leftovers, write_json, write_text
-from hgq2_core.preflight.check import check_config
 from hgq2_training.runs.directory import locked
 from hgq2_training.sweeps.config import Sweep, load_sweep
 from hgq2_training.sweeps.index import Index

@@ -15,7 +15,8 @@ import keras
 
 from hgq2_core import ModelConfig
 from hgq2_core.errors import ConfigError, HGQ2Error, listing
-from hgq2_training.runs.directory import CONFIG, load, read_metrics
+from hgq2_training.runs.directory import load, read_metrics
+from hgq2_training.runs.files import CONFIG
 from hgq2_training.runs.train import evaluate, resume, train
 from hgq2_training.sweeps.trial_directory import TrialDirectory
 

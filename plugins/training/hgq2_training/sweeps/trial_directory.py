@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from hgq2_core.errors import ModelFileError
 from hgq2_core.files import make_folder, read_json, write_json, write_text
-from hgq2_training.runs.directory import TRIAL
+from hgq2_training.runs.files import TRIAL
 
 _NAME = re.compile(r"trial_(\d{4,})")
 
