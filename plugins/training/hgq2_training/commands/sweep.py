@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from hgq2_core.number_format import format_count, format_metric
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -17,6 +16,7 @@ from hgq2_core.commands.options import AsJson, Settings
 from hgq2_core.commands.own_files import checked_by
 from hgq2_core.commands.printing import console, narrow, out, print_json, print_notes
 from hgq2_core.errors import ConfigError
+from hgq2_core.model.number_format import format_count, format_metric
 
 if TYPE_CHECKING:
     from hgq2_training.sweeps.index import Index, Row

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hgq2_core import ModelConfig
 from hgq2_core.config.overrides import overridden
@@ -21,6 +21,10 @@ from hgq2_training.sweeps.space import Parameter, apply
 SECTION, BASE = "sweep", "base"
 Count = Annotated[int, Field(ge=1)]
 LOCAL_STORAGES = ("journal", "sqlite")
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 class Bound(StrictModel):
@@ -97,7 +101,7 @@ class SweepSection(StrictModel):
     """
 
     space: Annotated[dict[str, Parameter], Field(min_length=1)]
-    objectives: Annotated[tuple[str, ...], FromList, Field(min_length=1)]
+    objectives: Annotated[tuple[str, ...], FromList, BeforeValidator(_as_list), Field(min_length=1)]
     directions: dict[str, Direction] = Field(default_factory=dict)
     constraints: dict[str, Bound] = Field(default_factory=dict)
     trials: Count = 20

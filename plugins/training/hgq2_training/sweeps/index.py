@@ -13,7 +13,7 @@ from hgq2_training.sweeps.pruning import hopeless, optuna_pruner
 from hgq2_training.sweeps.space import apply, config_values
 from hgq2_training.sweeps.storage import discard_study, import_optuna, open_study
 from hgq2_training.sweeps.trial import COMPLETE, FAILED
-from hgq2_training.sweeps.trial_directory import TrialDirectory, trial_directories, trial_directory
+from hgq2_training.sweeps.trial_directory import GIVEN_UP, TRIALS, TrialDirectory, trial_directories, trial_directory
 
 STATES: Mapping[str, str] = {
     "COMPLETE": COMPLETE, "PRUNED": "stopped", "FAIL": FAILED, "RUNNING": "running", "WAITING": "waiting"
@@ -230,7 +230,7 @@ class Index:
 
     def _given_up(self, number: int) -> TrialDirectory:
         """Return the directory of a trial that died, until it is begun again."""
-        return TrialDirectory(self.directory / f"given_up_{number:04d}")
+        return trial_directory(self.directory, number, GIVEN_UP)
 
     def _note_finished(self, directory: TrialDirectory) -> None:
         number = directory.number
@@ -250,11 +250,9 @@ class Index:
     def _add_directories(self) -> None:
         """Add the trials of directories that the study does not know as running ones, for `recover` to look at."""
         known = len(self.study.get_trials(deepcopy=False))
-        for directory in trial_directories(self.directory):
-            for number in range(known, directory.number + 1):
-                found = directory if number == directory.number else self._given_up(number)
-                self.study.add_trial(self._as_running(found.request))
-            known = max(known, directory.number + 1)
+        found = {each.number: each for each in trial_directories(self.directory, (GIVEN_UP, TRIALS))}
+        for number in range(known, max(found, default=-1) + 1):
+            self.study.add_trial(self._as_running(found[number].request if number in found else {}))
 
     def _as_running(self, request: Mapping[str, Any]) -> Any:
         create = self.optuna.trial.create_trial

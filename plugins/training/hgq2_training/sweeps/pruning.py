@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hgq2_training.callbacks.front import Entry
@@ -15,7 +15,7 @@ STAGES = (1 / 3, 2 / 3)
 Point = Mapping[str, float]
 
 
-def lag(front: Iterable[Point], others: Iterable[Point], directions: Mapping[str, str]) -> float:
+def lag(front: Sequence[Point], others: Sequence[Point], directions: Mapping[str, str]) -> float:
     """Return how far a front lies behind others: the share by which it would have to improve in every objective.
 
     For a point p and another a, that is the smallest of the relative differences of their objectives; for the front,
@@ -27,10 +27,12 @@ def lag(front: Iterable[Point], others: Iterable[Point], directions: Mapping[str
         directions: `min` or `max` of each objective.
 
     Returns:
-        The lag; minus infinity if one side has no finite points.
+        The lag; infinity if the front is empty, minus infinity if there are no others.
     """
-    behind = [max((_relative(point, other, directions) for other in others), default=-math.inf) for point in front]
-    return min(behind, default=-math.inf)
+    if not others:
+        return -math.inf
+    behind = (max(_relative(point, other, directions) for other in others) for point in front)
+    return min(behind, default=math.inf)
 
 
 def _relative(point: Point, other: Point, directions: Mapping[str, str]) -> float:

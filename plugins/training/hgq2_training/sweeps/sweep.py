@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hgq2_core.preflight.check import check_config
 
+from hgq2_core.config.preflight.check import check_config
 from hgq2_core.config.resolved import differences
 from hgq2_core.errors import ConfigError, listing, nearest
 from hgq2_core.files import make_folder, remove_leftovers, write_json, write_text

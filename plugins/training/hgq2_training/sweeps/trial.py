@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,9 @@ def validation_metrics(model: keras.Model, config: ModelConfig, samples: int | N
     part = config.load_data().validation
     if part is None:
         raise ConfigError("data: has no validation part, by which a sweep chooses. Give it a `validation_fraction`.")
-    some = type(part)(part.x[:samples], part.y[:samples])
-    return {f"val_{name}": value for name, value in evaluate(model, some).items()}
+    first = {each.name: keras.tree.map_structure(lambda array: array[:samples], getattr(part, each.name))
+             for each in fields(part) if getattr(part, each.name) is not None}  # fmt: skip
+    return {f"val_{name}": value for name, value in evaluate(model, replace(part, **first)).items()}
 
 
 class _Watch(keras.callbacks.Callback):

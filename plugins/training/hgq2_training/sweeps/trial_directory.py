@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from hgq2_core.errors import ModelFileError
 from hgq2_core.files import make_folder, read_json, write_json, write_text
 from hgq2_training.runs.files import TRIAL
 
-_NAME = re.compile(r"trial_(\d{4,})")
+TRIALS, GIVEN_UP = "trial", "given_up"
+_NAME = re.compile(rf"({TRIALS}|{GIVEN_UP})_(\d{{4,}})")
 
 
 class TrialDirectory:
@@ -44,7 +45,7 @@ class TrialDirectory:
         found = _NAME.fullmatch(self.path.name)
         if found is None:
             raise ModelFileError(f"{self.path}: is not the directory of a trial. Allowed: a name such as trial_0000.")
-        return int(found[1])
+        return int(found[2])
 
     def ask(self, request: Mapping[str, Any]) -> None:
         """Write what the sweep asks for; the folder is made."""
@@ -127,12 +128,24 @@ class TrialDirectory:
         return found
 
 
-def trial_directory(sweep: Path, number: int) -> TrialDirectory:
-    """Return the directory of a trial by its number."""
-    return TrialDirectory(sweep / f"trial_{number:04d}")
+def trial_directory(sweep: Path, number: int, name: str = TRIALS) -> TrialDirectory:
+    """Return the directory of a trial by its number.
+
+    Args:
+        sweep: the directory of the sweep.
+        number: of the trial.
+        name: `GIVEN_UP` for that of a trial whose process died, until it is begun again under another number.
+    """
+    return TrialDirectory(sweep / f"{name}_{number:04d}")
 
 
-def trial_directories(sweep: Path) -> list[TrialDirectory]:
-    """Return the directories of all trials, in the order of their numbers."""
-    found = [TrialDirectory(path) for path in sweep.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
+def trial_directories(sweep: Path, names: Sequence[str] = (TRIALS,)) -> list[TrialDirectory]:
+    """Return the directories of trials, in the order of their numbers.
+
+    Args:
+        sweep: the directory of the sweep.
+        names: `TRIALS`, `GIVEN_UP` or both.
+    """
+    matches = [(path, _NAME.fullmatch(path.name)) for path in sweep.iterdir() if path.is_dir()]
+    found = [TrialDirectory(path) for path, match in matches if match and match[1] in names]
     return sorted(found, key=lambda each: each.number)
