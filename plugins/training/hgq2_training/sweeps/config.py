@@ -20,6 +20,8 @@ from hgq2_training.sweeps.space import Parameter, apply
 
 SECTION, BASE = "sweep", "base"
 Count = Annotated[int, Field(ge=1)]
+MAY_CHANGE = ("trials", "workers", "runner", "prune", "retries", "sampler", "startup_trials")
+"""Fields of the section that may differ when a sweep goes on."""
 LOCAL_STORAGES = ("journal", "sqlite")
 
 

@@ -15,15 +15,13 @@ from hgq2_core.config.resolved import differences
 from hgq2_core.errors import ConfigError, listing, nearest
 from hgq2_core.files import make_folder, remove_leftovers, write_json, write_text
 from hgq2_training.runs.directory import locked
-from hgq2_training.sweeps.config import Sweep, load_sweep
+from hgq2_training.sweeps.config import MAY_CHANGE, Sweep, load_sweep
 from hgq2_training.sweeps.index import Index
 from hgq2_training.sweeps.runners.runner import Adopted, Job, Runner
 from hgq2_training.sweeps.trial import validation_metrics
 from hgq2_training.sweeps.trial_directory import TrialDirectory, trial_directory
 
 FILE, FRONT, TRIALS = "sweep.yaml", "front.json", "trials.json"
-MAY_CHANGE = ("trials", "workers", "runner", "prune", "retries", "sampler", "startup_trials")
-"""Fields of the section that may differ when a sweep goes on."""
 PAUSE = 0.2
 """Seconds between two looks at the running trials."""
 
