@@ -13,7 +13,7 @@ optuna = pytest.importorskip("optuna", minversion="5", reason="sweeps need Optun
 from hgq2_core.errors import ConfigError, ModelFileError  # noqa: E402
 from hgq2_training.sweeps.index import DIED, Index  # noqa: E402
 from hgq2_training.sweeps.journal import trim  # noqa: E402
-from hgq2_training.sweeps.storage import JOURNAL  # noqa: E402
+from hgq2_training.sweeps.storage import JOURNAL, shown  # noqa: E402
 from hgq2_training.sweeps.sweep import check_directory, write_results  # noqa: E402
 from hgq2_training.sweeps.trial import run_trial  # noqa: E402
 from hgq2_training.sweeps.trial_directory import GIVEN_UP, trial_directories, trial_directory  # noqa: E402
@@ -85,6 +85,17 @@ def test_the_front_holds_what_no_other_trial_beats(tmp_path, folder):
     write_results(index)
     front, trials = (json.loads((folder / name).read_text()) for name in ("front.json", "trials.json"))
     assert [row["number"] for row in front] == [1, 0] and [row["state"] for row in trials] == ["complete"] * 3
+
+
+def test_the_front_of_several_seeds_is_that_of_their_means(tmp_path, folder):
+    index = Index(make_sweep(tmp_path, seeds=2, constraints={"ebops": {"at_most": 1500}}), folder)
+    for accuracy, ebops in [(0.5, 1000.0), (0.75, 1800.0), (0.9, 1900.0), (0.9, 1900.0)]:
+        directory = index.ask()
+        complete(directory, accuracy, ebops)
+        index.tell(directory)
+    (row,) = index.front()
+    assert row.values == {"val_accuracy": 0.625, "ebops": 1400.0} and row.number == 0
+    assert row.deviations == {"val_accuracy": pytest.approx(0.125 * 2**0.5), "ebops": pytest.approx(400 * 2**0.5)}
 
 
 def test_constraints_are_told_and_keep_trials_off_the_front(tmp_path, folder):
@@ -292,7 +303,7 @@ def test_a_trial_that_died_is_begun_again_after_a_rebuild(tmp_path, folder):
 
 def test_another_sweep_does_not_go_on_in_the_directory(tmp_path, folder):
     (folder / "sweep.yaml").write_text(json.dumps(make_sweep(tmp_path).to_dict()))
-    check_directory(make_sweep(tmp_path, trials=99, prune={"margin": 0.1}), folder)
+    check_directory(make_sweep(tmp_path, trials=99, prune={"margin": 0.1}, storage="journal"), folder)
     with pytest.raises(ConfigError, match=rf"another sweep\. sweep\.space\.{UNITS}\.choices\.0: 4 before, 5 now"):
         check_directory(make_sweep(tmp_path, space={**SPACE, UNITS: {"choices": [5, 6, 8]}}), folder)
 
@@ -312,6 +323,11 @@ def test_a_study_of_a_database_belongs_to_one_sweep(tmp_path):
     Index(sweep, tmp_path / "one").ask()
     with pytest.raises(ConfigError, match=r"'shared' in .* belongs to another sweep"):
         Index(sweep, tmp_path / "two")
+
+
+def test_a_password_is_not_shown():
+    assert shown("postgresql://me:secret@host:5432/db") == "postgresql://me:***@host:5432/db"
+    assert shown("sqlite:////a/b.db") == "sqlite:////a/b.db"
 
 
 def test_a_database_that_cannot_be_reached_is_named(tmp_path, folder):

@@ -131,7 +131,7 @@ def front_table(index: Index, rows: list[Row]) -> Table:
     section = index.section
     table = narrow(Table("trial", *section.measured, *(_short(path) for path in section.space), title="front"))
     for row in rows:
-        measured = (_number(name, row.values[name]) for name in section.measured)
+        measured = (_number(name, row) for name in section.measured)
         table.add_row(str(row.number), *measured, *(_value(row.params[path]) for path in section.space))
     return table
 
@@ -141,8 +141,10 @@ def _short(path: str) -> str:
     return ".".join(path.split(".")[-2:])
 
 
-def _number(name: str, value: float) -> str:
-    return format_count(value) if name == "ebops" else format_metric(value)
+def _number(name: str, row: Row) -> str:
+    shown = format_count if name == "ebops" else format_metric
+    deviation = row.deviations.get(name)
+    return shown(row.values[name]) + ("" if deviation is None else f" ± {shown(deviation)}")
 
 
 def _value(value: Any) -> str:

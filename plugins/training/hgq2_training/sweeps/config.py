@@ -191,6 +191,10 @@ class Sweep:
         """Return the whole file as plain data, with the model's config in place of the name of one."""
         return {SECTION: dict(self.written), **self.document}
 
+    def complete(self) -> dict[str, Any]:
+        """Return the whole file with every default written out, to compare it with another."""
+        return {SECTION: self.section.model_dump(mode="json"), **self.config.model_dump(mode="json")}
+
 
 def load_sweep(path: str | Path, settings: Iterable[str] = ()) -> Sweep:
     """Read and check a sweep file; every value of the space is checked against the schema of the model's config.

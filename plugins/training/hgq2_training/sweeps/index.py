@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import json
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ class Row:
         values: what was measured, by name.
         feasible: whether all constraints are kept.
         note: why it was stopped or failed; empty otherwise.
+        deviations: of `values` between seeds, where those are means.
     """
 
     number: int
@@ -42,6 +45,7 @@ class Row:
     values: Mapping[str, float]
     feasible: bool
     note: str
+    deviations: Mapping[str, float] = field(default_factory=dict)
 
 
 class Index:
@@ -155,18 +159,33 @@ class Index:
                 params=params,
                 seed=trial.user_attrs.get("seed", params.get("seed", self.sweep.config.seed)),
                 values=trial.user_attrs.get("values", {}),
-                feasible=all(excess <= 0 for excess in self._excess(trial.user_attrs.get("values", {})).values()),
+                feasible=self._keeps(trial.user_attrs.get("values", {})),
                 note=trial.user_attrs.get("stopped") or trial.user_attrs.get("error", ""),
             )
 
     def front(self) -> list[Row]:
-        """Return the trials that no other one equals or beats in every objective, by the values of the last one."""
+        """Return the trials that no other one equals or beats in every objective, by the values of the last one.
+
+        With several seeds, each row is the mean over the seeds of one choice of values, with the standard deviations.
+        """
         front = self.section.front()
-        rows = {row.number: row for row in self.rows() if row.state in (COMPLETE, "stopped") and row.feasible}
+        found = [row for row in self.rows() if row.state in (COMPLETE, "stopped")]
+        rows = {row.number: row for row in (self._means(found) if self.section.seeds > 1 else found) if row.feasible}
         for row in rows.values():
             front.offer(Entry(row.number, row.values))
         last = self.section.objectives[-1]
         return sorted((rows[entry.epoch] for entry in front.entries), key=lambda row: row.values[last])
+
+    def _means(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield one row for all rows with the same values of the config, with the number and seed of the first."""
+        groups: dict[str, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(json.dumps(row.params), []).append(row)
+        for group in groups.values():
+            columns = {name: [row.values[name] for row in group] for name in self.section.measured}
+            means = {name: statistics.fmean(column) for name, column in columns.items()}
+            spread = {name: statistics.stdev(column) for name, column in columns.items() if len(column) > 1}
+            yield replace(group[0], values=means, deviations=spread, feasible=self._keeps(means))
 
     # --- inside
 
@@ -239,6 +258,9 @@ class Index:
 
     def _excess(self, values: Mapping[str, float]) -> dict[str, float]:
         return {name: bound.excess(values[name]) for name, bound in self.section.constraints.items() if name in values}
+
+    def _keeps(self, values: Mapping[str, float]) -> bool:
+        return all(excess <= 0 for excess in self._excess(values).values())
 
     def _state(self, trial: Any) -> str:
         if trial.user_attrs.get("died"):

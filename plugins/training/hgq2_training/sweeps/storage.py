@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Iterator
 from importlib import metadata
@@ -77,7 +78,7 @@ def open_study(section: SweepSection, directory: Path, sampler: Any, pruner: Any
             study.set_user_attr(OWNER, owner)
         elif found != owner:
             raise ConfigError(
-                f"sweep.study: {name!r} in {section.storage} belongs to another sweep. Give this one another name."
+                f"sweep.study: {name!r} in {shown(section.storage)} belongs to another sweep. Give it another name."
             )
     return study, notes
 
@@ -116,6 +117,11 @@ def _storage(section: SweepSection, directory: Path) -> Any:
     return optuna.storages.RDBStorage(url)
 
 
+def shown(storage: str) -> str:
+    """Return a storage without a password in it."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", storage)
+
+
 @contextlib.contextmanager
 def _explained(section: SweepSection, directory: Path) -> Iterator[None]:
     """Turn what a storage raises into errors of this project."""
@@ -130,7 +136,7 @@ def _explained(section: SweepSection, directory: Path) -> Iterator[None]:
             raise ModelFileError(f"{directory / SQLITE}: cannot be used. {cause}. {again}") from error
         driver = " Its driver is missing: pip install psycopg2-binary, or PyMySQL."
         remedy = driver if isinstance(error, ImportError) else ""
-        raise ConfigError(f"sweep.storage: {section.storage} cannot be used. {cause}.{remedy}") from error
+        raise ConfigError(f"sweep.storage: {shown(section.storage)} cannot be used. {cause}.{remedy}") from error
     except (KeyError, ValueError) as error:  # a record of the journal that cannot be read or applied
         if isinstance(error, ConfigError):
             raise

@@ -24,6 +24,8 @@ from hgq2_training.sweeps.trial_directory import TrialDirectory, trial_directory
 FILE, FRONT, TRIALS = "sweep.yaml", "front.json", "trials.json"
 PAUSE = 0.2
 """Seconds between two looks at the running trials."""
+PATIENCE = 20
+"""Seconds that interrupted trials have to write their last checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,12 @@ def _stop(index: Index, jobs: Mapping[TrialDirectory, Job]) -> None:
     """End what runs, so that the next call of the sweep goes on with it."""
     for job in jobs.values():
         job.stop()
+    end = time.monotonic() + PATIENCE
+    while any(job.running() for job in jobs.values()) and time.monotonic() < end:
+        time.sleep(PAUSE)
+    for job in jobs.values():
+        if job.running():
+            job.kill()
     index.recover()
 
 
@@ -141,10 +149,10 @@ def check_directory(sweep: Sweep, directory: Path) -> None:
         if {path.name for path in directory.iterdir()} <= {".lock"}:
             return
         raise ConfigError(f"{directory}: exists and is not empty; a sweep needs a new directory.")
-    before = load_sweep(directory / FILE).to_dict()
+    before = load_sweep(directory / FILE)
     changed = [
         each
-        for each in differences(before, sweep.to_dict())
+        for each in differences(before.complete(), sweep.complete())
         if not each.startswith(tuple(f"sweep.{name}{end}" for name in MAY_CHANGE for end in ":."))
     ]
     if changed:

@@ -37,7 +37,7 @@ def run_trial(path: str | os.PathLike[str], parent: int | None = None) -> None:
     Raises:
         KeyboardInterrupt: the trial was interrupted, or its parent has ended; it can be trained further.
     """
-    directory = TrialDirectory(Path(path))
+    directory = TrialDirectory(Path(path).resolve())
     with directory.alive() as alive:
         request = directory.request if alive else {}
         if not request or directory.outcome:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -12,8 +11,6 @@ from hgq2_training.sweeps.runners.runner import Job, Runner
 from hgq2_training.sweeps.trial_directory import TrialDirectory
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-PATIENCE = 20
-"""Seconds that a trial has to write its last checkpoint."""
 
 
 class Local(Runner):
@@ -25,7 +22,14 @@ class Local(Runner):
         module = "hgq2_training.sweeps.trial"
         command = [sys.executable, "-m", module, str(directory.path), "--parent", str(os.getpid())]
         with directory.log.open("ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # a terminal's Ctrl-C reaches the sweep alone, which then asks once
+            )
         return _Process(process)
 
 
@@ -37,11 +41,10 @@ class _Process(Job):
         return self.process.poll() is None
 
     def stop(self) -> None:
-        # An interrupt, which a terminal may have sent already, lets it save its last epoch.
+        # It then saves its last epoch, as `hgq2 train` does after Ctrl-C.
         if self.running():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.send_signal(signal.SIGINT)
-                self.process.wait(PATIENCE)
-        if self.running():
-            self.process.kill()
-            self.process.wait()
+            self.process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()

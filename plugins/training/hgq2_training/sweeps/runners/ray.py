@@ -58,4 +58,3 @@ class _Task(Job):
 
     def stop(self) -> None:
         self.ray.cancel(self.reference, force=True)
-        self.ray.wait([self.reference], timeout=20)

@@ -18,7 +18,11 @@ class Job(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """End the process; the trial can be trained further from its last checkpoint."""
+        """Ask the process to end; the trial can be trained further from its last checkpoint."""
+
+    def kill(self) -> None:
+        """End a process that did not end when it was asked to."""
+        self.stop()
 
 
 class Runner(ABC):
@@ -51,5 +55,4 @@ class Adopted(Job):
         return self.directory.is_alive
 
     def stop(self) -> None:
-        """Ask it to stop after this epoch; its process is not known here."""
-        self.directory.stop("the sweep was interrupted")
+        """Leave it alone: on this machine it has noticed that its sweep has ended, and a job of a cluster goes on."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from hgq2_training.sweeps.runners.runner import Job, Runner
 from hgq2_training.sweeps.trial_directory import TrialDirectory
 
 FOLDER = "submitit"
-PATIENCE = 20
-"""Seconds to wait for a job that was cancelled."""
 
 
 class Submitit(Runner):
@@ -55,6 +52,3 @@ class _Submitted(Job):
 
     def stop(self) -> None:
         self.job.cancel()
-        end = time.monotonic() + PATIENCE
-        while self.running() and time.monotonic() < end:
-            time.sleep(0.2)
