@@ -188,6 +188,28 @@ class QuantizerConfig(StrictModel):
         return {"kind": kind, **self.model_dump(mode="json", exclude_unset=only_set)}
 
 
+def check_bounds(field: str, value: float, bounds: tuple[float, float], within: tuple[float, float]) -> None:
+    """Check a field with bounds, in a validator of a config.
+
+    Args:
+        field: its name, such as `b`; that of its bounds is `b_bounds`.
+        value: its value.
+        bounds: of the trained value, both included.
+        within: what the bounds themselves may be.
+
+    Raises:
+        ValueError: the bounds are not allowed, or the value lies outside.
+    """
+    (lower, upper), (least, most) = bounds, within
+    if not least <= lower <= upper <= most:
+        raise ValueError(
+            f"{field}_bounds must be a lower and an upper bound within {least} and {most}. "
+            f"Received: {field}_bounds={[lower, upper]}"
+        )
+    if not lower <= value <= upper:
+        raise ValueError(f"{field} must lie within {field}_bounds={[lower, upper]}. Received: {field}={value}")
+
+
 class Registered:
     """Annotation of an open union: a value that names its kind, resolved among the quantizers installed now."""
 

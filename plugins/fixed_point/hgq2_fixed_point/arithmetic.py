@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hgq2_core.errors import ConfigError
+from hgq2_core.exact.floats import Floats, Ints, as_bits, as_floats
 from hgq2_fixed_point.modes import DETERMINISTIC, OverflowMode, RoundMode, check_modes, check_round_mode
-
-Floats = NDArray[np.floating]
-Ints = NDArray[np.int64]
 
 # From z to the nearest integer. Halves are decided on the exact 2z: z + 0.5 would be rounded once before the floor.
 ROUNDING: dict[str, Callable[[Floats], Floats]] = {
@@ -54,7 +52,7 @@ def quantize(
         ConfigError: a mode is unknown, or WRAP_SM is asked of an unsigned format or of another rounding.
     """
     check_modes(round_mode, overflow_mode)
-    x, k, i, f = np.broadcast_arrays(_as_floats(x), _as_bits(k), _as_bits(i), _as_bits(f))
+    x, k, i, f = np.broadcast_arrays(as_floats(x), as_bits(k), as_bits(i), as_bits(f))
     if overflow_mode == "WRAP_SM" and np.any(k != 1):
         raise ConfigError(
             f"overflow_mode='WRAP_SM' is not defined for an unsigned format: received k={k.min()}; allowed: 1."
@@ -80,7 +78,7 @@ def round_to_grid(x: ArrayLike, f: ArrayLike, round_mode: RoundMode = "RND") -> 
     """
     check_round_mode(round_mode)
     with np.errstate(all="ignore"):
-        return _round(_as_floats(x), _as_bits(f), round_mode)
+        return _round(as_floats(x), as_bits(f), round_mode)
 
 
 def minimal_integer_bits(lo: ArrayLike, hi: ArrayLike, k: ArrayLike, f: ArrayLike) -> NDArray[np.float64]:
@@ -95,7 +93,7 @@ def minimal_integer_bits(lo: ArrayLike, hi: ArrayLike, k: ArrayLike, f: ArrayLik
     Returns:
         i as float64 of the broadcast shape; -inf where nothing is nonzero.
     """
-    lo, hi, k, _ = np.broadcast_arrays(_as_floats(lo), _as_floats(hi), _as_bits(k), _as_bits(f))
+    lo, hi, k, _ = np.broadcast_arrays(as_floats(lo), as_floats(hi), as_bits(k), as_bits(f))
     below = np.where((k > 0) & (lo < 0), _exponent(lo) - (np.frexp(lo)[0] == -0.5), -np.inf)  # -2^i itself is in range
     return np.maximum(below, np.where(hi > 0, _exponent(hi), -np.inf))
 
@@ -122,7 +120,7 @@ def minimal_integer_bits_for_width(
         ConfigError: the mode is unknown.
     """
     check_round_mode(round_mode)
-    lo, hi, k, b = np.broadcast_arrays(_as_floats(lo), _as_floats(hi), _as_bits(k), _as_bits(b))
+    lo, hi, k, b = np.broadcast_arrays(as_floats(lo), as_floats(hi), as_bits(k), as_bits(b))
     below, above = np.where(k > 0, np.minimum(lo, 0), 0), np.maximum(hi, 0)
     magnitude = np.maximum(-below, above)
     e = np.frexp(magnitude)[1]
@@ -136,17 +134,6 @@ def minimal_integer_bits_for_width(
         i = np.where(holds(e - 1), e - 1, np.where(holds(e), e, e + 1))
     i = np.where(np.isfinite(magnitude), i, magnitude)
     return np.where((magnitude == 0) | (b + k <= 0), -np.inf, i)
-
-
-def _as_floats(x: ArrayLike) -> Floats:
-    x = np.asarray(x)
-    if x.dtype in (np.float32, np.float64):
-        return x
-    return x.astype(np.float32 if x.dtype == np.float16 else np.float64)
-
-
-def _as_bits(n: ArrayLike) -> Ints:
-    return np.rint(np.asarray(n, np.float64)).astype(np.int64)
 
 
 def _exponent(x: Floats) -> Floats:

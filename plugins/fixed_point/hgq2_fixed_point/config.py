@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Role, Slot
+from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Role, Slot, check_bounds
 from hgq2_core.schema.base import FromList, Interval, StrictModel
 from hgq2_fixed_point.modes import OverflowMode, RoundMode
 
@@ -75,14 +75,7 @@ class FixedPoint(QuantizerConfig):
     @model_validator(mode="after")
     def _check_bounds(self) -> FixedPoint:
         for field in self.bounded:
-            value, (lower, upper) = getattr(self, field), getattr(self, f"{field}_bounds")
-            if not -BITS_LIMIT <= lower <= upper <= BITS_LIMIT:
-                raise ValueError(
-                    f"{field}_bounds must be a lower and an upper bound within {-BITS_LIMIT} and {BITS_LIMIT}. "
-                    f"Received: {field}_bounds={[lower, upper]}"
-                )
-            if not lower <= value <= upper:
-                raise ValueError(f"{field} must lie within {field}_bounds={[lower, upper]}. Received: {field}={value}")
+            check_bounds(field, getattr(self, field), getattr(self, f"{field}_bounds"), (-BITS_LIMIT, BITS_LIMIT))
         return self
 
     def trains(self, name: str) -> bool:

@@ -17,6 +17,7 @@ from hgq2_core.exact.rounding import limits
 from hgq2_core.ops import Tensor, reshape
 from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck, Span
 from hgq2_core.quantizers.config import Slot
+from hgq2_core.quantizers.noise import add_noise, with_noise
 from hgq2_core.quantizers.phase import phase
 from hgq2_fixed_point.arithmetic import quantize
 from hgq2_fixed_point.config import BITS_LIMIT, KBI, KIF, FixedPoint
@@ -62,16 +63,7 @@ class FixedPointQuantizer(Quantizer[C]):
         self.shared_axes = tuple(axis for axis, size in enumerate(shape) if size == 1 and input_shape[axis] != 1)
         self.range.build(self, shape)
         self.i = self.range.i
-        self.noise = None
-        if config.noise < 1.0:
-            self.noise = self.add_weight(
-                name="noise",
-                shape=(),
-                initializer=keras.initializers.Constant(config.noise),
-                dtype="float32",
-                trainable=False,
-                autocast=False,
-            )
+        self.noise = add_noise(self, config.noise)
         sharing = math.prod(size or 1 for size in self.value_shape) // math.prod(shape)
         coefficients = {id(variable): coefficient for coefficient, variable in self.costs}
         self.options = Options(
@@ -99,8 +91,7 @@ class FixedPointQuantizer(Quantizer[C]):
             self.range.fit(fit, x, self.precision, self.options)
         seed = self.seed_generator if training and present != "calibrate" else None
         q, bits, penalty = self.range.quantize(x, self.precision, self.options, training=training, seed=seed)
-        values = q if self.noise is None or not training else self.noise * q + (1.0 - self.noise) * x
-        return Quantized(values, bits, penalty)
+        return Quantized(with_noise(self.noise, q, x, training), bits, penalty)
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""

@@ -6,10 +6,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.floating]
-Ints = NDArray[np.int64]
+from hgq2_core.exact.floats import Floats, Ints, as_bits, as_floats
 
 
 class Limits(NamedTuple):
@@ -65,21 +64,10 @@ def quantize(x: ArrayLike, m: ArrayLike, e: ArrayLike, e0: ArrayLike, max_value:
         >>> quantize([0.3, -5.0, 1000.0], m=3, e=4, e0=1, max_value=448.0)
         array([   0.3125,   -5.    ,  448.    ])
     """
-    x, m, e, e0 = np.broadcast_arrays(_as_floats(x), _as_bits(m), _as_bits(e), _as_bits(e0))
+    x, m, e, e0 = np.broadcast_arrays(as_floats(x), as_bits(m), as_bits(e), as_bits(e0))
     bounds = limits(m, e, e0, max_value, x.dtype)
     clipped = np.clip(x, -bounds.largest, bounds.largest)
     # The largest value is one of the format: saturated first, nothing rounds beyond it.
     step = np.maximum(np.frexp(clipped)[1] - 1, bounds.emin) - m
     values: Floats = np.where(m < 0, x.dtype.type(0) * clipped, np.ldexp(np.rint(np.ldexp(clipped, -step)), step))
     return values
-
-
-def _as_floats(x: ArrayLike) -> Floats:
-    x = np.asarray(x)
-    if x.dtype in (np.float32, np.float64):
-        return x
-    return x.astype(np.float32 if x.dtype == np.float16 else np.float64)
-
-
-def _as_bits(n: ArrayLike) -> Ints:
-    return np.rint(np.asarray(n, np.float64)).astype(np.int64)

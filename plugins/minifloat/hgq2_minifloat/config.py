@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Slot
+from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Slot, check_bounds
 from hgq2_core.schema.base import FromList, Interval, StrictModel
 from hgq2_minifloat.formats import Format
 
@@ -207,14 +207,7 @@ class Minifloat(MinifloatBase):
     @model_validator(mode="after")
     def _check_bounds(self) -> Minifloat:
         for name in ALL_BITS:
-            value, (lower, upper), (least, most) = getattr(self, name), self.bounds(name), LIMITS[name]
-            if not least <= lower <= upper <= most:
-                raise ValueError(
-                    f"{name}_bounds must be a lower and an upper bound within {least} and {most}. "
-                    f"Received: {name}_bounds={[lower, upper]}"
-                )
-            if not lower <= value <= upper:
-                raise ValueError(f"{name} must lie within {name}_bounds={[lower, upper]}. Received: {name}={value}")
+            check_bounds(name, getattr(self, name), self.bounds(name), LIMITS[name])
         return self
 
     @model_validator(mode="after")

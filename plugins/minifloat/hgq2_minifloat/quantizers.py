@@ -14,6 +14,7 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import Tensor, reshape, value
 from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck
 from hgq2_core.quantizers.config import Slot
+from hgq2_core.quantizers.noise import add_noise, with_noise
 from hgq2_core.quantizers.phase import already_fitted, phase
 from hgq2_core.quantizers.ranges import Range
 from hgq2_minifloat.arithmetic import limits
@@ -69,16 +70,7 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
             )
             for name in ALL_BITS
         )
-        self.noise = None
-        if config.noise < 1.0:
-            self.noise = self.add_weight(
-                name="noise",
-                shape=(),
-                initializer=keras.initializers.Constant(config.noise),
-                dtype="float32",
-                trainable=False,
-                autocast=False,
-            )
+        self.noise = add_noise(self, config.noise)
         sharing = math.prod(size or 1 for size in self.value_shape) // math.prod(shape)
         m, e, e0 = (config.regularizer(name) if name in config.trained else 0.0 for name in ALL_BITS)
         self.options = Options(
@@ -97,9 +89,7 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
             scale = block_scales(x, self.config.block, self.config.format.largest)
             quantized = self._quantize(x / scale, training)
             quantized = quantized._replace(values=quantized.values * scale)
-        if self.noise is None or not training:
-            return quantized
-        return quantized._replace(values=self.noise * quantized.values + (1.0 - self.noise) * x)
+        return quantized._replace(values=with_noise(self.noise, quantized.values, x, training))
 
     def _quantize(self, x: Tensor, training: bool) -> Quantized:
         uniform = None
