@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from hgq2_core.config.reader import parse_yaml
+from hgq2_core.config.yaml_document import parse_yaml
 from hgq2_core.errors import ConfigError, listing, nearest
 from hgq2_core.schema.base import as_text
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from hgq2_core.config.reader import parse_json
+from hgq2_core.config.json_document import parse_json
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ModelFileError, nearest
 from hgq2_core.keras_graph.private import operation_class

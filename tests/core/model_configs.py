@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hgq2_core import ConfigError, ModelConfig
-from hgq2_core.config.reader import parse_yaml
+from hgq2_core.config.yaml_document import parse_yaml
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 

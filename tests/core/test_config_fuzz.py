@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hgq2_core import ModelConfig
-from hgq2_core.config.reader import parse_yaml
+from hgq2_core.config.yaml_document import parse_yaml
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import HGQ2Error
 from hgq2_core.schema.keras_objects import classes_by_name, keras_kinds

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hgq2_core.config.reader import MAX_BYTES, parse_json, parse_yaml, read_document
+from hgq2_core.config.json_document import parse_json
+from hgq2_core.config.reader import MAX_BYTES, read_document
+from hgq2_core.config.yaml_document import parse_yaml
 from hgq2_core.errors import ConfigError
 
 
