@@ -11,7 +11,8 @@ import keras
 from hgq2_core.errors import ConfigError
 from hgq2_core.keras_graph import private as _keras
 from hgq2_core.ops import Tensor
-from hgq2_core.quantizers.base import PACKAGE, has_room, is_bit_variable
+from hgq2_core.quantizers.base import PACKAGE
+from hgq2_core.quantizers.bit_variables import has_room, is_bit_variable
 
 WHOLE: dict[str, Any] = {
     "clipnorm": None,

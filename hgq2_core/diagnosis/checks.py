@@ -24,7 +24,8 @@ from hgq2_core.model.cost import summary
 from hgq2_core.model.support import unsupported_layers
 from hgq2_core.model.verification import FLOAT32_BITS, required_bits, unknown
 from hgq2_core.optimizer import DECAYED, describe_decayed_bits
-from hgq2_core.quantizers.base import Bounds, Quantizer, is_bit_variable
+from hgq2_core.quantizers.base import Quantizer
+from hgq2_core.quantizers.bit_variables import Bounds, is_bit_variable
 
 MANY_SATURATED = 0.25
 """The share of saturated values above which a range is reported as too narrow."""

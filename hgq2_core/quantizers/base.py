@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import keras
 import numpy as np
@@ -16,11 +16,13 @@ from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, Widths, compact
-from hgq2_core.ops import Tensor, clip, total
+from hgq2_core.ops import Tensor, total
+from hgq2_core.quantizers.bit_variables import Bounds
 from hgq2_core.quantizers.call import Cost, present_call
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
 from hgq2_core.quantizers.granularity import bit_shape
 from hgq2_core.quantizers.ranges import ObservedRange, Range
+from hgq2_core.quantizers.results import Quantized, RangeCheck, Span
 
 PACKAGE = "hgq2"
 RECORD = "calibration_record"
@@ -38,61 +40,6 @@ FORMER_FLAGS = ("tracks_range", "step_follows_range", "follows_values", "fits_ra
 
 C = TypeVar("C", bound=QuantizerConfig)
 A = TypeVar("A")
-
-
-class Bounds(keras.constraints.Constraint):
-    """Keep a bit variable within its bounds, both included."""
-
-    def __init__(self, lower: float, upper: float) -> None:
-        self.lower, self.upper = lower, upper
-
-    def __call__(self, value: Tensor) -> Tensor:
-        """Return the value within the bounds."""
-        return clip(value, self.lower, self.upper)
-
-    def get_config(self) -> dict[str, float]:
-        """Return the bounds."""
-        return {"lower": self.lower, "upper": self.upper}
-
-
-class Quantized(NamedTuple):
-    """Quantized values and what they cost, from one computation.
-
-    Args:
-        values: the quantized values.
-        bits: those that EBOPs count; they broadcast against the values.
-        penalty: the part of the loss that regularizes the bit-widths; None if there is none.
-    """
-
-    values: Tensor
-    bits: Tensor
-    penalty: Tensor | None
-
-
-class Span(NamedTuple):
-    """What the format of each element reaches, as tensors without gradients.
-
-    Args:
-        largest: the largest magnitude; 0 where nothing is left.
-        step: the power of two of which all values are multiples; infinite where nothing is left.
-    """
-
-    largest: Tensor
-    step: Tensor
-
-
-class RangeCheck(NamedTuple):
-    """Values compared with the range of a format.
-
-    Args:
-        outside: for each value, whether it lies outside once it is rounded.
-        low: the smallest value of the format; broadcasts against the values.
-        high: the largest value of the format; broadcasts against the values.
-    """
-
-    outside: npt.NDArray[np.bool_]
-    low: npt.NDArray[np.float64]
-    high: npt.NDArray[np.float64]
 
 
 def _refusing_keras(quantize: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -399,14 +346,3 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         schema = registry().load("quantizers", fields.pop("kind"))
         slot = Slot(**{**config["slot"], "channel_axes": tuple(config["slot"]["channel_axes"])})
         return schema.model_validate(fields).build(slot)  # type: ignore[no-any-return]
-
-
-def is_bit_variable(variable: keras.Variable) -> bool:
-    """Return True if a variable holds bit-widths."""
-    return bool(getattr(variable, "is_bit_width", False))
-
-
-def has_room(variable: keras.Variable) -> bool:
-    """Return True if the bounds of a bit variable leave it more than one value; anything else has room."""
-    bounds = variable.constraint
-    return not (isinstance(bounds, Bounds) and bounds.lower == bounds.upper)

@@ -22,7 +22,8 @@ from hgq2_core.model.calibration import calibrate
 from hgq2_core.model.cost import ebops
 from hgq2_core.model.freezing import freeze
 from hgq2_core.model.verification import verify
-from hgq2_core.quantizers.base import Quantizer, has_room, is_bit_variable
+from hgq2_core.quantizers.base import Quantizer
+from hgq2_core.quantizers.bit_variables import has_room, is_bit_variable
 from hgq2_core.schema.signature import parameters
 from hgq2_core.testing.constructors import has_json_schema, is_strict
 from hgq2_core.testing.protocols import check_class

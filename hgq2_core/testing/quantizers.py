@@ -15,7 +15,8 @@ from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConformanceError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import equal, from_float, to_float
-from hgq2_core.quantizers.base import Quantizer, has_room, is_bit_variable
+from hgq2_core.quantizers.base import Quantizer
+from hgq2_core.quantizers.bit_variables import has_room, is_bit_variable
 from hgq2_core.quantizers.config import QuantizerConfig, Registered, Role, Slot
 from hgq2_core.quantizers.phase import calibrating
 from hgq2_core.quantizers.ranges import ObservedRange

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hgq2_core import BitOptimizer, ConfigError, jit
-from hgq2_core.quantizers.base import is_bit_variable
+from hgq2_core.quantizers.bit_variables import is_bit_variable
 from hgq2_layers import QDense, QEinsumDenseBatchNorm
 
 torch = pytest.importorskip("torch")

@@ -9,7 +9,7 @@ from arrays import numpy_of
 
 from hgq2_core import ConfigError
 from hgq2_core.optimizer import BitOptimizer
-from hgq2_core.quantizers.base import is_bit_variable
+from hgq2_core.quantizers.bit_variables import is_bit_variable
 from hgq2_fixed_point import KIF
 from hgq2_layers import QDense
 

@@ -16,7 +16,7 @@ from hgq2_core.config.model import ModelConfig, Training
 from hgq2_core.config.specs import LOSSES
 from hgq2_core.model_file.load import load_model
 from hgq2_core.optimizer import decayed_bits
-from hgq2_core.quantizers.base import is_bit_variable
+from hgq2_core.quantizers.bit_variables import is_bit_variable
 from hgq2_fixed_point import KIF
 from hgq2_layers import QDense
 from hgq2_training.callbacks.checkpoint import Checkpoint, state_variables

@@ -11,7 +11,7 @@ from differentiation import differentiate
 from selection import slow
 
 from hgq2_core import ConfigError, ExactnessError, calibrate, load_model, verify
-from hgq2_core.quantizers.base import Span
+from hgq2_core.quantizers.results import Span
 from hgq2_fixed_point import KBI, KIF, Identity
 from hgq2_layers import (
     QBatchNormDense,

@@ -10,7 +10,7 @@ from survival import require_survival
 
 import hgq2_layers
 from hgq2_core import calibrate, freeze
-from hgq2_core.quantizers.base import is_bit_variable
+from hgq2_core.quantizers.bit_variables import is_bit_variable
 from hgq2_core.schema.signature import parameters
 from hgq2_fixed_point import KBI, KIF
 

@@ -15,10 +15,11 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.rounding import limits
 from hgq2_core.ops import Tensor, reshape
-from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck, Span
+from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.noise import add_noise, with_noise
 from hgq2_core.quantizers.phase import phase
+from hgq2_core.quantizers.results import Quantized, RangeCheck, Span
 from hgq2_fixed_point.arithmetic import quantize
 from hgq2_fixed_point.config import BITS_LIMIT, KBI, KIF, FixedPoint
 from hgq2_fixed_point.modes import DETERMINISTIC

@@ -12,11 +12,12 @@ import numpy as np
 from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import Tensor, reshape, value
-from hgq2_core.quantizers.base import Quantized, Quantizer, RangeCheck
+from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.noise import add_noise, with_noise
 from hgq2_core.quantizers.phase import already_fitted, phase
 from hgq2_core.quantizers.ranges import Range
+from hgq2_core.quantizers.results import Quantized, RangeCheck
 from hgq2_minifloat.arithmetic import limits
 from hgq2_minifloat.blocks import block_scales
 from hgq2_minifloat.config import ALL_BITS, FitTo, MinifloatBase

@@ -9,7 +9,7 @@ import keras
 from pydantic import Field
 
 from hgq2_core.ops import Tensor
-from hgq2_core.quantizers.base import Span
+from hgq2_core.quantizers.results import Span
 
 MARGIN = 1.0 - 2.0**-20
 """Keeps the bound where float32 rounds the sum of magnitudes."""

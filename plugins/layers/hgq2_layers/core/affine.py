@@ -13,8 +13,8 @@ from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
 from hgq2_core.ops import Tensor, sparing, total
-from hgq2_core.quantizers.base import Span
 from hgq2_core.quantizers.call import running
+from hgq2_core.quantizers.results import Span
 from hgq2_layers.activations.rectify import rectify
 from hgq2_layers.core.accumulator import AccumulatorBits, Bias, bounded
 from hgq2_layers.core.multiplexing import MultiplexedLayer

@@ -15,7 +15,7 @@ from hgq2_core import calibrate, ebops, layers_of
 from hgq2_core.data.splits import Splits
 from hgq2_core.errors import BudgetError, ConfigError
 from hgq2_core.model.number_format import format_count
-from hgq2_core.quantizers.base import is_bit_variable
+from hgq2_core.quantizers.bit_variables import is_bit_variable
 from hgq2_training.callbacks.front import direction_of
 from hgq2_training.callbacks.pareto_front import BATCH_SIZE, preserve_state
 from hgq2_training.callbacks.values import value_of
