@@ -178,6 +178,32 @@ def test_a_trial_that_dies_again_and_again_fails(tmp_path, folder):
     assert facts(index)[1][-1].startswith(f"{DIED}, 2 times")
 
 
+def test_interruptions_of_the_sweep_are_no_deaths_of_a_trial(tmp_path, folder):
+    sweep = make_sweep(tmp_path, retries=0)
+    for _ in range(3):
+        index = Index(sweep, folder)
+        index.recover()
+        index.ask()
+    index.recover()
+    assert states(index) == ["died"] * 3 + ["waiting"] and {row.note for row in index.rows()} == {"interrupted", ""}
+
+
+def test_a_sweep_killed_between_two_records_begins_every_trial_again(tmp_path, folder):
+    sweep = make_sweep(tmp_path, seeds=2)
+    index = Index(sweep, folder)
+    index.ask()
+    seed = index.ask().request["seed"]
+    index.recover()
+    lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+    end = next(number for number, line in enumerate(lines) if b'"died"' in line)
+    for cut in range(end, len(lines)):
+        (folder / JOURNAL).write_bytes(b"".join(lines[:cut]))
+        again = Index(sweep, folder)
+        again.recover()
+        assert states(again) == ["died", "died", "waiting", "waiting"]
+        assert {row.seed for row in again.rows() if row.state == "waiting"} == {3, seed}
+
+
 def test_a_finished_trial_is_told_after_a_restart(tmp_path, folder):
     sweep = make_sweep(tmp_path)
     complete(Index(sweep, folder).ask(), 0.9, 1000.0)

@@ -20,7 +20,7 @@ from hgq2_training.sweeps.trial_directory import GIVEN_UP, TRIALS, TrialDirector
 STATES: Mapping[str, str] = {
     "COMPLETE": COMPLETE, "PRUNED": "stopped", "FAIL": FAILED, "RUNNING": "running", "WAITING": "waiting"
 }  # fmt: skip
-DIED = "its process ended without a result"
+DIED, INTERRUPTED = "its process ended without a result", "interrupted"
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,17 @@ class Index:
         if reason:
             directory.stop(reason)
 
-    def tell(self, directory: TrialDirectory) -> None:
-        """Tell the study the outcome of a trial whose process has ended; without one, the trial is begun again."""
+    def tell(self, directory: TrialDirectory, interrupted: bool = False) -> None:
+        """Tell the study the outcome of a trial whose process has ended; without one, the trial is begun again.
+
+        Args:
+            directory: of the trial.
+            interrupted: whether its process ended because the sweep did, which does not count as one of its deaths.
+        """
         number, outcome = directory.number, directory.outcome
         trial = self._trial(number)
         if not outcome:
-            self._tell_dead(number, trial, directory)
+            self._tell_dead(number, trial, directory, interrupted)
         elif outcome["state"] == FAILED:
             trial.set_user_attr("error", outcome["error"])
             self.study.tell(number, state=self._states.FAIL)
@@ -137,7 +142,8 @@ class Index:
             if directory.is_alive:
                 alive.append(directory)
             else:
-                self.tell(directory)
+                self.tell(directory, interrupted=True)
+        self._enqueue_given_up()
         for directory in trial_directories(self.directory):
             self._note_finished(directory)
         return alive
@@ -227,25 +233,42 @@ class Index:
         else:
             self.study.tell(number, [values[name] for name in self.section.objectives])
 
-    def _tell_dead(self, number: int, trial: Any, directory: TrialDirectory) -> None:
-        given_up = self._given_up(number)
-        deaths = trial.user_attrs.get("deaths", 0) + 1
-        # The study may have lost the values, if its last records were cut off.
-        params = trial.params or directory.request.get("params") or given_up.request.get("params", {})
-        again = deaths <= self.section.retries and params.keys() == self._space.keys()
-        error = DIED if again else f"{DIED}, {deaths} times; {directory.log} may say why"
-        if again:
-            # A process that waits to begin in the directory no longer finds it, and ends.
-            if directory.path.is_dir():
-                directory.rename(given_up.path)
-            trial.set_user_attr("died", True)
-        elif directory.path.is_dir():
+    def _tell_dead(self, number: int, trial: Any, directory: TrialDirectory, interrupted: bool) -> None:
+        deaths = trial.user_attrs.get("deaths", 0) + (not interrupted)
+        if deaths > self.section.retries:
+            error = f"{DIED}, {deaths} times; {directory.log} may say why"
             directory.finish({"state": FAILED, "error": error})
+        else:
+            error = INTERRUPTED if interrupted else DIED
+            self._give_up(number, trial, directory)
+            trial.set_user_attr("died", True)
+        trial.set_user_attr("deaths", deaths)
         trial.set_user_attr("error", error)
         self.study.tell(number, state=self._states.FAIL)
-        if again:
-            kept = {name: value for name, value in trial.user_attrs.items() if name == "seed"}
-            self.study.enqueue_trial(params, {**kept, "deaths": deaths, "continues": number})
+        self._enqueue_given_up()
+
+    def _give_up(self, number: int, trial: Any, directory: TrialDirectory) -> None:
+        """Move the directory of a trial away, so that a process that waits to begin in it ends."""
+        given_up = self._given_up(number)
+        before = self._given_up(trial.user_attrs.get("continues", number))
+        for source in (directory, before):
+            if source.path.is_dir() and not given_up.path.exists():
+                source.rename(given_up.path)
+        # A process that was killed may not have written them, and the study may have lost them with its last records.
+        if trial.params.keys() == self._space.keys():
+            given_up.ask({**given_up.request, "params": trial.params, "attributes": dict(trial.user_attrs)})
+
+    def _enqueue_given_up(self) -> None:
+        """Enqueue again the trials that were given up, each once."""
+        trials = self.study.get_trials(deepcopy=False)
+        continued = {trial.user_attrs.get("continues") for trial in trials}
+        for directory in trial_directories(self.directory, (GIVEN_UP,)):
+            number, request = directory.number, directory.request
+            if number in continued or request.get("params", {}).keys() != self._space.keys():
+                continue
+            kept = {name: value for name, value in request["attributes"].items() if name == "seed"}
+            deaths = trials[number].user_attrs.get("deaths", 0)
+            self.study.enqueue_trial(request["params"], {**kept, "deaths": deaths, "continues": number})
 
     def _given_up(self, number: int) -> TrialDirectory:
         """Return the directory of a trial that died, until it is begun again."""

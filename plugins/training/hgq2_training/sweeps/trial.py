@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -141,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--parent", type=int)
     given = parser.parse_args(arguments)
+    # Ignored by what a shell starts in the background, and by its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         run_trial(given.directory, given.parent)
     except KeyboardInterrupt as error:
