@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
+from importlib import metadata
 
 import pytest
 from sweep_files import BETA, MODEL, RATE, SPACE, UNITS, make_sweep, sweep_document, write
+from typer.testing import CliRunner
 
+from hgq2_core.cli.main import app
 from hgq2_core.errors import ConfigError
 from hgq2_training.sweeps.config import load_sweep
 from hgq2_training.sweeps.pruning import hopeless, lag
 from hgq2_training.sweeps.space import Parameter, apply
+from hgq2_training.sweeps.storage import import_optuna
+from hgq2_training.sweeps.sweep import check_sweep
 
 WRONG = [
     ({"space": {}}, "sweep.space: must be a mapping of at least 1 item. Received: {}."),
@@ -142,3 +149,56 @@ def test_epochs_without_a_finite_value_count_as_behind(tmp_path):
     section = make_sweep(tmp_path, prune={"margin": 0.2, "startup_trials": 1}).section
     finished = [([point(0.8, 1000.0)] * 6, 6)]
     assert hopeless([point(float("nan"), 10.0)] * 2, 6, finished, section) != ""
+
+
+# --- hgq2 validate, and what is installed
+
+
+def test_validate_checks_a_sweep_file(tmp_path):
+    path = write(tmp_path / "sweep.yaml", sweep_document())
+    result = CliRunner().invoke(app, ["validate", str(path), "--no-data"])
+    assert result.output.split() == f"{path}: valid. A sweep of 2 fields for val_accuracy, ebops.".split()
+    path = write(path, sweep_document(trials=0))
+    result = CliRunner().invoke(app, ["validate", str(path)])
+    assert result.exit_code == 2 and f"{path}: sweep.trials: must be greater than or equal to 1." in result.output
+
+
+def test_an_objective_must_be_one_of_the_trainings_metrics(tmp_path):
+    with pytest.raises(ConfigError, match=r"'val_acuracy'\. Allowed: ebops, val_accuracy, val_loss\. Did you"):
+        check_sweep(make_sweep(tmp_path, objectives=["val_acuracy", "ebops"]))
+
+
+def test_a_sweep_trains(tmp_path):
+    document = sweep_document(space={UNITS: SPACE[UNITS]})
+    del document["training"]
+    sweep = load_sweep(write(tmp_path / "sweep.yaml", document))
+    with pytest.raises(ConfigError, match="training: is missing; a sweep trains"):
+        check_sweep(sweep)
+
+
+@pytest.mark.parametrize(("version", "received"), [("4.9", "Received: 4.9."), (None, "It is not installed.")])
+def test_an_optuna_that_is_missing_or_old_is_named(monkeypatch, version, received):
+    def installed(name: str) -> str:
+        if version is None:
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(metadata, "version", installed)
+    message = re.escape(f"sweep: needs Optuna 5.0 or later. {received} pip install 'hgq2-training[sweep]'")
+    with pytest.raises(ConfigError, match=message):
+        import_optuna()
+
+
+@pytest.mark.parametrize("kind", ["submitit", "ray"])
+def test_a_runner_that_is_not_installed_is_named(tmp_path, monkeypatch, kind):
+    monkeypatch.setitem(sys.modules, kind, None)
+    runner = make_sweep(tmp_path, runner=kind).section.runner
+    with pytest.raises(ConfigError, match=rf"sweep\.runner: .* pip install 'hgq2-training\[{kind}\]'"):
+        runner.make(tmp_path, 1)
+
+
+def test_what_submitit_refuses_is_named(tmp_path):
+    pytest.importorskip("submitit", reason="submitit is optional")
+    runner = {"kind": "submitit", "cluster": "local", "parameters": {"timeout": 3}}
+    with pytest.raises(ConfigError, match=r"sweep\.runner: submitit refuses it\. .*timeout"):
+        make_sweep(tmp_path, runner=runner).section.runner.make(tmp_path, 1)

@@ -11,6 +11,7 @@ from sweep_files import RATE, SPACE, UNITS, complete, fail, make_sweep
 optuna = pytest.importorskip("optuna", minversion="5", reason="sweeps need Optuna 5")
 
 from hgq2_core.errors import ConfigError, ModelFileError  # noqa: E402
+from hgq2_training.sweeps.archive import archive  # noqa: E402
 from hgq2_training.sweeps.index import DIED, Index  # noqa: E402
 from hgq2_training.sweeps.journal import trim  # noqa: E402
 from hgq2_training.sweeps.storage import JOURNAL, shown  # noqa: E402
@@ -85,6 +86,26 @@ def test_the_front_holds_what_no_other_trial_beats(tmp_path, folder):
     write_results(index)
     front, trials = (json.loads((folder / name).read_text()) for name in ("front.json", "trials.json"))
     assert [row["number"] for row in front] == [1, 0] and [row["state"] for row in trials] == ["complete"] * 3
+
+
+def test_the_archive_has_the_best_models_of_the_trials_own_fronts(tmp_path, folder):
+    index = Index(make_sweep(tmp_path, constraints={"ebops": {"at_most": 1500}}), folder)
+    directory = index.ask()
+    complete(directory, 0.9, 1200.0)
+    index.tell(directory)
+    points = [(0.8, 800.0), (0.9, 1300.0), (0.95, 2000.0)]  # the second is beaten by the trial's last model
+    entries = [
+        {"epoch": epoch, "metrics": {"val_accuracy": accuracy, "ebops": ebops}, "file": f"epoch_{epoch:04d}.keras"}
+        for epoch, (accuracy, ebops) in enumerate(points)
+    ]
+    (directory.path / "front").mkdir()
+    (directory.path / "front" / "front.json").write_text(json.dumps({"directions": {}, "entries": entries}))
+    assert [(model.trial, model.front, model.values["ebops"]) for model in archive(index)] == [
+        (0, 0, 800.0),
+        (0, None, 1200.0),
+    ]
+    write_results(index)
+    assert [each["front"] for each in json.loads((folder / "archive.json").read_text())] == [0, None]
 
 
 def test_the_front_of_several_seeds_is_that_of_their_means(tmp_path, folder):

@@ -56,6 +56,7 @@ def sweep(
 
     Example: hgq2 sweep examples/sweep.yaml -o sweeps/digits --trials 50 --workers 4
     """
+    from hgq2_training.sweeps.archive import archive
     from hgq2_training.sweeps.config import load_sweep
     from hgq2_training.sweeps.sweep import FILE, row_to_dict, run_sweep
 
@@ -72,6 +73,9 @@ def sweep(
         print_json({"front": [row_to_dict(index, row) for row in index.front()], "notes": index.notes})
         return
     out.print(view.last)
+    models = archive(index)
+    if any(model.front is not None for model in models):
+        out.print(f"with the fronts that the trials kept: {len(models)} models, in archive.json")
     print_notes(index.notes)
     out.print(f"sweep: {output}", markup=False)
 

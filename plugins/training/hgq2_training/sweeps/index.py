@@ -20,6 +20,8 @@ from hgq2_training.sweeps.trial_directory import GIVEN_UP, TRIALS, TrialDirector
 STATES: Mapping[str, str] = {
     "COMPLETE": COMPLETE, "PRUNED": "stopped", "FAIL": FAILED, "RUNNING": "running", "WAITING": "waiting"
 }  # fmt: skip
+DONE = (COMPLETE, "stopped")
+"""States of a trial that has values."""
 DIED, INTERRUPTED = "its process ended without a result", "interrupted"
 
 
@@ -165,7 +167,7 @@ class Index:
                 params=params,
                 seed=trial.user_attrs.get("seed", params.get("seed", self.sweep.config.seed)),
                 values=trial.user_attrs.get("values", {}),
-                feasible=self._keeps(trial.user_attrs.get("values", {})),
+                feasible=self.keeps(trial.user_attrs.get("values", {})),
                 note=trial.user_attrs.get("stopped") or trial.user_attrs.get("error", ""),
             )
 
@@ -175,12 +177,16 @@ class Index:
         With several seeds, each row is the mean over the seeds of one choice of values, with the standard deviations.
         """
         front = self.section.front()
-        found = [row for row in self.rows() if row.state in (COMPLETE, "stopped")]
+        found = [row for row in self.rows() if row.state in DONE]
         rows = {row.number: row for row in (self._means(found) if self.section.seeds > 1 else found) if row.feasible}
         for row in rows.values():
             front.offer(Entry(row.number, row.values))
         last = self.section.objectives[-1]
         return sorted((rows[entry.epoch] for entry in front.entries), key=lambda row: row.values[last])
+
+    def keeps(self, values: Mapping[str, float]) -> bool:
+        """Return True if what was measured keeps all constraints."""
+        return all(excess <= 0 for excess in self._excess(values).values())
 
     def _means(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield one row for all rows with the same values of the config, with the number and seed of the first."""
@@ -191,7 +197,7 @@ class Index:
             columns = {name: [row.values[name] for row in group] for name in self.section.measured}
             means = {name: statistics.fmean(column) for name, column in columns.items()}
             spread = {name: statistics.stdev(column) for name, column in columns.items() if len(column) > 1}
-            yield replace(group[0], values=means, deviations=spread, feasible=self._keeps(means))
+            yield replace(group[0], values=means, deviations=spread, feasible=self.keeps(means))
 
     # --- inside
 
@@ -281,9 +287,6 @@ class Index:
 
     def _excess(self, values: Mapping[str, float]) -> dict[str, float]:
         return {name: bound.excess(values[name]) for name, bound in self.section.constraints.items() if name in values}
-
-    def _keeps(self, values: Mapping[str, float]) -> bool:
-        return all(excess <= 0 for excess in self._excess(values).values())
 
     def _state(self, trial: Any) -> str:
         if trial.user_attrs.get("died"):

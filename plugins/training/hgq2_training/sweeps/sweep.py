@@ -15,13 +15,14 @@ from hgq2_core.config.resolved import differences
 from hgq2_core.errors import ConfigError, listing, nearest
 from hgq2_core.files import make_folder, remove_leftovers, write_json, write_text
 from hgq2_training.runs.directory import locked
+from hgq2_training.sweeps.archive import archive
 from hgq2_training.sweeps.config import MAY_CHANGE, Sweep, load_sweep
 from hgq2_training.sweeps.index import Index
 from hgq2_training.sweeps.runners.runner import Adopted, Job, Runner
 from hgq2_training.sweeps.trial import validation_metrics
 from hgq2_training.sweeps.trial_directory import TrialDirectory, trial_directory
 
-FILE, FRONT, TRIALS = "sweep.yaml", "front.json", "trials.json"
+FILE, FRONT, TRIALS, ARCHIVE = "sweep.yaml", "front.json", "trials.json", "archive.json"
 PAUSE = 0.2
 """Seconds between two looks at the running trials."""
 PATIENCE = 20
@@ -127,9 +128,10 @@ def _stop(index: Index, jobs: Mapping[TrialDirectory, Job]) -> None:
 
 
 def write_results(index: Index) -> None:
-    """Write all trials and the front as JSON."""
+    """Write all trials, the front, and the best of all models of the trials as JSON."""
     for name, rows in ((TRIALS, index.rows()), (FRONT, index.front())):
         write_json(index.directory / name, [row_to_dict(index, row) for row in rows])
+    write_json(index.directory / ARCHIVE, [model.to_dict() for model in archive(index)])
 
 
 def row_to_dict(index: Index, row: Any) -> dict[str, Any]:
