@@ -1,0 +1,225 @@
+"""The array interface of exact arithmetic, recorded as nodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, prod
+
+
+import numpy as np
+import numpy.typing as npt
+
+from hgq2_core.exact import Arrays, IntegerArray, Integers, IntervalArray, Intervals
+from hgq2_core.exact.arrays import Axis, BitArray
+from hgq2_core.exact.integer_array import fraction_bits, integer
+from hgq2_core.exact.integers import from_float
+from hgq2_core.exporting.errors import Unsupported
+from hgq2_core.exporting.inputs import Entry, Format, HostInputs
+from hgq2_core.exporting.inputs import formats as formats_of
+from hgq2_hls4ml.formats import formats
+from hgq2_hls4ml.nodes import Constant, Elementwise, Input, Node, Numbers, Product, Quantized, Table, Wires
+from hgq2_hls4ml.products import Arrangement
+from hgq2_hls4ml.record import Record
+
+TABLE_INPUT_BITS = 16
+"""Limit on the input of a table, whose entries stand in the code."""
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """An operand: the index of each element's number; below 0 that of an input's number before any quantizer."""
+
+    numbers: Numbers
+
+
+class Recorder(Arrays[Signal]):
+    """`Arrays` on indices of numbers: moving them is numpy's work, and computing appends a node.
+
+    Every node has the bounds that `Intervals` gives it, from which its type follows.
+
+    Args:
+        host: the model's inputs.
+    """
+
+    def __init__(self, host: HostInputs) -> None:
+        self.record = Record()
+        self.host = host
+        self.path = "model"
+        """The layer that computes, after which nodes are named."""
+        self.entered: dict[Entry, int] = {}
+        """The numbers that the host gives, in the order in which they came to be read."""
+        self._raw = [number for tensor in host.raw() for number in tensor.ravel()]
+
+    def raw(self) -> list[Signal]:
+        """Return each of the model's inputs, with a batch of 1."""
+        starts = np.cumsum([0, *(each.size for each in self.host.raw())])
+        shaped = zip(starts, self.host.raw(), strict=False)
+        return [Signal(-1 - np.arange(start, start + each.size).reshape(each.shape)) for start, each in shaped]
+
+    def constant(self, values: npt.ArrayLike) -> Signal:
+        return Signal(self._constant(from_float(values)))
+
+    def shape(self, a: Signal) -> tuple[int, ...]:
+        return a.numbers.shape
+
+    def add(self, a: Signal, b: Signal) -> Signal:
+        return self._each("add", a, b)
+
+    def subtract(self, a: Signal, b: Signal) -> Signal:
+        return self._each("subtract", a, b)
+
+    def negate(self, a: Signal) -> Signal:
+        return self._each("negate", a)
+
+    def multiply(self, a: Signal, b: Signal) -> Signal:
+        return self._each("multiply", a, b)
+
+    def shift(self, a: Signal, n: BitArray) -> Signal:
+        return self.multiply(a, self.constant(np.ldexp(1.0, integer(n))))
+
+    def einsum(self, equation: str, a: Signal, b: Signal) -> Signal:
+        left, right = self._known(a), self._known(b)
+        if self.record.constant(left) and not self.record.constant(right):
+            inputs, output = equation.replace(" ", "").split("->")
+            return self.einsum(f"{','.join(inputs.split(',')[::-1])}->{output}", b, a)
+        arranged = Arrangement.of(equation, left.shape, right.shape)
+        left, right = arranged.left(left), arranged.right(right)
+        if arranged.terms == 1:
+            return Signal(arranged.result(self.multiply(Signal(left), Signal(right)).numbers))
+        operands = self._whole(left.ravel()), self._whole(right.ravel())
+        sizes = arranged.groups, arranged.rows, arranged.terms, arranged.columns
+        return Signal(arranged.result(self._record(Product(operands, *sizes))))
+
+    def sum(self, a: Signal, axis: Axis, keepdims: bool = False) -> Signal:
+        shape = a.numbers.shape
+        axes = [each % len(shape) for each in (axis if isinstance(axis, tuple) else (axis,))]
+        rest = [each for each in range(len(shape)) if each not in axes]
+        kept = [1 if place in axes else size for place, size in enumerate(shape) if keepdims or place in rest]
+        terms = prod(shape[each] for each in axes)
+        rows = Signal(a.numbers.transpose([*rest, *axes]).reshape(-1, terms))
+        return self.reshape(self.einsum("rt,tc->rc", rows, self.constant(np.ones((terms, 1)))), kept)
+
+    def maximum(self, a: Signal, b: Signal) -> Signal:
+        return self._each("maximum", a, b)
+
+    def minimum(self, a: Signal, b: Signal) -> Signal:
+        return self._each("minimum", a, b)
+
+    def less(self, a: Signal, b: Signal) -> Signal:
+        return self._each("less", a, b)
+
+    def select(self, condition: Signal, a: Signal, b: Signal) -> Signal:
+        known = self._known(condition)
+        if self.record.constant(known):
+            chosen = self.record.values(known.ravel()).data.reshape(known.shape) != 0
+            return Signal(np.where(chosen, a.numbers, b.numbers))
+        return self._each("select", condition, a, b)
+
+    def quantize(self, a: Signal, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str) -> Signal:
+        shape, raw = a.numbers.shape, a.numbers < 0
+        result = a.numbers.copy()
+        result[raw] = self._enter(result[raw], formats_of(shape, k, i, f, round_mode, overflow_mode)[raw])
+        if not raw.all():
+            bits = [np.broadcast_to(integer(each), shape)[~raw] for each in (k, i, f)]
+            result[~raw] = self._record(Quantized((result[~raw],), *bits, round_mode, overflow_mode))
+        return Signal(result)
+
+    def table(self, a: Signal, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Signal:
+        known = self._known(a)
+        if not self.record.constant(known):
+            width = int(formats(self.record.bounds(known.ravel())).width.max())
+            if width > TABLE_INPUT_BITS:
+                raise Unsupported(f"a table of more than {TABLE_INPUT_BITS} bits of input. Received: {width} bits.")
+        return Signal(self._record(Table((known.ravel(),), function)).reshape(known.shape))
+
+    def cheapest(self, a: Signal, *alternatives: Callable[[Signal], Signal]) -> Signal:
+        known = Signal(self._known(a))
+        start = len(self.record.entries)
+        costs: list[float] = []
+        for statement in alternatives:
+            try:
+                statement(known)
+                costs.append(self.record.cost(start))
+            except Unsupported:
+                costs.append(inf)
+            self.record.cut(start)
+        return alternatives[costs.index(min(costs))](known)
+
+    def reshape(self, a: Signal, shape: Sequence[int]) -> Signal:
+        return Signal(a.numbers.reshape(tuple(shape)))
+
+    def transpose(self, a: Signal, axes: Sequence[int]) -> Signal:
+        return Signal(a.numbers.transpose(tuple(axes)))
+
+    def concatenate(self, arrays: Sequence[Signal], axis: int) -> Signal:
+        return Signal(np.concatenate([each.numbers for each in arrays], axis=axis))
+
+    def broadcast(self, a: Signal, shape: Sequence[int]) -> Signal:
+        return Signal(np.broadcast_to(a.numbers, tuple(shape)))
+
+    def gather(self, a: Signal, indices: npt.ArrayLike, axis: int) -> Signal:
+        return Signal(np.take(a.numbers, np.asarray(indices), axis=axis))
+
+    def pad(self, a: Signal, widths: Sequence[tuple[int, int]]) -> Signal:
+        zero = int(self.constant(0.0).numbers)
+        return Signal(np.pad(a.numbers, tuple(widths), constant_values=zero))
+
+    def output(self, a: Signal) -> Numbers:
+        """Return the numbers of an output, which is a node of its own, in one axis."""
+        return self._append(Wires((self._known(a).ravel(),)))
+
+    def _each(self, operation: str, *operands: Signal) -> Signal:
+        broadcast = np.broadcast_arrays(*map(self._known, operands))
+        flat = tuple(operand.ravel() for operand in broadcast)
+        return Signal(self._record(Elementwise(flat, operation)).reshape(broadcast[0].shape))
+
+    def _record(self, node: Node) -> Numbers:
+        """Append a node, unless its numbers are constants."""
+        if all(self.record.constant(operand) for operand in node.operands):
+            return self._constant(node.exact(Integers(), *map(self.record.values, node.operands))).ravel()
+        return self._append(node)
+
+    def _append(self, node: Node) -> Numbers:
+        bounds = node.exact(Intervals(), *map(self.record.bounds, node.operands))
+        return self.record.add(self._name(), node, bounds)
+
+    def _constant(self, values: IntegerArray) -> Numbers:
+        flat = Integers().reshape(values, (1, -1))
+        point = IntervalArray(flat, flat, fraction_bits(flat))
+        return self.record.add(self._name(), Constant(), point).reshape(values.data.shape)
+
+    def _known(self, a: Signal) -> Numbers:
+        """Return the numbers of an operand, those of an integer input that is not quantized as the host gives them."""
+        raw = a.numbers < 0
+        if not raw.any():
+            return a.numbers
+        result = a.numbers.copy()
+        result[raw] = self._numbers([self.host.enter_unquantized(self._raw[-1 - each]) for each in result[raw]])
+        return result
+
+    def _enter(self, raw: Numbers, wanted: Sequence[Format]) -> Numbers:
+        """Return numbers of the inputs as the host gives them, in the formats of the first quantizers."""
+        numbers = [self._raw[-1 - each] for each in raw]
+        return self._numbers([self.host.enter(*each) for each in zip(numbers, wanted, strict=True)])
+
+    def _numbers(self, entries: Sequence[Entry]) -> Numbers:
+        new = [entry for entry in dict.fromkeys(entries) if entry not in self.entered]
+        if new:
+            low, high = np.array([[entry.format.bounds for entry in new]]).transpose(2, 0, 1)
+            bounds = Intervals().between(low, high, np.array([entry.format.f for entry in new]))
+            numbers = self.record.add(self._name(), Input(), bounds)
+            self.entered.update(zip(new, numbers.tolist(), strict=True))
+        return np.array([self.entered[entry] for entry in entries], dtype=np.int64)
+
+    def _whole(self, numbers: Numbers) -> Numbers:
+        """Return the numbers as those of one node, in order, which is what a product reads; constants as they are."""
+        entry = self.record.sources(numbers)[0]
+        whole = not isinstance(entry.node, Product) and np.array_equal(entry.numbers, numbers)
+        return numbers if whole or self.record.constant(numbers) else self._append(Wires((numbers,)))
+
+    def _name(self) -> str:
+        return f"{re.sub('[^a-z0-9]+', '_', self.path.lower())}_{len(self.record.entries)}"
+
+

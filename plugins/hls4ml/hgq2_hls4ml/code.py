@@ -1,0 +1,150 @@
+"""The C++ of nodes that hls4ml has no layer for: a function of pointers to its sources and to its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import singledispatchmethod
+
+import numpy as np
+import numpy.typing as npt
+
+from hgq2_core.exact import IntervalArray
+from hgq2_core.exact.integers import equal, to_float
+from hgq2_core.exporting.errors import Unsupported
+from hgq2_hls4ml.formats import formats
+from hgq2_hls4ml.nodes import Constant, Elementwise, Node, Numbers, Quantized, Table, Wires
+from hgq2_hls4ml.record import Entry, Record
+from hgq2_hls4ml.types import Kif, Types
+
+EXPRESSIONS: Mapping[str, str] = {
+    "add": "{0} + {1}",
+    "subtract": "{0} - {1}",
+    "multiply": "{0} * {1}",
+    "negate": "-{0}",
+    "less": "{0} < {1} ? 1 : 0",
+    "maximum": "{0} < {1} ? {type}({1}) : {type}({0})",
+    "minimum": "{0} < {1} ? {type}({0}) : {type}({1})",
+    "select": "{0} != 0 ? {type}({1}) : {type}({2})",
+}
+"""For each elementwise operation its expression, exact since sums and products of these types lose no bit."""
+
+FUNCTION = """// {what}
+template <{templates}> void {name}({arguments}) {{
+    #pragma HLS INLINE
+{body}
+}}
+"""
+
+
+class CodeWriter:
+    """Writes functions of nodes.
+
+    Args:
+        record: all nodes.
+        types: the types of the backend.
+    """
+
+    def __init__(self, record: Record, types: Types) -> None:
+        self.record = record
+        self.types = types
+
+    def sources(self, entry: Entry) -> list[Entry]:
+        """Return the nodes whose numbers a node's function takes, in the order of its arguments."""
+        assert isinstance(entry.node, Node)
+        return [each for each in self.record.sources(*entry.node.operands) if not isinstance(each.node, Constant)]
+
+    def function(self, entry: Entry) -> str:
+        """Return the source of a node's function.
+
+        Raises:
+            Unsupported: the types cannot say it.
+        """
+        sources = [f"in{n}" for n in range(len(self.sources(entry)))]
+        names = {f"{name}_t": name for name in [*sources]} | {"output_t": "out"}
+        return FUNCTION.format(
+            what=type(entry.node).__name__,
+            templates=", ".join(f"typename {type_name}" for type_name in names),
+            name=entry.name,
+            arguments=", ".join(self.types.argument(*each) for each in names.items()),
+            body="\n".join(f"    {line}" for line in self._lines(entry.node, entry)),
+        )
+
+    def type_of(self, bounds: IntervalArray) -> Kif:
+        """Return the format of a type that holds all numbers within bounds."""
+        return self.types.holding(formats(bounds).joint())
+
+    @singledispatchmethod
+    def _lines(self, node: Node, entry: Entry) -> Iterator[str]:
+        raise NotImplementedError(f"{type(node).__name__} has no code.")
+
+    @_lines.register
+    def _(self, node: Wires, entry: Entry) -> Iterator[str]:
+        for place, (value,) in enumerate(self._operands(entry)):
+            yield f"out[{place}] = {value};"
+
+    @_lines.register
+    def _(self, node: Elementwise, entry: Entry) -> Iterator[str]:
+        expression = EXPRESSIONS[node.operation]
+        for place, values in enumerate(self._operands(entry)):
+            yield f"out[{place}] = {expression.format(*values, type=self.types.element)};"
+
+    @_lines.register
+    def _(self, node: Quantized, entry: Entry) -> Iterator[str]:
+        bits = zip(node.k.tolist(), node.i.tolist(), node.f.tolist(), strict=True)
+        for place, ((value,), kif) in enumerate(zip(self._operands(entry), bits, strict=True)):
+            modes = node.round_mode, node.overflow_mode
+            yield f"out[{place}] = {f'{self.types.fixed(kif, *modes)}({value})' if sum(kif) > 0 else 0};"
+
+    @_lines.register
+    def _(self, node: Table, entry: Entry) -> Iterator[str]:
+        bounds = self.record.bounds(node.operands[0])
+        each = formats(bounds)
+        kinds = list(zip(each.k.ravel().tolist(), each.i.ravel().tolist(), each.f.ravel().tolist(), strict=True))
+        tables: dict[Kif, str] = {}
+        for place, ((value,), kif) in enumerate(zip(self._operands(entry), kinds, strict=True)):
+            if kif not in tables:
+                tables[kif] = f"table{len(tables)}"
+                of_kind = [n for n, other in enumerate(kinds) if other == kif]
+                yield self._table(tables[kif], _entries(node, bounds, of_kind, kif))
+            exact = f"{self.types.fixed(self.types.holding(kif))}({value})"
+            index = self.types.index(exact, sum(kif)) if sum(kif) else "0"
+            yield f"out[{place}] = {tables[kif]}[{index}];"
+
+    def _operands(self, entry: Entry) -> Iterator[tuple[str, ...]]:
+        """Return the expressions of all operands for each number."""
+        assert isinstance(entry.node, Node)
+        return zip(*(self._expressions(entry, operand) for operand in entry.node.operands), strict=True)
+
+    def _expressions(self, entry: Entry, numbers: Numbers) -> list[str]:
+        sources = {each.first: f"in{n}" for n, each in enumerate(self.sources(entry))}
+        places = self.record.places(numbers)
+        return [self._expression(self.record.entries[place], n, sources) for place, n in zip(places, numbers, strict=True)]
+
+    def _expression(self, source: Entry, number: int, names: Mapping[int, str]) -> str:
+        if isinstance(source.node, Constant):
+            return self._literal(number)
+        return f"{names[source.first]}[{number - source.first}]"
+
+    def _literal(self, number: int) -> str:
+        bounds = self.record.bounds(np.array([number]))
+        value = to_float(bounds.lo)
+        if not equal(bounds.lo, value).all():
+            raise Unsupported("a constant of more than 53 bits, which C++ would round.")
+        return f"{self.types.fixed(self.type_of(bounds))}({float(value[0, 0])!r})"
+
+    def _table(self, name: str, entries: npt.NDArray[np.float64]) -> str:
+        from hgq2_core.exact import Intervals
+
+        kif = self.type_of(Intervals().constant(entries.reshape(1, -1)))
+        values = ", ".join(repr(float(entry)) for entry in entries)
+        return f"static const {self.types.fixed(kif)} {name}[{len(entries)}] = {{{values}}};"
+
+
+def _entries(node: Table, bounds: IntervalArray, places: list[int], kif: Kif) -> npt.NDArray[np.float64]:
+    """Return a table over the bits of a format, with 0 where no number of these places reaches."""
+    step = np.ldexp(1.0, -kif[2])
+    low, high = to_float(bounds.lo)[0, places].min(), to_float(bounds.hi)[0, places].max()
+    grid = np.arange(round(low / step), round(high / step) + 1)
+    entries = np.zeros(2 ** sum(kif))
+    entries[grid % len(entries)] = node.function(grid * step)
+    return entries
