@@ -15,6 +15,7 @@ DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
         "attention": "hgq2-attention",
         "training": "hgq2-training",
         "alkaid": "hgq2-alkaid",
+        "hls4ml": "hgq2-hls4ml",
     }
 )
 """The distribution of each plugin."""

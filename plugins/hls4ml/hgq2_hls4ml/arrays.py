@@ -15,12 +15,11 @@ from hgq2_core.exact import Arrays, IntegerArray, Integers, IntervalArray, Inter
 from hgq2_core.exact.arrays import Axis, BitArray
 from hgq2_core.exact.integer_array import fraction_bits, integer
 from hgq2_core.exact.integers import from_float
+from hgq2_core.exporting.contraction import Contraction
 from hgq2_core.exporting.errors import Unsupported
 from hgq2_core.exporting.inputs import Entry, Format, HostInputs
-from hgq2_core.exporting.inputs import formats as formats_of
 from hgq2_hls4ml.formats import formats
 from hgq2_hls4ml.nodes import Constant, Elementwise, Input, Node, Numbers, Product, Quantized, Table, Wires
-from hgq2_hls4ml.products import Arrangement
 from hgq2_hls4ml.record import Record
 
 TABLE_INPUT_BITS = 16
@@ -84,13 +83,14 @@ class Recorder(Arrays[Signal]):
         if self.record.constant(left) and not self.record.constant(right):
             inputs, output = equation.replace(" ", "").split("->")
             return self.einsum(f"{','.join(inputs.split(',')[::-1])}->{output}", b, a)
-        arranged = Arrangement.of(equation, left.shape, right.shape)
-        left, right = arranged.left(left), arranged.right(right)
-        if arranged.terms == 1:
-            return Signal(arranged.result(self.multiply(Signal(left), Signal(right)).numbers))
+        matrices = Contraction(equation, left.shape, right.shape)
+        left, right = matrices.left(left), matrices.right(right)
+        (groups, rows, terms), columns = left.shape, right.shape[2]
+        if terms == 1:
+            return Signal(matrices.output(self.multiply(Signal(left), Signal(right)).numbers))
         operands = self._whole(left.ravel()), self._whole(right.ravel())
-        sizes = arranged.groups, arranged.rows, arranged.terms, arranged.columns
-        return Signal(arranged.result(self._record(Product(operands, *sizes))))
+        product = self._record(Product(operands, groups, rows, terms, columns))
+        return Signal(matrices.output(product.reshape(groups, rows, columns)))
 
     def sum(self, a: Signal, axis: Axis, keepdims: bool = False) -> Signal:
         shape = a.numbers.shape
@@ -118,12 +118,14 @@ class Recorder(Arrays[Signal]):
         return self._each("select", condition, a, b)
 
     def quantize(self, a: Signal, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str) -> Signal:
-        shape, raw = a.numbers.shape, a.numbers < 0
+        bits = [np.broadcast_to(integer(each), a.numbers.shape) for each in (k, i, f)]
+        raw = a.numbers < 0
         result = a.numbers.copy()
-        result[raw] = self._enter(result[raw], formats_of(shape, k, i, f, round_mode, overflow_mode)[raw])
+        wanted = zip(*(each[raw].tolist() for each in bits), strict=True)
+        result[raw] = self._enter(result[raw], [Format(*kif, round_mode, overflow_mode) for kif in wanted])
         if not raw.all():
-            bits = [np.broadcast_to(integer(each), shape)[~raw] for each in (k, i, f)]
-            result[~raw] = self._record(Quantized((result[~raw],), *bits, round_mode, overflow_mode))
+            kif = [each[~raw] for each in bits]
+            result[~raw] = self._record(Quantized((result[~raw],), *kif, round_mode, overflow_mode))
         return Signal(result)
 
     def table(self, a: Signal, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Signal:
@@ -168,7 +170,7 @@ class Recorder(Arrays[Signal]):
 
     def output(self, a: Signal) -> Numbers:
         """Return the numbers of an output, which is a node of its own, in one axis."""
-        return self._append(Wires((self._known(a).ravel(),)))
+        return self._wires(self._known(a).ravel())
 
     def _each(self, operation: str, *operands: Signal) -> Signal:
         broadcast = np.broadcast_arrays(*map(self._known, operands))
@@ -179,11 +181,13 @@ class Recorder(Arrays[Signal]):
         """Append a node, unless its numbers are constants."""
         if all(self.record.constant(operand) for operand in node.operands):
             return self._constant(node.exact(Integers(), *map(self.record.values, node.operands))).ravel()
-        return self._append(node)
-
-    def _append(self, node: Node) -> Numbers:
         bounds = node.exact(Intervals(), *map(self.record.bounds, node.operands))
+        if (Integers().subtract(bounds.hi, bounds.lo).data == 0).all():
+            return self._constant(bounds.lo).ravel()
         return self.record.add(self._name(), node, bounds)
+
+    def _wires(self, numbers: Numbers) -> Numbers:
+        return self.record.add(self._name(), Wires((numbers,)), self.record.bounds(numbers))
 
     def _constant(self, values: IntegerArray) -> Numbers:
         flat = Integers().reshape(values, (1, -1))
@@ -216,10 +220,15 @@ class Recorder(Arrays[Signal]):
     def _whole(self, numbers: Numbers) -> Numbers:
         """Return the numbers as those of one node, in order, which is what a product reads; constants as they are."""
         entry = self.record.sources(numbers)[0]
-        whole = not isinstance(entry.node, Product) and np.array_equal(entry.numbers, numbers)
-        return numbers if whole or self.record.constant(numbers) else self._append(Wires((numbers,)))
+        whole = not isinstance(entry.node, Input | Product) and np.array_equal(entry.numbers, numbers)
+        return numbers if whole or self.record.constant(numbers) else self._wires(numbers)
 
     def _name(self) -> str:
-        return f"{re.sub('[^a-z0-9]+', '_', self.path.lower())}_{len(self.record.entries)}"
+        return f"{identifier(self.path)}_{len(self.record.entries)}"
+
+
+def identifier(name: str) -> str:
+    """Return a name in lowercase letters, digits and underscores, as C++ takes it."""
+    return "n" + found if (found := re.sub("[^a-z0-9]+", "_", name.lower()).strip("_"))[:1].isdigit() else found or "n"
 
 

@@ -8,12 +8,12 @@ from functools import singledispatchmethod
 import numpy as np
 import numpy.typing as npt
 
-from hgq2_core.exact import IntervalArray
+from hgq2_core.exact import IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, to_float
 from hgq2_core.exporting.errors import Unsupported
 from hgq2_hls4ml.formats import formats
-from hgq2_hls4ml.nodes import Constant, Elementwise, Node, Numbers, Quantized, Table, Wires
-from hgq2_hls4ml.record import Entry, Record
+from hgq2_hls4ml.nodes import Constant, Elementwise, Node, Quantized, Table, Wires
+from hgq2_hls4ml.recording import Recording
 from hgq2_hls4ml.types import Kif, Types
 
 EXPRESSIONS: Mapping[str, str] = {
@@ -40,33 +40,34 @@ class CodeWriter:
     """Writes functions of nodes.
 
     Args:
-        record: all nodes.
+        recording: all nodes.
         types: the types of the backend.
     """
 
-    def __init__(self, record: Record, types: Types) -> None:
-        self.record = record
+    def __init__(self, recording: Recording, types: Types) -> None:
+        self.recording = recording
+        self.record = recording.record
         self.types = types
 
-    def sources(self, entry: Entry) -> list[Entry]:
-        """Return the nodes whose numbers a node's function takes, in the order of its arguments."""
-        assert isinstance(entry.node, Node)
-        return [each for each in self.record.sources(*entry.node.operands) if not isinstance(each.node, Constant)]
+    def sources(self, node: Node) -> list[str]:
+        """Return the layers whose numbers a node's function takes, in the order of its arguments."""
+        numbers = np.unique(np.concatenate(node.operands))
+        variable = numbers[[not isinstance(self.record.entries[place].node, Constant) for place in self.record.places(numbers)]]
+        return list(dict.fromkeys(self.recording.source(number)[0] for number in variable.tolist()))
 
-    def function(self, entry: Entry) -> str:
+    def function(self, name: str, node: Node) -> str:
         """Return the source of a node's function.
 
         Raises:
             Unsupported: the types cannot say it.
         """
-        sources = [f"in{n}" for n in range(len(self.sources(entry)))]
-        names = {f"{name}_t": name for name in [*sources]} | {"output_t": "out"}
+        arguments = {f"in{n}_t": f"in{n}" for n, _ in enumerate(self.sources(node))} | {"output_t": "out"}
         return FUNCTION.format(
-            what=type(entry.node).__name__,
-            templates=", ".join(f"typename {type_name}" for type_name in names),
-            name=entry.name,
-            arguments=", ".join(self.types.argument(*each) for each in names.items()),
-            body="\n".join(f"    {line}" for line in self._lines(entry.node, entry)),
+            what=type(node).__name__,
+            templates=", ".join(f"typename {type_name}" for type_name in arguments),
+            name=name,
+            arguments=", ".join(self.types.argument(*each) for each in arguments.items()),
+            body="\n".join(f"    {line}" for line in self._lines(node)),
         )
 
     def type_of(self, bounds: IntervalArray) -> Kif:
@@ -74,34 +75,34 @@ class CodeWriter:
         return self.types.holding(formats(bounds).joint())
 
     @singledispatchmethod
-    def _lines(self, node: Node, entry: Entry) -> Iterator[str]:
+    def _lines(self, node: Node) -> Iterator[str]:
         raise NotImplementedError(f"{type(node).__name__} has no code.")
 
     @_lines.register
-    def _(self, node: Wires, entry: Entry) -> Iterator[str]:
-        for place, (value,) in enumerate(self._operands(entry)):
+    def _(self, node: Wires) -> Iterator[str]:
+        for place, (value,) in enumerate(self._operands(node)):
             yield f"out[{place}] = {value};"
 
     @_lines.register
-    def _(self, node: Elementwise, entry: Entry) -> Iterator[str]:
+    def _(self, node: Elementwise) -> Iterator[str]:
         expression = EXPRESSIONS[node.operation]
-        for place, values in enumerate(self._operands(entry)):
+        for place, values in enumerate(self._operands(node)):
             yield f"out[{place}] = {expression.format(*values, type=self.types.element)};"
 
     @_lines.register
-    def _(self, node: Quantized, entry: Entry) -> Iterator[str]:
+    def _(self, node: Quantized) -> Iterator[str]:
         bits = zip(node.k.tolist(), node.i.tolist(), node.f.tolist(), strict=True)
-        for place, ((value,), kif) in enumerate(zip(self._operands(entry), bits, strict=True)):
+        for place, ((value,), kif) in enumerate(zip(self._operands(node), bits, strict=True)):
             modes = node.round_mode, node.overflow_mode
             yield f"out[{place}] = {f'{self.types.fixed(kif, *modes)}({value})' if sum(kif) > 0 else 0};"
 
     @_lines.register
-    def _(self, node: Table, entry: Entry) -> Iterator[str]:
+    def _(self, node: Table) -> Iterator[str]:
         bounds = self.record.bounds(node.operands[0])
         each = formats(bounds)
         kinds = list(zip(each.k.ravel().tolist(), each.i.ravel().tolist(), each.f.ravel().tolist(), strict=True))
         tables: dict[Kif, str] = {}
-        for place, ((value,), kif) in enumerate(zip(self._operands(entry), kinds, strict=True)):
+        for place, ((value,), kif) in enumerate(zip(self._operands(node), kinds, strict=True)):
             if kif not in tables:
                 tables[kif] = f"table{len(tables)}"
                 of_kind = [n for n, other in enumerate(kinds) if other == kif]
@@ -110,20 +111,16 @@ class CodeWriter:
             index = self.types.index(exact, sum(kif)) if sum(kif) else "0"
             yield f"out[{place}] = {tables[kif]}[{index}];"
 
-    def _operands(self, entry: Entry) -> Iterator[tuple[str, ...]]:
+    def _operands(self, node: Node) -> Iterator[tuple[str, ...]]:
         """Return the expressions of all operands for each number."""
-        assert isinstance(entry.node, Node)
-        return zip(*(self._expressions(entry, operand) for operand in entry.node.operands), strict=True)
+        names = {source: f"in{n}" for n, source in enumerate(self.sources(node))}
+        return zip(*([self._expression(n, names) for n in each.tolist()] for each in node.operands), strict=True)
 
-    def _expressions(self, entry: Entry, numbers: Numbers) -> list[str]:
-        sources = {each.first: f"in{n}" for n, each in enumerate(self.sources(entry))}
-        places = self.record.places(numbers)
-        return [self._expression(self.record.entries[place], n, sources) for place, n in zip(places, numbers, strict=True)]
-
-    def _expression(self, source: Entry, number: int, names: Mapping[int, str]) -> str:
-        if isinstance(source.node, Constant):
+    def _expression(self, number: int, names: Mapping[str, str]) -> str:
+        if isinstance(self.record.entries[int(self.record.places(np.asarray(number)))].node, Constant):
             return self._literal(number)
-        return f"{names[source.first]}[{number - source.first}]"
+        source, place = self.recording.source(number)
+        return f"{names[source]}[{place}]"
 
     def _literal(self, number: int) -> str:
         bounds = self.record.bounds(np.array([number]))
@@ -133,8 +130,6 @@ class CodeWriter:
         return f"{self.types.fixed(self.type_of(bounds))}({float(value[0, 0])!r})"
 
     def _table(self, name: str, entries: npt.NDArray[np.float64]) -> str:
-        from hgq2_core.exact import Intervals
-
         kif = self.type_of(Intervals().constant(entries.reshape(1, -1)))
         values = ", ".join(repr(float(entry)) for entry in entries)
         return f"static const {self.types.fixed(kif)} {name}[{len(entries)}] = {{{values}}};"

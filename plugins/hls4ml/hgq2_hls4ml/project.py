@@ -4,28 +4,246 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import singledispatchmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hgq2_core.errors import ExactnessError
-from hgq2_core.exact import IntervalArray, Intervals
+from hgq2_core.exact import IntervalArray
 from hgq2_core.exact.integer_array import NO_BITS
 from hgq2_core.exact.integers import to_float
-from hgq2_core.exporting.errors import Unsupported, named
+from hgq2_core.exporting.errors import named
+from hgq2_core.exporting.ports import Port
 from hgq2_core.files import write_text
+from hgq2_hls4ml.biases import biased_products
 from hgq2_hls4ml.code import CodeWriter
 from hgq2_hls4ml.formats import formats
-from hgq2_hls4ml.nodes import Constant, Input, Leaf, Node, Product
+from hgq2_hls4ml.nodes import Node, Product
 from hgq2_hls4ml.record import Entry
-from hgq2_hls4ml.recording import Recording
-from hgq2_hls4ml.types import AcTypes, ApTypes, Kif, Types
+from hgq2_hls4ml.recording import Recording, input_layer
+from hgq2_hls4ml.simulation import Argument
+from hgq2_hls4ml.types import Kif, Types
 
 TOP = "model"
 HEADER = "hgq2_nodes.h"
-TYPES: Mapping[str, type[Types]] = {"Vivado": ApTypes, "Vitis": ApTypes, "oneAPI": AcTypes, "Quartus": AcTypes}
+CODE = "HGQ2Code"
+
+Layer = dict[str, Any]
+"""A layer in hls4ml's own words."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What hls4ml is told of the hardware.
+
+    Args:
+        backend: name of hls4ml's backend.
+        types: the types of the backend.
+        strategy: how a product of a vector and a constant matrix is built.
+        reuse_factor: how many of its products share a multiplier.
+        part: the FPGA.
+        clock_period: in ns.
+    """
+
+    backend: str
+    types: Types
+    strategy: str
+    reuse_factor: int
+    part: str
+    clock_period: float
+
+
+class Project:
+    """The layers of a model, with the types of all their numbers, as hls4ml takes them.
+
+    Args:
+        recording: the model's nodes.
+        settings: what hls4ml is told of the hardware.
+
+    Raises:
+        ExactnessError: the backend's types cannot say what a node computes.
+    """
+
+    def __init__(self, recording: Recording, settings: Settings) -> None:
+        self.recording = recording
+        self.settings = settings
+        self.writer = CodeWriter(recording, settings.types)
+        self.types: dict[str, dict[str, str]] = {}
+        """For each layer, the types by hls4ml's names of them."""
+        self.functions: list[str] = []
+        self.layers = [self._input(port) for port in recording.input_ports]
+        biased = biased_products(recording)
+        merged = {product.first for product, _ in biased.values()}
+        for entry in recording.nodes:
+            if isinstance(entry.node, Node) and entry.first not in merged:
+                with named(entry.name):
+                    self.layers.append(self._layer(entry, entry.node, *biased.get(entry.first, (None, None))))
+
+    def write(self, directory: Path) -> tuple[list[Argument], list[Argument]]:
+        """Write the project.
+
+        Returns:
+            The inputs and the outputs of its top function.
+
+        Raises:
+            ExactnessError: hls4ml has changed a layer or a type.
+        """
+        with _quiet():
+            graph = self._graph(directory)
+            self._check(graph)
+            graph.config.backend.writer.write_hls(graph)
+        (utilities,) = directory.rglob("nnet_utils")
+        functions = "\n".join(self.functions)
+        write_text(utilities / HEADER, f"#pragma once\n\nnamespace nnet {{\n\n{functions}\n}} // namespace nnet\n")
+        for path in directory.rglob("*"):
+            if path.is_file() and str(directory) in (text := path.read_text(errors="surrogateescape")):
+                path.write_text(text.replace(str(directory), "."), errors="surrogateescape")
+        inputs, outputs = graph.get_input_variables(), graph.get_output_variables()
+        return [_argument(each) for each in inputs], [_argument(each) for each in outputs]
+
+    def _input(self, port: Port) -> Layer:
+        name = input_layer(port)
+        bits = [(each.k, each.i, each.f) for each in port.elements if each.width]
+        joint = tuple(max(each) for each in zip(*bits, strict=True)) if bits else (0, 0, 0)
+        self.types[name] = {"result": self._named_type(self.settings.types.holding(joint))}
+        return {"name": name, "class_name": "InputLayer", "input_shape": [len(port.elements)], "inputs": []}
+
+    def _layer(self, entry: Entry, node: Node, product: Entry | None, bias: IntervalArray | None) -> Layer:
+        self.types[entry.name] = {"result": self._type(entry.bounds)}
+        computed = product.node if product else node
+        if isinstance(computed, Product):
+            return self._product(entry, computed, bias)
+        self.functions.append(self.writer.function(entry.name, node))
+        # A layer of constants has no source, and hls4ml wants one.
+        sources = self.writer.sources(node)
+        return {
+            "name": entry.name,
+            "class_name": CODE,
+            "inputs": sources or [self.layers[0]["name"]],
+            "sources": sources,
+            "n_out": entry.size,
+        }
+
+    def _product(self, entry: Entry, node: Product, bias: IntervalArray | None) -> Layer:
+        record = self.recording.record
+        left, right = node.operands
+        left_shape = node.groups, node.rows, node.terms
+        right_shape = node.groups, node.terms, node.columns
+        shape = node.groups, node.rows, node.columns
+        bounds = record.bounds(left), record.bounds(right)
+        finest = _finest(bounds[0].step.reshape(left_shape), bounds[1].step.reshape(right_shape))
+        k, i, f = formats(entry.bounds).joint()
+        of_bias = 0 if bias is None else formats(bias).joint()[2]
+        # A sum that wraps on the way is right in the end, but no product may lose a bit.
+        self.types[entry.name]["accum"] = self._named_type(self.settings.types.holding((k, i, max(f, finest, of_bias))))
+        layer: Layer = {"name": entry.name, "inputs": [self.recording.source(int(left[0]))[0]], "out_shape": shape}
+        if not record.constant(right):
+            layer["inputs"].append(self.recording.source(int(right[0]))[0])
+            return layer | {
+                "class_name": "Einsum",
+                "equation": Product.EQUATION,
+                "inp0_shape": left_shape,
+                "inp1_shape": right_shape,
+            }
+        kernel = to_float(bounds[1].lo).reshape(right_shape)
+        self.types[entry.name] |= {
+            "weight": self._type(bounds[1]),
+            "bias": self._named_type(self.settings.types.holding((0, 1, 0))) if bias is None else self._type(bias),
+        }
+        added = None if bias is None else to_float(bias.lo).reshape(shape)
+        if node.groups == node.rows == 1:
+            sizes = {"n_in": node.terms, "n_out": node.columns, "data_format": "channels_last"}
+            return layer | sizes | {"class_name": "Dense", "weight_data": kernel[0], "bias_data": None if added is None else added.ravel()}
+        return layer | {
+            "class_name": "EinsumDense",
+            "equation": Product.EQUATION,
+            "inp_shape": left_shape,
+            "weight_data": kernel,
+            "bias_data": added,
+        }
+
+    def _type(self, bounds: IntervalArray) -> str:
+        return self._named_type(self.writer.type_of(bounds))
+
+    def _named_type(self, kif: Kif) -> str:
+        k, i, f = kif
+        return f"{'' if k else 'u'}fixed<{k + i + f},{k + i}>"
+
+    def _graph(self, directory: Path) -> Any:
+        from hls4ml.model import ModelGraph
+
+        from hgq2_hls4ml.layer import register
+
+        register(self.settings.backend)
+        outputs = [self.recording.source(int(numbers[0]))[0] for numbers in self.recording.outputs]
+        inputs = [layer["name"] for layer in self.layers if layer["class_name"] == "InputLayer"]
+        return ModelGraph.from_layer_list(self._config(directory), self.layers, inputs, outputs)
+
+    def _config(self, directory: Path) -> dict[str, Any]:
+        settings = self.settings
+        dense = {layer["name"] for layer in self.layers if layer["class_name"] == "Dense"}
+        layers = {
+            name: {"Precision": types, "Strategy": settings.strategy if name in dense else "Latency"}
+            for name, types in self.types.items()
+        }
+        return {
+            "OutputDir": str(directory),
+            "ProjectName": TOP,
+            "Stamp": TOP,
+            "Backend": settings.backend,
+            "Part": settings.part,
+            "ClockPeriod": settings.clock_period,
+            "ClockUncertainty": "12.5%",
+            "IOType": "io_parallel",
+            "HLSConfig": {
+                # Every type is known from its bounds: hls4ml's own derivation stays out.
+                "Model": {"Precision": "fixed<16,6>", "ReuseFactor": settings.reuse_factor, "BitExact": False},
+                "LayerName": layers,
+            },
+            "WriterConfig": {
+                "Namespace": None,
+                "WriteWeightsTxt": False,
+                "WriteTar": False,
+                "TBOutputStream": "both",
+            },
+        }
+
+    def _check(self, graph: Any) -> None:
+        made = {name: layer.get_output_variable().type.precision for name, layer in graph.graph.items()}
+        got = {
+            name: f"{'' if each.signed else 'u'}fixed<{each.width},{each.integer}>" for name, each in made.items()
+        }
+        wanted = {name: types["result"] for name, types in self.types.items()}
+        if got != wanted:
+            changed = next(name for name in {**wanted, **got} if got.get(name) != wanted.get(name))
+            raise ExactnessError(
+                f"{changed}: hls4ml changed the type of this layer, so nothing is exported. Received: "
+                f"{got.get(changed, 'no layer')}. Allowed: {wanted.get(changed, 'no layer')}. Please report it."
+            )
+
+
+def _finest(left: np.ndarray, right: np.ndarray) -> int:
+    """Return the fraction bits of the finest of all products of `(groups, rows, terms) @ (groups, terms, columns)`."""
+    steps = [[step for step in np.unique(each).tolist() if step > NO_BITS // 2] for each in (left, right)]
+    pairs = sorted(itertools.product(*steps), key=sum, reverse=True)
+    meeting = (pair for pair in pairs if np.einsum(Product.EQUATION, left == pair[0], right == pair[1]).any())
+    return sum(next(meeting, (0, 0)))
+
+
+def _argument(variable: Any) -> Argument:
+    return Argument(variable.type.name, variable.size())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back what hls4ml prints and warns of."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hgq2_core.errors import ExactnessError
+from hgq2_core.exact import IntegerArray
 from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exporting.errors import named
 from hgq2_core.exporting.graph import interpret, output_names, require_stated_masks, run
 from hgq2_core.exporting.inputs import Format, HostInputs
 from hgq2_core.exporting.ports import LayerWidths, Port, ports_of
-from hgq2_hls4ml.arrays import Recorder, Signal
+from hgq2_hls4ml.arrays import Recorder, Signal, identifier
 from hgq2_hls4ml.formats import formats
 from hgq2_hls4ml.nodes import Numbers
 from hgq2_hls4ml.record import Entry as Recorded
@@ -31,7 +32,7 @@ class Recording:
 
     Args:
         record: all nodes.
-        entered: where each number that the host gives stands among the ports' elements.
+        entered: for each number that the host gives, its port, and its place among the port's elements.
         outputs: the numbers of each output.
         input_ports: the model's inputs.
         output_ports: the model's outputs.
@@ -39,7 +40,7 @@ class Recording:
     """
 
     record: Record
-    entered: dict[int, int]
+    entered: dict[int, tuple[int, int]]
     outputs: tuple[Numbers, ...]
     input_ports: tuple[Port, ...]
     output_ports: tuple[Port, ...]
@@ -50,6 +51,14 @@ class Recording:
         """The nodes that the outputs depend on."""
         return self.record.needed(np.concatenate(self.outputs))
 
+    def source(self, number: int) -> tuple[str, int]:
+        """Return the layer that gives a number, and its place among those of the layer."""
+        if number in self.entered:
+            port, place = self.entered[number]
+            return input_layer(self.input_ports[port]), place
+        entry = self.record.entries[int(self.record.places(np.asarray(number)))]
+        return entry.name, number - entry.first
+
     def interpret(self, values: Floats) -> Floats:
         """Return the outputs of the nodes by integers, one row per sample.
 
@@ -57,10 +66,18 @@ class Recording:
             values: what the host gives, one row per sample, ports concatenated.
         """
 
-        def given(entry: Recorded) -> Any:
-            return from_float(values[:, [self.entered[number] for number in entry.numbers.tolist()]])
+        starts = np.cumsum([0, *(len(port.elements) for port in self.input_ports)])
+
+        def given(entry: Recorded) -> IntegerArray:
+            places = [self.entered[number] for number in entry.numbers.tolist()]
+            return from_float(values[:, [starts[port] + place for port, place in places]])
 
         return to_float(self.record.interpret(np.concatenate(self.outputs), given))
+
+
+def input_layer(port: Port) -> str:
+    """Return the name of the layer of an input."""
+    return f"{identifier(port.name)}_in"
 
 
 def record(model: keras.Model, input_format: tuple[int, int, int] | None = None) -> Recording:
@@ -100,7 +117,7 @@ def record(model: keras.Model, input_format: tuple[int, int, int] | None = None)
     entries = host.entries()
     return Recording(
         made,
-        {recorder.entered[entry]: place for place, entry in enumerate(entries) if entry in recorder.entered},
+        {number: (entry.raw.number, entry.raw.place) for entry, number in recorder.entered.items()},
         tuple(outputs),
         ports_of(
             [(tensor.name, tensor.shape[1:]) for tensor in model.inputs],

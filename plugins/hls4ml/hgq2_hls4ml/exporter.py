@@ -1,0 +1,152 @@
+"""The exporter: from a frozen model to a project of hls4ml, its ports, test vectors and a test bench."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import keras
+from pydantic import Field, model_validator
+
+from hgq2_core.errors import ExactnessError, ToolError
+from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
+from hgq2_core.exporting.graph import ebops
+from hgq2_core.exporting.ports import PORTS
+from hgq2_core.exporting.vectors import vectors
+from hgq2_core.files import write_json
+from hgq2_core.schema.base import StrictModel, as_config_error
+from hgq2_hls4ml.project import TOP, Project, Settings
+from hgq2_hls4ml.recording import Recording, record
+from hgq2_hls4ml.simulation import simulate, write_simulation
+from hgq2_hls4ml.types import AcTypes, ApTypes, Types
+
+KIND = "hls4ml.hls4ml"
+TYPES: Mapping[str, Types] = {"Vitis": ApTypes(), "Vivado": ApTypes(), "oneAPI": AcTypes(), "Quartus": AcTypes()}
+SIMULATED = ("Vitis", "Vivado")
+WIDEST_PORT = 53
+"""Bits of the numbers that a test bench can read and compare as double."""
+
+
+class Options(StrictModel):
+    """The options of `export` and `estimate`.
+
+    Args:
+        backend: of hls4ml. What `oneAPI` and `Quartus` get is generated, and not simulated.
+        strategy: how a dense layer is built: `Latency` unrolls it, `Resource` shares multipliers.
+        reuse_factor: how many products share a multiplier.
+        part: the FPGA.
+        clock_period: clock period in ns.
+        io_type: `io_parallel`, since a stream has one type for all channels, and each number here has its own.
+        input_format: (k, i, f) of every input, which the project then quantizes. None leaves the first quantizer of
+            every input to the host.
+    """
+
+    backend: Literal["Vitis", "Vivado", "oneAPI", "Quartus"] = "Vitis"
+    strategy: Literal["Latency", "Resource"] = "Latency"
+    reuse_factor: Annotated[int, Field(ge=1)] = 1
+    part: str = "xcvu13p-flga2577-2-e"
+    clock_period: Annotated[float, Field(gt=0)] = 5.0
+    io_type: Literal["io_parallel", "io_stream"] = "io_parallel"
+    input_format: tuple[Literal[0, 1], int, int] | None = None
+
+    @model_validator(mode="after")
+    def _check_streams(self) -> Options:
+        if self.io_type == "io_stream":
+            raise ValueError(
+                "io_type: a stream of hls4ml has one type for all channels, and here each number has its own. "
+                "Received: 'io_stream'. Allowed: 'io_parallel'"
+            )
+        return self
+
+
+class HLS4MLExporter(Exporter):
+    """Exports models as projects of hls4ml, whose layers and types are those of the exact arithmetic."""
+
+    def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
+        """Return the report of `export` without writing anything; hls4ml estimates neither cost nor latency."""
+        return _Export(model, None, options).report()
+
+    def export(self, model: keras.Model, directory: Path, x: Any = None, **options: Any) -> ExportReport:
+        """Write the project, its ports, test vectors and, for Vitis and Vivado, a test bench.
+
+        Args:
+            model: a frozen model.
+            directory: an empty directory.
+            x: inputs that become test vectors, before the generated ones.
+            options: see `Options`.
+
+        Raises:
+            ToolError: hls4ml is not installed.
+        """
+        if importlib.util.find_spec("hls4ml") is None:
+            raise ToolError("export: hls4ml is not installed. Install it with pip install 'hls4ml>=1.3,<1.4'")
+        made = _Export(model, x, options)
+        made.write(directory)
+        return made.report()
+
+    def simulate(self, directory: Path) -> Simulation:
+        """Compile an exported project with g++, and compare it with its test vectors.
+
+        Raises:
+            ToolError: g++ is not installed, or fails.
+        """
+        return simulate(directory)
+
+    def mismatches(self, model: keras.Model, x: Any) -> int:
+        """Return the number of samples for which the recorded nodes and the integers differ."""
+        recording = record(model)
+        return vectors(model, recording.input_ports, x).mismatches(recording.interpret)
+
+
+class _Export:
+    """One export; all but hls4ml's own work happens in the constructor, before anything is written."""
+
+    def __init__(self, model: keras.Model, x: Any, options: dict[str, Any]) -> None:
+        with as_config_error("export to hls4ml"):
+            self.options = Options.model_validate(options)
+        self.model = model
+        self.recording: Recording = record(model, self.options.input_format)
+        _check_widths(self.recording, model.name)
+        self.vectors = vectors(model, self.recording.input_ports, x, self.options.input_format)
+        self.vectors.require_equal(self.recording.interpret, model.name, "the recording for hls4ml")
+        given = self.options.model_dump(exclude={"io_type", "input_format"})
+        self.project = Project(self.recording, Settings(types=TYPES[self.options.backend], **given))
+
+    def report(self) -> ExportReport:
+        """Return the report."""
+        return ExportReport(
+            exporter=KIND,
+            path=None,
+            ebops=ebops(self.model),
+            cost=0.0,
+            latency=0.0,
+            stages=0,
+            checked=len(self.vectors.inputs),
+            inputs=self.recording.input_ports,
+            outputs=self.recording.output_ports,
+            layers=self.recording.layers,
+        )
+
+    def write(self, directory: Path) -> None:
+        """Write all files."""
+        inputs, outputs = self.project.write(directory)
+        simulated = self.options.backend in SIMULATED
+        ports = {
+            "top": TOP,
+            "simulated": simulated,
+            "inputs": [asdict(port) for port in self.recording.input_ports],
+            "outputs": [asdict(port) for port in self.recording.output_ports],
+        }
+        write_json(directory / PORTS, ports)
+        if simulated:
+            write_simulation(directory, TOP, inputs, outputs, self.vectors)
+
+
+def _check_widths(recording: Recording, name: str) -> None:
+    ports = (*recording.input_ports, *recording.output_ports)
+    widest = max(element.width for port in ports for element in port.elements)
+    if widest > WIDEST_PORT:
+        raise ExactnessError(f"{name}: a number of a port needs {widest} bits. A test bench compares {WIDEST_PORT} bits.")

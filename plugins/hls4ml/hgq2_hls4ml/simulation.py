@@ -1,0 +1,145 @@
+"""The C++ that compares a project with its test vectors, and the script that compiles and runs it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hgq2_core.errors import ToolError
+from hgq2_core.exporting.exporter import Simulation
+from hgq2_core.exporting.vectors import Vectors
+from hgq2_core.files import write_text
+
+SIMULATE = "simulate.sh"
+INPUTS, OUTPUTS = "tb_data/tb_input_features.dat", "tb_data/tb_output_predictions.dat"
+"""The files that the test bench of hls4ml reads too, for the simulations of the vendors."""
+
+SCRIPT = """#!/bin/sh
+# Compares the project with its test vectors; needs g++. OPTIMIZE=-O3 takes longer to compile and less to run.
+set -e
+cd "$(dirname "$0")"
+${CXX:-g++} -std=c++17 -w ${OPTIMIZE:--O0} -Ifirmware/ap_types sim/testbench.cpp -o sim/testbench
+sim/testbench
+"""
+
+TESTBENCH = """// Feeds {top} one sample after the other, and compares every output with ==.
+#include "../firmware/{top}.cpp"
+
+#include <fstream>
+#include <iostream>
+
+template <typename T, int N> void read(std::istream &file, T (&numbers)[N]) {{
+    double value;
+    for (T &number : numbers) {{
+        file >> value;
+        number = value;
+    }}
+}}
+
+template <typename T, int N> bool differs(std::istream &file, T (&numbers)[N]) {{
+    double value;
+    bool different = false;
+    for (T &number : numbers) {{
+        file >> value;
+        different |= number.to_double() != value;
+    }}
+    return different;
+}}
+
+int main() {{
+    std::ifstream inputs("{inputs}"), outputs("{outputs}");
+{declarations}
+    int mismatches = 0;
+    for (int sample = 0; sample < {samples}; sample++) {{
+{reads}
+        {top}({arguments});
+        bool different = false;
+{compares}
+        mismatches += different;
+    }}
+    if (!inputs || !outputs) {{
+        std::cerr << "The test vectors cannot be read." << std::endl;
+        return 2;
+    }}
+    std::cout << mismatches << " mismatches in {samples} samples" << std::endl;
+    return mismatches != 0;
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of the top function.
+
+    Args:
+        type_name: type of its elements.
+        size: how many it has.
+    """
+
+    type_name: str
+    size: int
+
+
+def write_simulation(
+    directory: Path, top: str, inputs: Sequence[Argument], outputs: Sequence[Argument], vectors: Vectors
+) -> None:
+    """Write the test vectors, the test bench, and the script that runs it.
+
+    Args:
+        directory: of the project.
+        top: name of the top function.
+        inputs: its inputs.
+        outputs: its outputs.
+        vectors: what it is compared with.
+    """
+    named = {f"x{n}": each for n, each in enumerate(inputs)}, {f"y{n}": each for n, each in enumerate(outputs)}
+    text = TESTBENCH.format(
+        top=top,
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        samples=len(vectors.inputs),
+        declarations=_lines(1, [f"{a.type_name} {name}[{a.size}];" for each in named for name, a in each.items()]),
+        reads=_lines(2, [f"read(inputs, {name});" for name in named[0]]),
+        arguments=", ".join([*named[0], *named[1]]),
+        compares=_lines(2, [f"different |= differs(outputs, {name});" for name in named[1]]),
+    )
+    (directory / "sim").mkdir()
+    write_text(directory / "sim" / "testbench.cpp", text)
+    for name, values in ((INPUTS, vectors.inputs), (OUTPUTS, vectors.outputs)):
+        write_text(directory / name, "".join(" ".join(map(repr, row)) + "\n" for row in values.tolist()))
+    write_text(directory / SIMULATE, SCRIPT)
+    (directory / SIMULATE).chmod(0o755)
+
+
+def simulate(directory: Path) -> Simulation:
+    """Compile an exported project, and compare it with its test vectors.
+
+    Raises:
+        ToolError: g++ is not installed, or fails; or the project is of a backend that is not simulated.
+    """
+    script = directory / SIMULATE
+    if not script.is_file():
+        raise ToolError(f"simulate: {script} is not there; only the backends 'Vitis' and 'Vivado' are simulated.")
+    if shutil.which("g++") is None:
+        raise ToolError("simulate: g++ is not installed. Install a C++ compiler, such as apt-get install g++")
+    done = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=False)
+    found = re.search(r"(\d+) mismatches in (\d+) samples", done.stdout)
+    if found is None:
+        raise ToolError(f"simulate: {script} failed: {_first_error(done.stderr or done.stdout)}")
+    return Simulation(samples=int(found[2]), mismatches=int(found[1]))
+
+
+def _first_error(text: str) -> str:
+    """Return the line that says what went wrong; a compiler writes hundreds."""
+    lines = text.strip().splitlines() or ["no output"]
+    return next((line for line in lines if "error" in line), lines[-1])
+
+
+def _lines(depth: int, lines: Sequence[str]) -> str:
+    return "\n".join(f"{'    ' * depth}{line}" for line in lines)
+
+
