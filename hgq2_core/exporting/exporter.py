@@ -22,9 +22,9 @@ class ExportReport:
         exporter: the full kind.
         path: the directory; None for an estimate.
         ebops: the model's effective bit operations.
-        cost: cost of the circuit, in the exporter's unit.
-        latency: latency of the circuit, in the exporter's unit.
-        stages: number of pipeline stages; 0 without registers.
+        cost: cost of the circuit, in the exporter's unit; None where it knows none.
+        latency: latency of the circuit, in the exporter's unit; None where it knows none.
+        stages: number of pipeline stages; 0 without registers, None where another tool makes the pipeline.
         checked: number of samples on which the circuit was compared with the integers before writing.
         inputs: the input ports.
         outputs: the output ports.
@@ -34,9 +34,9 @@ class ExportReport:
     exporter: str
     path: Path | None
     ebops: float
-    cost: float
-    latency: float
-    stages: int
+    cost: float | None
+    latency: float | None
+    stages: int | None
     checked: int
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -47,9 +47,15 @@ class ExportReport:
         return {**asdict(self), "path": None if self.path is None else str(self.path)}
 
     def __str__(self) -> str:
-        pipeline = f"{self.stages} pipeline stages" if self.stages else "combinational"
+        facts = [f"EBOPs {self.ebops:,.0f}"]
+        if self.cost is not None:
+            facts.append(f"cost {self.cost:,.0f}")
+        if self.latency is not None:
+            facts.append(f"latency {self.latency:g}")
+        if self.stages is not None:
+            facts.append(f"{self.stages} pipeline stages" if self.stages else "combinational")
         lines = [
-            f"EBOPs {self.ebops:,.0f}, cost {self.cost:,.0f}, latency {self.latency:g}, {pipeline}",
+            ", ".join(facts),
             *(f"input {port}" for port in self.inputs),
             *(f"output {port}" for port in self.outputs),
             *(f"{row.name}: {row.outputs} outputs, {row.bits} bits, widest {row.widest}" for row in self.layers),

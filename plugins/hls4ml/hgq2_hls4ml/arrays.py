@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, prod
 
-
 import numpy as np
 import numpy.typing as npt
 
@@ -122,10 +121,12 @@ class Recorder(Arrays[Signal]):
         raw = a.numbers < 0
         result = a.numbers.copy()
         wanted = zip(*(each[raw].tolist() for each in bits), strict=True)
-        result[raw] = self._enter(result[raw], [Format(*kif, round_mode, overflow_mode) for kif in wanted])
+        given = [Format(k, i, f, round_mode, overflow_mode) for k, i, f in wanted]
+        result[raw] = self._enter(result[raw], given)
         if not raw.all():
-            kif = [each[~raw] for each in bits]
-            result[~raw] = self._record(Quantized((result[~raw],), *kif, round_mode, overflow_mode))
+            kept = [each[~raw] for each in bits]
+            node = Quantized((result[~raw],), kept[0], kept[1], kept[2], round_mode, overflow_mode)
+            result[~raw] = self._record(node)
         return Signal(result)
 
     def table(self, a: Signal, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Signal:
@@ -230,5 +231,3 @@ class Recorder(Arrays[Signal]):
 def identifier(name: str) -> str:
     """Return a name in lowercase letters, digits and underscores, as C++ takes it."""
     return "n" + found if (found := re.sub("[^a-z0-9]+", "_", name.lower()).strip("_"))[:1].isdigit() else found or "n"
-
-

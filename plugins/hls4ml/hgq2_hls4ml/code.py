@@ -11,10 +11,11 @@ import numpy.typing as npt
 from hgq2_core.exact import IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, to_float
 from hgq2_core.exporting.errors import Unsupported
+from hgq2_hls4ml.backends import Backend, Kif
 from hgq2_hls4ml.formats import formats
 from hgq2_hls4ml.nodes import Constant, Elementwise, Node, Quantized, Table, Wires
+from hgq2_hls4ml.record import Entry
 from hgq2_hls4ml.recording import Recording
-from hgq2_hls4ml.types import Kif, Types
 
 EXPRESSIONS: Mapping[str, str] = {
     "add": "{0} + {1}",
@@ -41,63 +42,65 @@ class CodeWriter:
 
     Args:
         recording: all nodes.
-        types: the types of the backend.
+        backend: for which.
     """
 
-    def __init__(self, recording: Recording, types: Types) -> None:
+    def __init__(self, recording: Recording, backend: Backend) -> None:
         self.recording = recording
         self.record = recording.record
-        self.types = types
+        self.backend = backend
 
     def sources(self, node: Node) -> list[str]:
         """Return the layers whose numbers a node's function takes, in the order of its arguments."""
-        numbers = np.unique(np.concatenate(node.operands))
-        variable = numbers[[not isinstance(self.record.entries[place].node, Constant) for place in self.record.places(numbers)]]
-        return list(dict.fromkeys(self.recording.source(number)[0] for number in variable.tolist()))
+        numbers = np.unique(np.concatenate(node.operands)).tolist()
+        variable = [number for number in numbers if not isinstance(self.record.entry(number).node, Constant)]
+        return list(dict.fromkeys(self.recording.source(number)[0] for number in variable))
 
-    def function(self, name: str, node: Node) -> str:
+    def function(self, entry: Entry) -> str:
         """Return the source of a node's function.
 
         Raises:
             Unsupported: the types cannot say it.
         """
+        node = entry.node
+        assert isinstance(node, Node)
         arguments = {f"in{n}_t": f"in{n}" for n, _ in enumerate(self.sources(node))} | {"output_t": "out"}
         return FUNCTION.format(
             what=type(node).__name__,
             templates=", ".join(f"typename {type_name}" for type_name in arguments),
-            name=name,
-            arguments=", ".join(self.types.argument(*each) for each in arguments.items()),
-            body="\n".join(f"    {line}" for line in self._lines(node)),
+            name=entry.name,
+            arguments=", ".join(self.backend.argument(*each) for each in arguments.items()),
+            body="\n".join(f"    {line}" for line in self._lines(node, self.backend.fixed(self.type_of(entry.bounds)))),
         )
 
     def type_of(self, bounds: IntervalArray) -> Kif:
         """Return the format of a type that holds all numbers within bounds."""
-        return self.types.holding(formats(bounds).joint())
+        return self.backend.holding(formats(bounds).joint())
 
     @singledispatchmethod
-    def _lines(self, node: Node) -> Iterator[str]:
+    def _lines(self, node: Node, type_name: str) -> Iterator[str]:
         raise NotImplementedError(f"{type(node).__name__} has no code.")
 
     @_lines.register
-    def _(self, node: Wires) -> Iterator[str]:
+    def _(self, node: Wires, type_name: str) -> Iterator[str]:
         for place, (value,) in enumerate(self._operands(node)):
             yield f"out[{place}] = {value};"
 
     @_lines.register
-    def _(self, node: Elementwise) -> Iterator[str]:
+    def _(self, node: Elementwise, type_name: str) -> Iterator[str]:
         expression = EXPRESSIONS[node.operation]
         for place, values in enumerate(self._operands(node)):
-            yield f"out[{place}] = {expression.format(*values, type=self.types.element)};"
+            yield f"out[{place}] = {expression.format(*values, type=type_name)};"
 
     @_lines.register
-    def _(self, node: Quantized) -> Iterator[str]:
+    def _(self, node: Quantized, type_name: str) -> Iterator[str]:
         bits = zip(node.k.tolist(), node.i.tolist(), node.f.tolist(), strict=True)
         for place, ((value,), kif) in enumerate(zip(self._operands(node), bits, strict=True)):
             modes = node.round_mode, node.overflow_mode
-            yield f"out[{place}] = {f'{self.types.fixed(kif, *modes)}({value})' if sum(kif) > 0 else 0};"
+            yield f"out[{place}] = {f'{self.backend.fixed(kif, *modes)}({value})' if sum(kif) > 0 else 0};"
 
     @_lines.register
-    def _(self, node: Table) -> Iterator[str]:
+    def _(self, node: Table, type_name: str) -> Iterator[str]:
         bounds = self.record.bounds(node.operands[0])
         each = formats(bounds)
         kinds = list(zip(each.k.ravel().tolist(), each.i.ravel().tolist(), each.f.ravel().tolist(), strict=True))
@@ -107,8 +110,8 @@ class CodeWriter:
                 tables[kif] = f"table{len(tables)}"
                 of_kind = [n for n, other in enumerate(kinds) if other == kif]
                 yield self._table(tables[kif], _entries(node, bounds, of_kind, kif))
-            exact = f"{self.types.fixed(self.types.holding(kif))}({value})"
-            index = self.types.index(exact, sum(kif)) if sum(kif) else "0"
+            exact = f"{self.backend.fixed(self.backend.holding(kif))}({value})"
+            index = self.backend.index(exact, sum(kif)) if sum(kif) else "0"
             yield f"out[{place}] = {tables[kif]}[{index}];"
 
     def _operands(self, node: Node) -> Iterator[tuple[str, ...]]:
@@ -117,7 +120,7 @@ class CodeWriter:
         return zip(*([self._expression(n, names) for n in each.tolist()] for each in node.operands), strict=True)
 
     def _expression(self, number: int, names: Mapping[str, str]) -> str:
-        if isinstance(self.record.entries[int(self.record.places(np.asarray(number)))].node, Constant):
+        if isinstance(self.record.entry(number).node, Constant):
             return self._literal(number)
         source, place = self.recording.source(number)
         return f"{names[source]}[{place}]"
@@ -127,12 +130,12 @@ class CodeWriter:
         value = to_float(bounds.lo)
         if not equal(bounds.lo, value).all():
             raise Unsupported("a constant of more than 53 bits, which C++ would round.")
-        return f"{self.types.fixed(self.type_of(bounds))}({float(value[0, 0])!r})"
+        return f"{self.backend.fixed(self.type_of(bounds))}({float(value[0, 0])!r})"
 
     def _table(self, name: str, entries: npt.NDArray[np.float64]) -> str:
         kif = self.type_of(Intervals().constant(entries.reshape(1, -1)))
         values = ", ".join(repr(float(entry)) for entry in entries)
-        return f"static const {self.types.fixed(kif)} {name}[{len(entries)}] = {{{values}}};"
+        return f"static const {self.backend.fixed(kif)} {name}[{len(entries)}] = {{{values}}};"
 
 
 def _entries(node: Table, bounds: IntervalArray, places: list[int], kif: Kif) -> npt.NDArray[np.float64]:

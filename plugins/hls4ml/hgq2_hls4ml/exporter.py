@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,14 +17,12 @@ from hgq2_core.exporting.ports import PORTS
 from hgq2_core.exporting.vectors import vectors
 from hgq2_core.files import write_json
 from hgq2_core.schema.base import StrictModel, as_config_error
+from hgq2_hls4ml.backends import BACKENDS
 from hgq2_hls4ml.project import TOP, Project, Settings
 from hgq2_hls4ml.recording import Recording, record
 from hgq2_hls4ml.simulation import simulate, write_simulation
-from hgq2_hls4ml.types import AcTypes, ApTypes, Types
 
 KIND = "hls4ml.hls4ml"
-TYPES: Mapping[str, Types] = {"Vitis": ApTypes(), "Vivado": ApTypes(), "oneAPI": AcTypes(), "Quartus": AcTypes()}
-SIMULATED = ("Vitis", "Vivado")
 WIDEST_PORT = 53
 """Bits of the numbers that a test bench can read and compare as double."""
 
@@ -113,7 +110,7 @@ class _Export:
         self.vectors = vectors(model, self.recording.input_ports, x, self.options.input_format)
         self.vectors.require_equal(self.recording.interpret, model.name, "the recording for hls4ml")
         given = self.options.model_dump(exclude={"io_type", "input_format"})
-        self.project = Project(self.recording, Settings(types=TYPES[self.options.backend], **given))
+        self.project = Project(self.recording, Settings(**given))
 
     def report(self) -> ExportReport:
         """Return the report."""
@@ -121,9 +118,9 @@ class _Export:
             exporter=KIND,
             path=None,
             ebops=ebops(self.model),
-            cost=0.0,
-            latency=0.0,
-            stages=0,
+            cost=None,
+            latency=None,
+            stages=None,
             checked=len(self.vectors.inputs),
             inputs=self.recording.input_ports,
             outputs=self.recording.output_ports,
@@ -133,7 +130,7 @@ class _Export:
     def write(self, directory: Path) -> None:
         """Write all files."""
         inputs, outputs = self.project.write(directory)
-        simulated = self.options.backend in SIMULATED
+        simulated = BACKENDS[self.options.backend].simulated
         ports = {
             "top": TOP,
             "simulated": simulated,
@@ -149,4 +146,6 @@ def _check_widths(recording: Recording, name: str) -> None:
     ports = (*recording.input_ports, *recording.output_ports)
     widest = max(element.width for port in ports for element in port.elements)
     if widest > WIDEST_PORT:
-        raise ExactnessError(f"{name}: a number of a port needs {widest} bits. A test bench compares {WIDEST_PORT} bits.")
+        raise ExactnessError(
+            f"{name}: a number of a port needs {widest} bits. A test bench compares {WIDEST_PORT} bits."
+        )

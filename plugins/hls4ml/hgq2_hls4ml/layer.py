@@ -11,7 +11,7 @@ from hls4ml.model.layers import Layer, layer_map, register_layer
 from hgq2_hls4ml.project import CODE, HEADER
 
 
-class HGQ2Code(Layer):  # type: ignore[misc]
+class HGQ2Code(Layer):
     """A function of the numbers of other layers."""
 
     def initialize(self) -> None:
@@ -19,7 +19,7 @@ class HGQ2Code(Layer):  # type: ignore[misc]
         self.add_output_variable([self.attributes["n_out"]])
 
 
-class Call(FunctionCallTemplate):  # type: ignore[misc]
+class Call(FunctionCallTemplate):
     """The call of the function, which has the name of the layer."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The nodes of a recorded model. Each states what it computes in the array interface, once for bounds and for numbers."""
+"""The nodes of a recorded model, each with what it computes in the array interface: for bounds and for numbers."""
 
 from __future__ import annotations
 
@@ -132,5 +132,3 @@ class Product(Node):
         return arrays.reshape(
             arrays.einsum("sabc,sacd->sabd", left, right), (-1, self.groups * self.rows * self.columns)
         )
-
-

@@ -17,9 +17,10 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import IntervalArray
 from hgq2_core.exact.integer_array import NO_BITS
 from hgq2_core.exact.integers import to_float
-from hgq2_core.exporting.errors import named
+from hgq2_core.exporting.errors import Unsupported, named
 from hgq2_core.exporting.ports import Port
 from hgq2_core.files import write_text
+from hgq2_hls4ml.backends import BACKENDS, Kif
 from hgq2_hls4ml.biases import biased_products
 from hgq2_hls4ml.code import CodeWriter
 from hgq2_hls4ml.formats import formats
@@ -27,7 +28,6 @@ from hgq2_hls4ml.nodes import Node, Product
 from hgq2_hls4ml.record import Entry
 from hgq2_hls4ml.recording import Recording, input_layer
 from hgq2_hls4ml.simulation import Argument
-from hgq2_hls4ml.types import Kif, Types
 
 TOP = "model"
 HEADER = "hgq2_nodes.h"
@@ -43,7 +43,6 @@ class Settings:
 
     Args:
         backend: name of hls4ml's backend.
-        types: the types of the backend.
         strategy: how a product of a vector and a constant matrix is built.
         reuse_factor: how many of its products share a multiplier.
         part: the FPGA.
@@ -51,7 +50,6 @@ class Settings:
     """
 
     backend: str
-    types: Types
     strategy: str
     reuse_factor: int
     part: str
@@ -72,7 +70,7 @@ class Project:
     def __init__(self, recording: Recording, settings: Settings) -> None:
         self.recording = recording
         self.settings = settings
-        self.writer = CodeWriter(recording, settings.types)
+        self.writer = CodeWriter(recording, BACKENDS[settings.backend])
         self.types: dict[str, dict[str, str]] = {}
         """For each layer, the types by hls4ml's names of them."""
         self.functions: list[str] = []
@@ -97,6 +95,7 @@ class Project:
             graph = self._graph(directory)
             self._check(graph)
             graph.config.backend.writer.write_hls(graph)
+        self._tell_of_reuse(graph)
         (utilities,) = directory.rglob("nnet_utils")
         functions = "\n".join(self.functions)
         write_text(utilities / HEADER, f"#pragma once\n\nnamespace nnet {{\n\n{functions}\n}} // namespace nnet\n")
@@ -110,7 +109,7 @@ class Project:
         name = input_layer(port)
         bits = [(each.k, each.i, each.f) for each in port.elements if each.width]
         joint = tuple(max(each) for each in zip(*bits, strict=True)) if bits else (0, 0, 0)
-        self.types[name] = {"result": self._named_type(self.settings.types.holding(joint))}
+        self.types[name] = {"result": self._named_type(self.writer.backend.holding(joint))}
         return {"name": name, "class_name": "InputLayer", "input_shape": [len(port.elements)], "inputs": []}
 
     def _layer(self, entry: Entry, node: Node, product: Entry | None, bias: IntervalArray | None) -> Layer:
@@ -118,7 +117,7 @@ class Project:
         computed = product.node if product else node
         if isinstance(computed, Product):
             return self._product(entry, computed, bias)
-        self.functions.append(self.writer.function(entry.name, node))
+        self.functions.append(self.writer.function(entry))
         # A layer of constants has no source, and hls4ml wants one.
         sources = self.writer.sources(node)
         return {
@@ -140,8 +139,11 @@ class Project:
         k, i, f = formats(entry.bounds).joint()
         of_bias = 0 if bias is None else formats(bias).joint()[2]
         # A sum that wraps on the way is right in the end, but no product may lose a bit.
-        self.types[entry.name]["accum"] = self._named_type(self.settings.types.holding((k, i, max(f, finest, of_bias))))
+        self.types[entry.name]["accum"] = self._named_type(self.writer.backend.holding((k, i, max(f, finest, of_bias))))
         layer: Layer = {"name": entry.name, "inputs": [self.recording.source(int(left[0]))[0]], "out_shape": shape}
+        dense = node.groups == node.rows == 1 and record.constant(right)
+        if not (dense or self.writer.backend.matrices):
+            raise Unsupported(f"a product of matrices. hls4ml's {self.settings.backend} has none; oneAPI has.")
         if not record.constant(right):
             layer["inputs"].append(self.recording.source(int(right[0]))[0])
             return layer | {
@@ -153,12 +155,20 @@ class Project:
         kernel = to_float(bounds[1].lo).reshape(right_shape)
         self.types[entry.name] |= {
             "weight": self._type(bounds[1]),
-            "bias": self._named_type(self.settings.types.holding((0, 1, 0))) if bias is None else self._type(bias),
+            "bias": self._named_type(self.writer.backend.holding((0, 1, 0))) if bias is None else self._type(bias),
         }
         added = None if bias is None else to_float(bias.lo).reshape(shape)
-        if node.groups == node.rows == 1:
+        if dense:
             sizes = {"n_in": node.terms, "n_out": node.columns, "data_format": "channels_last"}
-            return layer | sizes | {"class_name": "Dense", "weight_data": kernel[0], "bias_data": None if added is None else added.ravel()}
+            return (
+                layer
+                | sizes
+                | {
+                    "class_name": "Dense",
+                    "weight_data": kernel[0],
+                    "bias_data": None if added is None else added.ravel(),
+                }
+            )
         return layer | {
             "class_name": "EinsumDense",
             "equation": Product.EQUATION,
@@ -213,11 +223,18 @@ class Project:
             },
         }
 
+    def _tell_of_reuse(self, graph: Any) -> None:
+        wanted = self.settings.reuse_factor
+        for name, layer in graph.graph.items():
+            if layer.class_name == "Dense" and (used := layer.get_attr("reuse_factor")) != wanted:
+                message = (
+                    f"export to hls4ml: reuse_factor: {name} has {used}, as hls4ml divides it. Received: {wanted}."
+                )
+                warnings.warn(message, stacklevel=2)
+
     def _check(self, graph: Any) -> None:
         made = {name: layer.get_output_variable().type.precision for name, layer in graph.graph.items()}
-        got = {
-            name: f"{'' if each.signed else 'u'}fixed<{each.width},{each.integer}>" for name, each in made.items()
-        }
+        got = {name: f"{'' if each.signed else 'u'}fixed<{each.width},{each.integer}>" for name, each in made.items()}
         wanted = {name: types["result"] for name, types in self.types.items()}
         if got != wanted:
             changed = next(name for name in {**wanted, **got} if got.get(name) != wanted.get(name))
@@ -245,5 +262,3 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -50,22 +51,28 @@ class Record:
     """The nodes of a model in the order of computation; every number has an index."""
 
     entries: list[Entry] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return self.entries[-1].first + self.entries[-1].size if self.entries else 0
 
     def add(self, name: str, node: Node | Leaf, bounds: IntervalArray) -> Numbers:
         """Append a node, and return its numbers."""
+        self.firsts.append(len(self))
         self.entries.append(Entry(name, node, len(self), bounds))
         return self.entries[-1].numbers
 
     def cut(self, entries: int) -> None:
         """Forget all nodes after the first ones."""
-        del self.entries[entries:]
+        del self.entries[entries:], self.firsts[entries:]
 
     def places(self, numbers: Numbers) -> Numbers:
         """Return, for each number, the index of its node."""
-        return np.searchsorted([entry.first for entry in self.entries], numbers, side="right") - 1
+        return np.searchsorted(self.firsts, numbers, side="right") - 1
+
+    def entry(self, number: int) -> Entry:
+        """Return the node that computes a number."""
+        return self.entries[bisect.bisect_right(self.firsts, number) - 1]
 
     def sources(self, *operands: Numbers) -> list[Entry]:
         """Return the nodes that compute any of these numbers, in order."""
@@ -85,7 +92,7 @@ class Record:
         return self.bounds(constants).lo
 
     def cost(self, first: int) -> float:
-        """Return about how many LUTs the nodes from an index on take, by which statements of a function are compared."""
+        """Return about how many LUTs the nodes from an index on take, to compare statements of one function."""
         total = 0.0
         for entry in self.entries[first:]:
             bits = formats(entry.bounds).width
@@ -135,9 +142,7 @@ class Record:
         values = dict(self._values(outputs, given))
         return self.gather(integers, outputs, lambda entry: values[entry.first])
 
-    def _values(
-        self, outputs: Numbers, given: Callable[[Entry], IntegerArray]
-    ) -> Iterator[tuple[int, IntegerArray]]:
+    def _values(self, outputs: Numbers, given: Callable[[Entry], IntegerArray]) -> Iterator[tuple[int, IntegerArray]]:
         integers = Integers()
         values: dict[int, IntegerArray] = {}
         for entry in self.needed(outputs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +55,7 @@ class Recording:
         if number in self.entered:
             port, place = self.entered[number]
             return input_layer(self.input_ports[port]), place
-        entry = self.record.entries[int(self.record.places(np.asarray(number)))]
+        entry = self.record.entry(number)
         return entry.name, number - entry.first
 
     def interpret(self, values: Floats) -> Floats:
@@ -113,7 +112,9 @@ def record(model: keras.Model, input_format: tuple[int, int, int] | None = None)
             outputs.append(recorder.output(result))
     made = recorder.record
     if all(made.constant(numbers) for numbers in _sources(made, outputs)):
-        raise ExactnessError(f"{model.name}: its outputs are constant, whatever the inputs are; there is nothing to do.")
+        raise ExactnessError(
+            f"{model.name}: its outputs are constant, whatever the inputs are; there is nothing to do."
+        )
     entries = host.entries()
     return Recording(
         made,
@@ -150,5 +151,3 @@ def _widths(made: Record, path: str, numbers: Numbers) -> LayerWidths:
     computed = numbers[numbers >= 0]
     bits = formats(made.bounds(computed)).width if computed.size else np.zeros(1, dtype=np.int64)
     return LayerWidths(path, numbers.size, int(bits.max(initial=0)), int(bits.sum()))
-
-

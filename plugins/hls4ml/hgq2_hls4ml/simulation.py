@@ -141,5 +141,3 @@ def _first_error(text: str) -> str:
 
 def _lines(depth: int, lines: Sequence[str]) -> str:
     return "\n".join(f"{'    ' * depth}{line}" for line in lines)
-
-

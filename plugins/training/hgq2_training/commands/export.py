@@ -12,6 +12,7 @@ from rich.console import Console
 from hgq2_core.commands.exit_codes import MISMATCH
 from hgq2_core.commands.options import AsJson
 from hgq2_core.commands.printing import out, print_json
+from hgq2_core.config.reader import parse_yaml
 from hgq2_core.errors import ConfigError
 from hgq2_training.commands.options import Front
 
@@ -33,6 +34,15 @@ Cutoff = Annotated[
     float | None,
     typer.Option("--latency-cutoff", help="Maximal delay of a pipeline stage; by default there are no registers."),
 ]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="An option of the exporter, such as backend=Vivado; its README lists them. Repeatable.",
+        show_default=False,
+    ),
+]
 
 
 def export(
@@ -52,6 +62,7 @@ def export(
             show_default=False,
         ),
     ] = None,
+    option: Options = None,
     front: Front = None,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Also simulate the circuit. Exit code 1 if it differs.")
@@ -61,8 +72,8 @@ def export(
     """Export a model to hardware, with the run's test split among the test vectors.
 
     The circuit is compared with the integers before anything is written. OUTPUT then holds the sources, ports.json (the
-    format of every number, and how raw inputs are standardized), vectors/, and simulate.sh, which compares the circuit
-    with the vectors.
+    format of every number, and how raw inputs are standardized), test vectors, and simulate.sh, which compares the
+    circuit with the vectors.
 
     Example: hgq2 export runs/digits -o rtl/digits --simulate
     """
@@ -70,14 +81,14 @@ def export(
     from hgq2_core.exporting.export import exporter_of
     from hgq2_training.runs.directory import calibration_of
 
-    options = {
-        "latency_cutoff": latency_cutoff,
-        "flavor": flavor,
-        "input_format": None if input_format is None else _format(input_format),
-    }
+    given = _options(
+        option,
+        latency_cutoff=latency_cutoff,
+        flavor=flavor,
+        input_format=None if input_format is None else _format(input_format),
+    )
     exporter = exporter_of(to)
     model, samples = _load(source, front)
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     with _status(f"tracing and writing {output} …"), calibration_of(source):
         report = write(model, to, output, *samples(), **given)
     simulation = None
@@ -98,6 +109,7 @@ def estimate(
     source: Source,
     to: To = "alkaid.alkaid",
     latency_cutoff: Cutoff = None,
+    option: Options = None,
     front: Front = None,
     as_json: AsJson = False,
 ) -> None:
@@ -108,9 +120,10 @@ def estimate(
     from hgq2_core.exporting.export import estimate as measure
     from hgq2_training.runs.directory import calibration_of
 
+    given = _options(option, latency_cutoff=latency_cutoff)
     model, _ = _load(source, front)
     with _status("tracing …"), calibration_of(source):
-        report = measure(model, to, **({} if latency_cutoff is None else {"latency_cutoff": latency_cutoff}))
+        report = measure(model, to, **given)
     if as_json:
         print_json(report.to_dict())
     else:
@@ -134,6 +147,19 @@ def _load(source: Path, front: str | None) -> tuple[keras.Model, Callable[[], tu
         return splits.test.x, read_standardization(source) or splits.standardization
 
     return model, samples
+
+
+def _options(settings: list[str] | None, **named: Any) -> dict[str, Any]:
+    """Return the options of an exporter: those with a flag of their own, and NAME=VALUE, a value in YAML."""
+    given = {name: value for name, value in named.items() if value is not None}
+    for setting in settings or ():
+        name, equals, text = setting.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"--option: must be NAME=VALUE, such as backend=Vivado. Received: {setting!r}.")
+        if name in given:
+            raise ConfigError(f"--option {name}: it is given twice. Received: {text!r}, and {given[name]!r}.")
+        given[name] = parse_yaml(text, f"--option {name}")
+    return given
 
 
 def _format(text: str) -> tuple[int, ...]:

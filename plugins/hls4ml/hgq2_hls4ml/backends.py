@@ -1,8 +1,9 @@
-"""How the backends of hls4ml write fixed-point types: Xilinx' ap_fixed, or Siemens' ac_fixed."""
+"""What the backends of hls4ml differ in: how they write types and arrays, and what they have."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from hgq2_core.exporting.errors import Unsupported
 
@@ -10,12 +11,15 @@ Kif = tuple[int, int, int]
 """A fixed-point format: sign, integer bits without it, fraction bits."""
 
 
-class Types(ABC):
-    """The types of a backend."""
+class Backend(ABC):
+    """A backend of hls4ml."""
 
     fewest_bits = 1
-    element: str
-    """The type of the elements of a function's output."""
+    """Bits of its narrowest type."""
+    simulated = False
+    """Whether what is written for it is compiled and compared here."""
+    matrices = True
+    """Whether it multiplies matrices, not only a vector by a matrix."""
 
     @abstractmethod
     def fixed(self, kif: Kif, round_mode: str = "TRN", overflow_mode: str = "WRAP") -> str:
@@ -34,9 +38,9 @@ class Types(ABC):
     def index(self, value: str, width: int) -> str:
         """Return the bits of a value as an unsigned number."""
 
-    @abstractmethod
     def argument(self, type_name: str, name: str) -> str:
-        """Return the declaration of a function's argument."""
+        """Return the declaration of an array among a function's arguments."""
+        return f"{type_name} *{name}"
 
     def holding(self, kif: Kif) -> Kif:
         """Return the format of a type that holds all values of a format, which may have no bits."""
@@ -44,10 +48,10 @@ class Types(ABC):
         return k, i + max(0, self.fewest_bits - k - i - f), f
 
 
-class ApTypes(Types):
-    """The types of Vivado and Vitis."""
+class Xilinx(Backend):
+    """Vivado and Vitis, with ap_fixed."""
 
-    element = "output_t"
+    simulated = True
 
     def fixed(self, kif: Kif, round_mode: str = "TRN", overflow_mode: str = "WRAP") -> str:
         k, i, f = kif
@@ -57,27 +61,33 @@ class ApTypes(Types):
     def index(self, value: str, width: int) -> str:
         return f"{value}.range({width - 1}, 0).to_uint()"
 
-    def argument(self, type_name: str, name: str) -> str:
-        return f"{type_name} *{name}"
 
+class Quartus(Backend):
+    """Quartus, with ac_fixed of two bits at least."""
 
-class AcTypes(Types):
-    """The types of oneAPI and Quartus, of two bits at least."""
-
-    element = "typename output_t::value_type"
     fewest_bits = 2
+    matrices = False
 
     def fixed(self, kif: Kif, round_mode: str = "TRN", overflow_mode: str = "WRAP") -> str:
         k, i, f = kif
         if k + i + f < self.fewest_bits:
-            raise Unsupported(f"a type of {k + i + f} bit. oneAPI and Quartus have none of fewer than two bits.")
+            raise Unsupported("a quantizer to 1 bit. oneAPI and Quartus have no type of fewer than 2 bits.")
         if overflow_mode == "WRAP_SM":
             raise Unsupported("overflow_mode='WRAP_SM'. oneAPI and Quartus have no such mode.")
         modes = "" if (round_mode, overflow_mode) == ("TRN", "WRAP") else f", AC_{round_mode}, AC_{overflow_mode}"
         return f"ac_fixed<{k + i + f}, {k + i}, {'true' if k else 'false'}{modes}>"
 
     def index(self, value: str, width: int) -> str:
-        return f"{value}.template slc<{width}>(0).to_uint()"
+        return f"{value}.slc<{width}>(0).to_uint()"
+
+
+class OneAPI(Quartus):
+    """The backend oneAPI, whose arrays are objects."""
+
+    matrices = True
 
     def argument(self, type_name: str, name: str) -> str:
         return f"{'' if type_name == 'output_t' else 'const '}{type_name} &{name}"
+
+
+BACKENDS: Mapping[str, Backend] = {"Vitis": Xilinx(), "Vivado": Xilinx(), "oneAPI": OneAPI(), "Quartus": Quartus()}
