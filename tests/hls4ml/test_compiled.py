@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from itertools import product
 
+import keras
+import numpy as np
 import pytest
 
 pytest.importorskip("hls4ml", reason="hls4ml is not installed: make install")
 
 from compiled_models import MODELS, SAMPLES, calibrated, inside_and_outside
 
-from hgq2_core import export
+from hgq2_core import calibrate, export
 from hgq2_core.exporting.export import exporter_of
+from hgq2_fixed_point import KIF
+from hgq2_layers import QQuantize
 
 IN_CI = ("mlp", "softmax", "minifloat", "third_party")
 
@@ -27,3 +32,29 @@ def test_the_compiled_project_gives_what_the_integers_give(name, tmp_path):
     simulation = exporter_of("hls4ml").simulate(report.path)
     assert simulation.samples == report.checked >= 2 * SAMPLES
     assert simulation.mismatches == 0
+
+
+ROUNDING = ("TRN", "TRN_ZERO", "RND", "RND_ZERO", "RND_INF", "RND_MIN_INF", "RND_CONV")
+OVERFLOW = ("WRAP", "SAT", "SAT_SYM", "SAT_ZERO")
+MODES = [(1, "RND", "WRAP_SM"), (1, "RND_CONV", "WRAP_SM"), *product((0, 1), ROUNDING, OVERFLOW)]
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed: apt-get install g++")
+def test_every_rounding_and_overflow_is_that_of_the_compiler(tmp_path):
+    x = keras.Input((4,))
+    formats = [KIF(k=k, i=1, f=1, round_mode=rounding, overflow_mode=overflow) for k, rounding, overflow in MODES]
+    model = keras.Model(x, [QQuantize(each)(x) for each in formats])
+    calibrate(model, np.random.default_rng(1).normal(size=(50, 4)).astype(np.float32) * 4)
+    export(model, "hls4ml", tmp_path / "out", input_format=(1, 3, 4))
+    assert exporter_of("hls4ml").simulate(tmp_path / "out").mismatches == 0
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed: apt-get install g++")
+@pytest.mark.parametrize("backend", ["Vivado", "Vitis"])
+def test_a_dense_layer_with_shared_multipliers(backend, tmp_path):
+    model = calibrated("mlp", "SAT_SYM")
+    options = {"strategy": "Resource", "reuse_factor": 4, "backend": backend}
+    export(model, "hls4ml", tmp_path / "out", inside_and_outside(model), **options)
+    assert exporter_of("hls4ml").simulate(tmp_path / "out").mismatches == 0

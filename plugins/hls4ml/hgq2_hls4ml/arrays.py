@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,10 @@ import numpy.typing as npt
 from hgq2_core.exact import Arrays, IntegerArray, Integers, IntervalArray, Intervals
 from hgq2_core.exact.arrays import Axis, BitArray
 from hgq2_core.exact.integer_array import fraction_bits, integer
-from hgq2_core.exact.integers import from_float
+from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exporting.contraction import Contraction
-from hgq2_core.exporting.errors import Unsupported
-from hgq2_core.exporting.inputs import Entry, Format, HostInputs
+from hgq2_core.exporting.errors import Unquantized, Unsupported
+from hgq2_core.exporting.inputs import Entry, Format, HostInputs, objects
 from hgq2_hls4ml.formats import formats
 from hgq2_hls4ml.nodes import Constant, Elementwise, Input, Node, Numbers, Product, Quantized, Table, Wires
 from hgq2_hls4ml.record import Record
@@ -129,6 +130,15 @@ class Recorder(Arrays[Signal]):
             result[~raw] = self._record(node)
         return Signal(result)
 
+    def quantizer(self, a: Signal, statement: Callable[[Arrays[Any], Any], Any]) -> Signal:
+        start = len(self.record.entries)
+        try:
+            result: Signal = statement(self, a)
+        except Unquantized:  # the host applies it, as a function of steps
+            self.record.cut(start)
+            return self._enter_steps(a, statement)
+        return result
+
     def table(self, a: Signal, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Signal:
         known = self._known(a)
         if not self.record.constant(known):
@@ -209,10 +219,23 @@ class Recorder(Arrays[Signal]):
         numbers = [self._raw[-1 - each] for each in raw]
         return self._numbers([self.host.enter(*each) for each in zip(numbers, wanted, strict=True)])
 
+    def _enter_steps(self, a: Signal, statement: Callable[[Arrays[Any], Any], Any]) -> Signal:
+        """Return numbers of the inputs as the host gives them, and constants, where a quantizer is its work."""
+        known = a.numbers[a.numbers >= 0]
+        if known.size and not self.record.constant(known):
+            raise Unsupported("a quantizer of both an input and of what is computed. Say input_format=(k, i, f).")
+        raw = [self._raw[-1 - each] if each < 0 else self._value(each) for each in a.numbers.ravel().tolist()]
+        given = self.host.enter_steps(objects(raw, a.numbers.shape), statement).ravel().tolist()
+        numbers = [self._numbers([x])[0] if isinstance(x, Entry) else int(self.constant(x).numbers) for x in given]
+        return Signal(np.array(numbers, dtype=np.int64).reshape(a.numbers.shape))
+
+    def _value(self, constant: int) -> float:
+        return float(to_float(self.record.values(np.array([constant])))[0, 0])
+
     def _numbers(self, entries: Sequence[Entry]) -> Numbers:
         new = [entry for entry in dict.fromkeys(entries) if entry not in self.entered]
         if new:
-            low, high = np.array([[entry.format.bounds for entry in new]]).transpose(2, 0, 1)
+            low, high = np.array([[entry.bounds for entry in new]]).transpose(2, 0, 1)
             bounds = Intervals().between(low, high, np.array([entry.format.f for entry in new]))
             numbers = self.record.add(self._name(), Input(), bounds)
             self.entered.update(zip(new, numbers.tolist(), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,9 +12,9 @@ from pydantic import Field, model_validator
 from hgq2_core.errors import ExactnessError, ToolError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
-from hgq2_core.exporting.ports import PORTS
+from hgq2_core.exporting.host_files import write_host
+from hgq2_core.exporting.ports import Ports
 from hgq2_core.exporting.vectors import vectors
-from hgq2_core.files import write_json
 from hgq2_core.schema.base import StrictModel, as_config_error
 from hgq2_hls4ml.backends import BACKENDS
 from hgq2_hls4ml.project import TOP, Project, Settings
@@ -130,15 +129,8 @@ class _Export:
     def write(self, directory: Path) -> None:
         """Write all files."""
         inputs, outputs = self.project.write(directory)
-        simulated = BACKENDS[self.options.backend].simulated
-        ports = {
-            "top": TOP,
-            "simulated": simulated,
-            "inputs": [asdict(port) for port in self.recording.input_ports],
-            "outputs": [asdict(port) for port in self.recording.output_ports],
-        }
-        write_json(directory / PORTS, ports)
-        if simulated:
+        write_host(directory, Ports(inputs=self.recording.input_ports, outputs=self.recording.output_ports, top=TOP))
+        if BACKENDS[self.options.backend].simulated:
             write_simulation(directory, TOP, inputs, outputs, self.vectors)
 
 

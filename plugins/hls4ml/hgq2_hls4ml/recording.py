@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,24 +114,32 @@ def record(model: keras.Model, input_format: tuple[int, int, int] | None = None)
     made = recorder.record
     if all(made.constant(numbers) for numbers in _sources(made, outputs)):
         raise ExactnessError(
-            f"{model.name}: its outputs are constant, whatever the inputs are; there is nothing to do."
+            f"{model.name}: its outputs are constant, whatever the inputs are; there is nothing to export."
         )
-    entries = host.entries()
+    named_outputs = zip(output_names(model), model.outputs, strict=True)
     return Recording(
         made,
-        {number: (entry.raw.number, entry.raw.place) for entry, number in recorder.entered.items()},
+        _places(recorder, host),
         tuple(outputs),
+        host.ports(),
         ports_of(
-            [(tensor.name, tensor.shape[1:]) for tensor in model.inputs],
-            [each.format[:3] for each in entries],
-            [(each.format.round_mode, each.format.overflow_mode) for each in entries],
-        ),
-        ports_of(
-            [(name, tensor.shape[1:]) for name, tensor in zip(output_names(model), model.outputs, strict=True)],
+            [(name, tensor.shape[1:], tensor.dtype) for name, tensor in named_outputs],
             _kif(made, np.concatenate(outputs)),
         ),
         tuple(_widths(made, path, numbers) for path, numbers in traced),
     )
+
+
+def _places(recorder: Recorder, host: HostInputs) -> dict[int, tuple[int, int]]:
+    """Return, for each number that the host gives, its port, and its place among the port's elements."""
+    counts: Counter[int] = Counter()
+    places = {}
+    for entry in host.entries():
+        port = entry.raw.number
+        if entry in recorder.entered:
+            places[recorder.entered[entry]] = port, counts[port]
+        counts[port] += 1
+    return places
 
 
 def _start(recorder: Recorder, raw: Signal, wanted: Format | None) -> Signal:
