@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import keras
 import pytest
-from hgq2_core.testing.rules import samples
 from layer_examples import EXAMPLES
 
 from hgq2_core import calibrate, freeze
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exporting.vectors import vectors
+from hgq2_core.testing.rules import samples
 from hgq2_hls4ml.recording import record
 
 pytestmark = [pytest.mark.slow, pytest.mark.once]

@@ -14,8 +14,8 @@ pytest.importorskip("hls4ml", reason="hls4ml is not installed: make install")
 
 from hgq2_core import ConfigError, ExactnessError, ToolError, ebops, estimate, export, freeze, host_quantize
 from hgq2_core.exporting.export import exporter_of
-from hgq2_fixed_point import Binary
-from hgq2_layers import QConv1D, QDense
+from hgq2_fixed_point import KIF
+from hgq2_layers import QConv1D, QDense, QQuantize
 
 X = np.random.default_rng(3).normal(size=(20, 4)).astype(np.float32)
 
@@ -152,7 +152,7 @@ def test_other_backends_are_written_and_not_simulated(backend, written, tmp_path
 
 REFUSED = {
     "oneAPI": (
-        lambda: [QDense(3, name="a"), QDense(2, input_quantizer=Binary(), name="b")],
+        lambda: [QDense(3, name="a"), QQuantize(KIF(k=1, i=0, f=0, overflow_mode="SAT"), name="b")],
         (4,),
         r"^b_\d+: a quantizer to 1 bit\. oneAPI and Quartus have no type of fewer than 2 bits\.$",
     ),
@@ -178,8 +178,9 @@ def test_what_a_backend_lacks_is_refused_before_anything_is_written(backend, cal
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_reuse_factor_that_does_not_divide_a_layer_is_told(written, tmp_path):
-    with pytest.warns(UserWarning, match=r"^export to hls4ml: reuse_factor: hidden_\d+ takes 6, which divides it\. "):
+def test_a_reuse_factor_that_a_layer_cannot_take_is_told(written, tmp_path):
+    message = r"^export to hls4ml: reuse_factor: not every layer can take 7\. Used: hidden_\d+ 4, logits_\d+ 6\.$"
+    with pytest.warns(UserWarning, match=message):
         export(written[0], "hls4ml", tmp_path / "out", strategy="Resource", reuse_factor=7)
 
 

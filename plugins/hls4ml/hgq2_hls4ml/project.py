@@ -225,12 +225,11 @@ class Project:
 
     def _tell_of_reuse(self, graph: Any) -> None:
         wanted = self.settings.reuse_factor
-        for name, layer in graph.graph.items():
-            if layer.class_name == "Dense" and (used := layer.get_attr("reuse_factor")) != wanted:
-                message = (
-                    f"export to hls4ml: reuse_factor: {name} has {used}, as hls4ml divides it. Received: {wanted}."
-                )
-                warnings.warn(message, stacklevel=2)
+        dense = {name: layer for name, layer in graph.graph.items() if layer.class_name == "Dense"}
+        used = {name: layer.get_attr("reuse_factor") for name, layer in dense.items()}
+        if others := [f"{name} {factor}" for name, factor in used.items() if factor != wanted]:
+            message = f"export to hls4ml: reuse_factor: not every layer can take {wanted}. Used: {', '.join(others)}."
+            warnings.warn(message, stacklevel=2)
 
     def _check(self, graph: Any) -> None:
         made = {name: layer.get_output_variable().type.precision for name, layer in graph.graph.items()}
