@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from selection import slow
 
 from hgq2_core import calibrate
 from hgq2_core.discovery.known_plugins import is_official
@@ -22,6 +23,9 @@ pytestmark = pytest.mark.once
 LINE, IMAGE, VOLUME = (4, 2), (4, 4, 2), (2, 2, 2, 1)
 COLOURS = (4, 4, 3)
 OF_RANK = {"1D": LINE, "2D": IMAGE, "3D": VOLUME, "Random": COLOURS}
+COMPILED = ("hls4ml.hls4ml",)
+"""The exporters of which a simulation compiles C++."""
+
 CALLBACKS: dict[str, dict[str, Any]] = {
     "training.beta_schedule": {"points": [[0, 1e-7], [10, 1e-5]]},
     "training.ebops": {},
@@ -113,7 +117,7 @@ def test_command(kind: str) -> None:
     check_command(kind, imports=kind == "training.train")  # what one imports, all of the package's commands may
 
 
-@pytest.mark.parametrize("kind", ours("exporters"))
+@pytest.mark.parametrize("kind", [slow(kind) if kind in COMPILED else kind for kind in ours("exporters")])
 def test_exporter(kind: str) -> None:
     x = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
     model = keras.Sequential([keras.Input((4,)), QDense(3, activation="relu"), QDense(2)])
