@@ -12,7 +12,7 @@ from rich.console import Console
 from hgq2_core.commands.exit_codes import MISMATCH
 from hgq2_core.commands.options import AsJson
 from hgq2_core.commands.printing import out, print_json
-from hgq2_core.config.reader import parse_yaml
+from hgq2_core.config.yaml_document import parse_yaml
 from hgq2_core.errors import ConfigError
 from hgq2_training.commands.options import Front
 
