@@ -38,6 +38,8 @@ WRONG = [
     ({"runner": "slurm"}, "sweep.runner: must be a kind of runner, or a mapping with `kind`."),
     ({"runner": {"kind": "ray", "adress": "auto"}}, "sweep.runner: unknown field 'adress'"),
     ({"space": {"seed": {"choices": [1, 2]}}, "seeds": 2}, "sweep.seeds: the space has `seed` as well."),
+    ({"space": {RATE: SPACE[RATE], "training.optimizer": {"choices": ["sgd"]}}},
+     f"sweep.space.{RATE}: lies inside training.optimizer, which is tried as a whole."),
     ({"trails": 3}, "sweep: unknown field 'trails'."),
     # The values are checked against the schema of the model's config, each at its place.
     ({"space": {UNITS: {"choices": [4, 0]}}}, f"sweep.space.{UNITS}.choices.1: model.layers.0.units: "),
@@ -202,3 +204,8 @@ def test_what_submitit_refuses_is_named(tmp_path):
     runner = {"kind": "submitit", "cluster": "local", "parameters": {"timeout": 3}}
     with pytest.raises(ConfigError, match=r"sweep\.runner: submitit refuses it\. .*timeout"):
         make_sweep(tmp_path, runner=runner).section.runner.make(tmp_path, 1)
+
+
+def test_a_config_without_the_section_is_no_sweep_file(tmp_path):
+    with pytest.raises(ConfigError, match="sweep: is missing; it says what to try, and what for"):
+        load_sweep(write(tmp_path / "model.yaml", MODEL))

@@ -60,6 +60,13 @@ def test_every_choice_is_trained_with_each_seed(tmp_path, folder):
     assert params[0] == params[1] == params[2] != params[3] == params[4] == params[5]
 
 
+def test_a_trial_that_is_begun_again_has_its_seeds_already(tmp_path, folder):
+    index = Index(make_sweep(tmp_path, seeds=2), folder)
+    index.tell(index.ask())
+    seeds = [index.ask().request["seed"] for _ in range(2)]
+    assert sorted(seeds) == [3, 4] and states(index) == ["died", "running", "running"]
+
+
 def test_a_seed_in_the_space_is_that_of_the_trial(tmp_path, folder):
     index = Index(make_sweep(tmp_path, space={"seed": {"choices": [7]}}), folder)
     assert index.ask().request["document"]["seed"] == 7

@@ -129,6 +129,11 @@ class SweepSection(StrictModel):
         if len(self.objectives) > 1 and self.prune is not None and self.prune.pruner is not None:
             message = f"{self.prune.pruner!r} compares one objective. Received: {len(self.objectives)}. Give `margin`."
             raise validation_errors([(("prune", "pruner"), message)])
+        for path in self.space:
+            outer = next((each for each in self.space if path.startswith(f"{each}.")), None)
+            if outer is not None:
+                message = f"lies inside {outer}, which is tried as a whole. Leave one of them out."
+                raise validation_errors([(("space", path), message)])
         if self.seeds > 1 and "seed" in self.space:
             raise validation_errors([(("seeds",), "the space has `seed` as well. Leave one of them out.")])
         if self.storage not in LOCAL_STORAGES and "://" not in self.storage:

@@ -81,7 +81,7 @@ class Index:
         """Return the directory of a new trial, with the values that the study proposes."""
         trial = self.study.ask(self._space)
         attributes = dict(trial.user_attrs)
-        if "seed" not in attributes and self.section.seeds > 1:
+        if not {"seed", "continues"} & attributes.keys():  # a new choice of values, not one that is repeated
             for seed in range(1, self.section.seeds):
                 self.study.enqueue_trial(trial.params, {"seed": self.sweep.config.seed + seed})
         directory = trial_directory(self.directory, trial.number)
