@@ -15,11 +15,12 @@ from pydantic import Field
 from hgq2_core.convert.fusion import fused_class, with_surroundings
 from hgq2_core.convert.operation_layers import OperandQuantizers, check_convertible
 from hgq2_core.convert.split_activations import separated
+from hgq2_core.convert.subclassed import with_graph
 from hgq2_core.discovery.known_plugins import OPERATION_LAYER, is_official
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.keras_graph.traversal import graph_is_known, operations_of, single_consumer_edges
+from hgq2_core.keras_graph.traversal import operations_of, single_consumer_edges
 from hgq2_core.layers.adapters import OPS, adapter_of, rewrapped, sublayers
 from hgq2_core.layers.arguments import ACTIVATIONS, EXACT_ACTIVATIONS
 from hgq2_core.layers.base import QLayer
@@ -151,7 +152,8 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
     take precedence over `bits`. Continue with `fit_ranges`, training if wanted, and `calibrate`.
 
     Args:
-        model: functional or sequential, built; nested models are converted too. It is not changed.
+        model: functional or sequential, built; nested models are converted too. Of a subclassed model, built, whose
+            `call` Keras can trace, a functional one is made. It is not changed.
         rules: mappings of `match` (a glob of names, or a class such as `keras.Dense`), `kind`, and arguments of the new
             layer; or a mapping from `match` to the rest.
         bits: initial width of every quantizer, including the sign, where neither a rule nor a scope sets it. Weights
@@ -169,11 +171,7 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
         >>> quantize_model(model, [{"match": "keras.Dense", "kernel_quantizer": {"kind": "kbi", "b": 6}}])
     """
     read = list(_read(rules))
-    if not graph_is_known(model):
-        raise ConfigError(
-            f"quantize_model: the graph of {model.name} ({type(model).__name__}) is not known. "
-            "Build it first, and use a functional or sequential model."
-        )
+    model = with_graph(model, "quantize_model")
     tabled = {id(layer) for path, layer in _layers(model) if _needs_table(layer, path, read)}
     model = separated(model, lambda layer: id(layer) in tabled)
     steps = _fuse(model, {id(layer): _step(layer, path, read) for path, layer in _layers(model)})
@@ -277,8 +275,9 @@ def _step(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
         return Step(layer, path)
     if rule is not None and rule.kind is not None:
         return _by_kind(layer, path, rule, rule.kind)
-    kind = _quantized_kind(layer, path)
     adapter = adapter_of(layer)
+    kept = rule is None and adapter is not None and adapter.keeps(layer)
+    kind = None if kept else _quantized_kind(layer, path)
     if is_operation(layer):
         check_convertible(layer, "quantize_model")
     if kind is not None:

@@ -49,6 +49,10 @@ class KerasAdapter(Abstract):
         """Return the kind that `hgq2_core.quantize_model` makes of a layer that `check` refuses, if there is one."""
         return None
 
+    def keeps(self, layer: keras.layers.Layer) -> bool:
+        """Return True if `hgq2_core.quantize_model` leaves this layer, although a quantized kind has its name."""
+        return False
+
     def sublayers(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
         """Return the layers or models that such a layer holds, which `hgq2_core.quantize_model` converts."""
         return ()

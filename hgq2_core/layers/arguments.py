@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 from hgq2_core.errors import KindError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig
-from hgq2_core.schema.base import FromList, as_text, at_path, validation_error
+from hgq2_core.schema.base import FromList, as_text, at_path, reference, validation_error
 from hgq2_core.schema.keras_objects import (
     LARGEST,
     class_by_name,
@@ -164,6 +164,33 @@ class QuantizerSlot:
         return None if value is None else value.config.to_dict()
 
 
+class QuantizerSlots(QuantizerSlot):
+    """Marks an argument of several slots: one quantizer for all, or a list with one for each, None for its default."""
+
+    def resolve(self, value: Any) -> Any:
+        """Return the config, or a tuple of them."""
+        return tuple(map(super().resolve, value)) if isinstance(value, list | tuple) else super().resolve(value)
+
+    def validate(self, value: Any) -> Any:
+        """Check a quantizer, or each of a list."""
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple):
+            return _any_quantizer.validate_python(value)
+        found = []
+        for number, each in enumerate(value):
+            with at_path(number):
+                found.append(None if each is None else _any_quantizer.validate_python(each))
+        return tuple(found)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        one = {"anyOf": [reference("quantizer"), {"type": "null"}]}
+        return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
+
+
 class VariableValue:
     """Marks a number that the layer keeps as a variable."""
 
@@ -224,6 +251,7 @@ if TYPE_CHECKING:  # a kind, a config or None is passed, and a quantizer kept
     QuantizerArg = Annotated[Any, QuantizerSlot()]
 else:
     QuantizerArg = Annotated[AnyQuantizer | None, QuantizerSlot()]
+QuantizersArg = Annotated[Any, QuantizerSlots()]
 BetaArg = Annotated[Annotated[float, Field(ge=0)] | None, VariableValue()]
 DTypeArg = Annotated[Any, POLICY]
 PositiveInt = Annotated[int, Field(gt=0, le=LARGEST)]
@@ -278,6 +306,8 @@ __all__ = [
     "QuantizerArg",
     "QuantizerConfig",
     "QuantizerSlot",
+    "QuantizerSlots",
+    "QuantizersArg",
     "RegularizerArg",
     "Shape",
     "VariableValue",

@@ -29,7 +29,7 @@ from hgq2_core.layers.slots import SlottedLayer
 from hgq2_core.layers.transfer import FromKeras
 from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import PACKAGE
-from hgq2_core.quantizers.defaults import EBOPS_BETA, scoped
+from hgq2_core.quantizers.defaults import EBOPS_BETA, scoped, switched, without_switches
 from hgq2_core.schema.signature import parameters
 
 A = TypeVar("A")
@@ -111,7 +111,11 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
             trainable=False,
             autocast=False,
         )
-        self.setup()
+        for name in parameters(type(self)):
+            if vars(self).get(name) is None and (config := switched(name)) is not None:
+                setattr(self, name, config)
+        with without_switches():
+            self.setup()
 
     def arguments_of_sublayers(self) -> dict[str, Any]:
         """Return the arguments that the sublayers of a layer have from it; for `setup`."""
@@ -272,7 +276,8 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
         """
         arguments = flat_config(config)
         frozen, inside = arguments.pop("frozen", None), arguments.pop("frozen_inside", [])
-        layer = _class_of(arguments.pop("kind", None), cls)(**arguments)
+        with without_switches():
+            layer = _class_of(arguments.pop("kind", None), cls)(**arguments)
         if frozen is not None:
             layer.freeze(frozen)
             for sublayer, stored in zip(layer._inside(), inside, strict=True):

@@ -17,10 +17,11 @@ from hgq2_core.errors import ConfigError, ExactnessError, listing
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, Widths, compact
 from hgq2_core.ops import Tensor, total
+from hgq2_core.quantizers.bit_options import first_value, make_keras
 from hgq2_core.quantizers.bit_variables import Bounds
 from hgq2_core.quantizers.call import Cost, present_call
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
-from hgq2_core.quantizers.granularity import bit_shape
+from hgq2_core.quantizers.granularity import Sharing
 from hgq2_core.quantizers.ranges import ObservedRange, Range
 from hgq2_core.quantizers.results import Quantized, RangeCheck, Span
 
@@ -127,44 +128,59 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         self.record: Any = None
         self.has_built_base = False
         self.costs: list[tuple[float, keras.Variable]] = []
+        self.regularized: list[tuple[Callable[[Tensor], Tensor], keras.Variable]] = []
+
+    def sharing(self, shape: tuple[int | None, ...]) -> Sharing:
+        """Return which elements of values of this shape share their bits."""
+        return Sharing.of(self.config.granularity, shape, self.slot)  # type: ignore[attr-defined]
 
     def bit_shape(self, shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """Return the shape of the bit variables for values of this shape."""
-        return bit_shape(self.config.granularity, shape, self.slot)  # type: ignore[attr-defined]
+        return self.sharing(shape).bits
 
     def add_bits(
         self,
         name: str,
         shape: tuple[int, ...],
-        initial: float,
+        initial: Any,
         bounds: tuple[float, float],
-        cost: float = 0.0,
+        cost: Any = 0.0,
         trainable: bool = True,
+        compact_shape: tuple[int, ...] | None = None,
     ) -> keras.Variable:
         """Add one bit variable.
 
         Args:
             name: the field's name, such as `b`.
             shape: see `bit_shape`.
-            initial: its first value, in bits.
+            initial: its first value, in bits: a number, nested lists that broadcast to the shape, or a mapping with the
+                kind of a Keras initializer, whose values are clipped to the bounds.
             bounds: kept after every step of the optimizer.
-            cost: coefficient of its bits in the loss.
+            cost: coefficient of its bits in the loss, or a mapping with the kind of a Keras regularizer.
             trainable: whether gradients move it.
+            compact_shape: see `Sharing.compact_bits`; the shape of nested lists, where an axis has blocks.
 
         Returns:
             A float32 variable, marked for `is_bit_variable`.
+
+        Raises:
+            ConfigError: nested lists of another shape.
         """
+        where = f"{self.slot}.{name}"
+        first = first_value(initial, shape if compact_shape is None else compact_shape, shape, where)
         variable = self.add_weight(
             name=name,
             shape=shape,
-            initializer=keras.initializers.Constant(initial),
+            initializer=_clipped(first, bounds) if callable(first) else keras.initializers.Constant(first),
             dtype="float32",
             trainable=trainable,
             autocast=False,
             constraint=Bounds(*bounds) if trainable else None,
         )
         variable.is_bit_width = True
-        if cost and trainable:
+        if isinstance(cost, Mapping) and trainable:
+            self.regularized.append((make_keras("regularizers", cost, f"{where}_regularizer"), variable))
+        elif cost and trainable:
             self.costs.append((cost, variable))
         return variable
 
@@ -228,13 +244,20 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     def penalty(self) -> Tensor | None:
         """Return the part of the loss that regularizes the bit-widths; None if there is none."""
         if not self.costs:
-            return None
+            return self.with_regularizers(None)
         # Keras' own regularizers would be one loss per variable, which together cost more than the quantization.
         groups: dict[float, Tensor] = {}
         for coefficient, variable in self.costs:
             bits = total(variable)
             groups[coefficient] = groups[coefficient] + bits if coefficient in groups else bits
-        return sum(coefficient * bits for coefficient, bits in groups.items())
+        return self.with_regularizers(sum(coefficient * bits for coefficient, bits in groups.items()))
+
+    def with_regularizers(self, penalty: Tensor | None) -> Tensor | None:
+        """Add what Keras regularizers say of the bits to the penalty of coefficients."""
+        for regularizer, variable in self.regularized:
+            own = regularizer(variable.value)
+            penalty = own if penalty is None else penalty + own
+        return penalty
 
     @abstractmethod
     def exact(self, arrays: Arrays[A], x: A) -> A:
@@ -252,7 +275,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     def shared_shape_of(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return a shape of values with 1 for each axis on which they share their bits."""
         granularity = getattr(self.config, "granularity", None)
-        return shape if granularity is None else bit_shape(granularity, shape, self.slot)
+        return shape if granularity is None else Sharing.of(granularity, shape, self.slot).per_axis
 
     @abstractmethod
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
@@ -346,3 +369,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         schema = registry().load("quantizers", fields.pop("kind"))
         slot = Slot(**{**config["slot"], "channel_axes": tuple(config["slot"]["channel_axes"])})
         return schema.model_validate(fields).build(slot)  # type: ignore[no-any-return]
+
+
+def _clipped(initializer: Callable[..., Tensor], bounds: tuple[float, float]) -> Callable[..., Tensor]:
+    return lambda shape, dtype=None: keras.ops.clip(initializer(shape, dtype=dtype), *bounds)

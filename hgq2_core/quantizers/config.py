@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import GetJsonSchemaHandler, SerializationInfo
+from pydantic import Field, GetJsonSchemaHandler, SerializationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -24,6 +24,52 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 Granularity = Literal["tensor", "channel", "element"] | Annotated[tuple[int, ...], FromList]
 """Which elements have bits of their own: all share, one per channel, each its own, or the axes that are not shared."""
+
+
+class AxisBlocks(StrictModel):
+    """Blocks of an axis, of which each has bits of its own.
+
+    Args:
+        axis: the axis; by default the last.
+        block: elements of a block; their number divides the size of the axis.
+    """
+
+    axis: int = -1
+    block: Annotated[int, Field(gt=0)]
+
+
+class _AxisOrBlocks:
+    """Annotation of an item of a granularity: an axis, or an axis with its blocks."""
+
+    def validate(self, value: Any) -> int | AxisBlocks:
+        """Take an integer or a mapping; pydantic would report both branches of a union under invented places."""
+        if isinstance(value, AxisBlocks) or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        if isinstance(value, Mapping):
+            return AxisBlocks.model_validate(value)
+        raise validation_error(f"must be an integer, or a mapping with `axis` and `block`. Received: {as_text(value)}.")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda value: value if isinstance(value, int) else value.model_dump()
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "integer"}, AxisBlocks.model_json_schema()]}
+
+
+BlockGranularity = (
+    Literal["tensor", "channel", "element"]
+    | Annotated[tuple[Annotated[int | AxisBlocks, _AxisOrBlocks()], ...], FromList]
+    | AxisBlocks
+)
+"""As `Granularity`; an axis may also be cut into blocks, of which each has bits of its own.
+
+A quantizer that takes it goes through `Sharing`; see `hgq2_core.quantizers.granularity`.
+"""
 
 
 @dataclass(frozen=True)

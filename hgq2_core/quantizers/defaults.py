@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,9 +14,14 @@ from pydantic import Field
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError
 from hgq2_core.quantizers.config import ROLES, AnyQuantizer, QuantizerConfig, Role
+from hgq2_core.quantizers.none import NoQuantizer
 from hgq2_core.schema.base import StrictModel, as_config_error
 
 EBOPS_BETA = 1e-5
+
+OUTPUT = "output_quantizer"
+SWITCHES: Mapping[str, str] = {name: f"{name}s" for name in ("input_quantizer", OUTPUT, "state_quantizer")}
+"""The entry of a scope that switches a slot, by the layer's argument."""
 
 ROLE_DEFAULTS: Mapping[Role, Mapping[str, Any]] = {
     "weight": {
@@ -40,9 +46,15 @@ ROLE_DEFAULTS: Mapping[Role, Mapping[str, Any]] = {
 
 
 class ScopeEntries(StrictModel):
-    """What a scope may set: a quantizer per role, and the cost's weight in the loss.
+    """What a scope may set: a quantizer per role, switches of slots, and the cost's weight in the loss.
+
+    A switch is for the slots that layers leave unset: False is without a quantizer, True with that of the role, and a
+    quantizer's config, kind or mapping is that quantizer.
 
     Args:
+        input_quantizers: the switch of `input_quantizer`; the parts of a layer, such as projections, have none.
+        output_quantizers: the switch of `output_quantizer`; without one, outputs have none.
+        state_quantizers: the switch of `state_quantizer`.
         ebops_beta: weight of the EBOPs in the loss.
         enable_ebops: whether layers count EBOPs at all.
     """
@@ -51,6 +63,9 @@ class ScopeEntries(StrictModel):
     bias: AnyQuantizer | None = None
     activation: AnyQuantizer | None = None
     table: AnyQuantizer | None = None
+    input_quantizers: bool | AnyQuantizer | None = None
+    output_quantizers: bool | AnyQuantizer | None = None
+    state_quantizers: bool | AnyQuantizer | None = None
     ebops_beta: Annotated[float, Field(ge=0)] | None = None
     enable_ebops: bool | None = None
 
@@ -62,14 +77,16 @@ class _Scope:
 
 
 _scope: ContextVar[_Scope | None] = ContextVar("hgq2_scope", default=None)
+_switching: ContextVar[bool] = ContextVar("hgq2_switching", default=True)
 
 
 class defaults:
     """Scope of defaults for the layers made inside it.
 
     Args:
-        entries: `weight`, `bias`, `activation` and `table`, each a quantizer's config, kind or mapping; `ebops_beta`;
-            `enable_ebops`.
+        entries: `weight`, `bias`, `activation` and `table`, each a quantizer's config, kind or mapping;
+            `input_quantizers`, `output_quantizers` and `state_quantizers`, the switches; `ebops_beta`; `enable_ebops`.
+            See `ScopeEntries`.
 
     Raises:
         ConfigError: an unknown key, or a value that its quantizer refuses.
@@ -82,6 +99,10 @@ class defaults:
     def __init__(self, **entries: Any) -> None:
         with as_config_error("defaults"):
             self.entries = ScopeEntries(**entries)
+
+    def override(self) -> None:
+        """Enter the scope for good: its entries hold for all layers made later in this thread or task."""
+        _scope.set(_Scope(self.entries, _scope.get()))
 
     def __enter__(self) -> defaults:
         _scope.set(_Scope(self.entries, _scope.get()))
@@ -105,6 +126,31 @@ def scoped(name: str) -> Any:
             return entry
         scope = scope.outer
     return None
+
+
+def switched(argument: str) -> QuantizerConfig | None:
+    """Return what the switches of scopes put into a slot that a layer leaves unset; None to leave it so.
+
+    Args:
+        argument: the layer's argument, such as `output_quantizer`.
+    """
+    switch = scoped(SWITCHES[argument]) if argument in SWITCHES and _switching.get() else None
+    if isinstance(switch, QuantizerConfig):
+        return switch
+    output = argument == OUTPUT
+    if switch is False and not output:
+        return NoQuantizer()
+    return adapted("activation", lambda config: config) if switch and output else None
+
+
+@contextmanager
+def without_switches() -> Iterator[None]:
+    """Make layers whose arguments are complete: parts of another layer, or from a file."""
+    token = _switching.set(False)
+    try:
+        yield
+    finally:
+        _switching.reset(token)
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,7 @@ _REFUSED = {
     NOT_YET: (
         "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D",
         "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D", "AdditiveAttention", "Attention", "Conv3DTranspose",
-        "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Normalization", "RNN", "ReversibleEmbedding",
-        "SpectralNormalization",
+        "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "RNN", "ReversibleEmbedding", "SpectralNormalization",
     ),
 }  # fmt: skip
 

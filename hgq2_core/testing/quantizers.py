@@ -251,6 +251,7 @@ def trains(subject: _Subject) -> None:
     quantizer = subject.config.build(Slot("activation", "checked"))
     # A layer that has a gradient in any case: some backends cannot train a model without any.
     model = keras.Model(inputs, keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")(quantizer(inputs)))
+    quantizer.regularized.clear()
     quantizer.costs.clear()  # a cost would change the bits without any gradient of quantize()
     before = {variable.path: numpy(variable).copy() for variable in quantizer.trainable_variables}
     if not before:

@@ -24,7 +24,9 @@ DENSE_FIELDS = (
     "kernel_initializer, kernel_quantizer, kernel_regularizer, name, output_quantizer, parallelization_factor, "
     "trainable, units, use_bias"
 )
-GRANULARITY = "Allowed: 'tensor', 'channel', 'element', a list."
+GRANULARITY = "Allowed: 'tensor', 'channel', 'element', a list, a mapping."
+AXIS = "must be an integer, or a mapping with `axis` and `block`."
+FIRST_BITS = "must be a number, a list of numbers, or a mapping with the `kind` of an initializer."
 NAME_RULE = "a name begins with a letter or digit and goes on with letters, digits, `_` and `-`."
 QUANTIZERS = ", ".join(registry().names("quantizers"))
 LAYERS = ", ".join(kind for kind in registry().names("layers") if not is_keras_kind(kind))
@@ -249,9 +251,9 @@ WRONG = {
     ),
     "bits NaN": ((f"{QUANTIZER}.b", math.nan), f"{QUANTIZER}.b: must be a finite number. Received: nan (float)."),
     "bits infinite": ((f"{QUANTIZER}.b", math.inf), f"{QUANTIZER}.b: must be a finite number. Received: inf (float)."),
-    "bits text": ((f"{QUANTIZER}.b", "5"), f"{QUANTIZER}.b: must be a number. Received: '5' (str)."),
-    "bits a boolean": ((f"{QUANTIZER}.b", True), f"{QUANTIZER}.b: must be a number. Received: true (bool)."),
-    "bits null": ((f"{QUANTIZER}.b", None), f"{QUANTIZER}.b: must be a number. Received: null."),
+    "bits text": ((f"{QUANTIZER}.b", "5"), f"{QUANTIZER}.b: {FIRST_BITS} Received: '5' (str)."),
+    "bits a boolean": ((f"{QUANTIZER}.b", True), f"{QUANTIZER}.b: {FIRST_BITS} Received: true (bool)."),
+    "bits null": ((f"{QUANTIZER}.b", None), f"{QUANTIZER}.b: {FIRST_BITS} Received: null."),
     "bits out of bounds": (
         (f"{QUANTIZER}.b", 100),
         f"{QUANTIZER}: b must lie within b_bounds=[0.0, 24.0]. Received: b=100.0.",
@@ -282,16 +284,17 @@ WRONG = {
     ),
     "axis text": (
         (f"{QUANTIZER}.granularity", [0, "x"]),
-        f"{QUANTIZER}.granularity.1: must be an integer. Received: 'x' (str).",
+        f"{QUANTIZER}.granularity.1: {AXIS} Received: 'x' (str).",
     ),
     "axis a boolean": (
         (f"{QUANTIZER}.granularity", [True]),
-        f"{QUANTIZER}.granularity.0: must be an integer. Received: true (bool).",
+        f"{QUANTIZER}.granularity.0: {AXIS} Received: true (bool).",
     ),
     # --- defaults
     "misspelt role": (
         ("defaults.wieght", {"kind": "kbi"}),
-        "defaults: unknown field 'wieght'. Allowed: activation, bias, ebops_beta, enable_ebops, table, weight. "
+        "defaults: unknown field 'wieght'. Allowed: activation, bias, ebops_beta, enable_ebops, "
+        "input_quantizers, output_quantizers, state_quantizers, table, weight. "
         "Did you mean 'weight'?",
     ),
     "field in defaults": (("defaults.weight.foo", 1), f"defaults.weight: unknown field 'foo'. Allowed: {KBI_FIELDS}."),

@@ -3,13 +3,17 @@
 import asyncio
 import copy
 import threading
+from contextvars import copy_context
 
 import pytest
 
-from hgq2_core import ConfigError, defaults
+from hgq2_attention import QMultiHeadAttention
+from hgq2_core import ConfigError, ModelConfig, defaults
 from hgq2_core.quantizers.config import ROLES
 from hgq2_core.quantizers.defaults import ROLE_DEFAULTS, resolve, role_default, scoped
-from hgq2_fixed_point import KBI, KIF
+from hgq2_core.quantizers.none import NoQuantizer
+from hgq2_fixed_point import KBI, KIF, Binary
+from hgq2_layers import QGRU, QDense
 
 
 @pytest.fixture(autouse=True)
@@ -136,13 +140,14 @@ def test_unknown_keys_are_errors() -> None:
     with pytest.raises(ConfigError) as caught:
         defaults(wieght=KBI(b=6))
     assert str(caught.value) == (
-        "defaults: unknown field 'wieght'. Allowed: activation, bias, ebops_beta, enable_ebops, table, weight. "
+        "defaults: unknown field 'wieght'. Allowed: activation, bias, ebops_beta, enable_ebops, "
+        "input_quantizers, output_quantizers, state_quantizers, table, weight. "
         "Did you mean 'weight'?"
     )
 
 
 def test_wrong_values_are_errors_with_their_place() -> None:
-    with pytest.raises(ConfigError, match=r"^defaults: weight\.b: must be a number\. Received: '6' \(str\)\.$"):
+    with pytest.raises(ConfigError, match=r"^defaults: weight\.b: must be a number, .* Received: '6' \(str\)\.$"):
         defaults(weight={"kind": "kbi", "b": "6"})
 
 
@@ -172,3 +177,55 @@ def test_what_is_passed_in_is_never_changed() -> None:
 def test_a_config_made_in_python_names_its_class() -> None:
     with pytest.raises(ConfigError, match=r"^KBI: b: must be a finite number\. Received: nan \(float\)\.$"):
         KBI(b=float("nan"))
+
+
+def test_a_scope_switches_the_slots_that_layers_leave_unset() -> None:
+    with defaults(output_quantizers=True, input_quantizers=False, activation=KIF(f=3)):
+        layer = QDense(2)
+        with defaults(output_quantizers=False, input_quantizers=True):
+            inner = QDense(2)
+        given = QDense(2, input_quantizer=KIF(f=1), output_quantizer=KIF(f=2))
+    assert isinstance(layer.input_quantizer.config, NoQuantizer)
+    assert layer.output_quantizer.config.f == 3.0
+    assert layer.sources("output")["f"] == "scope"
+    assert inner.output_quantizer is None
+    assert inner.input_quantizer.config.f == 3.0
+    assert (given.input_quantizer.config.f, given.output_quantizer.config.f) == (1.0, 2.0)
+
+
+def test_a_switch_may_be_a_quantizer() -> None:
+    with defaults(state_quantizers=KIF(f=2, overflow_mode="SAT"), output_quantizers="binary"):
+        layer = QGRU(2)
+    assert layer.state_quantizer.config.overflow_mode == "SAT"
+    assert layer.output_quantizer.config == Binary()
+
+
+def test_what_a_file_says_is_not_switched() -> None:
+    config = QDense(2).get_config()
+    with defaults(output_quantizers=True):
+        assert QDense.from_config(config).output_quantizer is None
+
+
+def test_the_parts_of_a_layer_are_not_switched() -> None:
+    with defaults(output_quantizers=True):
+        layer = QMultiHeadAttention(2, 3)
+    assert layer.output_quantizer is not None
+    assert layer.query_projection.output_quantizer is None
+
+
+def test_a_scope_may_hold_for_good() -> None:
+    def overridden() -> None:
+        defaults(ebops_beta=0.5).override()
+        assert QDense(2).get_config()["ebops_beta"] == 0.5
+
+    copy_context().run(overridden)  # for good in this context alone, which the test leaves
+    assert QDense(2).get_config()["ebops_beta"] != 0.5
+
+
+def test_switches_in_a_config_file() -> None:
+    document = {
+        "defaults": {"output_quantizers": {"kind": "kif", "f": 2}},
+        "model": {"inputs": {"x": {"shape": [3]}}, "layers": [{"kind": "dense", "units": 2}]},
+    }
+    (_, layer) = ModelConfig.parse(document).build().layers
+    assert layer.output_quantizer.config.f == 2.0

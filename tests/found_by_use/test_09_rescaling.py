@@ -52,7 +52,7 @@ def test_a_shift_of_bytes_needs_no_quantizer_in_front_of_a_circuit(tmp_path):
 def test_scales_that_round_are_refused_with_the_remedy(scale, offset, name, value, near):
     problem = (
         f"{name} of an exact Rescaling is a number that float32 holds. Received: {name}={value}. "
-        f"Use {near}, a power of two, or rescale the data before the model."
+        f"Use {near}, a power of two, or rescaling (QRescaling), which quantizes it."
     )
     model = model_of(scale, offset)
     (found,) = unsupported_layers(model)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from arrays import numpy_of, values
+from differentiation import differentiate
 
 from hgq2_core import (
     ConfigError,
@@ -76,6 +77,26 @@ def test_hard_sigmoid_is_that_of_keras():
     layer = QHardSigmoid(input_quantizer=NONE, table_quantizer=NONE)
     x = values(64, 3)
     np.testing.assert_allclose(numpy_of(layer(x)), numpy_of(keras.activations.hard_sigmoid(x)), rtol=1e-6, atol=1e-7)
+
+
+def test_hard_sigmoid_of_a_dyadic_slope_is_shifts_and_adders():
+    """docs/numerics.md#10: 0.65 a nonzero signed digit of the slope and a bit; 7/8 = 1 - 1/8 has two."""
+    step = KIF(i=3, f=2, overflow_mode="SAT_SYM")
+    for slope, digits in ((0.25, 1), (0.1875, 2), (0.875, 2), (1.0, 1)):
+        model = alone(QHardSigmoid(slope=slope, input_quantizer=step), 3)
+        assert ebops(model) == pytest.approx(0.65 * digits * 3 * 5)
+        x = np.linspace(-6, 6, 64 * 3, dtype="float32").reshape(64, 3)
+        wanted = np.clip(slope * quantize(x, 1, 3, 2, "RND", "SAT_SYM") + 0.5, 0, 1)
+        assert (model.predict(x, verbose=0) == wanted).all()
+        assert verify(model, x).ok
+    with pytest.raises(ConfigError, match=r"slope is a sum of few powers of two, such as 0\.25"):
+        QHardSigmoid(slope=0.2)
+
+
+def test_the_gradient_of_the_gates_is_that_of_the_inside_at_their_ends():
+    layer = QHardSigmoid(slope=0.25, input_quantizer=NONE)
+    _, slope = differentiate(layer, [[-3.0, -2.0, 0.0, 2.0, 3.0]])
+    assert slope.tolist() == [[0.0, 0.25, 0.25, 0.25, 0.0]]
 
 
 def test_gradients_reach_the_values_and_the_bits_of_both_quantizers():

@@ -49,6 +49,9 @@ def scatter(layer, seed=0):
                 variable.assign(rng.integers(0, 5, size=tuple(variable.shape)).astype(np.float32))
 
 
+BILINEAR = [(2,), (2, 3), (3,)]
+
+
 def einsum(equation):
     return lambda a, b: np.einsum(equation, a, b)
 
@@ -81,6 +84,7 @@ def test_without_quantizers_it_is_its_keras_twin(layer, twin, shapes):
     ("layer", "shapes", "function"),
     [
         (QEinsum("bqd,bkd->bqk", input_quantizer="none"), [(2, 3), (4, 3)], einsum("bqd,bkd->bqk")),
+        (QEinsum("bi,bij,bj->bij", input_quantizer="none"), BILINEAR, lambda *x: np.einsum("bi,bij,bj->bij", *x)),
         (QEinsum("...d,...d->...", input_quantizer="none"), [(2, 3), (2, 3)], einsum("bqd,bqd->bq")),
         (QEinsum("a...,ac->ac...", input_quantizer="none"), [(2, 3), (4,)], einsum("axy,ac->acxy")),
         (QAveragePow2(input_quantizer="none"), THREE, lambda a, b, c: (a + b[:, None] + c) / 4),
@@ -116,6 +120,7 @@ COSTS = [
     (QConcatenate, {}, [(2, 3), (2, 1)], lambda *bits: 0.0),
     (QDot, {"axes": (2, 1)}, [(2, 3), (3,)], lambda a, b: np.einsum("ij,j->", a, b)),
     (QEinsum, {"equation": "bqd,bkd->bqk"}, [(2, 3), (4, 3)], lambda a, b: np.einsum("qd,kd->", a, b)),
+    (QEinsum, {"equation": "bi,bij,bj->bj"}, BILINEAR, lambda a, m, b: np.einsum("i,ij,j->", a, m, b)),
     (QSum, {"axes": 2}, (4, 3), lambda x: 0.65 * (x.sum() - x.min(-1).sum())),
     (QMeanPow2, {"axes": (1, 2)}, (4, 3), lambda x: 0.65 * (x.sum() - x.min())),
 ]
@@ -130,7 +135,7 @@ def test_ebops(independent, cls, arguments, shapes, formula, granularity):
     shapes = [shapes] if isinstance(shapes, tuple) else shapes
     quantizers = getattr(layer, "input_quantizers", None) or [layer.input_quantizer]
     bits = [independent.counted(each, shape) for each, shape in zip(quantizers, shapes, strict=True)]
-    if len({len(shape) for shape in shapes}) > 1 and cls is not QDot:
+    if len({len(shape) for shape in shapes}) > 1 and cls not in (QDot, QEinsum):
         bits = [np.broadcast_to(each, (2, 3)) for each in bits]
     wanted = formula(*bits)
     assert wanted > 0 or cls is QConcatenate
@@ -144,6 +149,26 @@ def test_each_input_has_bits_of_its_own():
     layer.input_quantizers[1].f.assign([[0.0]])
     inputs = [np.full((1, *shape), 0.25, "float32") for shape in THREE]
     assert float64_of(layer(inputs))[0, 0, 0] == 0.25 + 0.0 + 0.25
+
+
+def test_each_input_may_have_a_config_of_its_own(tmp_path):
+    layer = QMultiply(input_quantizer=[KIF(i=3, f=2, overflow_mode="SAT"), None, {"kind": "kbi", "b": 2}])
+    model = applied(layer, THREE)
+    assert [type(quantizer.config) for quantizer in layer.input_quantizers] == [KIF, KIF, KBI]
+    model.save(tmp_path / "model.keras")
+    back = keras.saving.load_model(tmp_path / "model.keras").layers[-1]
+    assert [each.config for each in back.input_quantizers] == [each.config for each in layer.input_quantizers]
+    model.compile("sgd", "mse")
+    model.fit(data(THREE), np.zeros((64, *model.output_shape[1:])), verbose=0)
+    calibrate(model, data(THREE))
+    assert verify(model, data(THREE)).ok
+
+
+def test_one_config_for_each_input_or_one_for_all():
+    with pytest.raises(ConfigError, match=r"^m: input_quantizer lists one for each .* Received: 2 quantizers for 3 in"):
+        applied(QMultiply(input_quantizer=["kif", "kbi"], name="m"), THREE)
+    with pytest.raises(ConfigError, match=r"^QMultiply: input_quantizer\.1: .*'kic'.*Did you mean 'kif'"):
+        QMultiply(input_quantizer=["kif", "kic"])
 
 
 def test_the_scope_at_the_constructor_decides_for_all_inputs():
@@ -235,7 +260,7 @@ def test_a_mask_ends_where_its_axis_is_summed_over():
         (
             QDot((1, 2), name="d"),
             [(3, 2), (2, 4)],
-            "d: an axis that both inputs share has sizes 3 and 4. Received: shapes (None, 3, 2) and (None, 2, 4).",
+            "d: an axis that inputs share has sizes 3 and 4. Received: shapes (None, 3, 2) and (None, 2, 4).",
         ),
         (
             QDot(1, name="d"),
@@ -250,7 +275,7 @@ def test_a_mask_ends_where_its_axis_is_summed_over():
         (
             QEinsum("ab,ac->cab", name="e"),
             [(3,), (2,)],
-            "e: the first axis of both inputs and of the output is the batch. "
+            "e: the first axis of each input and of the output is the batch. "
             "Received: equation='ab,ac->cab' for inputs of rank 2 and 2.",
         ),
         (
@@ -289,11 +314,11 @@ def test_shapes_that_do_not_go_together(layer, shapes, message):
         ),
         (
             lambda: QEinsum("ab,ab->ac"),
-            "equation: output ['c'] are in neither input. Received: equation='ab,ab->ac'",
+            "equation: output ['c'] are in no input. Received: equation='ab,ab->ac'",
         ),
         (
             lambda: QEinsum("abc,ab->ab"),
-            "equation: ['c'] of one input are in neither the other nor the output; sum over them first. "
+            "equation: ['c'] of one input are in neither another nor the output; sum over them first. "
             "Received: equation='abc,ab->ab'",
         ),
         (

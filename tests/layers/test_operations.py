@@ -145,6 +145,7 @@ def cost(call, first=GRID, second=FINE, shape=(1, 2)):
         (lambda x, y: ops.sum(x, axis=-1) + ops.max(y, axis=-1), 0.65 * 5 + 7 + 0.65 * 7),
         (lambda x, y: ops.max(y, axis=-1), 7),
         (lambda x, y: ops.einsum("bij,bkj->bik", x, y), 2 * 5 * 7),
+        (lambda x, y: ops.einsum("bij,bkj,bkj->bik", x, y, y), 2 * 5 * 7 * 7),
         (lambda x, y: ops.einsum("bij,bkj->bik", x, y) + 0.5, 2 * 5 * 7 + 0.65 * (12 + 1)),
         (lambda x, y: x @ np.array([[3.0], [0.5]], np.float32), 5 * 1 + 5 * 0),
         (lambda x, y: ops.concatenate([x, y], -1)[..., 1:3] + x, 0.65 * (5 + 7)),
@@ -153,6 +154,17 @@ def cost(call, first=GRID, second=FINE, shape=(1, 2)):
 )  # fmt: skip
 def test_it_costs_what_its_inputs_have_of_bits(call, wanted):
     assert cost(call) == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.once
+def test_an_einsum_of_three_is_exact():
+    inputs = keras.Input((2, 3)), keras.Input((3, 4)), keras.Input((4,))
+    x, y, z = (QQuantize(GRID)(each) for each in inputs)
+    model = with_operation_layers(keras.Model(inputs, ops.einsum("bij,bjk,bk->bi", x, y, z)))
+    rng = np.random.default_rng(5)
+    data = [rng.normal(size=(64, *each.shape[1:])).astype("float32") for each in inputs]
+    calibrate(model, data)
+    assert verify(model, data).ok
 
 
 @pytest.mark.once

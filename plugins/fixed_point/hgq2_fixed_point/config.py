@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Role, Slot, check_bounds
+from hgq2_core.quantizers.bit_options import BitRegularizer, FirstBits, extremes, nominal
+from hgq2_core.quantizers.config import BlockGranularity, QuantizerConfig, Role, Slot, check_bounds
 from hgq2_core.schema.base import FromList, Interval, StrictModel
 from hgq2_fixed_point.modes import OverflowMode, RoundMode
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 BITS_LIMIT = 60
 """No bound on a bit variable reaches further: beyond it, a step is not a normal float32."""
-
-Cost = Annotated[float, Field(ge=0)]
 
 
 class FitTo(StrictModel):
@@ -38,12 +37,13 @@ class FixedPoint(QuantizerConfig):
 
     Args:
         k: 1 signed, 0 unsigned.
-        i: first number of integer bits, the sign not counted.
+        i: first number of integer bits, the sign not counted; a list of the shape of the bits, or the kind of a Keras
+            initializer, in place of one number.
         round_mode: onto the grid; S_RND and S_RND_CONV draw in training, and are RND and RND_CONV elsewhere.
         overflow_mode: what happens outside the range, decided on the rounded value.
-        granularity: which elements have bits of their own.
+        granularity: which elements have bits of their own; `{axis: -1, block: 4}`: each block of four channels.
         i_bounds: bounds of i.
-        i_regularizer: cost of one integer bit in the loss.
+        i_regularizer: cost of one integer bit in the loss, or the kind of a Keras regularizer.
         i_decay: how far i of a WRAP activation sinks per training step.
         trainable: whether gradients move the bits; or which of the two fields they move.
         scale_gradient: whether the gradient that the bits get from the values is multiplied by sqrt(1 / elements that
@@ -54,12 +54,12 @@ class FixedPoint(QuantizerConfig):
     """
 
     k: Literal[0, 1] = 1
-    i: float = 2.0
+    i: FirstBits = 2.0
     round_mode: RoundMode = "RND"
     overflow_mode: OverflowMode = "SAT_SYM"
-    granularity: Granularity = "element"
+    granularity: BlockGranularity = "element"
     i_bounds: Interval = (-23.0, 23.0)
-    i_regularizer: Cost = 0.0
+    i_regularizer: BitRegularizer = 0.0
     i_decay: Annotated[float, Field(ge=0)] = 0.01
     trainable: bool | Annotated[tuple[str, ...], FromList] = True
     scale_gradient: bool = False
@@ -75,7 +75,9 @@ class FixedPoint(QuantizerConfig):
     @model_validator(mode="after")
     def _check_bounds(self) -> FixedPoint:
         for field in self.bounded:
-            check_bounds(field, getattr(self, field), getattr(self, f"{field}_bounds"), (-BITS_LIMIT, BITS_LIMIT))
+            bounds = getattr(self, f"{field}_bounds")
+            for value in extremes(getattr(self, field), bounds):
+                check_bounds(field, value, bounds, (-BITS_LIMIT, BITS_LIMIT))
         return self
 
     def trains(self, name: str) -> bool:
@@ -112,7 +114,7 @@ class FixedPoint(QuantizerConfig):
 
     def facts(self) -> dict[str, Any]:
         """Return the first format, its range, its step, and the number of its values."""
-        i, f = round(self.i), self.fraction_bits
+        i, f = round(nominal(self.i, self.i_bounds)), self.fraction_bits
         width, step = i + f, 2.0**-f
         above = (1 << max(width, 0)) - 1
         below = self.k * (above + (self.overflow_mode != "SAT_SYM")) if width >= 0 else 0  # pruned: exactly 0
@@ -143,14 +145,14 @@ class KBI(FixedPoint):
     """Fixed point parametrized by its width b = i + f (the sign not counted) and its integer bits i; f = b - i.
 
     Args:
-        b: first width, the sign not counted.
+        b: first width, the sign not counted; see `i`.
         b_bounds: bounds of b.
-        b_regularizer: cost of one bit in the loss.
+        b_regularizer: cost of one bit in the loss, or the kind of a Keras regularizer.
     """
 
-    b: float = 8.0
+    b: FirstBits = 8.0
     b_bounds: Interval = (0.0, 24.0)
-    b_regularizer: Cost = 0.0
+    b_regularizer: BitRegularizer = 0.0
     trainable: bool | Annotated[tuple[Literal["b", "i"], ...], FromList] = True
 
     bounded = ("b", "i")
@@ -159,7 +161,7 @@ class KBI(FixedPoint):
     @property
     def fraction_bits(self) -> int:
         """First number of fraction bits."""
-        return round(self.b) - round(self.i)
+        return round(nominal(self.b, self.b_bounds)) - round(nominal(self.i, self.i_bounds))
 
     def build(self, slot: Slot | None = None) -> KBIQuantizer:
         """Make the Keras quantizer."""
@@ -172,14 +174,14 @@ class KIF(FixedPoint):
     """Fixed point parametrized by its integer bits i and its fraction bits f.
 
     Args:
-        f: first number of fraction bits.
+        f: first number of fraction bits; see `i`.
         f_bounds: bounds of f.
-        f_regularizer: cost of one fraction bit in the loss.
+        f_regularizer: cost of one fraction bit in the loss, or the kind of a Keras regularizer.
     """
 
-    f: float = 6.0
+    f: FirstBits = 6.0
     f_bounds: Interval = (-24.0, 24.0)
-    f_regularizer: Cost = 0.0
+    f_regularizer: BitRegularizer = 0.0
     trainable: bool | Annotated[tuple[Literal["i", "f"], ...], FromList] = True
 
     bounded = ("i", "f")
@@ -187,7 +189,7 @@ class KIF(FixedPoint):
     @property
     def fraction_bits(self) -> int:
         """First number of fraction bits."""
-        return round(self.f)
+        return round(nominal(self.f, self.f_bounds))
 
     def build(self, slot: Slot | None = None) -> KIFQuantizer:
         """Make the Keras quantizer."""

@@ -14,7 +14,7 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.rounding import limits
-from hgq2_core.ops import Tensor, reshape
+from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.noise import add_noise, with_noise
@@ -60,19 +60,18 @@ class FixedPointQuantizer(Quantizer[C]):
         """
         config = self.config
         self.value_shape = tuple(input_shape[1:] if self.slot.batched else input_shape)
-        self.shared_shape = shape = self.bit_shape(tuple(input_shape))
-        self.shared_axes = tuple(axis for axis, size in enumerate(shape) if size == 1 and input_shape[axis] != 1)
-        self.range.build(self, shape)
+        self.shares = self.sharing(tuple(input_shape))
+        self.range.build(self, self.shares)
         self.i = self.range.i
         self.noise = add_noise(self, config.noise)
-        sharing = math.prod(size or 1 for size in self.value_shape) // math.prod(shape)
+        sharing = self.shares.elements_per_bit(self.value_shape)
         coefficients = {id(variable): coefficient for coefficient, variable in self.costs}
         self.options = Options(
             config.round_mode,
             config.overflow_mode,
             fixed_width=self.range.fixed_width,
             signed=self.range.signed,
-            axes=self.shared_axes,
+            axes=self.shares.shared_axes,
             bounds=config.i_bounds,
             sign_bits=self.counted_sign,
             regularizers=(coefficients.get(id(self.i), 0.0), coefficients.get(id(self.precision), 0.0)),
@@ -88,11 +87,13 @@ class FixedPointQuantizer(Quantizer[C]):
     def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
         """Return the quantized values with their bits and penalty; in training, mixed with `x` by `noise`."""
         present, fit = phase(), self.config.fit_to
+        cut = self.shares.cut(x)
         if present == "fit" and fit is not None:
-            self.range.fit(fit, x, self.precision, self.options)
+            self.range.fit(fit, cut, self.precision, self.options)
         seed = self.seed_generator if training and present != "calibrate" else None
-        q, bits, penalty = self.range.quantize(x, self.precision, self.options, training=training, seed=seed)
-        return Quantized(with_noise(self.noise, q, x, training), bits, penalty)
+        q, bits, penalty = self.range.quantize(cut, self.precision, self.options, training=training, seed=seed)
+        q = self.shares.joined(q, x)
+        return Quantized(with_noise(self.noise, q, x, training), bits, self.with_regularizers(penalty))
 
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""
@@ -105,7 +106,7 @@ class FixedPointQuantizer(Quantizer[C]):
 
     def integer_bits(self, x: Tensor) -> Tensor:
         """Return i: the variable, or of a dynamic range what the values need, within bounds."""
-        return self.range.integer_bits(x, self.precision, self.options)
+        return self.range.integer_bits(None if x is None else self.shares.cut(x), self.precision, self.options)
 
     @property
     @abstractmethod
@@ -114,10 +115,7 @@ class FixedPointQuantizer(Quantizer[C]):
 
     def per_element(self, bits: Tensor) -> Tensor:
         """Spread bits over the elements of one sample."""
-        if self.slot.batched:
-            bits = reshape(bits, tuple(bits.shape[1:]))
-        shape = tuple(size or 1 for size in self.value_shape)
-        return bits if tuple(bits.shape) == shape else keras.ops.broadcast_to(bits, shape)
+        return self.shares.per_element(bits, self.value_shape)
 
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """State the arithmetic: round to 2^-f, then bring into the range of (k, i, f)."""
@@ -195,7 +193,7 @@ class FixedPointQuantizer(Quantizer[C]):
     def rounded(self, bits: Tensor) -> np.ndarray:
         """Return a bit variable as integers."""
         values = np.asarray(keras.ops.convert_to_numpy(bits), dtype=np.float64)
-        return np.broadcast_to(np.rint(values), self.shared_shape).astype(np.int64)
+        return self.shares.spread(np.broadcast_to(np.rint(values), self.shares.bits)).astype(np.int64)
 
 
 class KBIQuantizer(FixedPointQuantizer[KBI]):
@@ -203,8 +201,11 @@ class KBIQuantizer(FixedPointQuantizer[KBI]):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add b, then what the range needs."""
-        shape, config = self.bit_shape(tuple(input_shape)), self.config
-        self.b = self.add_bits("b", shape, config.b, config.b_bounds, config.b_regularizer, config.trains("b"))
+        sharing, config = self.sharing(tuple(input_shape)), self.config
+        trained, shape = config.trains("b"), sharing.bits
+        self.b = self.add_bits(
+            "b", shape, config.b, config.b_bounds, config.b_regularizer, trained, sharing.compact_bits
+        )
         super().build(input_shape)
 
     @property
@@ -227,8 +228,11 @@ class KIFQuantizer(FixedPointQuantizer[KIF]):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add f, then what the range needs."""
-        shape, config = self.bit_shape(tuple(input_shape)), self.config
-        self.f = self.add_bits("f", shape, config.f, config.f_bounds, config.f_regularizer, config.trains("f"))
+        sharing, config = self.sharing(tuple(input_shape)), self.config
+        trained, shape = config.trains("f"), sharing.bits
+        self.f = self.add_bits(
+            "f", shape, config.f, config.f_bounds, config.f_regularizer, trained, sharing.compact_bits
+        )
         super().build(input_shape)
 
     @property

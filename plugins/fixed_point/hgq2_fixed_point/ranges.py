@@ -13,6 +13,7 @@ from hgq2_core.ops import Tensor, assign
 from hgq2_core.quantizers import ranges
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
+from hgq2_core.quantizers.granularity import Sharing
 from hgq2_core.quantizers.phase import already_fitted, phase
 from hgq2_fixed_point.config import FitTo, FixedPoint
 from hgq2_fixed_point.modes import OverflowMode
@@ -73,12 +74,12 @@ class FixedPointRange(ranges.Range, ABC):
         """What happens in inference to values out of range."""
 
     @abstractmethod
-    def build(self, quantizer: Quantizer[Any], shape: tuple[int, ...]) -> None:
+    def build(self, quantizer: Quantizer[Any], sharing: Sharing) -> None:
         """Add the variables to the quantizer.
 
         Args:
             quantizer: the owner, as a Keras layer.
-            shape: of its bit variables.
+            sharing: of its bit variables.
         """
 
     @abstractmethod
@@ -129,10 +130,12 @@ class FixedPointRange(ranges.Range, ABC):
 class LearnedRange(FixedPointRange):
     """i is a variable that gradients move; values out of range saturate."""
 
-    def build(self, quantizer: Quantizer[Any], shape: tuple[int, ...]) -> None:
+    def build(self, quantizer: Quantizer[Any], sharing: Sharing) -> None:
         """Add i."""
         config = self.config
-        self.i = quantizer.add_bits("i", shape, config.i, config.i_bounds, config.i_regularizer, config.trains("i"))
+        self.i = quantizer.add_bits(
+            "i", sharing.bits, config.i, config.i_bounds, config.i_regularizer, config.trains("i"), sharing.compact_bits
+        )
 
     def quantize(
         self, x: Tensor, precision: Tensor, options: Options, *, training: bool, seed: Seed | None
@@ -148,11 +151,13 @@ class ObservedRange(FixedPointRange, ranges.ObservedRange):
         super().__init__(config)
         self.signed = True  # k becomes 1 with the first negative value
 
-    def build(self, quantizer: Quantizer[Any], shape: tuple[int, ...]) -> None:
+    def build(self, quantizer: Quantizer[Any], sharing: Sharing) -> None:
         """Add i and k."""
         config = self.config
-        self.i = quantizer.add_bits("i", shape, config.i, config.i_bounds, config.i_regularizer, trainable=False)
-        self.k = quantizer.add_bits("k", shape, config.k, (0, 1), trainable=False)
+        self.i = quantizer.add_bits(
+            "i", sharing.bits, config.i, config.i_bounds, trainable=False, compact_shape=sharing.compact_bits
+        )
+        self.k = quantizer.add_bits("k", sharing.bits, config.k, (0, 1), trainable=False)
 
     def quantize(
         self, x: Tensor, precision: Tensor, options: Options, *, training: bool, seed: Seed | None
@@ -187,7 +192,7 @@ class DynamicRange(FixedPointRange, ranges.DynamicRange):
         super().__init__(config)
         self.overflow_mode = "SAT"
 
-    def build(self, quantizer: Quantizer[Any], shape: tuple[int, ...]) -> None:
+    def build(self, quantizer: Quantizer[Any], sharing: Sharing) -> None:
         """Add nothing: there is no state."""
 
     def quantize(

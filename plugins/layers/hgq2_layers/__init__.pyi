@@ -1,9 +1,9 @@
+from hgq2_layers.activations.hard_sigmoid import QHardSigmoid as QHardSigmoid
 from hgq2_layers.activations.piecewise_linear import QHardTanh as QHardTanh
 from hgq2_layers.activations.piecewise_linear import QLeakyReLU as QLeakyReLU
 from hgq2_layers.activations.piecewise_linear import QPReLU as QPReLU
 from hgq2_layers.activations.piecewise_linear import QReLU as QReLU
 from hgq2_layers.activations.unary_function import QAffineUnaryFunction as QAffineUnaryFunction
-from hgq2_layers.activations.unary_function import QHardSigmoid as QHardSigmoid
 from hgq2_layers.activations.unary_function import QUnaryFunction as QUnaryFunction
 from hgq2_layers.convolutional.conv import QConv1D as QConv1D
 from hgq2_layers.convolutional.conv import QConv2D as QConv2D
@@ -34,6 +34,8 @@ from hgq2_layers.merging.elementwise import QMultiply as QMultiply
 from hgq2_layers.merging.elementwise import QSubtract as QSubtract
 from hgq2_layers.normalization.batch_norm_dense import QBatchNormDense as QBatchNormDense
 from hgq2_layers.normalization.batch_normalization import QBatchNormalization as QBatchNormalization
+from hgq2_layers.normalization.constant_scaling import QNormalization as QNormalization
+from hgq2_layers.normalization.constant_scaling import QRescaling as QRescaling
 from hgq2_layers.normalization.conv_batch_norm import QConv1DBatchNorm as QConv1DBatchNorm
 from hgq2_layers.normalization.conv_batch_norm import QConv2DBatchNorm as QConv2DBatchNorm
 from hgq2_layers.normalization.conv_batch_norm import QConv3DBatchNorm as QConv3DBatchNorm

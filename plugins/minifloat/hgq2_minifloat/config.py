@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hgq2_core.quantizers.config import Granularity, QuantizerConfig, Slot, check_bounds
+from hgq2_core.quantizers.bit_options import BitRegularizer, FirstBits, extremes, is_number, nominal
+from hgq2_core.quantizers.config import BlockGranularity, QuantizerConfig, Slot, check_bounds
 from hgq2_core.schema.base import FromList, Interval, StrictModel
 from hgq2_minifloat.formats import Format
 
@@ -23,7 +24,6 @@ LIMITS = {"m": (-2, 22), "e": (0, 8), "e0": (-126, 127)}
 EMIN, EMAX = -126, 127
 """The exponents of the smallest and of the largest normal float32 numbers."""
 
-Cost = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=100)]
 
 
@@ -76,15 +76,15 @@ class MinifloatBase(QuantizerConfig):
     if TYPE_CHECKING:  # fields of `Minifloat`, and constants of the standard formats
 
         @property
-        def m(self) -> float:
+        def m(self) -> Any:
             """Return the first number of mantissa bits."""
 
         @property
-        def e(self) -> float:
+        def e(self) -> Any:
             """Return the first number of exponent bits."""
 
         @property
-        def e0(self) -> float:
+        def e0(self) -> Any:
             """Return the first exponent offset."""
 
         @property
@@ -92,7 +92,7 @@ class MinifloatBase(QuantizerConfig):
             """Return the largest value, where the codes above it are reserved."""
 
         @property
-        def granularity(self) -> Granularity:
+        def granularity(self) -> BlockGranularity:
             """Return which elements have bits of their own."""
 
         @property
@@ -119,14 +119,15 @@ class MinifloatBase(QuantizerConfig):
         """Return the bounds of m, e or e0."""
 
     @abstractmethod
-    def regularizer(self, name: Bits) -> float:
-        """Return the cost of one bit in the loss."""
+    def regularizer(self, name: Bits) -> BitRegularizer:
+        """Return the cost of one bit in the loss, or the kind of a Keras regularizer."""
 
     @property
     def format(self) -> Format:
         """The first format."""
         max_value = math.inf if self.max_value is None else self.max_value
-        return Format(round(self.m), round(self.e), round(self.e0), max_value)
+        m, e, e0 = (round(nominal(getattr(self, name), self.bounds(name))) for name in ALL_BITS)
+        return Format(m, e, e0, max_value)
 
     def name_of(self, form: Format) -> str:
         """Return the name of a format that the first may have become; empty if it has none."""
@@ -156,15 +157,16 @@ class Minifloat(MinifloatBase):
     """Minifloat: a sign, e exponent bits and m mantissa bits; the bias is 2^(e-1) - e0.
 
     Args:
-        m: first number of mantissa bits; below 0, the value is 0 and costs nothing.
-        e: first number of exponent bits; 0 is fixed point.
-        e0: first exponent offset, by which the exponents are shifted up.
+        m: first number of mantissa bits; below 0, the value is 0 and costs nothing. A list of the shape of the bits, or
+            the kind of a Keras initializer, in place of one number.
+        e: first number of exponent bits; 0 is fixed point. See `m`.
+        e0: first exponent offset, by which the exponents are shifted up. See `m`.
         max_value: the largest value, where the codes above it are reserved; for fixed bits only.
-        granularity: which elements have bits of their own.
+        granularity: which elements have bits of their own; `{axis: -1, block: 4}`: each block of four channels.
         m_bounds: bounds of m.
         e_bounds: bounds of e.
         e0_bounds: bounds of e0.
-        m_regularizer: cost of one mantissa bit in the loss.
+        m_regularizer: cost of one mantissa bit in the loss, or the kind of a Keras regularizer; so the others.
         e_regularizer: cost of one exponent bit in the loss.
         e0_regularizer: cost of shifting the exponents up by one in the loss.
         trainable: whether gradients move the bits; or which of m, e and e0 they move.
@@ -173,17 +175,17 @@ class Minifloat(MinifloatBase):
         fit_to: how `hgq2_core.fit_ranges` sets e0, and e on request, from the values before training; None leaves them.
     """
 
-    m: float = 3.0
-    e: float = 4.0
-    e0: float = 0.0
+    m: FirstBits = 3.0
+    e: FirstBits = 4.0
+    e0: FirstBits = 0.0
     max_value: Annotated[float, Field(gt=0)] | None = None
-    granularity: Granularity = "element"
+    granularity: BlockGranularity = "element"
     m_bounds: Interval = (-1.0, 10.0)
     e_bounds: Interval = (0.0, 5.0)
     e0_bounds: Interval = (-16.0, 16.0)
-    m_regularizer: Cost = 0.0
-    e_regularizer: Cost = 0.0
-    e0_regularizer: Cost = 0.0
+    m_regularizer: BitRegularizer = 0.0
+    e_regularizer: BitRegularizer = 0.0
+    e0_regularizer: BitRegularizer = 0.0
     trainable: bool | Annotated[tuple[Bits, ...], FromList] = True
     scale_gradient: bool = False
     fit_to: FitTo | None = None
@@ -200,14 +202,16 @@ class Minifloat(MinifloatBase):
         found: tuple[float, float] = getattr(self, f"{name}_bounds")
         return found
 
-    def regularizer(self, name: Bits) -> float:
+    def regularizer(self, name: Bits) -> BitRegularizer:
         """Return the cost of one bit in the loss."""
-        return float(getattr(self, f"{name}_regularizer"))
+        found: BitRegularizer = getattr(self, f"{name}_regularizer")
+        return found
 
     @model_validator(mode="after")
     def _check_bounds(self) -> Minifloat:
         for name in ALL_BITS:
-            check_bounds(name, getattr(self, name), self.bounds(name), LIMITS[name])
+            for value in extremes(getattr(self, name), self.bounds(name)):
+                check_bounds(name, value, self.bounds(name), LIMITS[name])
         return self
 
     @model_validator(mode="after")
@@ -219,7 +223,10 @@ class Minifloat(MinifloatBase):
             *(("e",) if self.fit_to and self.fit_to.normal else ()),
         }
         ends: tuple[tuple[Bits, int], ...] = (("e", 1), ("e0", 0), ("e0", 1))
-        e, low, high = (self.bounds(name)[end] if name in moving else getattr(self, name) for name, end in ends)
+        e, low, high = (
+            self.bounds(name)[end] if name in moving else extremes(getattr(self, name), self.bounds(name))[end]
+            for name, end in ends
+        )
         emin, emax = Format(0, round(e), round(low)).emin, Format(0, round(e), round(high)).emax
         top = math.frexp(self.max_value)[1] - 1 if self.max_value else emax
         if emin < EMIN or min(emax, top) > EMAX:
@@ -232,6 +239,13 @@ class Minifloat(MinifloatBase):
 
     @model_validator(mode="after")
     def _check_fixed(self) -> Minifloat:
+        alone = ALL_BITS if self.max_value is not None else ALL_BITS[1:] if self.block is not None else ()
+        for name in alone:
+            if not is_number(getattr(self, name)):
+                raise ValueError(
+                    f"with max_value or block, {name} is one number for all elements. Received: {name}="
+                    f"{getattr(self, name)}"
+                )
         if self.max_value is not None:
             if self.trained or self.fit_to:
                 raise ValueError(
@@ -259,7 +273,7 @@ class StandardFormat(MinifloatBase):
     m: ClassVar[float]
     e: ClassVar[float]
     e0: ClassVar[float]
-    granularity: ClassVar[Granularity] = "tensor"
+    granularity: ClassVar[BlockGranularity] = "tensor"
     scale_gradient: ClassVar[bool] = False
     fit_to: ClassVar[FitTo | None] = None
 
@@ -279,6 +293,6 @@ class StandardFormat(MinifloatBase):
         value = getattr(self, name)
         return value, value
 
-    def regularizer(self, name: Bits) -> float:
+    def regularizer(self, name: Bits) -> BitRegularizer:
         """Return 0."""
         return 0.0

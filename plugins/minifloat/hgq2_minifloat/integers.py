@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
 
-from hgq2_core.quantizers.config import Granularity
+from hgq2_core.quantizers.bit_options import BitRegularizer, FirstBits, extremes, shifted
+from hgq2_core.quantizers.config import BlockGranularity
 from hgq2_core.schema.base import Interval
-from hgq2_minifloat.config import Bits, Cost, FitTo, MinifloatBase
+from hgq2_minifloat.config import Bits, FitTo, MinifloatBase
 from hgq2_minifloat.formats import Format
 
 LIMITS = (2, 23)
@@ -21,21 +23,21 @@ class MXInt(MinifloatBase):
     of its scale. EBOPs count b - 1 bits.
 
     Args:
-        b: first width, the sign counted.
+        b: first width, the sign counted; or a list of the shape of the bits.
         overflow_gradient: gradient of a value that saturates, 0 or 1; in a block its largest alone may, by rounding.
         granularity: which elements have a width of their own.
         b_bounds: bounds of b.
-        b_regularizer: cost of one bit in the loss.
+        b_regularizer: cost of one bit in the loss, or the kind of a Keras regularizer.
         trainable: whether gradients move b.
         scale_gradient: whether the gradient that b gets from the values is multiplied by sqrt(1 / elements that share
             it).
     """
 
-    b: float = 8.0
+    b: FirstBits = 8.0
     overflow_gradient: Literal[0, 1] = 1
-    granularity: Granularity = "tensor"
+    granularity: BlockGranularity = "tensor"
     b_bounds: Interval = (2.0, 12.0)
-    b_regularizer: Cost = 0.0
+    b_regularizer: BitRegularizer = 0.0
     trainable: bool = False
     scale_gradient: bool = False
 
@@ -46,9 +48,9 @@ class MXInt(MinifloatBase):
     counts_sign: ClassVar[bool] = False
 
     @property
-    def m(self) -> float:
+    def m(self) -> Any:
         """The first number of bits without the sign."""
-        return self.b - 1.0
+        return shifted(self.b, -1.0)
 
     @property
     def trained(self) -> tuple[Bits, ...]:
@@ -61,7 +63,7 @@ class MXInt(MinifloatBase):
         value = getattr(self, name)
         return (lower - 1.0, upper - 1.0) if name == "m" else (value, value)
 
-    def regularizer(self, name: Bits) -> float:
+    def regularizer(self, name: Bits) -> BitRegularizer:
         """Return the cost of one bit in the loss."""
         return self.b_regularizer if name == "m" else 0.0
 
@@ -71,12 +73,15 @@ class MXInt(MinifloatBase):
 
     @model_validator(mode="after")
     def _check_bounds(self) -> MXInt:
+        if isinstance(self.b, Mapping):
+            raise ValueError(f"b is a number or a list of numbers. Received: b={self.b}")
         (lower, upper), (least, most) = self.b_bounds, LIMITS
         if not least <= lower <= upper <= most:
             raise ValueError(
                 f"b_bounds must be a lower and an upper bound within {least} and {most}. "
                 f"Received: b_bounds={[lower, upper]}"
             )
-        if not lower <= self.b <= upper:
-            raise ValueError(f"b must lie within b_bounds={[lower, upper]}. Received: b={self.b}")
+        for value in extremes(self.b, (lower, upper)):
+            if not lower <= value <= upper:
+                raise ValueError(f"b must lie within b_bounds={[lower, upper]}. Received: b={value}")
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.ops import Tensor, reshape, value
+from hgq2_core.ops import Tensor, value
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.noise import add_noise, with_noise
@@ -53,27 +52,29 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         """
         config = self.config
         self.value_shape = tuple(input_shape[1:] if self.slot.batched else input_shape)
-        self.shared_shape = shape = self.bit_shape(tuple(input_shape))
-        self.shared_axes = tuple(axis for axis, size in enumerate(shape) if size == 1 and input_shape[axis] != 1)
-        if config.block is not None and not -len(shape) <= config.block.axis < len(shape):
+        self.shares = self.sharing(tuple(input_shape))
+        rank = len(input_shape)
+        if config.block is not None and not -rank <= config.block.axis < rank:
             raise ConfigError(
                 f"{self.slot}: no such axis. Received: block.axis={config.block.axis}. "
-                f"Allowed: {-len(shape)} to {len(shape) - 1} for shape {tuple(input_shape)}."
+                f"Allowed: {-rank} to {rank - 1} for shape {tuple(input_shape)}."
             )
         self.m, self.e, self.e0 = (
             self.add_bits(
                 name,
-                shape,
+                self.shares.bits,
                 getattr(config, name),
                 config.bounds(name),
                 config.regularizer(name),
                 name in config.trained,
+                self.shares.compact_bits,
             )
             for name in ALL_BITS
         )
         self.noise = add_noise(self, config.noise)
-        sharing = math.prod(size or 1 for size in self.value_shape) // math.prod(shape)
-        m, e, e0 = (config.regularizer(name) if name in config.trained else 0.0 for name in ALL_BITS)
+        sharing = self.shares.elements_per_bit(self.value_shape)
+        coefficients = {id(variable): coefficient for coefficient, variable in self.costs}
+        m, e, e0 = (coefficients.get(id(variable), 0.0) for variable in (self.m, self.e, self.e0))
         self.options = Options(
             self.max_value, config.overflow_gradient, (m, e, e0), sharing**-0.5 if config.scale_gradient else 1.0
         )
@@ -95,8 +96,13 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
     def _quantize(self, x: Tensor, training: bool) -> Quantized:
         uniform = None
         if training and self.random is not None:
-            uniform = keras.random.uniform(keras.ops.shape(x), seed=self.random)
-        return self._counted(Quantized(*backend().quantize(x, self.m, self.e, self.e0, self.options, uniform)))
+            uniform = self.shares.cut(keras.random.uniform(keras.ops.shape(x), seed=self.random))
+        quantized = self._counted(self._quantized(self.shares.cut(x), uniform))
+        penalty = self.with_regularizers(quantized.penalty)
+        return quantized._replace(values=self.shares.joined(quantized.values, x), penalty=penalty)
+
+    def _quantized(self, x: Any, uniform: Tensor | None = None) -> Quantized:
+        return Quantized(*backend().quantize(x, self.m, self.e, self.e0, self.options, uniform))
 
     def _counted(self, quantized: Quantized) -> Quantized:
         return quantized if self.config.counts_sign else quantized._replace(bits=quantized.bits - 1.0)
@@ -106,9 +112,9 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
 
         Over the calls of one `fitting()` context, the range grows to hold the values of them all.
         """
-        m, *present = self.formats()
-        values = keras.ops.convert_to_numpy(x).astype(np.float64)
-        e, e0 = fitted(np.abs(values), self.shared_axes, m, present[0], fit, self.config.bounds("e"))
+        m, *present = (self._whole(each) for each in (self.m, self.e, self.e0))
+        values = keras.ops.convert_to_numpy(self.shares.cut(x)).astype(np.float64)
+        e, e0 = fitted(np.abs(values), self.shares.shared_axes, m, present[0], fit, self.config.bounds("e"))
         if already_fitted(self):
             e, e0 = wider((e, e0), (present[0], present[1]))
         self.e.assign(np.clip(e, *self.config.bounds("e")).astype(np.float32))
@@ -120,11 +126,8 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         Integers do not count the sign.
         """
         cost = self.cost_in_call
-        bits = self._quantize(0.0, False).bits if cost is None else cost.bits
-        if self.slot.batched:
-            bits = reshape(bits, tuple(bits.shape[1:]))
-        shape = tuple(size or 1 for size in self.value_shape)
-        return bits if tuple(bits.shape) == shape else keras.ops.broadcast_to(bits, shape)
+        bits = self._counted(self._quantized(0.0)).bits if cost is None else cost.bits
+        return self.shares.per_element(bits, self.value_shape)
 
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """State the arithmetic, see `hgq2_minifloat.exact`."""
@@ -162,5 +165,8 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
 
     def rounded(self, bits: Tensor) -> np.ndarray:
         """Return a bit variable as integers."""
+        return self.shares.spread(self._whole(bits))
+
+    def _whole(self, bits: Tensor) -> np.ndarray:
         values = np.asarray(keras.ops.convert_to_numpy(bits), dtype=np.float64)
-        return np.broadcast_to(np.rint(values), self.shared_shape).astype(np.int64)
+        return np.broadcast_to(np.rint(values), self.shares.bits).astype(np.int64)

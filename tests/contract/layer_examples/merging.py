@@ -1,5 +1,6 @@
 """Layers that merge a list of inputs, or the elements of one."""
 
+FEW = {"kind": "fixed_point.kif", "f": 1, "granularity": "tensor"}
 PAIR = [(3,), (3,)]
 BROADCAST = [(2, 3), (3,), (1, 3)]
 
@@ -17,11 +18,16 @@ EXAMPLES = {
         ({"equation": "bqd,bkd->bqk"}, [(2, 3), (4, 3)]),
         ({"equation": "...i,...i->...i", "output_quantizer": "fixed_point.kif"}, [(2, 3), (2, 3)]),
         ({"equation": "abc,ad->adbc"}, [(2, 2), (3,)]),
+        ({"equation": "bi,bij,bj->b", "input_quantizer": FEW}, [(2,), (2, 3), (3,)]),
     ],
     "layers.maximum": [({}, BROADCAST)],
     "layers.mean_pow2": [({}, (3,)), ({"axes": [1, 2], "keepdims": True}, (3, 2, 2))],
     "layers.minimum": [({}, PAIR)],
-    "layers.multiply": [({}, PAIR), ({"input_quantizer": {"kind": "fixed_point.kif", "f": 2}}, BROADCAST)],
+    "layers.multiply": [
+        ({"input_quantizer": ["fixed_point.kif", {"kind": "fixed_point.kbi", "b": 3}]}, PAIR),
+        ({}, PAIR),
+        ({"input_quantizer": {"kind": "fixed_point.kif", "f": 2}}, BROADCAST),
+    ],
     "layers.subtract": [({}, PAIR), ({"output_quantizer": "fixed_point.kif"}, [(2, 3), (3,)])],
     "layers.sum": [({}, (3,)), ({"axes": [1, -1], "scale": 0.25, "output_quantizer": "fixed_point.kif"}, (3, 2, 2))],
 }

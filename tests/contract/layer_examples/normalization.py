@@ -25,6 +25,14 @@ EXAMPLES = {
         ({"axis": 1, "center": False, "output_quantizer": "fixed_point.kif", **SCALED}, (3, 4)),
         ({"axis": 2, "scale": False, "epsilon": 0.1}, (2, 3, 2)),
     ],
+    "layers.normalization": [
+        ({"mean": 0.3, "variance": [0.5, 2.0, 3.0]}, (2, 3)),
+        ({"axis": None, "mean": -0.4, "variance": 0.3, "invert": True, "output_quantizer": "fixed_point.kif"}, (4,)),
+    ],
+    "layers.rescaling": [
+        ({"scale": 0.3}, (2, 3)),
+        ({"scale": [0.1, -3.0, 0.7], "offset": -0.2, "output_quantizer": "fixed_point.kif"}, (2, 3)),
+    ],
     "layers.layer_normalization": [
         ({"beta_initializer": "ones"}, (3, 4)),
         (

@@ -22,7 +22,12 @@ EXAMPLES = {
         ({"input_dim": 5, "output_dim": 3, "embeddings_initializer": ROUGH}, (4,)),
         ({"input_dim": 8, "output_dim": 2, "embeddings_quantizer": {**WRAPPING, "granularity": "channel"}}, (2, 3)),
     ],
-    "layers.hard_sigmoid": [({}, (4,)), ({"table_quantizer": WRAPPING}, (2, 3))],
+    "layers.hard_sigmoid": [
+        ({}, (4,)),
+        ({"table_quantizer": WRAPPING}, (2, 3)),
+        ({"slope": 0.1875}, (4,)),
+        ({"slope": 0.25, "table_quantizer": NARROW}, (2, 3)),
+    ],
     "layers.hard_tanh": [({}, (4,)), ({"output_quantizer": NARROW}, (2, 3))],
     "layers.leaky_relu": [({}, (4,)), ({"negative_slope": 0.25, "output_quantizer": NARROW}, (2, 3))],
     "layers.prelu": [

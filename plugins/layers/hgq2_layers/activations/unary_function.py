@@ -150,17 +150,3 @@ class QAffineUnaryFunction(QUnaryFunction):
             constraint=self.offset_constraint,
         )
         super().build(input_shape)
-
-
-class QHardSigmoid(QUnaryFunction):
-    """y = oq(f(iq(x))), f(x) = x / 6 + 1/2 between 0 and 1: a table, as no format holds a sixth.
-
-    Args:
-        **kwargs: quantizers as in `QUnaryFunction`.
-
-    Cost (docs/numerics.md#7): 1e-4 times the sum of 2^Bx Bt.
-    """
-
-    not_in_schema = ("activation",)
-
-    activation: ElementwiseArg = "hard_sigmoid"

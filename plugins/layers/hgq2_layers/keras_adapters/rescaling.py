@@ -29,8 +29,17 @@ class RescalingAdapter(KerasAdapter):
                 near = math.copysign(2.0 ** round(math.log2(abs(value))), value)
                 raise ExactnessError(
                     f"{layer.name}: {name} of an exact Rescaling is a number that float32 holds. "
-                    f"Received: {name}={value!r}. Use {near!r}, a power of two, or rescale the data before the model."
+                    f"Received: {name}={value!r}. Use {near!r}, a power of two, or rescaling "
+                    "(QRescaling), which quantizes it."
                 )
+
+    def keeps(self, layer: keras.layers.Layer) -> bool:
+        """Keep a layer whose numbers float32 holds; `rescaling` quantizes those of others."""
+        try:
+            self.check(layer)
+        except ExactnessError:
+            return False
+        return True
 
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Shift or multiply, and add."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.layers.arguments import QuantizerArg
+from hgq2_core.layers.arguments import QuantizerArg, QuantizersArg
 from hgq2_core.ops import Tensor, total
 
 A = TypeVar("A")
@@ -25,11 +25,12 @@ ADDER = 0.65
 class MergeLayer(QLayer, kw_only=True):
     """y = oq(merge(iq_0(x_0), iq_1(x_1), ...)); a subclass says which merge.
 
-    Every input has a quantizer of its own, all made from one config: the slots `input`, `input_1`, `input_2`, ... An
-    input whose values are on a coarser grid already passes unchanged.
+    Every input has a quantizer of its own, made from one config or each from its own: the slots `input`, `input_1`,
+    `input_2`, ... An input whose values are on a coarser grid already passes unchanged.
 
     Args:
-        input_quantizer: of each input: a config, a kind, a mapping, or None for the default of activations.
+        input_quantizer: of each input: a config, a kind, a mapping, or None for the default of activations; or a list
+            of them, one for each input.
         output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next
             layer to quantize.
     """
@@ -37,14 +38,18 @@ class MergeLayer(QLayer, kw_only=True):
     most_inputs: ClassVar[int | None] = None
     """The number of inputs where it is fixed; None for two or more."""
 
-    input_quantizer: QuantizerArg = None
+    input_quantizer: QuantizersArg = None
     output_quantizer: QuantizerArg = None
 
     def setup(self) -> None:
-        """Make the quantizers of the first input and of the outputs; `build` makes those of the other inputs."""
+        """Make the quantizers of the inputs that are listed and of the outputs; `build` makes those of the others."""
         super().setup()
-        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
-        self.later_quantizers: list[Any] = []
+        self.has_list = isinstance(self.input_quantizer, tuple)
+        first, *later = self.input_quantizer if self.has_list else (self.input_quantizer,)
+        self.input_quantizer = self.add_quantizer(first, "activation", "input")
+        self.later_quantizers: list[Any] = [
+            self.add_quantizer(config, "activation", f"input_{number}") for number, config in enumerate(later, 1)
+        ]
         if self.output_quantizer is not None:
             self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
 
@@ -52,6 +57,13 @@ class MergeLayer(QLayer, kw_only=True):
     def input_quantizers(self) -> list[Any]:
         """The quantizers of the inputs, in their order."""
         return [self.input_quantizer, *self.later_quantizers]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments; the quantizers of the inputs as a list, if they came as one."""
+        config = super().get_config()
+        if self.has_list:
+            config["input_quantizer"] = [quantizer.config.to_dict() for quantizer in self.input_quantizers]
+        return config
 
     @abstractmethod
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
@@ -85,9 +97,15 @@ class MergeLayer(QLayer, kw_only=True):
         ]
         # The number of inputs is known from their shapes alone; the constructor has resolved the config.
         config = self.input_quantizer.config
-        self.later_quantizers = [
-            self.add_quantizer(config, "activation", f"input_{number}") for number in range(1, len(shapes))
-        ]
+        if not self.has_list:
+            self.later_quantizers = [
+                self.add_quantizer(config, "activation", f"input_{number}") for number in range(1, len(shapes))
+            ]
+        elif len(self.input_quantizers) != len(shapes):
+            raise ConfigError(
+                f"{self.name}: input_quantizer lists one for each input. Received: {len(self.input_quantizers)} "
+                f"quantizers for {len(shapes)} inputs."
+            )
         for quantizer, shape in zip(self.input_quantizers, shapes, strict=True):
             quantizer.build(shape)
         if self.output_quantizer is not None:

@@ -1,4 +1,4 @@
-"""Operations that sum products: matmul, dot and einsum, of two tensors or of one and a constant."""
+"""Operations that sum products: matmul, dot and einsum, of tensors or with constants."""
 
 from __future__ import annotations
 
@@ -13,60 +13,56 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width
 from hgq2_core.layers.operations import OperationAdapter
 from hgq2_core.ops import Tensor
+from hgq2_layers.merging.contraction import Letters, contracted
 from hgq2_layers.operations.arithmetic import CONSTANT_BITS, check_factor
 from hgq2_layers.operations.settings import setting
 
 A = TypeVar("A")
-Letters = tuple[str, str, str]
 
 
 class ContractionOperation(OperationAdapter):
-    """y = einsum(x_0, x_1); a subclass says which einsum."""
+    """y = einsum(x_0, x_1, ...); a subclass says which einsum."""
 
     exact_where = f"a constant factor has at most {CONSTANT_BITS} significant bits"
 
     @abstractmethod
-    def letters(self, operation: Any, left: int, right: int) -> Letters:
-        """Return the letters of both operands and of the result.
+    def letters(self, operation: Any, *ranks: int) -> Letters:
+        """Return the letters of the operands and of the result.
 
         Args:
             operation: the Keras operation.
-            left: rank of the first operand.
-            right: rank of the second operand.
+            ranks: of the operands.
         """
 
     def check_call(self, operation: Any, *args: Any, **options: Any) -> None:
         """Refuse contractions over the batch, and constants with which products would round."""
-        if len(args) != 2:
-            raise ExactnessError(f"{operation.name}: products are of two operands. Received: {len(args)}.")
         letters = self.letters(operation, *(len(keras.ops.shape(value)) for value in args))
-        for value, text in zip(args, letters[:2], strict=True):
+        for value, text in zip(args, letters[:-1], strict=True):
             if not isinstance(value, keras.KerasTensor):
                 check_factor(operation, value)
-            elif text[:1] != letters[2][:1]:
+            elif text[:1] != letters[-1][:1]:
                 raise ExactnessError(
                     f"{operation.name}: the first axis of each tensor, and of the result, is the batch. "
-                    f"Received: {','.join(letters[:2])}->{letters[2]}."
+                    f"Received: {','.join(letters[:-1])}->{letters[-1]}."
                 )
 
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
         """Contract."""
-        left, right = inputs
-        letters = self.letters(layer, len(arrays.shape(left)), len(arrays.shape(right)))
-        return arrays.einsum("{},{}->{}".format(*letters), left, right)
+        return contracted(arrays.einsum, self.letters(layer, *(len(arrays.shape(x)) for x in inputs)), inputs)
 
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return the sum of the products of bits along the contraction."""
-        left, right, _ = self.letters(layer, *(len(each.shape) for each in inputs))
+        *texts, _ = self.letters(layer, *(len(each.shape) for each in inputs))
         bits = [keras.ops.broadcast_to(each.factor, each.shape) for each in inputs]
-        return keras.ops.einsum(f"{left},{right}->", *bits)
+        return keras.ops.einsum(f"{','.join(texts)}->", *bits)
 
 
 class MatmulOperation(ContractionOperation):
     """y = x_0 @ x_1."""
 
-    def letters(self, operation: Any, left: int, right: int) -> Letters:
+    def letters(self, operation: Any, *ranks: int) -> Letters:
         """Return the letters of matrices at the end, what is before them the same in both."""
+        left, right = ranks
         if right == 1 or left == 1:
             raise ExactnessError(f"{operation.name}: products are of matrices. Received: a vector.")
         shared = "" if min(left, right) == 2 else string.ascii_lowercase[: min(left, right) - 2]
@@ -83,8 +79,9 @@ class MatmulOperation(ContractionOperation):
 class DotOperation(MatmulOperation):
     """y = dot(x_0, x_1): of matrices, a matmul."""
 
-    def letters(self, operation: Any, left: int, right: int) -> Letters:
+    def letters(self, operation: Any, *ranks: int) -> Letters:
         """Return the letters of a product with a matrix."""
+        left, right = ranks
         if right != 2:
             raise ExactnessError(
                 f"{operation.name}: dot is exact with a matrix on the right. Received: ranks {left} and {right}. "
@@ -94,24 +91,26 @@ class DotOperation(MatmulOperation):
 
 
 class EinsumOperation(ContractionOperation):
-    """y = einsum(equation, x_0, x_1)."""
+    """y = einsum(equation, x_0, x_1, ...), of two operands or more."""
 
-    def letters(self, operation: Any, left: int, right: int) -> Letters:
+    def letters(self, operation: Any, *ranks: int) -> Letters:
         """Return the letters of the equation, some in place of `...`."""
         equation = setting(operation, "subscripts").replace(" ", "")
         inputs, arrow, output = equation.partition("->")
         parts = inputs.split(",")
-        if not arrow or len(parts) != 2:
+        if not arrow or len(parts) < 2:
             raise ExactnessError(
-                f"{operation.name}: an einsum is exact of two operands, with its output. Received: {equation!r}. "
-                "Allowed: such as 'bij,bjk->bik'."
+                f"{operation.name}: an einsum is exact of two operands or more, with its output. "
+                f"Received: {equation!r}. Allowed: such as 'bij,bjk->bik'."
             )
-        hidden = [rank - len(part.replace("...", "")) for part, rank in zip(parts, (left, right), strict=True)]
-        dots = [count for part, count in zip(parts, hidden, strict=True) if "..." in part]
+        fitting = len(parts) == len(ranks)
+        hidden = [rank - len(part.replace("...", "")) for part, rank in zip(parts, ranks, strict=False)]
+        dots = [count for part, count in zip(parts, hidden, strict=False) if "..." in part]
         free = "".join(letter for letter in string.ascii_letters if letter not in equation)[: max(dots, default=0)]
-        first, second, result = (text.replace("...", free) for text in (*parts, output))
-        if len(set(dots)) > 1 or len(first) != left or len(second) != right:
+        letters = tuple(text.replace("...", free) for text in (*parts, output))
+        if not fitting or len(set(dots)) > 1 or tuple(map(len, letters[:-1])) != ranks:
+            ranks_text = " and ".join(map(str, ranks))
             raise ExactnessError(
-                f"{operation.name}: the equation does not fit. Received: {equation!r} for ranks {left} and {right}."
+                f"{operation.name}: the equation does not fit. Received: {equation!r} for ranks {ranks_text}."
             )
-        return first, second, result
+        return letters

@@ -1,0 +1,102 @@
+"""Subclassed models: converted where Keras can trace their `call`, refused with the remedy elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from hgq2_core import ConfigError, calibrate, quantize_model, verify
+from hgq2_layers import QDense
+
+X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+
+
+class Residual(keras.Model):
+    """A model as people write it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.first = keras.layers.Dense(4, activation="relu", name="first")
+        self.last = keras.layers.Dense(2, name="last")
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Skip the first layer."""
+        return self.last(self.first(x) + x)
+
+
+class Deciding(Residual):
+    """A model whose graph depends on its data."""
+
+    def build(self, input_shape: Any) -> None:
+        """Build the layers, as no symbolic call can."""
+        self.first.build(input_shape)
+        self.last.build(input_shape)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Look at the values."""
+        return self.last(x) if np.asarray(x).sum() > 0 else self.first(x)
+
+
+class Outer(keras.Model):
+    """A model that applies a subclassed one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = Residual(name="inner")
+
+    def call(self, x: Any) -> Any:
+        """Apply it."""
+        return self.inner(x)
+
+
+def test_a_static_call_is_converted() -> None:
+    model = Residual(name="residual")
+    model(X)
+    converted = quantize_model(model, {"first": {"units": 4}})
+    assert converted.name == "residual"
+    assert [layer.name for layer in converted.layers if isinstance(layer, QDense)] == ["first", "last"]
+    calibrate(converted, X)
+    assert verify(converted, X).ok
+    np.testing.assert_allclose(converted.predict(X, verbose=0), model.predict(X, verbose=0), atol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("model", "called", "message"),
+    [
+        (
+            Residual(name="net"),
+            False,
+            r"the graph of net \(Residual\) is not known\. Build it first: call",
+        ),
+        (
+            Deciding(name="net"),
+            True,
+            r"Keras cannot trace the call of net \(Deciding\): .*Use a functional",
+        ),
+        (
+            Outer(name="net"),
+            True,
+            r"the graph of inner \(Residual\), which net applies, is not known\. Use",
+        ),
+    ],
+    ids=["not built", "by data", "nested"],
+)
+def test_what_has_no_graph_is_refused_with_the_remedy(model: keras.Model, called: bool, message: str) -> None:
+    if called:
+        model(X)
+    with pytest.raises(ConfigError, match=message):
+        quantize_model(model)
+
+
+def test_a_model_inside_time_distributed_is_converted_and_exact() -> None:
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="relu"), keras.layers.Dense(2)])
+    inputs = keras.Input((3, 4))
+    model = keras.Model(inputs, keras.layers.TimeDistributed(inner, name="steps")(inputs))
+    converted = quantize_model(model)
+    assert all(isinstance(layer, QDense) for layer in converted.get_layer("steps").layer.layers)
+    steps = np.stack([X, 2 * X, -X], axis=1)
+    calibrate(converted, steps)
+    assert verify(converted, steps).ok
