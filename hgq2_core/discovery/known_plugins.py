@@ -16,6 +16,7 @@ DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
         "training": "hgq2-training",
         "alkaid": "hgq2-alkaid",
         "hls4ml": "hgq2-hls4ml",
+        "cpp": "hgq2-cpp",
     }
 )
 """The distribution of each plugin."""

@@ -27,7 +27,9 @@ def write_host(directory: Path, ports: Ports) -> None:
     write_json(directory / PORTS, ports.to_dict())
     snippets = resources.files("hgq2_core.exporting.snippets")
     write_text(directory / SCRIPT, (snippets / SCRIPT).read_text(encoding="utf-8"))
-    write_text(directory / HEADER, (snippets / HEADER).read_text(encoding="utf-8") + tables(ports.inputs))
+    functions = map(_function, c_names(ports.inputs), ports.inputs)
+    header = [(snippets / HEADER).read_text(encoding="utf-8"), *functions, "#endif\n"]
+    write_text(directory / HEADER, "\n".join(header))
 
 
 def c_names(ports: Sequence[Port]) -> list[str]:
@@ -46,16 +48,13 @@ def c_type(port: Port) -> str:
     return "double" if port.dtype in WIDE else "float"
 
 
-def tables(ports: Sequence[Port]) -> str:
-    """Return the data and the function of each input in C, and the end of the header.
+def tables(name: str, port: Port) -> str:
+    """Return the elements and the step functions of an input in C, for `hgq2_core/exporting/snippets/host_quantize.h`.
 
     Args:
-        ports: the inputs.
+        name: of the input in C.
+        port: of the input.
     """
-    return "\n".join([*map(_function, c_names(ports), ports), "#endif\n"])
-
-
-def _function(name: str, port: Port) -> str:
     firsts, values = [0], [0]
     for each in port.steps:
         firsts.append(firsts[-1] + len(each.thresholds))
@@ -63,21 +62,27 @@ def _function(name: str, port: Port) -> str:
     elements = [_element(port, element, firsts, values) for element in port.elements]
     thresholds = [repr(x) for each in port.steps for x in each.thresholds] or ["0.0"]
     numbers = [f"INT64_C({x})" for each in port.steps for x in each.values] or ["0"]
-    size = math.prod(port.shape)
+    return f"""\
+static const host_element host_elements_{name}[] = {_braced(elements)};
+static const double host_thresholds_{name}[] = {_braced(thresholds)};
+static const int64_t host_values_{name}[] = {_braced(numbers)};
+"""
+
+
+def _function(name: str, port: Port) -> str:
+    size, count = math.prod(port.shape), len(port.elements)
     return f"""\
 #define HOST_{name.upper()}_NUMBERS {size}
-#define HOST_{name.upper()}_ELEMENTS {len(elements)}
+#define HOST_{name.upper()}_ELEMENTS {count}
 
+{tables(name, port)}
 static inline int host_quantize_{name}(const {c_type(port)} *x, int64_t *out) {{
-    static const host_element elements[] = {_braced(elements)};
-    static const double thresholds[] = {_braced(thresholds)};
-    static const int64_t values[] = {_braced(numbers)};
     for (int n = 0; n < {size}; n++)
         if (!(x[n] - x[n] == 0)) return 1;
-    for (int n = 0; n < {len(elements)}; n++) {{
-        const host_element *e = elements + n;
+    for (int n = 0; n < {count}; n++) {{
+        const host_element *e = host_elements_{name} + n;
         if (!e->width) out[n] = 0;
-        else if (e->steps >= 0) out[n] = host_step(x[e->place], e, thresholds, values);
+        else if (e->steps >= 0) out[n] = host_step(x[e->place], e, host_thresholds_{name}, host_values_{name});
         else out[n] = host_fixed_point(x[e->place], e);
     }}
     return 0;
@@ -103,4 +108,4 @@ def _braced(items: Sequence[str]) -> str:
             lines.append(line)
             line = ""
         line += f"{item}, "
-    return "{\n" + "".join(f"        {each.rstrip()}\n" for each in [*lines, line]) + "    }"
+    return "{\n" + "".join(f"    {each.rstrip()}\n" for each in [*lines, line]) + "}"

@@ -42,7 +42,8 @@ def test_importing_the_core_imports_nothing_heavy(fresh_python):
 
 
 @pytest.mark.parametrize(
-    "package", ["hgq2_alkaid", "hgq2_fixed_point", "hgq2_hls4ml", "hgq2_layers", "hgq2_minifloat", "hgq2_training"]
+    "package",
+    ["hgq2_alkaid", "hgq2_cpp", "hgq2_fixed_point", "hgq2_hls4ml", "hgq2_layers", "hgq2_minifloat", "hgq2_training"],
 )
 def test_importing_a_plugin_imports_nothing_heavy(fresh_python, package):
     script = """
@@ -254,6 +255,6 @@ def test_commands_that_look_around_import_nothing_heavy(fresh_python, arguments)
             print(json.dumps([end.code, sides, [name for name in {heavy} if name in sys.modules]]))
     """
     heavy = ["keras", "torch", "jax", "tensorflow", "matplotlib"]
-    packages = ["hgq2_alkaid", "hgq2_attention", "hgq2_fixed_point", "hgq2_hls4ml", "hgq2_layers", "hgq2_minifloat"]
-    packages += ["hgq2_training"]
+    packages = ["hgq2_alkaid", "hgq2_attention", "hgq2_cpp", "hgq2_fixed_point", "hgq2_hls4ml", "hgq2_layers"]
+    packages += ["hgq2_minifloat", "hgq2_training"]
     assert fresh_python(script.format(arguments=arguments, packages=packages, heavy=heavy)) == [0, [], []]

@@ -1,0 +1,432 @@
+"""The array interface of exact arithmetic, recorded as instructions on rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hgq2_core.errors import ExactnessError
+from hgq2_core.exact import IntegerArray, IntervalArray, Intervals
+from hgq2_core.exact.arrays import Arrays, Axis, BitArray
+from hgq2_core.exact.integer_array import NO_BITS, fraction_bits, integer
+from hgq2_core.exact.integers import from_float, table_inputs, to_float
+from hgq2_core.exact.rounding import limits, rounded
+from hgq2_core.exporting.contraction import Contraction
+from hgq2_core.exporting.errors import Unquantized, Unsupported
+from hgq2_core.exporting.inputs import Entry, Format, HostInputs, RawNumber, objects
+from hgq2_cpp.operand import CONSTANT, Ints, Operand, constant, exact, in_units, size_of, unquantized
+from hgq2_cpp.recorder import Recorder, aligned, constants_of
+
+MOST_ENTRIES = 2**16
+"""Entries of one table; hardware wants far fewer."""
+
+SLACK = 1 + 2.0**-40
+"""What rounding may take off a bound that is added up in float64."""
+
+
+class CppArrays(Arrays[Operand]):
+    """`Arrays` that record instructions; on constants they compute.
+
+    Args:
+        inputs: the model's inputs.
+    """
+
+    def __init__(self, inputs: HostInputs) -> None:
+        self.inputs = inputs
+        self.recorder = Recorder()
+        self.intervals = Intervals()
+
+    def starts(self, input_format: tuple[int, int, int] | None = None) -> list[Operand]:
+        """Return the model's inputs.
+
+        Args:
+            input_format: (k, i, f) of all inputs, if the host is not to quantize.
+        """
+        formats = [self.inputs.start(number, input_format) for number in range(len(self.inputs.tensors))]
+        raw = [unquantized(each) for each in self.inputs.raw()]
+        return [
+            each if known is None else self.quantize(each, *known) for each, known in zip(raw, formats, strict=True)
+        ]
+
+    def entered(self, a: Operand) -> Operand:
+        """Return an operand of numbers that the host gives, where no quantizer came first."""
+        return a if a.raw is None else self._entries(_map(self.inputs.enter_unquantized, a.raw))
+
+    def constant(self, values: npt.ArrayLike) -> Operand:
+        return constant(exact.constant(values))
+
+    def shape(self, a: Operand) -> tuple[int, ...]:
+        return a.shape
+
+    def add(self, a: Operand, b: Operand) -> Operand:
+        a, b = self._pair(a, b)
+        return self._binary("add", a, b, self.intervals.add(a.bounds, b.bounds))
+
+    def subtract(self, a: Operand, b: Operand) -> Operand:
+        a, b = self._pair(a, b)
+        return self._binary("subtract", a, b, self.intervals.subtract(a.bounds, b.bounds))
+
+    def negate(self, a: Operand) -> Operand:
+        return self.subtract(self.constant(0.0), a)
+
+    def multiply(self, a: Operand, b: Operand) -> Operand:
+        a, b = self._pair(a, b)
+        return self._binary("multiply", a, b, self.intervals.multiply(a.bounds, b.bounds))
+
+    def shift(self, a: Operand, n: BitArray) -> Operand:
+        a = self.entered(a)
+        places = integer(n)
+        shape = np.broadcast_shapes(a.shape, places.shape)
+        a = self.broadcast(a, shape)
+        return Operand(a.rows, a.exponent - places, self.intervals.shift(a.bounds, np.broadcast_to(places, shape)))
+
+    def maximum(self, a: Operand, b: Operand) -> Operand:
+        a, b = self._pair(a, b)
+        return self._binary("maximum", a, b, self.intervals.maximum(a.bounds, b.bounds))
+
+    def minimum(self, a: Operand, b: Operand) -> Operand:
+        a, b = self._pair(a, b)
+        return self._binary("minimum", a, b, self.intervals.minimum(a.bounds, b.bounds))
+
+    def less(self, a: Operand, b: Operand) -> Operand:
+        a, b = self._pair(a, b)
+        return self._binary("less", a, b, self.intervals.less(a.bounds, b.bounds))
+
+    def select(self, condition: Operand, a: Operand, b: Operand) -> Operand:
+        condition, a, b = (self.entered(each) for each in (condition, a, b))
+        shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+        condition, a, b = (self.broadcast(each, shape) for each in (condition, a, b))
+        bounds = self.intervals.select(condition.bounds, a.bounds, b.bounds)
+        known, first = condition.rows == CONSTANT, to_float(condition.bounds.lo) != 0
+        rows = np.where(first, a.rows, b.rows)
+        exponent = np.where(first, a.exponent, b.exponent)
+        live = _varies(bounds) & ~known
+        (c, _), (x, ex), (y, ey) = (self._rows(each, live) for each in (condition, a, b))
+        most, (sx, sy) = aligned(ex, ey)
+        sizes = np.maximum(size_of(_at(a.bounds, live), most), size_of(_at(b.bounds, live), most))
+        rows[live] = self.recorder.elementwise(
+            "select", {"c": c, "a": x, "b": y}, {"up_a": sx, "up_b": sy}, sizes, _at(bounds, live), most
+        )
+        exponent[live] = most
+        return _settled(rows, exponent, bounds)
+
+    def einsum(self, equation: str, a: Operand, b: Operand) -> Operand:
+        a, b = self.entered(a), self.entered(b)
+        if a.constant and not b.constant:
+            inputs, output = equation.replace(" ", "").split("->")
+            return self.einsum(f"{','.join(inputs.split(',')[::-1])}->{output}", b, a)
+        bounds = self.intervals.einsum(equation, a.bounds, b.bounds)
+        if a.constant:
+            return constant(bounds.lo)
+        contraction = Contraction(equation, a.shape, b.shape)
+        left, right = a.moved(contraction.left), b.moved(contraction.right)
+        rows, exponent = self._linear(left, right) if b.constant else self._products(left, right)
+        return _settled(contraction.output(rows), contraction.output(exponent), bounds)
+
+    def sum(self, a: Operand, axis: Axis, keepdims: bool = False) -> Operand:
+        a = self.entered(a)
+        bounds = self.intervals.sum(a.bounds, axis, keepdims)
+        if a.constant:
+            return constant(bounds.lo)
+        axes = tuple(each % len(a.shape) for each in (axis if isinstance(axis, tuple) else (axis,)))
+        order = [*(each for each in range(len(a.shape)) if each not in axes), *axes]
+        terms = math.prod(a.shape[each] for each in axes)
+        left = a.moved(lambda data: data.transpose(order).reshape(1, -1, terms))
+        rows, exponent = self._linear(left, self.constant(np.ones((1, terms, 1))))
+        shape = bounds.step.shape
+        return _settled(rows.reshape(shape), exponent.reshape(shape), bounds)
+
+    def quantize(
+        self, a: Operand, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
+    ) -> Operand:
+        if a.raw is not None:
+            return self._enter(a.raw, k, i, f, round_mode, overflow_mode)
+        k, i, f = (np.broadcast_to(integer(each), a.shape) for each in (k, i, f))
+        known = exact.quantize(a.bounds.lo, k, i, f, round_mode, overflow_mode)
+        bounds = self.intervals.quantize(a.bounds, k, i, f, round_mode, overflow_mode)
+        bounds = constants_of(known, a.rows == CONSTANT, bounds)
+        live = _varies(bounds)
+        least, most, _ = limits(k, i, f, overflow_mode)
+        ends = [rounded(end, f, round_mode)[1] for end in (a.bounds.lo, a.bounds.hi)]
+        outside = (exact.less(ends[0], least).data | exact.less(most, ends[1]).data).astype(bool) & live
+        rounds = live & ~outside & (a.exponent > f)
+        rows, exponent = a.rows.copy(), a.exponent.copy()
+        own, formats = np.maximum(k + i + f, 0), (k, i + f)
+        low, high = (_clamped(end, f, a, outside) for end in (least, most))
+        tables = {"WRAP": (k, own), "WRAP_SM": formats}.get(overflow_mode, (low, high))
+        for here, mode in ((rounds, "NONE"), (outside, overflow_mode)):
+            if not here.any():
+                continue
+            fraction = f[here]
+            up, down = np.maximum(fraction - exponent[here], 0), np.maximum(exponent[here] - fraction, 0)
+            sizes = np.ldexp(a.size[here], up.astype(np.int32)) + np.ldexp(1.0, down.astype(np.int32))
+            rows[here] = self.recorder.elementwise(
+                "quantize",
+                {"a": rows[here]},
+                {"up": up, "down": down, "p": tables[0][here], "q": tables[1][here]},
+                sizes,
+                _at(bounds, here),
+                fraction,
+                (round_mode, mode),
+            )
+            exponent[here] = fraction
+        return _settled(rows, exponent, bounds)
+
+    def quantizer(self, a: Operand, statement: Callable[[Arrays[Any], Any], Any]) -> Operand:
+        try:
+            result: Operand = statement(self, a)
+        except Unquantized:  # the host applies it, as a function of steps
+            if a.raw is None:
+                raise
+            return self._entries(self.inputs.enter_steps(a.raw, statement))
+        return result
+
+    def table(self, a: Operand, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Operand:
+        a = self.entered(a)
+        keys = list(zip(*(end.ravel().tolist() for end in _grid(a.bounds)), strict=True))
+        images = {key: _image(key, function) for key in dict.fromkeys(keys)}
+        low, high, step = ([ends(images[key]) for key in keys] for ends in (_least, _most, _bits))
+        bounds = _interval(np.reshape(low, a.shape), np.reshape(high, a.shape), np.reshape(step, a.shape))
+        live = _varies(bounds)
+        used = list(dict.fromkeys(key for key, each in zip(keys, live.ravel(), strict=True) if each))
+        entries = [in_units(images[key], np.full(images[key].data.shape, _bits(images[key]))) for key in used]
+        starts = dict(zip(used, np.cumsum([0, *(len(each) for each in entries)]).tolist(), strict=False))
+        at = [key for key, each in zip(keys, live.ravel(), strict=True) if each]
+        if not at:
+            return constant(bounds.lo)
+        rows, exponent = a.rows.copy(), np.reshape(step, a.shape).astype(np.int64)
+        steps = np.array([key[2] for key in at])
+        up = np.maximum(steps - a.exponent[live], 0)
+        source, places = self.recorder.shifted(a.rows[live], up, a.size[live]), a.exponent[live] + up
+        first = np.array([round(math.ldexp(key[0], key[2])) for key in at])
+        rows[live] = self.recorder.elementwise(
+            "table",
+            {"a": source},
+            {
+                "down": places - steps,
+                "first": first,
+                "start": np.array([starts[key] for key in at]),
+                "entries": np.concatenate(entries).astype(np.int64),
+            },
+            a.size[live],
+            _at(bounds, live),
+            exponent[live],
+        )
+        return _settled(rows, exponent, bounds)
+
+    def cheapest(self, a: Operand, *alternatives: Callable[[Operand], Operand]) -> Operand:
+        a = self.entered(a)
+        made: list[tuple[float, int, Operand]] = []
+        refused: Exception | None = None
+        for number, statement in enumerate(alternatives):
+            before = len(self.recorder.instructions)
+            try:
+                result = statement(a)
+            except (Unsupported, ExactnessError) as error:
+                refused = error
+                continue
+            made.append((sum(each.cost for each in self.recorder.instructions[before:]), number, result))
+        if not made and refused is not None:
+            raise refused
+        return min(made, key=lambda each: each[:2])[2]
+
+    def reshape(self, a: Operand, shape: Sequence[int]) -> Operand:
+        return a.moved(lambda data: data.reshape(tuple(shape)))
+
+    def transpose(self, a: Operand, axes: Sequence[int]) -> Operand:
+        return a.moved(lambda data: data.transpose(tuple(axes)))
+
+    def concatenate(self, arrays: Sequence[Operand], axis: int) -> Operand:
+        if all(each.raw is not None for each in arrays):
+            return unquantized(np.concatenate([each.raw for each in arrays if each.raw is not None], axis=axis))
+        parts = [self.entered(each) for each in arrays]
+        return Operand(
+            np.concatenate([each.rows for each in parts], axis=axis),
+            np.concatenate([each.exponent for each in parts], axis=axis),
+            self.intervals.concatenate([each.bounds for each in parts], axis),
+        )
+
+    def broadcast(self, a: Operand, shape: Sequence[int]) -> Operand:
+        return a.moved(lambda data: np.broadcast_to(data, tuple(shape)))
+
+    def gather(self, a: Operand, indices: npt.ArrayLike, axis: int) -> Operand:
+        return a.moved(lambda data: np.take(data, np.asarray(indices), axis=axis))
+
+    def pad(self, a: Operand, widths: Sequence[tuple[int, int]]) -> Operand:
+        if a.raw is not None:
+            return unquantized(np.pad(a.raw, tuple(widths), constant_values=0.0))
+        return Operand(
+            np.pad(a.rows, tuple(widths), constant_values=CONSTANT),
+            np.pad(a.exponent, tuple(widths)),
+            self.intervals.pad(a.bounds, widths),
+        )
+
+    def _pair(self, a: Operand, b: Operand) -> tuple[Operand, Operand]:
+        a, b = self.entered(a), self.entered(b)
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        return self.broadcast(a, shape), self.broadcast(b, shape)
+
+    def _rows(self, a: Operand, where: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
+        """Return rows and exponents of some numbers, flat."""
+        return self.recorder.with_rows(Operand(a.rows[where], a.exponent[where], _at(a.bounds, where)))
+
+    def _binary(self, op: str, a: Operand, b: Operand, bounds: IntervalArray) -> Operand:
+        live = _varies(bounds)
+        (x, ex), (y, ey) = self._rows(a, live), self._rows(b, live)
+        numbers = {}
+        if op == "multiply":
+            own = ex + ey
+            sizes = np.maximum(size_of(_at(a.bounds, live), ex), size_of(_at(b.bounds, live), ey))
+        else:
+            own, (sx, sy) = aligned(ex, ey)
+            numbers = {"up_a": sx, "up_b": sy}
+            sizes = np.maximum(size_of(_at(a.bounds, live), own), size_of(_at(b.bounds, live), own))
+            own = np.zeros_like(own) if op == "less" else own
+        rows, exponent = np.full(a.shape, CONSTANT), np.zeros(a.shape, dtype=np.int64)
+        if live.any():
+            rows[live] = self.recorder.elementwise(op, {"a": x, "b": y}, numbers, sizes, _at(bounds, live), own)
+            exponent[live] = own
+        return _settled(rows, exponent, bounds)
+
+    def _linear(self, a: Operand, b: Operand) -> tuple[Ints, Ints]:
+        """Return rows and exponents of (shared, rows, summed) times constants (shared, summed, columns)."""
+        rows, exponent = self.recorder.with_rows(a)
+        zero = (a.rows == CONSTANT) & (to_float(a.bounds.lo) == 0)
+        most = np.where(zero, NO_BITS, exponent).max(axis=1)  # of each place of the sum, over all rows
+        most = np.where(most <= NO_BITS // 2, 0, most)
+        places = np.where(zero, 0, most[:, np.newaxis] - exponent)
+        rows = self.recorder.shifted(rows, places, np.where(zero, 0, size_of(a.bounds, exponent)))
+        weights = b.bounds.lo
+        used = (weights.data != 0) & ~zero.all(axis=1)[:, :, np.newaxis]
+        fraction = np.where(used, fraction_bits(weights) + most[:, :, np.newaxis], NO_BITS)
+        own = fraction.max(axis=1)
+        own = np.where(own <= NO_BITS // 2, 0, own)
+        scaled = np.where(used, own[:, np.newaxis, :] - most[:, :, np.newaxis], 0)
+        integers = in_units(exact.select(IntegerArray(used.astype(np.int64), 0), weights, from_float(0.0)), scaled)
+        totals = np.einsum("grk,gkc->grc", np.abs(size_of(a.bounds, 0 * exponent)), np.abs(to_float(weights))) * SLACK
+        totals = np.ldexp(totals, own[:, np.newaxis, :].astype(np.int32))
+        groups, places_of_sum, columns = used.shape
+        columns_first = used.transpose(0, 2, 1).reshape(groups * columns, places_of_sum)
+        which, k = np.nonzero(columns_first)
+        start = np.searchsorted(which, np.arange(groups * columns + 1))
+        flat = integers.transpose(0, 2, 1).reshape(groups * columns, places_of_sum)
+        if flat.dtype == object and max(map(abs, flat.ravel()), default=0) >= 2**63:
+            raise Unsupported("a kernel needs more than 64 bits in units of its sums. Give its quantizer fewer bits.")
+        out = self.recorder.matrix(
+            "linear",
+            totals.shape,
+            {"a": rows},
+            {"start": start, "k": k, "weight": flat[which, k].astype(np.int64)},
+            totals,
+        )
+        return out, np.broadcast_to(own[:, np.newaxis, :], out.shape)
+
+    def _products(self, a: Operand, b: Operand) -> tuple[Ints, Ints]:
+        """Return rows and exponents of (shared, rows, summed) times data (shared, summed, columns)."""
+        rows, exponents, sizes = [], [], []
+        for each, summed in ((a, 2), (b, 1)):
+            own, exponent = self.recorder.with_rows(each)
+            zero = (each.rows == CONSTANT) & (to_float(each.bounds.lo) == 0)
+            most = np.where(zero, NO_BITS, exponent).max(axis=summed, keepdims=True)
+            most = np.where(most <= NO_BITS // 2, 0, most)
+            places = np.where(zero, 0, most - exponent)
+            rows.append(self.recorder.shifted(own, places, np.where(zero, 0, size_of(each.bounds, exponent))))
+            exponents.append(most)
+            sizes.append(np.where(zero, 0, size_of(each.bounds, most)))
+        totals = np.einsum("grk,gkc->grc", *sizes) * SLACK
+        out = self.recorder.matrix(
+            "products", totals.shape, {"a": rows[0], "b": rows[1].transpose(0, 2, 1)}, {}, totals
+        )
+        return out, np.broadcast_to(exponents[0] + exponents[1], out.shape)
+
+    def _enter(self, raw: Any, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str) -> Operand:
+        bits = (np.broadcast_to(integer(each), raw.shape).ravel().tolist() for each in (k, i, f))
+
+        def one(x: Any, k: int, i: int, f: int) -> Any:
+            wanted = Format(k, i, f, round_mode, overflow_mode)
+            if isinstance(x, RawNumber):
+                return self.inputs.enter(x, wanted)
+            return float(to_float(exact.quantize(from_float(x), *wanted)))
+
+        return self._entries(objects(map(one, raw.ravel(), *bits), raw.shape))
+
+    def _entries(self, entered: Any) -> Operand:
+        """Return an operand of numbers that the host gives, and of constants."""
+        given = [x if isinstance(x, Entry) else None for x in entered.ravel()]
+        ends = [(x, x) if entry is None else entry.bounds for x, entry in zip(entered.ravel(), given, strict=True)]
+        fraction = [NO_BITS if entry is None else entry.format.f for entry in given]
+        low, high = np.array(ends, dtype=np.float64).reshape(*entered.shape, 2).transpose(-1, *range(entered.ndim))
+        bounds = _interval(from_float(low), from_float(high), np.reshape(fraction, entered.shape))
+        live = _varies(bounds).ravel()
+        rows = [
+            self.recorder.input(entry) if entry is not None and each else CONSTANT
+            for entry, each in zip(given, live, strict=True)
+        ]
+        exponent = [0 if entry is None else entry.format.f for entry in given]
+        shape = entered.shape
+        return _settled(np.reshape(rows, shape), np.reshape(exponent, shape), bounds)
+
+
+def _map(function: Callable[[RawNumber], Entry], raw: Any) -> Any:
+    return objects((function(x) if isinstance(x, RawNumber) else x for x in raw.ravel()), raw.shape)
+
+
+def _settled(rows: Ints, exponent: Ints, bounds: IntervalArray) -> Operand:
+    """Return an operand in which numbers that cannot vary are constants."""
+    return Operand(np.where(_varies(bounds), rows, CONSTANT), exponent, bounds)
+
+
+def _varies(bounds: IntervalArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(exact.less(bounds.lo, bounds.hi).data != 0)
+
+
+def _at(bounds: IntervalArray, where: npt.NDArray[np.bool_]) -> IntervalArray:
+    low, high = (IntegerArray(end.data[where], end.exponent) for end in (bounds.lo, bounds.hi))
+    return IntervalArray(low, high, bounds.step[where])
+
+
+def _interval(low: Any, high: Any, step: Ints) -> IntervalArray:
+    ends = [end if isinstance(end, IntegerArray) else from_float(end.astype(np.float64)) for end in (low, high)]
+    point = exact.subtract(ends[1], ends[0]).data == 0
+    return IntervalArray(ends[0], ends[1], np.where(point, fraction_bits(ends[0]), step))
+
+
+def _clamped(end: IntegerArray, f: Ints, a: Operand, where: npt.NDArray[np.bool_]) -> Ints:
+    """Return an end of formats in units of 2^-f, or where data do not come near it, something further out than they."""
+    units = np.where(where, f, 0)
+    size = np.ldexp(to_float(end), units.astype(np.int32))
+    near = np.abs(size) < 2.0**62
+    values = in_units(exact.select(IntegerArray((near & where).astype(np.int64), 0), end, from_float(0.0)), units)
+    return np.where(near, values, np.sign(size) * 2.0**62).astype(np.int64)
+
+
+def _grid(bounds: IntervalArray) -> tuple[Any, Any, Ints]:
+    low, high = table_inputs(bounds.lo), table_inputs(bounds.hi)
+    return low, high, np.where(low == high, 0, bounds.step)
+
+
+def _image(ends: tuple[float, float, int], function: Callable[[Any], Any]) -> IntegerArray:
+    """Return the entries of a table: a function of the multiples of 2^-step from `low` to `high`."""
+    low, high, step = ends
+    points = 1 if low == high else math.ldexp(high - low, step) + 1
+    if points > MOST_ENTRIES:
+        raise Unsupported(f"a table of {points:.0f} entries. At most: {MOST_ENTRIES}. Give its input fewer bits.")
+    grid = low + math.ldexp(1.0, -step) * np.arange(int(points), dtype=np.float64)
+    return exact.constant(function(grid))
+
+
+def _least(image: IntegerArray) -> float:
+    return float(to_float(image).min())
+
+
+def _most(image: IntegerArray) -> float:
+    return float(to_float(image).max())
+
+
+def _bits(image: IntegerArray) -> int:
+    bits = int(fraction_bits(image).max())
+    return 0 if bits <= NO_BITS // 2 else bits

@@ -1,0 +1,1 @@
+"""Files of C++ and Python that are copied beside an emulator as they are: they depend on nothing."""
