@@ -131,7 +131,7 @@ SANITIZED = ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all")
 
 @pytest.mark.parametrize(
     "flags",
-    [pytest.param(("-O1",), marks=pytest.mark.slow), pytest.param(SANITIZED, marks=pytest.mark.nightly)],
+    [pytest.param(("-O0",), marks=pytest.mark.slow), pytest.param(SANITIZED, marks=pytest.mark.nightly)],
     ids=str,
 )
 def test_the_code_gives_what_the_integers_give(flags, compiled):

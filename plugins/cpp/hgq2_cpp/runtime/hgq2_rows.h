@@ -156,7 +156,16 @@ void linear(int groups, int rows, int columns, int places, const std::int32_t *o
             for (int c = 0; c < columns; c++) {
                 alignas(64) C sum[BLOCK] = {};
                 const std::int32_t *ends = start + static_cast<std::ptrdiff_t>(g) * columns + c;
-                for (int n = ends[0]; n < ends[1]; n++) {
+                int n = ends[0];
+                for (; n + 4 <= ends[1]; n += 4) {  // four at once, so that the sum is read and written less often
+                    const A *HGQ2_RESTRICT from0 = x[own[k[n]]], *HGQ2_RESTRICT from1 = x[own[k[n + 1]]];
+                    const A *HGQ2_RESTRICT from2 = x[own[k[n + 2]]], *HGQ2_RESTRICT from3 = x[own[k[n + 3]]];
+                    const C factor0 = weight[n], factor1 = weight[n + 1], factor2 = weight[n + 2], factor3 = weight[n + 3];
+                    for (int s = 0; s < BLOCK; s++)
+                        sum[s] += factor0 * static_cast<C>(from0[s]) + factor1 * static_cast<C>(from1[s]) +
+                                  factor2 * static_cast<C>(from2[s]) + factor3 * static_cast<C>(from3[s]);
+                }
+                for (; n < ends[1]; n++) {
                     const A *HGQ2_RESTRICT from = x[own[k[n]]];
                     const C factor = weight[n];
                     for (int s = 0; s < BLOCK; s++) sum[s] += factor * static_cast<C>(from[s]);
