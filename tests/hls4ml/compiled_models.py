@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 
 from hgq2_attention import QMultiHeadAttention, QSoftmax
 from hgq2_core import calibrate, defaults
+from hgq2_core.discovery.registry import registry
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QLSTM, QAdd, QConcatenate, QConv2D, QDense, QMaxPooling2D, QUnaryFunction
 from hgq2_minifloat import Minifloat
 
 SAMPLES = 1000
-ACME = Path(__file__).parents[2] / "examples" / "third_party_plugin"
 
 
 def mlp():
@@ -73,12 +70,12 @@ def minifloat():
 
 
 def third_party():
-    if str(ACME) not in sys.path:
-        sys.path.append(str(ACME))
-    from acme_quantizers.layer_scale import QLayerScale
-
+    """A layer and a quantizer of the example of a plugin, which must be installed."""
     scale = {"class_name": "RandomNormal", "config": {"stddev": 1.0, "seed": 3}}
-    return keras.Sequential([keras.Input((5,)), QDense(4), QLayerScale(scale_initializer=scale), QDense(2)])
+    layer_scale = registry().load("layers", "acme.layer_scale")(scale_initializer=scale)
+    return keras.Sequential(
+        [keras.Input((5,)), QDense(4), layer_scale, QDense(2, input_quantizer={"kind": "acme.levels"})]
+    )
 
 
 MODELS = {

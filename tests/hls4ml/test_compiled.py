@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,13 +22,20 @@ from hgq2_core.exporting.export import exporter_of
 from hgq2_fixed_point import KIF
 from hgq2_layers import QQuantize
 
-IN_CI = ("mlp", "softmax", "minifloat", "third_party")
+IN_CI = ("mlp", "softmax", "minifloat")
+HERE = Path(__file__).parent
+EXAMPLE = HERE.parents[1] / "examples" / "third_party_plugin"
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed: apt-get install g++")
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed: apt-get install g++")
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in IN_CI else pytest.mark.nightly) for name in MODELS],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in IN_CI else pytest.mark.nightly)
+        for name in MODELS
+        if name != "third_party"
+    ],
 )
 def test_the_compiled_project_gives_what_the_integers_give(name, tmp_path):
     model = calibrated(name)
@@ -34,13 +45,40 @@ def test_the_compiled_project_gives_what_the_integers_give(name, tmp_path):
     assert simulation.mismatches == 0
 
 
+THIRD_PARTY = """
+from compiled_models import calibrated, inside_and_outside
+from hgq2_core import export
+from hgq2_core.exporting.export import exporter_of
+model = calibrated("third_party")
+export(model, "hls4ml", "out", inside_and_outside(model))
+print(exporter_of("hls4ml").simulate(__import__("pathlib").Path("out")).mismatches)
+"""
+
+
+@pytest.mark.slow
+def test_a_layer_and_a_quantizer_of_others_need_no_more_than_their_exact_statement(tmp_path):
+    metadata = tmp_path / "acme_quantizers-1.0.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-quantizers\nVersion: 1.0.0\n")
+    (metadata / "entry_points.txt").write_text("[hgq2.plugins]\nacme = acme_quantizers.plugin\n")
+    path = os.pathsep.join(map(str, [tmp_path, EXAMPLE, HERE, *filter(None, sys.path)]))
+    process = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", THIRD_PARTY],
+        env={**os.environ, "PYTHONPATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert process.stdout.split() == ["0"], process.stderr
+
+
 ROUNDING = ("TRN", "TRN_ZERO", "RND", "RND_ZERO", "RND_INF", "RND_MIN_INF", "RND_CONV")
 OVERFLOW = ("WRAP", "SAT", "SAT_SYM", "SAT_ZERO")
 MODES = [(1, "RND", "WRAP_SM"), (1, "RND_CONV", "WRAP_SM"), *product((0, 1), ROUNDING, OVERFLOW)]
 
 
 @pytest.mark.nightly
-@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed: apt-get install g++")
 def test_every_rounding_and_overflow_is_that_of_the_compiler(tmp_path):
     x = keras.Input((4,))
     formats = [KIF(k=k, i=1, f=1, round_mode=rounding, overflow_mode=overflow) for k, rounding, overflow in MODES]
@@ -51,7 +89,6 @@ def test_every_rounding_and_overflow_is_that_of_the_compiler(tmp_path):
 
 
 @pytest.mark.nightly
-@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed: apt-get install g++")
 @pytest.mark.parametrize("backend", ["Vivado", "Vitis"])
 def test_a_dense_layer_with_shared_multipliers(backend, tmp_path):
     model = calibrated("mlp", "SAT_SYM")
