@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import pytest
 from layer_examples import EXAMPLES
+from selection import nightly, slow
 
 from hgq2_core import calibrate, freeze
 from hgq2_core.discovery.registry import registry
@@ -13,7 +14,7 @@ from hgq2_core.exporting.vectors import vectors
 from hgq2_core.testing.rules import samples
 from hgq2_hls4ml.recording import record
 
-pytestmark = [pytest.mark.slow, pytest.mark.once]
+pytestmark = pytest.mark.once
 
 INPUT_FORMAT = (1, 3, 4)
 EACH = [(kind, *example) for kind, examples in EXAMPLES.items() for example in examples]
@@ -30,7 +31,9 @@ def model_of(kind, arguments, shape):
     return freeze(model), values if len(values) > 1 else values[0]
 
 
-@pytest.mark.parametrize(("kind", "arguments", "shape"), EACH)
+@pytest.mark.parametrize(
+    ("kind", "arguments", "shape"), [slow(*each) if n % 3 == 0 else nightly(*each) for n, each in enumerate(EACH)]
+)
 def test_the_nodes_give_what_the_integers_give(kind, arguments, shape):
     model, x = model_of(kind, arguments, shape)
     try:

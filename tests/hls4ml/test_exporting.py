@@ -15,6 +15,7 @@ pytest.importorskip("hls4ml", reason="hls4ml is not installed: make install")
 from hgq2_core import ConfigError, ExactnessError, ToolError, ebops, estimate, export, freeze, host_quantize
 from hgq2_core.exporting.export import exporter_of
 from hgq2_fixed_point import KIF
+from hgq2_hls4ml.project import Project
 from hgq2_layers import QConv1D, QDense, QQuantize
 
 X = np.random.default_rng(3).normal(size=(20, 4)).astype(np.float32)
@@ -139,6 +140,27 @@ def test_a_write_that_fails_leaves_nothing(written, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         export(written[0], "hls4ml", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_of_hls4ml_is_told(written, tmp_path, monkeypatch):
+    monkeypatch.setattr("hls4ml.model.ModelGraph.from_layer_list", lambda *args: {}["layer"])
+    with pytest.raises(ToolError, match=r"^export: hls4ml failed, so nothing is exported: KeyError\('layer'\)\. "):
+        export(written[0], "hls4ml", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_type_that_hls4ml_changes_is_no_export(written, tmp_path, monkeypatch):
+    monkeypatch.setattr("hgq2_hls4ml.project.Project._config", with_a_type_of_its_own)
+    with pytest.raises(ExactnessError, match=r"^hidden_\d+: hls4ml changed the type of this layer, .* fixed<3,3>\. "):
+        export(written[0], "hls4ml", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def with_a_type_of_its_own(project, directory, configured=Project._config):
+    config = configured(project, directory)
+    layer = next(name for name in config["HLSConfig"]["LayerName"] if name.startswith("hidden"))
+    config["HLSConfig"]["LayerName"][layer]["Precision"] = {"result": "fixed<3,3>"}
+    return config
 
 
 @pytest.mark.parametrize("backend", ["oneAPI", "Quartus"])

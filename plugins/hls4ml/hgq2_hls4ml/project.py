@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hgq2_core.errors import ExactnessError
+from hgq2_core.errors import ExactnessError, HGQ2Error, ToolError
 from hgq2_core.exact import IntervalArray
 from hgq2_core.exact.integer_array import NO_BITS
 from hgq2_core.exact.integers import to_float
@@ -90,6 +90,7 @@ class Project:
 
         Raises:
             ExactnessError: hls4ml has changed a layer or a type.
+            ToolError: hls4ml fails.
         """
         with _quiet():
             graph = self._graph(directory)
@@ -257,7 +258,12 @@ def _argument(variable: Any) -> Argument:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what hls4ml prints and warns of."""
+    """Hold back what hls4ml prints and warns of, and tell of its errors."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        yield
+        try:
+            yield
+        except (HGQ2Error, OSError):
+            raise
+        except Exception as error:  # hls4ml raises all kinds, most of them without a name of the layer
+            raise ToolError(f"export: hls4ml failed, so nothing is exported: {error!r}. Please report it.") from error
