@@ -62,6 +62,12 @@ def test_export_simulates_the_whole_test_split(run, icarus, tmp_path):
     assert any(line.startswith("exported to") for line in shown[-4:-1])  # a long path goes to the next line
 
 
+def test_an_option_without_a_flag_of_its_own(run):
+    clocks = [hgq2("estimate", run, "--option", f"latency_cutoff={n}").stdout.splitlines()[0] for n in (1, 4)]
+    stages = [int(line.split(", ")[-1].split()[0]) for line in clocks]
+    assert stages[0] > stages[1]
+
+
 def test_export_with_a_format_of_the_inputs(run, tmp_path):
     hgq2("export", run, "-o", tmp_path / "rtl", "--input-format", "0,1,4", "--flavor", "vhdl")
     elements = json.loads((tmp_path / "rtl/ports.json").read_text())["inputs"][0]["elements"]
@@ -73,6 +79,12 @@ def test_export_with_a_format_of_the_inputs(run, tmp_path):
     [
         (["--input-format", "1,2"], "--input-format: must be three integers k,i,f. Received: '1,2'."),
         (["--to", "hls"], "export: unknown exporter kind. Received: 'hls'."),
+        (["--option", "flavor"], "--option: must be NAME=VALUE, such as backend=Vivado. Received: 'flavor'."),
+        (["--option", "flavor=c"], "export to alkaid: flavor: not allowed. Received: 'c' (str). Allowed: 'verilog', "),
+        (
+            ["--flavor", "vhdl", "--option", "flavor=vitis"],
+            "--option flavor: it is given twice. Received: 'vitis', and 'vhdl'.",
+        ),
         (["--latency-cutoff", "-1"], "export to alkaid: latency_cutoff: must be greater than 0. Received: -1.0"),
     ],
 )

@@ -1,0 +1,48 @@
+"""`hgq2 export --to hls4ml` on a small run."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+pytest.importorskip("hls4ml", reason="hls4ml is not installed: make install")
+
+from typer.testing import CliRunner
+
+import hgq2_core.cli.main as cli
+
+CONFIG = """\
+seed: 3
+model:
+  inputs: {pixels: {shape: [64]}}
+  layers:
+    - {kind: dense, name: logits, units: 10}
+data: {kind: digits}
+training:
+  optimizer: {kind: adam, learning_rate: 0.01}
+  loss: {kind: sparse_categorical_crossentropy, from_logits: true}
+  epochs: 1
+  batch_size: 256
+"""
+
+
+def hgq2(*arguments, code=0):
+    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed: apt-get install g++")
+def test_export_simulates_the_whole_test_split(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(CONFIG)
+    hgq2("train", tmp_path / "tiny.yaml", "-o", tmp_path / "run")
+    options = ["--to", "hls4ml", "--option", "backend=Vivado", "--option", "clock_period=2.5"]
+    shown = hgq2("export", tmp_path / "run", *options, "-o", tmp_path / "hls", "--simulate").stdout.splitlines()
+    assert shown[-1] == "0 mismatches in 708 samples (simulated circuit == integers)"
+    assert "ClockPeriod: 2.5" in (tmp_path / "hls/hls4ml_config.yml").read_text()
+    options = ["--to", "hls4ml", "--latency-cutoff", "3"]
+    refused = hgq2("export", tmp_path / "run", *options, "-o", tmp_path / "other", code=2)
+    assert "export to hls4ml: unknown field 'latency_cutoff'. Allowed: backend, " in refused.stderr
+    assert not (tmp_path / "other").exists()
