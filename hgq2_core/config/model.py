@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import keras
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hgq2_core.config.budget import BudgetSection
 from hgq2_core.config.graph import ModelSection, Size
+from hgq2_core.config.init_from import InitFrom, as_init_from
 from hgq2_core.config.overrides import overridden
 from hgq2_core.config.reader import read_document
 from hgq2_core.config.specs import LOSSES, METRICS, OPTIMIZERS, Kinds, ObjectSpec, construct
 from hgq2_core.errors import ConfigError
 from hgq2_core.quantizers.defaults import ScopeEntries, defaults
 from hgq2_core.schema.base import Document, FromList, Location, StrictModel, validation_errors
+from hgq2_core.schema.condition import StopConditions
+from hgq2_core.schema.keras_callbacks import placed
 
 if TYPE_CHECKING:
     from hgq2_core.data.splits import Splits
@@ -40,6 +43,8 @@ class Training(StrictModel):
         schedule: `cosine` lets the learning rate fall from the optimizer's to 0 over all epochs; None leaves it to the
             optimizer, whose `learning_rate` may be a schedule of its own.
         budget: a bound on the calibrated EBOPs of the saved model, which takes the place of `ebops_beta`.
+        stop_if: ends the training before its last epoch, such as `{metric: ebops, below: 5000, for_epochs: 3}`; of a
+            list, all must hold.
         epochs: passes over the training data.
         batch_size: samples per step.
         jit_compile: whether `hgq2_core.jit` compiles the training step and the prediction; `auto`: when the steps that
@@ -53,6 +58,7 @@ class Training(StrictModel):
     metrics: Annotated[tuple[Annotated[ObjectSpec, METRICS], ...], FromList] = ()
     schedule: Literal["cosine"] | None = None
     budget: BudgetSection | None = None
+    stop_if: StopConditions = ()
     epochs: Size = 10
     batch_size: Size = 32
     jit_compile: bool | Literal["auto"] = False
@@ -109,9 +115,16 @@ class Training(StrictModel):
         }
         return OPTIMIZERS.make(replace(self.optimizer, arguments={**self.optimizer.arguments, "learning_rate": decay}))
 
-    def make_callbacks(self) -> list[Any]:
-        """Construct the callbacks, in order."""
-        return [construct("callbacks", spec) for spec in self.callbacks]
+    def make_callbacks(self, directory: Path | None = None) -> list[Any]:
+        """Construct the callbacks, in order.
+
+        Args:
+            directory: the run directory, inside which those of Keras write; None if they are not to be called.
+        """
+        return [
+            construct("callbacks", spec, **({} if directory is None else placed(spec.kind, spec.arguments, directory)))
+            for spec in self.callbacks
+        ]
 
 
 class ModelConfig(Document):
@@ -123,6 +136,8 @@ class ModelConfig(Document):
         defaults: see `hgq2_core.defaults`.
         data: a data set kind.
         training: how to train.
+        init_from: a run whose weights and bits the training starts from, by the names of layers: its directory, or
+            `{run: DIRECTORY, front: N}` for a model of its front.
     """
 
     model: ModelSection
@@ -130,6 +145,7 @@ class ModelConfig(Document):
     defaults: ScopeEntries = Field(default_factory=ScopeEntries)
     data: Annotated[ObjectSpec, Kinds("datasets")] | None = None
     training: Training | None = None
+    init_from: Annotated[InitFrom, BeforeValidator(as_init_from)] | None = None
 
     @model_validator(mode="after")
     def _check_budget(self) -> ModelConfig:

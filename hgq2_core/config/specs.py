@@ -25,6 +25,7 @@ from hgq2_core.schema.base import (
     validation_error,
     validation_errors,
 )
+from hgq2_core.schema.keras_callbacks import check_callback
 from hgq2_core.schema.keras_layers import snake
 from hgq2_core.schema.keras_objects import (
     class_by_name,
@@ -126,6 +127,7 @@ class Kinds:
         with at_path():
             full = self.resolve(kind)
             if is_keras_kind(full):
+                check_callback(full, arguments)
                 validate_by_construction(keras_class(self.group, full), arguments)
                 return full, arguments
             cls: type = registry().load(self.group, full)

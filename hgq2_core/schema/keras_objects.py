@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 from hgq2_core.errors import KindError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.schema.base import Location, as_text, at_path, unknown, validation_errors
+from hgq2_core.schema.keras_callbacks import CALLBACKS
 from hgq2_core.schema.keras_layers import KERAS, KERAS_LAYERS, snake
 
 PREFIX = KERAS
@@ -17,11 +18,11 @@ PREFIX = KERAS
 LAYERS = tuple(layer.name for layer in KERAS_LAYERS.values() if layer.in_configs)
 """Keras layers that a config may name."""
 
-CALLBACKS = ("EarlyStopping", "ReduceLROnPlateau", "TerminateOnNaN")
-"""Keras callbacks that a config may name; none of them writes files."""
-
 NESTED = {"initializer": "initializers", "regularizer": "regularizers", "constraint": "constraints"}
 """Suffixes of argument names whose values are Keras objects too."""
+
+SCHEDULES, SCHEDULE = "optimizers.schedules", "schedule"
+"""The group of learning-rate schedules, and the argument of a callback that takes one by epochs."""
 
 LARGEST = 1 << 24
 """Limit on the sizes in a config, so that a typing error allocates no memory."""
@@ -202,13 +203,19 @@ def _not_plain(value: Any, place: Location) -> Iterator[tuple[Location, object]]
 
 def _resolve(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        group = "optimizers.schedules" if name == "learning_rate" else NESTED.get(name.rpartition("_")[2])
+        group = SCHEDULES if name in ("learning_rate", SCHEDULE) else NESTED.get(name.rpartition("_")[2])
         if group is None:
             raise validation_errors([((name,), f"takes no mapping. Received: {as_text(value)}.")])
         arguments = {key: item for key, item in value.items() if key != "kind"}
         with at_path(name):
-            return make(class_by_name(group, value["kind"]), arguments)
+            made = make(class_by_name(group, value["kind"]), arguments)
+        return partial(_at_epoch, made) if name == SCHEDULE else made
     return tuple(value) if isinstance(value, list) else value
+
+
+def _at_epoch(schedule: Any, epoch: int) -> float:
+    """Return the learning rate of an epoch, of a schedule that Keras calls with steps."""
+    return float(schedule(epoch))
 
 
 def _plain(name: str) -> str:

@@ -28,6 +28,7 @@ COMPILED = ("hls4ml.hls4ml",)
 
 CALLBACKS: dict[str, dict[str, Any]] = {
     "training.beta_schedule": {"points": [[0, 1e-7], [10, 1e-5]]},
+    "training.early_stopping": {"when": [{"metric": "ebops", "below": 5000.0}]},
     "training.ebops": {},
     "training.noise_schedule": {"points": [[0, 0.0], [10, 1.0]]},
     "training.pareto_front": {"metrics": ["val_loss", "ebops"]},

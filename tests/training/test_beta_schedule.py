@@ -124,3 +124,35 @@ def test_a_model_without_quantized_layers_is_an_error() -> None:
     model.compile("sgd", "mse")
     with pytest.raises(ConfigError, match="No layer of model 'plain' has an `ebops_beta`"):
         model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=0, callbacks=[BetaSchedule([(0, 1.0)])])
+
+
+def test_each_piece_has_its_own_interpolation() -> None:
+    schedule = BetaSchedule(
+        [(0, 1.0), (2, 3.0), (4, 3.0e-2), (6, 5.0), (8, 1.0)], ["linear", "log", "constant", "cosine"]
+    )
+    values = [schedule.value(epoch) for epoch in range(10)]
+    assert values[:3] == [1.0, 2.0, 3.0]
+    np.testing.assert_allclose(values[3], 0.3)
+    assert values[4:6] == [3.0e-2, 3.0e-2]
+    np.testing.assert_allclose(values[6:], [5.0, 3.0, 1.0, 1.0])
+
+
+def test_only_a_piece_with_log_needs_positive_ends() -> None:
+    assert BetaSchedule([(0, 0.0), (1, 1e-6), (3, 1e-4)], ["constant", "log"]).value(0) == 0.0
+    with pytest.raises(ConfigError, match="A beta of 0 has no logarithm"):
+        BetaSchedule([(0, 0.0), (1, 1e-6), (3, 1e-4)], ["log", "constant"])
+
+
+def test_one_interpolation_for_each_piece() -> None:
+    with pytest.raises(ConfigError, match=r"one for each piece between two points: 2 here. Received: 1."):
+        BetaSchedule([(0, 1.0), (1, 2.0), (2, 3.0)], ["linear"])
+    with pytest.raises(ConfigError, match=r"one of constant, cosine, linear, log. Did you mean 'cosine'\?"):
+        BetaSchedule([(0, 1.0), (1, 2.0)], ["cosin"])  # type: ignore[list-item]
+
+
+def test_a_function_gives_each_epoch_its_value() -> None:
+    schedule = BetaSchedule.from_function(lambda epoch: epoch / 4)
+    assert [schedule.value(epoch) for epoch in range(3)] == [0, 0.25, 0.5]
+    assert (schedule.not_in_config, BetaSchedule([(0, 1.0)]).not_in_config) == ("BetaSchedule by a Python function", "")
+    with pytest.raises(ConfigError, match="finite and not negative"):
+        BetaSchedule.from_function(lambda epoch: -1.0).value(0)

@@ -10,23 +10,39 @@ import keras
 from hgq2_core.config.preflight.keras_errors import refusals
 from hgq2_core.config.preflight.setup import Finding, Setup
 from hgq2_core.errors import listing, nearest
+from hgq2_core.schema.keras_callbacks import PATHS
 
 BUDGET_LOGS = ("ebops_calibrated", "ebops_beta")
 """Names that a training with a budget adds to the logs."""
+
+SET_LEARNING_RATE = ("keras.ReduceLROnPlateau", "keras.LearningRateScheduler")
+"""Callbacks that set the learning rate."""
 
 NO_VALIDATION = " The data have no validation part: give them a `validation_fraction`."
 
 
 def one_thing_sets_the_learning_rate(setup: Setup) -> Iterator[Finding]:
     """The learning rate is not set by both a schedule and a callback."""
-    if not isinstance(setup.training.optimizer.arguments.get("learning_rate"), dict):
+    scheduled = isinstance(setup.training.optimizer.arguments.get("learning_rate"), dict)
+    if not scheduled and setup.training.schedule is None:
         return
     for index, spec in enumerate(setup.training.callbacks):
-        if spec.kind == "keras.ReduceLROnPlateau":
+        if spec.kind in SET_LEARNING_RATE:
+            remedy = "Give the optimizer a number as `learning_rate`" if scheduled else "Leave out training.schedule"
             yield (
                 f"training.callbacks.{index}",
-                "keras.ReduceLROnPlateau sets the learning rate, which a schedule sets already. "
-                "Give the optimizer a number as `learning_rate`, or leave the callback out.",
+                f"{spec.kind} sets the learning rate, which a schedule sets already. "
+                f"{remedy}, or leave the callback out.",
+            )
+
+
+def averages_are_kept(setup: Setup) -> Iterator[Finding]:
+    """The optimizer keeps the averages that a callback swaps in."""
+    for index, spec in enumerate(setup.training.callbacks):
+        if spec.kind == "keras.SwapEMAWeights" and not setup.training.optimizer.arguments.get("use_ema"):
+            yield (
+                f"training.callbacks.{index}",
+                "keras.SwapEMAWeights evaluates with averages that the optimizer keeps. Add `use_ema: true` to it.",
             )
 
 
@@ -41,18 +57,21 @@ def callbacks_monitor_what_is_logged(setup: Setup) -> Iterator[Finding]:
         own = _is_keras_own(callback)
         missing = [name for name in _read_by(callback) if name not in logged]
         for name in missing:
-            without = NO_VALIDATION if setup.splits.validation is None and name.startswith("val_") else ""
-            yield (
-                f"{place}.monitor" if own else place,
-                f"no such name in the logs. Received: {name!r}. Allowed: {listing(logged)}.{nearest(name, logged)}"
-                f"{without}",
-            )
-        if own and not missing:
+            yield f"{place}.monitor" if own else place, _not_logged(setup, name, logged)
+        if own and not missing and setup.training.callbacks[index].kind not in PATHS:
             yield from refusals(place, _one_epoch, callback, setup.model, logged)
         added = _added_by(callback)
         if added is None:  # it may log any name
             return
         logged += added
+    for index, condition in enumerate(setup.training.stop_if):
+        if condition.metric not in logged:
+            yield f"training.stop_if.{index}.metric", _not_logged(setup, condition.metric, logged)
+
+
+def _not_logged(setup: Setup, name: str, logged: Sequence[str]) -> str:
+    without = NO_VALIDATION if setup.splits.validation is None and name.startswith("val_") else ""
+    return f"no such name in the logs. Received: {name!r}. Allowed: {listing(logged)}.{nearest(name, logged)}{without}"
 
 
 def _is_keras_own(callback: Any) -> bool:
@@ -66,6 +85,8 @@ def _one_epoch(callback: keras.callbacks.Callback, model: keras.Model, logged: S
 
 
 def _read_by(callback: Any) -> Sequence[str]:
+    if isinstance(callback, keras.callbacks.ModelCheckpoint) and not callback.save_best_only:
+        return ()
     if _is_keras_own(callback):
         return (callback.monitor,) if hasattr(callback, "monitor") else ()
     return callback.reads_logs() if hasattr(callback, "reads_logs") else ()
@@ -74,5 +95,6 @@ def _read_by(callback: Any) -> Sequence[str]:
 def _added_by(callback: Any) -> Sequence[str] | None:
     """Return the names that a callback adds to the logs; None if it does not say."""
     if _is_keras_own(callback):
-        return ("learning_rate",) if isinstance(callback, keras.callbacks.ReduceLROnPlateau) else ()
+        sets = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
+        return ("learning_rate",) if isinstance(callback, sets) else ()
     return callback.adds_logs() if hasattr(callback, "adds_logs") else None

@@ -5,7 +5,11 @@ from __future__ import annotations
 import keras
 
 from hgq2_core.config.model import ModelConfig, Training
-from hgq2_core.config.preflight.callbacks import callbacks_monitor_what_is_logged, one_thing_sets_the_learning_rate
+from hgq2_core.config.preflight.callbacks import (
+    averages_are_kept,
+    callbacks_monitor_what_is_logged,
+    one_thing_sets_the_learning_rate,
+)
 from hgq2_core.config.preflight.keras_errors import refused_by_keras
 from hgq2_core.config.preflight.setup import Finding, Rule, Setup, agree
 from hgq2_core.config.preflight.targets import (
@@ -26,6 +30,7 @@ RULES: tuple[Rule, ...] = (
     labels_have_outputs,
     targets_lie_within_bounds,
     one_thing_sets_the_learning_rate,
+    averages_are_kept,
 )
 """Rules that look at the config and the data."""
 

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     plugin.hgq2_datasets(),
     plugin.hgq2_callbacks(),
+    compare="hgq2_training.runs.compare",
     predict="hgq2_training.runs.predict",
     resume="hgq2_training.runs.train",
     train="hgq2_training.runs.train",

@@ -2,11 +2,13 @@ from hgq2_training.callbacks.beta_schedule import BetaSchedule as BetaSchedule
 from hgq2_training.callbacks.epochs import EbopsLog as EbopsLog
 from hgq2_training.callbacks.noise_schedule import NoiseSchedule as NoiseSchedule
 from hgq2_training.callbacks.pareto_front import ParetoFront as ParetoFront
+from hgq2_training.callbacks.stopping import EarlyStopping as EarlyStopping
 from hgq2_training.datasets.csv import Csv as Csv
 from hgq2_training.datasets.digits import Digits as Digits
 from hgq2_training.datasets.magic import Magic as Magic
 from hgq2_training.datasets.npz import Npz as Npz
 from hgq2_training.datasets.vowels import Vowels as Vowels
+from hgq2_training.runs.compare import compare as compare
 from hgq2_training.runs.predict import predict as predict
 from hgq2_training.runs.train import resume as resume
 from hgq2_training.runs.train import train as train

@@ -22,6 +22,7 @@ def hgq2_callbacks() -> dict[str, str]:
     """Callbacks: schedules of the cost's weight and of the noise, the EBOPs in the logs, and the Pareto front."""
     return {
         "beta_schedule": "hgq2_training.callbacks.beta_schedule:BetaSchedule",
+        "early_stopping": "hgq2_training.callbacks.stopping:EarlyStopping",
         "ebops": "hgq2_training.callbacks.epochs:EbopsLog",
         "noise_schedule": "hgq2_training.callbacks.noise_schedule:NoiseSchedule",
         "pareto_front": "hgq2_training.callbacks.pareto_front:ParetoFront",
@@ -33,6 +34,7 @@ def hgq2_commands() -> dict[str, str]:
     """Subcommands of `hgq2` for training, sweeps, runs, conversion and export."""
     return {
         "calibrate": "hgq2_training.commands.runs:calibrate",
+        "compare": "hgq2_training.commands.compare:compare",
         "demo": "hgq2_training.commands.train:demo",
         "doctor": "hgq2_training.commands.doctor:doctor",
         "estimate": "hgq2_training.commands.export:estimate",

@@ -12,7 +12,8 @@ class BetaSchedule(PointSchedule):
 
     Args:
         points: pairs `(epoch, beta)` with increasing epochs.
-        interpolation: `linear`, or `log` for a constant ratio from epoch to epoch.
+        interpolation: `linear`; `log` for a constant ratio from epoch to epoch; `cosine`, level at both ends;
+            `constant` keeps the value of the point before; or a list with one for each piece between two points.
 
     Raises:
         ConfigError: there are no points, epochs do not increase, a beta is negative or not finite, or is 0 with `log`.

@@ -25,6 +25,7 @@ Array = NDArray[Any]
 KERAS_STATE: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
+    keras.callbacks.ModelCheckpoint: ("best",),
     keras.callbacks.TerminateOnNaN: (),
 }
 """The attributes that hold the state of Keras' callbacks."""

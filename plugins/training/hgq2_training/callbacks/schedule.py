@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self
 
 import keras
 from pydantic import Strict
 
 from hgq2_core import layers_of
-from hgq2_core.errors import ConfigError, nearest
+from hgq2_core.errors import ConfigError, listing, nearest
 
-Interpolation = Literal["linear", "log"]
+Interpolation = Literal["linear", "log", "constant", "cosine"]
+Interpolations = Interpolation | list[Interpolation]
 # Files have lists in place of tuples; the numbers inside stay strict.
 Point = Annotated[tuple[int, float], Strict(False)]
+
+
+BETWEEN: Mapping[str, Callable[[float, float, float], float]] = {
+    "linear": lambda low, high, t: low * (1 - t) + high * t,
+    "log": lambda low, high, t: float(low ** (1 - t) * high**t),
+    "constant": lambda low, high, t: low,
+    "cosine": lambda low, high, t: low + (high - low) * (1 - math.cos(math.pi * t)) / 2,
+}
+"""For each interpolation, the value at a share of the way from one point to the next."""
 
 
 class PointSchedule(keras.callbacks.Callback):
@@ -25,7 +36,8 @@ class PointSchedule(keras.callbacks.Callback):
 
     Args:
         points: pairs `(epoch, value)` with increasing epochs.
-        interpolation: `linear`, or `log` for a constant ratio from epoch to epoch.
+        interpolation: `linear`; `log` for a constant ratio from epoch to epoch; `cosine`, level at both ends;
+            `constant` keeps the value of the point before; or a list with one for each piece between two points.
 
     Raises:
         ConfigError: there are no points, epochs do not increase, a value is out of bounds, or is 0 with `log`.
@@ -43,23 +55,40 @@ class PointSchedule(keras.callbacks.Callback):
     missing = ""
     """What a model without such a variable lacks, for messages."""
 
-    def __init__(self, points: list[Point], interpolation: Interpolation = "linear") -> None:
+    def __init__(self, points: list[Point], interpolation: Interpolations = "linear") -> None:
         super().__init__()
-        if interpolation not in get_args(Interpolation):
-            raise ConfigError(
-                f"`interpolation` must be linear or log.{nearest(interpolation, get_args(Interpolation))} "
-                f"Received: interpolation={interpolation!r}"
-            )
         self.points = [self._point(point) for point in points]
         self.interpolation = interpolation
+        self._function: Callable[[int], float] | None = None
         epochs = [epoch for epoch, _ in self.points]
         if not epochs or any(a >= b for a, b in pairwise(epochs)):
             raise ConfigError(f"`points` must be pairs whose epochs increase, one at least. Received: points={points}")
-        if interpolation == "log" and not all(value for _, value in self.points):
-            raise ConfigError(
-                f"A {self.word} of 0 has no logarithm: start from a small positive value, or use "
-                f"interpolation='linear'. Received: points={points}"
-            )
+        self._pieces = self._interpolations(interpolation)
+        for name, ends in zip(self._pieces, pairwise(self.points), strict=True):
+            if name == "log" and not all(value for _, value in ends):
+                raise ConfigError(
+                    f"A {self.word} of 0 has no logarithm: start from a small positive value, or use "
+                    f"interpolation='linear'. Received: points={points}"
+                )
+
+    @classmethod
+    def from_function(cls, function: Callable[[int], float]) -> Self:
+        """Return a schedule by a function of Python; no config can rebuild a run that uses it.
+
+        Args:
+            function: takes the index of an epoch, from 0, and returns its value.
+
+        Example:
+            train(config, "runs/mine", callbacks=[BetaSchedule.from_function(lambda epoch: 1e-7 * 1.1**epoch)])
+        """
+        schedule = cls([(0, 0.0)])
+        schedule._function = function
+        return schedule
+
+    @property
+    def not_in_config(self) -> str:
+        """What of a run with this schedule a config cannot say; empty for a schedule by points."""
+        return "" if self._function is None else f"{type(self).__name__} by a Python function"
 
     def value(self, epoch: int) -> float:
         """Return the value of an epoch.
@@ -70,14 +99,13 @@ class PointSchedule(keras.callbacks.Callback):
         Returns:
             The interpolated value, exact at the points.
         """
+        if self._function is not None:
+            return self._point((epoch, float(self._function(epoch))))[1]
         after = bisect_right(self.points, epoch, key=lambda point: point[0])
         if after in (0, len(self.points)):
             return self.points[max(after - 1, 0)][1]
         (start, low), (end, high) = self.points[after - 1 : after + 1]
-        t = (epoch - start) / (end - start)
-        if self.interpolation == "log":
-            return float(low ** (1 - t) * high**t)
-        return low * (1 - t) + high * t
+        return BETWEEN[self._pieces[after - 1]](low, high, (epoch - start) / (end - start))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the value of this epoch.
@@ -100,6 +128,22 @@ class PointSchedule(keras.callbacks.Callback):
     def adds_logs(self) -> tuple[str, ...]:
         """Return the name of the value."""
         return (self.variable,)
+
+    def _interpolations(self, received: Interpolations) -> list[Interpolation]:
+        """Return the interpolation of each piece after checking them."""
+        pieces = len(self.points) - 1
+        names = [received] * pieces if isinstance(received, str) else list(received)
+        for name in [received] if isinstance(received, str) else names:
+            if name not in BETWEEN:
+                raise ConfigError(
+                    f"`interpolation` must be one of {listing(BETWEEN)}.{nearest(name, BETWEEN)} "
+                    f"Received: interpolation={name!r}"
+                )
+        if len(names) != pieces:
+            raise ConfigError(
+                f"`interpolation` names one for each piece between two points: {pieces} here. Received: {len(names)}."
+            )
+        return names
 
     def _point(self, received: Any) -> tuple[int, float]:
         """Return a point after checking it."""

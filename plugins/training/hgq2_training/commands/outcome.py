@@ -56,6 +56,16 @@ def outcome_lines(metrics: Mapping[str, Any], directory: Path) -> Iterator[Text]
     test = {name: math.nan if value is None else value for name, value in metrics["test"].items()}
     shown = ", ".join(f"{name} {format_metric(value)}" for name, value in test.items())
     yield Text(f"test: {shown}; EBOPs {_ebops(metrics)}; trained in {metrics['seconds']:.1f} s")
+    if "init_from" in metrics:
+        begun = metrics["init_from"]
+        yield Text(f"started from {begun['run']}: {format_count(begun['taken'])} variables taken")
+        for layer, why in begun["left"].items():
+            yield Text(f"not taken: {layer} {why}", style="yellow")
+    if "stopped" in metrics:
+        yield Text(f"stopped {metrics['stopped']}")
+    if "not_in_config" in metrics:
+        missing = ", ".join(metrics["not_in_config"])
+        yield Text(f"config.yaml cannot rebuild this run, which also has {missing}", style="yellow")
     if "budget" in metrics:
         yield Text(_budget(metrics["ebops"], metrics["budget"]["ebops"]))
     # A model can be exact and useless; its quality is in the other lines.

@@ -25,9 +25,12 @@ from hgq2_training.runs.files import (
     FRONT_LIST,
     FROZEN,
     HISTORY,
+    KERAS,
     LOCK,
     METRICS,
     MODEL,
+    PYTHON,
+    START,
     TRIAL,
 )
 from hgq2_training.runs.front import choose
@@ -192,7 +195,8 @@ def is_unbegun(directory: str | Path) -> bool:
     if not ((directory / CONFIG).is_file() and (directory / LOCK).is_file()):
         return False
     front = directory / FRONT
-    paths = [path for path in directory.iterdir() if path.name not in (CONFIG, DATA, LOCK, TRIAL) and path != front]
+    before = (CONFIG, DATA, PYTHON, START, LOCK, KERAS, TRIAL)
+    paths = [path for path in directory.iterdir() if path.name not in before and path != front]
     return all(map(is_leftover, [*paths, *(front.iterdir() if front.is_dir() else ())]))
 
 

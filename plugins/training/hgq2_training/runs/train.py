@@ -28,9 +28,12 @@ from hgq2_training.callbacks.budget import Budget
 from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
 from hgq2_training.callbacks.history import HistoryLog
+from hgq2_training.callbacks.stopping import StopIf
+from hgq2_training.runs.configured import callbacks_of
 from hgq2_training.runs.directory import (
     html_report,
     is_unbegun,
+    load,
     load_checkpoint,
     load_recorded,
     load_run,
@@ -39,9 +42,11 @@ from hgq2_training.runs.directory import (
     read_metrics,
     save,
 )
-from hgq2_training.runs.files import CHECKPOINT, CONFIG, DATA, FRONT, FROZEN, HISTORY, METRICS, MODEL, REPORT
+from hgq2_training.runs.files import CHECKPOINT, CONFIG, DATA, FRONT, FROZEN, HISTORY, METRICS, MODEL, REPORT, START
+from hgq2_training.runs.from_python import not_in_config, record, schedules
 from hgq2_training.runs.front import recommended
 from hgq2_training.runs.outcome import divergence, outcome
+from hgq2_training.runs.warm_start import WarmStart, start_from
 
 MAY_CHANGE = ("training.epochs", "training.checkpoint_every")
 """Fields of the config that may differ when a run is resumed."""
@@ -75,7 +80,8 @@ def train(
         config: a config with `data` and `training`.
         directory: a new or empty directory, or that of a run in which no epoch was trained yet.
         epochs: number of epochs, in place of that in the config.
-        callbacks: additional callbacks without state, such as a progress bar; they come last.
+        callbacks: additional callbacks without state, such as a progress bar, which come last; or schedules by Python
+            functions, see `BetaSchedule.from_function`, with which the config cannot rebuild the run.
 
     Raises:
         ConfigError: the config has no data or training, data and model do not fit, or another process trains there.
@@ -133,20 +139,39 @@ def _run(
     model = config.build(exact=True)
     keras.utils.set_random_seed(config.seed)
     check_training(training, model, splits)
-    if start is None:
+    warm: WarmStart | None = None
+    if start is None and config.init_from is not None:
+        source = load(config.init_from.run, front=config.init_from.front)
+        warm = start_from(model, source, splits.train.x)
+    elif start is None:
         fit_ranges(model, splits.train.x)
     else:
         start.check(model, directory / CHECKPOINT)
     with locked(directory):
         remove_leftovers(directory)
+        remark = record(directory, callbacks, start is not None, training.budget is not None)
         # Results of fewer epochs; metrics.json, which marks a run as finished, is removed first.
         for name in (METRICS, REPORT, FROZEN):
             remove(directory / name)
-        write_text(directory / CONFIG, yaml.safe_dump(resolved(config, model), sort_keys=False))
+        write_text(directory / CONFIG, remark + yaml.safe_dump(resolved(config, model), sort_keys=False))
         write_json(directory / DATA, splits.to_dict())
+        if start is None:
+            _record_start(config, warm, directory)
         checkpoints = _train(config, model, splits, training, directory, callbacks, start)
         seconds = checkpoints.last.seconds if checkpoints.last else 0.0
-        return finalize_run(model, splits, directory, seconds, training=training)
+        return finalize_run(model, splits, directory, seconds, training=training, stopped=_stopped(checkpoints))
+
+
+def _record_start(config: ModelConfig, warm: WarmStart | None, directory: Path) -> None:
+    if warm is None or config.init_from is None:
+        remove(directory / START)
+    else:
+        write_json(directory / START, {**config.init_from.model_dump(exclude_none=True), **warm.to_dict()})
+
+
+def _stopped(checkpoints: Checkpoints) -> str:
+    reasons = (each.reason for each in checkpoints.callbacks if isinstance(each, StopIf))
+    return next(reasons, "")
 
 
 def _train(
@@ -160,13 +185,22 @@ def _train(
 ) -> Checkpoints:
     history = HistoryLog(directory / HISTORY)
     budget = None if training.budget is None else Budget(training.budget.ebops)
-    configured = [*([] if budget is None else [budget]), *training.make_callbacks(), history]
+    stop_if = [StopIf(training.stop_if)] if training.stop_if else []
+    first = [] if budget is None else [budget]
+    configured = [
+        *first,
+        *callbacks_of(training, directory, start is not None),
+        *schedules(callbacks),
+        *stop_if,
+        history,
+    ]
     for callback in configured:
         if hasattr(callback, "bind"):
             callback.bind(directory / FRONT, splits)
+    others = [each for each in callbacks if each not in configured]
     checkpoints = Checkpoints(directory / CHECKPOINT, configured, training.checkpoint_every, start)
     try:
-        _fit(model, splits, training, start, [EpochSeed(config.seed), EbopsLog(), *configured, checkpoints, *callbacks])
+        _fit(model, splits, training, start, [EpochSeed(config.seed), EbopsLog(), *configured, checkpoints, *others])
     except BaseException as error:
         diverged = divergence(model, history.epochs) if isinstance(error, DataError) else ""
         _save_last_epoch(model, directory, checkpoints, history, budget)
@@ -216,6 +250,7 @@ def finalize_run(
     seconds: float,
     margin: int = 0,
     training: Training | None = None,
+    stopped: str = "",
 ) -> Run:
     """Calibrate on the training split, measure and verify on the test split, freeze, and save.
 
@@ -226,6 +261,7 @@ def finalize_run(
         seconds: duration of the training, to record.
         margin: integer bits in addition to those that the training split needs.
         training: how the model was trained.
+        stopped: why it ended before its last epoch.
 
     Raises:
         ConfigError: the training diverged.
@@ -244,11 +280,16 @@ def finalize_run(
     save(model, directory / MODEL)
     save(freeze(model), directory / FROZEN)
     verification = verify(model, splits.test.x)
+    stopped = stopped or read_metrics(directory).get("stopped", "")
+    from_python, init_from = not_in_config(directory), read_json(directory / START, {})
     metrics: dict[str, Any] = {
         "test": evaluate(model, splits.test),
         "ebops": ebops(model),
         "ebops_before_calibration": before,
         **({} if budget is None else {"budget": {"ebops": budget}}),
+        **({"init_from": init_from} if init_from else {}),
+        **({"stopped": stopped} if stopped else {}),
+        **({"not_in_config": from_python} if from_python else {}),
         "verify": {"mismatches": verification.mismatches, "samples": verification.samples},
         "seconds": round(seconds, 2),
         "versions": versions(),
