@@ -42,7 +42,7 @@ WRONG = {
     # --- the document
     "misspelt section": (
         ("modle", {}),
-        "unknown field 'modle'. Allowed: data, defaults, model, seed, training. Did you mean 'model'?",
+        "unknown field 'modle'. Allowed: data, defaults, init_from, model, seed, training. Did you mean 'model'?",
     ),
     "no model": (("model", ABSENT), "model: is missing."),
     "model null": (("model", None), "model: must be a mapping. Received: null."),
@@ -369,13 +369,13 @@ WRONG = {
     "unknown callback": (
         ("training.callbacks.0.kind", "os.system"),
         "training.callbacks.0: unknown callback kind. Received: 'os.system'. "
-        "Allowed: training.beta_schedule, training.ebops, training.noise_schedule, training.pareto_front, "
-        "and keras.<Callback> (hgq2 list callbacks).",
+        "Allowed: training.beta_schedule, training.early_stopping, training.ebops, training.noise_schedule, "
+        "training.pareto_front, and keras.<Callback> (hgq2 list callbacks).",
     ),
-    "Keras callback that writes": (
-        ("training.callbacks.0.kind", "keras.ModelCheckpoint"),
-        "training.callbacks.0: unknown Keras callback kind. Received: 'keras.ModelCheckpoint'. "
-        "Allowed: keras.EarlyStopping, keras.ReduceLROnPlateau, keras.TerminateOnNaN.",
+    "Keras callback that runs code": (
+        ("training.callbacks.0.kind", "keras.LambdaCallback"),
+        "training.callbacks.0: unknown Keras callback kind. Received: 'keras.LambdaCallback'. "
+        f"Allowed: {listing(keras_kinds('callbacks'))}.",
     ),
     "callback argument": (
         ("training.callbacks.0.point", []),
@@ -383,8 +383,8 @@ WRONG = {
     ),
     "callback mode": (
         ("training.callbacks.0.interpolation", "lin"),
-        "training.callbacks.0.interpolation: not allowed. Received: 'lin' (str). Allowed: 'linear', 'log'. "
-        "Did you mean 'linear'?",
+        "training.callbacks.0.interpolation: not allowed. Received: 'lin' (str). Allowed: 'linear', 'log', "
+        "'constant', 'cosine', a list. Did you mean 'linear'?",
     ),
     "callback arguments that do not go together": (
         ("training.callbacks.0.points", [[5, 1e-6], [0, 1e-5]]),

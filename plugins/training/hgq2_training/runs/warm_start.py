@@ -11,7 +11,7 @@ import numpy as np
 
 from hgq2_core import QLayer, fit_ranges, layers_of
 from hgq2_core.errors import ConfigError
-from hgq2_core.quantizers.base import is_bit_variable
+from hgq2_core.quantizers.bit_variables import is_bit_variable
 from hgq2_training.callbacks.values import value_of
 
 PRICE = "ebops_beta"
