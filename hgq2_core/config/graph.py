@@ -103,6 +103,12 @@ class ModelSection(StrictModel):
             taken.add(names[-1])
         return tuple(names)
 
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the layers whose outputs the model returns; of a layer that is applied again, its own."""
+        reused = dict(zip(self.names, (node.reuses for node in self.layers), strict=True))
+        return [reused.get(name) or name for name in self.outputs or (self.names[-1],)]
+
     def place_of(self, path: str) -> str:
         """Return the place in the config of a layer of the built model.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,12 +13,15 @@ import keras
 from pydantic import BeforeValidator, Field, model_validator
 
 from hgq2_core.config.budget import BudgetSection
+from hgq2_core.config.class_weight import ClassWeight
 from hgq2_core.config.graph import ModelSection, Size
 from hgq2_core.config.init_from import InitFrom, as_init_from
 from hgq2_core.config.overrides import overridden
+from hgq2_core.config.per_output import PerOutput, for_outputs, wrong_names
 from hgq2_core.config.reader import read_document
 from hgq2_core.config.specs import LOSSES, METRICS, OPTIMIZERS, Kinds, ObjectSpec, construct
 from hgq2_core.errors import ConfigError
+from hgq2_core.keras_graph.traversal import output_names
 from hgq2_core.quantizers.defaults import ScopeEntries, defaults
 from hgq2_core.schema.base import Document, FromList, Location, StrictModel, validation_errors
 from hgq2_core.schema.condition import StopConditions
@@ -32,14 +35,22 @@ if TYPE_CHECKING:
 NOT_VERIFIED = "The model can be trained with `fit`; verify, freeze and export refuse it, and so does `hgq2 train`."
 
 
+def _has_kind(value: Mapping[str, Any]) -> bool:
+    return "kind" in value
+
+
 class Training(StrictModel):
     """How to train.
 
     Args:
-        loss: a Keras loss.
+        loss: a Keras loss; for several outputs, one for all or a mapping from their names.
         optimizer: a Keras optimizer; `bit_learning_rate_scale` multiplies the learning rate of the bit variables,
             which are excluded from weight decay.
-        metrics: Keras metrics.
+        metrics: Keras metrics; for several outputs, those of all or a mapping from their names.
+        loss_weights: factor of the loss of each output by name; 1 for an output without one.
+        class_weight: factor of the loss of the samples of each label, as the data name it; `balanced` gives all labels
+            of the training part the same total; labels without a factor have 1. For several outputs, a mapping from
+            their names.
         schedule: `cosine` lets the learning rate fall from the optimizer's to 0 over all epochs; None leaves it to the
             optimizer, whose `learning_rate` may be a schedule of its own.
         budget: a bound on the calibrated EBOPs of the saved model, which takes the place of `ebops_beta`.
@@ -47,23 +58,38 @@ class Training(StrictModel):
             list, all must hold.
         epochs: passes over the training data.
         batch_size: samples per step.
+        steps_per_epoch: steps after which an epoch ends, each epoch with other samples; None for all samples once.
+        shuffle: whether each epoch has its own order of the samples.
         jit_compile: whether `hgq2_core.jit` compiles the training step and the prediction; `auto`: when the steps that
             are left are expected to save more time than compiling takes, which does not repeat to the bit.
         checkpoint_every: epochs between checkpoints; fewer are written where that would take over 2 % of the time.
         callbacks: callbacks of the installed plugins or of Keras (`keras.EarlyStopping`).
     """
 
-    loss: Annotated[ObjectSpec, LOSSES]
+    loss: Annotated[Any, PerOutput(Annotated[ObjectSpec, LOSSES], _has_kind)]
     optimizer: Annotated[ObjectSpec, OPTIMIZERS] = ObjectSpec("adam", {})
-    metrics: Annotated[tuple[Annotated[ObjectSpec, METRICS], ...], FromList] = ()
+    metrics: Annotated[
+        Any, PerOutput(Annotated[tuple[Annotated[ObjectSpec, METRICS], ...], FromList], lambda value: False)
+    ] = ()
+    loss_weights: dict[str, Annotated[float, Field(ge=0)]] | None = None
+    class_weight: ClassWeight | None = None
     schedule: Literal["cosine"] | None = None
     budget: BudgetSection | None = None
     stop_if: StopConditions = ()
     epochs: Size = 10
     batch_size: Size = 32
+    steps_per_epoch: Size | None = None
+    shuffle: bool = True
     jit_compile: bool | Literal["auto"] = False
     checkpoint_every: Size = 1
     callbacks: Annotated[tuple[Annotated[ObjectSpec, Kinds("callbacks")], ...], FromList] = ()
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Training:
+        if self.steps_per_epoch is not None and not self.shuffle:
+            message = "without `shuffle` each epoch would have the same first samples. Leave one of them out."
+            raise validation_errors([(("steps_per_epoch",), message)])
+        return self
 
     @model_validator(mode="after")
     def _check_schedule(self) -> Training:
@@ -94,10 +120,16 @@ class Training(StrictModel):
 
         optimizer = self._make_optimizer(samples)
         scale = self.optimizer.arguments.get("bit_learning_rate_scale", 1.0)
+        outputs = output_names(model)
+        losses = [LOSSES.make(spec) for spec in for_outputs(self.loss, outputs)]
+        metrics = [[METRICS.make(spec) for spec in own or ()] for own in for_outputs(self.metrics, outputs)]
+        several = len(outputs) > 1
+        weights = None if self.loss_weights is None else [self.loss_weights.get(name, 1.0) for name in outputs]
         model.compile(
             optimizer=BitOptimizer(optimizer, scale) if scale != 1 or decays(optimizer) else optimizer,
-            loss=LOSSES.make(self.loss),
-            metrics=[METRICS.make(spec) for spec in self.metrics],
+            loss=losses if several else losses[0],
+            loss_weights=weights if several or weights is None else weights[0],
+            metrics=metrics if several else metrics[0],
         )
         if self.jit_compile:
             jit(model, auto=self.jit_compile == "auto")
@@ -111,7 +143,7 @@ class Training(StrictModel):
         decay = {
             "kind": "cosine_decay",
             "initial_learning_rate": self.optimizer.arguments.get("learning_rate", float(optimizer.learning_rate)),
-            "decay_steps": self.epochs * math.ceil(samples / self.batch_size),
+            "decay_steps": self.epochs * (self.steps_per_epoch or math.ceil(samples / self.batch_size)),
         }
         return OPTIMIZERS.make(replace(self.optimizer, arguments={**self.optimizer.arguments, "learning_rate": decay}))
 
@@ -157,6 +189,19 @@ class ModelConfig(Document):
         if setters:
             message = "training.budget sets the price of bits itself. Leave one of them out."
             raise validation_errors((place, message) for place in setters)
+        return self
+
+    @model_validator(mode="after")
+    def _check_outputs(self) -> ModelConfig:
+        if self.training is not None:
+            outputs = self.model.output_names
+            errors = [
+                *wrong_names(self.training.loss, ("training", "loss"), outputs, complete=True),
+                *wrong_names(self.training.metrics, ("training", "metrics"), outputs, complete=False),
+                *wrong_names(self.training.loss_weights, ("training", "loss_weights"), outputs, complete=False),
+            ]
+            if errors:
+                raise validation_errors(errors)
         return self
 
     def build(self, *, exact: bool = False) -> keras.Model:

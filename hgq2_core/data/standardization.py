@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hgq2_core.data.arrays import Rows, chunks
 from hgq2_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,13 +34,15 @@ class Standardization:
     features: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, x: ArrayLike, features: tuple[str, ...] = ()) -> Standardization:
+    def fit(cls, x: ArrayLike | Rows, features: tuple[str, ...] = ()) -> Standardization:
         """Return the standardization of a training part.
 
         Args:
-            x: raw inputs, shape `(samples, ...)`.
+            x: raw inputs, shape `(samples, ...)`; `Rows` are read a few at a time.
             features: names of the inputs.
         """
+        if isinstance(x, Rows):
+            return cls(*_streamed(x), features)
         x = np.asarray(x, dtype=np.float64)
         # Compared, since the mean of equal values may be off by rounding, so that the deviation is not zero.
         constant = (x == x[0]).all(axis=0)
@@ -87,6 +90,20 @@ class Standardization:
                 f"Received: shapes {mean.shape} and {scale.shape}."
             )
         return cls(mean, scale, tuple(map(str, document.get("features", ()))))
+
+
+def _streamed(rows: Rows) -> tuple[Array, Array]:
+    """Return mean and scale of rows, from those of their chunks."""
+    count, mean, squares, least, most = 0, np.zeros(()), np.zeros(()), np.array(np.inf), np.array(-np.inf)
+    for chunk in chunks(rows):
+        x = np.asarray(chunk, dtype=np.float64)
+        own, off = x.mean(axis=0), x.mean(axis=0) - mean
+        total = count + len(x)
+        squares = squares + ((x - own) ** 2).sum(axis=0) + off**2 * (count * len(x) / total)
+        mean, count = mean + off * (len(x) / total), total
+        least, most = np.minimum(least, x.min(axis=0)), np.maximum(most, x.max(axis=0))
+    constant, deviation = least == most, np.sqrt(squares / count)
+    return np.where(constant, least, mean), np.where(constant | (deviation == 0), 1.0, deviation)
 
 
 def with_standardization(model: keras.Model, standardization: Standardization) -> keras.Model:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 import keras
 
 from hgq2_core.data.batches import check_finite, concatenated, read
+from hgq2_core.data.columns import Columns
+from hgq2_core.data.preprocessing import Preprocessing
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError
@@ -43,7 +45,7 @@ def export(
     kind: str,
     directory: str | Path,
     x: Any = None,
-    standardization: Standardization | None = None,
+    standardization: Standardization | Preprocessing | None = None,
     **options: Any,
 ) -> ExportReport:
     """Export a model's frozen form.
@@ -53,7 +55,8 @@ def export(
         kind: kind of the exporter, such as `alkaid`.
         directory: a new or empty directory; it is written completely or not at all.
         x: inputs in any form that `fit` takes, which become test vectors in addition to the exporter's own.
-        standardization: standardization of the inputs, such as `Splits.standardization`, for `ports.json`.
+        standardization: how raw data become inputs, such as `Splits.standardization` or `Splits.preprocessing`, for
+            `ports.json`.
         options: options of the exporter.
 
     Raises:
@@ -71,7 +74,7 @@ def export(
         report = exporter.export(frozen, temporary, x, **options)
         if standardization is not None:
             ports = read_json(temporary / PORTS, {})
-            write_json(temporary / PORTS, {**ports, "standardization": standardization.to_dict()})
+            write_json(temporary / PORTS, {**ports, **_described(standardization)})
         return replace(report, path=directory)
 
 
@@ -92,6 +95,17 @@ def estimate(model: keras.Model, kind: str, **options: Any) -> ExportReport:
     """
     exporter, frozen = _prepared(model, kind, "estimate")
     return exporter.estimate(frozen, **options)
+
+
+def _described(how: Standardization | Preprocessing) -> dict[str, Any]:
+    """Return how raw data become inputs, as `ports.json` has it; of one standardization alone also by itself."""
+    if isinstance(how, Standardization):
+        return {"standardization": how.to_dict()}
+    steps = list(how.steps) if not isinstance(how.steps, Mapping) else []
+    numbers = [step for step in steps if not isinstance(step, Columns) or step.categories]
+    alone = numbers[0] if len(numbers) == 1 else None
+    standardization = {"standardization": alone.to_dict()} if isinstance(alone, Standardization) else {}
+    return {**standardization, "preprocessing": how.to_dict()}
 
 
 def _prepared(model: keras.Model, kind: str, what: str) -> tuple[Exporter, keras.Model]:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from hgq2_core.data import Split, Splits
+from hgq2_core.data.arrays import leaves
+from hgq2_core.errors import listing
 from hgq2_core.testing.constructors import Configured, has_json_schema, is_strict
 from hgq2_core.testing.protocols import PROTOCOLS
 from hgq2_core.testing.rules import Check, checks, require, run
@@ -59,20 +61,25 @@ def loads(subject: Configured) -> None:
 def pairs_inputs_and_targets(subject: Configured) -> None:
     """Each part has as many targets as inputs."""
     for name, part in _loaded(subject).parts.items():
-        require(len(part.x) == len(part.y), f"{name}: {len(part.x)} inputs, {len(part.y)} targets.")
+        targets = [len(y) for y in leaves(part.y)]
+        for x in leaves(part.x):
+            require({len(x)} == {*targets}, f"{name}: {len(x)} inputs, {listing(map(str, {*targets}))} targets.")
 
 
 def is_finite_float32(subject: Configured) -> None:
     """Inputs are finite float32 numbers."""
     for name, part in _loaded(subject).parts.items():
-        x = np.asarray(part.x)
-        require(x.dtype == np.float32, f"{name}: they are {x.dtype}.")
-        require(np.isfinite(x).all(), f"{name}: {np.count_nonzero(~np.isfinite(x))} are not finite.")
+        for x in map(np.asarray, leaves(part.x)):
+            require(x.dtype == np.float32, f"{name}: they are {x.dtype}.")
+            require(np.isfinite(x).all(), f"{name}: {np.count_nonzero(~np.isfinite(x))} are not finite.")
 
 
 def agrees_in_shape(subject: Configured) -> None:
     """Samples and targets have the same shape in each part."""
-    shapes = {name: (np.shape(part.x)[1:], np.shape(part.y)[1:]) for name, part in _loaded(subject).parts.items()}
+    shapes = {
+        name: (*(np.shape(x)[1:] for x in leaves(part.x)), *(np.shape(y)[1:] for y in leaves(part.y)))
+        for name, part in _loaded(subject).parts.items()
+    }
     require(len(set(shapes.values())) == 1, f"Found: {', '.join(f'{name} {both}' for name, both in shapes.items())}.")
 
 
@@ -81,11 +88,15 @@ def repeats(subject: Configured) -> None:
     first, second = _loaded(subject).parts, _loaded(subject).parts
     require(first.keys() == second.keys(), f"{', '.join(first)} became {', '.join(second)}.")
     for name, part in first.items():
-        same = np.array_equal(part.x, second[name].x) and np.array_equal(part.y, second[name].y)
-        require(same, f"{name} differs when it is loaded again.")
+        pairs = zip(_arrays(part), _arrays(second[name]), strict=True)
+        require(all(np.array_equal(one, other) for one, other in pairs), f"{name} differs when it is loaded again.")
 
 
 PART_RULES = (pairs_inputs_and_targets, is_finite_float32, agrees_in_shape, repeats)
+
+
+def _arrays(part: Split) -> list[Any]:
+    return [*leaves(part.x), *leaves(part.y)]
 
 
 def _loaded(subject: Configured) -> Splits:

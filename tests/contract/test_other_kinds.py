@@ -94,10 +94,13 @@ def files(tmp_path: Path) -> dict[str, dict[str, Any]]:
     rows = "\n".join(",".join(map(str, [*values, label])) for values, label in zip(x, y, strict=True))
     (tmp_path / "data.csv").write_text(f"a,b,c,label\n{rows}\n")
     np.savez(tmp_path / "data.npz", x=x.astype(np.float32), y=y)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
     return {
         "training.csv": {"path": str(tmp_path / "data.csv"), "target": "label", "classes": ["0", "1"]},
         "training.digits": {},
         "training.magic": {},
+        "training.npy": {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")},
         "training.npz": {"path": str(tmp_path / "data.npz")},
         "training.vowels": {},
     }

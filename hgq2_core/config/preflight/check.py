@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 
 from hgq2_core.config.model import ModelConfig, Training
@@ -13,28 +16,40 @@ from hgq2_core.config.preflight.callbacks import (
 from hgq2_core.config.preflight.keras_errors import refused_by_keras
 from hgq2_core.config.preflight.setup import Finding, Rule, Setup, agree
 from hgq2_core.config.preflight.targets import (
+    an_epoch_has_its_steps,
+    class_weights_have_labels,
     labels_have_outputs,
     loss_compares_like_with_like,
     loss_takes_the_targets,
     metrics_compare_like_with_like,
     metrics_take_the_targets,
     targets_lie_within_bounds,
+    the_model_takes_all_targets,
 )
+from hgq2_core.data.arrays import leaves
+from hgq2_core.data.feed import for_model, in_order
 from hgq2_core.data.splits import Splits
-from hgq2_core.errors import ConfigError, DataError, listing
+from hgq2_core.errors import ConfigError, DataError, listing, nearest
 from hgq2_core.keras_graph.traversal import output_names
 
-RULES: tuple[Rule, ...] = (
+OF_OUTPUTS: tuple[Rule, ...] = (
     loss_compares_like_with_like,
     metrics_compare_like_with_like,
     labels_have_outputs,
     targets_lie_within_bounds,
+)
+"""Rules that look at the config and the data of one output."""
+
+RULES: tuple[Rule, ...] = (
+    class_weights_have_labels,
+    an_epoch_has_its_steps,
     one_thing_sets_the_learning_rate,
     averages_are_kept,
 )
 """Rules that look at the config and the data."""
 
-TRIALS: tuple[Rule, ...] = (loss_takes_the_targets, metrics_take_the_targets, callbacks_monitor_what_is_logged)
+TRIALS_OF_OUTPUTS: tuple[Rule, ...] = (loss_takes_the_targets, metrics_take_the_targets)
+TRIALS: tuple[Rule, ...] = (the_model_takes_all_targets, callbacks_monitor_what_is_logged)
 """Rules that call loss, metrics and callbacks once on a few targets, to give any other error of Keras its place."""
 
 
@@ -76,14 +91,21 @@ def check_training(training: Training, model: keras.Model, splits: Splits) -> No
     """
     check_fit(model, splits)
     _check_outputs(model, splits)
+    ordered = for_model(splits, model)
     with refused_by_keras("training"):
-        training.compile(model, len(keras.tree.flatten(splits.train.x)[0]))
-    if len(model.outputs) != 1:
-        return
-    setup = Setup(training, model, splits)
+        training.compile(model, len(splits.train))
+    setups = [Setup(training, model, ordered, index) for index in range(len(model.outputs))]
+    _raise_found(
+        [
+            *(finding for rule in OF_OUTPUTS for setup in setups for finding in rule(setup)),
+            *(finding for rule in RULES for finding in rule(setups[0])),
+        ]
+    )
     # One after the other: a metric that was refused has no entry in the logs.
-    for rules in (RULES, *((trial,) for trial in TRIALS)):
-        _raise_found([finding for rule in rules for finding in rule(setup)])
+    for trial in TRIALS_OF_OUTPUTS:
+        _raise_found([finding for setup in setups for finding in trial(setup)])
+    for trial in TRIALS:
+        _raise_found(list(trial(setups[0])))
 
 
 def check_fit(model: keras.Model, splits: Splits) -> None:
@@ -96,27 +118,46 @@ def check_fit(model: keras.Model, splits: Splits) -> None:
     Raises:
         DataError: the number of inputs, or the shape, differs.
     """
-    if len(model.inputs) != 1 and len(keras.tree.flatten(splits.train.x)) == 1:
-        names = listing(tensor.name for tensor in model.inputs)
-        raise DataError(f"model.inputs: the data have one array of inputs, the model takes {names}.")
-    if len(model.inputs) != 1:
-        return
-    wanted, got = tuple(model.inputs[0].shape[1:]), tuple(splits.train.x.shape[1:])
-    if not agree(wanted, got):
-        raise DataError(
-            f"model.inputs.{model.inputs[0].name}: the shape does not fit the data. Received: shape {list(wanted)}, "
-            f"data of shape {list(got)}."
-        )
+    names = [tensor.name for tensor in model.inputs]
+    x = splits.train.x
+    if isinstance(x, Mapping):
+        _check_names(x, names, "inputs")
+    elif len(names) != 1 and len(leaves(x)) == 1:
+        raise DataError(f"model.inputs: the data have one array of inputs, the model takes {listing(names)}.")
+    elif len(leaves(x)) != len(names):
+        raise DataError(f"model.inputs: the data have {len(leaves(x))} arrays, the model takes {listing(names)}.")
+    for tensor, array in zip(model.inputs, leaves(in_order(x, names)), strict=True):
+        wanted, got = tuple(tensor.shape[1:]), tuple(array.shape[1:])
+        if not agree(wanted, got):
+            raise DataError(
+                f"model.inputs.{tensor.name}: the shape does not fit the data. Received: shape {list(wanted)}, "
+                f"data of shape {list(got)}."
+            )
 
 
 def _check_outputs(model: keras.Model, splits: Splits) -> None:
-    arrays = len(keras.tree.flatten(splits.train.y))
+    if isinstance(splits.train.y, Mapping):
+        _check_names(splits.train.y, output_names(model), "outputs")
+        return
+    arrays = len(leaves(splits.train.y))
     if len(model.outputs) != arrays:
         has = "one array" if arrays == 1 else f"{arrays} arrays"
         raise DataError(
             f"model.outputs: the data have {has} of targets, the model gives {', '.join(output_names(model))}. "
             "Name the one to train in `outputs`."
         )
+
+
+def _check_names(arrays: Mapping[str, Any], names: list[str], what: str) -> None:
+    """Refuse arrays that do not have the names of the model's inputs or outputs."""
+    for name in arrays:
+        if name not in names:
+            raise DataError(
+                f"model.{what}: the model has no {what[:-1]} {name!r}, for which there are data. "
+                f"Allowed: {listing(names)}.{nearest(name, names)}"
+            )
+    if missing := [name for name in names if name not in arrays]:
+        raise DataError(f"model.{what}: no data for {listing(missing)}. The data have {listing(arrays)}.")
 
 
 def _raise_found(found: list[Finding]) -> None:

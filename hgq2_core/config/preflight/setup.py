@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,17 @@ import numpy as np
 
 from hgq2_core.config.model import Training
 from hgq2_core.config.specs import METRICS, ObjectSpec
+from hgq2_core.data.arrays import Rows, leaves
 from hgq2_core.data.splits import Array, Splits
+from hgq2_core.keras_graph.traversal import output_names
 from hgq2_core.schema.keras_layers import snake
 from hgq2_core.schema.keras_objects import class_by_name
 
 Finding = tuple[str, str]
 """A place in the config, and a message."""
+
+MOST = 100_000
+"""Number of targets that are looked at, if they are not in memory."""
 
 
 @dataclass(frozen=True)
@@ -41,38 +46,63 @@ class Measure:
 
 @dataclass(frozen=True)
 class Setup:
-    """A training to check; the model fits the inputs of the data, and has one output for one array of targets."""
+    """A training to check, as far as one output of the model goes; the model fits the inputs of the data.
+
+    Args:
+        training: how to train.
+        model: the model, compiled.
+        splits: the data, in the order of the model.
+        output: index of the output.
+    """
 
     training: Training
     model: keras.Model
     splits: Splits
+    output: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the output."""
+        return output_names(self.model)[self.output]
 
     @property
     def loss(self) -> Measure:
         """The loss."""
-        return Measure("training.loss", self.training.loss, class_by_name("losses", self.training.loss.kind))
+        spec, place = self._own(self.training.loss, "training.loss")
+        return Measure(place, spec, class_by_name("losses", spec.kind))
 
     @property
     def metrics(self) -> Iterator[Measure]:
         """The metrics, except those that Keras chooses by the loss."""
-        for index, spec in enumerate(self.training.metrics):
+        specs, place = self._own(self.training.metrics, "training.metrics")
+        for index, spec in enumerate(specs or ()):
             if spec.kind not in METRICS.strings:
-                yield Measure(f"training.metrics.{index}", spec, class_by_name("metrics", spec.kind))
+                yield Measure(f"{place}.{index}", spec, class_by_name("metrics", spec.kind))
 
     @property
     def target_shape(self) -> tuple[int, ...]:
         """Shape of the target of one sample."""
-        return tuple(np.shape(self.splits.train.y)[1:])
+        return tuple(np.shape(self.of_output(self.splits.train.y))[1:])
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
         """Shape of the output for one sample."""
-        return tuple(self.model.outputs[0].shape[1:])
+        return tuple(self.model.outputs[self.output].shape[1:])
 
     @property
     def targets(self) -> list[Array]:
-        """The targets of all parts."""
-        return [np.asarray(part.y) for part in self.splits.parts.values()]
+        """The targets of all parts; the first ones of those that are not in memory."""
+        every = [self.of_output(part.y) for part in self.splits.parts.values()]
+        return [np.asarray(y[:MOST] if isinstance(y, Rows) else y) for y in every]
+
+    def of_output(self, arrays: Any) -> Any:
+        """Return the array of the output."""
+        return leaves(arrays)[self.output]
+
+    def _own(self, value: Any, place: str) -> tuple[Any, str]:
+        if isinstance(value, Mapping):
+            return value.get(self.name), f"{place}.{self.name}"
+        return value, place
 
     def range(self, ignored: Any = None) -> tuple[float, float]:
         """Return the smallest and the largest target of all parts, without a value that is ignored."""
@@ -82,7 +112,7 @@ class Setup:
 
     def describe_targets(self) -> str:
         """Return a description of the targets: their range if they are labels, else their shape."""
-        y = np.asarray(self.splits.train.y)
+        y = self.of_output(self.splits.train.y)
         if y.dtype.kind in "biu" and self.target_shape in ((), (1,)):
             return "integer labels from {:.0f} to {:.0f}".format(*self.range())
         return f"targets of shape {list(self.target_shape)}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -10,8 +12,10 @@ import numpy as np
 
 from hgq2_core.config.preflight.keras_errors import refusals
 from hgq2_core.config.preflight.setup import Finding, Measure, Setup, agree
-from hgq2_core.config.specs import METRICS, ObjectSpec
+from hgq2_core.config.specs import LOSSES, METRICS, ObjectSpec
+from hgq2_core.data.class_weight import with_class_weight
 from hgq2_core.data.splits import Array
+from hgq2_core.errors import ConfigError
 from hgq2_core.keras_graph.traversal import output_names
 
 FEW = 8
@@ -61,7 +65,7 @@ def labels_have_outputs(setup: Setup) -> Iterator[Finding]:
     elif low < 0 or high >= units:
         remedy = f" Give it {high + 1:.0f} units." if low >= 0 else ""
         yield (
-            f"model.outputs.{output_names(setup.model)[0]}",
+            f"model.outputs.{setup.name}",
             f"{loss.spec.kind} takes labels from 0 to {units - 1} for this output of {units}. {received}{remedy}",
         )
 
@@ -105,13 +109,17 @@ def loss_takes_the_targets(setup: Setup) -> Iterator[Finding]:
     """Keras accepts the targets: the loss is called on outputs that are all 0."""
     targets, outputs = _few(setup)
     if outputs is not None:
-        yield from refusals("training.loss", setup.model.compute_loss, None, targets, outputs)
+        call = setup.model.compute_loss if len(setup.model.outputs) == 1 else _called(setup.loss)
+        yield from refusals(setup.loss.place, call, None, targets, outputs)
 
 
 def metrics_take_the_targets(setup: Setup) -> Iterator[Finding]:
     """Keras accepts the targets in all metrics; if one fails, each is called alone to find its place."""
     targets, outputs = _few(setup)
     if outputs is None:
+        return
+    if len(setup.model.outputs) > 1:
+        yield from (finding for metric in setup.metrics for finding in _alone(metric, targets, outputs))
         return
     found = list(refusals("training.metrics", setup.model.compute_metrics, None, targets, outputs))
     setup.model.reset_metrics()
@@ -120,11 +128,48 @@ def metrics_take_the_targets(setup: Setup) -> Iterator[Finding]:
         yield from alone or found
 
 
+def the_model_takes_all_targets(setup: Setup) -> Iterator[Finding]:
+    """Keras accepts the targets of several outputs together; this also gives the metrics their names."""
+    every = [_few(replace(setup, output=index)) for index in range(len(setup.model.outputs))]
+    if len(every) == 1 or any(outputs is None for _, outputs in every):
+        return
+    targets, outputs = ([each[side] for each in every] for side in (0, 1))
+    yield from refusals("training.loss", setup.model.compute_loss, None, targets, outputs)
+    yield from refusals("training.metrics", setup.model.compute_metrics, None, targets, outputs)
+    setup.model.reset_metrics()
+
+
+def class_weights_have_labels(setup: Setup) -> Iterator[Finding]:
+    """Class weights name labels of the data."""
+    try:
+        outputs = output_names(setup.model)
+        with_class_weight(setup.splits.train, setup.training.class_weight, outputs, setup.splits.classes)
+    except ConfigError as error:
+        place, _, message = str(error).partition(": ")
+        yield place, message
+
+
+def an_epoch_has_its_steps(setup: Setup) -> Iterator[Finding]:
+    """An epoch has no more steps than the training part has batches."""
+    batches = math.ceil(len(setup.splits.train) / setup.training.batch_size)
+    steps = setup.training.steps_per_epoch
+    if steps is not None and steps > batches:
+        yield (
+            "training.steps_per_epoch",
+            f"the training part has {batches} batches of {setup.training.batch_size}. Received: {steps}.",
+        )
+
+
 def _few(setup: Setup) -> tuple[Array, Any]:
-    targets = setup.splits.train.y[:FEW]
+    targets = setup.of_output(setup.splits.train.y)[:FEW]
     if None in setup.output_shape:
         return targets, None
-    return targets, keras.ops.zeros((len(targets), *setup.output_shape), dtype=setup.model.outputs[0].dtype)
+    dtype = setup.model.outputs[setup.output].dtype
+    return targets, keras.ops.zeros((len(targets), *setup.output_shape), dtype=dtype)
+
+
+def _called(loss: Measure) -> Callable[[Any, Any, Any], Any]:
+    return lambda _, targets, outputs: LOSSES.make(loss.spec)(targets, outputs)
 
 
 def _alone(metric: Measure, targets: Array, outputs: Any) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from hgq2_training.callbacks.stopping import EarlyStopping as EarlyStopping
 from hgq2_training.datasets.csv import Csv as Csv
 from hgq2_training.datasets.digits import Digits as Digits
 from hgq2_training.datasets.magic import Magic as Magic
+from hgq2_training.datasets.npy import Npy as Npy
 from hgq2_training.datasets.npz import Npz as Npz
 from hgq2_training.datasets.vowels import Vowels as Vowels
 from hgq2_training.runs.compare import compare as compare

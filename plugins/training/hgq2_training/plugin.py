@@ -12,6 +12,7 @@ def hgq2_datasets() -> dict[str, str]:
         "csv": "hgq2_training.datasets.csv:Csv",
         "digits": "hgq2_training.datasets.digits:Digits",
         "magic": "hgq2_training.datasets.magic:Magic",
+        "npy": "hgq2_training.datasets.npy:Npy",
         "npz": "hgq2_training.datasets.npz:Npz",
         "vowels": "hgq2_training.datasets.vowels:Vowels",
     }

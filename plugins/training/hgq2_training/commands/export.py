@@ -19,7 +19,7 @@ from hgq2_training.commands.options import Front
 if TYPE_CHECKING:
     import keras
 
-    from hgq2_core.data.standardization import Standardization
+    from hgq2_core.data.preprocessing import Preprocessing
 
 Source = Annotated[
     Path,
@@ -130,10 +130,10 @@ def estimate(
         out.print(str(report), markup=False)
 
 
-def _load(source: Path, front: str | None) -> tuple[keras.Model, Callable[[], tuple[Any, Standardization | None]]]:
-    """Return the model, and a function that loads test inputs and their standardization, which only a run has."""
+def _load(source: Path, front: str | None) -> tuple[keras.Model, Callable[[], tuple[Any, Preprocessing | None]]]:
+    """Return the model, and a function that loads test inputs and their preprocessing, which only a run has."""
     from hgq2_core import load_model
-    from hgq2_training.runs.directory import load_run, read_standardization
+    from hgq2_training.runs.directory import load_run, read_preprocessing
     from hgq2_training.runs.files import MODEL
 
     if source.suffix == Path(MODEL).suffix and not source.is_dir():
@@ -142,9 +142,9 @@ def _load(source: Path, front: str | None) -> tuple[keras.Model, Callable[[], tu
         return load_model(source), lambda: (None, None)
     config, model = load_run(source, front)
 
-    def samples() -> tuple[Any, Standardization | None]:
+    def samples() -> tuple[Any, Preprocessing | None]:
         splits = config.load_data()
-        return splits.test.x, read_standardization(source) or splits.standardization
+        return splits.test.x, read_preprocessing(source) or splits.preprocessing
 
     return model, samples
 

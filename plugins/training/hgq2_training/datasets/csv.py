@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
+from hgq2_core.data.arrays import named
+from hgq2_core.data.columns import Columns, Encoding
 from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError, DataError, listing, nearest
-from hgq2_training.datasets.labels import Classes, Names, class_names, line_to_paste
-from hgq2_training.datasets.missing import REMEDY, Missing, fill, is_missing
+from hgq2_training.datasets.cells import Cells, cells_of
+from hgq2_training.datasets.labels import Classes, Names, class_names
+from hgq2_training.datasets.missing import Missing
 from hgq2_training.datasets.splitting import (
     Array,
+    Fold,
+    Folds,
     Seed,
+    Splitting,
     TestFraction,
     ValidationFraction,
-    check_fractions,
-    in_parts,
-    with_inputs_ready,
 )
-from hgq2_training.datasets.text_table import TextTable, number
+from hgq2_training.datasets.steps import Limits, TableSteps
+from hgq2_training.datasets.targets import check_classes
+from hgq2_training.datasets.text_table import Table, TextTable
 
 
 class Csv(Dataset):
@@ -29,19 +34,30 @@ class Csv(Dataset):
 
     Args:
         path: the file, UTF-8.
-        target: column of the targets, or several.
-        features: columns of the inputs, in this order; None for all except the targets and `ignore`.
+        target: column of the targets, or several; for several outputs, a mapping from their names.
+        features: columns of the inputs, in this order; None for all that have no other use; for several inputs, a
+            mapping from their names.
         classes: for a classification: the number of classes, if the column has integers from 0; or the names in the
-            column, which become 0, 1, ... in this order. None for targets that are numbers.
+            column, which become 0, 1, ... in this order. None for targets that are numbers. For several outputs, a
+            mapping.
         delimiter: separator of the columns.
         test_path: a file with the same columns for the test part; None to split it off.
         test_fraction: share of the test part, unless it has a file.
-        validation_fraction: share of the validation part; 0 for none.
+        validation_fraction: share of the validation part, unless it has a file; 0 for none.
         seed: seed of the random split.
-        standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part.
+        standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part, except categories.
         ignore: columns that are not inputs.
         missing: treatment of cells that are empty, `?`, `NA`, `NaN` or `null`: `error` refuses the file, `drop` leaves
             the line out, `mean` replaces a missing input by the mean of the training part.
+        validation_path: a file with the same columns for the validation part; None to split it off.
+        sample_weight: column of the weights of the samples in the loss.
+        categorical: columns of texts: `one_hot` makes an input 0 or 1 of each text, `index` the place of the text
+            among all, in the order of the alphabet, as an embedding takes it.
+        clip: smallest and largest value of some columns, null for no limit.
+        log: columns of which to take the natural logarithm, after `clip`.
+        folds: number of equal parts of what is not for test, of which one is the validation part, in place of
+            `validation_fraction`.
+        fold: which of them, counted from 0.
 
     Raises:
         ConfigError: fractions or seed are not allowed, a name occurs twice, or several targets have classes.
@@ -51,9 +67,9 @@ class Csv(Dataset):
         self,
         *,
         path: str,
-        target: str | Names,
-        features: Names | None = None,
-        classes: Classes | None = None,
+        target: str | Names | dict[str, str | Names],
+        features: Names | dict[str, Names] | None = None,
+        classes: Classes | dict[str, Classes] | None = None,
         delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ",",
         test_path: str | None = None,
         test_fraction: TestFraction = 0.25,
@@ -62,8 +78,14 @@ class Csv(Dataset):
         standardize: bool = False,
         ignore: Names | None = None,
         missing: Missing = "error",
+        validation_path: str | None = None,
+        sample_weight: str | None = None,
+        categorical: dict[str, Encoding] | None = None,
+        clip: dict[str, Limits] | None = None,
+        log: Names | None = None,
+        folds: Folds | None = None,
+        fold: Fold = 0,
     ) -> None:
-        check_fractions(test_fraction, validation_fraction, seed)
         self.path = path
         self.target = target
         self.features = features
@@ -76,140 +98,151 @@ class Csv(Dataset):
         self.standardize = standardize
         self.ignore = ignore
         self.missing = missing
-        self._targets = [target] if isinstance(target, str) else list(target)
-        self._names = class_names(classes)
-        columns = {"target": self._targets, "features": list(features or ()), "ignore": list(ignore or ())}
-        for what, names in (*columns.items(), ("classes", self._names)):
-            twice = sorted({name for name in names if list(names).count(name) > 1})
-            if twice:
-                raise ConfigError(f"`{what}` names differ. Received twice: {listing(twice)}.")
-        for use, name in (("target", "features"), ("target", "ignore"), ("features", "ignore")):
-            both = sorted({*columns[use]} & {*columns[name]})
-            if both:
-                words = {"target": "a target", "features": "a feature", "ignore": "ignored"}
-                raise ConfigError(f"a column is {words[name]} or {words[use]}, not both. Received: {listing(both)}.")
-        if classes is not None and not isinstance(target, str):
-            raise ConfigError(f"`classes` are those of one target column. Received: target={target!r}")
+        self.validation_path = validation_path
+        self.sample_weight = sample_weight
+        self.categorical = categorical
+        self.clip = clip
+        self.log = log
+        self.folds = folds
+        self.fold = fold
+        self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold)
+        self._splitting.check_given(validation_path is not None)
+        self._steps = TableSteps(standardize, missing, dict(clip or {}), tuple(log or ()))
+        self._targets = {name: _names(own) for name, own in named(target, "").items()}
+        self._classes = {name: named(classes, "").get(name) for name in self._targets}
+        self._check_names()
+        check_classes(classes, target)
 
     def load(self) -> Splits:
         """Return the table, checked and split.
 
         Returns:
-            float32 inputs `(samples, features)`, and int64 labels or float32 targets.
+            float32 inputs `(samples, elements)`, and int64 labels or float32 targets.
 
         Raises:
             DataError: a file, a column or a cell cannot be used; the message says which and why.
         """
-        table = TextTable(self.path, self.delimiter)
+        table = self._table(self.path)
         features = self._features(table)
-        whole, notes = self._read(table, features)
-        test = None
-        if self.test_path is not None:
-            test, of_test = self._read(TextTable(self.test_path, self.delimiter), features)
-            notes += of_test
-        splits = in_parts(
-            whole,
-            test,
-            test_fraction=self.test_fraction,
-            validation_fraction=self.validation_fraction,
-            seed=self.seed,
-        )
-        filled = fill(splits, features) if self.missing == "mean" else splits
-        return with_inputs_ready(filled, standardized=self.standardize, features=features, notes=notes)
+        cells = self._cells(table, features)
+        categories = {name: cells.category(name, how) for name, how in (self.categorical or {}).items()}
+        layouts = {
+            name: Columns(own, {each: categories[each] for each in own if each in categories}, self.missing == "mean")
+            for name, own in features.items()
+        }
+        whole, notes = self._read(cells, layouts)
+        given: dict[str, Split | None] = {"test": None, "validation": None}
+        for part, path in (("test", self.test_path), ("validation", self.validation_path)):
+            if path is not None:
+                given[part], more = self._read(self._cells(self._table(path), features), layouts)
+                notes += more
+        splits = self._splitting.parts(whole, given["test"], given["validation"])
+        texts = {name: class_names(own) or None for name, own in self._classes.items()}
+        return self._steps.applied(splits, self._as(layouts, self.features), notes, self._as(texts, self.target))
 
-    def _features(self, table: TextTable) -> tuple[str, ...]:
-        """Return the columns of the inputs, in order."""
-        others = [*self._targets, *(self.ignore or ())]
-        header = table.header([*others, *(self.features or ())])
-        features = tuple(self.features or (name for name in header if name not in others))
-        if not features:
+    def inputs(self, path: str) -> Any:
+        """Return the columns of the inputs of a file of new data, for `Splits.preprocessing`.
+
+        Args:
+            path: a file with these columns, and any other.
+
+        Raises:
+            DataError: a file or a column cannot be used.
+        """
+        columns = [name for own in self._features(self._table(self.path)).values() for name in own]
+        table = self._table(path)
+        table.header(columns)
+        return table.columns(columns)[0]
+
+    def _table(self, path: str) -> Table:
+        return TextTable(path, self.delimiter)
+
+    def _features(self, table: Table) -> dict[str, tuple[str, ...]]:
+        """Return the columns of each input, in order."""
+        others = [*self._target_columns, *(self.ignore or ()), *self._weights]
+        given = {name: tuple(own) for name, own in named(self.features, "").items()} if self.features else {}
+        header = table.header([*others, *(name for own in given.values() for name in own)])
+        found = given or {"": tuple(name for name in header if name not in others)}
+        if not all(found.values()):
             ignored = " and those of `ignore`" if self.ignore else ""
             raise DataError(f"{table.path}: has no column besides the target{ignored}. Received: {', '.join(header)}.")
-        return features
+        known = [name for own in found.values() for name in own]
+        for what, names in (("categorical", self.categorical), ("clip", self.clip), ("log", self.log)):
+            for name in names or ():
+                if name not in known:
+                    raise ConfigError(
+                        f"`{what}` names columns of inputs. Received: {name!r}. "
+                        f"Allowed: {listing(known)}.{nearest(name, known)}"
+                    )
+        return found
 
-    def _read(self, table: TextTable, features: tuple[str, ...]) -> tuple[Split, tuple[str, ...]]:
+    def _cells(self, table: Table, features: Mapping[str, tuple[str, ...]]) -> Cells:
+        wanted = [*self._target_columns, *(name for own in features.values() for name in own), *self._weights]
+        table.header(wanted)
+        classes = {column: self._classes[name] for name, own in self._targets.items() for column in own}
+        return cells_of(table, list(dict.fromkeys(wanted)), classes, self.missing)
+
+    def _read(self, cells: Cells, layouts: Mapping[str, Columns]) -> tuple[Split, tuple[str, ...]]:
         """Return targets, inputs, and notes on missing cells."""
-        names = [*self._targets, *features]
-        header = table.header(names)
-        columns = [header.index(name) for name in names]
-        rows, dropped = [], 0
-        for position, line in table.rows():
-            cells = [line[column] for column in columns]
-            if self.missing == "drop" and any(map(self._is_missing, cells, range(len(cells)))):
-                dropped += 1
-            else:
-                rows.append(self._values(cells, names, f"{table.path}: line {position}", table))
-        if not rows:
-            raise DataError(f"{table.path}: has a header and no samples{' without missing cells' * bool(dropped)}.")
-        values = np.array(rows, dtype=np.float64)
-        width = len(self._targets)
-        x, y = values[:, width:], values[:, :width]
-        return Split(x, self._as_targets(y)), _notes(table.path, dropped, len(rows), int(np.isnan(x).sum()))
+        y = {name: self._read_targets(cells, name) for name in self._targets}
+        x = {name: cells.inputs(layout) for name, layout in layouts.items()}
+        weight = None if self.sample_weight is None else cells.weights(self.sample_weight)
+        filled = sum(int(np.isnan(each).sum()) for each in x.values())
+        return Split(self._as(x, self.features), self._as(y, self.target), weight), cells.notes(filled)
 
-    def _is_missing(self, text: str, index: int) -> bool:
-        # A class may have the name of a missing value.
-        return is_missing(text) and not (index == 0 and text in self._names)
+    def _read_targets(self, cells: Cells, name: str) -> Array:
+        classes = self._classes[name]
+        columns = [cells.targets(column, classes) for column in self._targets[name]]
+        single = isinstance(named(self.target, "")[name], str)
+        y = columns[0] if single else np.stack(columns, axis=1)
+        return y.astype(np.float32 if classes is None else np.int64)
 
-    def _values(self, cells: list[str], names: list[str], line: str, table: TextTable) -> list[float]:
-        values = []
-        for index, (text, name) in enumerate(zip(cells, names, strict=True)):
-            where = f"{line}, column {name!r}"
-            is_target = index < len(self._targets)
-            # A text among targets is more likely a class for `classes` than a missing number.
-            if self._is_missing(text, index) and not (is_target and text and self.missing == "error"):
-                values.append(self._missing(text, where, is_target))
-            elif is_target:
-                values.append(self._target(text, where, table, name))
-            else:
-                values.append(number(text, where))
-        return values
+    @property
+    def _target_columns(self) -> list[str]:
+        return [name for own in self._targets.values() for name in own]
 
-    def _missing(self, text: str, where: str, is_target: bool) -> float:
-        received = f"Received: {text!r}" if text else "The cell is empty"
-        if self.missing == "error":
-            raise DataError(f"{where}: must be a number. {received}. {REMEDY}")
-        if is_target:
-            raise DataError(f"{where}: a target is not filled. {received}. `missing: drop` leaves such lines out.")
-        return math.nan
+    @property
+    def _weights(self) -> list[str]:
+        return [] if self.sample_weight is None else [self.sample_weight]
 
-    def _target(self, text: str, where: str, table: TextTable, name: str) -> float:
-        if self._names:
-            if text not in self._names:
-                allowed = ", ".join(self._names)
-                raise DataError(
-                    f"{where}: no such class. Received: {text!r}. Allowed: {allowed}.{nearest(text, self._names)}"
+    @staticmethod
+    def _as(found: dict[str, Any], asked: Any) -> Any:
+        """Return the only one where a config asks for one, else all by name."""
+        return found if isinstance(asked, Mapping) else found[""]
+
+    def _check_names(self) -> None:
+        features = [name for own in named(self.features or (), "").values() for name in own]
+        columns = {"target": self._target_columns, "features": features, "ignore": list(self.ignore or ())}
+        classes = {f"classes{f'.{name}' * bool(name)}": class_names(own) for name, own in self._classes.items()}
+        for what, names in {**columns, "log": list(self.log or ()), **classes}.items():
+            twice = sorted({name for name in names if list(names).count(name) > 1})
+            if twice:
+                raise ConfigError(f"`{what}` names differ. Received twice: {listing(twice)}.")
+        columns["sample_weight"] = self._weights
+        words = {"target": "a target", "features": "a feature", "ignore": "ignored", "sample_weight": "a weight"}
+        for use, name in (
+            ("target", "features"),
+            ("target", "ignore"),
+            ("features", "ignore"),
+            ("target", "sample_weight"),
+            ("features", "sample_weight"),
+            ("ignore", "sample_weight"),
+        ):
+            both = sorted({*columns[use]} & {*columns[name]})
+            if both:
+                raise ConfigError(f"a column is {words[name]} or {words[use]}, not both. Received: {listing(both)}.")
+        for output, own in self._classes.items():
+            asked = named(self.target, "")[output]
+            if own is not None and not isinstance(asked, str):
+                raise ConfigError(f"`classes` are those of one target column. Received: target={asked!r}")
+        numbers = {"clip": list(self.clip or ()), "log": list(self.log or ())}
+        for what, names in numbers.items():
+            both = sorted({*names} & {*(self.categorical or ())})
+            if both:
+                raise ConfigError(
+                    f"`{what}` is of numbers, `categorical` of texts. Received for both: {listing(both)}."
                 )
-            return float(self._names.index(text))
-        try:
-            value = number(text, where)
-        except DataError as error:
-            raise DataError(f"{error}{line_to_paste(_cells(table, name)) if _is_text(text) else ''}") from None
-        if isinstance(self.classes, int) and not (value.is_integer() and 0 <= value < self.classes):
-            raise DataError(f"{where}: must be an integer from 0 to {self.classes - 1}. Received: {text!r}.")
-        return value
-
-    def _as_targets(self, y: Array) -> Array:
-        y = y[:, 0] if isinstance(self.target, str) else y
-        return y.astype(np.float32 if self.classes is None else np.int64)
 
 
-def _cells(table: TextTable, name: str) -> list[str]:
-    column = table.header([name]).index(name)
-    return [line[column] for _, line in table.rows()]
-
-
-def _is_text(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return True
-    return False
-
-
-def _notes(path: str, dropped: int, kept: int, filled: int) -> tuple[str, ...]:
-    notes = []
-    if dropped:
-        notes.append(f"{path}: lines left out for a missing cell: {dropped} of {dropped + kept}.")
-    if filled:
-        notes.append(f"{path}: missing cells filled with the mean of the training part: {filled}.")
-    return tuple(notes)
+def _names(columns: str | Names) -> tuple[str, ...]:
+    return (columns,) if isinstance(columns, str) else tuple(columns)

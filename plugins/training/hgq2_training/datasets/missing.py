@@ -1,49 +1,41 @@
-"""Missing values in text files, and their replacement."""
+"""Missing values in tables."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from hgq2_core.data.splits import Split, Splits
+from hgq2_core.data.columns import MISSING
+from hgq2_core.data.preprocessing import Fill
 from hgq2_core.errors import DataError
+from hgq2_training.datasets.splitting import Array
 
 Missing = Literal["error", "drop", "mean"]
-
-TEXTS = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
-"""Texts for a missing value, in lower case."""
 
 REMEDY = "`missing: drop` leaves such lines out, `missing: mean` fills such cells."
 
 
-def is_missing(text: str) -> bool:
+def is_missing(cell: Any) -> bool:
     """Return True if a cell has no value."""
-    return text.strip().lower() in TEXTS
+    return cell != cell or (isinstance(cell, str) and cell.strip().lower() in MISSING)
 
 
-def fill(splits: Splits, features: tuple[str, ...]) -> Splits:
-    """Return the parts with the mean of the training part in place of each NaN among the inputs.
+def fill(x: Array, elements: tuple[str, ...]) -> Fill:
+    """Return the step that puts the mean of the training part in place of each NaN.
 
     Args:
-        splits: inputs of shape `(samples, features)`.
-        features: their names.
+        x: inputs of the training part, shape `(samples, elements)`.
+        elements: their names.
 
     Raises:
-        DataError: a feature has no values in the training part.
+        DataError: an element has no values in the training part.
     """
-    known = ~np.isnan(splits.train.x)
+    known = ~np.isnan(x)
     counts = known.sum(axis=0)
     if not counts.all():
         raise DataError(
-            f"`missing: mean`: column {features[int(np.argmin(counts))]!r} has no value in the training part. "
+            f"`missing: mean`: column {elements[int(np.argmin(counts))]!r} has no value in the training part. "
             "Name it in `ignore`."
         )
-    mean = np.where(known, splits.train.x, 0.0).sum(axis=0) / counts
-
-    def filled(part: Split) -> Split:
-        return Split(np.where(np.isnan(part.x), mean, part.x), part.y)
-
-    validation = None if splits.validation is None else filled(splits.validation)
-    return replace(splits, train=filled(splits.train), test=filled(splits.test), validation=validation)
+    return Fill(np.where(known, x, 0.0).sum(axis=0) / counts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from hgq2_core.data.arrays import Rows, leaves, mapped
 from hgq2_core.data.splits import Split, Splits
 from hgq2_core.errors import ConfigError, DataError
 
@@ -17,6 +18,10 @@ Array = NDArray[Any]
 TestFraction = Annotated[float, Field(gt=0, lt=1)]
 ValidationFraction = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0)]
+Folds = Annotated[int, Field(ge=2)]
+Fold = Annotated[int, Field(ge=0)]
+VALIDATION_FRACTION = 0.1
+"""Share of the validation part where nothing sets it."""
 
 
 def check_fractions(test_fraction: float, validation_fraction: float, seed: int) -> None:
@@ -46,6 +51,89 @@ def check_fractions(test_fraction: float, validation_fraction: float, seed: int)
         raise ConfigError(f"`seed` must be an integer that is at least 0. Received: seed={seed!r}")
 
 
+@dataclass(frozen=True)
+class Splitting:
+    """How samples are divided into parts.
+
+    Args:
+        test_fraction: share of the test part, strictly between 0 and 1, unless it is given.
+        validation_fraction: share of the validation part, unless it is given; 0 for none.
+        seed: seed of the random order.
+        folds: number of equal parts of what is not for test, of which one is the validation part; None for
+            `validation_fraction`.
+        fold: which of them, counted from 0.
+
+    Raises:
+        ConfigError: a number is not allowed, or `folds` is given beside another validation part.
+    """
+
+    test_fraction: float
+    validation_fraction: float
+    seed: int
+    folds: int | None = None
+    fold: int = 0
+
+    def __post_init__(self) -> None:
+        check_fractions(self.test_fraction, self.validation_fraction, self.seed)
+        if self.folds is None:
+            if self.fold:
+                raise ConfigError(f"`fold` is one of `folds`, which are not given. Received: fold={self.fold}")
+            return
+        if self.folds < 2 or not 0 <= self.fold < self.folds:
+            raise ConfigError(
+                "`folds` is at least 2, and `fold` counts them from 0. "
+                f"Received: folds={self.folds}, fold={self.fold}. Allowed: fold from 0 to {max(self.folds, 2) - 1}."
+            )
+        if self.validation_fraction != VALIDATION_FRACTION:
+            raise ConfigError(
+                "`folds` takes the place of `validation_fraction`. "
+                f"Received: folds={self.folds}, validation_fraction={self.validation_fraction}. Leave one of them out."
+            )
+
+    def check_given(self, validation: bool) -> None:
+        """Refuse folds if the validation part is given.
+
+        Args:
+            validation: whether it is.
+
+        Raises:
+            ConfigError: both are given.
+        """
+        if validation and self.folds is not None:
+            raise ConfigError(
+                "`folds` make the validation part, which is also given by itself. "
+                f"Received: folds={self.folds}. Leave one of them out."
+            )
+
+    def parts(self, whole: Split, test: Split | None = None, validation: Split | None = None) -> Splits:
+        """Return the parts, each in random order, with each class in the same proportions if targets are labels.
+
+        The sizes are the rounded fractions of the whole. A class with two or more samples keeps one for training.
+
+        Args:
+            whole: all samples, without those of a part that is given.
+            test: the test part, if it is given.
+            validation: the validation part, if it is given.
+
+        Raises:
+            DataError: too few samples for a part.
+        """
+        fractions: dict[str, float] = {}
+        if test is None:
+            fractions["test"] = self.test_fraction
+        if validation is None and self.folds is None:
+            fractions["validation"] = self.validation_fraction
+        *found, train = divided(whole, list(fractions.values()), self.seed)
+        made = dict(zip(fractions, found, strict=True))
+        if self.validation_fraction:
+            validation = made.get("validation", validation)
+        if self.folds is not None:
+            every = divided(train, [1 / self.folds] * (self.folds - 1), self.seed)
+            validation = every.pop(self.fold)
+            train = joined(every)
+        return Splits(train=train, test=made["test"] if test is None else test, validation=validation)
+
+
 def split(
     x: Array, y: Array, *, test_fraction: float, validation_fraction: float, seed: int, stratify: bool = True
 ) -> Splits:
@@ -69,26 +157,6 @@ def split(
         DataError: the lengths differ, there are no labels to stratify by, or too few samples for a part.
     """
     check_fractions(test_fraction, validation_fraction, seed)
-    test, validation, train = partition(x, y, [test_fraction, validation_fraction], seed=seed, stratify=stratify)
-    return Splits(train=train, test=test, validation=validation if validation_fraction else None)
-
-
-def partition(x: Array, y: Array, fractions: list[float], *, seed: int, stratify: bool) -> list[Split]:
-    """Return one part of the samples per fraction, and the rest.
-
-    Args:
-        x: inputs.
-        y: targets.
-        fractions: share of each part; a share of 0 gives an empty part.
-        seed: seed of the random order.
-        stratify: whether to keep the proportions of the labels in `y`.
-
-    Returns:
-        The parts in the order of `fractions`, then the rest.
-
-    Raises:
-        DataError: the lengths differ, there are no labels to stratify by, or too few samples for a part.
-    """
     if len(x) != len(y):
         raise DataError(f"`x` and `y` must have the same length. Received: {len(x)} and {len(y)} samples")
     if stratify and not is_labels(y):
@@ -96,13 +164,45 @@ def partition(x: Array, y: Array, fractions: list[float], *, seed: int, stratify
             "Stratifying needs one integer label per sample; pass stratify=False for other targets. "
             f"Received: y of shape {y.shape} and dtype {y.dtype}"
         )
+    fractions = [test_fraction, validation_fraction]
+    test, validation, train = (
+        Split(x[chosen], y[chosen])
+        for chosen in partition(y if stratify else np.zeros(len(y), dtype=np.intp), fractions, seed)
+    )
+    return Splits(train=train, test=test, validation=validation if validation_fraction else None)
+
+
+def divided(whole: Split, fractions: list[float], seed: int) -> list[Split]:
+    """Return a part of the samples for each fraction, and the rest, stratified if targets are labels.
+
+    Args:
+        whole: the samples; of several targets, those of the first that are labels count.
+        fractions: share of each part.
+        seed: seed of the random order.
+    """
+    labels = next((y for y in leaves(whole.y) if is_labels(y)), np.zeros(len(whole), dtype=np.intp))
+    return [whole.take(chosen) for chosen in partition(labels, fractions, seed)]
+
+
+def partition(labels: Array, fractions: list[float], seed: int) -> list[NDArray[np.intp]]:
+    """Return the indices of a part of the samples for each fraction, and of the rest, each in random order.
+
+    Args:
+        labels: one per sample, whose proportions are kept.
+        fractions: share of each part; a share of 0 gives an empty part.
+        seed: seed of the random order.
+
+    Raises:
+        DataError: too few samples for a part.
+    """
     rng = np.random.default_rng(seed)
-    label = np.unique(y, return_inverse=True)[1] if stratify else np.zeros(len(y), dtype=np.intp)
+    samples = len(labels)
+    label = np.unique(labels, return_inverse=True)[1]
     counts = np.bincount(label)
-    order = rng.permutation(len(y))
+    order = rng.permutation(samples)
     order = order[np.argsort(label[order], kind="stable")]
-    rank = np.arange(len(y)) - np.repeat(np.cumsum(counts) - counts, counts)  # position within the class
-    part = np.zeros(len(y), dtype=np.intp)
+    rank = np.arange(samples) - np.repeat(np.cumsum(counts) - counts, counts)  # position within the class
+    part = np.zeros(samples, dtype=np.intp)
     taken = np.zeros_like(counts)
     for fraction in fractions:
         taken += _allocate(counts, fraction, np.maximum(counts - 1, 1) - taken, rng)
@@ -110,47 +210,27 @@ def partition(x: Array, y: Array, fractions: list[float], *, seed: int, stratify
     indices = [rng.permutation(order[part == p]) for p in range(len(fractions) + 1)]
     for fraction, chosen in zip([*fractions, 1.0], indices, strict=True):
         if fraction and not len(chosen):
-            raise DataError(f"Too few samples for these fractions. Received: {len(y)} samples, fractions {fractions}")
-    return [Split(x[chosen], y[chosen]) for chosen in indices]
+            raise DataError(f"Too few samples for these fractions. Received: {samples} samples, fractions {fractions}")
+    return indices
 
 
-def in_parts(
-    whole: Split, test: Split | None, *, test_fraction: float, validation_fraction: float, seed: int
-) -> Splits:
-    """Return the parts of a file's data, stratified if the targets are labels.
+def joined(parts: list[Split]) -> Split:
+    """Return the samples of all parts; the rows of a file stay in its order."""
 
-    Args:
-        whole: all samples, without a separate test part.
-        test: the separate test part, if there is one.
-        test_fraction: share of the test part, if there is no separate one.
-        validation_fraction: share of the validation part in `whole`.
-        seed: seed of the random split.
-    """
-    stratify = is_labels(whole.y)
-    if test is None:
-        fractions = {"test_fraction": test_fraction, "validation_fraction": validation_fraction}
-        return split(whole.x, whole.y, **fractions, seed=seed, stratify=stratify)
-    validation, train = partition(whole.x, whole.y, [validation_fraction], seed=seed, stratify=stratify)
-    return Splits(train=train, test=test, validation=validation if validation_fraction else None)
+    def together(*arrays: Any) -> Any:
+        if isinstance(arrays[0], Rows):
+            return Rows(arrays[0].source, np.sort(np.concatenate([each.index for each in arrays])), arrays[0].change)
+        return np.concatenate(arrays)
+
+    first, *others = parts
+    weight = None if first.weight is None else mapped(together, first.weight, *(each.weight for each in others))
+    x, y = (mapped(together, getattr(first, name), *(getattr(each, name) for each in others)) for name in ("x", "y"))
+    return Split(x, y, weight)
 
 
-def with_inputs_ready(
-    splits: Splits, *, standardized: bool, features: tuple[str, ...] = (), notes: tuple[str, ...] = ()
-) -> Splits:
-    """Return the parts with float32 inputs.
-
-    Args:
-        splits: the parts.
-        standardized: whether to standardize the inputs.
-        features: names of the inputs.
-        notes: see `Splits`.
-    """
-    return replace(splits.standardized(features) if standardized else as_float32(splits), notes=notes)
-
-
-def is_labels(y: Array) -> bool:
+def is_labels(y: Any) -> bool:
     """Return True if targets are one integer label per sample."""
-    return y.ndim == 1 and y.dtype.kind in "biu"
+    return y.ndim == 1 and y.dtype.kind in "biu" and not isinstance(y, Rows)
 
 
 def standardize(splits: Splits) -> Splits:
@@ -163,16 +243,6 @@ def standardize(splits: Splits) -> Splits:
         The parts with float32 inputs; an input that is constant in training is only shifted.
     """
     return splits.standardized()
-
-
-def as_float32(splits: Splits) -> Splits:
-    """Return the parts with float32 inputs."""
-
-    def apply(part: Split) -> Split:
-        return Split(part.x.astype(np.float32), part.y)
-
-    validation = None if splits.validation is None else apply(splits.validation)
-    return replace(splits, train=apply(splits.train), test=apply(splits.test), validation=validation)
 
 
 def shipped(name: str, part: str = "") -> tuple[Array, Array]:

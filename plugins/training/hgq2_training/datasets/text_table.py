@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,6 +20,20 @@ DELIMITERS = (",", ";", "\t", "|", " ")
 
 class _NotCsvError(DataError):
     """Inconsistent quotes and delimiters."""
+
+
+class Table(Protocol):
+    """A file with columns."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+
+    def header(self, wanted: Collection[str]) -> list[str]:
+        """Return the names of the columns, after checking that the wanted ones are among them."""
+
+    def columns(self, names: Collection[str]) -> tuple[dict[str, Sequence[Any]], Sequence[str]]:
+        """Return the cells of some columns, and the place of each line in the file, for messages."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,19 @@ class TextTable:
                 raise DataError(f"{self.path}: line {position} has {len(line)} cells, the header {len(header)}.")
             yield position, line
 
+    def columns(self, names: Collection[str]) -> tuple[dict[str, Sequence[Any]], Sequence[str]]:
+        """Return the texts of some columns, and the place of each line.
+
+        Args:
+            names: columns of the header.
+        """
+        header = self.header(names)
+        places, lines = [], []
+        for position, line in self.rows():
+            places.append(f"line {position}")
+            lines.append(line)
+        return {name: [line[header.index(name)] for line in lines] for name in names}, places
+
     def _lines(self) -> Iterator[tuple[int, list[str]]]:
         try:
             with Path(self.path).open(encoding="utf-8-sig", newline="") as file:
@@ -101,11 +129,11 @@ class TextTable:
                 )
 
 
-def number(text: str, where: str) -> float:
+def number(text: Any, where: str) -> float:
     """Return the number that a cell holds.
 
     Args:
-        text: the cell.
+        text: the cell, a text or a number.
         where: its place, for messages.
 
     Raises:
@@ -113,8 +141,8 @@ def number(text: str, where: str) -> float:
     """
     try:
         value = float(text)
-    except ValueError:
-        received = f"Received: {text!r}" if text else "The cell is empty"
+    except (TypeError, ValueError):
+        received = f"Received: {text!r}" if str(text) else "The cell is empty"
         raise DataError(f"{where}: must be a number. {received}.") from None
     if not math.isfinite(value) or abs(value) > LARGEST:
         raise DataError(f"{where}: must be a finite number within float32. Received: {text!r}.")

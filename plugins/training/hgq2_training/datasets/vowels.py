@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError
-from hgq2_training.datasets.splitting import Seed, ValidationFraction, in_parts, shipped
+from hgq2_training.datasets.splitting import Seed, ValidationFraction, divided, shipped
 
 
 class Vowels(Dataset):
@@ -39,4 +39,5 @@ class Vowels(Dataset):
             float32 inputs of shape (29, 12), mostly between -1 and 1, and int64 labels from 0 to 8, stratified.
         """
         whole, test = Split(*shipped("japanese_vowels")), Split(*shipped("japanese_vowels", "_test"))
-        return in_parts(whole, test, test_fraction=0.0, validation_fraction=self.validation_fraction, seed=self.seed)
+        validation, train = divided(whole, [self.validation_fraction], self.seed)
+        return Splits(train, test, validation if self.validation_fraction else None)

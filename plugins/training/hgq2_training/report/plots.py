@@ -123,7 +123,7 @@ def _line(axes: Axes, history: Epochs, name: str, color: str, label: str) -> Non
 
 def _frame(axes: Axes, values: Sequence[float], direction: str) -> None:
     """Limit the axes to the front, without early epochs far from it."""
-    margin = max(0.5 * (max(values) - min(values)), 0.02 * abs(max(values)))
+    margin = max(0.5 * (max(values) - min(values)), 0.02 * abs(max(values))) or 1.0
     top = max(values) + 0.2 * margin
     if direction == "max":
         axes.set_ylim(min(values) - margin, top)

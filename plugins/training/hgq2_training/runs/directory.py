@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 from filelock import FileLock, Timeout
 
 from hgq2_core import ModelConfig, freeze, load_config, load_model, summary
+from hgq2_core.data.preprocessing import Preprocessing
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.errors import CalibrationError, ConfigError, DataError, ModelFileError
 from hgq2_core.files import atomic_path, is_leftover, make_folder, read_json, remove_leftovers
@@ -34,6 +35,8 @@ from hgq2_training.runs.files import (
     TRIAL,
 )
 from hgq2_training.runs.front import choose
+
+T = TypeVar("T")
 
 
 def save(model: keras.Model, path: Path) -> None:
@@ -126,14 +129,33 @@ def read_data(directory: str | Path) -> dict[str, Any]:
 
 
 def read_standardization(directory: str | Path) -> Standardization | None:
-    """Return the standardization of a run's inputs; None if they are not standardized.
+    """Return the standardization of a run's only input; None if it is not standardized, or there are several.
 
     Raises:
         ModelFileError: the file is damaged.
     """
     stored = read_data(directory).get("standardization")
+    if stored is None or ("mean" not in stored and "preprocessing" in read_data(directory)):
+        return None
+    return _described(directory, Standardization.from_dict, stored)
+
+
+def read_preprocessing(directory: str | Path) -> Preprocessing | None:
+    """Return the map from raw data to a run's inputs; None if they are raw data.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    stored = read_data(directory).get("preprocessing")
+    if stored is not None:
+        return _described(directory, Preprocessing.from_dict, stored)
+    standardization = read_standardization(directory)  # of a run from before the whole map was recorded
+    return None if standardization is None else Preprocessing((standardization,))
+
+
+def _described(directory: str | Path, read: Callable[[dict[str, Any]], T], stored: dict[str, Any]) -> T:
     try:
-        return None if stored is None else Standardization.from_dict(stored)
+        return read(stored)
     except DataError as error:
         raise ModelFileError(f"{Path(directory) / DATA}: is damaged. {error}") from error
 

@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hgq2_core import ModelConfig
+from hgq2_core.data.arrays import mapped, named
+from hgq2_core.data.columns import Columns
 from hgq2_core.errors import DataError, listing, nearest
+from hgq2_training.datasets.cells import cells_of
 from hgq2_training.datasets.missing import is_missing
 from hgq2_training.datasets.text_table import TextTable, number
-from hgq2_training.runs.directory import load_recorded, read_data, read_standardization
+from hgq2_training.runs.directory import load_recorded, read_data, read_preprocessing, read_standardization
 
 Array = NDArray[Any]
+TABLES = {".csv": TextTable}
+"""The files with columns, by suffix."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +54,57 @@ class RawInputs:
         Raises:
             DataError: the data cannot be read, or do not fit the run.
         """
-        arrays = self._arrays(data)
+        preprocessing = read_preprocessing(self.directory)
+        if preprocessing is not None and preprocessing.layouts:
+            found = preprocessing.apply(self._columns(data, preprocessing.layouts))
+            ready = {name: self._shaped(own, name) for name, own in named(found, next(iter(self.shapes))).items()}
+            return ready if len(ready) > 1 else next(iter(ready.values()))
+        arrays = {name: self._shaped(array, name) for name, array in self._checked(self._arrays(data)).items()}
+        raw = arrays if len(arrays) > 1 else next(iter(arrays.values()))
+        return (
+            mapped(lambda array: array.astype(np.float32), raw) if preprocessing is None else preprocessing.apply(raw)
+        )
+
+    def _checked(self, arrays: dict[str, Array]) -> dict[str, Array]:
         lengths = {len(array) for array in arrays.values()}
         if len(lengths) != 1 or lengths == {0}:
             raise DataError(f"predict: inputs need one number of samples, above 0. Received: {sorted(lengths)}.")
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise DataError(f"predict: input {name!r} holds NaN or infinite values.")
-        if len(arrays) > 1:
-            return {name: array.astype(np.float32) for name, array in arrays.items()}
-        ((name, array),) = arrays.items()
-        standardization = read_standardization(self.directory)
-        raw = self._shaped(array, name)
-        return raw.astype(np.float32) if standardization is None else standardization(raw)
+        return arrays
+
+    def _columns(self, data: Any, layouts: Mapping[str, Columns]) -> Mapping[str, Any]:
+        """Return the columns of a table's inputs, from a table or from arrays with these columns."""
+        if isinstance(data, str | Path) and Path(data).suffix in TABLES:
+            return self._from_table(Path(data), layouts)
+        columns: dict[str, Any] = {}
+        for name, array in self._checked(self._arrays(data)).items():
+            layout = layouts[name if name in layouts else ""]
+            if array.ndim != 2 or array.shape[1] != len(layout.names):
+                raise DataError(
+                    f"predict: input {name!r} does not fit the run. Received: shape {list(array.shape[1:])} for a "
+                    f"sample. Allowed: the columns {', '.join(layout.names)}."
+                )
+            columns |= {column: array[:, place] for place, column in enumerate(layout.names)}
+        return columns
+
+    def _from_table(self, path: Path, layouts: Mapping[str, Columns]) -> Mapping[str, Any]:
+        table = TABLES[path.suffix](str(path), str(self._of_data("delimiter") or ","))
+        names = list(dict.fromkeys(name for layout in layouts.values() for name in layout.names))
+        table.header(names)
+        columns: dict[str, Any] = {}
+        for layout in layouts.values():
+            cells = cells_of(table, layout.names, {}, "mean" if layout.missing else "error")
+            for name in layout.names:
+                for place, cell in zip(cells.places, cells.columns[name], strict=True):
+                    if not layout.missing and is_missing(cell):
+                        raise DataError(
+                            f"{path}: {place}, column {name!r}: has no value, and a prediction leaves out no line. "
+                            f"Received: {cell!r}."
+                        )
+            columns |= cells.columns_of(layout)
+        return columns
 
     def _arrays(self, data: Any) -> dict[str, Array]:
         if isinstance(data, str | Path):
@@ -90,16 +133,17 @@ class RawInputs:
         arrays = _loaded(path)
         if not isinstance(arrays, Mapping):
             raise DataError(f"{path}: a single array, not an archive; name it .npy.")
+        trained = self._of_data("x") or "x"
         if len(self.shapes) > 1:
-            return self._arrays(arrays)
-        named = str(self._of_data("x") or "x")
-        for name in (named, self._only()):
+            names = trained if isinstance(trained, Mapping) else {}
+            keys = {name: names.get(name) if names.get(name) in arrays else name for name in self.shapes}
+            return self._arrays({name: arrays[key] for name, key in keys.items() if key in arrays})
+        own = str(trained)
+        for name in (own, self._only()):
             if name in arrays:
                 return {self._only(): _numbers(arrays[name], f"{path}: {name!r}")}
         if len(arrays) != 1:
-            raise DataError(
-                f"{path}: {named!r} is not in the file. It holds: {listing(arrays)}.{nearest(named, arrays)}"
-            )
+            raise DataError(f"{path}: {own!r} is not in the file. It holds: {listing(arrays)}.{nearest(own, arrays)}")
         ((name, array),) = arrays.items()
         return {self._only(): _numbers(array, f"{path}: {name!r}")}
 
@@ -177,7 +221,7 @@ class Labels:
     def of(cls, directory: str | Path, config: ModelConfig) -> Labels | None:
         """Return the classes of a run; None if its targets are no labels from 0."""
         bounds = read_data(directory).get("labels")
-        if not bounds or bounds[0] < 0:
+        if not bounds or isinstance(bounds, Mapping) or bounds[0] < 0:
             return None
         named = None if config.data is None else config.data.arguments.get("classes")
         return cls(int(bounds[1]), () if named is None or isinstance(named, int) else tuple(map(str, named)))

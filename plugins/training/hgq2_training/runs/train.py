@@ -17,8 +17,11 @@ from hgq2_core.config.model import Training
 from hgq2_core.config.preflight.check import check_training
 from hgq2_core.config.preflight.keras_errors import Begun, refused_by_keras
 from hgq2_core.config.resolved import differences, resolved
+from hgq2_core.data.class_weight import with_class_weight
+from hgq2_core.data.feed import evaluation, fit_data, for_model
 from hgq2_core.data.splits import Split, Splits
 from hgq2_core.errors import BudgetError, ConfigError, DataError
+from hgq2_core.exporting.graph import output_names
 from hgq2_core.files import read_json, remove, remove_leftovers, write_json, write_text
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.model.calibration import uncalibrated
@@ -139,12 +142,13 @@ def _run(
     model = config.build(exact=True)
     keras.utils.set_random_seed(config.seed)
     check_training(training, model, splits)
+    ordered = for_model(splits, model)
     warm: WarmStart | None = None
     if start is None and config.init_from is not None:
         source = load(config.init_from.run, front=config.init_from.front)
-        warm = start_from(model, source, splits.train.x)
+        warm = start_from(model, source, ordered.train.x)
     elif start is None:
-        fit_ranges(model, splits.train.x)
+        fit_ranges(model, ordered.train.x)
     else:
         start.check(model, directory / CHECKPOINT)
     with locked(directory):
@@ -157,7 +161,7 @@ def _run(
         write_json(directory / DATA, splits.to_dict())
         if start is None:
             _record_start(config, warm, directory)
-        checkpoints = _train(config, model, splits, training, directory, callbacks, start)
+        checkpoints = _train(config, model, ordered, training, directory, callbacks, start)
         seconds = checkpoints.last.seconds if checkpoints.last else 0.0
         return finalize_run(model, splits, directory, seconds, training=training, stopped=_stopped(checkpoints))
 
@@ -214,17 +218,14 @@ def _fit(
     model: keras.Model, splits: Splits, training: Training, start: Checkpoint | None, callbacks: list[Any]
 ) -> None:
     done = 0 if start is None else start.epoch
-    validation = splits.validation
     begun = Begun()
+    train = with_class_weight(splits.train, training.class_weight, output_names(model), splits.classes)
     with refused_by_keras("training", begun):
         model.fit(
-            splits.train.x,
-            splits.train.y,
-            validation_data=None if validation is None else (validation.x, validation.y),
+            **fit_data(train, splits.validation, training.batch_size, training.steps_per_epoch, training.shuffle),
             initial_epoch=done,
             # If a callback had stopped the training, only the end of training is left to run.
             epochs=done if start is not None and start.stopped else training.epochs,
-            batch_size=training.batch_size,
             callbacks=[*callbacks, RemainingSteps(), begun],
             verbose=0,
         )
@@ -269,6 +270,7 @@ def finalize_run(
     """
     if diverged := divergence(model, read_json(directory / HISTORY, [])):
         raise ConfigError(diverged)
+    splits = for_model(splits, model)
     before = ebops(model) if any(uncalibrated(model)) else read_metrics(directory).get("ebops_before_calibration")
     calibrate(model, splits.train.x, margin=margin)
     budget = None if training is None or training.budget is None else training.budget.ebops
@@ -317,7 +319,7 @@ def recalibrate(directory: str | Path, margin: int = 0) -> Run:
 
 def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
     """Return loss and metrics on a split."""
-    results = model.evaluate(split.x, split.y, verbose=0, return_dict=True)
+    results = model.evaluate(**evaluation(split), verbose=0, return_dict=True)
     return {name: float(value) for name, value in results.items()}
 
 

@@ -1,0 +1,136 @@
+"""Columns of a table as numbers, with categories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hgq2_core.errors import DataError, listing, nearest
+
+Encoding = Literal["one_hot", "index"]
+
+MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
+"""Texts for a missing value, in lower case."""
+
+
+@dataclass(frozen=True)
+class Category:
+    """A column of texts.
+
+    Args:
+        values: the texts it may hold.
+        encoding: `one_hot`: an element for each text, which is 1 or 0; `index`: the place of the text among them.
+    """
+
+    values: tuple[str, ...]
+    encoding: Encoding
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a table, as an array.
+
+    Args:
+        names: the columns, in order.
+        categories: those that hold texts.
+        missing: whether a cell may be missing, to be filled by the next step.
+    """
+
+    names: tuple[str, ...]
+    categories: Mapping[str, Category]
+    missing: bool = False
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """The names of the elements of a sample: `column=text` for one of a one-hot column."""
+        return tuple(element for name in self.names for element in self._elements(name))
+
+    @property
+    def numeric(self) -> NDArray[np.bool_]:
+        """Whether each element is a number, rather than a category."""
+        return np.array([name not in self.categories for name in self.names for _ in self._elements(name)])
+
+    def __call__(self, table: Any) -> NDArray[np.float64]:
+        """Return the elements, NaN where a cell is missing.
+
+        Args:
+            table: a mapping of columns, each a sequence of numbers or texts.
+
+        Raises:
+            DataError: a column is missing, a cell is no number, or a text is not among the values.
+        """
+        if not isinstance(table, Mapping):
+            raise DataError(f"columns: takes a mapping of columns. Received: {type(table).__name__}.")
+        for name in self.names:
+            if name not in table:
+                raise DataError(
+                    f"no such column. Received: {name!r}. There are: {listing(table)}.{nearest(name, table)}"
+                )
+        return np.concatenate([self._encoded(name, table[name]) for name in self.names], axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        categories = {
+            name: {"values": list(each.values), "encoding": each.encoding} for name, each in self.categories.items()
+        }
+        return {"names": list(self.names), "categories": categories, "missing": self.missing}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Columns:
+        """Return the step that plain data describe."""
+        categories = {
+            str(name): Category(tuple(each["values"]), each["encoding"])
+            for name, each in document["categories"].items()
+        }
+        return cls(tuple(document["names"]), categories, bool(document["missing"]))
+
+    def _elements(self, name: str) -> tuple[str, ...]:
+        category = self.categories.get(name)
+        if category is None or category.encoding == "index":
+            return (name,)
+        return tuple(f"{name}={value}" for value in category.values)
+
+    def _encoded(self, name: str, cells: Sequence[Any]) -> NDArray[np.float64]:
+        if name not in self.categories:
+            return self._numbers(name, cells).reshape(-1, 1)
+        category = self.categories[name]
+        places = {value: place for place, value in enumerate(category.values)}
+        found = np.empty(len(cells), dtype=np.intp)
+        for row, cell in enumerate(_plain(cells)):
+            text = str(cell).strip()
+            if text not in places:
+                raise DataError(
+                    f"column {name!r}: no such category. Received: {text!r}. "
+                    f"Allowed: {listing(category.values)}.{nearest(text, category.values)}"
+                )
+            found[row] = places[text]
+        if category.encoding == "index":
+            return found.astype(np.float64).reshape(-1, 1)
+        return np.eye(len(category.values))[found]
+
+    def _numbers(self, name: str, cells: Sequence[Any]) -> NDArray[np.float64]:
+        try:
+            numbers = np.asarray(cells).astype(np.float64)
+        except (TypeError, ValueError):
+            numbers = np.array([_number(cell, name) for cell in _plain(cells)], dtype=np.float64)
+        unknown = np.flatnonzero(np.isnan(numbers))
+        if len(unknown) and not self.missing:
+            raise DataError(f"column {name!r}: a cell is missing, in sample {unknown[0]}. Leave the sample out.")
+        return numbers
+
+
+def _plain(cells: Any) -> Any:
+    return cells.tolist() if isinstance(cells, np.ndarray) else cells
+
+
+def _number(cell: Any, name: str) -> float:
+    if isinstance(cell, str) and cell.strip().lower() in MISSING:
+        return float("nan")
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        raise DataError(f"column {name!r}: must be a number. Received: {cell!r}.") from None

@@ -1,0 +1,133 @@
+"""Arrays from files of one array each, which may be larger than memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hgq2_core.data.arrays import leaves
+from hgq2_core.data.splits import Dataset, Split, Splits
+from hgq2_core.errors import ConfigError
+from hgq2_training.datasets.archive import in_file
+from hgq2_training.datasets.labels import Names
+from hgq2_training.datasets.npz import names_of
+from hgq2_training.datasets.splitting import Fold, Folds, Seed, Splitting, TestFraction, ValidationFraction
+from hgq2_training.datasets.steps import ArraySteps, Limits
+from hgq2_training.datasets.targets import Named, as_inputs, as_split, check_alike, check_classes
+
+
+class Npy(Dataset):
+    """Arrays of `.npy` files, which are mapped into memory: a batch is read when it is needed.
+
+    Args:
+        x: file of the inputs; for several, a mapping from the model's inputs to files.
+        y: file of the targets; for several, a mapping from the model's outputs to files. Integers become int64 labels,
+            and the split is stratified by one label per sample. One number per sample is read into memory.
+        test_fraction: share of the test part, unless it has files.
+        validation_fraction: share of the validation part, unless it has files; 0 for none.
+        seed: seed of the random split.
+        standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part.
+        x_test: file of the inputs of the test part, in the form of `x`.
+        y_test: file of its targets.
+        x_validation: file of the inputs of the validation part.
+        y_validation: file of its targets.
+        classes: names of the classes, if `y` has texts, which become 0, 1, ... in this order; None for numbers; for
+            several outputs, a mapping.
+        sample_weight: file of the weights of the samples in the loss; parts with files of their own have none.
+        folds: number of equal parts of what is not for test, of which one is the validation part, in place of
+            `validation_fraction`.
+        fold: which of them, counted from 0.
+        clip: smallest and largest value of the inputs, null for no limit; for several inputs, a mapping.
+        log: take the natural logarithm of the inputs, after `clip`; for several, the names of those.
+
+    Raises:
+        ConfigError: fractions or seed are not allowed, or a part is given by half.
+    """
+
+    def __init__(
+        self,
+        *,
+        x: Named,
+        y: Named,
+        test_fraction: TestFraction = 0.25,
+        validation_fraction: ValidationFraction = 0.1,
+        seed: Seed = 0,
+        standardize: bool = False,
+        x_test: Named | None = None,
+        y_test: Named | None = None,
+        x_validation: Named | None = None,
+        y_validation: Named | None = None,
+        classes: Names | dict[str, Names] | None = None,
+        sample_weight: str | None = None,
+        folds: Folds | None = None,
+        fold: Fold = 0,
+        clip: Limits | dict[str, Limits] | None = None,
+        log: bool | Names = False,
+    ) -> None:
+        self.x = x
+        self.y = y
+        self.test_fraction = test_fraction
+        self.validation_fraction = validation_fraction
+        self.seed = seed
+        self.standardize = standardize
+        self.x_test = x_test
+        self.y_test = y_test
+        self.x_validation = x_validation
+        self.y_validation = y_validation
+        self.classes = classes
+        self.sample_weight = sample_weight
+        self.folds = folds
+        self.fold = fold
+        self.clip = clip
+        self.log = log
+        self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold)
+        self._steps = ArraySteps(standardize, clip, log)
+        check_classes(classes, y)
+        for part, files in (("test", (x_test, y_test)), ("validation", (x_validation, y_validation))):
+            if (files[0] is None) != (files[1] is None):
+                raise ConfigError(f"`x_{part}` and `y_{part}` are given both or not at all. Received: {files!r}")
+            for axis, own, whole in zip("xy", files, (x, y), strict=True):
+                if own is not None and names_of(own) != names_of(whole):
+                    raise ConfigError(
+                        f"`{axis}_{part}` has the form of `{axis}`. Received: {axis}={whole!r}, {axis}_{part}={own!r}"
+                    )
+        self._splitting.check_given(x_validation is not None)
+
+    def load(self) -> Splits:
+        """Return the arrays, checked and split; they stay in their files.
+
+        Returns:
+            float32 inputs, and int64 or float32 targets.
+
+        Raises:
+            DataError: a file cannot be used; the message says why.
+        """
+        whole = as_split(_get, self.x, self.y, self.sample_weight, self.classes)
+        test, validation = (
+            self._part(*files) for files in ((self.x_test, self.y_test), (self.x_validation, self.y_validation))
+        )
+        for part, files in ((test, (self.x_test, self.y_test)), (validation, (self.x_validation, self.y_validation))):
+            if part is not None:
+                own, theirs = ([path for each in side for path in leaves(each)] for side in ((self.x, self.y), files))
+                check_alike(whole, part, [f"{one} and {other}" for one, other in zip(own, theirs, strict=True)])
+        return self._steps.applied(self._splitting.parts(whole, test, validation), (), self.classes)
+
+    def inputs(self, path: str) -> Any:
+        """Return the raw inputs of a file of new data, for `Splits.preprocessing`, or for a model that has none.
+
+        Args:
+            path: the file of the only input.
+
+        Raises:
+            DataError: the file cannot be used.
+            ConfigError: there are several inputs, which have a file each.
+        """
+        if names_of(self.x) is not None:
+            raise ConfigError("npy: several inputs have a file each. Write them into one file by np.savez.")
+        return as_inputs(_get, path)
+
+    def _part(self, x: Named | None, y: Named | None) -> Split | None:
+        return None if x is None or y is None else as_split(_get, x, y, None, self.classes)
+
+
+def _get(path: str) -> tuple[Any, str]:
+    return in_file(path, path), path

@@ -1,0 +1,217 @@
+"""Several inputs and outputs, weights of samples and labels, folds: what a config says, and what training gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hgq2_core import ConfigError, DataError
+from hgq2_core.config.model import ModelConfig
+from hgq2_core.config.preflight.check import check_config
+from hgq2_core.data.class_weight import with_class_weight
+from hgq2_core.data.feed import Feed, fit_data, for_model
+from hgq2_core.data.splits import Split
+from hgq2_training import Npz, predict, train
+
+SAMPLES = 60
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> str:
+    rng = np.random.default_rng(0)
+    xa, xb = rng.normal(5, 3, (SAMPLES, 4)), rng.normal(0, 1, (SAMPLES, 3))
+    kinds = np.array(["low", "mid", "top"])[np.arange(SAMPLES) % 3]
+    arrays = {"xa": xa, "xb": xb, "e": xa.sum(axis=1, keepdims=True), "k": kinds, "w": rng.uniform(0.5, 2, SAMPLES)}
+    np.savez(tmp_path / "two.npz", **arrays)
+    return str(tmp_path / "two.npz")
+
+
+def document(path: str, data: Any = None, **training: Any) -> dict[str, Any]:
+    return {
+        "model": {
+            "inputs": {"a": {"shape": [4]}, "b": {"shape": [3]}},
+            "layers": [
+                {"kind": "dense", "name": "left", "units": 2, "inputs": ["a"]},
+                {"kind": "dense", "name": "right", "units": 2, "inputs": ["b"]},
+                {"kind": "concatenate", "name": "both", "inputs": ["left", "right"]},
+                {"kind": "dense", "name": "energy", "units": 1, "inputs": ["both"]},
+                {"kind": "dense", "name": "species", "units": 3, "inputs": ["both"]},
+            ],
+            "outputs": ["energy", "species"],
+        },
+        "data": {
+            **{"kind": "npz", "path": path, "x": {"b": "xb", "a": "xa"}, "y": {"species": "k", "energy": "e"}},
+            **{"classes": {"species": ["low", "mid", "top"]}, "sample_weight": "w", "standardize": True},
+            **(data or {}),
+        },
+        "training": {
+            "loss": {
+                "energy": "mean_squared_error",
+                "species": {"kind": "sparse_categorical_crossentropy", "from_logits": True},
+            },
+            "loss_weights": {"energy": 0.5},
+            "metrics": {"energy": ["mean_absolute_error"], "species": ["accuracy"]},
+            "epochs": 1,
+            **training,
+        },
+    }
+
+
+def refused(document: Any) -> str:
+    with pytest.raises((ConfigError, DataError)) as error:
+        config = ModelConfig.parse(document)
+        check_config(config, config.build())
+    return str(error.value)
+
+
+def test_arrays_come_by_name_whatever_their_order(archive: str) -> None:
+    config = ModelConfig.parse(document(archive))
+    splits = config.load_data()
+    assert {name: x.shape[1] for name, x in splits.train.x.items()} == {"b": 3, "a": 4}
+    ordered = for_model(splits, config.build())
+    assert [x.shape[1:] for x in ordered.train.x] == [(4,), (3,)]
+    assert [y.dtype for y in ordered.train.y] == [np.float32, np.int64]
+    assert splits.describe() == (
+        "39 train, 6 validation, 15 test samples; inputs b [3], a [4], standardized, species labels from 0 to 2, "
+        "energy targets [1], weighted."
+    )
+    for name, x in splits.train.x.items():
+        np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-6, err_msg=name)
+
+
+def test_losses_metrics_and_weights_are_those_of_each_output(archive: str) -> None:
+    config = ModelConfig.parse(document(archive))
+    model = config.build()
+    splits = for_model(check_config(config, model), model)
+    part = splits.test
+    found = model.evaluate(part.x, part.y, sample_weight=part.weight, return_dict=True, verbose=0)
+    assert {*found} == {"loss", "energy_loss", "species_loss", "energy_mean_absolute_error", "species_accuracy"}
+    energy, logits = model.predict(part.x, verbose=0)
+    squares = (energy - part.y[0])[:, 0] ** 2 * part.weight
+    np.testing.assert_allclose(found["energy_loss"], squares.mean(), rtol=1e-4)
+    assert found["species_accuracy"] == pytest.approx((logits.argmax(axis=1) == part.y[1]).mean())
+    assert found["loss"] > 0.5 * found["energy_loss"] + found["species_loss"]  # the bits' price comes on top
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": {"energy": "mean_squared_error"}},
+         "training.loss: is missing for species. Leave an output out in `model.outputs`."),
+        ({"loss": {"energy": "mean_squared_error", "specis": "mean_squared_error"}},
+         "training.loss.specis: no such output. Received: 'specis'. Allowed: energy, species. "
+         "Did you mean 'species'?"),
+        ({"loss": {"energy": "mean_squared_error", "species": "mean_squared_erro"}}, "training.loss.species: "),
+        ({"loss_weights": {"left": 1.0}}, "training.loss_weights.left: no such output. Received: 'left'."),
+        ({"loss_weights": {"energy": -1.0}}, "training.loss_weights.energy: "),
+        ({"metrics": {"enrgy": []}}, "training.metrics.enrgy: no such output."),
+        ({"loss": {"energy": "mean_squared_error", "species": "mean_squared_error"}},
+         "training.loss.species: mean_squared_error compares targets with outputs of the same shape."),
+        ({"metrics": {"species": ["mean_absolute_error"]}},
+         "training.metrics.species.0: mean_absolute_error compares targets with outputs"),
+        ({"class_weight": {"species": {"lo": 2}}},
+         "training.class_weight.species.lo: no such label. Received: 'lo'. Allowed: low, mid, top. "
+         "Did you mean 'low'?"),
+        ({"class_weight": {"energy": "balanced"}}, "training.class_weight.energy: needs targets that are labels."),
+        ({"class_weight": {"low": -1}}, "training.class_weight.low: must be a number that is at least 0. Received: -1"),
+        ({"class_weight": "even"}, "training.class_weight: must be `balanced`, or a mapping from labels to factors."),
+        ({"steps_per_epoch": 9}, "training.steps_per_epoch: the training part has 2 batches of 32. Received: 9."),
+        ({"steps_per_epoch": 1, "shuffle": False}, "training.steps_per_epoch: without `shuffle`"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_an_output_is_said_before_training(archive: str, change: Any, message: str) -> None:
+    assert refused(document(archive, **change)).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"x": {"a": "xa", "c": "xb"}}, "model.inputs: the model has no input 'c', for which there are data."),
+        ({"x": {"a": "xa"}}, "model.inputs: no data for b. The data have a."),
+        ({"x": {"a": "xb", "b": "xa"}}, "model.inputs.a: the shape does not fit the data. Received: shape [4], data"),
+        ({"y": {"energy": "e"}, "classes": None}, "model.outputs: no data for species. The data have energy."),
+        ({"classes": {"energie": ["a"]}}, "data: `classes` names outputs. Received: 'energie'. Allowed: energy, spec"),
+        ({"sample_weight": "xb"}, "{path}: 'xb' must hold one weight for each sample, at least 0."),
+        ({"folds": 3, "fold": 3}, "data: `folds` is at least 2, and `fold` counts them from 0."),
+        ({"folds": 3, "validation_fraction": 0.2}, "data: `folds` takes the place of `validation_fraction`."),
+        ({"log": ["c"]}, "`log` names inputs. Received: 'c'. Allowed: a, b."),
+        ({"log": ["b"]}, "log: takes numbers above 0; `clip` gives the inputs a lower limit."),
+        ({"clip": {"b": [2, 1]}}, "data: `clip` is the smallest and the largest value"),
+    ],
+)
+def test_data_that_do_not_fit_are_named(archive: str, data: Any, message: str) -> None:
+    assert refused(document(archive, data)).startswith(message.format(path=archive))
+
+
+def test_class_weights_multiply_the_weights_of_the_samples() -> None:
+    y, weight = np.array([0, 0, 0, 1]), np.array([1.0, 1, 2, 1], np.float32)
+    split = Split(np.zeros((4, 1), np.float32), y, weight)
+
+    def weights(class_weight: Any, classes: Any = None) -> Any:
+        return with_class_weight(split, class_weight, ["out"], classes).weight.tolist()
+
+    assert weights(None) == [1, 1, 2, 1]
+    assert weights({"1": 3}) == [1, 1, 2, 3]
+    assert weights({"rare": 3}, ("common", "rare")) == [1, 1, 2, 3]
+    assert weights("balanced") == [0.625, 0.625, 1.25, 2.5]  # the same total, and the same total in all
+    assert weights({"out": "balanced"}) == weights("balanced")
+
+
+def test_folds_divide_what_is_not_for_test(archive: str) -> None:
+    options = {"path": archive, "x": "xa", "y": "k", "classes": ("low", "mid", "top"), "folds": 3}
+    every = [Npz(**options, fold=fold).load() for fold in range(3)]
+    rows = [{row.tobytes() for row in splits.validation.x} for splits in every]
+    assert [len(each) for each in rows] == [15, 15, 15]
+    assert len(set.union(*rows)) == 45
+    for splits, own in zip(every, rows, strict=True):
+        assert splits.test.x.tolist() == every[0].test.x.tolist()
+        assert {row.tobytes() for row in splits.train.x} == set.union(*rows) - own
+        assert np.bincount(splits.validation.y).tolist() == [5, 5, 5]
+
+
+def test_parts_may_have_files_of_their_own(archive: str, tmp_path: Path) -> None:
+    names = {"x": "xa", "y": "k", "classes": ("low", "mid", "top"), "sample_weight": "w"}
+    splits = Npz(path=archive, test_path=archive, validation_path=archive, **names).load()
+    assert [len(part) for part in splits.parts.values()] == [SAMPLES] * 3
+    assert splits.test.weight.shape == (SAMPLES,)
+    np.savez(tmp_path / "other.npz", xa=np.zeros((2, 5)), k=np.array(["low", "top"]), w=np.ones(2))
+    with pytest.raises(DataError, match=r"must agree except in the number of samples. Received: shapes \(60, 4\)"):
+        Npz(path=archive, test_path=str(tmp_path / "other.npz"), **names).load()
+
+
+def test_an_epoch_of_some_steps_has_other_samples_each_time() -> None:
+    split = Split(np.arange(10.0)[:, None], np.arange(10))
+    feed = fit_data(split, None, 2, steps=2)["x"]
+    assert isinstance(feed, Feed) and feed.num_batches == 2
+    seen = []
+    for _ in range(8):
+        feed.on_epoch_begin()
+        seen.append(np.concatenate([feed[0][1], feed[1][1]]).tolist())
+    assert all(len({*each}) == 4 for each in seen)
+    assert len({value for each in seen for value in each}) > 7
+    assert fit_data(split, None, 2)["x"] is split.x
+
+
+@pytest.mark.slow
+def test_from_config_to_new_data(archive: str, tmp_path: Path) -> None:
+    """Trained with a budget and a front, verified, resumed to the bit, and applied to raw data."""
+    callbacks = [{"kind": "pareto_front", "metrics": ["val_species_accuracy", "ebops"]}]
+    config = ModelConfig.parse(
+        document(archive, class_weight={"species": "balanced"}, epochs=2, steps_per_epoch=1, callbacks=callbacks)
+    )
+    run = train(config, tmp_path / "run")
+    assert run.verification.ok
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert {"energy_mean_absolute_error", "species_accuracy"} <= {*metrics["test"]}
+    again = train(config, tmp_path / "again")
+    assert again.metrics["test"] == run.metrics["test"]
+    by_keras, by_integers = predict(run.directory, archive), predict(run.directory, archive, integers=True)
+    for name in ("energy", "species"):
+        assert by_keras.outputs[name].tolist() == by_integers.outputs[name].tolist()
+    with np.load(archive) as arrays:
+        inputs = {"a": arrays["xa"], "b": arrays["xb"]}
+    assert predict(run.directory, inputs).outputs["energy"].tolist() == by_keras.outputs["energy"].tolist()
