@@ -44,6 +44,7 @@ def test_the_directory_is_a_project_of_hls4ml(written):
     assert "ClockPeriod: 4" in config and "Part: xc7z020clg400-1" in config and "Backend: Vitis" in config
     source = (report.path / "firmware/model.cpp").read_text()
     assert source.count("nnet::dense<") == 2
+    assert "(x_in, " in source.partition("nnet::dense<")[2].splitlines()[0]  # nothing in front of the first layer
     assert "input_t x_in[4]" in source
     ports = json.loads((report.path / "ports.json").read_text())
     assert [(port["name"], port["shape"]) for port in ports["inputs"] + ports["outputs"]] == [
@@ -104,6 +105,7 @@ def test_the_test_bench_sees_a_wrong_number(written, tmp_path):
 
 
 def test_without_a_compiler_the_remedy_is_named(written, monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ToolError, match=r"^simulate: g\+\+ is not installed\. Install a C\+\+ compiler"):
         exporter_of("hls4ml").simulate(written[1].path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ from hgq2_core.exporting.inputs import Format, HostInputs
 from hgq2_core.exporting.ports import LayerWidths, Port, ports_of
 from hgq2_hls4ml.arrays import Recorder, Signal, identifier
 from hgq2_hls4ml.formats import formats
-from hgq2_hls4ml.nodes import Numbers
+from hgq2_hls4ml.nodes import Numbers, Wires
 from hgq2_hls4ml.record import Entry as Recorded
 from hgq2_hls4ml.record import Record
 
@@ -48,8 +49,9 @@ class Recording:
 
     @property
     def nodes(self) -> list[Recorded]:
-        """The nodes that the outputs depend on."""
-        return self.record.needed(np.concatenate(self.outputs))
+        """The nodes that the outputs depend on, but for mere copies of an input."""
+        needed = self.record.needed(np.concatenate(self.outputs))
+        return [entry for entry in needed if entry.first not in self._copies]
 
     def source(self, number: int) -> tuple[str, int]:
         """Return the layer that gives a number, and its place among those of the layer."""
@@ -57,7 +59,23 @@ class Recording:
             port, place = self.entered[number]
             return input_layer(self.input_ports[port]), place
         entry = self.record.entry(number)
-        return entry.name, number - entry.first
+        return self._copies.get(entry.first, entry.name), number - entry.first
+
+    @cached_property
+    def _copies(self) -> dict[int, str]:
+        """The layer of the input that a node copies, number by number, by the first number of the node."""
+        whole = {
+            tuple((port, place) for place in range(len(each.elements))): input_layer(each)
+            for port, each in enumerate(self.input_ports)
+        }
+        results = {int(numbers[0]) for numbers in self.outputs}
+        copies = {}
+        for entry in self.record.entries:
+            if isinstance(entry.node, Wires) and entry.first not in results:
+                places = tuple(self.entered.get(number, (-1, number)) for number in entry.node.operands[0].tolist())
+                if places in whole:
+                    copies[entry.first] = whole[places]
+        return copies
 
     def interpret(self, values: Floats) -> Floats:
         """Return the outputs of the nodes by integers, one row per sample.

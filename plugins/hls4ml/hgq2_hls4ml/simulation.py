@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -124,8 +125,9 @@ def simulate(directory: Path) -> Simulation:
     script = directory / SIMULATE
     if not script.is_file():
         raise ToolError(f"simulate: {script} is not there; only the backends 'Vitis' and 'Vivado' are simulated.")
-    if shutil.which("g++") is None:
-        raise ToolError("simulate: g++ is not installed. Install a C++ compiler, such as apt-get install g++")
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise ToolError(f"simulate: {compiler} is not installed. Install a C++ compiler, such as apt-get install g++")
     done = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=False)
     found = re.search(r"(\d+) mismatches in (\d+) samples", done.stdout)
     if found is None:
