@@ -102,6 +102,7 @@ STATEMENTS = {
     "einsum of windows": lambda a, x: a.einsum(
         "bwi,io->bwo", a.gather(a.pad(x, [(0, 0), (1, 1)]), [[0, 1, 2], [2, 3, 4], [5, 6, 7]], 1),
         a.constant(KERNEL[:3])),
+    "ends that no int32 holds": lambda a, x: a.quantize(a.gather(x, [0, 4], 1), 0, 40, 8, "RND", "SAT"),
     "transpose": lambda a, x: a.transpose(a.reshape(x, (-1, 2, 3)), (0, 2, 1)),
 }  # fmt: skip
 MODES = {

@@ -13,16 +13,27 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import IntegerArray, IntervalArray, Intervals
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
 from hgq2_core.exact.integer_array import NO_BITS, fraction_bits, integer
-from hgq2_core.exact.integers import from_float, table_inputs, to_float
+from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exact.rounding import limits, rounded
 from hgq2_core.exporting.contraction import Contraction
 from hgq2_core.exporting.errors import Unquantized, Unsupported
 from hgq2_core.exporting.inputs import Entry, Format, HostInputs, RawNumber, objects
-from hgq2_cpp.operand import CONSTANT, Ints, Operand, constant, exact, in_units, size_of, unquantized
+from hgq2_cpp.operand import (
+    CONSTANT,
+    Ints,
+    Operand,
+    constant,
+    exact,
+    in_units,
+    interval,
+    part_of,
+    settled,
+    size_of,
+    unquantized,
+    varies,
+)
 from hgq2_cpp.recorder import Recorder, aligned, constants_of
-
-MOST_ENTRIES = 2**16
-"""Entries of one table; hardware wants far fewer."""
+from hgq2_cpp.tables import bits_of, ends_of, entries_of, least_of, most_of
 
 SLACK = 1 + 2.0**-40
 """What rounding may take off a bound that is added up in float64."""
@@ -104,15 +115,15 @@ class CppArrays(Arrays[Operand]):
         known, first = condition.rows == CONSTANT, to_float(condition.bounds.lo) != 0
         rows = np.where(first, a.rows, b.rows)
         exponent = np.where(first, a.exponent, b.exponent)
-        live = _varies(bounds) & ~known
+        live = varies(bounds) & ~known
         (c, _), (x, ex), (y, ey) = (self._rows(each, live) for each in (condition, a, b))
         most, (sx, sy) = aligned(ex, ey)
-        sizes = np.maximum(size_of(_at(a.bounds, live), most), size_of(_at(b.bounds, live), most))
+        sizes = np.maximum(size_of(part_of(a.bounds, live), most), size_of(part_of(b.bounds, live), most))
         rows[live] = self.recorder.elementwise(
-            "select", {"c": c, "a": x, "b": y}, {"up_a": sx, "up_b": sy}, sizes, _at(bounds, live), most
+            "select", {"c": c, "a": x, "b": y}, {"up_a": sx, "up_b": sy}, sizes, part_of(bounds, live), most
         )
         exponent[live] = most
-        return _settled(rows, exponent, bounds)
+        return settled(rows, exponent, bounds)
 
     def einsum(self, equation: str, a: Operand, b: Operand) -> Operand:
         a, b = self.entered(a), self.entered(b)
@@ -125,7 +136,7 @@ class CppArrays(Arrays[Operand]):
         contraction = Contraction(equation, a.shape, b.shape)
         left, right = a.moved(contraction.left), b.moved(contraction.right)
         rows, exponent = self._linear(left, right) if b.constant else self._products(left, right)
-        return _settled(contraction.output(rows), contraction.output(exponent), bounds)
+        return settled(contraction.output(rows), contraction.output(exponent), bounds)
 
     def sum(self, a: Operand, axis: Axis, keepdims: bool = False) -> Operand:
         a = self.entered(a)
@@ -138,7 +149,7 @@ class CppArrays(Arrays[Operand]):
         left = a.moved(lambda data: data.transpose(order).reshape(1, -1, terms))
         rows, exponent = self._linear(left, self.constant(np.ones((1, terms, 1))))
         shape = bounds.step.shape
-        return _settled(rows.reshape(shape), exponent.reshape(shape), bounds)
+        return settled(rows.reshape(shape), exponent.reshape(shape), bounds)
 
     def quantize(
         self, a: Operand, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
@@ -149,7 +160,7 @@ class CppArrays(Arrays[Operand]):
         known = exact.quantize(a.bounds.lo, k, i, f, round_mode, overflow_mode)
         bounds = self.intervals.quantize(a.bounds, k, i, f, round_mode, overflow_mode)
         bounds = constants_of(known, a.rows == CONSTANT, bounds)
-        live = _varies(bounds)
+        live = varies(bounds)
         least, most, _ = limits(k, i, f, overflow_mode)
         ends = [rounded(end, f, round_mode)[1] for end in (a.bounds.lo, a.bounds.hi)]
         outside = (exact.less(ends[0], least).data | exact.less(most, ends[1]).data).astype(bool) & live
@@ -169,12 +180,12 @@ class CppArrays(Arrays[Operand]):
                 {"a": rows[here]},
                 {"up": up, "down": down, "p": tables[0][here], "q": tables[1][here]},
                 sizes,
-                _at(bounds, here),
+                part_of(bounds, here),
                 fraction,
                 (round_mode, mode),
             )
             exponent[here] = fraction
-        return _settled(rows, exponent, bounds)
+        return settled(rows, exponent, bounds)
 
     def quantizer(self, a: Operand, statement: Callable[[Arrays[Any], Any], Any]) -> Operand:
         try:
@@ -187,13 +198,13 @@ class CppArrays(Arrays[Operand]):
 
     def table(self, a: Operand, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Operand:
         a = self.entered(a)
-        keys = list(zip(*(end.ravel().tolist() for end in _grid(a.bounds)), strict=True))
-        images = {key: _image(key, function) for key in dict.fromkeys(keys)}
-        low, high, step = ([ends(images[key]) for key in keys] for ends in (_least, _most, _bits))
-        bounds = _interval(np.reshape(low, a.shape), np.reshape(high, a.shape), np.reshape(step, a.shape))
-        live = _varies(bounds)
+        keys = list(zip(*(end.ravel().tolist() for end in ends_of(a.bounds)), strict=True))
+        images = {key: entries_of(key, function) for key in dict.fromkeys(keys)}
+        low, high, step = ([ends(images[key]) for key in keys] for ends in (least_of, most_of, bits_of))
+        bounds = interval(np.reshape(low, a.shape), np.reshape(high, a.shape), np.reshape(step, a.shape))
+        live = varies(bounds)
         used = list(dict.fromkeys(key for key, each in zip(keys, live.ravel(), strict=True) if each))
-        entries = [in_units(images[key], np.full(images[key].data.shape, _bits(images[key]))) for key in used]
+        entries = [in_units(images[key], np.full(images[key].data.shape, bits_of(images[key]))) for key in used]
         starts = dict(zip(used, np.cumsum([0, *(len(each) for each in entries)]).tolist(), strict=False))
         at = [key for key, each in zip(keys, live.ravel(), strict=True) if each]
         if not at:
@@ -213,10 +224,10 @@ class CppArrays(Arrays[Operand]):
                 "entries": np.concatenate(entries).astype(np.int64),
             },
             a.size[live],
-            _at(bounds, live),
+            part_of(bounds, live),
             exponent[live],
         )
-        return _settled(rows, exponent, bounds)
+        return settled(rows, exponent, bounds)
 
     def cheapest(self, a: Operand, *alternatives: Callable[[Operand], Operand]) -> Operand:
         a = self.entered(a)
@@ -272,25 +283,25 @@ class CppArrays(Arrays[Operand]):
 
     def _rows(self, a: Operand, where: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
         """Return rows and exponents of some numbers, flat."""
-        return self.recorder.with_rows(Operand(a.rows[where], a.exponent[where], _at(a.bounds, where)))
+        return self.recorder.with_rows(Operand(a.rows[where], a.exponent[where], part_of(a.bounds, where)))
 
     def _binary(self, op: str, a: Operand, b: Operand, bounds: IntervalArray) -> Operand:
-        live = _varies(bounds)
+        live = varies(bounds)
         (x, ex), (y, ey) = self._rows(a, live), self._rows(b, live)
         numbers = {}
         if op == "multiply":
             own = ex + ey
-            sizes = np.maximum(size_of(_at(a.bounds, live), ex), size_of(_at(b.bounds, live), ey))
+            sizes = np.maximum(size_of(part_of(a.bounds, live), ex), size_of(part_of(b.bounds, live), ey))
         else:
             own, (sx, sy) = aligned(ex, ey)
             numbers = {"up_a": sx, "up_b": sy}
-            sizes = np.maximum(size_of(_at(a.bounds, live), own), size_of(_at(b.bounds, live), own))
+            sizes = np.maximum(size_of(part_of(a.bounds, live), own), size_of(part_of(b.bounds, live), own))
             own = np.zeros_like(own) if op == "less" else own
         rows, exponent = np.full(a.shape, CONSTANT), np.zeros(a.shape, dtype=np.int64)
         if live.any():
-            rows[live] = self.recorder.elementwise(op, {"a": x, "b": y}, numbers, sizes, _at(bounds, live), own)
+            rows[live] = self.recorder.elementwise(op, {"a": x, "b": y}, numbers, sizes, part_of(bounds, live), own)
             exponent[live] = own
-        return _settled(rows, exponent, bounds)
+        return settled(rows, exponent, bounds)
 
     def _linear(self, a: Operand, b: Operand) -> tuple[Ints, Ints]:
         """Return rows and exponents of (shared, rows, summed) times constants (shared, summed, columns)."""
@@ -360,39 +371,19 @@ class CppArrays(Arrays[Operand]):
         ends = [(x, x) if entry is None else entry.bounds for x, entry in zip(entered.ravel(), given, strict=True)]
         fraction = [NO_BITS if entry is None else entry.format.f for entry in given]
         low, high = np.array(ends, dtype=np.float64).reshape(*entered.shape, 2).transpose(-1, *range(entered.ndim))
-        bounds = _interval(from_float(low), from_float(high), np.reshape(fraction, entered.shape))
-        live = _varies(bounds).ravel()
+        bounds = interval(from_float(low), from_float(high), np.reshape(fraction, entered.shape))
+        live = varies(bounds).ravel()
         rows = [
             self.recorder.input(entry) if entry is not None and each else CONSTANT
             for entry, each in zip(given, live, strict=True)
         ]
         exponent = [0 if entry is None else entry.format.f for entry in given]
         shape = entered.shape
-        return _settled(np.reshape(rows, shape), np.reshape(exponent, shape), bounds)
+        return settled(np.reshape(rows, shape), np.reshape(exponent, shape), bounds)
 
 
 def _map(function: Callable[[RawNumber], Entry], raw: Any) -> Any:
     return objects((function(x) if isinstance(x, RawNumber) else x for x in raw.ravel()), raw.shape)
-
-
-def _settled(rows: Ints, exponent: Ints, bounds: IntervalArray) -> Operand:
-    """Return an operand in which numbers that cannot vary are constants."""
-    return Operand(np.where(_varies(bounds), rows, CONSTANT), exponent, bounds)
-
-
-def _varies(bounds: IntervalArray) -> npt.NDArray[np.bool_]:
-    return np.asarray(exact.less(bounds.lo, bounds.hi).data != 0)
-
-
-def _at(bounds: IntervalArray, where: npt.NDArray[np.bool_]) -> IntervalArray:
-    low, high = (IntegerArray(end.data[where], end.exponent) for end in (bounds.lo, bounds.hi))
-    return IntervalArray(low, high, bounds.step[where])
-
-
-def _interval(low: Any, high: Any, step: Ints) -> IntervalArray:
-    ends = [end if isinstance(end, IntegerArray) else from_float(end.astype(np.float64)) for end in (low, high)]
-    point = exact.subtract(ends[1], ends[0]).data == 0
-    return IntervalArray(ends[0], ends[1], np.where(point, fraction_bits(ends[0]), step))
 
 
 def _clamped(end: IntegerArray, f: Ints, a: Operand, where: npt.NDArray[np.bool_]) -> Ints:
@@ -402,31 +393,3 @@ def _clamped(end: IntegerArray, f: Ints, a: Operand, where: npt.NDArray[np.bool_
     near = np.abs(size) < 2.0**62
     values = in_units(exact.select(IntegerArray((near & where).astype(np.int64), 0), end, from_float(0.0)), units)
     return np.where(near, values, np.sign(size) * 2.0**62).astype(np.int64)
-
-
-def _grid(bounds: IntervalArray) -> tuple[Any, Any, Ints]:
-    low, high = table_inputs(bounds.lo), table_inputs(bounds.hi)
-    return low, high, np.where(low == high, 0, bounds.step)
-
-
-def _image(ends: tuple[float, float, int], function: Callable[[Any], Any]) -> IntegerArray:
-    """Return the entries of a table: a function of the multiples of 2^-step from `low` to `high`."""
-    low, high, step = ends
-    points = 1 if low == high else math.ldexp(high - low, step) + 1
-    if points > MOST_ENTRIES:
-        raise Unsupported(f"a table of {points:.0f} entries. At most: {MOST_ENTRIES}. Give its input fewer bits.")
-    grid = low + math.ldexp(1.0, -step) * np.arange(int(points), dtype=np.float64)
-    return exact.constant(function(grid))
-
-
-def _least(image: IntegerArray) -> float:
-    return float(to_float(image).min())
-
-
-def _most(image: IntegerArray) -> float:
-    return float(to_float(image).max())
-
-
-def _bits(image: IntegerArray) -> int:
-    bits = int(fraction_bits(image).max())
-    return 0 if bits <= NO_BITS // 2 else bits

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hgq2_core.exact import IntegerArray, Integers, IntervalArray
 from hgq2_core.exact.integer_array import NO_BITS, fraction_bits
-from hgq2_core.exact.integers import to_float
+from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exporting.inputs import Objects
 
 Ints = npt.NDArray[np.int64]
@@ -90,3 +90,26 @@ def in_units(values: IntegerArray, exponent: Ints) -> npt.NDArray[Any]:
     """Return values that are multiples of 2^-exponent as integers."""
     scaled = exact.shift(values, exponent)
     return scaled.data << -scaled.exponent if scaled.exponent < 0 else scaled.data
+
+
+def settled(rows: Ints, exponent: Ints, bounds: IntervalArray) -> Operand:
+    """Return an operand in which numbers that cannot vary are constants."""
+    return Operand(np.where(varies(bounds), rows, CONSTANT), exponent, bounds)
+
+
+def varies(bounds: IntervalArray) -> npt.NDArray[np.bool_]:
+    """Return which numbers are no constants."""
+    return np.asarray(exact.less(bounds.lo, bounds.hi).data != 0)
+
+
+def part_of(bounds: IntervalArray, where: npt.NDArray[np.bool_]) -> IntervalArray:
+    """Return the bounds of some numbers, flat."""
+    low, high = (IntegerArray(end.data[where], end.exponent) for end in (bounds.lo, bounds.hi))
+    return IntervalArray(low, high, bounds.step[where])
+
+
+def interval(low: Any, high: Any, step: Ints) -> IntervalArray:
+    """Return bounds from floats, or exact values, and fraction bits of what lies between."""
+    ends = [end if isinstance(end, IntegerArray) else from_float(end.astype(np.float64)) for end in (low, high)]
+    point = exact.subtract(ends[1], ends[0]).data == 0
+    return IntervalArray(ends[0], ends[1], np.where(point, fraction_bits(ends[0]), step))

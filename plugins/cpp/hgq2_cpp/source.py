@@ -222,7 +222,9 @@ class _Source:
         if instruction.op == "quantize":
             types = [instruction.modes[0], instruction.modes[1], own, kinds["a"][0], written]
             tables = [self._small(numbers["up"]), self._small(numbers["down"])]
-            tables += [self._table(numbers[name], own) for name in "pq"]
+            # What lies beyond the type is beyond all data too.
+            most = 2 ** (63 if instruction.wide else 31) - 1
+            tables += [self._table(np.clip(numbers[name], -most - 1, most), own) for name in "pq"]
             return _called("quantize", types, [count, out, given["a"], *tables, kinds["a"][1], to])
         if instruction.op == "table":
             kind, where = kinds["a"]
