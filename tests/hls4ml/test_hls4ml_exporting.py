@@ -208,6 +208,13 @@ def test_a_reuse_factor_that_a_layer_cannot_take_is_told(written, tmp_path):
         export(written[0], "hls4ml", tmp_path / "out", strategy="Resource", reuse_factor=7)
 
 
+def test_inputs_whose_names_differ_in_case_alone(calibrated, tmp_path):
+    inputs = [keras.Input((2,), name=name) for name in ("x", "X")]
+    model = calibrated(keras.Model(inputs, [QDense(1)(each) for each in inputs]))
+    report = export(model, "hls4ml", tmp_path / "out")
+    assert re.findall(r"input\d*_t (\w+)\[2\]", (report.path / "firmware/model.cpp").read_text()) == ["x_in0", "x_in1"]
+
+
 def test_inputs_that_the_project_quantizes_itself(written, tmp_path):
     report = export(written[0], "hls4ml", tmp_path / "out", input_format=(1, 3, 6))
     assert {(element.k, element.i, element.f) for element in report.inputs[0].elements} == {(1, 3, 6)}

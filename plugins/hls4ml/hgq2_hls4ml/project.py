@@ -26,7 +26,7 @@ from hgq2_hls4ml.code import CodeWriter
 from hgq2_hls4ml.formats import formats
 from hgq2_hls4ml.nodes import Node, Product
 from hgq2_hls4ml.record import Entry
-from hgq2_hls4ml.recording import Recording, input_layer
+from hgq2_hls4ml.recording import Recording
 from hgq2_hls4ml.simulation import Argument
 
 TOP = "model"
@@ -74,7 +74,8 @@ class Project:
         self.types: dict[str, dict[str, str]] = {}
         """For each layer, the types by hls4ml's names of them."""
         self.functions: list[str] = []
-        self.layers = [self._input(port) for port in recording.input_ports]
+        ports = zip(recording.input_layers, recording.input_ports, strict=True)
+        self.layers = [self._input(name, port) for name, port in ports]
         biased = biased_products(recording)
         merged = {product.first for product, _ in biased.values()}
         for entry in recording.nodes:
@@ -106,8 +107,7 @@ class Project:
         inputs, outputs = graph.get_input_variables(), graph.get_output_variables()
         return [_argument(each) for each in inputs], [_argument(each) for each in outputs]
 
-    def _input(self, port: Port) -> Layer:
-        name = input_layer(port)
+    def _input(self, name: str, port: Port) -> Layer:
         bits = [(each.k, each.i, each.f) for each in port.elements if each.width]
         joint = tuple(max(each) for each in zip(*bits, strict=True)) if bits else (0, 0, 0)
         self.types[name] = {"result": self._named_type(self.writer.backend.holding(joint))}

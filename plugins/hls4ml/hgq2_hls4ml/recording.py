@@ -53,11 +53,17 @@ class Recording:
         needed = self.record.needed(np.concatenate(self.outputs))
         return [entry for entry in needed if entry.first not in self._copies]
 
+    @cached_property
+    def input_layers(self) -> list[str]:
+        """The name of the layer of each input, unlike the others."""
+        names = [f"{identifier(port.name)}_in" for port in self.input_ports]
+        return [f"{name}{n}" if names.count(name) > 1 else name for n, name in enumerate(names)]
+
     def source(self, number: int) -> tuple[str, int]:
         """Return the layer that gives a number, and its place among those of the layer."""
         if number in self.entered:
             port, place = self.entered[number]
-            return input_layer(self.input_ports[port]), place
+            return self.input_layers[port], place
         entry = self.record.entry(number)
         return self._copies.get(entry.first, entry.name), number - entry.first
 
@@ -65,7 +71,7 @@ class Recording:
     def _copies(self) -> dict[int, str]:
         """The layer of the input that a node copies, number by number, by the first number of the node."""
         whole = {
-            tuple((port, place) for place in range(len(each.elements))): input_layer(each)
+            tuple((port, place) for place in range(len(each.elements))): self.input_layers[port]
             for port, each in enumerate(self.input_ports)
         }
         results = {int(numbers[0]) for numbers in self.outputs}
@@ -91,11 +97,6 @@ class Recording:
             return from_float(values[:, [starts[port] + place for port, place in places]])
 
         return to_float(self.record.interpret(np.concatenate(self.outputs), given))
-
-
-def input_layer(port: Port) -> str:
-    """Return the name of the layer of an input."""
-    return f"{identifier(port.name)}_in"
 
 
 def record(model: keras.Model, input_format: tuple[int, int, int] | None = None) -> Recording:
