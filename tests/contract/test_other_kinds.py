@@ -102,12 +102,18 @@ def files(tmp_path: Path) -> dict[str, dict[str, Any]]:
         "training.magic": {},
         "training.npy": {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")},
         "training.npz": {"path": str(tmp_path / "data.npz")},
+        "training.parquet": {"path": str(tmp_path / "data.parquet"), "target": "label", "classes": 2},
         "training.vowels": {},
     }
 
 
 @pytest.mark.parametrize("kind", ours("datasets"))
 def test_data_set(kind: str, files: dict[str, dict[str, Any]]) -> None:
+    if kind == "training.parquet":
+        parquet = pytest.importorskip("pyarrow.parquet", reason="the extra hgq2-training[parquet]")
+        columns = np.genfromtxt(files["training.csv"]["path"], delimiter=",", names=True)
+        table = {name: columns[name] for name in columns.dtype.names}
+        parquet.write_table(pytest.importorskip("pyarrow").table(table), files[kind]["path"])
     check_dataset({"kind": kind, **files[kind]})
 
 

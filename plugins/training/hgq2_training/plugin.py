@@ -14,6 +14,7 @@ def hgq2_datasets() -> dict[str, str]:
         "magic": "hgq2_training.datasets.magic:Magic",
         "npy": "hgq2_training.datasets.npy:Npy",
         "npz": "hgq2_training.datasets.npz:Npz",
+        "parquet": "hgq2_training.datasets.parquet:Parquet",
         "vowels": "hgq2_training.datasets.vowels:Vowels",
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from hgq2_core.data.columns import Columns
 from hgq2_core.errors import DataError, listing, nearest
 from hgq2_training.datasets.cells import cells_of
 from hgq2_training.datasets.missing import is_missing
-from hgq2_training.datasets.text_table import TextTable, number
+from hgq2_training.datasets.parquet import ParquetTable
+from hgq2_training.datasets.text_table import Table, TextTable, number
 from hgq2_training.runs.directory import load_recorded, read_data, read_preprocessing, read_standardization
 
 Array = NDArray[Any]
-TABLES = {".csv": TextTable}
+TABLES: Mapping[str, Callable[[str, str], Table]] = {".csv": TextTable, ".parquet": ParquetTable}
 """The files with columns, by suffix."""
 
 
@@ -122,6 +123,8 @@ class RawInputs:
         return next(iter(self.shapes))
 
     def _from_file(self, path: Path) -> dict[str, Array]:
+        if path.suffix in TABLES and path.suffix != ".csv":
+            raise DataError(f"{path}: the run was not trained on a table.")
         readers = {".npz": self._from_npz, ".npy": self._from_npy, ".csv": self._from_csv}
         if path.suffix not in readers:
             raise DataError(f"{path}: not a kind of file that predict reads. Allowed: {listing(readers)}.")
