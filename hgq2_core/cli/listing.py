@@ -20,8 +20,9 @@ from hgq2_core.errors import ConfigError, HGQ2Error
 def complete_groups(incomplete: str) -> list[str]:
     """Return the groups of kinds that begin with what was typed, for the shell's completion."""
     from hgq2_core.discovery.loading import GROUPS
+    from hgq2_core.schema.keras_objects import NAMED_GROUPS
 
-    return [group for group in GROUPS if group.startswith(incomplete)]
+    return [group for group in (*GROUPS, *NAMED_GROUPS) if group.startswith(incomplete)]
 
 
 def plugins(
@@ -67,7 +68,8 @@ def list_kinds(
     group: Annotated[
         str | None,
         typer.Argument(
-            help="quantizers, layers, callbacks, datasets, exporters or commands; all by default.",
+            help="quantizers, layers, callbacks, datasets, exporters or commands, all by default; or optimizers, "
+            "losses, metrics or schedules, which are Keras'.",
             autocompletion=complete_groups,
         ),
     ] = None,
@@ -89,17 +91,22 @@ def list_kinds(
     from hgq2_core.discovery.loading import GROUPS
     from hgq2_core.discovery.registry import registry
     from hgq2_core.errors import nearest
-    from hgq2_core.schema.keras_objects import keras_kinds
+    from hgq2_core.schema.keras_objects import NAMED_GROUPS, classes_by_name, keras_kinds, named_group
 
-    if group is not None and group not in GROUPS:
+    groups = (*GROUPS, *NAMED_GROUPS)
+    if group is not None and group not in groups:
         raise ConfigError(
-            f"list: unknown group of kinds. Received: {group!r}. Allowed: {', '.join(GROUPS)}.{nearest(group, GROUPS)}"
+            f"list: unknown group of kinds. Received: {group!r}. Allowed: {', '.join(groups)}.{nearest(group, groups)}"
         )
-    kinds = {
-        # An adapter, under the name of a Keras layer, is not a kind.
-        each: sorted({*(n for n in registry().names(each) if not n.startswith("keras.")), *keras_kinds(each)})
-        for each in ([group] if group is not None else GROUPS)
-    }
+    kinds = (
+        {group: list(classes_by_name(named_group(group)))}
+        if group in NAMED_GROUPS
+        else {
+            # An adapter, under the name of a Keras layer, is not a kind.
+            each: sorted({*(n for n in registry().names(each) if not n.startswith("keras.")), *keras_kinds(each)})
+            for each in ([group] if group is not None else GROUPS)
+        }
+    )
     if as_json:
         print_json(kinds)
         return

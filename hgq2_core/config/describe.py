@@ -15,7 +15,15 @@ from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, listing
 from hgq2_core.quantizers.config import QuantizerConfig
 from hgq2_core.schema.base import DEFINITION, PYTHON_WORDS, StrictModel, as_yaml
-from hgq2_core.schema.keras_objects import is_keras_kind, keras_class, keras_kinds, keras_parameters, singular
+from hgq2_core.schema.keras_layers import snake
+from hgq2_core.schema.keras_objects import (
+    is_keras_kind,
+    keras_class,
+    keras_kinds,
+    keras_parameters,
+    named_classes,
+    singular,
+)
 from hgq2_core.schema.signature import parameters, schema_of
 
 _ARGUMENT = re.compile(r"^(\*{0,2}\w+(?:, \w+)*)(?: \([^)]*\))?: (.*)$")
@@ -58,7 +66,10 @@ def describe(kind: str) -> Description:
         KindError: the kind is unknown, or ambiguous; the message lists the candidates.
         PluginError: its plugin is missing or failed.
     """
-    group, full = find(kind)
+    try:
+        group, full = find(kind)
+    except KindError as error:
+        return _of_keras_name(kind, error)
     if is_keras_kind(full):
         cls = keras_class(group, full)
         return Description(full, singular(group), "keras", _keras_version(), _summary(cls), tuple(_of_keras(cls)), {})
@@ -70,6 +81,20 @@ def describe(kind: str) -> Description:
     buildable = issubclass(cls, QuantizerConfig) and all(field.default is not None for field in fields)
     facts = cls().facts() if buildable else {}
     return Description(full, singular(group), *owner, _summary(cls), fields, facts)
+
+
+def _of_keras_name(kind: str, error: KindError) -> Description:
+    """Describe an optimizer, loss, metric or schedule of Keras; raise the error if the name is none of these."""
+    found = named_classes(kind)
+    if not found:
+        raise error
+    if len(found) > 1:
+        raise KindError(
+            f"ambiguous kind. Received: {kind!r}. Allowed: {listing(f'{group}.{kind}' for group in found)}."
+        )
+    ((group, cls),) = found.items()
+    fields = tuple(_of_keras(cls))
+    return Description(snake(cls.__name__), singular(group), "keras", _keras_version(), _summary(cls), fields, {})
 
 
 def all_kinds() -> Iterator[str]:

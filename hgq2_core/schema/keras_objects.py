@@ -97,6 +97,30 @@ def class_by_name(group: str, kind: str) -> type:
     )
 
 
+NAMED_GROUPS = ("optimizers", "losses", "metrics", "schedules")
+"""Groups of Keras classes that a config names as Keras does, without a prefix."""
+
+
+def named_group(group: str) -> str:
+    """Return the Keras module of a group in `NAMED_GROUPS`."""
+    return SCHEDULES if group == "schedules" else group
+
+
+def named_classes(name: str) -> dict[str, type]:
+    """Return the classes of a name in any of the `NAMED_GROUPS`, by group.
+
+    Args:
+        name: in Keras' spelling or in snake case; `metrics.hinge` names the group too.
+    """
+    group, _, alone = name.rpartition(".")
+    return {
+        each: value
+        for each in NAMED_GROUPS
+        for kind, value in classes_by_name(named_group(each)).items()
+        if group in ("", each) and _plain(kind) == _plain(alone)
+    }
+
+
 def singular(group: str) -> str:
     """Return the name of one item of a group, for messages and the JSON schema."""
     group = group.rpartition(".")[2]

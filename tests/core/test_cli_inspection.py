@@ -271,3 +271,20 @@ def test_every_command_explains_itself(hgq2, command):
     text = hgq2(command, "--help").stdout
     assert len(text.splitlines()) > 8
     assert f"Example: hgq2 {command}" in text
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [("optimizers", "adam"), ("losses", "huber"), ("metrics", "auc"), ("schedules", "cosine_decay")],
+)
+def test_the_names_of_keras_are_listed_and_shown(hgq2, group, name):
+    assert name in json.loads(hgq2("list", group, "--json").stdout)[group]
+    found = json.loads(hgq2("show", name, "--json").stdout)
+    assert (found["kind"], found["distribution"]) == (name, "keras")
+    assert found["fields"]
+
+
+def test_a_name_of_a_loss_and_a_metric_needs_its_group(hgq2):
+    assert json.loads(hgq2("show", "metrics.hinge", "--json").stdout)["sort"] == "metric"
+    text = hgq2("show", "hinge", code=2).output.replace("\n", " ")
+    assert "ambiguous kind. Received: 'hinge'. Allowed: losses.hinge, metrics.hinge." in text

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from hgq2_core import doctor
 from hgq2_core.data.splits import Split
@@ -20,6 +21,22 @@ AT_CHANCE = Check(
     "error",
     "Train again with a smaller learning rate, a smaller ebops_beta, or more bits to begin with.",
 )
+STILL_MOVING = Check(
+    "bits_still_move",
+    "warning",
+    "Add `schedule: cosine` to the training, so that its last epochs settle, or train for more epochs.",
+)
+IMBALANCE = Check(
+    "imbalance",
+    "warning",
+    "Weight the classes, or add a metric that counts each of them, such as the recall of the rare one.",
+)
+SETTLED = 0.03
+"""Change of the EBOPs over the last tenth of the epochs up to which the bits count as settled."""
+FEWEST_EPOCHS = 20
+"""Epochs from which on the last ones can be told from the others."""
+RARE = 0.1
+"""Size of the rarest class, relative to the most frequent, below which an accuracy says little of it."""
 DEVIATIONS = 2.0
 """Standard deviations above the share of the most frequent class up to which an accuracy counts as chance."""
 
@@ -43,15 +60,19 @@ def divergence(model: keras.Model, history: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def outcome(model: keras.Model, test: Split, metrics: Mapping[str, float]) -> list[Finding]:
+def outcome(
+    model: keras.Model, test: Split, metrics: Mapping[str, float], history: Sequence[Mapping[str, Any]] = ()
+) -> list[Finding]:
     """Return the findings about a finished training, worst first.
 
     Args:
         model: a calibrated and compiled model.
         test: the test split.
         metrics: metrics of the model on the test split.
+        history: the logs of each epoch.
     """
-    return [*_at_chance(model, test, metrics), *doctor(model, test.x, test.y).findings]
+    of_run = [*imbalance(model, test, metrics), *still_moving(model, history)]
+    return [*_at_chance(model, test, metrics), *of_run, *doctor(model, test.x, test.y).findings]
 
 
 def _at_chance(model: keras.Model, test: Split, metrics: Mapping[str, float]) -> list[Finding]:
@@ -73,8 +94,53 @@ def _at_chance(model: keras.Model, test: Split, metrics: Mapping[str, float]) ->
     ]
 
 
+def still_moving(model: keras.Model, history: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return a finding if the EBOPs before calibration still changed in the last tenth of the epochs.
+
+    Args:
+        model: the trained model.
+        history: the logs of each epoch.
+    """
+    costs = [float(logs["ebops"]) for logs in history if logs.get("ebops")]
+    if len(costs) < FEWEST_EPOCHS:
+        return []
+    last = len(costs) // 10
+    before, after = costs[-1 - last], costs[-1]
+    change = after / before - 1
+    if abs(change) <= SETTLED:
+        return []
+    changed = f"EBOPs changed by {change:+.0%} in the last {last} of {len(costs)} epochs"
+    seen = f"the last epochs still move the bits: {changed}"
+    return [Finding(STILL_MOVING, model.name, None, seen, {"before": before, "after": after})]
+
+
+def imbalance(model: keras.Model, test: Split, metrics: Mapping[str, float]) -> list[Finding]:
+    """Return a finding if accuracy is the only metric, and one of the classes is rare.
+
+    Args:
+        model: the trained model.
+        test: the test split.
+        metrics: its metrics.
+    """
+    counts = _class_counts(test.y)
+    judged = [name for name in metrics if name != "loss"]
+    if counts is None or len(counts) < 2 or not judged or not all(name in ("acc", "accuracy") for name in judged):
+        return []
+    rarest, most = int(counts.min()), int(counts.max())
+    if rarest >= RARE * most:
+        return []
+    seen = f"accuracy says little of the rarest class, which has {rarest} test samples; the most frequent has {most}"
+    return [Finding(IMBALANCE, model.name, None, seen, {"rarest": rarest, "most_frequent": most})]
+
+
 def _most_frequent(y: Any) -> float | None:
     """Return the share of the most frequent class; None if the targets are not classes."""
+    counts = _class_counts(y)
+    return None if counts is None else float(counts.max() / len(y))
+
+
+def _class_counts(y: Any) -> NDArray[np.intp] | None:
+    """Return the number of samples of each class that occurs; None if the targets are not classes."""
     if not isinstance(y, np.ndarray):
         return None
     labels = y.reshape(len(y), -1)
@@ -83,4 +149,5 @@ def _most_frequent(y: Any) -> float | None:
         if not one_hot:
             return None
         labels = labels.argmax(axis=1)
-    return float(np.unique(labels, return_counts=True)[1].max() / len(y))
+    counts: NDArray[np.intp] = np.unique(labels, return_counts=True)[1]
+    return counts

@@ -268,7 +268,8 @@ def finalize_run(
         ConfigError: the training diverged.
         BudgetError: the calibrated model is over the budget.
     """
-    if diverged := divergence(model, read_json(directory / HISTORY, [])):
+    history = read_json(directory / HISTORY, [])
+    if diverged := divergence(model, history):
         raise ConfigError(diverged)
     splits = for_model(splits, model)
     before = ebops(model) if any(uncalibrated(model)) else read_metrics(directory).get("ebops_before_calibration")
@@ -298,7 +299,7 @@ def finalize_run(
     }
     if best := recommended(directory, budget):
         metrics["recommended"] = best.to_dict()
-    metrics["findings"] = [finding.to_dict() for finding in outcome(model, splits.test, metrics["test"])]
+    metrics["findings"] = [finding.to_dict() for finding in outcome(model, splits.test, metrics["test"], history)]
     write_text(directory / REPORT, html_report(directory, summary(model), metrics))
     write_json(directory / METRICS, metrics)
     return Run(directory, metrics, verification)
