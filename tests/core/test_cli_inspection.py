@@ -234,7 +234,7 @@ def test_the_shell_completes_kinds():
     assert complete_kinds("fixed_point.k") == ["fixed_point.kbi", "fixed_point.kif"]
     assert "keras.Dropout" in complete_kinds("keras.D")
     assert complete_kinds("kb") == ["kbi"]
-    assert complete_groups("l") == ["layers"]
+    assert complete_groups("l") == ["layers", "losses"]
 
 
 def test_a_short_name_that_is_not_unique_is_not_completed(monkeypatch):
