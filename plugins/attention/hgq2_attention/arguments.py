@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from hgq2_attention.position_bias import PositionBias
 from hgq2_attention.projection import SlotOf
 from hgq2_core import QLayer
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, PositiveInt, QuantizerArg, RegularizerArg
@@ -18,6 +19,12 @@ class AttentionArguments(QLayer, kw_only=True):
 
     Args:
         sliding_window: positions attend only to those nearer than this; None for all.
+        position_bias: a trained number for each head, added to the products of queries and keys in their units, before
+            1 / sqrt(size): `full`, one for each pair of positions; `relative`, one for each distance; `bucketed`, one
+            for each bucket of distances, as in T5. None adds nothing.
+        position_buckets: buckets of distances, an even number, half of them for keys behind the query; `bucketed` only.
+        max_distance: from which on all distances are in the last bucket; `bucketed` only.
+        position_bias_initializer: Keras initializer of the bias.
         flash_attention: must not be true: it has no place for quantizers.
         kernel_initializer: Keras initializer of the kernels.
         bias_initializer: Keras initializer of the biases.
@@ -33,7 +40,9 @@ class AttentionArguments(QLayer, kw_only=True):
             a mapping, or None for the default of activations.
         query_kernel_quantizer, key_kernel_quantizer, value_kernel_quantizer, output_kernel_quantizer: of the kernels.
         query_bias_quantizer, key_bias_quantizer, value_bias_quantizer, output_bias_quantizer: of the biases.
-        query_quantizer, key_quantizer, value_quantizer: of the projections' outputs.
+        query_quantizer, key_quantizer, value_quantizer: of the projections' outputs. In each of these slots, in those
+            of the kernels and of the scores, a granularity that names the axis of the heads gives each head its bits.
+        position_bias_quantizer: of the position bias: a config, a kind, a mapping, or None for the default of weights.
         score_quantizer: of what the softmax gets; None for the products as they are, exact already, or in the unstable
             form, where its values are the inputs of the table, the default of activations.
         difference_quantizer: of the largest score minus each, in a stable softmax: a config, a kind, a mapping, or None
@@ -54,6 +63,10 @@ class AttentionArguments(QLayer, kw_only=True):
     """
 
     sliding_window: PositiveInt | None = None
+    position_bias: PositionBias | None = None
+    position_buckets: PositiveInt = 32
+    max_distance: PositiveInt = 128
+    position_bias_initializer: InitializerArg = "zeros"
     flash_attention: bool | None = None
     kernel_initializer: InitializerArg = "glorot_uniform"
     bias_initializer: InitializerArg = "zeros"
@@ -79,6 +92,7 @@ class AttentionArguments(QLayer, kw_only=True):
     query_quantizer: QuantizerArg = None
     key_quantizer: QuantizerArg = None
     value_quantizer: QuantizerArg = None
+    position_bias_quantizer: QuantizerArg = None
     score_quantizer: QuantizerArg = SlotOf("softmax", "input_quantizer")
     difference_quantizer: QuantizerArg = SlotOf("softmax", "difference_quantizer")
     exp_quantizer: QuantizerArg = SlotOf("softmax", "exp_quantizer")

@@ -12,28 +12,31 @@ import keras
 from hgq2_attention.call_forms import Shape, require_static, shapes, triple
 from hgq2_attention.heads import Equations
 from hgq2_attention.masks import Masks, static_mask
+from hgq2_attention.position_bias import table_of
 from hgq2_attention.positions import attention_axes, require_factor, share
 from hgq2_attention.projection import Projection
 from hgq2_attention.sublayers import AttentionSublayers
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.ops import Tensor
+from hgq2_core.ops import Tensor, total
 
 A = TypeVar("A")
 T = TypeVar("T")
 
 
 class AttentionLayer(AttentionSublayers, kw_only=True):
-    """oq(Wo cq(g(aq(softmax(qq(Wq iq(x)) kq(Wk iq(z)) / sqrt(size))) vq(Wv iq(z))))) with the biases, for each head.
+    """oq(Wo cq(g(aq(softmax((qq(Wq iq(x)) kq(Wk iq(z)) + pq(p)) / sqrt(size))) vq(Wv iq(z))))), for each head.
 
-    The gate g is the identity, or u -> gcq(u) gtq(sigmoid(gq(Wg iq(x)))). Called with one tensor, the layer attends to
-    itself; called with a list, as from a configuration file, the list is query, value and, if it is not the value, key.
+    Beside each projection is its bias; the position bias p is 0 without `position_bias`. The gate g is the identity, or
+    u -> gcq(u) gtq(sigmoid(gq(Wg iq(x)))). Called with one tensor, the layer attends to itself; called with a list, as
+    from a configuration file, the list is query, value and, if it is not the value, key.
 
     A subclass says how many heads there are and how large. It has the arguments `dropout` and `use_bias` where Keras
     takes them, and `attention_axes`: the axes that positions attend along, None for all between batch and features.
 
     Cost (docs/numerics.md#7): einsum of the bits of queries and keys + einsum of the bits of scores and values;
-    projections, softmax and gate count for themselves. All count the share of positions that is computed at once.
+    projections, softmax and gate count for themselves; a position bias counts its bits for each score. All count the
+    share of positions that is computed at once.
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,6 +83,7 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         self.key_quantizer.build((*key[:-1], self.heads.keys, self.query_size))
         self.value_quantizer.build((*value[:-1], self.heads.keys, self.value_size))
         self._build_softmax(query, key)
+        self._build_position_bias()
         if self.gating is not None and self.gate_projection is not None:
             self.gate_projection.build_share(query, 1, self.parallelization_factor)
             self.gating.build_share(self._context_shape(query), 2, self.parallelization_factor)
@@ -96,6 +100,24 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         self._scores_shape = (*rest, self.heads.queries, *positions)
         rank = len(self._scores_shape)
         self.softmax.build_along(self._scores_shape, tuple(range(rank - len(self._axes), rank)))
+
+    def _build_position_bias(self) -> None:
+        self._pairs = None
+        if self.position_bias is None:
+            return
+        positions = tuple(int(size or 0) for size in self._scores_shape[-2 * len(self._axes) :])
+        entries, self._pairs = table_of(
+            self.position_bias, self.name, positions, self.position_buckets, self.max_distance
+        )
+        shape = (self.heads.queries, *entries)
+        self.position_table = self.add_weight(
+            name="position_bias", shape=shape, initializer=self.position_bias_initializer
+        )
+        self.position_bias_quantizer.build(shape)
+
+    def folded(self) -> dict[str, Tensor]:
+        """Return the position bias, if there is one."""
+        return {} if self.position_bias is None else {**super().folded(), "position_bias": self.position_table}
 
     def _context_shape(self, query: Shape) -> Shape:
         return (*query[:-1], self.heads.queries, self.value_size)
@@ -155,7 +177,7 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         masks = self.masks(query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
         products = keras.ops.einsum(self._equations.product, self._split(q, -2), k)
         scores = self.softmax(
-            self._joined(products, self._scores_axis),
+            self._biased(self._joined(products, self._scores_axis), bool(training)),
             mask=masks.tensor(len(self._scores_shape), 2 * len(self._axes)),
             training=training,
         )
@@ -166,6 +188,26 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
             context = self.gating(context, self.gate_projection(query, training=training), training=training)
         outputs = self.output_projection(context, training=training)
         return (outputs, scores) if return_attention_scores else outputs
+
+    def _biased(self, products: Tensor, training: bool) -> Tensor:
+        if self.position_bias is None:
+            return products
+        bias = self.constants(training)["position_bias"]
+        return products + (bias if self._pairs is None else keras.ops.take(bias, self._pairs, axis=1))
+
+    def _exact_biased(self, arrays: Arrays[A], products: A) -> A:
+        if self.position_bias is None:
+            return products
+        bias = self.constant(arrays, "position_bias")
+        return arrays.add(products, bias if self._pairs is None else arrays.gather(bias, self._pairs, 1))
+
+    def _position_bias_ebops(self) -> Tensor:
+        """Return the bits of the position bias, for each score of one sample."""
+        if self.position_bias is None:
+            return 0.0
+        bits = self.weight_bits()["position_bias"]
+        bits = bits if self._pairs is None else keras.ops.take(bits, self._pairs, axis=1)
+        return total(keras.ops.broadcast_to(bits, tuple(int(size or 1) for size in self._scores_shape[1:])))
 
     @property
     def _head_quantizers(self) -> tuple[Any, Any, Any]:
@@ -227,7 +269,8 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
             keras.ops.reshape(bits, self.heads.split(tuple(bits.shape), axis))
             for bits, axis in ((q, -2), (scores, self._scores_axis))
         )
-        return (keras.ops.einsum(product, q, k) + keras.ops.einsum(combination, v, scores)) * self._share
+        products = keras.ops.einsum(product, q, k) + keras.ops.einsum(combination, v, scores)
+        return (products + self._position_bias_ebops()) * self._share
 
     def exact(  # type: ignore[override]
         self,
@@ -267,7 +310,7 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         masks = self.masks(query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
         condition = masks.exact(arrays, len(self._scores_shape), 2 * len(self._axes))
         products = joined(arrays.einsum(self._equations.product, split(q, -2), k), self._scores_axis)
-        scores = self.softmax.exact_masked(arrays, products, condition)
+        scores = self.softmax.exact_masked(arrays, self._exact_biased(arrays, products), condition)
         context = joined(arrays.einsum(self._equations.combination, v, split(scores, self._scores_axis)), -2)
         if self.gating is not None and self.gate_projection is not None:
             context = self.gating.exact(arrays, context, self.gate_projection.exact(arrays, query))

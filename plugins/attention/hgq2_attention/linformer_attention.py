@@ -72,6 +72,11 @@ class QLinformerAttention(MultiHeadLayer):
             ConfigError: arguments that do not go together.
         """
         super().setup()
+        if self.position_bias not in (None, "full"):
+            raise ConfigError(
+                f"{self.name}: keys here are no positions, and have no distance from a query. "
+                f"Received: position_bias={self.position_bias!r}. Allowed: 'full', null."
+            )
         if self.fuse == "qkv" or self.sliding_window is not None:
             raise ConfigError(
                 f"{self.name}: fuse is 'none' or 'kv' and there is no sliding_window here, because keys and values are "

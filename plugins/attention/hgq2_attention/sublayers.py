@@ -44,6 +44,7 @@ class AttentionSublayers(AttentionArguments, kw_only=True):
         self.query_quantizer = self.add_quantizer(self.query_quantizer, "activation", "query")
         self.key_quantizer = self.add_quantizer(self.key_quantizer, "activation", "key")
         self.value_quantizer = self.add_quantizer(self.value_quantizer, "activation", "value")
+        self._add_position_bias()
         self.softmax = self._softmax()
         self.dropout_layer = keras.layers.Dropout(self.dropout, seed=self.seed) if self.dropout else None
         self._add_gate()
@@ -62,6 +63,14 @@ class AttentionSublayers(AttentionArguments, kw_only=True):
             name="attention_output",
             **self._affine(),
         )
+
+    def _add_position_bias(self) -> None:
+        if self.position_bias is not None:
+            self.position_bias_quantizer = self.add_quantizer(self.position_bias_quantizer, "weight", "position_bias")
+        elif self.position_bias_quantizer is not None:
+            raise ConfigError(
+                f"{self.name}: position_bias_quantizer is for a position_bias: 'full', 'relative' or 'bucketed'."
+            )
 
     def _softmax(self) -> QSoftmax:
         score, difference, exp, total, inverse, attention = pop_arguments(

@@ -1,5 +1,6 @@
 """Softmax and attention."""
 
+ROUGH = {"kind": "random_normal", "stddev": 0.5, "seed": 1}
 SATURATING = {"kind": "fixed_point.kif", "i": 3, "f": 3, "overflow_mode": "SAT"}
 
 EXAMPLES = {
@@ -25,6 +26,11 @@ EXAMPLES = {
         ),
         ({"num_heads": 2, "key_dim": 2, "fuse": "qkv", "use_bias": False, "dropout": 0.1}, (3, 4)),
         ({"num_heads": 3, "key_dim": 1, "output_shape": [2, 2], "sliding_window": 2, "stable": False}, (3, 4)),
+        ({"num_heads": 2, "key_dim": 2, "position_bias": "relative", "position_bias_initializer": ROUGH}, (3, 4)),
+        (
+            {"num_heads": 1, "key_dim": 2, "position_bias": "bucketed", "position_buckets": 4, "max_distance": 3},
+            [(2, 3), (3, 4)],
+        ),
         ({"num_heads": 1, "key_dim": 2, "attention_axes": [1, 2], "parallelization_factor": 2}, (2, 2, 3)),
         ({"num_heads": 2, "key_dim": 2, "attention_axes": -2, "use_gate": True}, [(2, 2, 3), (2, 3, 3)]),
     ],
