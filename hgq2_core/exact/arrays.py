@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from hgq2_core.errors import ExactnessError
+
 A = TypeVar("A")
 """An operand: opaque to layers, which only pass it back to the interface that made it."""
 
@@ -117,6 +119,16 @@ class Arrays(Protocol[A]):
             ConfigError: a mode is unknown, or WRAP_SM is used with a format without sign.
         """
         ...
+
+    def exponents(self, a: A) -> tuple[int, int]:
+        """Return bounds of floor(log2 |v|) over all values v of an operand that are not 0; (0, 0) if all are.
+
+        Raises:
+            ExactnessError: here, where the interpretation knows no bounds of values.
+        """
+        raise ExactnessError(
+            f"{type(self).__name__} knows no bounds of values, from which blocks of activations choose their scales."
+        )
 
     def table(self, a: A, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> A:
         """Return the values of an elementwise function, looked up in an exact table.

@@ -131,6 +131,13 @@ class Integers(Arrays[IntegerArray]):
     ) -> IntegerArray:
         return quantized(a, k, i, f, round_mode, overflow_mode)
 
+    def exponents(self, a: IntegerArray) -> tuple[int, int]:
+        sizes = np.abs(a.data[a.data != 0])
+        if not sizes.size:
+            return 0, 0
+        low, high = (int(size).bit_length() - 1 - a.exponent for size in (sizes.min(), sizes.max()))
+        return low, high
+
     def table(self, a: IntegerArray, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> IntegerArray:
         result = self.constant(function(table_inputs(a)))
         if result.data.shape != a.data.shape:

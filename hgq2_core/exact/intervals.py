@@ -183,6 +183,13 @@ class Intervals(Arrays[IntervalArray]):
         self._record(_largest(result), result.step)
         return result
 
+    def exponents(self, a: IntervalArray) -> tuple[int, int]:
+        largest = _largest(a)
+        present = largest.data != 0
+        if not present.any():
+            return 0, 0
+        return -int(a.step[present].max()), magnitude(largest.data).bit_length() - 1 - largest.exponent
+
     def table(self, a: IntervalArray, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> IntervalArray:
         """Return bounds over all values of the intervals, at most 2**20 for an element."""
         keys = list(zip(*(x.ravel().tolist() for x in (table_inputs(a.lo), table_inputs(a.hi), a.step)), strict=True))

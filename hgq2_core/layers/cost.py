@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.call import Call, present_call, running
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ def with_cost(call: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def own_ebops(layer: QLayer) -> Tensor:
+    """Return a layer's EBOPs for one sample: its own, and those of quantizers that cost something by themselves."""
+    costs = (quantizer.own_ebops() for quantizer in layer.quantizers)
+    return functools.reduce(operator.add, (cost for cost in costs if cost is not None), layer.ebops())
+
+
 def _add_cost(layer: QLayer, call: Call) -> None:
     penalties = (
         call.costs[quantizer].penalty if quantizer in call.costs else quantizer.penalty()
@@ -43,7 +50,7 @@ def _add_cost(layer: QLayer, call: Call) -> None:
     )
     costs = [penalty for penalty in penalties if penalty is not None]
     if layer.enable_ebops:
-        costs.append(layer.ebops_beta.value * layer.ebops())
+        costs.append(layer.ebops_beta.value * own_ebops(layer))
     if costs:
         layer.add_loss(functools.reduce(operator.add, costs))
 

@@ -14,7 +14,6 @@ from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.quantizers.defaults import resolve
-from hgq2_core.quantizers.pass_through import PassThrough
 from hgq2_core.schema.base import as_config_error
 
 _any_quantizer: TypeAdapter[QuantizerConfig] = TypeAdapter(AnyQuantizer)
@@ -58,7 +57,7 @@ class SlottedLayer(FieldLayer, kw_only=True):
         complete = resolve(given, role, str(slot))
         self._slots.sources[name] = complete.sources
         made = self._slots.quantizers[name] = complete.config.build(slot)
-        if isinstance(made, PassThrough) and (place := _input_place(name)) is not None:
+        if hasattr(made, "input_bits") and (place := _input_place(name)) is not None:
             made.input_bits = functools.partial(self._input_bits, place)
         if not self.trainable:  # Keras passes on only what is set later
             made.trainable = False

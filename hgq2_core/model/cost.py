@@ -12,6 +12,7 @@ from hgq2_core.discovery.registry import registry
 from hgq2_core.keras_graph.traversal import applications
 from hgq2_core.layers.adapters import adapter_of
 from hgq2_core.layers.base import QLayer
+from hgq2_core.layers.cost import own_ebops
 from hgq2_core.layers.derived import one_derivation, operation_ebops
 from hgq2_core.layers.operations import is_operation, operation_of
 from hgq2_core.model.number_format import format_count, format_share
@@ -21,7 +22,7 @@ from hgq2_core.quantizers.base import Quantizer
 def layer_ebops(layer: keras.layers.Layer) -> float:
     """Return a layer's own EBOPs for one sample, sublayers not counted; 0 where the layer does not count them."""
     if isinstance(layer, QLayer):
-        return float(keras.ops.convert_to_numpy(layer.ebops())) if layer.enable_ebops and layer.built else 0.0
+        return float(keras.ops.convert_to_numpy(own_ebops(layer))) if layer.enable_ebops and layer.built else 0.0
     if is_operation(layer):
         return float(keras.ops.convert_to_numpy(operation_ebops(layer)))
     adapter = adapter_of(layer)

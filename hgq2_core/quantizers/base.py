@@ -252,6 +252,10 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             groups[coefficient] = groups[coefficient] + bits if coefficient in groups else bits
         return self.with_regularizers(sum(coefficient * bits for coefficient, bits in groups.items()))
 
+    def own_ebops(self) -> Tensor | None:
+        """Return what quantizing costs by itself, for one sample; None, as here, for nothing."""
+        return None
+
     def with_regularizers(self, penalty: Tensor | None) -> Tensor | None:
         """Add what Keras regularizers say of the bits to the penalty of coefficients."""
         for regularizer, variable in self.regularized:

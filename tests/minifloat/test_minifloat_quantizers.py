@@ -202,10 +202,9 @@ def test_blocks_lie_along_any_axis():
 
 def test_blocks_are_refused_where_there_are_none():
     with pytest.raises(ConfigError) as error:
-        QDense(2, name="a", input_quantizer=Float4E2M1FN(block={}))
+        QDense(2, name="a", bias_quantizer=Float4E2M1FN(block={}))
     assert str(error.value) == (
-        "a.input: block scales weights, whose values are known before they are used. "
-        "Received: block of the role 'activation'. Leave it out here."
+        "a.bias: block scales weights and the inputs of layers. Received: block of the role 'bias'. Leave it out here."
     )
     with pytest.raises(
         ConfigError, match=r"checked: no such axis\. Received: block\.axis=2\. Allowed: -2 to 1 for shape"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from math import inf, ldexp
+from math import frexp, inf, ldexp
 from typing import Any
 
 import numpy as np
@@ -129,6 +129,13 @@ class HardwareArrays(Arrays[Operand]):
             entered = self.inputs.enter_steps(a, statement)
             return _map(lambda x: self.entered(x) if isinstance(x, Entry) else x, entered)
         return result
+
+    def exponents(self, a: Operand) -> tuple[int, int]:
+        present = [x for x in self.variables(a).ravel() if x.low < 0 or x.high > 0]
+        if not present:
+            return 0, 0
+        largest = max(max(abs(x.low), abs(x.high)) for x in present)
+        return -max(x.kif[2] for x in present), frexp(largest)[1] - 1
 
     def table(self, a: Operand, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Operand:
         def entries(grid: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

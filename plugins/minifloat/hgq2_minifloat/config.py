@@ -43,7 +43,7 @@ class FitTo(StrictModel):
 
 
 class Block(StrictModel):
-    """A power of two that the elements of a block share, as in OCP MX: weights are quantized in units of it.
+    """A power of two that the elements of a block share, as in OCP MX: values are quantized in units of it.
 
     Args:
         size: elements of a block; the last of an axis may have fewer.
@@ -60,7 +60,8 @@ class MinifloatBase(QuantizerConfig):
     Args:
         round_mode: RND_CONV, to the nearest, ties to even; S_RND_CONV, in training up or down by chance, unbiased.
         overflow_gradient: gradient of a value that saturates, 0 or 1.
-        block: a scale for each block of a weight; None for none.
+        block: a scale for each block of a weight, or of the input of a layer, which must then come from a quantizer of
+            few bits; None for none.
         noise: share of the quantization that training sees, from 0, none, to 1, all; inference always quantizes. Less
             than 1 makes it a variable, for a schedule to move.
     """

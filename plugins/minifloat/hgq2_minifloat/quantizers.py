@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
-from hgq2_core.errors import ConfigError, ExactnessError
+from hgq2_core.errors import ConfigError
 from hgq2_core.exact.arrays import Arrays
-from hgq2_core.ops import Tensor, value
+from hgq2_core.ops import Tensor, total, value
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
 from hgq2_core.quantizers.noise import add_noise, with_noise
@@ -18,8 +19,8 @@ from hgq2_core.quantizers.phase import already_fitted, phase
 from hgq2_core.quantizers.ranges import Range
 from hgq2_core.quantizers.results import Quantized, RangeCheck
 from hgq2_minifloat.arithmetic import limits
-from hgq2_minifloat.blocks import block_scales
-from hgq2_minifloat.config import ALL_BITS, FitTo, MinifloatBase
+from hgq2_minifloat.blocks import block_scales, exact_blocks, over_blocks
+from hgq2_minifloat.config import ALL_BITS, Block, FitTo, MinifloatBase
 from hgq2_minifloat.exact import exact_quantize
 from hgq2_minifloat.fitting import fitted, wider
 from hgq2_minifloat.formats import Format
@@ -35,9 +36,11 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         super().__init__(config, slot, **kwargs)
         self.range = Range(fits_data=config.fit_to is not None)
         self.max_value = config.format.max_value
-        if config.block is not None and self.slot.role != "weight":
+        self.input_bits: Callable[[], Tensor | None] | None = None
+        """The derived bits of one sample of the input, which the layer of an input slot sets."""
+        if config.block is not None and self.slot.role not in ("weight", "activation"):
             raise ConfigError(
-                f"{self.slot}: block scales weights, whose values are known before they are used. "
+                f"{self.slot}: block scales weights and the inputs of layers. "
                 f"Received: block of the role {self.slot.role!r}. Leave it out here."
             )
         self.random = None
@@ -78,7 +81,22 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         self.options = Options(
             self.max_value, config.overflow_gradient, (m, e, e0), sharing**-0.5 if config.scale_gradient else 1.0
         )
+        if config.block is not None and self.slot.batched:
+            self._check_block(tuple(input_shape), config.block)
         super().build(input_shape)
+
+    def _check_block(self, shape: tuple[int | None, ...], block: Block) -> None:
+        axis = block.axis % len(shape)
+        if axis == 0 or shape[axis] is None:
+            raise ConfigError(
+                f"{self.slot}: blocks of activations lie along an axis besides the batch, of static size. "
+                f"Received: block.axis={block.axis} for shape {shape}."
+            )
+        if self.slot.layer and self.input_bits is None:
+            raise ConfigError(
+                f"{self.slot}: blocks of activations are for the inputs of a layer, which a quantizer in front "
+                "brings to a fixed grid. Leave it out here, or use quantize (QQuantize) on the outputs."
+            )
 
     def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
         """Quantize, in units of a scale for each block where the config says so."""
@@ -131,11 +149,32 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
 
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """State the arithmetic, see `hgq2_minifloat.exact`."""
-        if self.config.block is not None:
-            raise ExactnessError(
-                f"{self.slot}: the scale of a block is computed from its values, so only constants have one."
-            )
-        return exact_quantize(arrays, x, np.stack(self.formats(), axis=-1), self.max_value)
+        formats = np.stack(self.formats(), axis=-1)
+        if self.config.block is None:
+            return exact_quantize(arrays, x, formats, self.max_value)
+        return exact_blocks(
+            arrays,
+            x,
+            self.config.block,
+            self.config.format.largest,
+            lambda x: exact_quantize(arrays, x, formats, self.max_value),
+            self.slot,
+        )
+
+    def own_ebops(self) -> Tensor | None:
+        """Return the cost of choosing scales of activations: comparisons within blocks, and selections by exponent."""
+        block = self.config.block
+        if block is None or not self.slot.batched:
+            return None
+        bits = keras.ops.expand_dims(self.bits(), 0)
+        first = keras.ops.cast(np.arange(bits.shape[block.axis]) % block.size == 0, "float32")
+        axis = block.axis % len(bits.shape)
+        first = keras.ops.reshape(first, [-1 if n == axis else 1 for n in range(len(bits.shape))])
+        least = over_blocks(bits, block, keras.ops.min, padding=float("inf"))
+        derived = None if self.input_bits is None else self.input_bits()
+        exponents = 1.0 if derived is None else keras.ops.max(derived)
+        scales = keras.ops.log(keras.ops.maximum(exponents, 1.0)) / math.log(2.0)
+        return total(bits) - total(least * first) + total(bits) * scales
 
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Return m, e, e0 and the largest value; with blocks, in units of their scales."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TypeVar
 
 import keras
@@ -33,6 +34,8 @@ class QQuantize(QLayer):
         """Make the quantizer."""
         super().setup()
         self.quantizer = self.add_quantizer(self.quantizer, "activation", "value")
+        if hasattr(self.quantizer, "input_bits"):
+            self.quantizer.input_bits = functools.partial(self._input_bits, 0)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the quantizer.
