@@ -145,7 +145,7 @@ class KBI(FixedPoint):
     """Fixed point parametrized by its width b = i + f (the sign not counted) and its integer bits i; f = b - i.
 
     Args:
-        b: first width, the sign not counted; see `i`.
+        b: first width, the sign not counted: a number, a list of the shape of the bits, or the kind of a Keras initializer.
         b_bounds: bounds of b.
         b_regularizer: cost of one bit in the loss, or the kind of a Keras regularizer.
     """
@@ -174,7 +174,7 @@ class KIF(FixedPoint):
     """Fixed point parametrized by its integer bits i and its fraction bits f.
 
     Args:
-        f: first number of fraction bits; see `i`.
+        f: first number of fraction bits: a number, a list of the shape of the bits, or the kind of a Keras initializer.
         f_bounds: bounds of f.
         f_regularizer: cost of one fraction bit in the loss, or the kind of a Keras regularizer.
     """

@@ -160,8 +160,10 @@ class Minifloat(MinifloatBase):
     Args:
         m: first number of mantissa bits; below 0, the value is 0 and costs nothing. A list of the shape of the bits, or
             the kind of a Keras initializer, in place of one number.
-        e: first number of exponent bits; 0 is fixed point. See `m`.
-        e0: first exponent offset, by which the exponents are shifted up. See `m`.
+        e: first number of exponent bits; 0 is fixed point. A list or the kind of a Keras initializer in place
+            of one number.
+        e0: first exponent offset, by which the exponents are shifted up. A list or the kind of a Keras initializer
+            in place of one number.
         max_value: the largest value, where the codes above it are reserved; for fixed bits only.
         granularity: which elements have bits of their own; `{axis: -1, block: 4}`: each block of four channels.
         m_bounds: bounds of m.

@@ -35,8 +35,8 @@ class QHardSigmoid(QUnaryFunction):
 
     Args:
         slope: a, a number that float32 holds, from above 0 up to 1; None for Keras' sixth.
-        table_quantizer: oq, as in `QUnaryFunction`; with a slope a quantizer of activations, where None leaves the
-            outputs unchanged.
+        table_quantizer: oq: a config, a kind, a mapping, or None for the default of tables; with a slope it is a
+            quantizer of activations, and None leaves the outputs unchanged.
         **kwargs: quantizers as in `QUnaryFunction`.
 
     Cost (docs/numerics.md#10): that of the table; with a slope, 0.65 times its nonzero signed digits times sum Bx.
