@@ -145,7 +145,8 @@ class KBI(FixedPoint):
     """Fixed point parametrized by its width b = i + f (the sign not counted) and its integer bits i; f = b - i.
 
     Args:
-        b: first width, the sign not counted: a number, a list of the shape of the bits, or the kind of a Keras initializer.
+        b: first width, the sign not counted: a number, a list of the shape of the bits, or the kind of a Keras
+            initializer.
         b_bounds: bounds of b.
         b_regularizer: cost of one bit in the loss, or the kind of a Keras regularizer.
     """
