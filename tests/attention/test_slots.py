@@ -12,18 +12,19 @@ from hgq2_fixed_point import KIF
 
 pytestmark = pytest.mark.once
 
+ALL = {"use_gate": True, "position_bias": "full"}
 LAYERS = {
-    "multi-head": (QMultiHeadAttention, {"num_heads": 2, "key_dim": 3, "use_gate": True}, ()),
+    "multi-head": (QMultiHeadAttention, {"num_heads": 2, "key_dim": 3, **ALL}, ()),
     "kv": (QMultiHeadAttention, {"num_heads": 2, "key_dim": 3, "fuse": "kv"}, ("value",)),
     "qkv": (QMultiHeadAttention, {"num_heads": 2, "key_dim": 3, "fuse": "qkv"}, ("key", "value")),
     "grouped-query": (
         QGroupedQueryAttention,
-        {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2, "use_gate": True},
+        {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2, **ALL},
         (),
     ),
     "Linformer": (
         QLinformerAttention,
-        {"num_heads": 2, "key_dim": 3, "projected_length": 2, "share_sequence_projection": False, "use_gate": True},
+        {"num_heads": 2, "key_dim": 3, "projected_length": 2, "share_sequence_projection": False, **ALL},
         (),
     ),
 }
@@ -35,7 +36,7 @@ def configs(name):
     absent = {f"{other}_{part}_quantizer" for other in shared for part in ("input", "kernel", "bias")}
     slots = [slot for slot in parameters(cls) if slot.endswith("_quantizer") and slot not in absent]
     if not arguments.get("use_gate"):
-        slots = [slot for slot in slots if not slot.startswith("gate_")]
+        slots = [slot for slot in slots if not slot.startswith(("gate_", "position_"))]
     return {slot: KIF(i=n % 6, f=2 + n // 6, overflow_mode="SAT") for n, slot in enumerate(slots)}
 
 

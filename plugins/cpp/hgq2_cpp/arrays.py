@@ -196,6 +196,9 @@ class CppArrays(Arrays[Operand]):
             return self._entries(self.inputs.enter_steps(a.raw, statement))
         return result
 
+    def exponents(self, a: Operand) -> tuple[int, int]:
+        return self.intervals.exponents(self.entered(a).bounds)
+
     def table(self, a: Operand, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Operand:
         a = self.entered(a)
         keys = list(zip(*(end.ravel().tolist() for end in ends_of(a.bounds)), strict=True))

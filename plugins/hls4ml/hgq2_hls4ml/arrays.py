@@ -139,6 +139,9 @@ class Recorder(Arrays[Signal]):
             return self._enter_steps(a, statement)
         return result
 
+    def exponents(self, a: Signal) -> tuple[int, int]:
+        return Intervals().exponents(self.record.bounds(self._known(a).ravel()))
+
     def table(self, a: Signal, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Signal:
         known = self._known(a)
         if not self.record.constant(known):
