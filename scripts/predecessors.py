@@ -61,9 +61,11 @@ OURS = {
     "QActivation": "layers.unary_function",
     "QAdaptiveActivation": "hgq2_core:fit_ranges",
     "QAffinedUnaryFunctionLUT": "layers.affine_unary_function",
+    "QConv2DBatchnorm": "layers.conv2d_batch_norm",
     "QConvT1D": "layers.conv1d_lut",
     "QConvT2D": "layers.conv2d_lut",
     "QDenseT": "layers.dense_lut",
+    "QDepthwiseConv2DBatchnorm": "layers.depthwise_conv2d_batch_norm",
     "QEinsumDenseBatchnorm": "layers.einsum_dense_batch_norm",
     "QEinsumDenseT": "layers.einsum_dense_lut",
     "QLIF": "layers.leaky_integrate_and_fire",
@@ -99,7 +101,6 @@ OURS = {
 """By the name there, where the name here differs: a kind, or `module:name`."""
 
 CELL = "no class of its own: the recurrent layer takes its arguments"
-BATCH_NORM = "Keras' convolution and `layers.batch_normalization`, not fused"
 BITS = "a field of the quantizer: its bounds, and its regularizer"
 RANDOM = "rounding is not random in inference; `training.noise_schedule` anneals noise in training"
 BACKEND = "Keras' own callbacks and data sets serve"
@@ -119,8 +120,6 @@ WITHOUT = {
     "MonoL1": BITS,
     "PBar": BACKEND,
     "QBidirectional": "`keras.layers.Bidirectional` holds quantized layers",
-    "QConv2DBatchnorm": BATCH_NORM,
-    "QDepthwiseConv2DBatchnorm": BATCH_NORM,
     "QGRUCell": CELL,
     "QInitializer": "`hgq2_core.fit_ranges` fits formats to any initializer",
     "QLIFCell": CELL,
