@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hgq2_core.keras_graph.traversal import layers_of
     from hgq2_core.layers.adapters import KerasAdapter
     from hgq2_core.layers.base import QLayer
+    from hgq2_core.layers.states import reset_states
     from hgq2_core.model.calibration import calibrate
     from hgq2_core.model.cost import ebops, summary
     from hgq2_core.model.freezing import freeze
@@ -86,6 +87,7 @@ _LAZY_IMPORTS = {
     "load_model": "model_file.load",
     "plugins": "discovery.registry",
     "quantize_model": "convert.quantize",
+    "reset_states": "layers.states",
     "summary": "model.cost",
     "unsupported_layers": "model.support",
     "verify": "model.verification",
@@ -133,6 +135,7 @@ __all__ = [
     "plugins",
     "quantize_model",
     "registry",
+    "reset_states",
     "summary",
     "unsupported_layers",
     "verify",

@@ -69,10 +69,12 @@ OURS = {
     "QEinsumDenseBatchnorm": "layers.einsum_dense_batch_norm",
     "QEinsumDenseT": "layers.einsum_dense_lut",
     "QLIF": "layers.leaky_integrate_and_fire",
+    "QLIFCell": "layers.leaky_integrate_and_fire_cell",
     "QMobileNetSeparableConv2D": "layers.depthwise_conv2d",
     "QNoiseScheduler": "training.noise_schedule",
     "QScaleShift": "layers.batch_normalization",
     "QSimpleSNN": "layers.integrate_and_fire",
+    "QSimpleSNNCell": "layers.integrate_and_fire_cell",
     "QTools": "hgq2_core:estimate",
     "QUnaryFunctionLUT": "layers.unary_function",
     "Quantizer": "layers.quantize",
@@ -100,7 +102,6 @@ OURS = {
 }
 """By the name there, where the name here differs: a kind, or `module:name`."""
 
-CELL = "no class of its own: the recurrent layer takes its arguments"
 BITS = "a field of the quantizer: its bounds, and its regularizer"
 RANDOM = "rounding is not random in inference; `training.noise_schedule` anneals noise in training"
 BACKEND = "Keras' own callbacks and data sets serve"
@@ -120,16 +121,11 @@ WITHOUT = {
     "MonoL1": BITS,
     "PBar": BACKEND,
     "QBidirectional": "`keras.layers.Bidirectional` holds quantized layers",
-    "QGRUCell": CELL,
     "QInitializer": "`hgq2_core.fit_ranges` fits formats to any initializer",
-    "QLIFCell": CELL,
-    "QLSTMCell": CELL,
     "QLinformerAttentionT": TABLES,
     "QMultiHeadAttentionT": TABLES,
     "QOctaveConv2D": "convolutions, pooling, upsampling and `layers.add` make it",
     "QSALTAttention": "its equation is not written yet",
-    "QSimpleRNNCell": CELL,
-    "QSimpleSNNCell": CELL,
     "StopIf": BACKEND,
     "bernoulli": RANDOM,
     "convert_folded_model_to_normal": "nothing is folded that has to be undone",

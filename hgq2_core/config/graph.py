@@ -35,10 +35,12 @@ class InputSpec(StrictModel):
     Args:
         shape: shape of one sample, without the batch axis.
         dtype: data type.
+        batch_size: samples in every batch, which a stateful layer needs; None for any number.
     """
 
     shape: Annotated[tuple[Size | None, ...], FromList]
     dtype: Literal["float32", "float64", "int32"] = "float32"
+    batch_size: Size | None = None
 
     @field_validator("shape")
     @classmethod
@@ -136,7 +138,7 @@ class ModelSection(StrictModel):
             ConfigError: shapes or arguments do not fit; the message names the layer.
         """
         tensors: dict[str, Any] = {
-            key: keras.Input(spec.shape, dtype=spec.dtype, name=key) for key, spec in self.inputs.items()
+            key: keras.Input(spec.shape, spec.batch_size, spec.dtype, name=key) for key, spec in self.inputs.items()
         }
         inputs = list(tensors.values())
         layers: dict[str, Any] = {}

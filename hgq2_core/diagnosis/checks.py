@@ -19,6 +19,7 @@ from hgq2_core.errors import ConfigError, ExactnessError, listing
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import graph_is_known, in_structure
 from hgq2_core.layers.operations import PREFIX
+from hgq2_core.layers.states import preserve_states, samples_per_call
 from hgq2_core.model.calibration import REMEDY, uncalibrated
 from hgq2_core.model.cost import summary
 from hgq2_core.model.support import unsupported_layers
@@ -95,12 +96,14 @@ def doctor(
     if y is not None and not are_arrays(x):
         raise ConfigError(f"doctor: y needs arrays as x. Received: y with x of class {type(x).__name__}. Leave y out.")
     with_targets = y is not None
+    batch_size = samples_per_call(model, batch_size)
     data = read((x, y) if with_targets else x, "doctor", batch_size, steps, several_passes=True)
-    seen = observe(model, (inputs for inputs, _ in data) if with_targets else data)
-    inspection = ModelInspection(model, data, with_targets, seen)
-    found = itertools.chain.from_iterable(check(inspection) for check in CHECKS)
     severities = list(SEVERITIES)
-    findings = sorted(found, key=lambda finding: severities.index(finding.severity))
+    with preserve_states(model, anew=True):
+        seen = observe(model, (inputs for inputs, _ in data) if with_targets else data)
+        inspection = ModelInspection(model, data, with_targets, seen)
+        found = itertools.chain.from_iterable(check(inspection) for check in CHECKS)
+        findings = sorted(found, key=lambda finding: severities.index(finding.severity))
     return DoctorReport(inspection.samples, tuple(findings), tuple(_layers(inspection)))
 
 

@@ -18,12 +18,14 @@ from hgq2_core.data.columns import Columns
 from hgq2_core.data.preprocessing import Preprocessing
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.discovery.registry import registry
-from hgq2_core.errors import ConfigError
+from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exporting.exporter import Exporter, ExportReport
 from hgq2_core.exporting.ports import PORTS
 from hgq2_core.files import read_json, write_json
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.keras_graph.traversal import in_structure
+from hgq2_core.keras_graph.traversal import in_structure, layers_of
+from hgq2_core.layers.base import QLayer
+from hgq2_core.layers.states import kept_states
 from hgq2_core.model.calibration import require_calibrated
 from hgq2_core.model.freezing import freeze
 
@@ -110,6 +112,12 @@ def _described(how: Standardization | Preprocessing) -> dict[str, Any]:
 
 def _prepared(model: keras.Model, kind: str, what: str) -> tuple[Exporter, keras.Model]:
     exporter = exporter_of(kind, what)
+    if kept_states(model) and not getattr(exporter, "carries_states", False):
+        names = ", ".join(layer.name for layer in layers_of(model) if isinstance(layer, QLayer) and layer.kept_states)
+        raise ExactnessError(
+            f"{what}: what {kind} makes begins every call at 0, and {names} begins where the call before ended. Leave "
+            "stateful out, and use initial_state and return_state=True."
+        )
     require_calibrated(model, what)
     return exporter, freeze(model)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hgq2_core.discovery.abstract import Abstract
 from hgq2_core.exporting.ports import LayerWidths, Port
@@ -87,6 +87,9 @@ class Exporter(Abstract):
     """
 
     guide = "exporter"
+
+    carries_states: ClassVar[bool] = False
+    """Whether what it exports takes and gives the states that layers keep from call to call."""
 
     @abstractmethod
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:

@@ -18,6 +18,7 @@ from hgq2_core.exact.widths import Widths
 from hgq2_core.keras_graph.private import operation_name
 from hgq2_core.keras_graph.traversal import operands, run
 from hgq2_core.layers.base import QLayer
+from hgq2_core.layers.states import CarriedStates
 from hgq2_core.schema.keras_layers import KERAS, quantized_name
 
 A = TypeVar("A")
@@ -119,7 +120,12 @@ def adapter_of(layer: keras.layers.Layer) -> KerasAdapter | None:
 
 
 def exact(
-    arrays: Arrays[A], layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    arrays: Arrays[A],
+    layer: keras.layers.Layer,
+    path: str,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    states: CarriedStates[A] | None = None,
 ) -> Any:
     """Interpret one layer: by its own statement, or by the adapter of its Keras class.
 
@@ -130,6 +136,7 @@ def exact(
         args: what the layer is called with: operands of `arrays`, or tensors and numpy arrays, which become constants.
         kwargs: what it is called with by keyword, as operands, tensors or arrays:
             masks, further inputs, options. `training` and what is None stay out.
+        states: of the layers that keep some from call to call, which this call replaces; None begins at 0.
 
     Returns:
         An operand, or several as the layer gives them.
@@ -149,7 +156,15 @@ def exact(
         if adapter is None
         else adapter.operands(arrays, args, path)
     )
-    return statement(arrays, *inputs, **named)
+    kept = layer.kept_states if isinstance(layer, QLayer) else None
+    if kept is None:
+        return statement(arrays, *inputs, **named)
+    before = () if states is None else states.before(path, kept)
+    given = keras.tree.flatten(statement(arrays, *inputs, *before, **named))
+    outputs, after = given[: -len(kept.shapes)], given[-len(kept.shapes) :]
+    if states is not None:
+        states.of_layers[path] = after
+    return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
 def statement_of(layer: keras.layers.Layer, path: str, kwargs: Mapping[str, Any]) -> Callable[..., Any]:

@@ -22,10 +22,11 @@ from hgq2_core.exact.widths import Width, Widths, compact
 from hgq2_core.keras_graph import private as _keras
 from hgq2_core.keras_graph.traversal import layers_of
 from hgq2_core.layers.arguments import BetaField, default
-from hgq2_core.layers.cost import with_cost
+from hgq2_core.layers.cost import loss_of, with_cost
 from hgq2_core.layers.hdf5_config import flat_config, hdf5_config
 from hgq2_core.layers.masks import passed_mask, refused_mask
 from hgq2_core.layers.slots import SlottedLayer
+from hgq2_core.layers.states import KeptStates
 from hgq2_core.layers.transfer import FromKeras
 from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import PACKAGE
@@ -64,6 +65,10 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
     refuses_masks: ClassVar[str | None] = None
     """Why the layer takes no mask; None where one passes."""
 
+    cost_in_call: ClassVar[bool] = True
+    """Whether each call adds the layer's cost to the loss. A cell, which a loop of the backend calls, has `in_loss()`
+    as a regularizer of a weight instead."""
+
     def __init_subclass__(cls, *, kw_only: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(kw_only=kw_only, **kwargs)
         if "call" in vars(cls):
@@ -101,6 +106,7 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
         super()._construct(arguments)
         self.supports_masking = True
         self.frozen = False
+        self.kept_states: KeptStates | None = None
         self.enable_ebops = _first(self.enable_ebops, scoped("enable_ebops"), True)
         self._initial_beta = _first(self.ebops_beta, scoped("ebops_beta"), EBOPS_BETA)
         self.ebops_beta = super().add_weight(
@@ -129,6 +135,13 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""
         return None if self.frozen else super().add_weight(*args, **kwargs)
+
+    def in_loss(self) -> Tensor | None:
+        """Return what the layer adds to the loss: its EBOPs times their weight, and the penalties of its quantizers.
+
+        None where it counts no EBOPs and has no penalties.
+        """
+        return loss_of(self)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Return the mask of the outputs, which Keras asks for in every call, also where the model is made.
@@ -184,7 +197,9 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
         """State the inference arithmetic.
 
         A layer whose `call` takes masks, further tensors or options states them under the same names: tensors come as
-        operands, a condition as 1 and 0, anything else as it was given. It may give several operands, as `call` does.
+        operands, a condition as 1 and 0, anything else as it was given. It may give several operands, as `call` does. A
+        layer that keeps states from call to call (`kept_states`, set in `setup` and built in `build`) takes them behind
+        its inputs, or begins at 0, and gives those after the call behind its outputs.
 
         Args:
             arrays: integers, intervals, or hardware.

@@ -30,8 +30,10 @@ def with_cost(call: Callable[..., Any]) -> Callable[..., Any]:
         present = Call(self)
         with running(present):
             outputs = call(self, *args, **kwargs)
-            if not self.frozen and not _is_symbolic(outputs):
-                _add_cost(self, present)
+            if self.cost_in_call and not self.frozen and not _is_symbolic(outputs):
+                cost = self.in_loss()
+                if cost is not None:
+                    self.add_loss(cost)
         return outputs
 
     return wrapper
@@ -43,16 +45,17 @@ def own_ebops(layer: QLayer) -> Tensor:
     return functools.reduce(operator.add, (cost for cost in costs if cost is not None), layer.ebops())
 
 
-def _add_cost(layer: QLayer, call: Call) -> None:
+def loss_of(layer: QLayer) -> Tensor | None:
+    """Return EBOPs times their weight, and the penalties of quantizers; None where a layer has neither."""
+    call = present_call()
+    costs = {} if call is None else call.costs
     penalties = (
-        call.costs[quantizer].penalty if quantizer in call.costs else quantizer.penalty()
-        for quantizer in layer.quantizers
+        costs[quantizer].penalty if quantizer in costs else quantizer.penalty() for quantizer in layer.quantizers
     )
-    costs = [penalty for penalty in penalties if penalty is not None]
+    terms = [penalty for penalty in penalties if penalty is not None]
     if layer.enable_ebops:
-        costs.append(layer.ebops_beta.value * own_ebops(layer))
-    if costs:
-        layer.add_loss(functools.reduce(operator.add, costs))
+        terms.append(layer.ebops_beta.value * own_ebops(layer))
+    return functools.reduce(operator.add, terms) if terms else None
 
 
 def _is_symbolic(outputs: Any) -> bool:

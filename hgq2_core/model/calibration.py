@@ -14,6 +14,7 @@ from hgq2_core.data.batches import Batches, check_finite, read, samples_of
 from hgq2_core.errors import CalibrationError, ConfigError, DataError
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import in_structure, layers_of
+from hgq2_core.layers.states import preserve_states, reset_states, samples_per_call
 from hgq2_core.model.dependence import Front, fronts
 from hgq2_core.optimizer import warn_of_decayed_bits
 from hgq2_core.quantizers.base import RECORD, RECORD_WORDS, Quantizer
@@ -87,13 +88,14 @@ def calibrate(
     ranges = observed(model)
     quantizers = list(ranges)
     again = any(each.fixed_width for each in (*ranges.values(), *_dynamic_tables(model)))
-    parts = read(data, "calibrate", batch_size, steps, several_passes=again)
+    parts = read(data, "calibrate", samples_per_call(model, batch_size), steps, several_passes=again)
     before = _state(quantizers)
     try:
         if reset:
             for each in ranges.values():
                 each.reset()
-        samples = _settle(model, parts, quantizers, again)
+        with preserve_states(model):
+            samples = _settle(model, parts, quantizers, again)
     except BaseException:
         _restore(quantizers, before)
         raise
@@ -108,6 +110,7 @@ def _settle(model: keras.Model, parts: Batches, quantizers: list[Quantizer[Any]]
     samples = 0
     for _ in range(len(quantizers) + 1):
         state, samples = _state(quantizers), 0
+        reset_states(model)
         with calibrating():
             for batch in parts:
                 inputs = in_structure(model, batch)

@@ -9,6 +9,7 @@ import keras
 from hgq2_core.data.batches import check_finite, concatenated, read
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import in_structure, layers_of
+from hgq2_core.layers.states import preserve_states, samples_per_call
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.phase import fitting
 
@@ -39,8 +40,9 @@ def fit_ranges(model: keras.Model, data: Any, samples: int = 4096, *, steps: int
     """
     quantizers = fitted(model)
     if quantizers:
+        samples = samples_per_call(model, samples)
         batch = in_structure(model, concatenated(read(data, "fit_ranges", samples, steps), samples))
         check_finite(batch, "fit_ranges")
-        with fitting():
+        with fitting(), preserve_states(model, anew=True):
             model(batch, training=False)
     return tuple(str(quantizer.slot) for quantizer in quantizers)

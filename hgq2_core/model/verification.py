@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import Apply, infer, layers_of, model_inputs, run
 from hgq2_core.layers.adapters import exact
 from hgq2_core.layers.base import QLayer
+from hgq2_core.layers.states import CarriedStates, preserve_states, samples_per_call
 from hgq2_core.model.calibration import require_calibrated
 from hgq2_core.model.exact_masks import require_stated_masks
 from hgq2_core.model.freezing import freeze
@@ -138,24 +139,32 @@ def verify(model: keras.Model, x: Any, batch_size: int = 1024, *, steps: int | N
     warn_of_decayed_bits(model, "verify")
     require_calibrated(model, "verify")
     require_stated_masks(model)
+    batch_size = samples_per_call(model, batch_size)
     parts = read(x, "verify", batch_size, steps)
     frozen = freeze(model)
+    with preserve_states(*{model, frozen}, anew=True):
+        return _compare(model, frozen, parts, batch_size)
+
+
+def _compare(model: keras.Model, frozen: keras.Model, parts: Iterable[Any], batch_size: int) -> VerifyReport:
     needs = _needs(frozen)
     _require_accumulators(needs)
-    rows = _Rows()
+    rows, states = _Rows(_at_rest(batch_size)), _at_rest(batch_size)
     frozen_comparison = _FrozenComparison(model, frozen)
     differing: dict[str, list[Flags]] = {"layers": [], "end_to_end": [], "predict": []}
     trainable = 0
     for batch in parts:
         inputs = model_inputs(frozen, batch)
         check_finite(batch, "verify")
-        outputs = run(frozen, inputs, rows.compare)
+        with preserve_states(frozen):
+            outputs = run(frozen, inputs, rows.compare)
         differing["layers"].append(rows.take_samples())
-        wanted = run(frozen, [from_float(value) for value in inputs], interpret(Integers()))
+        wanted = run(frozen, [from_float(value) for value in inputs], interpret(Integers(), states))
         differing["end_to_end"].append(_differing(wanted, outputs))
-        differing["predict"].append(_differing(wanted, keras.tree.flatten(predict(frozen, batch))))
         if frozen is not model:
-            trainable += frozen_comparison.count(inputs)
+            with preserve_states(frozen):
+                trainable += frozen_comparison.count(inputs)
+        differing["predict"].append(_differing(wanted, keras.tree.flatten(predict(frozen, batch))))
     differs = {name: np.concatenate(flags) for name, flags in differing.items()}
     return VerifyReport(
         samples=len(differs["layers"]),
@@ -218,13 +227,13 @@ def required_bits(
 def _needs(
     model: keras.Model, on_inexact: Callable[[str, ExactnessError | NotImplementedError], Any] | None = None
 ) -> dict[str, _Needs]:
-    intervals = Intervals()
+    intervals, states = Intervals(), CarriedStates(unknown)
     needs: dict[str, _Needs] = {}
 
     def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         intervals.reset()
         try:
-            outputs = exact(intervals, layer, path, args, kwargs)
+            outputs = exact(intervals, layer, path, args, kwargs, states)
         except (ExactnessError, NotImplementedError) as error:
             if on_inexact is None:
                 raise
@@ -261,13 +270,18 @@ def unknown(shape: Sequence[int | None]) -> IntervalArray:
     return Intervals().between(-bound, bound, FLOAT32_STEP)
 
 
-def interpret(arrays: Any) -> Apply:
+def interpret(arrays: Any, states: CarriedStates[Any] | None = None) -> Apply:
     """Return what runs a model's graph by exact statements.
 
     Args:
         arrays: integers, intervals, or hardware.
+        states: of layers that keep some, carried from call to call; None begins at 0.
     """
-    return lambda layer, path, args, kwargs: exact(arrays, layer, path, args, kwargs)
+    return lambda layer, path, args, kwargs: exact(arrays, layer, path, args, kwargs, states)
+
+
+def _at_rest(samples: int) -> CarriedStates[Any]:
+    return CarriedStates(lambda shape: from_float(np.zeros((samples, *shape))))
 
 
 def _differing(wanted: list[Any], got: list[Any]) -> Flags:
@@ -279,12 +293,13 @@ def _differing(wanted: list[Any], got: list[Any]) -> Flags:
 class _Rows:
     """The comparison layer by layer, collected while Keras runs the graph."""
 
+    states: CarriedStates[Any]
     counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     samples: list[Flags] = field(default_factory=list)
 
     def compare(self, layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outputs = infer(layer, args, kwargs)
-        wanted = keras.tree.flatten(exact(Integers(), layer, path, args, kwargs))
+        wanted = keras.tree.flatten(exact(Integers(), layer, path, args, kwargs, self.states))
         for integers, given in zip(wanted, keras.tree.flatten(outputs), strict=True):
             differs = ~equal(integers, _numpy(given))
             mismatches, values = self.counts.get(path, (0, 0))

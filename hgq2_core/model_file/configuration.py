@@ -126,7 +126,13 @@ def _layers_inside(entry: Mapping[str, Any]) -> list[tuple[Place, Any]]:
     config = entry["config"]
     if _is_container(entry):
         return [(("config", "layers", index), layer) for index, layer in enumerate(config["layers"])]
-    return [(("config", name), config[name]) for name in _sublayers(entry) if config.get(name) is not None]
+    found: list[tuple[Place, Any]] = []
+    for name in _sublayers(entry):
+        if isinstance(config.get(name), list):
+            found += [(("config", name, index), layer) for index, layer in enumerate(config[name])]
+        elif config.get(name) is not None:
+            found.append((("config", name), config[name]))
+    return found
 
 
 def _sublayers(entry: Mapping[str, Any]) -> tuple[str, ...]:

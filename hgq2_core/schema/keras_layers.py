@@ -51,8 +51,13 @@ _PLAIN = (
 
 _SPECIAL = (
     KerasLayer("Bidirectional", sublayers=("layer", "backward_layer"), in_configs=False),
+    KerasLayer("GRUCell", in_configs=False),
     KerasLayer("GroupQueryAttention", class_name="GroupedQueryAttention", in_configs=False),
+    KerasLayer("LSTMCell", in_configs=False),
     KerasLayer("MultiHeadAttention", in_configs=False),
+    KerasLayer("RNN", sublayers=("cell",), in_configs=False),
+    KerasLayer("SimpleRNNCell", in_configs=False),
+    KerasLayer("StackedRNNCells", sublayers=("cells",), in_configs=False),
     KerasLayer("TimeDistributed", sublayers=("layer",), in_configs=False),
 )
 

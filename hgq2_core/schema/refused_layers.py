@@ -25,7 +25,7 @@ HOST = Refusal("host preprocessing", "apply it to the data before the model")
 DATA_DEPENDENT_SHAPE = Refusal("data-dependent shape", "give every sample the same shape")
 FOREIGN_CODE = Refusal("runs foreign code", "use layers, or operations of keras.ops")
 UNBOUNDED = Refusal("unbounded function", "write a unary function (unary_function)")
-NO_LAYER = Refusal("not a layer that a model applies", "a base class, an input, or a cell")
+NO_LAYER = Refusal("not a layer that a model applies", "a base class, or an input")
 NOT_YET = Refusal("no quantized form yet", "a rule keeps it in floats, or a plugin adds one (docs/extending)")
 
 _REFUSED = {
@@ -38,13 +38,11 @@ _REFUSED = {
     DATA_DEPENDENT_SHAPE: ("MaxNumBoundingBoxes",),
     FOREIGN_CODE: ("FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper"),
     UNBOUNDED: ("ELU", "UnitNormalization"),
-    NO_LAYER: (
-        "GRUCell", "InputLayer", "InputSpec", "LSTMCell", "Layer", "SimpleRNNCell", "StackedRNNCells", "Wrapper",
-    ),
+    NO_LAYER: ("InputLayer", "InputSpec", "Layer", "Wrapper"),
     NOT_YET: (
         "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D",
         "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D", "AdditiveAttention", "Attention", "Conv3DTranspose",
-        "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "RNN", "ReversibleEmbedding", "SpectralNormalization",
+        "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "ReversibleEmbedding", "SpectralNormalization",
     ),
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from hgq2_core.discovery.known_plugins import is_official
 from hgq2_core.discovery.registry import registry
 from hgq2_core.schema.keras_layers import KERAS
 from hgq2_core.testing import check_adapter, check_callback, check_command, check_dataset, check_exporter
-from hgq2_layers import QDense
+from hgq2_layers import QDense, QSimpleRNNCell
 
 pytestmark = pytest.mark.once
 
@@ -72,6 +72,9 @@ ADAPTED: dict[str, tuple[dict[str, Any], Any]] = {
 """Adapted layers with arguments, or with more inputs than one."""
 WRAPPERS: dict[str, Callable[[], keras.layers.Layer]] = {
     "Bidirectional": lambda: keras.layers.Bidirectional(registry().load("layers", "layers.simple_rnn")(2)),
+    "RNN": lambda: keras.layers.RNN(QSimpleRNNCell(2)),
+    # They take states, which only the loop around them passes.
+    "StackedRNNCells": lambda: keras.layers.RNN(keras.layers.StackedRNNCells([QSimpleRNNCell(2), QSimpleRNNCell(3)])),
     "TimeDistributed": lambda: keras.layers.TimeDistributed(QDense(2)),
 }
 

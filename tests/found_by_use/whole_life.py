@@ -82,6 +82,11 @@ def keras_layer(name: str) -> keras.layers.Layer:
         return keras.layers.TimeDistributed(keras.layers.Dense(2))
     if name == "Bidirectional":
         return keras.layers.Bidirectional(keras.layers.SimpleRNN(2))
+    if name in ("RNN", "StackedRNNCells"):
+        cells = [keras.layers.LSTMCell(2), keras.layers.GRUCell(2)]
+        return keras.layers.RNN(cells[0] if name == "RNN" else keras.layers.StackedRNNCells(cells))
+    if name.endswith("Cell"):
+        return keras.layers.RNN(getattr(keras.layers, name)(2))
     return getattr(keras.layers, name)(**arguments_of(name))
 
 

@@ -162,7 +162,7 @@ def test_ebops(independent, scatter_bits, parallel, reset, beta, bits):
         (
             lambda: QIntegrateAndFire(reset_mechanism="substract", name="fire"),
             "QIntegrateAndFire 'fire': reset_mechanism: not allowed. Received: 'substract' (str). "
-            "Allowed: 'subtract', 'zero'. Did you mean 'subtract'?",
+            "Allowed: 'subtract', 'zero', 'none'. Did you mean 'subtract'?",
         ),
         (
             lambda: QIntegrateAndFire(name="fire").build((None, None, 3)),

@@ -248,17 +248,6 @@ def test_every_step_costs(make):
     assert np.isclose(once, 0.5 * ebops(alone), rtol=1e-4)
 
 
-@pytest.mark.parametrize("cls", [QSimpleRNN, QGRU, QLSTM])
-def test_states_that_are_kept_are_refused(cls):
-    with pytest.raises(ConfigError) as caught:
-        cls(2, name="r", stateful=True)
-    assert str(caught.value) == (
-        "r: stateful is not supported: every sample begins with states of zero, or with its initial_state. "
-        "Received: stateful=True. Allowed: False. For a circuit of one step that takes and gives its state, use "
-        "sequences of one step, initial_state and return_state=True."
-    )
-
-
 @pytest.mark.parametrize(
     ("arguments", "shape", "message"),
     [

@@ -30,7 +30,8 @@ from hgq2_core.data.arrays import leaves
 from hgq2_core.data.feed import for_model, in_order
 from hgq2_core.data.splits import Splits
 from hgq2_core.errors import ConfigError, DataError, listing, nearest
-from hgq2_core.keras_graph.traversal import output_names
+from hgq2_core.keras_graph.traversal import layers_of, output_names
+from hgq2_core.layers.base import QLayer
 
 OF_OUTPUTS: tuple[Rule, ...] = (
     loss_compares_like_with_like,
@@ -89,6 +90,7 @@ def check_training(training: Training, model: keras.Model, splits: Splits) -> No
         ConfigError: something does not fit; lists every finding with its place in the config.
         DataError: inputs or targets do not fit the model.
     """
+    _check_states(model)
     check_fit(model, splits)
     _check_outputs(model, splits)
     ordered = for_model(splits, model)
@@ -132,6 +134,16 @@ def check_fit(model: keras.Model, splits: Splits) -> None:
             raise DataError(
                 f"model.inputs.{tensor.name}: the shape does not fit the data. Received: shape {list(wanted)}, "
                 f"data of shape {list(got)}."
+            )
+
+
+def _check_states(model: keras.Model) -> None:
+    for layer in layers_of(model):
+        if isinstance(layer, QLayer) and layer.kept_states is not None:
+            raise ConfigError(
+                f"model: {layer.name} is stateful, and a run trains on batches in random order, none of which goes on "
+                "where another ends. Received: stateful: true. Train it on whole sequences with stateful: false, then "
+                "give its weights to a stateful model of one step: stream.set_weights(model.get_weights())."
             )
 
 

@@ -64,8 +64,13 @@ from hgq2_layers.pooling.max_pooling import QMaxPooling1D as QMaxPooling1D
 from hgq2_layers.pooling.max_pooling import QMaxPooling2D as QMaxPooling2D
 from hgq2_layers.pooling.max_pooling import QMaxPooling3D as QMaxPooling3D
 from hgq2_layers.rnn.gru import QGRU as QGRU
+from hgq2_layers.rnn.gru import QGRUCell as QGRUCell
 from hgq2_layers.rnn.lstm import QLSTM as QLSTM
+from hgq2_layers.rnn.lstm import QLSTMCell as QLSTMCell
 from hgq2_layers.rnn.simple_rnn import QSimpleRNN as QSimpleRNN
+from hgq2_layers.rnn.simple_rnn import QSimpleRNNCell as QSimpleRNNCell
+from hgq2_layers.spiking.cell import QIntegrateAndFireCell as QIntegrateAndFireCell
+from hgq2_layers.spiking.cell import QLeakyIntegrateAndFireCell as QLeakyIntegrateAndFireCell
 from hgq2_layers.spiking.integrate_and_fire import QIntegrateAndFire as QIntegrateAndFire
 from hgq2_layers.spiking.integrate_and_fire import QLeakyIntegrateAndFire as QLeakyIntegrateAndFire
 

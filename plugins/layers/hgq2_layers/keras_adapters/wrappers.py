@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from hgq2_core import KerasAdapter, ebops
+from hgq2_core import ExactnessError, KerasAdapter, ebops
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.adapters import exact
+from hgq2_core.layers.states import kept_states
 
 A = TypeVar("A")
 
@@ -64,6 +65,16 @@ def _merged(arrays: Arrays[A], mode: str, first: A, last: A) -> A:
 
 class TimeDistributedAdapter(KerasAdapter):
     """One layer at every step of a sequence, each a separate circuit."""
+
+    exact_where = "nothing inside is stateful"
+
+    def check(self, layer: keras.layers.Layer) -> None:
+        """Refuse layers that keep states, which would go from each step to the next one."""
+        if kept_states(layer.layer):
+            raise ExactnessError(
+                f"{layer.name}: a stateful layer inside TimeDistributed goes on at each step where the step before "
+                "ended. Leave stateful out."
+            )
 
     def ebops(self, layer: keras.layers.Layer) -> float:
         """Return the cost of all steps but the one that the layer inside counts itself."""

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import keras
+import numpy as np
 
 from hgq2_core import Quantizer
 from hgq2_core.exact.arrays import Arrays
@@ -57,6 +59,15 @@ class Arithmetic(Protocol[A]):
 
     def one(self) -> A:
         """Return 1."""
+
+    def number(self, value: float) -> A:
+        """Return a constant, which broadcasts to anything."""
+
+    def zeros_like(self, x: A) -> A:
+        """Return zeros of the shape of x."""
+
+    def first_largest(self, x: A) -> A:
+        """Return 1 at the first of the largest elements along the last axis, and 0 elsewhere."""
 
     def zero(self, x: A) -> A:
         """Return 0, which broadcasts to x."""
@@ -148,6 +159,16 @@ class Tensors(_WrittenOut[Tensor]):
     def one(self) -> Tensor:
         return 1.0
 
+    def number(self, value: float) -> Tensor:
+        return value
+
+    def zeros_like(self, x: Tensor) -> Tensor:
+        return keras.ops.zeros_like(x)
+
+    def first_largest(self, x: Tensor) -> Tensor:
+        largest = keras.ops.cast(x >= keras.ops.max(x, axis=-1, keepdims=True), x.dtype)
+        return largest * keras.ops.cast(keras.ops.cumsum(largest, axis=-1) <= 1, x.dtype)
+
     def zero(self, x: Tensor) -> Tensor:
         return keras.ops.zeros((), dtype=x.dtype)
 
@@ -232,6 +253,29 @@ class Exact(_WrittenOut[A]):
     def one(self) -> A:
         return self.arrays.constant(1.0)
 
+    def number(self, value: float) -> A:
+        return self.arrays.constant(value)
+
+    def zeros_like(self, x: A) -> A:
+        return self.arrays.broadcast(self.arrays.constant(0.0), self.arrays.shape(x))
+
+    def first_largest(self, x: A) -> A:
+        last = len(self.arrays.shape(x)) - 1
+        size = self.arrays.shape(x)[last]
+        each = [self.arrays.gather(x, np.array([n]), last) for n in range(size)]
+        before, behind = _running_maxima(self.arrays, each), _running_maxima(self.arrays, each[::-1])[::-1]
+        one = self.arrays.constant(1.0)
+        winners = []
+        for n, value in enumerate(each):
+            found = self.arrays.broadcast(one, self.arrays.shape(value))
+            if n:  # strictly above all before
+                found = self.arrays.multiply(found, self.arrays.less(before[n - 1], value))
+            if n < size - 1:  # and not below any behind
+                below = self.arrays.less(value, behind[n + 1])
+                found = self.arrays.multiply(found, self.arrays.subtract(one, below))
+            winners.append(found)
+        return self.arrays.concatenate(winners, axis=last)
+
     def zero(self, x: A) -> A:
         return self.arrays.constant(0.0)
 
@@ -250,3 +294,8 @@ class Exact(_WrittenOut[A]):
 
     def apply(self, function: Function, q: A) -> A:
         return function.exact(self.arrays, q)
+
+
+def _running_maxima(arrays: Arrays[A], each: Sequence[A]) -> list[A]:
+    """Return the largest of the first, of the first two, and so on."""
+    return list(itertools.accumulate(each, arrays.maximum))

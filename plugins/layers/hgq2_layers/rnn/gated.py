@@ -11,11 +11,11 @@ import numpy as np
 from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.ops import Tensor
 from hgq2_layers.activations.nonlinearity import Nonlinearity
-from hgq2_layers.rnn.recurrent import RecurrentLayer
+from hgq2_layers.rnn.step import RecurrentStep
 
 
-class GatedLayer(RecurrentLayer, kw_only=True):
-    """A recurrent layer with gates.
+class GatedStep(RecurrentStep, kw_only=True):
+    """A step with gates.
 
     A subclass has the argument `recurrent_activation` too, where Keras takes it.
 
@@ -24,7 +24,7 @@ class GatedLayer(RecurrentLayer, kw_only=True):
             default of activations, saturating.
         recurrent_activation_table_quantizer: of the entries of the gates' table: a config, a kind, a mapping, or None
             for the default of tables.
-        **kwargs: as in `RecurrentLayer`.
+        **kwargs: as in `RecurrentStep`.
     """
 
     gating_width = 2

@@ -10,12 +10,14 @@ from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.ops import Tensor, dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.rnn.arithmetic import Arithmetic
-from hgq2_layers.rnn.gated import GatedLayer, columns
+from hgq2_layers.rnn.cell import RecurrentCell
+from hgq2_layers.rnn.gated import GatedStep, columns
+from hgq2_layers.rnn.recurrent import RecurrentLayer
 
 A = TypeVar("A")
 
 
-class QGRU(GatedLayer):
+class GRUStep(GatedStep):
     """The gated recurrent unit, from h_0 = 0, each product with quantized weights, gates z and r.
 
     z, r = gate(gq(x_t K + h R + b)); c = act(aq(x_t K + r rq(h R + b))), or act(aq(x_t K + rq(r h) R + b)) where the
@@ -31,7 +33,7 @@ class QGRU(GatedLayer):
         reset_after: whether the gate r resets the product with the recurrent kernel, or the state before it.
         reset_quantizer: of what the reset gate is multiplied with, or of that product: a config, a kind, a mapping, or
             None for the default of activations, saturating.
-        **kwargs: as in `GatedLayer` and `RecurrentLayer`.
+        **kwargs: as in `GatedStep` and `RecurrentStep`.
 
     Cost (docs/numerics.md#7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, the products
     with the gates, and the tables.
@@ -96,3 +98,19 @@ class QGRU(GatedLayer):
             return dot(state, total(recurrent, -1)) + dot(reset, kept) + mixed
         gates, last = total(recurrent[:, :columns], -1), total(recurrent[:, columns:], -1)
         return dot(state, gates) + dot(kept, last) + dot(reset, state) + mixed
+
+
+class QGRU(GRUStep, RecurrentLayer):
+    """The gated recurrent unit, stepping through a sequence; the equations are those of `GRUStep`.
+
+    Example:
+        >>> layer = QGRU(8, return_sequences=True)
+    """
+
+
+class QGRUCell(GRUStep, RecurrentCell):
+    """The gated recurrent unit, one step: a cell of `keras.layers.RNN`; the equations are those of `GRUStep`.
+
+    Example:
+        >>> layer = keras.layers.RNN(QGRUCell(8), return_sequences=True)
+    """

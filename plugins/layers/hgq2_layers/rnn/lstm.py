@@ -14,12 +14,14 @@ from hgq2_core.ops import Tensor, dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.activations.nonlinearity import Nonlinearity
 from hgq2_layers.rnn.arithmetic import Arithmetic
-from hgq2_layers.rnn.gated import GatedLayer, columns
+from hgq2_layers.rnn.cell import RecurrentCell
+from hgq2_layers.rnn.gated import GatedStep, columns
+from hgq2_layers.rnn.recurrent import RecurrentLayer
 
 A = TypeVar("A")
 
 
-class QLSTM(GatedLayer):
+class LSTMStep(GatedStep):
     """The long short-term memory, from h_0 = c_0 = 0, each product with quantized weights.
 
     i, f, o = gate(gq(x_t K + h R + b)); g = act(aq(x_t K + h R + b)); c_t = cq(f c + i g); h_t = sq(o act(c_t)).
@@ -36,7 +38,7 @@ class QLSTM(GatedLayer):
             saturating.
         carry_table_quantizer: of the entries of the carry's table: a config, a kind, a mapping, or None for the
             default of tables.
-        **kwargs: as in `GatedLayer` and `RecurrentLayer`.
+        **kwargs: as in `GatedStep` and `RecurrentStep`.
 
     Cost (docs/numerics.md#7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, the products
     with the gates, and the tables.
@@ -107,3 +109,19 @@ class QLSTM(GatedLayer):
         products = dot(state, total(recurrent, -1))
         products = products + dot(write, self.spread(self.candidate)) + dot(keep, self.carry_quantizer.bits())
         return products + dot(read, self.spread(self.carried))
+
+
+class QLSTM(LSTMStep, RecurrentLayer):
+    """The long short-term memory, stepping through a sequence; the equations are those of `LSTMStep`.
+
+    Example:
+        >>> layer = QLSTM(8, return_sequences=True)
+    """
+
+
+class QLSTMCell(LSTMStep, RecurrentCell):
+    """The long short-term memory, one step: a cell of `keras.layers.RNN`; the equations are those of `LSTMStep`.
+
+    Example:
+        >>> layer = keras.layers.RNN(QLSTMCell(8), return_sequences=True)
+    """

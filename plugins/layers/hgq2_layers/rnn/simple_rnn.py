@@ -9,12 +9,14 @@ from hgq2_core.layers.arguments import PositiveInt
 from hgq2_core.ops import Tensor, dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
 from hgq2_layers.rnn.arithmetic import Arithmetic
+from hgq2_layers.rnn.cell import RecurrentCell
 from hgq2_layers.rnn.recurrent import RecurrentLayer
+from hgq2_layers.rnn.step import RecurrentStep
 
 A = TypeVar("A")
 
 
-class QSimpleRNN(RecurrentLayer):
+class SimpleRNNStep(RecurrentStep):
     """h_t = sq(act(aq(iq(x_t) @ kq(K) + h_(t-1) @ rq(R) + bq(b)))), h_0 = 0.
 
     Args:
@@ -22,12 +24,9 @@ class QSimpleRNN(RecurrentLayer):
         activation: of the candidate, one of Keras' activations by name, or a function of one number that is registered
             with Keras; a table, except for `linear` and `relu`.
         use_bias: whether there is a bias.
-        **kwargs: as in `RecurrentLayer`.
+        **kwargs: as in `RecurrentStep`.
 
     Cost (docs/numerics.md#7), for each step that runs in parallel: sum Bx @ Bk + sum Bh @ Br + sum Bb, and the table.
-
-    Example:
-        >>> layer = QSimpleRNN(8, return_sequences=True)
     """
 
     units: PositiveInt
@@ -44,3 +43,19 @@ class QSimpleRNN(RecurrentLayer):
     def step_ebops(self, recurrent: Tensor, state: Tensor) -> Tensor:
         """Return sum Bh @ Br."""
         return dot(state, total(recurrent, -1))
+
+
+class QSimpleRNN(SimpleRNNStep, RecurrentLayer):
+    """The simple recurrent network, stepping through a sequence; the equations are those of `SimpleRNNStep`.
+
+    Example:
+        >>> layer = QSimpleRNN(8, return_sequences=True)
+    """
+
+
+class QSimpleRNNCell(SimpleRNNStep, RecurrentCell):
+    """The simple recurrent network, one step: a cell of `keras.layers.RNN`; the equations are those of `SimpleRNNStep`.
+
+    Example:
+        >>> layer = keras.layers.RNN(QSimpleRNNCell(8), return_sequences=True)
+    """
