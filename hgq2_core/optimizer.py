@@ -13,6 +13,7 @@ from hgq2_core.keras_graph import private as _keras
 from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import PACKAGE
 from hgq2_core.quantizers.bit_variables import has_room, is_bit_variable
+from hgq2_core.quantizers.defaults import BIT_LEARNING_RATE_SCALE
 
 WHOLE: dict[str, Any] = {
     "clipnorm": None,
@@ -41,7 +42,8 @@ class BitOptimizer(keras.optimizers.Optimizer):
 
     Args:
         optimizer: any Keras optimizer, or its name. As with Keras, what it excludes from decay is not saved.
-        bit_learning_rate_scale: learning rate of the bit variables, as a multiple of that of the weights.
+        bit_learning_rate_scale: learning rate of the bit variables, as a multiple of that of the weights; 1 gives them
+            the same.
 
     Raises:
         ConfigError: the scale is not positive, or the optimizer wraps another one.
@@ -50,7 +52,9 @@ class BitOptimizer(keras.optimizers.Optimizer):
         model.compile(hgq2_core.BitOptimizer(keras.optimizers.AdamW(1e-3, weight_decay=0.01)), loss="mse")
     """
 
-    def __init__(self, optimizer: Any, bit_learning_rate_scale: float = 1.0, name: str | None = None) -> None:
+    def __init__(
+        self, optimizer: Any, bit_learning_rate_scale: float = BIT_LEARNING_RATE_SCALE, name: str | None = None
+    ) -> None:
         if not bit_learning_rate_scale > 0:
             raise ConfigError(
                 f"bit_learning_rate_scale must be positive. Received: bit_learning_rate_scale={bit_learning_rate_scale}"

@@ -94,9 +94,13 @@ class Counters:
             Whether it does.
         """
         expression = self._origin(tensor)
-        if not isinstance(expression, Expression) or not all(map(self._is_unchanged, expression.counters())):
+        if not isinstance(expression, Expression):
             return False
-        self.decisions.append(Decision(expression, number))
+        counters = [*expression.counters()]
+        if not all(map(self._is_unchanged, counters)):
+            return False
+        if counters:  # what follows from constants alone, such as a NaN, decides nothing
+            self.decisions.append(Decision(expression, number))
         return True
 
     def _is_unchanged(self, counter: Tensor) -> bool:

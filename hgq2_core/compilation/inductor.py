@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch._guards import TracingContext, tracing
+from torch._inductor.exc import InductorError
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 OPTIONS = {
@@ -20,6 +22,9 @@ OPTIONS = {
 def compiled(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
     """Compile a graph; inductor keeps the result on disk, for the same graph in another process.
 
+    Inductor cannot fuse some operations of a graph that changes its inputs. Such a graph is compiled as one that returns
+    what they become, and they are assigned behind it.
+
     Args:
         graph: a function of tensors; it may change its inputs in place.
         inputs: an example.
@@ -27,6 +32,42 @@ def compiled(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., An
     Returns:
         A function of the same tensors, to be called without gradients.
     """
-    # Without a shape environment of its own, what is compiled is neither looked up on disk nor kept there.
-    with torch.no_grad(), tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))):
+    try:
+        return _compiled(graph, inputs)
+    except InductorError:
+        functional, changed = _without_assignments(graph, inputs)
+    run = _compiled(functional, inputs)
+
+    def assigning(*tensors: torch.Tensor) -> Any:
+        results = run(*tensors)
+        if changed:
+            torch._foreach_copy_([tensors[place] for place in changed], list(results[: len(changed)]))
+        return results[len(changed) :]
+
+    return assigning
+
+
+def _compiled(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+    # Without a shape environment of its own, what is compiled is neither looked up on disk nor kept there. The shapes
+    # are those of this form of batch: sizes left open make slower code, and some operations do not take them.
+    with torch.no_grad(), tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv(), static_shapes=True))):
         return torch._inductor.compile(graph, inputs, options=OPTIONS)  # type: ignore[no-any-return]
+
+
+def _without_assignments(graph: GraphModule, inputs: list[torch.Tensor]) -> tuple[GraphModule, list[int]]:
+    """Return a graph that changes nothing, whose first results are the new values of the inputs with these places."""
+    with torch.no_grad():
+        functional = make_fx(torch.func.functionalize(graph), tracing_mode="fake")(*inputs)
+    places = {node: place for place, node in enumerate(functional.graph.find_nodes(op="placeholder"))}
+    changed: list[int] = []
+    values = []
+    for node in functional.graph.find_nodes(op="call_function", target=torch.ops.aten.copy_.default):
+        if node.args[0] in places:
+            changed.append(places[node.args[0]])
+            values.append(node.args[1])
+            node.replace_all_uses_with(node.args[1])
+            functional.graph.erase_node(node)
+    (output,) = functional.graph.find_nodes(op="output")
+    output.args = ([*values, *output.args[0]],)
+    functional.recompile()
+    return functional, changed

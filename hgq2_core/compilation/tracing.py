@@ -170,5 +170,8 @@ def _lift(graph: GraphModule) -> list[Tensor]:
         node.replace_all_uses_with(lifted[id(tensor)][0])
         graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
+    # What the module still held, the compiler would take for inputs of its own that share memory with these.
+    for name in [*graph._parameters, *graph._buffers, *(n for n, v in vars(graph).items() if isinstance(v, Tensor))]:
+        delattr(graph, name)
     graph.recompile()
     return [tensor for _, tensor in lifted.values()]

@@ -22,7 +22,7 @@ from hgq2_core.config.reader import read_document
 from hgq2_core.config.specs import LOSSES, METRICS, OPTIMIZERS, Kinds, ObjectSpec, construct
 from hgq2_core.errors import ConfigError
 from hgq2_core.keras_graph.traversal import output_names
-from hgq2_core.quantizers.defaults import ScopeEntries, defaults
+from hgq2_core.quantizers.defaults import BIT_LEARNING_RATE_SCALE, ScopeEntries, defaults
 from hgq2_core.schema.base import Document, FromList, Location, StrictModel, validation_errors
 from hgq2_core.schema.condition import StopConditions
 from hgq2_core.schema.keras_callbacks import placed
@@ -45,7 +45,7 @@ class Training(StrictModel):
     Args:
         loss: a Keras loss; for several outputs, one for all or a mapping from their names.
         optimizer: a Keras optimizer; `bit_learning_rate_scale` multiplies the learning rate of the bit variables,
-            which are excluded from weight decay.
+            which are excluded from weight decay; 8 by default.
         metrics: Keras metrics; for several outputs, those of all or a mapping from their names.
         loss_weights: factor of the loss of each output by name; 1 for an output without one.
         class_weight: factor of the loss of the samples of each label, as the data name it; `balanced` gives all labels
@@ -119,7 +119,7 @@ class Training(StrictModel):
         from hgq2_core.optimizer import BitOptimizer, decays
 
         optimizer = self._make_optimizer(samples)
-        scale = self.optimizer.arguments.get("bit_learning_rate_scale", 1.0)
+        scale = self.optimizer.arguments.get("bit_learning_rate_scale", BIT_LEARNING_RATE_SCALE)
         outputs = output_names(model)
         losses = [LOSSES.make(spec) for spec in for_outputs(self.loss, outputs)]
         metrics = [[METRICS.make(spec) for spec in own or ()] for own in for_outputs(self.metrics, outputs)]

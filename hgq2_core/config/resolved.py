@@ -14,10 +14,11 @@ from hgq2_core.config.model import ModelConfig
 from hgq2_core.config.nodes import ModelNode
 from hgq2_core.keras_graph.traversal import layers_of
 from hgq2_core.layers.base import QLayer
+from hgq2_core.quantizers.defaults import BIT_LEARNING_RATE_SCALE
 
 
 def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:
-    """Return a config as plain data, with every quantizer slot and default written out.
+    """Return a config as plain data, with every quantizer slot, default and the learning rate of bits written out.
 
     Args:
         config: the config.
@@ -25,6 +26,9 @@ def resolved(config: ModelConfig, model: keras.Model) -> dict[str, Any]:
     """
     document = config.to_dict()
     _write_out(document["model"], config.model, model)
+    if config.training is not None:
+        scale = {"bit_learning_rate_scale": BIT_LEARNING_RATE_SCALE}
+        document["training"]["optimizer"] = scale | config.training.optimizer.to_dict()
     return document
 
 

@@ -15,6 +15,7 @@ from pydantic_core import CoreSchema, core_schema
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, nearest
 from hgq2_core.quantizers.config import QuantizerConfig
+from hgq2_core.quantizers.defaults import BIT_LEARNING_RATE_SCALE
 from hgq2_core.schema.base import (
     StrictModel,
     as_config_error,
@@ -221,7 +222,7 @@ class OptimizerExtra(StrictModel):
         bit_learning_rate_scale: learning rate of the bit variables, as a multiple of that of the weights.
     """
 
-    bit_learning_rate_scale: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    bit_learning_rate_scale: Annotated[float, Field(gt=0, le=1e6)] = BIT_LEARNING_RATE_SCALE
 
 
 OPTIMIZERS = KerasKinds("optimizers", OptimizerExtra)

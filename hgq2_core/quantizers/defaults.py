@@ -18,6 +18,10 @@ from hgq2_core.quantizers.none import NoQuantizer
 from hgq2_core.schema.base import StrictModel, as_config_error
 
 EBOPS_BETA = 1e-5
+"""Weight of the EBOPs in the loss."""
+
+BIT_LEARNING_RATE_SCALE = 8.0
+"""Learning rate of bits, relative to that of weights: bits move in steps of one. docs/recipe.md has what was tried."""
 
 OUTPUT = "output_quantizer"
 SWITCHES: Mapping[str, str] = {name: f"{name}s" for name in ("input_quantizer", OUTPUT, "state_quantizer")}

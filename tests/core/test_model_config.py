@@ -123,14 +123,16 @@ def test_what_only_the_build_finds_names_the_layer(path: str, value: object, sta
     assert "\n" not in str(caught.value)
 
 
-def test_bits_learn_at_their_own_rate() -> None:
+@pytest.mark.parametrize(("optimizer", "scale"), [("adam", 8), ({"kind": "sgd", "bit_learning_rate_scale": 2}, 2)])
+def test_bits_learn_at_their_own_rate(optimizer: object, scale: float) -> None:
     from hgq2_core.optimizer import BitOptimizer
 
-    config = ModelConfig.parse(VALID)
+    config = ModelConfig.parse(changed("training.optimizer", optimizer))
     model = config.build()
     config.training.compile(model)
     assert isinstance(model.optimizer, BitOptimizer)
-    assert model.optimizer.bit_learning_rate_scale == 8
+    assert model.optimizer.bit_learning_rate_scale == scale
+    assert resolved(config, model)["training"]["optimizer"]["bit_learning_rate_scale"] == scale
 
 
 def test_a_learning_rate_schedule_is_a_kind() -> None:
@@ -138,7 +140,9 @@ def test_a_learning_rate_schedule_is_a_kind() -> None:
     config = ModelConfig.parse(changed("training.optimizer", {"kind": "SGD", "learning_rate": schedule}))
     model = config.build()
     config.training.compile(model)
-    assert isinstance(model.optimizer, keras.optimizers.SGD)
+    assert isinstance(model.optimizer.weight_optimizer, keras.optimizers.SGD)
+    rate = model.optimizer.get_config()["optimizer"]["config"]["learning_rate"]
+    assert rate["class_name"] == "CosineDecay"
 
 
 def test_data_is_needed_to_load_it() -> None:

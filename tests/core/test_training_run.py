@@ -151,10 +151,13 @@ KERAS_CALLBACKS = [
 ]
 
 
+STOPS_EARLY = {"kind": "adam", "learning_rate": 0.02, "bit_learning_rate_scale": 1.0}
+
+
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 @pytest.mark.slow
 def test_keras_own_callbacks_go_on_too(epoch: int, tmp_path: Path, undisturbed: Any) -> None:
-    training = {"callbacks": KERAS_CALLBACKS, "optimizer": {"kind": "adam", "learning_rate": 0.02}}
+    training = {"callbacks": KERAS_CALLBACKS, "optimizer": STOPS_EARLY}
     expected = undisturbed(**training)
     history = json.loads(expected["history.json"])
     assert 4 <= len(history) < 7  # stopped early, with the weights of an earlier epoch
@@ -168,7 +171,7 @@ def test_keras_own_callbacks_go_on_too(epoch: int, tmp_path: Path, undisturbed: 
 def test_a_run_that_a_callback_ended_is_not_trained_further_before_it_is_finished(
     tmp_path: Path, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = {"callbacks": KERAS_CALLBACKS, "optimizer": {"kind": "adam", "learning_rate": 0.02}}
+    training = {"callbacks": KERAS_CALLBACKS, "optimizer": STOPS_EARLY}
     with monkeypatch.context() as patch:
         patch.setattr(
             training_run, "finalize_run", lambda *arguments, **options: (_ for _ in ()).throw(KeyboardInterrupt)

@@ -17,6 +17,7 @@ from hgq2_core.config.specs import LOSSES
 from hgq2_core.model_file.load import load_model
 from hgq2_core.optimizer import decayed_bits
 from hgq2_core.quantizers.bit_variables import is_bit_variable
+from hgq2_core.quantizers.defaults import BIT_LEARNING_RATE_SCALE
 from hgq2_fixed_point import KIF
 from hgq2_layers import QDense
 from hgq2_training.callbacks.checkpoint import Checkpoint, state_variables
@@ -79,7 +80,7 @@ ENDS_WITH_AVERAGES = keras.backend.backend() == "jax"
 def test_what_acts_on_all_variables_acts_as_with_the_optimizer_by_itself(name, form):
     arguments = WHOLE[form]
     cls = getattr(keras.optimizers, name)
-    plain, ours = trained(cls(0.02, **arguments), 5), trained(BitOptimizer(cls(0.02, **arguments)), 5)
+    plain, ours = trained(cls(0.02, **arguments), 5), trained(BitOptimizer(cls(0.02, **arguments), 1.0), 5)
     assert int(numpy_of(plain.optimizer.iterations)) == int(numpy_of(ours.optimizer.iterations))
     for (path, wanted), found in zip(values(plain).items(), values(ours).values(), strict=True):
         assert np.array_equal(wanted, found), path
@@ -92,7 +93,7 @@ def test_with_decay_only_the_bits_differ_as_from_an_optimizer_that_excludes_them
     plain = keras.optimizers.AdamW(0.02, weight_decay=0.5, **arguments)
     plain.exclude_from_weight_decay(var_list=[v for v in model.trainable_variables if is_bit_variable(v)])
     plain = trained(plain, 5, model)
-    ours = trained(BitOptimizer(keras.optimizers.AdamW(0.02, weight_decay=0.5, **arguments)), 5)
+    ours = trained(BitOptimizer(keras.optimizers.AdamW(0.02, weight_decay=0.5, **arguments), 1.0), 5)
     for (path, wanted), found in zip(values(plain).items(), values(ours).values(), strict=True):
         assert np.array_equal(wanted, found), path
 
@@ -100,7 +101,7 @@ def test_with_decay_only_the_bits_differ_as_from_an_optimizer_that_excludes_them
 def test_loss_scaling_around_it_is_as_around_the_optimizer():
     around = keras.optimizers.LossScaleOptimizer
     plain = trained(around(keras.optimizers.Adam(0.02)), 5)
-    ours = trained(around(BitOptimizer(keras.optimizers.Adam(0.02))), 5)
+    ours = trained(around(BitOptimizer(keras.optimizers.Adam(0.02), 1.0)), 5)
     for (path, wanted), found in zip(values(plain).items(), values(ours).values(), strict=True):
         assert np.array_equal(wanted, found), path
 
@@ -158,11 +159,11 @@ def test_a_config_never_decays_bits(kind, scale):
     model = chosen.build()
     chosen.training.compile(model)
     assert isinstance(model.optimizer, BitOptimizer)
-    assert model.optimizer.bit_learning_rate_scale == scale.get("bit_learning_rate_scale", 1.0)
+    assert model.optimizer.bit_learning_rate_scale == scale.get("bit_learning_rate_scale", BIT_LEARNING_RATE_SCALE)
 
 
-def test_a_config_without_decay_has_the_optimizer_itself():
-    chosen = config(kind="adam")
+def test_a_config_without_decay_and_scale_has_the_optimizer_itself():
+    chosen = config(kind="adam", bit_learning_rate_scale=1.0)
     model = chosen.build()
     chosen.training.compile(model)
     assert not isinstance(model.optimizer, BitOptimizer)
@@ -252,7 +253,7 @@ def test_the_state_of_an_optimizer_by_itself_is_taken_over(name, rate, tmp_path)
     values = [numpy_of(variable) for variable in state_variables(before)]
     Checkpoint(3, False, 0.0, values, []).write(tmp_path / "checkpoint.npz")
     after = make()
-    after.compile(BitOptimizer(cls(rate, **arguments)), before.loss, loss_weights=[100.0])
+    after.compile(BitOptimizer(cls(rate, **arguments), 1.0), before.loss, loss_weights=[100.0])
     found = Checkpoint.read(tmp_path / "checkpoint.npz")
     found.check(after, tmp_path)
     found.restore(after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,6 +84,8 @@ def calibration_of(directory: Path) -> Iterator[None]:
 def load_recorded(directory: str | Path) -> ModelConfig:
     """Load the config of a run directory.
 
+    A run that does not say how fast its bits learn is of a time when they learned as fast as the weights.
+
     Raises:
         ModelFileError: there is no run.
         ConfigError: the config is damaged.
@@ -90,7 +93,12 @@ def load_recorded(directory: str | Path) -> ModelConfig:
     path = Path(directory) / CONFIG
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file; {directory} is not a run directory.")
-    return load_config(path)
+    config = load_config(path)
+    if config.training is None or "bit_learning_rate_scale" in config.training.optimizer.arguments:
+        return config
+    optimizer = config.training.optimizer
+    optimizer = replace(optimizer, arguments={**optimizer.arguments, "bit_learning_rate_scale": 1.0})
+    return config.model_copy(update={"training": config.training.model_copy(update={"optimizer": optimizer})})
 
 
 def load_run(directory: str | Path, front: int | str | None = None) -> tuple[ModelConfig, keras.Model]:
