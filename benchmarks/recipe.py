@@ -3,8 +3,8 @@
     python benchmarks/recipe.py                        # all; the table in Markdown
     python benchmarks/recipe.py digits --scales 1 8
 
-Every example is trained at two constant prices of a bit operation, with `schedule: cosine` and one seed; the test part of the
-data is never looked at.
+Every example is trained at two constant prices of a bit operation, with `schedule: cosine` and one seed; the test part
+of the data is never looked at.
 """
 
 from __future__ import annotations

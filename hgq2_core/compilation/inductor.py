@@ -22,8 +22,8 @@ OPTIONS = {
 def compiled(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
     """Compile a graph; inductor keeps the result on disk, for the same graph in another process.
 
-    Inductor cannot fuse some operations of a graph that changes its inputs. Such a graph is compiled as one that returns
-    what they become, and they are assigned behind it.
+    Inductor cannot fuse some operations of a graph that changes its inputs. Such a graph is compiled as one that
+    returns what they become, and they are assigned behind it.
 
     Args:
         graph: a function of tensors; it may change its inputs in place.

@@ -10,6 +10,7 @@ import yaml
 from model_configs import EXAMPLES, FUNCTIONAL, VALID, changed
 
 from hgq2_core import ConfigError, ModelConfig, defaults, load_config
+from hgq2_core.config.resolved import resolved
 from hgq2_core.quantizers.defaults import scoped
 
 
@@ -80,7 +81,7 @@ def test_yaml_and_json_are_the_same(tmp_path: Path) -> None:
 def test_the_examples_build_and_compile(path: Path) -> None:
     config = load_config(path)
     model = config.build()
-    config.training.compile(model)
+    config.training.compile(model, samples=1000)
     assert len(config.training.make_callbacks()) == len(config.training.callbacks)
 
 
