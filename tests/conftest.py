@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Choose among the cases of each test, always the same.
 
     The first case of many is always a fast test on torch. jax and tensorflow run the first case of any test and a
-    quarter of the others, and no more without `--every-case`.
+    fifth of the others, and no more without `--every-case`.
     """
     if keras.backend.backend() == "torch":
         unmarked = [item for item in items if not any(map(item.get_closest_marker, ("slow", "nightly")))]
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in _all_but_some([item for item in unmarked if count[_test_of(item)] > MANY], 3):
             item.add_marker("slow" if _place(item) % 3 == 1 else "nightly")
     elif not config.getoption("every_case"):
-        left_out = {*_all_but_some(items, 4)}
+        left_out = {*_all_but_some(items, 5)}
         config.hook.pytest_deselected(items=[*left_out])
         items[:] = [item for item in items if item not in left_out]
 

@@ -62,7 +62,7 @@ from hgq2_core import ConfigError, quantize_model
             "quantize_model: a: UnitNormalization has no quantized form of its name, and no exact arithmetic "
             "(unbounded function: write a unary function (unary_function)). Write a rule for it, with the kind of a "
             "quantized layer (`hgq2 list layers`), or kind 'keras.UnitNormalization', which keeps it in "
-            "floats. Did you mean 'group_normalization'?",
+            "floats. Did you mean 'normalization'?",
         ),
         (layers.ReLU(max_value=0.1, name="a"), {}, "or kind 'keras.ReLU', which keeps it in floats."),
     ],

@@ -1,5 +1,7 @@
 """Keras objects by name."""
 
+from typing import Any
+
 import keras
 import pytest
 
@@ -75,9 +77,18 @@ def test_every_allowed_layer_is_one_and_takes_its_arguments(name: str) -> None:
     assert type(layer) is cls and layer.name == "named"
 
 
+NEEDED: dict[str, dict[str, Any]] = {
+    "BackupAndRestore": {"backup_dir": "a"},
+    "CSVLogger": {"filename": "a"},
+    "LearningRateScheduler": {"schedule": {"kind": "cosine_decay", "initial_learning_rate": 0.1, "decay_steps": 2}},
+    "ModelCheckpoint": {"filepath": "a.keras"},
+}
+
+
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_every_allowed_callback_is_one(name: str) -> None:
-    assert isinstance(make(keras_class("callbacks", f"keras.{name}"), {}), keras.callbacks.Callback)
+    callback = make(keras_class("callbacks", f"keras.{name}"), NEEDED.get(name, {}))
+    assert isinstance(callback, keras.callbacks.Callback)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -121,7 +121,9 @@ def test_a_command_that_cannot_be_loaded_names_its_plugin(hgq2, function, messag
 
 
 def test_a_command_of_a_plugin_that_is_not_installed_says_what_to_install(hgq2):
-    installed = [plugin(name) for name in ("alkaid", "attention", "fixed_point", "hls4ml", "layers", "minifloat")]
+    installed = [
+        plugin(name) for name in ("alkaid", "attention", "cpp", "fixed_point", "hls4ml", "layers", "minifloat")
+    ]
     assert hgq2(installed, "train").stderr == (
         "error: hgq2: unknown command. Received: 'train'. Allowed: list, plugins, resolve, schema, show, validate. "
         "It may come with a plugin that is not installed: pip install hgq2-training "

@@ -206,19 +206,19 @@ def test_a_run_of_before_is_resumed(before: Path) -> None:
 
 
 @pytest.mark.once
-def test_a_config_names_no_checkpoint_of_keras() -> None:
+def test_a_config_names_no_checkpoint_outside_its_run() -> None:
     document = {
         "model": {"inputs": {"x": {"shape": [4]}}, "layers": [{"kind": "dense", "units": 2}]},
         "data": {"kind": "digits"},
         "training": {
             "loss": {"kind": "mean_squared_error"},
             "epochs": 1,
-            "callbacks": [{"kind": "keras.ModelCheckpoint", "filepath": "best.h5"}],
+            "callbacks": [{"kind": "keras.ModelCheckpoint", "filepath": "../best.h5"}],
         },
     }
     with pytest.raises(ConfigError) as error:
         ModelConfig.parse(document)
     assert str(error.value) == (
-        "training.callbacks.0: unknown Keras callback kind. Received: 'keras.ModelCheckpoint'. Allowed: "
-        "keras.EarlyStopping, keras.ReduceLROnPlateau, keras.TerminateOnNaN."
+        "training.callbacks.0.filepath: leads out of the run directory. Received: '../best.h5' (str). Allowed: a "
+        "relative path without `..`, which lies inside the run directory."
     )
