@@ -10,7 +10,7 @@ export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo nightly stubs test fuzz test-slow test-backends lint bench clean
+.PHONY: help install demo docs nightly stubs test fuzz test-slow test-backends lint bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -59,6 +59,13 @@ test-backends: $(VENV)/.backends ## Run the numeric, layer, contract and end-to-
 	KERAS_BACKEND=jax $(BIN)/python $(ON_BACKENDS) and (not slow or backends)"
 	KERAS_BACKEND=tensorflow $(BIN)/python $(ON_BACKENDS) and (not slow or backends)"
 
+$(VENV)/.docs: $(STAMP) requirements-docs.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-docs.txt
+	touch $@
+
+docs: $(VENV)/.docs ## Build the documentation site in site/
+	$(BIN)/mkdocs build --strict
+
 lint: $(STAMP) ## Check style, types and the dependency rule
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -71,11 +78,12 @@ bench: bench-startup bench-speed bench-quantizer ## Time all benchmarks on torch
 bench-%: $(STAMP)
 	$(BIN)/python benchmarks/$*.py $(BENCH)
 
-stubs: $(STAMP) ## Write what follows from the kinds: type stubs, and the tables of docs/layers.md and docs/catalogue.md
+stubs: $(STAMP) ## Write what follows from the kinds: type stubs, the tables of docs/layers.md and docs/catalogue.md, and docs/command_line.md
 	$(BIN)/python scripts/write_stubs.py
 	$(BIN)/ruff format --quiet plugins/*/hgq2_*/__init__.pyi
 	$(BIN)/python scripts/write_layer_table.py
 	$(BIN)/python scripts/write_catalogue.py
+	$(BIN)/python scripts/write_command_line.py
 
 nightly: $(VENV)/.backends ## Run the longest tests, also on jax and tensorflow, train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
 	$(BIN)/python -m pytest -n 2 -m nightly
@@ -84,5 +92,5 @@ nightly: $(VENV)/.backends ## Run the longest tests, also on jax and tensorflow,
 	$(BIN)/python benchmarks/nightly.py $(SETS)
 
 clean: ## Remove .venv, caches and build output
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist plugins/*/dist
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist plugins/*/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

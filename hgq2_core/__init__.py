@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from hgq2_core.model.calibration import calibrate
     from hgq2_core.model.cost import ebops, summary
     from hgq2_core.model.freezing import freeze
+    from hgq2_core.model.range_init import fit_ranges
     from hgq2_core.model.support import UnsupportedLayer, unsupported_layers
     from hgq2_core.model.verification import verify
     from hgq2_core.model_file.limits import Limits

@@ -1,0 +1,23 @@
+"""docs/command_line.md: what the commands say of themselves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.once
+
+
+def test_the_page_is_what_the_script_writes() -> None:
+    # In a process of its own: other tests register commands.
+    code = "import write_command_line; print(write_command_line.page(), end='')"
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, cwd=ROOT / "scripts", capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
+    page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    assert page == process.stdout, "run `make stubs`"
