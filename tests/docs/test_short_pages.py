@@ -9,7 +9,7 @@ from code_blocks import failures
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("page", ["coming_from_hgq2.md", "extending.md"])
