@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ldexp
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -93,12 +94,38 @@ class HostInputs:
 
     def __init__(self, tensors: Sequence[Any]) -> None:
         self.tensors = list(tensors)
+        self.states = 0
         self._entries: dict[RawNumber, list[Entry]] = {}
         self._raw = [_numbers(tensor, number) for number, tensor in enumerate(self.tensors)]
 
     def raw(self) -> list[Objects]:
         """Return the numbers of each input, an array of `RawNumber` with a batch of 1."""
         return list(self._raw)
+
+    def add_state(self, shape: Sequence[int]) -> Objects:
+        """Add a state that a layer keeps from call to call, as the input `state_n_in` behind all others.
+
+        Args:
+            shape: without the batch axis.
+
+        Returns:
+            Its numbers, as `raw` gives them.
+
+        Raises:
+            ExactnessError: an input of the model has that name.
+        """
+        name = f"state_{self.states}_in"
+        if name in [tensor.name for tensor in self.tensors]:
+            raise ExactnessError(f"input {name!r}: a state of the export has this name. Give the input another one.")
+        self.tensors.append(keras.KerasTensor((None, *shape), keras.config.floatx(), name=name))
+        self.states += 1
+        self._raw.append(_numbers(self.tensors[-1], len(self._raw)))
+        return self._raw[-1]
+
+    def state_outputs(self) -> list[tuple[str, Sequence[int], str]]:
+        """Return name, shape and dtype of the states after the call, for `ports_of`."""
+        added = self.tensors[len(self.tensors) - self.states :]
+        return [(f"state_{number}_out", tensor.shape[1:], tensor.dtype) for number, tensor in enumerate(added)]
 
     def enter(self, raw: RawNumber, wanted: Format | StepFunction) -> Entry:
         """Return the number that the host gives where a quantizer comes first.

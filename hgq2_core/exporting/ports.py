@@ -119,6 +119,8 @@ class Ports:
         top: name of the top module, of a circuit.
         cycles: from an input to its output, of a circuit.
         signals: bits of each signal of a circuit.
+        states: how many of the last inputs, and of the last outputs, are states: 0 in the first call, and then what the
+            call before gave; None without any.
         standardization: how raw inputs become those of the model; None where they are taken as they are.
     """
 
@@ -129,6 +131,7 @@ class Ports:
     top: str | None = None
     cycles: int | None = None
     signals: dict[str, int] | None = None
+    states: int | None = None
     standardization: dict[str, Any] | None = None
 
     @classmethod

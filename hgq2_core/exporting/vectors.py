@@ -20,6 +20,7 @@ from hgq2_core.exporting.host import quantize_inputs
 from hgq2_core.exporting.inputs import Format
 from hgq2_core.exporting.ports import Element, Port
 from hgq2_core.files import write_text
+from hgq2_core.layers.states import CarriedStates
 
 Floats = npt.NDArray[np.float64]
 
@@ -78,15 +79,16 @@ def vectors(
     Args:
         model: a frozen model.
         inputs: the input ports of its export.
-        x: inputs of the model, in a form that Keras takes.
+        x: inputs of the model, in a form that Keras takes; with them, states are 0.
         input_format: (k, i, f) of all inputs, where the host does not quantize.
 
     Raises:
         DataError: the `input_format` does not hold the inputs.
     """
-    parts = [_own_inputs(inputs)]
+    parts = [own_inputs(inputs)]
     if x is not None:
-        given = model_inputs(model, x)
+        given = list(model_inputs(model, x))
+        given += [np.zeros((len(given[0]), *port.shape)) for port in inputs[len(given) :]]
         if input_format is not None:
             _check_held(given, quantize_inputs(inputs, given), inputs)
         parts.insert(0, given)
@@ -96,17 +98,20 @@ def vectors(
 
 
 def expected(model: keras.Model, x: Sequence[Any]) -> Floats:
-    """Return the outputs of the integer interpretation of a model.
+    """Return the outputs of the integer interpretation of a model, and the states after the call.
 
     Args:
         model: a frozen model.
-        x: one array per input, samples first.
+        x: one array per input and, or else 0, per state before the call, samples first.
 
     Returns:
         One row per sample, outputs concatenated.
     """
-    outputs = run(model, [from_float(values) for values in x], interpret(Integers()))
-    return np.concatenate([to_float(output).reshape(len(x[0]), -1) for output in outputs], axis=1)
+    samples, count = len(x[0]), len(model.inputs)
+    before = iter(x[count:])
+    states = CarriedStates(lambda shape: from_float(next(before, np.zeros((samples, *shape)))))
+    outputs = run(model, [from_float(values) for values in x[:count]], interpret(Integers(), states))
+    return np.concatenate([to_float(each).reshape(samples, -1) for each in (*outputs, *states.flat())], axis=1)
 
 
 def words(values: Floats, ports: Sequence[Port]) -> list[str]:
@@ -126,8 +131,12 @@ def words(values: Floats, ports: Sequence[Port]) -> list[str]:
     return [f"{number:0{digits}x}" for number in numbers]
 
 
-def _own_inputs(ports: Sequence[Port]) -> list[Floats]:
-    """Return the ends of what each number's quantizers tell apart, and random values: an array of each input."""
+def own_inputs(ports: Sequence[Port]) -> list[Floats]:
+    """Return the ends of what each number's quantizers tell apart, and random values: an array of each input.
+
+    Args:
+        ports: the inputs.
+    """
     rng = np.random.default_rng(SEED)
     return [_samples_of(port, rng).reshape(-1, *port.shape) for port in ports]
 

@@ -20,6 +20,7 @@ from hgq2_core.exporting.graph import interpret, output_names, require_stated_ma
 from hgq2_core.exporting.host import quantize_inputs
 from hgq2_core.exporting.inputs import Format, HostInputs
 from hgq2_core.exporting.ports import LayerWidths, Port, ports_of
+from hgq2_core.layers.states import CarriedStates
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,21 +34,23 @@ class Circuit:
 
     Args:
         logic: alkaid's combinational logic from all inputs to all outputs, flattened and concatenated.
-        inputs: the model's inputs.
-        outputs: the model's outputs.
+        inputs: the model's inputs, and behind them the states, `state_n_in`, that its layers keep from call to call.
+        outputs: the model's outputs, and behind them the states after the call, `state_n_out`, in the same order.
         layers: the widths of each layer's outputs.
+        states: how many states there are.
     """
 
     logic: CombLogic
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: tuple[LayerWidths, ...]
+    states: int
 
     def quantize_inputs(self, x: Sequence[Any]) -> Floats:
         """Return inputs quantized to the formats of the ports, which is the host's part.
 
         Args:
-            x: one array per input of the model, samples first.
+            x: one array per input of the model and per state, samples first.
 
         Returns:
             Values on the ports' grids, one row per sample, inputs concatenated.
@@ -79,7 +82,8 @@ def build(
     arrays = HardwareArrays(hwconf, inputs)
     starts = [_start(arrays, each, inputs.start(number, input_format)) for number, each in enumerate(inputs.raw())]
     traced: list[tuple[str, list[Any]]] = []
-    step = interpret(arrays)
+    states: CarriedStates[Operand] = CarriedStates(inputs.add_state)
+    step = interpret(arrays, states)
 
     def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with named(path):
@@ -89,29 +93,32 @@ def build(
 
     results = run(model, starts, apply)
     with named(model.name):
-        outputs = [arrays.variables(result) for result in results]
+        outputs = [arrays.variables(result) for result in (*results, *states.flat())]
     given = [arrays.entered(entry) for entry in inputs.entries()]
     logic = optimize(trace(given, [v for o in outputs for v in o.ravel()], optimize=False), surrogate=estimate)
-    _check(logic, model.name)
     names = zip(output_names(model), model.outputs, strict=True)
     named_outputs = [(name, tensor.shape[1:], tensor.dtype) for name, tensor in names]
-    return Circuit(
+    circuit = Circuit(
         logic,
         inputs.ports(logic.inp_kifs.T),
-        ports_of(named_outputs, logic.out_kifs.T),
+        ports_of([*named_outputs, *inputs.state_outputs()], logic.out_kifs.T),
         tuple(_widths(path, [arrays.resolved(x) for x in elements]) for path, elements in traced),
+        inputs.states,
     )
+    _check(circuit, model.name)
+    return circuit
 
 
 def _start(arrays: HardwareArrays, raw: Operand, format: Format | None) -> Operand:
     return raw if format is None else arrays.quantize(raw, *format)
 
 
-def _check(logic: CombLogic, name: str) -> None:
-    widest = max(sum(op.qint.kif) for op in logic.ops)
+def _check(circuit: Circuit, name: str) -> None:
+    widest = max(sum(op.qint.kif) for op in circuit.logic.ops)
     if widest > TRACED_BITS:
         raise ExactnessError(f"{name}: a number in it needs {widest} bits, and alkaid's tracing holds {TRACED_BITS}.")
-    if not logic.inp_kifs.sum() or not logic.out_kifs.sum():
+    own = (ports[: len(ports) - circuit.states] for ports in (circuit.inputs, circuit.outputs))
+    if not all(sum(port.bits for port in ports) for ports in own):
         raise ExactnessError(f"{name}: its outputs are constant, whatever the inputs are; there is no circuit to make.")
 
 

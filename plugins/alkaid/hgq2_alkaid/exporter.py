@@ -15,6 +15,7 @@ from alkaid.trace import HWConfig
 from pydantic import Field, model_validator
 
 from hgq2_alkaid.circuit import Circuit, build
+from hgq2_alkaid.stream import STREAM, stream_of
 from hgq2_alkaid.testbench import SCRIPT, testbench
 from hgq2_core.errors import ToolError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
@@ -61,6 +62,8 @@ class Options(StrictModel):
 class AlkaidExporter(Exporter):
     """Exports models as logic without multipliers or memory, by alkaid's distributed arithmetic."""
 
+    carries_states = True
+
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
         """Return the report of `export` without writing anything."""
         return _Export(model, None, options).report(Path())
@@ -93,10 +96,11 @@ class AlkaidExporter(Exporter):
                 "simulate: iverilog is not installed. Install Icarus Verilog, such as apt-get install iverilog"
             )
         done = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=False)
-        found = re.search(r"(\d+) mismatches in (\d+) samples", done.stdout)
-        if found is None:
+        found = re.findall(r"(\d+) mismatches in (\d+) samples", done.stdout)
+        if not found:
             raise ToolError(f"simulate: {script} failed: {(done.stderr or done.stdout).strip()}")
-        return Simulation(samples=int(found[2]), mismatches=int(found[1]))
+        mismatches, samples = (sum(map(int, each)) for each in zip(*found, strict=True))
+        return Simulation(samples=samples, mismatches=mismatches)
 
     def mismatches(self, model: keras.Model, x: Any) -> int:
         """Return the number of samples for which the traced circuit and the integers differ."""
@@ -117,6 +121,7 @@ class _Export:
         self.circuit: Circuit = build(model, HWCONF, self.options.input_format)
         self.vectors: Vectors = vectors(model, self.circuit.inputs, x, self.options.input_format)
         self.vectors.require_equal(self.circuit.interpret, model.name, "alkaid's circuit")
+        self.stream = stream_of(model, self.circuit, x)
 
     def project(self, directory: Path) -> RTLModel | HLSModel:
         """Return alkaid's project, which writes nothing yet."""
@@ -148,7 +153,8 @@ class _Export:
         """Return the description of the ports for a host."""
         inputs, outputs = self.circuit.inputs, self.circuit.outputs
         signals = {"model_inp": sum(port.bits for port in inputs), "model_out": sum(port.bits for port in outputs)}
-        return Ports(inputs=inputs, outputs=outputs, top=TOP, cycles=cycles, signals=signals)
+        states = self.circuit.states or None
+        return Ports(inputs=inputs, outputs=outputs, top=TOP, cycles=cycles, signals=signals, states=states)
 
     def write(self, directory: Path) -> None:
         """Write all files."""
@@ -162,5 +168,9 @@ class _Export:
             width_in, width_out = (sum(port.bits for port in ports) for ports in (inputs, outputs))
             samples = len(self.vectors.inputs)
             write_text(directory / "sim" / "testbench.v", testbench(TOP, width_in, width_out, samples, cycles))
-            write_text(directory / SIMULATE, SCRIPT)
+            benches = ["testbench"]
+            if self.stream is not None and not cycles:
+                self.stream.write(directory, TOP)
+                benches.append(f"{STREAM}_testbench")
+            write_text(directory / SIMULATE, SCRIPT.format(benches=" ".join(benches)))
             (directory / SIMULATE).chmod(0o755)

@@ -6,8 +6,10 @@ SCRIPT = """#!/bin/sh
 # Compares the circuit with its test vectors; needs Icarus Verilog.
 set -e
 cd "$(dirname "$0")"
-iverilog -g2012 -s testbench -o sim/testbench.vvp sim/testbench.v src/*.v src/static/*.v
-vvp -n sim/testbench.vvp
+for bench in {benches}; do
+    iverilog -g2012 -s "$bench" -o "sim/$bench.vvp" "sim/$bench.v" src/*.v src/static/*.v
+    vvp -n "sim/$bench.vvp"
+done
 """
 
 TEMPLATE = """`timescale 1 ns / 1 ps

@@ -63,6 +63,14 @@ class CppArrays(Arrays[Operand]):
             each if known is None else self.quantize(each, *known) for each, known in zip(raw, formats, strict=True)
         ]
 
+    def state(self, shape: tuple[int, ...]) -> Operand:
+        """Return a state that a layer keeps from call to call, before the call: one more input.
+
+        Args:
+            shape: without the batch axis.
+        """
+        return unquantized(self.inputs.add_state(shape))
+
     def entered(self, a: Operand) -> Operand:
         """Return an operand of numbers that the host gives, where no quantizer came first."""
         return a if a.raw is None else self._entries(_map(self.inputs.enter_unquantized, a.raw))

@@ -49,6 +49,8 @@ class Options(StrictModel):
 class CppExporter(Exporter):
     """Exports models as integer arithmetic in C++17, bit for bit, for any compiler."""
 
+    carries_states = True
+
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
         """Return the report of `export` without writing anything."""
         return _Export(model, None, options).report()
@@ -123,7 +125,7 @@ class _Export:
     def write(self, directory: Path) -> None:
         """Write all files."""
         name, emulator = self.options.name, self.emulator
-        write_host(directory, Ports(inputs=emulator.inputs, outputs=emulator.outputs))
+        write_host(directory, Ports(inputs=emulator.inputs, outputs=emulator.outputs, states=emulator.states or None))
         write_text(directory / f"{name}.h", source(emulator, name))
         runtime = resources.files("hgq2_cpp.runtime")
         for file in COPIED:

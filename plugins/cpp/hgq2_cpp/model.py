@@ -17,6 +17,7 @@ from hgq2_core.exporting.graph import interpret as by_statements
 from hgq2_core.exporting.graph import output_names, require_stated_masks, run
 from hgq2_core.exporting.inputs import Entry, HostInputs
 from hgq2_core.exporting.ports import LayerWidths, Port, ports_of
+from hgq2_core.layers.states import CarriedStates
 from hgq2_cpp.arrays import CppArrays
 from hgq2_cpp.interpreter import interpret
 from hgq2_cpp.operand import CONSTANT, Ints, Operand, in_units
@@ -32,9 +33,10 @@ class Emulator:
     Args:
         program: from the rows of the inputs to those of the outputs.
         entries: the numbers that the host gives, in the order of the ports.
-        inputs: the model's inputs.
-        outputs: the model's outputs.
+        inputs: the model's inputs, and behind them the states, `state_n_in`, that its layers keep from call to call.
+        outputs: the model's outputs, and behind them the states after the call, `state_n_out`, in the same order.
         layers: the widths of each layer's outputs.
+        states: how many states there are.
     """
 
     program: Program
@@ -42,6 +44,7 @@ class Emulator:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: tuple[LayerWidths, ...]
+    states: int
 
     def interpret(self, values: Floats) -> Floats:
         """Return the outputs for values on the ports' grids, one row per sample, without a compiler."""
@@ -64,7 +67,8 @@ def record(model: keras.Model, input_format: tuple[int, int, int] | None = None)
     inputs = HostInputs(model.inputs)
     arrays = CppArrays(inputs)
     layers: list[tuple[str, list[Operand]]] = []
-    step = by_statements(arrays)
+    states = CarriedStates(arrays.state)
+    step = by_statements(arrays, states)
 
     def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         arrays.recorder.place = path
@@ -75,7 +79,7 @@ def record(model: keras.Model, input_format: tuple[int, int, int] | None = None)
 
     results = run(model, arrays.starts(input_format), apply)
     with named(model.name):
-        outputs = [arrays.entered(result) for result in results]
+        outputs = [arrays.entered(result) for result in (*results, *states.flat())]
     formats = [_formats(output) for output in outputs]
     if all((output.rows == CONSTANT).all() for output in outputs):
         raise ExactnessError(
@@ -91,10 +95,11 @@ def record(model: keras.Model, input_format: tuple[int, int, int] | None = None)
         entries,
         inputs.ports(read),
         ports_of(
-            [(name, tensor.shape[1:], tensor.dtype) for name, tensor in names],
+            [*((name, tensor.shape[1:], tensor.dtype) for name, tensor in names), *inputs.state_outputs()],
             [each for k, i, f in formats for each in zip(k.tolist(), i.tolist(), f.tolist(), strict=True)],
         ),
         tuple(_widths(path, each) for path, each in layers),
+        inputs.states,
     )
 
 
