@@ -16,7 +16,7 @@ from hgq2_core import ConfigError, ExactnessError, ToolError, ebops, estimate, e
 from hgq2_core.exporting.export import exporter_of
 from hgq2_fixed_point import KIF
 from hgq2_hls4ml.project import Project
-from hgq2_layers import QConv1D, QDense, QQuantize
+from hgq2_layers import QGRU, QConv1D, QDense, QQuantize
 
 X = np.random.default_rng(3).normal(size=(20, 4)).astype(np.float32)
 
@@ -218,3 +218,16 @@ def test_inputs_whose_names_differ_in_case_alone(calibrated, tmp_path):
 def test_inputs_that_the_project_quantizes_itself(written, tmp_path):
     report = export(written[0], "hls4ml", tmp_path / "out", input_format=(1, 3, 6))
     assert {(element.k, element.i, element.f) for element in report.inputs[0].elements} == {(1, 3, 6)}
+
+
+def test_states_are_refused_before_anything_is_written(tmp_path):
+    x = keras.Input((1, 2), 1, name="x")
+    model = keras.Model(x, QGRU(2, stateful=True, name="steps")(x))
+    for refused in (lambda: estimate(model, "hls4ml"), lambda: export(model, "hls4ml", tmp_path / "out")):
+        with pytest.raises(ExactnessError) as error:
+            refused()
+        assert str(error.value).partition(": ")[2] == (
+            "what hls4ml makes begins every call at 0, and steps begins where the call before ended. Leave stateful "
+            "out, and use initial_state and return_state=True."
+        )
+    assert list(tmp_path.iterdir()) == []

@@ -133,7 +133,7 @@ class _Export:
         values = {
             "NAME": name,
             "UPPER": name.upper(),
-            "TYPES": " ".join("float64" if c_type(port) == "double" else "float32" for port in emulator.inputs),
+            "TYPES": '", "'.join("float64" if c_type(port) == "double" else "float32" for port in emulator.inputs),
             "SHAPES": json.dumps([port.shape for port in emulator.outputs]),
         }
         for file, written in WRITTEN.items():

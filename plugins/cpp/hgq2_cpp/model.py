@@ -44,7 +44,7 @@ class Emulator:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: tuple[LayerWidths, ...]
-    states: int
+    states: int = 0
 
     def interpret(self, values: Floats) -> Floats:
         """Return the outputs for values on the ports' grids, one row per sample, without a compiler."""
