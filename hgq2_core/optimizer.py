@@ -49,7 +49,7 @@ class BitOptimizer(keras.optimizers.Optimizer):
         ConfigError: the scale is not positive, or the optimizer wraps another one.
 
     Example:
-        model.compile(hgq2_core.BitOptimizer(keras.optimizers.AdamW(1e-3, weight_decay=0.01)), loss="mse")
+        >>> model.compile(hgq2_core.BitOptimizer(keras.optimizers.AdamW(1e-3, weight_decay=0.01)), loss="mse")
     """
 
     def __init__(

@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([^)#\s]+)(?=[)#])")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 REFERENCE = re.compile(r"^reference/(.+)\.md$")
+LAYERS = ("hgq2_layers", "hgq2_attention")
+"""Packages of layers, of which the reference has the arguments; the methods are those of `QLayer`."""
 FRONT = "README.md"
 """The front page on a forge; on the site that is index.md."""
 
@@ -76,6 +78,8 @@ def reference(package: str) -> str:
     """Return the page of a package, with what it exports, or else with its public modules."""
     names = exported(package)
     members = f"      members: [{', '.join(names)}]\n" if names else "      show_submodules: true\n"
+    if package in LAYERS:
+        members += "      filters: ['!^[a-z_]']\n"
     text = f"# {package}\n\n::: {package}\n    options:\n{members}"
     for name in names:
         if (_folder(package) / f"{name}.py").exists():  # a function of the name of its module, which hides it

@@ -100,8 +100,8 @@ class Budget(keras.callbacks.Callback):
         ConfigError: the budget is not a positive number.
 
     Example:
-        budget = Budget(5000, calibration_data=x, validation_data=(x_validation, y_validation))
-        model.fit(x, y, epochs=100, callbacks=[budget])
+        >>> budget = Budget(5000, calibration_data=x, validation_data=(x_validation, y_validation))
+        >>> model.fit(x, y, epochs=100, callbacks=[budget])
     """
 
     def __init__(

@@ -79,7 +79,7 @@ class PointSchedule(keras.callbacks.Callback):
             function: takes the index of an epoch, from 0, and returns its value.
 
         Example:
-            train(config, "runs/mine", callbacks=[BetaSchedule.from_function(lambda epoch: 1e-7 * 1.1**epoch)])
+            >>> train(config, "runs/mine", callbacks=[BetaSchedule.from_function(lambda epoch: 1e-7 * 1.1**epoch)])
         """
         schedule = cls([(0, 0.0)])
         schedule._function = function

@@ -24,7 +24,7 @@ class StopIf(keras.callbacks.Callback):
         conditions: one or more.
 
     Example:
-        model.fit(x, y, epochs=100, callbacks=[EbopsLog(), StopIf({"metric": "ebops", "below": 5000})])
+        >>> model.fit(x, y, epochs=100, callbacks=[EbopsLog(), StopIf({"metric": "ebops", "below": 5000})])
     """
 
     def __init__(self, conditions: StopConditions) -> None:
