@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from hgq2_core import ConfigError, DataError
+from hgq2_core.cli.main import app
 from hgq2_core.config.model import ModelConfig
 from hgq2_core.config.preflight.check import check_config
 from hgq2_core.data.class_weight import with_class_weight
@@ -215,3 +217,16 @@ def test_from_config_to_new_data(archive: str, tmp_path: Path) -> None:
     with np.load(archive) as arrays:
         inputs = {"a": arrays["xa"], "b": arrays["xb"]}
     assert predict(run.directory, inputs).outputs["energy"].tolist() == by_keras.outputs["energy"].tolist()
+    for command in ("verify", "calibrate", "report", "doctor"):
+        result = CliRunner().invoke(app, [command, str(run.directory)])
+        assert result.exit_code == 0, (command, result.output, result.exception)
+
+
+FAST = {"kind": "adam", "learning_rate": 0.03}
+
+
+@pytest.mark.slow
+def test_a_budget_bounds_the_cost_of_several_outputs(archive: str, tmp_path: Path) -> None:
+    config = ModelConfig.parse(document(archive, budget={"ebops": 1500}, epochs=16, batch_size=8, optimizer=FAST))
+    run = train(config, tmp_path / "run")
+    assert run.metrics["ebops"] <= 1500 and run.verification.ok

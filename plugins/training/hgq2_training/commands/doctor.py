@@ -46,11 +46,12 @@ def doctor(
     Example: hgq2 doctor runs/digits --strict
     """
     from hgq2_core import doctor as examine
+    from hgq2_core.data.feed import for_model
     from hgq2_training.runs.directory import load_run
 
     config, model = load_run(directory, front)
-    part = _part(config.load_data(), split)
-    found = examine(model, part.x[:samples], part.y[:samples])
+    part = _part(for_model(config.load_data(), model), split).head(samples)
+    found = examine(model, part.x, part.y)
     found = replace(found, findings=tuple(_of_run(finding, directory) for finding in found.findings))
     if as_json:
         print_json(found.to_dict())
