@@ -8,11 +8,12 @@ import math
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hgq2_core.errors import ModelFileError, WriteError
+from hgq2_core.errors import ConfigError, ModelFileError, WriteError
 
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\..*)?")
 
@@ -41,6 +42,32 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def new_directory(directory: Path, what: str) -> Iterator[Path]:
+    """Yield a temporary directory that becomes `directory` at the end; if the body raises, it is removed.
+
+    Args:
+        directory: does not exist, or is empty; its parents are made.
+        what: is written there, for messages, such as `an export`.
+
+    Yields:
+        The temporary directory, beside `directory`.
+
+    Raises:
+        ConfigError: the directory is not empty, or a file.
+        WriteError: it cannot be made.
+    """
+    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
+        raise ConfigError(f"{directory}: exists and is not empty; {what} needs a new directory.")
+    temporary = make_folder(directory.with_name(f".{directory.name}.{secrets.token_hex(4)}"))
+    try:
+        yield temporary
+        with _written(directory):
+            os.replace(temporary, directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +14,10 @@ from hgq2_core.data.columns import Columns
 from hgq2_core.data.preprocessing import Preprocessing
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.discovery.registry import registry
-from hgq2_core.errors import ConfigError, ExactnessError
+from hgq2_core.errors import ExactnessError
 from hgq2_core.exporting.exporter import Exporter, ExportReport
 from hgq2_core.exporting.ports import PORTS
-from hgq2_core.files import read_json, write_json
+from hgq2_core.files import new_directory, read_json, write_json
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import in_structure, layers_of
 from hgq2_core.layers.base import QLayer
@@ -72,7 +68,7 @@ def export(
     if x is not None:
         x = in_structure(frozen, concatenated(read(x, "export")))
         check_finite(x, "export")
-    with _new_directory(directory) as temporary:
+    with new_directory(directory, "an export") as temporary:
         report = exporter.export(frozen, temporary, x, **options)
         if standardization is not None:
             ports = read_json(temporary / PORTS, {})
@@ -120,18 +116,3 @@ def _prepared(model: keras.Model, kind: str, what: str) -> tuple[Exporter, keras
         )
     require_calibrated(model, what)
     return exporter, freeze(model)
-
-
-@contextlib.contextmanager
-def _new_directory(directory: Path) -> Iterator[Path]:
-    """Yield a temporary directory that is renamed at the end; if the body raises, it is removed."""
-    if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
-        raise ConfigError(f"{directory}: exists and is not empty; an export needs a new directory.")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        os.replace(temporary, directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -125,7 +125,8 @@ def test_a_command_of_a_plugin_that_is_not_installed_says_what_to_install(hgq2):
         plugin(name) for name in ("alkaid", "attention", "cpp", "fixed_point", "hls4ml", "layers", "minifloat")
     ]
     assert hgq2(installed, "train").stderr == (
-        "error: hgq2: unknown command. Received: 'train'. Allowed: list, plugins, resolve, schema, show, validate. "
+        "error: hgq2: unknown command. Received: 'train'. "
+        "Allowed: list, new-plugin, plugins, resolve, schema, show, validate. "
         "It may come with a plugin that is not installed: pip install hgq2-training "
         "(not on PyPI yet: pip install ./plugins/training in a clone)\n"
     )
@@ -134,6 +135,7 @@ def test_a_command_of_a_plugin_that_is_not_installed_says_what_to_install(hgq2):
 def test_a_command_of_a_plugin_that_is_blocked_says_so(hgq2):
     blocked = replace(plugin("training"), state="blocked")
     assert hgq2([blocked], "train").stderr == (
-        "error: hgq2: unknown command. Received: 'train'. Allowed: list, plugins, resolve, schema, show, validate. "
+        "error: hgq2: unknown command. Received: 'train'. "
+        "Allowed: list, new-plugin, plugins, resolve, schema, show, validate. "
         "Not loaded: training (blocked); `hgq2 plugins --check` says why.\n"
     )

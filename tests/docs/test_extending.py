@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from page_plugin import files_of, install
 
+from hgq2_core.cli.new_plugin import SORTS, package_files
 from hgq2_core.hookspecs import ENTRY_POINT_GROUP
 
 PAGES = sorted((Path(__file__).parents[2] / "docs" / "extending").glob("*.md"))
@@ -44,6 +46,18 @@ def test_the_files_of_the_page_are_complete(page):
     assert {"pyproject.toml", f"{package}/plugin.py", f"{package}/__init__.py"} <= set(files)
     assert f'[project.entry-points."{ENTRY_POINT_GROUP}"]' in files["pyproject.toml"]
     assert any(name.startswith("tests/test_") for name in files)
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_the_modules_of_the_page_are_those_that_new_plugin_writes(sort):
+    files = files_of(PAGES[0].with_name(f"{sort}.md"))
+    name = tomllib.loads(files["pyproject.toml"])["project"]["name"]
+    package = name.replace("-", "_")
+    made = package_files(name, [sort], "acme")
+    modules = {path for path in made if path.startswith(f"{package}/") and path.endswith(".py")}
+    assert modules == {path for path in files if path.startswith(f"{package}/")}
+    for path in modules - {f"{package}/__init__.py"}:
+        assert files[path] == made[path], path
 
 
 @pages
