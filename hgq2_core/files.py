@@ -56,11 +56,13 @@ def new_directory(directory: Path, what: str) -> Iterator[Path]:
         The temporary directory, beside `directory`.
 
     Raises:
-        ConfigError: the directory is not empty, or a file.
+        ConfigError: the directory is not empty, a file, or the current one.
         WriteError: it cannot be made.
     """
     if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
         raise ConfigError(f"{directory}: exists and is not empty; {what} needs a new directory.")
+    if directory.resolve() == Path.cwd():
+        raise ConfigError(f"{directory}: is the directory that you are in; {what} needs a new directory.")
     temporary = make_folder(directory.with_name(f".{directory.name}.{secrets.token_hex(4)}"))
     try:
         yield temporary

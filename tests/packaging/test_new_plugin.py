@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -144,6 +145,22 @@ def test_a_folder_with_something_in_it_is_left_as_it_is(hgq2, tmp_path):
     message = "error: acme-tools: exists and is not empty; a plugin needs a new directory.\n"
     assert (result.exit_code, result.stderr) == (2, message)
     assert written(tmp_path) == {"acme-tools/mine.txt"}
+
+
+def test_the_current_folder_is_not_replaced(hgq2):
+    message = "error: .: is the directory that you are in; a plugin needs a new directory.\n"
+    assert hgq2("acme-tools", "-o", ".").stderr == message
+
+
+def test_a_folder_that_is_empty_is_filled(hgq2, tmp_path):
+    (tmp_path / "acme-tools").mkdir()
+    assert hgq2("acme-tools").exit_code == 0
+    assert written(tmp_path / "acme-tools") == expected("quantizer")
+
+
+def test_json_has_the_folder_and_the_files(hgq2):
+    printed = json.loads(hgq2("acme-tools", "--command", "--json").stdout)
+    assert printed == {"directory": "acme-tools", "files": sorted(expected("command"))}
 
 
 def test_a_failure_leaves_nothing(hgq2, tmp_path, monkeypatch):

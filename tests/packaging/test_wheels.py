@@ -64,6 +64,8 @@ def test_the_wheels_hold_what_they_need(wheels):
     training = ZipFile(wheels["hgq2_training"]).namelist()
     assert "hgq2_training/demo/digits.yaml" in training
     assert "hgq2_core/py.typed" in core
+    templates = (ROOT / "hgq2_core" / "cli" / "templates").rglob("*.tmpl")
+    assert {path.relative_to(ROOT).as_posix() for path in templates} <= set(core)
     assert {"digits_8x8.npz", "japanese_vowels.npz", "magic_gamma.npz", "README.md"} <= {
         Path(name).name for name in training if "/data/" in name
     }
