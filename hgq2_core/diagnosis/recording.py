@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hgq2_core.data.batches import samples_of
 from hgq2_core.keras_graph.traversal import graph_is_known, infer, layers_of, model_inputs, run
+from hgq2_core.ops import step_by_step
 from hgq2_core.quantizers.base import Quantizer
 
 Flags = npt.NDArray[np.bool_]
@@ -208,7 +209,8 @@ def _recording(overflows: dict[Quantizer[Any], Overflow]) -> Iterator[None]:
     try:
         for quantizer, overflow in overflows.items():
             vars(quantizer)["quantize"] = recording(quantizer, overflow)
-        yield
+        with step_by_step():
+            yield
     finally:
         for quantizer in overflows:
             vars(quantizer).pop("quantize", None)

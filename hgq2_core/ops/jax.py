@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -75,6 +76,9 @@ OPERATIONS = _Operations()
 
 
 class _Step(StepOperations):
+    def step_by_step(self) -> AbstractContextManager[None]:
+        return jax.disable_jit()  # type: ignore[no-any-return]
+
     def take_rows(self, table: Array, index: Array) -> Array:
         return table.at[index].get(mode="promise_in_bounds")
 

@@ -51,6 +51,10 @@ class StepOperations:
         """See `sparing`."""
         return nullcontext()
 
+    def step_by_step(self) -> AbstractContextManager[None]:
+        """See `step_by_step`."""
+        return nullcontext()
+
     def table_index(self, x: Tensor, last: int) -> Tensor:
         """See `table_index`."""
         lost = keras.ops.isnan(x)
@@ -108,6 +112,14 @@ def sparing(tensors: Iterable[Tensor]) -> AbstractContextManager[None]:
         tensors: quantized weights; those that are small, or of another backend, are kept as ever.
     """
     return _operations().sparing(tensors)
+
+
+def step_by_step() -> AbstractContextManager[None]:
+    """Within the context, take each step of a loop by itself, so that its values can be read.
+
+    On jax a loop is compiled, and what is inside it has no values.
+    """
+    return _operations().step_by_step()
 
 
 def table_index(x: Tensor, last: int) -> Tensor:

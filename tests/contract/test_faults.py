@@ -116,7 +116,7 @@ FAULTS = {
 
 QUANTIZERS = [
     (Unfrozen(), "A config cannot be changed. k could be set."),
-    (TakesText(), "A config refuses unknown fields, text for numbers, and NaN. i='2.0' was accepted."),
+    (TakesText(), "A config refuses unknown fields, text for numbers, and NaN. i_decay='0.01' was accepted."),
     (TakesNaN(), "A config refuses unknown fields, text for numbers, and NaN. gain=nan was accepted."),
     (Forgetful(b=5), "A config becomes plain data, from which an equal config is made. "),
     (Undescribed(), "A config has a JSON schema with all its fields. PydanticInvalidForJsonSchema: "),
