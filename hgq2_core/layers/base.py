@@ -268,11 +268,8 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
 
     def get_config(self) -> dict[str, Any]:
         """Return the kind and every argument of the constructor, the quantizers complete."""
-        config: dict[str, Any] = {"kind": registry().kind_of("layers", type(self)) or type(self).__name__}
-        for name, parameter in parameters(type(self)).items():
-            value = getattr(self, name)
-            to_config = _to_config(parameter.annotation)
-            config[name] = to_config(value) if to_config else value
+        kind = registry().kind_of("layers", type(self)) or type(self).__name__
+        config: dict[str, Any] = {"kind": kind, **self.arguments_to_config()}
         if self.frozen:
             config["frozen"] = {name: list(value.shape) for name, value in self._stored.items()}
             if inside := self._inside():
@@ -280,6 +277,15 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
                     {name: list(value.shape) for name, value in layer.stored().items()} for layer in inside
                 ]
         return hdf5_config(config) if _keras.saves_hdf5() else config
+
+    def arguments_to_config(self) -> dict[str, Any]:
+        """Return every argument of the constructor as plain data, the quantizers complete."""
+        arguments: dict[str, Any] = {}
+        for name, parameter in parameters(type(self)).items():
+            value = getattr(self, name)
+            to_config = _to_config(parameter.annotation)
+            arguments[name] = to_config(value) if to_config else value
+        return arguments
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> QLayer:

@@ -58,12 +58,12 @@ class MergeLayer(QLayer, kw_only=True):
         """The quantizers of the inputs, in their order."""
         return [self.input_quantizer, *self.later_quantizers]
 
-    def get_config(self) -> dict[str, Any]:
+    def arguments_to_config(self) -> dict[str, Any]:
         """Return the arguments; the quantizers of the inputs as a list, if they came as one."""
-        config = super().get_config()
+        arguments = super().arguments_to_config()
         if self.has_list:
-            config["input_quantizer"] = [quantizer.config.to_dict() for quantizer in self.input_quantizers]
-        return config
+            arguments["input_quantizer"] = [quantizer.config.to_dict() for quantizer in self.input_quantizers]
+        return arguments
 
     @abstractmethod
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
