@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from hgq2_core import calibrate, defaults, ebops, freeze, load_model, quantize_model, summary, verify
+from hgq2_core import BitOptimizer, calibrate, defaults, ebops, freeze, load_model, quantize_model, summary, verify
 from hgq2_training.datasets.digits import Digits
 
 layers = keras.layers
@@ -77,7 +77,8 @@ def test_training_on_wins_back_half_of_what_four_bits_lose(digits):
     epochs, batch_size = 8, 64
     steps = epochs * -(-len(data.train.x) // batch_size)
     rate = keras.optimizers.schedules.CosineDecay(0.005, steps)
-    converted.compile(keras.optimizers.Adam(rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    optimizer = BitOptimizer(keras.optimizers.Adam(rate))
+    converted.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     converted.fit(data.train.x, data.train.y, epochs=epochs, batch_size=batch_size, verbose=0)
     calibrate(converted, data.train.x)
     assert verify(converted, data.test.x).mismatches == 0
