@@ -31,7 +31,7 @@ IMBALANCE = Check(
     "warning",
     "Weight the classes, or add a metric that counts each of them, such as the recall of the rare one.",
 )
-SETTLED = 0.03
+SETTLED = 0.1
 """Change of the EBOPs over the last tenth of the epochs up to which the bits count as settled."""
 FEWEST_EPOCHS = 20
 """Epochs from which on the last ones can be told from the others."""
