@@ -36,15 +36,19 @@ def compiled(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., An
         return _compiled(graph, inputs)
     except InductorError:
         functional, changed = _without_assignments(graph, inputs)
-    run = _compiled(functional, inputs)
+    return _assigning(_compiled(functional, inputs), changed)
 
-    def assigning(*tensors: torch.Tensor) -> Any:
+
+def _assigning(run: Callable[..., Any], changed: list[int]) -> Callable[..., Any]:
+    """Return a function that assigns the first results of another one to its inputs with these places."""
+
+    def assign(*tensors: torch.Tensor) -> Any:
         results = run(*tensors)
         if changed:
             torch._foreach_copy_([tensors[place] for place in changed], list(results[: len(changed)]))
         return results[len(changed) :]
 
-    return assigning
+    return assign
 
 
 def _compiled(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
@@ -64,7 +68,7 @@ def _without_assignments(graph: GraphModule, inputs: list[torch.Tensor]) -> tupl
     for node in functional.graph.find_nodes(op="call_function", target=torch.ops.aten.copy_.default):
         if node.args[0] in places:
             changed.append(places[node.args[0]])
-            values.append(node.args[1])
+            values.append(node.args[1])  # never an input: what is assigned is the result of an operation
             node.replace_all_uses_with(node.args[1])
             functional.graph.erase_node(node)
     (output,) = functional.graph.find_nodes(op="output")

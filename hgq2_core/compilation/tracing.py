@@ -171,7 +171,8 @@ def _lift(graph: GraphModule) -> list[Tensor]:
         graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
     # What the module still held, the compiler would take for inputs of its own that share memory with these.
-    for name in [*graph._parameters, *graph._buffers, *(n for n, v in vars(graph).items() if isinstance(v, Tensor))]:
+    registered = [*graph.named_parameters(recurse=False), *graph.named_buffers(recurse=False), *vars(graph).items()]
+    for name in [name for name, value in registered if isinstance(value, Tensor)]:
         delattr(graph, name)
     graph.recompile()
     return [tensor for _, tensor in lifted.values()]

@@ -13,7 +13,7 @@ pytestmark = [
 ]
 
 if keras.backend.backend() == "torch":
-    from hgq2_core.compilation.inductor import _without_assignments
+    from hgq2_core.compilation.inductor import _assigning, _without_assignments
     from hgq2_core.compilation.tracing import trace
 
 
@@ -61,3 +61,22 @@ def test_assignments_become_results():
     assert before[0].tolist() == [0.0, 2.0, 4.0]
     assert value.tolist() == [0.0, 6.0, 12.0]
     assert result.tolist() == [0.0, 7.0, 14.0]
+
+
+def test_what_is_assigned_is_no_input_that_another_assignment_changes():
+    former, present = torch.zeros(3), torch.ones(3)
+
+    def step(x):
+        former.copy_(present)
+        present.add_(x)
+        return [x + 1]
+
+    x, found = traced(step, former, present)
+    inputs = [x, *found.state]
+    functional, changed = _without_assignments(found.graph, inputs)
+    values = functional(*inputs)[: len(changed)]
+    assert len(changed) == 2
+    assert not {each.data_ptr() for each in inputs} & {each.data_ptr() for each in values}
+    (result,) = _assigning(functional, changed)(*inputs)
+    assert sorted(each.tolist() for each in found.state) == [[1.0, 2.0, 3.0], [1.0, 3.0, 5.0]]
+    assert result.tolist() == [1.0, 2.0, 3.0]
