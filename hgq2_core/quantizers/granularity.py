@@ -46,7 +46,8 @@ class Sharing:
                 that does not divide its axis.
         """
         own = _own_axes(granularity, len(shape), slot)
-        blocks = {_axis(each.axis, len(shape), slot, shape): each.block for each in own if isinstance(each, AxisBlocks)}
+        cut = [(_axis(each.axis, len(shape), slot, shape), each.block) for each in own if isinstance(each, AxisBlocks)]
+        blocks = dict(cut)
         single = {_axis(each, len(shape), slot, shape) for each in own if not isinstance(each, AxisBlocks)}
         received = f"Received: granularity={_as_text(granularity)}"
         if slot.batched and 0 in single | blocks.keys():
@@ -58,7 +59,8 @@ class Sharing:
                     f"{slot}: axis {axis} of shape {shape} has bits of its own and needs a static size. "
                     f"{received}. Give the size, or share the bits along this axis."
                 )
-            if axis in single & blocks.keys() or size % blocks.get(axis, 1):
+            named = sum(axis == each for each, _ in cut) + (axis in single)
+            if named > 1 or size % blocks.get(axis, 1):
                 raise ConfigError(
                     f"{slot}: an axis is cut into blocks of one size, which divides that of the axis, {size}. "
                     f"{received} for shape {shape}."

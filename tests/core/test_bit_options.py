@@ -77,6 +77,8 @@ def test_a_list_of_another_shape_is_refused_where_the_shape_is_known() -> None:
         built(KBI(b=[1, 2, 3, 4, 5], granularity="channel"))
     with pytest.raises(ConfigError, match=r"which divides that of the axis, 6\. Received: granularity={axis: 1, block"):
         built(KBI(granularity={"axis": 1, "block": 4}))
+    with pytest.raises(ConfigError, match=r"blocks of one size, .*{axis: 1, block: 2}, {axis: -1, block: 3}\]"):
+        built(KBI(granularity=[PAIRS | {"axis": 1}, {"axis": -1, "block": 3}]))
     with pytest.raises(ConfigError, match="b is a number or a list of numbers"):
         MXInt(b={"kind": "ones"})
 
