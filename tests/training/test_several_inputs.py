@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from hgq2_core import ConfigError, DataError
@@ -18,6 +19,8 @@ from hgq2_core.data.class_weight import with_class_weight
 from hgq2_core.data.feed import Feed, fit_data, for_model
 from hgq2_core.data.splits import Split
 from hgq2_training import Npz, predict, train
+from hgq2_training.sweeps.config import load_sweep
+from hgq2_training.sweeps.sweep import check_sweep
 
 SAMPLES = 60
 
@@ -147,6 +150,15 @@ def test_what_does_not_fit_an_output_is_said_before_training(archive: str, chang
 )
 def test_data_that_do_not_fit_are_named(archive: str, data: Any, message: str) -> None:
     assert refused(document(archive, data)).startswith(message.format(path=archive))
+
+
+def test_a_sweep_measures_each_output(archive: str, tmp_path: Path) -> None:
+    space = {"model.layers.left.units": {"choices": [2, 3]}}
+    section = {"objectives": ["val_species_acuracy", "ebops"], "space": space}
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump({"sweep": section, **document(archive)}))
+    with pytest.raises(ConfigError, match=r"Allowed: ebops, val_energy_.*Did you mean 'val_species_accuracy'\?"):
+        check_sweep(load_sweep(path))
 
 
 def test_class_weights_multiply_the_weights_of_the_samples() -> None:

@@ -9,13 +9,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from hgq2_core import ModelConfig
+from hgq2_core.data.feed import for_model
 from hgq2_core.errors import ConfigError, HGQ2Error, listing
 from hgq2_training.runs.directory import load, read_metrics
 from hgq2_training.runs.files import CONFIG
@@ -106,12 +106,11 @@ def validation_metrics(model: keras.Model, config: ModelConfig, samples: int | N
     Raises:
         ConfigError: the data have no validation part.
     """
-    part = config.load_data().validation
+    part = for_model(config.load_data(), model).validation
     if part is None:
         raise ConfigError("data: has no validation part, by which a sweep chooses. Give it a `validation_fraction`.")
-    first = {each.name: keras.tree.map_structure(lambda array: array[:samples], getattr(part, each.name))
-             for each in fields(part) if getattr(part, each.name) is not None}  # fmt: skip
-    return {f"val_{name}": value for name, value in evaluate(model, replace(part, **first)).items()}
+    part = part if samples is None else part.head(samples)
+    return {f"val_{name}": value for name, value in evaluate(model, part).items()}
 
 
 class _Watch(keras.callbacks.Callback):
