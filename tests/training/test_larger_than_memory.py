@@ -47,6 +47,17 @@ def test_arrays_in_files_give_the_parts_of_arrays_in_memory(tmp_path: Path, arra
             assert rows(mapped.parts[name]) == rows(part)
 
 
+@pytest.mark.parametrize("options", [{}, {"folds": 3, "fold": 1}], ids=["fractions", "folds"])
+def test_inputs_of_a_file_keep_their_targets_and_weights(tmp_path: Path, options: dict[str, int]) -> None:
+    number = np.arange(60)
+    for name, array in {"x": number[:, None], "y": number % 3, "w": number + 1.0}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    files = {name: str(tmp_path / f"{file}.npy") for name, file in (("x", "x"), ("y", "y"), ("sample_weight", "w"))}
+    for part in Npy(**files, **options).load().parts.values():
+        x = np.asarray(part.x)[:, 0]
+        assert (part.y == x % 3).all() and (part.weight == x + 1).all()
+
+
 def test_mean_and_deviation_of_a_file_are_those_of_the_array(tmp_path: Path, arrays: Any) -> None:
     files = {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
     one = Npz(path=str(tmp_path / "a.npz"), standardize=True).load().standardization

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from hgq2_core.data.arrays import Rows, leaves, mapped
+from hgq2_core.data.arrays import Rows, leaves
 from hgq2_core.data.splits import Split, Splits
 from hgq2_core.errors import ConfigError, DataError
 
@@ -123,14 +123,14 @@ class Splitting:
             fractions["test"] = self.test_fraction
         if validation is None and self.folds is None:
             fractions["validation"] = self.validation_fraction
-        *found, train = divided(whole, list(fractions.values()), self.seed)
+        *found, train = (whole.take(chosen) for chosen in stratified(whole, list(fractions.values()), self.seed))
         made = dict(zip(fractions, found, strict=True))
         if self.validation_fraction:
             validation = made.get("validation", validation)
         if self.folds is not None:
-            every = divided(train, [1 / self.folds] * (self.folds - 1), self.seed)
-            validation = every.pop(self.fold)
-            train = joined(every)
+            every = stratified(train, [1 / self.folds] * (self.folds - 1), self.seed)
+            validation = train.take(every.pop(self.fold))
+            train = train.take(np.concatenate(every))
         return Splits(train=train, test=made["test"] if test is None else test, validation=validation)
 
 
@@ -172,8 +172,8 @@ def split(
     return Splits(train=train, test=test, validation=validation if validation_fraction else None)
 
 
-def divided(whole: Split, fractions: list[float], seed: int) -> list[Split]:
-    """Return a part of the samples for each fraction, and the rest, stratified if targets are labels.
+def stratified(whole: Split, fractions: list[float], seed: int) -> list[NDArray[np.intp]]:
+    """Return the indices of a part of the samples for each fraction, and of the rest, stratified by labels if any.
 
     Args:
         whole: the samples; of several targets, those of the first that are labels count.
@@ -181,7 +181,7 @@ def divided(whole: Split, fractions: list[float], seed: int) -> list[Split]:
         seed: seed of the random order.
     """
     labels = next((y for y in leaves(whole.y) if is_labels(y)), np.zeros(len(whole), dtype=np.intp))
-    return [whole.take(chosen) for chosen in partition(labels, fractions, seed)]
+    return partition(labels, fractions, seed)
 
 
 def partition(labels: Array, fractions: list[float], seed: int) -> list[NDArray[np.intp]]:
@@ -212,20 +212,6 @@ def partition(labels: Array, fractions: list[float], seed: int) -> list[NDArray[
         if fraction and not len(chosen):
             raise DataError(f"Too few samples for these fractions. Received: {samples} samples, fractions {fractions}")
     return indices
-
-
-def joined(parts: list[Split]) -> Split:
-    """Return the samples of all parts; the rows of a file stay in its order."""
-
-    def together(*arrays: Any) -> Any:
-        if isinstance(arrays[0], Rows):
-            return Rows(arrays[0].source, np.sort(np.concatenate([each.index for each in arrays])), arrays[0].change)
-        return np.concatenate(arrays)
-
-    first, *others = parts
-    weight = None if first.weight is None else mapped(together, first.weight, *(each.weight for each in others))
-    x, y = (mapped(together, getattr(first, name), *(getattr(each, name) for each in others)) for name in ("x", "y"))
-    return Split(x, y, weight)
 
 
 def is_labels(y: Any) -> bool:
