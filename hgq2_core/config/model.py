@@ -20,6 +20,7 @@ from hgq2_core.config.overrides import overridden
 from hgq2_core.config.per_output import PerOutput, for_outputs, wrong_names
 from hgq2_core.config.reader import read_document
 from hgq2_core.config.specs import LOSSES, METRICS, OPTIMIZERS, Kinds, ObjectSpec, construct
+from hgq2_core.data.class_weight import is_of_labels
 from hgq2_core.errors import ConfigError
 from hgq2_core.keras_graph.traversal import output_names
 from hgq2_core.quantizers.defaults import BIT_LEARNING_RATE_SCALE, ScopeEntries, defaults
@@ -195,10 +196,13 @@ class ModelConfig(Document):
     def _check_outputs(self) -> ModelConfig:
         if self.training is not None:
             outputs = self.model.output_names
+            factors = self.training.class_weight
+            of_labels = not isinstance(factors, Mapping) or is_of_labels(factors)
             errors = [
                 *wrong_names(self.training.loss, ("training", "loss"), outputs, complete=True),
                 *wrong_names(self.training.metrics, ("training", "metrics"), outputs, complete=False),
                 *wrong_names(self.training.loss_weights, ("training", "loss_weights"), outputs, complete=False),
+                *wrong_names(None if of_labels else factors, ("training", "class_weight"), outputs, complete=False),
             ]
             if errors:
                 raise validation_errors(errors)

@@ -121,6 +121,9 @@ def test_losses_metrics_and_weights_are_those_of_each_output(archive: str) -> No
         ({"class_weight": {"species": {"lo": 2}}},
          "training.class_weight.species.lo: no such label. Received: 'lo'. Allowed: low, mid, top. "
          "Did you mean 'low'?"),
+        ({"class_weight": {"specis": "balanced"}},
+         "training.class_weight.specis: no such output. Received: 'specis'. Allowed: energy, species. "
+         "Did you mean 'species'?"),
         ({"class_weight": {"energy": "balanced"}}, "training.class_weight.energy: needs targets that are labels."),
         ({"class_weight": {"low": -1}}, "training.class_weight.low: must be a number that is at least 0. Received: -1"),
         ({"class_weight": "even"}, "training.class_weight: must be `balanced`, or a mapping from labels to factors."),

@@ -123,7 +123,7 @@ class Splitting:
             fractions["test"] = self.test_fraction
         if validation is None and self.folds is None:
             fractions["validation"] = self.validation_fraction
-        *found, train = (whole.take(chosen) for chosen in stratified(whole, list(fractions.values()), self.seed))
+        *found, train = divided(whole, list(fractions.values()), self.seed)
         made = dict(zip(fractions, found, strict=True))
         if self.validation_fraction:
             validation = made.get("validation", validation)
@@ -172,8 +172,19 @@ def split(
     return Splits(train=train, test=test, validation=validation if validation_fraction else None)
 
 
+def divided(whole: Split, fractions: list[float], seed: int) -> list[Split]:
+    """Return a part of the samples for each fraction, and the rest, stratified if targets are labels.
+
+    Args:
+        whole: see `stratified`.
+        fractions: share of each part.
+        seed: seed of the random order.
+    """
+    return [whole.take(chosen) for chosen in stratified(whole, fractions, seed)]
+
+
 def stratified(whole: Split, fractions: list[float], seed: int) -> list[NDArray[np.intp]]:
-    """Return the indices of a part of the samples for each fraction, and of the rest, stratified by labels if any.
+    """Return the indices of the parts of `divided`.
 
     Args:
         whole: the samples; of several targets, those of the first that are labels count.
