@@ -30,6 +30,7 @@ from hgq2_core import (
     host_quantize,
 )
 from hgq2_core.exporting.export import exporter_of
+from hgq2_core.exporting.exporter import Simulation
 from hgq2_fixed_point import KIF
 from hgq2_layers import QDense, QDenseLUT
 
@@ -136,6 +137,13 @@ def test_the_test_bench_sees_a_wrong_bit(dense, icarus, tmp_path):
     first, *rest = vectors.read_text().splitlines()
     vectors.write_text("\n".join([f"{int(first, 16) ^ 1:x}", *rest]) + "\n")
     assert exporter_of("alkaid").simulate(report.path).mismatches == 1
+
+
+def test_the_test_bench_sees_that_vectors_are_missing(dense, icarus, tmp_path):
+    report = export(dense, "alkaid", tmp_path / "out")
+    for path in (tmp_path / "out/vectors").iterdir():
+        path.write_text("")
+    assert exporter_of("alkaid").simulate(report.path) == Simulation(report.checked, mismatches=report.checked)
 
 
 def test_without_icarus_the_remedy_is_named(dense, tmp_path, monkeypatch):

@@ -101,6 +101,17 @@ def test_the_simulation_sees_a_wrong_bit(model, compiler, tmp_path):
 
 
 @pytest.mark.slow
+def test_vectors_that_are_missing_or_cut_off_are_no_success(model, compiler, tmp_path):
+    report = export(model, "cpp", tmp_path / "out")
+    inputs, outputs = (report.path / "vectors" / f"{name}.txt" for name in ("inputs", "outputs"))
+    for texts in ((inputs.read_text()[:200], outputs.read_text()), ("", "")):
+        for path, text in zip((inputs, outputs), texts, strict=True):
+            path.write_text(text)
+        with pytest.raises(ToolError, match="the test vectors are cut off, or of unequal length"):
+            exporter_of("cpp").simulate(report.path)
+
+
+@pytest.mark.slow
 def test_it_keeps_the_rules_of_the_kit(model, compiler):
     check_exporter("cpp.cpp", model, values(20))
 

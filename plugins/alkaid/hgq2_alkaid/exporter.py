@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,13 +20,13 @@ from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import write_host
 from hgq2_core.exporting.ports import Ports
+from hgq2_core.exporting.simulation import require_script, run_script, write_script
 from hgq2_core.exporting.vectors import Vectors, vectors
 from hgq2_core.files import write_text
 from hgq2_core.schema.base import StrictModel, as_config_error
 
 KIND = "alkaid.alkaid"
 TOP = "model"
-SIMULATE = "simulate.sh"
 
 
 class Options(StrictModel):
@@ -88,19 +86,12 @@ class AlkaidExporter(Exporter):
         Raises:
             ToolError: Icarus Verilog is not installed, or fails.
         """
-        script = directory / SIMULATE
-        if not script.is_file():
-            raise ToolError(f"simulate: {script} is not there; only the flavor 'verilog' is simulated.")
+        require_script(directory, "the flavor 'verilog' is simulated")
         if shutil.which("iverilog") is None:
             raise ToolError(
                 "simulate: iverilog is not installed. Install Icarus Verilog, such as apt-get install iverilog"
             )
-        done = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=False)
-        found = re.findall(r"(\d+) mismatches in (\d+) samples", done.stdout)
-        if not found:
-            raise ToolError(f"simulate: {script} failed: {(done.stderr or done.stdout).strip()}")
-        mismatches, samples = (sum(map(int, each)) for each in zip(*found, strict=True))
-        return Simulation(samples=samples, mismatches=mismatches)
+        return run_script(directory)
 
     def mismatches(self, model: keras.Model, x: Any) -> int:
         """Return the number of samples for which the traced circuit and the integers differ."""
@@ -172,5 +163,4 @@ class _Export:
             if self.stream is not None and not cycles:
                 self.stream.write(directory, TOP)
                 benches.append(f"{STREAM}_testbench")
-            write_text(directory / SIMULATE, SCRIPT.format(benches=" ".join(benches)))
-            (directory / SIMULATE).chmod(0o755)
+            write_script(directory, SCRIPT.format(benches=" ".join(benches)))

@@ -79,7 +79,7 @@ module {stream}_testbench;
             reset = 0;
             enable = 1;
             #5;
-            if (result !== wanted[number]) mismatches = mismatches + 1;
+            if (result !== wanted[number] || ^result === 1'bx) mismatches = mismatches + 1;
             cycle;
         end
         $display("%0d mismatches in %0d samples", mismatches, {last} + 1);

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
-import shutil
-import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,11 +12,11 @@ import keras
 import numpy as np
 from pydantic import Field
 
-from hgq2_core.errors import ToolError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import c_type, write_host
 from hgq2_core.exporting.ports import Port, Ports
+from hgq2_core.exporting.simulation import SIMULATE, cpp_compiler, require_script, run_script, write_script
 from hgq2_core.exporting.vectors import FOLDER, Floats, Vectors, vectors
 from hgq2_core.files import write_text
 from hgq2_core.schema.base import FromList, StrictModel, as_config_error
@@ -28,7 +24,6 @@ from hgq2_cpp.model import Emulator, record
 from hgq2_cpp.source import source
 
 KIND = "cpp.cpp"
-SIMULATE = "simulate.sh"
 COPIED = ("hgq2_rows.h", "hgq2_host.h")
 WRITTEN = {"c_interface.h": "{}_c.h", "c_interface.cpp": "{}_c.cpp", "loader.py": "{}.py", "test.cpp": "test.cpp"}
 
@@ -75,19 +70,8 @@ class CppExporter(Exporter):
         Raises:
             ToolError: there is no compiler, or it fails.
         """
-        compiler = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
-        if compiler is None or shutil.which(shlex.split(compiler)[0]) is None:
-            missing = "no C++ compiler is installed" if compiler is None else f"CXX={compiler!r} is not there"
-            raise ToolError(f"simulate: {missing}. Install one, such as apt-get install g++, or name it in CXX.")
-        script = directory / SIMULATE
-        if not script.is_file():
-            raise ToolError(f"simulate: {script} is not there; only what `export` wrote is simulated.")
-        environment = {**os.environ, "CXX": compiler}
-        done = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=False, env=environment)
-        found = re.search(r"(\d+) mismatches in (\d+) samples", done.stdout)
-        if found is None:
-            raise ToolError(f"simulate: {script} failed: {(done.stderr or done.stdout).strip()}")
-        return Simulation(samples=int(found[2]), mismatches=int(found[1]))
+        require_script(directory, "what `export` wrote is simulated")
+        return run_script(directory, CXX=cpp_compiler())
 
     def mismatches(self, model: keras.Model, x: Any) -> int:
         """Return the number of samples for which the recorded program and the integers differ."""
@@ -139,8 +123,7 @@ class _Export:
         for file, written in WRITTEN.items():
             text = (runtime / file).read_text(encoding="utf-8")
             write_text(directory / written.format(name), re.sub(r"@([A-Z]+)@", lambda found: values[found[1]], text))
-        write_text(directory / SIMULATE, (runtime / SIMULATE).read_text(encoding="utf-8"))
-        (directory / SIMULATE).chmod(0o755)
+        write_script(directory, (runtime / SIMULATE).read_text(encoding="utf-8"))
         (directory / FOLDER).mkdir()
         for kind, numbers, ports in (
             ("inputs", self.vectors.inputs, emulator.inputs),

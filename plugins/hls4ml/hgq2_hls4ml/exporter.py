@@ -14,12 +14,13 @@ from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import write_host
 from hgq2_core.exporting.ports import Ports
+from hgq2_core.exporting.simulation import cpp_compiler, require_script, run_script
 from hgq2_core.exporting.vectors import vectors
 from hgq2_core.schema.base import StrictModel, as_config_error
 from hgq2_hls4ml.backends import BACKENDS
 from hgq2_hls4ml.project import TOP, Project, Settings
 from hgq2_hls4ml.recording import Recording, record
-from hgq2_hls4ml.simulation import simulate, write_simulation
+from hgq2_hls4ml.simulation import write_simulation
 
 KIND = "hls4ml.hls4ml"
 WIDEST_PORT = 53
@@ -84,12 +85,13 @@ class HLS4MLExporter(Exporter):
         return made.report()
 
     def simulate(self, directory: Path) -> Simulation:
-        """Compile an exported project with g++, and compare it with its test vectors.
+        """Compile an exported project, and compare it with its test vectors.
 
         Raises:
-            ToolError: g++ is not installed, or fails.
+            ToolError: there is no compiler, or it fails; or the project is of a backend that is not simulated.
         """
-        return simulate(directory)
+        require_script(directory, "the backends 'Vitis' and 'Vivado' are simulated")
+        return run_script(directory, CXX=cpp_compiler())
 
     def mismatches(self, model: keras.Model, x: Any) -> int:
         """Return the number of samples for which the recorded nodes and the integers differ."""

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hgq2_core.errors import ToolError
-from hgq2_core.exporting.exporter import Simulation
+from hgq2_core.exporting.simulation import write_script
 from hgq2_core.exporting.vectors import Vectors
 from hgq2_core.files import write_text
 
-SIMULATE = "simulate.sh"
 INPUTS, OUTPUTS = "tb_data/tb_input_features.dat", "tb_data/tb_output_predictions.dat"
 """The files that the test bench of hls4ml reads too, for the simulations of the vendors."""
 
 SCRIPT = """#!/bin/sh
-# Compares the project with its test vectors; needs g++. OPTIMIZE=-O3 takes longer to compile and less to run.
+# Compares the project with its test vectors; needs g++, or the compiler in CXX.
+# OPTIMIZE=-O3 takes longer to compile and less to run.
 set -e
 cd "$(dirname "$0")"
 ${CXX:-g++} -std=c++17 -w ${OPTIMIZE:--O0} -Ifirmware/ap_types sim/testbench.cpp -o sim/testbench
@@ -112,33 +107,7 @@ def write_simulation(
     write_text(directory / "sim" / "testbench.cpp", text)
     for name, values in ((INPUTS, vectors.inputs), (OUTPUTS, vectors.outputs)):
         write_text(directory / name, "".join(" ".join(map(repr, row)) + "\n" for row in values.tolist()))
-    write_text(directory / SIMULATE, SCRIPT)
-    (directory / SIMULATE).chmod(0o755)
-
-
-def simulate(directory: Path) -> Simulation:
-    """Compile an exported project, and compare it with its test vectors.
-
-    Raises:
-        ToolError: g++ is not installed, or fails; or the project is of a backend that is not simulated.
-    """
-    script = directory / SIMULATE
-    if not script.is_file():
-        raise ToolError(f"simulate: {script} is not there; only the backends 'Vitis' and 'Vivado' are simulated.")
-    compiler = os.environ.get("CXX", "g++")
-    if shutil.which(compiler) is None:
-        raise ToolError(f"simulate: {compiler} is not installed. Install a C++ compiler, such as apt-get install g++")
-    done = subprocess.run(["sh", str(script)], capture_output=True, text=True, check=False)
-    found = re.search(r"(\d+) mismatches in (\d+) samples", done.stdout)
-    if found is None:
-        raise ToolError(f"simulate: {script} failed: {_first_error(done.stderr or done.stdout)}")
-    return Simulation(samples=int(found[2]), mismatches=int(found[1]))
-
-
-def _first_error(text: str) -> str:
-    """Return the line that says what went wrong; a compiler writes hundreds."""
-    lines = text.strip().splitlines() or ["no output"]
-    return next((line for line in lines if "error" in line), lines[-1])
+    write_script(directory, SCRIPT)
 
 
 def _lines(depth: int, lines: Sequence[str]) -> str:

@@ -25,10 +25,22 @@ static std::vector<Numbers> read(const char *path, const std::size_t (&sizes)[CO
     return ports;
 }
 
+// Whether each port has as many samples, and whole ones.
+template <std::size_t COUNT>
+static bool hold(const std::vector<Numbers> &ports, const std::size_t (&sizes)[COUNT], std::size_t samples) {
+    for (std::size_t port = 0; port < COUNT; port++)
+        if (ports[port].size() != samples * sizes[port]) return false;
+    return true;
+}
+
 static int compare() {
     const auto given = read("vectors/inputs.txt", model::INPUT_ELEMENTS);
     const auto wanted = read("vectors/outputs.txt", model::OUTPUT_NUMBERS);
     const std::size_t samples = wanted[0].size() / model::OUTPUT_NUMBERS[0];
+    if (samples == 0 || !hold(given, model::INPUT_ELEMENTS, samples) || !hold(wanted, model::OUTPUT_NUMBERS, samples)) {
+        std::fprintf(stderr, "error: the test vectors are cut off, or of unequal length\n");
+        return 2;
+    }
     std::array<const std::int64_t *, model::INPUTS> inputs;
     std::array<std::int64_t *, model::OUTPUTS> outputs;
     std::vector<Numbers> got(wanted);
@@ -46,7 +58,7 @@ static int compare() {
         mismatches += same ? 0 : 1;
     }
     std::printf("%zu mismatches in %zu samples\n", mismatches, samples);
-    return mismatches == 0 && samples > 0 ? 0 : 1;
+    return mismatches == 0 ? 0 : 1;
 }
 
 static int measure() {
