@@ -142,6 +142,22 @@ def test_a_run_says_which_model_it_recommends_and_why(run: Path, hgq2: Any) -> N
     assert f"recommended: --front {best.point.number}" in hgq2("report", run).output.replace("\n", " ")
 
 
+@pytest.mark.parametrize("by_output", [False, True])
+def test_a_single_logit_above_0_is_the_second_class(tmp_path: Path, by_output: bool) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    np.savez(tmp_path / "data.npz", x=x, y=(x[:, 0] > 0).astype(np.int64))
+    loss: dict[str, Any] = {"kind": "binary_crossentropy", "from_logits": True}
+    config = {
+        "model": {"inputs": {"x": {"shape": [3]}}, "layers": [{"kind": "dense", "name": "logit", "units": 1}]},
+        "data": {"kind": "npz", "path": str(tmp_path / "data.npz")},
+        "training": {"loss": {"logit": loss} if by_output else loss, "epochs": 1},
+    }
+    found = predict(train(ModelConfig.parse(config), tmp_path / "run").directory, x)
+    logits = found.outputs["logit"][:, 0]
+    assert ((logits > 0) != (logits > 0.5)).any()
+    assert found.classes is not None and found.classes.tolist() == (logits > 0).tolist()
+
+
 def write_front(directory: Path, *points: tuple[float, float], samples: int | None = 100) -> Path:
     entries = [
         {"epoch": epoch, "metrics": {"val_accuracy": accuracy, "ebops": cost}, "file": f"epoch_{epoch:04d}.keras"}

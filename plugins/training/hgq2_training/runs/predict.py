@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from hgq2_core.config.per_output import for_outputs
 from hgq2_core.errors import ConfigError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
@@ -110,8 +111,8 @@ def predict(run: str | Path, data: Any, *, front: int | str | None = None, integ
     labels = Labels.of(run, raw.config)
     classes = None
     if labels is not None and len(names) == 1:
-        loss = None if raw.config.training is None else raw.config.training.loss
-        from_logits = loss is not None and bool(getattr(loss, "arguments", {}).get("from_logits", False))
+        (loss,) = for_outputs(None if raw.config.training is None else raw.config.training.loss, names)
+        from_logits = loss is not None and bool(loss.arguments.get("from_logits", False))
         classes = labels.of_outputs(outputs[names[0]], from_logits)
     return Predictions(outputs, classes)
 
