@@ -78,6 +78,13 @@ def test_a_base_and_its_fields_contradict_each_other(tmp_path):
         load_sweep(path)
 
 
+def test_a_base_with_a_sweep_of_its_own_is_refused(tmp_path):
+    write(tmp_path / "other.yaml", sweep_document())
+    path = write(tmp_path / "sweep.yaml", {"base": "other.yaml", "sweep": sweep_document()["sweep"]})
+    with pytest.raises(ConfigError, match=r"base: must be a model's config. Received: other.yaml, which is a sweep"):
+        load_sweep(path)
+
+
 def test_an_error_of_the_base_names_its_file(tmp_path):
     write(tmp_path / "model.yaml", MODEL | {"sed": 0})
     path = write(tmp_path / "sweep.yaml", {"base": "model.yaml", "sweep": sweep_document()["sweep"]})

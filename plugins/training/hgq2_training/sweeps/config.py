@@ -222,8 +222,11 @@ def load_sweep(path: str | Path, settings: Iterable[str] = ()) -> Sweep:
             raise ConfigError(f"{path}: {BASE}: must be the path of a config, from here. Received: {as_text(base)}.")
         if others:
             raise ConfigError(f"{path}: {listing(others)}: stands in {base} as well. Keep one, or change it by --set.")
-        document = {SECTION: document[SECTION], **read_document(path.parent / base)}
         where = f"{path.parent / base}"
+        of_model = read_document(where)
+        if SECTION in of_model:
+            raise ConfigError(f"{path}: {BASE}: must be a model's config. Received: {base}, which is a sweep file.")
+        document = {SECTION: document[SECTION], **of_model}
     document = overridden(document, settings)
     section = document.pop(SECTION)
     parsed = SweepDocument.parse({SECTION: section}, str(path)).sweep
