@@ -17,6 +17,7 @@ from hgq2_core.errors import ConfigError, DataError, ModelFileError
 from hgq2_training import predict, train
 from hgq2_training.runs.directory import load
 from hgq2_training.runs.front import choose, read_front, recommended
+from hgq2_training.runs.predict import Predictions
 
 FEATURES = ("mass", "angle", "width")
 
@@ -140,6 +141,20 @@ def test_a_run_says_which_model_it_recommends_and_why(run: Path, hgq2: Any) -> N
     recorded = json.loads((run / "metrics.json").read_text())["recommended"]
     assert recorded == best.to_dict()
     assert f"recommended: --front {best.point.number}" in hgq2("report", run).output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz"])
+def test_an_output_named_class_is_kept_beside_the_classes(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out{suffix}"
+    Predictions({"class": np.array([[0.25], [0.75]], np.float32)}, np.array([0, 1])).save(path)
+    if suffix == ".csv":
+        assert path.read_text().splitlines() == ["class,predicted_class", "0.25,0", "0.75,1"]
+        return
+    with np.load(path) as written:
+        assert {name: array.tolist() for name, array in written.items()} == {
+            "class": [[0.25], [0.75]],
+            "predicted_class": [0, 1],
+        }
 
 
 @pytest.mark.parametrize("by_output", [False, True])

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from hgq2_core.config.per_output import for_outputs
 from hgq2_core.errors import ConfigError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
@@ -48,15 +47,16 @@ class Predictions:
     def save(self, path: str | Path) -> None:
         """Write the predictions to a `.npz` or `.csv` file, one line for each sample.
 
+        The classes are named `class`, or `predicted_class` beside an output `class`.
+
         Raises:
             ConfigError: the file has another suffix.
             WriteError: it cannot be written.
         """
         path = check_output(path)
-        classes = {} if self.classes is None else {CLASS: self.classes}
         with atomic_path(path) as temporary:
             if path.suffix == ".npz":
-                np.savez(temporary, **{**self.outputs, **classes})  # type: ignore[arg-type]
+                np.savez(temporary, **self._with_classes(self.outputs))  # type: ignore[arg-type]
             else:
                 self._write_csv(temporary)
 
@@ -66,13 +66,16 @@ class Predictions:
             flat = values.reshape(len(values), -1)
             one = flat.shape[1] == 1
             columns |= {name if one else f"{name}_{index}": flat[:, index] for index in range(flat.shape[1])}
-        if self.classes is not None:
-            columns[CLASS] = self.classes
+        columns = self._with_classes(columns)
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(columns)
             # The shortest text that gives the same float32.
             writer.writerows(zip(*(map(str, values) for values in columns.values()), strict=True))
+
+    def _with_classes(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        name = f"predicted_{CLASS}" if CLASS in columns else CLASS
+        return {**columns, **({} if self.classes is None else {name: self.classes})}
 
 
 def check_output(path: str | Path) -> Path:
@@ -111,7 +114,8 @@ def predict(run: str | Path, data: Any, *, front: int | str | None = None, integ
     labels = Labels.of(run, raw.config)
     classes = None
     if labels is not None and len(names) == 1:
-        (loss,) = for_outputs(None if raw.config.training is None else raw.config.training.loss, names)
+        loss = None if raw.config.training is None else raw.config.training.loss
+        loss = loss.get(names[0]) if isinstance(loss, Mapping) else loss
         from_logits = loss is not None and bool(loss.arguments.get("from_logits", False))
         classes = labels.of_outputs(outputs[names[0]], from_logits)
     return Predictions(outputs, classes)
