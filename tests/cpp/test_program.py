@@ -127,6 +127,21 @@ def test_every_rounding_and_overflow_is_that_of_the_integers():
     assert wrong == []
 
 
+def of_small_steps(a, x):
+    """Zeros beside numbers of many fraction bits, which int32 holds: nothing is shifted beyond its type."""
+    small, zero = a.shift(x, -30), a.constant(0.0)
+    return a.concatenate([a.maximum(small, zero), a.minimum(zero, small), a.negate(small), a.less(zero, small),
+                          a.select(a.less(small, zero), zero, small)], 1)  # fmt: skip
+
+
+def test_a_zero_takes_the_units_of_its_partner():
+    x = values()
+    emulator = emulator_of(of_small_steps)
+    assert np.array_equal(emulator.interpret(x), wanted_of(of_small_steps, x))
+    shifts = [each.numbers[name].max() for each in emulator.program.instructions for name in ("up_a", "up_b")]
+    assert max(shifts) == 0
+
+
 SANITIZED = ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all")
 
 
@@ -137,7 +152,7 @@ SANITIZED = ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all")
 )
 def test_the_code_gives_what_the_integers_give(flags, compiled):
     x = values()
-    statements = {**STATEMENTS, **MODES}
+    statements = {**STATEMENTS, **MODES, "small steps": of_small_steps}
     library = compiled([emulator_of(statement) for statement in statements.values()], flags)
     wrong = [
         name

@@ -125,8 +125,9 @@ class CppArrays(Arrays[Operand]):
         exponent = np.where(first, a.exponent, b.exponent)
         live = varies(bounds) & ~known
         (c, _), (x, ex), (y, ey) = (self._rows(each, live) for each in (condition, a, b))
-        most, (sx, sy) = aligned(ex, ey)
-        sizes = np.maximum(size_of(part_of(a.bounds, live), most), size_of(part_of(b.bounds, live), most))
+        left, right = part_of(a.bounds, live), part_of(b.bounds, live)
+        most, (sx, sy) = aligned((ex, left), (ey, right))
+        sizes = np.maximum(size_of(left, most), size_of(right, most))
         rows[live] = self.recorder.elementwise(
             "select", {"c": c, "a": x, "b": y}, {"up_a": sx, "up_b": sy}, sizes, part_of(bounds, live), most
         )
@@ -299,14 +300,15 @@ class CppArrays(Arrays[Operand]):
     def _binary(self, op: str, a: Operand, b: Operand, bounds: IntervalArray) -> Operand:
         live = varies(bounds)
         (x, ex), (y, ey) = self._rows(a, live), self._rows(b, live)
+        left, right = part_of(a.bounds, live), part_of(b.bounds, live)
         numbers = {}
         if op == "multiply":
             own = ex + ey
-            sizes = np.maximum(size_of(part_of(a.bounds, live), ex), size_of(part_of(b.bounds, live), ey))
+            sizes = np.maximum(size_of(left, ex), size_of(right, ey))
         else:
-            own, (sx, sy) = aligned(ex, ey)
+            own, (sx, sy) = aligned((ex, left), (ey, right))
             numbers = {"up_a": sx, "up_b": sy}
-            sizes = np.maximum(size_of(part_of(a.bounds, live), own), size_of(part_of(b.bounds, live), own))
+            sizes = np.maximum(size_of(left, own), size_of(right, own))
             own = np.zeros_like(own) if op == "less" else own
         rows, exponent = np.full(a.shape, CONSTANT), np.zeros(a.shape, dtype=np.int64)
         if live.any():

@@ -188,12 +188,19 @@ class Recorder:
         return Program(tuple(self.instructions), wide, self._constants, self._inputs, tuple(outputs))
 
 
-def aligned(*exponents: Ints) -> tuple[Ints, list[Ints]]:
-    """Return the largest exponent of each number, and how far each operand is shifted to it."""
-    most = exponents[0]
-    for each in exponents[1:]:
-        most = np.maximum(most, each)
-    return most, [most - each for each in exponents]
+def aligned(a: tuple[Ints, IntervalArray], b: tuple[Ints, IntervalArray]) -> tuple[Ints, tuple[Ints, Ints]]:
+    """Return the larger exponent of each pair of numbers, and how far both are shifted to it.
+
+    A zero takes the exponent of its partner: to shift it by the bits of a type or more is undefined in C++.
+
+    Args:
+        a: exponents and bounds.
+        b: exponents and bounds.
+    """
+    zeros = [(bounds.lo.data == 0) & (bounds.hi.data == 0) for _, bounds in (a, b)]
+    first, second = np.where(zeros[0], b[0], a[0]), np.where(zeros[1], a[0], b[0])
+    most = np.maximum(first, second)
+    return most, (most - first, most - second)
 
 
 def constants_of(values: IntegerArray, where: npt.NDArray[np.bool_], bounds: IntervalArray) -> IntervalArray:
