@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 
 import keras
 import numpy as np
@@ -111,9 +112,11 @@ def test_without_a_compiler_the_remedy_is_named(written, monkeypatch):
         exporter_of("hls4ml").simulate(written[1].path)
 
 
-def test_without_hls4ml_the_remedy_is_named(written, monkeypatch, tmp_path):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ToolError, match=r"^export: hls4ml is not installed\. Install it with pip install 'hls4ml"):
+@pytest.mark.parametrize("missing", ["hls4ml", "hls4ml.model"])
+def test_without_hls4ml_or_what_it_needs_the_remedy_is_named(missing, written, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, missing, None)
+    message = rf"^export: hls4ml cannot be imported: .*{missing}.*\. Install it with pip install 'hls4ml>=1\.3,<1\.4'$"
+    with pytest.raises(ToolError, match=message):
         export(written[0], "hls4ml", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

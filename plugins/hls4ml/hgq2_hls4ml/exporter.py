@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import keras
 from pydantic import Field, model_validator
 
-from hgq2_core.errors import ExactnessError, ToolError
+from hgq2_core.errors import ExactnessError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import write_host
@@ -18,7 +17,7 @@ from hgq2_core.exporting.simulation import cpp_compiler, require_script, run_scr
 from hgq2_core.exporting.vectors import vectors
 from hgq2_core.schema.base import StrictModel, as_config_error
 from hgq2_hls4ml.backends import BACKENDS
-from hgq2_hls4ml.project import TOP, Project, Settings
+from hgq2_hls4ml.project import TOP, Project, Settings, require_hls4ml
 from hgq2_hls4ml.recording import Recording, record
 from hgq2_hls4ml.simulation import write_simulation
 
@@ -76,10 +75,9 @@ class HLS4MLExporter(Exporter):
             options: see `Options`.
 
         Raises:
-            ToolError: hls4ml is not installed.
+            ToolError: hls4ml cannot be imported.
         """
-        if importlib.util.find_spec("hls4ml") is None:
-            raise ToolError("export: hls4ml is not installed. Install it with pip install 'hls4ml>=1.3,<1.4'")
+        require_hls4ml()
         made = _Export(model, x, options)
         made.write(directory)
         return made.report()

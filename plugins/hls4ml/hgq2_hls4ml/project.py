@@ -37,6 +37,21 @@ Layer = dict[str, Any]
 """A layer in hls4ml's own words."""
 
 
+def require_hls4ml() -> None:
+    """Refuse to go on without hls4ml.
+
+    Raises:
+        ToolError: it cannot be imported, which says what to install.
+    """
+    with _quiet():
+        try:
+            import hls4ml.model  # noqa: F401
+        except ImportError as error:
+            raise ToolError(
+                f"export: hls4ml cannot be imported: {error}. Install it with pip install 'hls4ml>=1.3,<1.4'"
+            ) from error
+
+
 @dataclass(frozen=True)
 class Settings:
     """What hls4ml is told of the hardware.
