@@ -79,7 +79,7 @@ class CodeWriter:
 
     @singledispatchmethod
     def _lines(self, node: Node, type_name: str) -> Iterator[str]:
-        raise NotImplementedError(f"{type(node).__name__} has no code.")
+        raise Unsupported(f"{type(node).__name__} has no function in C++.")
 
     @_lines.register
     def _(self, node: Wires, type_name: str) -> Iterator[str]:
