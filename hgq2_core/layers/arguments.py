@@ -177,6 +177,10 @@ class QuantizerSlots(QuantizerSlot):
             return None
         if not isinstance(value, list | tuple):
             return _any_quantizer.validate_python(value)
+        if not value:
+            raise validation_error(
+                f"must be a quantizer or a list of them, one for each slot. Received: {as_text(value)}."
+            )
         found = []
         for number, each in enumerate(value):
             with at_path(number):
@@ -188,7 +192,7 @@ class QuantizerSlots(QuantizerSlot):
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         one = {"anyOf": [reference("quantizer"), {"type": "null"}]}
-        return {"anyOf": [*one["anyOf"], {"type": "array", "items": one}]}
+        return {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]}
 
 
 class VariableValue:

@@ -30,6 +30,7 @@ from hgq2_core.layers.states import KeptStates
 from hgq2_core.layers.transfer import FromKeras
 from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import PACKAGE
+from hgq2_core.quantizers.config import QuantizerConfig
 from hgq2_core.quantizers.defaults import EBOPS_BETA, scoped, switched, without_switches
 from hgq2_core.schema.signature import parameters
 
@@ -118,8 +119,8 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
             autocast=False,
         )
         for name in parameters(type(self)):
-            if vars(self).get(name) is None and (config := switched(name)) is not None:
-                setattr(self, name, config)
+            if (config := switched(name)) is not None:
+                setattr(self, name, _filled(vars(self).get(name), config))
         with without_switches():
             self.setup()
 
@@ -328,6 +329,13 @@ def _class_of(kind: Any, cls: type[QLayer]) -> type[QLayer]:
 def _to_config(annotation: Any) -> Any:
     items = getattr(annotation, "__metadata__", ())
     return next((item.to_config for item in items if hasattr(item, "to_config")), None)
+
+
+def _filled(given: Any, config: QuantizerConfig) -> Any:
+    """Return the argument of a slot, or of a list of them, with a config wherever it is left unset."""
+    if isinstance(given, tuple):
+        return tuple(config if each is None else each for each in given)
+    return config if given is None else given
 
 
 def _first(*values: Any) -> Any:

@@ -8,6 +8,7 @@ import pytest
 from arrays import float64_of, values
 
 from hgq2_core import ConfigError, calibrate, defaults, ebops, freeze, verify
+from hgq2_core.quantizers.none import NoQuantizer
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import (
     QAdd,
@@ -169,6 +170,16 @@ def test_one_config_for_each_input_or_one_for_all():
         applied(QMultiply(input_quantizer=["kif", "kbi"], name="m"), THREE)
     with pytest.raises(ConfigError, match=r"^QMultiply: input_quantizer\.1: .*'kic'.*Did you mean 'kif'"):
         QMultiply(input_quantizer=["kif", "kic"])
+    with pytest.raises(ConfigError, match=r"^QMultiply: input_quantizer: must be a quantizer or a list .* \[\]\.$"):
+        QMultiply(input_quantizer=[])
+
+
+def test_a_scope_switches_the_inputs_that_a_list_leaves_unset():
+    with defaults(input_quantizers=False):
+        layer = QMultiply(input_quantizer=[None, KIF(f=1)])
+    unset, given = (each.config for each in layer.input_quantizers)
+    assert unset == NoQuantizer()
+    assert given.f == 1.0
 
 
 def test_the_scope_at_the_constructor_decides_for_all_inputs():
