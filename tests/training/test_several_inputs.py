@@ -18,7 +18,7 @@ from hgq2_core.config.preflight.check import check_config
 from hgq2_core.data.class_weight import with_class_weight
 from hgq2_core.data.feed import Feed, fit_data, for_model
 from hgq2_core.data.splits import Split
-from hgq2_training import Npz, predict, train
+from hgq2_training import Npy, Npz, predict, train
 from hgq2_training.sweeps.config import load_sweep
 from hgq2_training.sweeps.sweep import check_sweep
 
@@ -198,6 +198,23 @@ def test_parts_may_have_files_of_their_own(archive: str, tmp_path: Path) -> None
     np.savez(tmp_path / "other.npz", xa=np.zeros((2, 5)), k=np.array(["low", "top"]), w=np.ones(2))
     with pytest.raises(DataError, match=r"must agree except in the number of samples. Received: shapes \(60, 4\)"):
         Npz(path=archive, test_path=str(tmp_path / "other.npz"), **names).load()
+
+
+def test_arrays_of_a_part_are_compared_by_name_whatever_their_order(tmp_path: Path) -> None:
+    arrays = {"a": np.zeros((9, 2)), "b": np.zeros((9, 3)), "at": np.zeros((4, 2)), "bt": np.zeros((4, 5))}
+    np.savez(tmp_path / "parts.npz", **arrays, y=np.zeros(9), yt=np.zeros(4))
+    for name, array in {**arrays, "y": np.zeros(9), "yt": np.zeros(4)}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    archive, file = str(tmp_path / "parts.npz"), f"{tmp_path}/{{}}.npy".format
+    with pytest.raises(DataError) as error:
+        Npz(path=archive, x={"a": "a", "b": "b"}, x_test={"b": "bt", "a": "at"}, y_test="yt").load()
+    assert str(error.value).startswith(f"{archive}: 'b' and 'bt' must agree except in the number of samples.")
+    with pytest.raises(DataError) as error:
+        Npy(
+            **{"x": {"a": file("a"), "b": file("b")}, "y": file("y")},
+            **{"x_test": {"b": file("bt"), "a": file("at")}, "y_test": file("yt")},
+        ).load()
+    assert str(error.value).startswith(f"{file('b')} and {file('bt')} must agree except in the number of samples.")
 
 
 def test_an_epoch_of_some_steps_has_other_samples_each_time() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from hgq2_core.data.arrays import leaves
+from hgq2_core.data.arrays import mapped
 from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError
 from hgq2_training.datasets.archive import in_file
+from hgq2_training.datasets.given import check_alike, check_part, names_of
 from hgq2_training.datasets.labels import Names
-from hgq2_training.datasets.npz import names_of
 from hgq2_training.datasets.splitting import Fold, Folds, Seed, Splitting, TestFraction, ValidationFraction
 from hgq2_training.datasets.steps import ArraySteps, Limits
-from hgq2_training.datasets.targets import Named, as_inputs, as_split, check_alike, check_classes
+from hgq2_training.datasets.targets import Named, as_inputs, as_split, check_classes
 
 
 class Npy(Dataset):
@@ -82,14 +82,8 @@ class Npy(Dataset):
         self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold)
         self._steps = ArraySteps(standardize, clip, log)
         check_classes(classes, y)
-        for part, files in (("test", (x_test, y_test)), ("validation", (x_validation, y_validation))):
-            if (files[0] is None) != (files[1] is None):
-                raise ConfigError(f"`x_{part}` and `y_{part}` are given both or not at all. Received: {files!r}")
-            for axis, own, whole in zip("xy", files, (x, y), strict=True):
-                if own is not None and names_of(own) != names_of(whole):
-                    raise ConfigError(
-                        f"`{axis}_{part}` has the form of `{axis}`. Received: {axis}={whole!r}, {axis}_{part}={own!r}"
-                    )
+        check_part("test", x_test, y_test, x, y)
+        check_part("validation", x_validation, y_validation, x, y)
         self._splitting.check_given(x_validation is not None)
 
     def load(self) -> Splits:
@@ -102,13 +96,8 @@ class Npy(Dataset):
             DataError: a file cannot be used; the message says why.
         """
         whole = as_split(_get, self.x, self.y, self.sample_weight, self.classes)
-        test, validation = (
-            self._part(*files) for files in ((self.x_test, self.y_test), (self.x_validation, self.y_validation))
-        )
-        for part, files in ((test, (self.x_test, self.y_test)), (validation, (self.x_validation, self.y_validation))):
-            if part is not None:
-                own, theirs = ([path for each in side for path in leaves(each)] for side in ((self.x, self.y), files))
-                check_alike(whole, part, [f"{one} and {other}" for one, other in zip(own, theirs, strict=True)])
+        test = self._part(whole, self.x_test, self.y_test)
+        validation = self._part(whole, self.x_validation, self.y_validation)
         return self._steps.applied(self._splitting.parts(whole, test, validation), (), self.classes)
 
     def inputs(self, path: str) -> Any:
@@ -125,8 +114,12 @@ class Npy(Dataset):
             raise ConfigError("npy: several inputs have a file each. Write them into one file by np.savez.")
         return as_inputs(_get, path)
 
-    def _part(self, x: Named | None, y: Named | None) -> Split | None:
-        return None if x is None or y is None else as_split(_get, x, y, None, self.classes)
+    def _part(self, whole: Split, x: Named | None, y: Named | None) -> Split | None:
+        if x is None or y is None:
+            return None
+        part = as_split(_get, x, y, None, self.classes)
+        check_alike(whole, part, *(mapped("{} and {}".format, *pair) for pair in ((self.x, x), (self.y, y))))
+        return part
 
 
 def _get(path: str) -> tuple[Any, str]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from hgq2_core.data.arrays import leaves
+from hgq2_core.data.arrays import leaves, mapped
 from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError, listing
 from hgq2_training.datasets.archive import Archive, opened
+from hgq2_training.datasets.given import check_alike, check_part
 from hgq2_training.datasets.labels import Names
 from hgq2_training.datasets.splitting import Fold, Folds, Seed, Splitting, TestFraction, ValidationFraction
 from hgq2_training.datasets.steps import ArraySteps, Limits
-from hgq2_training.datasets.targets import Named, as_inputs, as_split, check_alike, check_classes
+from hgq2_training.datasets.targets import Named, as_inputs, as_split, check_classes
 
 
 class Npz(Dataset):
@@ -96,11 +97,16 @@ class Npz(Dataset):
         self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold)
         self._steps = ArraySteps(standardize, clip, log)
         check_classes(classes, y)
-        for part, names, file in (
-            ("test", (x_test, y_test), test_path),
-            ("validation", (x_validation, y_validation), validation_path),
+        for part, own_x, own_y, file in (
+            ("test", x_test, y_test, test_path),
+            ("validation", x_validation, y_validation, validation_path),
         ):
-            self._check_part(part, *names, file)
+            check_part(part, own_x, own_y, x, y)
+            if own_x is not None and file is not None:
+                raise ConfigError(
+                    f"the {part} part is in the file or in another one, not both. "
+                    f"Received: x_{part}={own_x!r}, {part}_path={file!r}"
+                )
         self._splitting.check_given(x_validation is not None or validation_path is not None)
 
     def load(self) -> Splits:
@@ -114,15 +120,9 @@ class Npz(Dataset):
         """
         with opened(self.path, self.memory_map) as archive:
             whole = as_split(archive.get, self.x, self.y, self.sample_weight, self.classes)
-            test = self._part(archive, self.x_test, self.y_test, self.test_path)
-            validation = self._part(archive, self.x_validation, self.y_validation, self.validation_path)
+            test = self._part(whole, archive, self.x_test, self.y_test, self.test_path)
+            validation = self._part(whole, archive, self.x_validation, self.y_validation, self.validation_path)
             notes = self._unused(archive.names)
-        for part, names, path in (
-            (test, (self.x_test, self.y_test), self.test_path),
-            (validation, (self.x_validation, self.y_validation), self.validation_path),
-        ):
-            if part is not None:
-                check_alike(whole, part, self._pairs(names, path))
         return self._steps.applied(self._splitting.parts(whole, test, validation), notes, self.classes)
 
     def inputs(self, path: str) -> Any:
@@ -137,34 +137,23 @@ class Npz(Dataset):
         with opened(path, self.memory_map) as archive:
             return as_inputs(archive.get, self.x)
 
-    def _part(self, archive: Archive, x: Named | None, y: Named | None, path: str | None) -> Split | None:
+    def _part(self, whole: Split, archive: Archive, x: Named | None, y: Named | None, path: str | None) -> Split | None:
         if path is not None:
             with opened(path, self.memory_map) as other:
-                return as_split(other.get, self.x, self.y, self.sample_weight, self.classes)
-        return None if x is None or y is None else as_split(archive.get, x, y, None, self.classes)
+                part = as_split(other.get, self.x, self.y, self.sample_weight, self.classes)
+            pairs = [
+                mapped(lambda name: f"{self.path} and {path}: the arrays {name!r}", each) for each in (self.x, self.y)
+            ]
+        elif x is None or y is None:
+            return None
+        else:
+            part = as_split(archive.get, x, y, None, self.classes)
+            pairs = [mapped(self._pair, *each) for each in ((self.x, x), (self.y, y))]
+        check_alike(whole, part, *pairs)
+        return part
 
-    def _check_part(self, part: str, x: Named | None, y: Named | None, path: str | None) -> None:
-        if (x is None) != (y is None):
-            raise ConfigError(
-                f"`x_{part}` and `y_{part}` are given both or not at all. Received: x_{part}={x!r}, y_{part}={y!r}"
-            )
-        if x is not None and path is not None:
-            raise ConfigError(
-                f"the {part} part is in the file or in another one, not both. "
-                f"Received: x_{part}={x!r}, {part}_path={path!r}"
-            )
-        for whole, own, axis in ((self.x, x, "x"), (self.y, y, "y")):
-            if own is not None and (names_of(own) != names_of(whole)):
-                raise ConfigError(
-                    f"`{axis}_{part}` has the form of `{axis}`. Received: {axis}={whole!r}, {axis}_{part}={own!r}"
-                )
-
-    def _pairs(self, names: Iterable[Named | None], path: str | None) -> list[str]:
-        whole = [*leaves(self.x), *leaves(self.y)]
-        if path is not None:
-            return [f"{self.path} and {path}: the arrays {name!r}" for name in whole]
-        own = [name for each in names for name in leaves(each)]
-        return [f"{self.path}: {one!r} and {other!r}" for one, other in zip(whole, own, strict=True)]
+    def _pair(self, one: str, other: str) -> str:
+        return f"{self.path}: {one!r} and {other!r}"
 
     def _unused(self, names: Iterable[str]) -> tuple[str, ...]:
         parts = (self.x, self.y, self.x_test, self.y_test, self.x_validation, self.y_validation, self.sample_weight)
@@ -176,8 +165,3 @@ class Npz(Dataset):
         split = f" The test part is split off {inputs}; name one of the file in `x_test` and `y_test`."
         hint = "" if self.x_test or self.test_path else split
         return (f"{self.path}: unused arrays: {listing(unused)}.{hint}",)
-
-
-def names_of(arrays: Named) -> Any:
-    """Return the names by which a config gives several arrays; None for one."""
-    return set(arrays) if isinstance(arrays, dict) else None

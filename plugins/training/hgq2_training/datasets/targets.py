@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -148,26 +148,6 @@ def check_numbers(array: Any, where: str) -> None:
         raise DataError(f"{where} holds {bad} NaN or infinite values, the first at index {first}")
     if largest > float(np.finfo(np.float32).max):
         raise DataError(f"{where} holds values beyond float32. Received: {largest}")
-
-
-def check_alike(one: Split, other: Split, names: Sequence[str]) -> None:
-    """Refuse parts whose samples differ in shape.
-
-    Args:
-        one: a part.
-        other: another one of the same names.
-        names: what each pair of inputs, then of targets is, for the message.
-
-    Raises:
-        DataError: a shape differs.
-    """
-    twins = mapped(lambda array, twin: (array, twin), one.x, other.x), mapped(lambda a, b: (a, b), one.y, other.y)
-    pairs = [pair for each in twins for pair in (each.values() if isinstance(each, Mapping) else [each])]
-    for (array, twin), pair in zip(pairs, names, strict=True):
-        if array.shape[1:] != twin.shape[1:]:
-            raise DataError(
-                f"{pair} must agree except in the number of samples. Received: shapes {array.shape} and {twin.shape}"
-            )
 
 
 def _as_numbers(targets: Any, where: str, classes: Names | None) -> Any:
