@@ -86,6 +86,10 @@ def test_c_and_python_give_what_keras_gives(model, written, compiler):
         emulator.predict(np.full((3, 4), np.nan))
     with pytest.raises(ValueError, match="takes an array for each of 1 inputs"):
         emulator.predict([x, x])
+    with pytest.raises(ValueError, match=r"input 0 takes 4 numbers for each sample\. Received: shape \(2, 3\)"):
+        emulator.predict(x[:2, :3])
+    with pytest.raises(ValueError, match=r"input 0 takes 4 numbers for each sample\. Received: shape \(2, 8\)"):
+        emulator.run([np.zeros((2, 8), dtype=np.int64)])
 
 
 @pytest.mark.slow

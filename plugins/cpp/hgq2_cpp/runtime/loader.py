@@ -49,22 +49,20 @@ class Emulator:
         self._predict, self._run = (getattr(self._library, f"{NAME}_{name}") for name in ("predict", "run"))
         for function in (self._predict, self._run):
             function.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t]
+        self.numbers = self._sizes("input_numbers", len(TYPES))
         self.elements = self._sizes("input_elements", len(TYPES))
         self.outputs = self._sizes("output_numbers", len(SHAPES))
 
     def predict(self, x: Any) -> Any:
         """Return the outputs as float64: an array, or a list of one for each output of the model."""
-        inputs = [np.ascontiguousarray(each, dtype=kind) for each, kind in zip(_listed(x), TYPES, strict=True)]
-        outputs = self._called(self._predict, inputs, np.float64)
+        given = [np.asarray(each, dtype=kind) for each, kind in zip(_listed(x), TYPES, strict=True)]
+        outputs = self._called(self._predict, _rows(given, self.numbers), np.float64)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def run(self, integers: list[Any]) -> list[Any]:
         """Return the outputs in the integers of the ports, for inputs in them: an array for each port."""
-        inputs = [
-            np.ascontiguousarray(each, dtype=np.int64).reshape(-1, size)
-            for each, size in zip(integers, self.elements, strict=True)
-        ]
-        return self._called(self._run, inputs, np.int64)
+        given = [np.asarray(each, dtype=np.int64) for each in _listed(integers)]
+        return self._called(self._run, _rows(given, self.elements), np.int64)
 
     def _sizes(self, name: str, count: int) -> list[int]:
         function = getattr(self._library, f"{NAME}_{name}")
@@ -87,6 +85,14 @@ def _listed(x: Any) -> list[Any]:
     if len(given) != len(TYPES) or len({len(each) for each in given}) != 1:
         raise ValueError(f"takes an array for each of {len(TYPES)} inputs, of as many samples each")
     return given
+
+
+def _rows(arrays: list[Any], sizes: list[int]) -> list[Any]:
+    """Return arrays of one row for each sample; the library reads rows of these sizes, whatever it is given."""
+    for n, (array, size) in enumerate(zip(arrays, sizes, strict=True)):
+        if array.size != len(array) * size:
+            raise ValueError(f"input {n} takes {size} numbers for each sample. Received: shape {array.shape}")
+    return [np.ascontiguousarray(array) for array in arrays]
 
 
 def _pointers(arrays: list[Any]) -> Any:
