@@ -78,6 +78,7 @@ def test_export_with_a_format_of_the_inputs(run, tmp_path):
     ("arguments", "message"),
     [
         (["--input-format", "1,2"], "--input-format: must be three integers k,i,f. Received: '1,2'."),
+        (["--input-format", "1,--2,3"], "--input-format: must be three integers k,i,f. Received: '1,--2,3'."),
         (["--to", "hls"], "export: unknown exporter kind. Received: 'hls'."),
         (["--option", "flavor"], "--option: must be NAME=VALUE, such as backend=Vivado. Received: 'flavor'."),
         (["--option", "flavor=c"], "export to alkaid: flavor: not allowed. Received: 'c' (str). Allowed: 'verilog', "),

@@ -163,10 +163,12 @@ def _options(settings: list[str] | None, **named: Any) -> dict[str, Any]:
 
 
 def _format(text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    if len(parts) != 3 or not all(part.strip().lstrip("-").isdecimal() for part in parts):
-        raise ConfigError(f"--input-format: must be three integers k,i,f. Received: {text!r}. Allowed: such as 1,3,4.")
-    return tuple(int(part) for part in parts)
+    try:
+        k, i, f = map(int, text.split(","))
+    except ValueError as error:
+        message = f"--input-format: must be three integers k,i,f. Received: {text!r}. Allowed: such as 1,3,4."
+        raise ConfigError(message) from error
+    return k, i, f
 
 
 def _status(message: str) -> Any:
