@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,3 +22,9 @@ def test_the_page_is_what_the_script_writes() -> None:
     assert process.returncode == 0, process.stderr
     page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
     assert page == process.stdout, "run `make stubs`"
+
+
+def test_the_files_of_its_examples_exist() -> None:
+    page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"examples/[\w/]+\.yaml", page))
+    assert named and not [name for name in sorted(named) if not (ROOT / name).is_file()]

@@ -54,7 +54,7 @@ def sweep(
     Each trial is a run directory, DIR/trial_0000 and so on; front.json and trials.json list them. After any
     interruption the same command goes on: finished trials stay, others continue from their last checkpoint.
 
-    Example: hgq2 sweep examples/sweep.yaml -o sweeps/digits --trials 50 --workers 4
+    Example: hgq2 sweep examples/sweeps/digits.yaml -o sweeps/digits --trials 50 --workers 4
     """
     from hgq2_training.sweeps.archive import archive
     from hgq2_training.sweeps.config import load_sweep
