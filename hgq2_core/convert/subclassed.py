@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -40,13 +41,20 @@ def _traced(model: keras.Model, where: str) -> keras.Model:
     shapes = (model.get_build_config() or {}).get("input_shape") if model.built else None
     if shapes is None:
         raise ConfigError(
-            f"{where}: the graph of {kind} is not known. Build it first: call it on a batch of data, one tensor or a "
-            f"list of them. {REMEDY}"
+            f"{where}: the graph of {kind} is not known. Build it first: call it on a batch of data, one tensor, or a "
+            f"list or mapping of them. {REMEDY}"
         )
-    inputs = keras.tree.map_shape_structure(lambda shape: keras.Input(tuple(shape)[1:]), shapes)
+    inputs = _inputs(shapes)
     try:
         outputs: Any = model.call(inputs)
         return keras.Model(inputs, outputs, name=model.name, trainable=model.trainable)
     except Exception as error:  # the code of `call` is the user's, and may fail with any error on symbolic tensors
         text = " ".join(str(error).split())
         raise ConfigError(f"{where}: Keras cannot trace the call of {kind}: {text[:300]} {REMEDY}") from error
+
+
+def _inputs(shapes: Any) -> Any:
+    """Return symbolic inputs for the shapes of those of a `call`; what it takes by name, data is given by that name."""
+    if isinstance(shapes, Mapping):
+        return {name: keras.Input(tuple(shape)[1:], name=name) for name, shape in shapes.items()}
+    return keras.tree.map_shape_structure(lambda shape: keras.Input(tuple(shape)[1:]), shapes)

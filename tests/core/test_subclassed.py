@@ -52,6 +52,23 @@ class Outer(keras.Model):
         return self.inner(x)
 
 
+class Named(Residual):
+    """A model of several inputs by name."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Subtract one from the other, which the order of the names must not exchange."""
+        return self.last(self.first(x["late"]) - x["early"])
+
+
+def test_inputs_by_name_keep_their_names() -> None:
+    model, x = Named(name="named"), {"late": X, "early": 2 * X}
+    model(x)
+    converted = quantize_model(model)
+    calibrate(converted, x)
+    assert verify(converted, x).ok
+    np.testing.assert_allclose(converted.predict(x, verbose=0), model.predict(x, verbose=0), atol=0.2)
+
+
 def test_a_static_call_is_converted() -> None:
     model = Residual(name="residual")
     model(X)
