@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ldexp
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import keras
 import numpy as np
@@ -15,8 +15,12 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exporting.errors import Unquantized, Unsupported
 from hgq2_core.exporting.ports import WIDEST, Element, Port, Steps
 from hgq2_core.exporting.steps import StepFunction, step_functions
+from hgq2_core.schema.base import FromList
 
 Objects = npt.NDArray[Any]
+
+InputFormat = Annotated[tuple[Literal[0, 1], int, int], FromList]
+"""An exporter's option: (k, i, f) of every input, where the host does not quantize."""
 
 
 class Format(NamedTuple):

@@ -109,6 +109,11 @@ def test_an_estimate_is_the_export_without_the_files(dense, tmp_path, monkeypatc
     assert {**guessed.to_dict(), "path": None} == {**written.to_dict(), "path": None}
 
 
+def test_a_format_of_the_inputs_may_be_a_list(dense):
+    reports = [estimate(dense, "alkaid", input_format=each) for each in ((1, 3, 4), [1, 3, 4])]
+    assert reports[0] == reports[1]
+
+
 def test_a_frozen_model_exports_to_the_same_circuit(dense, tmp_path):
     reports = [export(model, "alkaid", tmp_path / str(n)) for n, model in enumerate((dense, freeze(dense)))]
     circuits = [CombLogic.load(report.path / "model/comb.json.gz") for report in reports]

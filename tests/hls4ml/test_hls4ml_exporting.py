@@ -218,8 +218,9 @@ def test_inputs_whose_names_differ_in_case_alone(calibrated, tmp_path):
     assert re.findall(r"input\d*_t (\w+)\[2\]", (report.path / "firmware/model.cpp").read_text()) == ["x_in0", "x_in1"]
 
 
-def test_inputs_that_the_project_quantizes_itself(written, tmp_path):
-    report = export(written[0], "hls4ml", tmp_path / "out", input_format=(1, 3, 6))
+@pytest.mark.parametrize("wanted", [(1, 3, 6), [1, 3, 6]])
+def test_inputs_that_the_project_quantizes_itself(wanted, written):
+    report = estimate(written[0], "hls4ml", input_format=wanted)
     assert {(element.k, element.i, element.f) for element in report.inputs[0].elements} == {(1, 3, 6)}
 
 

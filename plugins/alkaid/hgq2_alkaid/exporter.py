@@ -19,6 +19,7 @@ from hgq2_core.errors import ToolError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import write_host
+from hgq2_core.exporting.inputs import InputFormat
 from hgq2_core.exporting.ports import Ports
 from hgq2_core.exporting.simulation import require_script, run_script, write_script
 from hgq2_core.exporting.vectors import Vectors, vectors
@@ -44,7 +45,7 @@ class Options(StrictModel):
 
     flavor: Literal["verilog", "vhdl", "vitis"] = "verilog"
     latency_cutoff: Annotated[float, Field(gt=0)] | None = None
-    input_format: tuple[Literal[0, 1], int, int] | None = None
+    input_format: InputFormat | None = None
     clock_period: Annotated[float, Field(gt=0)] = 5.0
     part: str = "xcvu13p-flga2577-2-e"
 

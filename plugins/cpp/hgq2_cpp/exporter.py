@@ -6,7 +6,7 @@ import json
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import keras
 import numpy as np
@@ -15,11 +15,12 @@ from pydantic import Field
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import c_type, write_host
+from hgq2_core.exporting.inputs import InputFormat
 from hgq2_core.exporting.ports import Port, Ports
 from hgq2_core.exporting.simulation import SIMULATE, cpp_compiler, require_script, run_script, write_script
 from hgq2_core.exporting.vectors import FOLDER, Floats, Vectors, vectors
 from hgq2_core.files import write_text
-from hgq2_core.schema.base import FromList, StrictModel, as_config_error
+from hgq2_core.schema.base import StrictModel, as_config_error
 from hgq2_cpp.model import Emulator, record
 from hgq2_cpp.source import source
 
@@ -38,7 +39,7 @@ class Options(StrictModel):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)] = "model"
-    input_format: Annotated[tuple[Literal[0, 1], int, int], FromList] | None = None
+    input_format: InputFormat | None = None
 
 
 class CppExporter(Exporter):

@@ -12,6 +12,7 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import write_host
+from hgq2_core.exporting.inputs import InputFormat
 from hgq2_core.exporting.ports import Ports
 from hgq2_core.exporting.simulation import cpp_compiler, require_script, run_script
 from hgq2_core.exporting.vectors import vectors
@@ -46,7 +47,7 @@ class Options(StrictModel):
     part: str = "xcvu13p-flga2577-2-e"
     clock_period: Annotated[float, Field(gt=0)] = 5.0
     io_type: Literal["io_parallel", "io_stream"] = "io_parallel"
-    input_format: tuple[Literal[0, 1], int, int] | None = None
+    input_format: InputFormat | None = None
 
     @model_validator(mode="after")
     def _check_streams(self) -> Options:
