@@ -8,29 +8,7 @@ import pytest
 
 pytest.importorskip("hls4ml", reason="hls4ml is not installed: make install")
 
-from typer.testing import CliRunner
-
-import hgq2_core.cli.main as cli
-
-CONFIG = """\
-seed: 3
-model:
-  inputs: {pixels: {shape: [64]}}
-  layers:
-    - {kind: dense, name: logits, units: 10}
-data: {kind: digits}
-training:
-  optimizer: {kind: adam, learning_rate: 0.01}
-  loss: {kind: sparse_categorical_crossentropy, from_logits: true}
-  epochs: 1
-  batch_size: 256
-"""
-
-
-def hgq2(*arguments, code=0):
-    result = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    return result
+from tiny_run import CONFIG, hgq2
 
 
 @pytest.mark.nightly
