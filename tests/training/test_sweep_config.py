@@ -172,6 +172,17 @@ def test_validate_checks_a_sweep_file(tmp_path):
     assert result.exit_code == 2 and f"{path}: sweep.trials: must be greater than or equal to 1." in result.output
 
 
+def test_an_interrupted_sweep_says_how_it_goes_on_to_its_end(tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hgq2_training.sweeps.sweep.run_sweep", interrupted)
+    path, folder = write(tmp_path / "sweep.yaml", sweep_document()), tmp_path / "sweep"
+    result = CliRunner().invoke(app, ["sweep", str(path), "-o", str(folder), "--trials", "50"])
+    assert result.exit_code == 130
+    assert f"To go on: hgq2 sweep -o {folder} --trials 50" in result.output.replace("\n", "")
+
+
 def test_an_objective_must_be_one_of_the_trainings_metrics(tmp_path):
     with pytest.raises(ConfigError, match=r"'val_acuracy'\. Allowed: ebops, val_accuracy, val_loss\. Did you"):
         check_sweep(make_sweep(tmp_path, objectives=["val_acuracy", "ebops"]))

@@ -68,7 +68,8 @@ def sweep(
         with view.live:
             index = run_sweep(config, output, trials, workers, rebuild, view.show)
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"To go on: hgq2 sweep -o {output}") from error
+        given = [f" --{name} {count}" for name, count in (("trials", trials), ("workers", workers)) if count]
+        raise KeyboardInterrupt(f"To go on: hgq2 sweep -o {output}{''.join(given)}") from error
     if as_json:
         print_json({"front": [row_to_dict(index, row) for row in index.front()], "notes": index.notes})
         return
