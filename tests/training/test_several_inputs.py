@@ -18,7 +18,8 @@ from hgq2_core.config.preflight.check import check_config
 from hgq2_core.data.class_weight import with_class_weight
 from hgq2_core.data.feed import Feed, fit_data, for_model
 from hgq2_core.data.splits import Split
-from hgq2_training import Npy, Npz, predict, train
+from hgq2_training import Npy, Npz, predict, resume, train
+from hgq2_training.runs.directory import load
 from hgq2_training.sweeps.config import load_sweep
 from hgq2_training.sweeps.sweep import check_sweep
 
@@ -232,7 +233,7 @@ def test_an_epoch_of_some_steps_has_other_samples_each_time() -> None:
 
 @pytest.mark.slow
 def test_from_config_to_new_data(archive: str, tmp_path: Path) -> None:
-    """Trained with a budget and a front, verified, resumed to the bit, and applied to raw data."""
+    """Trained with a front, verified, resumed to the bit, and applied to raw data."""
     callbacks = [{"kind": "pareto_front", "metrics": ["val_species_accuracy", "ebops"]}]
     config = ModelConfig.parse(
         document(archive, class_weight={"species": "balanced"}, epochs=2, steps_per_epoch=1, callbacks=callbacks)
@@ -241,8 +242,11 @@ def test_from_config_to_new_data(archive: str, tmp_path: Path) -> None:
     assert run.verification.ok
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert {"energy_mean_absolute_error", "species_accuracy"} <= {*metrics["test"]}
-    again = train(config, tmp_path / "again")
+    train(config, tmp_path / "again", epochs=1)
+    again = resume(tmp_path / "again", epochs=2)
     assert again.metrics["test"] == run.metrics["test"]
+    weights = [[each.tolist() for each in load(folder).get_weights()] for folder in (run.directory, again.directory)]
+    assert weights[0] == weights[1]
     by_keras, by_integers = predict(run.directory, archive), predict(run.directory, archive, integers=True)
     for name in ("energy", "species"):
         assert by_keras.outputs[name].tolist() == by_integers.outputs[name].tolist()
