@@ -61,7 +61,7 @@ def check_layer(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> 
     Example:
         >>> check_layer({"kind": "dense", "units": 3, "activation": "relu"}, (4,))
     """
-    subject = _subject(config, input_shape)
+    subject = subject_of(config, input_shape)
     run(subject.kind, _checks(subject))
 
 
@@ -72,25 +72,37 @@ def layer_checks(config: Mapping[str, Any], input_shape: Shape | list[Shape]) ->
         config: see `check_layer`.
         input_shape: see `check_layer`.
     """
-    return _checks(_subject(config, input_shape))
+    return _checks(subject_of(config, input_shape))
 
 
-def _subject(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> _Subject:
+def subject_of(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> Subject:
+    """Return a layer with a model of it and inputs, as the rules look at it.
+
+    Args:
+        config: see `check_layer`.
+        input_shape: see `check_layer`.
+
+    Raises:
+        ConformanceError: the class is no `QLayer`.
+        KindError: no installed plugin has the kind.
+    """
     arguments = dict(config)
     kind = registry().resolve("layers", arguments.pop("kind"))
     cls = registry().load("layers", kind)
     if not issubclass(cls, QLayer):
         raise ConformanceError(f"{kind}: {cls.__name__} is not a QLayer.")
-    return _Subject(kind, cls, arguments, input_shape)
+    return Subject(kind, cls, arguments, input_shape)
 
 
-def _checks(subject: _Subject) -> Iterator[Check]:
+def _checks(subject: Subject) -> Iterator[Check]:
     yield from checks((*CLASS_RULES, builds), subject)
     yield from checks(VALUE_RULES, subject, after=builds.__name__)
 
 
 @dataclass(frozen=True)
-class _Subject:
+class Subject:
+    """A layer under examination: its class, its arguments, and the shape of one sample of each input."""
+
     kind: str
     cls: type[QLayer]
     arguments: Mapping[str, Any]
@@ -118,20 +130,20 @@ class _Subject:
         return samples(SAMPLES, *self.input_shape)
 
 
-def states_its_cost(subject: _Subject) -> None:
+def states_its_cost(subject: Subject) -> None:
     """A layer defines its cost in ebops(), which returns 0 for a free one."""
     problem = f"{subject.cls.__name__} defines no ebops(), so its bits cost nothing."
     require("ebops" not in subject.cls.missing_methods(), problem)
 
 
-def keeps_its_arguments(subject: _Subject) -> None:
+def keeps_its_arguments(subject: Subject) -> None:
     """A constructor keeps each argument in an attribute of the same name, which get_config() reads."""
     layer = subject.layer()
     lost = [name for name in parameters(subject.cls) if not hasattr(layer, name)]
     require(not lost, f"{', '.join(lost)} is not kept.")
 
 
-def slots_its_quantizers(subject: _Subject) -> None:
+def slots_its_quantizers(subject: Subject) -> None:
     """Quantizers are made by add_quantizer(), which registers them for files, costs and calibration."""
     layers = list(layers_of(subject.model()))
     known = {id(each) for layer in layers if isinstance(layer, QLayer) for each in layer.quantizers}
@@ -139,7 +151,7 @@ def slots_its_quantizers(subject: _Subject) -> None:
     require(not unexpected, f"{', '.join(unexpected)} was made in another way.")
 
 
-def knows_its_output_shape(subject: _Subject) -> None:
+def knows_its_output_shape(subject: Subject) -> None:
     """The output shape that a layer announces when a model is built is that of its outputs."""
     model = subject.model()
     outputs = keras.tree.flatten(model(subject.values()))
@@ -149,7 +161,7 @@ def knows_its_output_shape(subject: _Subject) -> None:
         require(same, f"Announced: {wanted}; computed: {got}.")
 
 
-def costs_per_sample(subject: _Subject) -> None:
+def costs_per_sample(subject: Subject) -> None:
     """EBOPs are counted for one sample, for any batch size."""
     model = subject.model()
     many = ebops(model)
@@ -159,13 +171,13 @@ def costs_per_sample(subject: _Subject) -> None:
     require(np.isclose(one, many, rtol=1e-4), f"{many:g} after a batch of {SAMPLES}, {one:g} after a batch of 1.")
 
 
-def has_our_keras_name(subject: _Subject) -> None:
+def has_our_keras_name(subject: Subject) -> None:
     """A class is saved under QLayer's Keras name, not under another one."""
     name = keras.saving.get_registered_name(subject.cls)
     require(name == KERAS_NAME, f"It is registered as {name!r}: leave out register_keras_serializable.")
 
 
-def round_trips(subject: _Subject) -> None:
+def round_trips(subject: Subject) -> None:
     """get_config() returns the kind and every argument."""
     config = subject.layer().get_config()
     require(config.get("kind") == subject.kind, f"Its kind is {config.get('kind')!r}.")
@@ -176,12 +188,12 @@ def round_trips(subject: _Subject) -> None:
     require(not changed, f"{', '.join(changed)} came back changed.")
 
 
-def builds(subject: _Subject) -> None:
+def builds(subject: Subject) -> None:
     """The layer can be built, called and calibrated."""
     subject.model()
 
 
-def costs_once(subject: _Subject) -> None:
+def costs_once(subject: Subject) -> None:
     """The EBOPs enter the loss once, also in a subclass."""
     subclass = type(f"{subject.cls.__name__}Subclass", (subject.cls,), {})
     for cls in (subject.cls, subclass):
@@ -192,7 +204,7 @@ def costs_once(subject: _Subject) -> None:
         require(same, f"{cls.__name__} adds {got:g} to the loss for {wanted:g} EBOPs.")
 
 
-def _loss(model: keras.Model, subject: _Subject, beta: float) -> float:
+def _loss(model: keras.Model, subject: Subject, beta: float) -> float:
     for layer in layers_of(model):
         if isinstance(layer, QLayer):
             layer.ebops_beta.assign(beta)
@@ -200,7 +212,7 @@ def _loss(model: keras.Model, subject: _Subject, beta: float) -> float:
     return sum(float(numpy(loss)) for loss in model.losses)
 
 
-def trains(subject: _Subject) -> None:
+def trains(subject: Subject) -> None:
     """Training on a loss and the EBOPs changes bits of every quantizer, unless their bounds coincide.
 
     Output quantizers are left out: they get no gradient here, since their inputs are on their grid already, and their
@@ -241,14 +253,14 @@ def _bits(quantizer: Quantizer[Any]) -> list[Any]:
     return [numpy(variable).copy() for variable in quantizer.trainable_variables if has_room(variable)]
 
 
-def stays_untrainable(subject: _Subject) -> None:
+def stays_untrainable(subject: Subject) -> None:
     """A layer made with trainable=False has no trainable variables, nor do its sublayers."""
     model = subject.model(trainable=False)
     trainable = [variable.path for variable in model.trainable_variables]
     require(not trainable, f"A model of it trains {', '.join(trainable)}.")
 
 
-def is_saved(subject: _Subject) -> None:
+def is_saved(subject: Subject) -> None:
     """A layer that is saved and loaded computes the same bits."""
     model = subject.model()
     with tempfile.TemporaryDirectory() as directory:
@@ -259,11 +271,11 @@ def is_saved(subject: _Subject) -> None:
     require(not difference, difference)
 
 
-def _outputs(model: keras.Model, subject: _Subject) -> Any:
+def _outputs(model: keras.Model, subject: Subject) -> Any:
     return _flat(keras.tree.flatten(model(subject.values())))
 
 
-def _inputs(subject: _Subject) -> Any:
+def _inputs(subject: Subject) -> Any:
     values = subject.values()
     return _flat(values if isinstance(values, list) else [values])
 
@@ -272,13 +284,13 @@ def _flat(tensors: list[Any]) -> Any:
     return np.concatenate([numpy(tensor).reshape(SAMPLES, -1) for tensor in tensors], axis=1)
 
 
-def is_exact(subject: _Subject) -> None:
+def is_exact(subject: Subject) -> None:
     """Integers give the outputs of the frozen layer."""
     report = verify(subject.model(), subject.values())
     require(report.ok, str(report).splitlines()[0] + ".")
 
 
-def becomes_a_circuit(subject: _Subject) -> None:
+def becomes_a_circuit(subject: Subject) -> None:
     """The circuits of all installed exporters equal the integers, unless an exporter refuses the layer."""
     model = freeze(subject.model())
     for kind in registry().names("exporters"):

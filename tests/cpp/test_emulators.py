@@ -18,7 +18,7 @@ from hgq2_core import ExactnessError, QLayer, calibrate, defaults, freeze
 from hgq2_core.exporting.graph import model_inputs
 from hgq2_core.exporting.vectors import expected, vectors
 from hgq2_core.layers.arguments import LayerKwargs
-from hgq2_core.testing.layers import _subject
+from hgq2_core.testing.layers import subject_of
 from hgq2_cpp.model import record
 
 sys.path.append(str(Path(__file__).parents[1] / "contract"))
@@ -130,7 +130,7 @@ def test_the_code_of_every_layer_gives_what_the_integers_give(compiled):
     emulators, wanted, refused = [], [], []
     for kind, cases in EXAMPLES.items():
         arguments, shape = cases[0]
-        subject = _subject({"kind": kind, **arguments}, shape)
+        subject = subject_of({"kind": kind, **arguments}, shape)
         model = freeze(subject.model())
         try:
             emulators.append(record(model))
