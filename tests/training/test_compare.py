@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.text import Text
 from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
@@ -44,6 +45,14 @@ def test_metrics_cost_and_the_settings_that_differ(runs: tuple[Path, Path]) -> N
     found = compare(*runs)
     assert [(run.test["accuracy"], run.ebops, len(run.front)) for run in found.runs] == [(0.9, 3000, 3), (0.8, 1000, 3)]
     assert found.differences == {"seed": [0, 5], "model.layers.out.units": [1, 2]}
+
+
+def test_runs_are_told_apart_where_their_directories_have_one_name(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    assert compare(*runs).names == ["a", "b"]
+    twin = write_run(tmp_path / "other" / "a", 0.7, 2000, seed=1)
+    found = compare(runs[0], twin)
+    assert found.names == [str(runs[0]), str(twin)]
+    assert [column.header for column in found.tables()[1].columns][1:] == [Text(name) for name in found.names]
 
 
 def test_a_setting_that_a_run_lacks_differs(tmp_path: Path) -> None:

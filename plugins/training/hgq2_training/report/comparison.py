@@ -24,12 +24,12 @@ def metric_over_ebops(comparison: Comparison) -> Figure:
     with styled():
         figure = new_figure(6.4, 4.2)
         axes = figure.subplots()
-        for index, run in enumerate(comparison.runs):
+        for index, (name, run) in enumerate(zip(comparison.names, comparison.runs, strict=True)):
             color = f"C{index % 10}"
-            axes.plot([run.ebops], [run.test[metric]], "o", color=color, label=f"{run.directory.name}, test")
+            axes.plot([run.ebops], [run.test[metric]], "o", color=color, label=f"{name}, test")
             points = _front(run, metric)
             if points:
-                label = f"{run.directory.name}, front, validation"
+                label = f"{name}, front, validation"
                 axes.step(*zip(*points, strict=True), where="post", color=color, alpha=0.6, marker=".", label=label)
         if min(run.ebops for run in comparison.runs) > 0:
             axes.set_xscale("log")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from hgq2_core.errors import ConfigError
@@ -92,6 +92,12 @@ class Comparison:
         return next((name for name in shared if name != "loss"), shared[0])
 
     @property
+    def names(self) -> list[str]:
+        """What to call each run: the name of its directory, or its path if they are not all different."""
+        names = [run.directory.resolve().name for run in self.runs]
+        return names if len(set(names)) == len(names) else [str(run.directory) for run in self.runs]
+
+    @property
     def differences(self) -> dict[str, list[Any]]:
         """The settings that differ: for each place in the config, the value of each run; None if it is absent."""
         places = dict.fromkeys(place for run in self.runs for place in run.settings)
@@ -120,7 +126,7 @@ class Comparison:
         for run in self.runs:
             values = [format_metric(run.test[name]) if name in run.test else ABSENT for name in self.metrics]
             results.add_row(*map(Text, (str(run.directory), *values, format_count(run.ebops), f"{run.seconds:.1f}")))
-        settings = Table("setting", *(run.directory.name for run in self.runs))
+        settings = Table("setting", *(Column(Text(name)) for name in self.names))
         for place, found in self.differences.items():
             settings.add_row(*map(Text, (place, *(ABSENT if each is None else as_yaml(each) for each in found))))
         return [results, settings] if self.differences else [results]
