@@ -9,10 +9,8 @@ from pydantic import NonNegativeInt, TypeAdapter
 
 from hgq2_core.schema.base import as_config_error
 from hgq2_core.schema.condition import Condition, Conditions, StopCondition, StopConditions
+from hgq2_training.callbacks.checkpoint import KERAS_STATE
 from hgq2_training.callbacks.front import direction_of
-
-STATE = ("wait", "stopped_epoch", "best", "best_epoch", "best_weights")
-"""The attributes that hold the state of Keras' early stopping."""
 
 
 class StopIf(keras.callbacks.Callback):
@@ -113,7 +111,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 
     def get_state(self) -> dict[str, Any]:
         """Return what a resumed training continues with."""
-        return {name: getattr(self, name, None) for name in STATE}
+        return {name: getattr(self, name, None) for name in KERAS_STATE[keras.callbacks.EarlyStopping]}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue with this state."""
