@@ -144,6 +144,7 @@ def test_what_does_not_fit_an_output_is_said_before_training(archive: str, chang
         ({"x": {"a": "xb", "b": "xa"}}, "model.inputs.a: the shape does not fit the data. Received: shape [4], data"),
         ({"y": {"energy": "e"}, "classes": None}, "model.outputs: no data for species. The data have energy."),
         ({"classes": {"energie": ["a"]}}, "data: `classes` names outputs. Received: 'energie'. Allowed: energy, spec"),
+        ({"classes": {"species": ["low", "mid", "low"]}}, "data: `classes.species` names differ. Received twice: low."),
         ({"sample_weight": "xb"}, "{path}: 'xb' must hold one weight for each sample, at least 0."),
         ({"folds": 3, "fold": 3}, "data: `folds` is at least 2, and `fold` counts them from 0."),
         ({"folds": 3, "validation_fraction": 0.2}, "data: `folds` takes the place of `validation_fraction`."),

@@ -213,8 +213,7 @@ class Csv(Dataset):
     def _check_names(self) -> None:
         features = [name for own in named(self.features or (), "").values() for name in own]
         columns = {"target": self._target_columns, "features": features, "ignore": list(self.ignore or ())}
-        classes = {f"classes{f'.{name}' * bool(name)}": class_names(own) for name, own in self._classes.items()}
-        for what, names in {**columns, "log": list(self.log or ()), **classes}.items():
+        for what, names in {**columns, "log": list(self.log or ())}.items():
             twice = sorted({name for name in names if list(names).count(name) > 1})
             if twice:
                 raise ConfigError(f"`{what}` names differ. Received twice: {listing(twice)}.")

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hgq2_core.data.arrays import Rows, chunks, leaves, mapped
+from hgq2_core.data.arrays import Rows, chunks, leaves, mapped, named
 from hgq2_core.data.splits import Split
 from hgq2_core.errors import ConfigError, DataError, listing, nearest
-from hgq2_training.datasets.labels import Names, line_to_paste
+from hgq2_training.datasets.labels import Names, class_names, line_to_paste
 from hgq2_training.datasets.splitting import Array
 
 Named = str | dict[str, str]
@@ -20,15 +20,20 @@ Get = Callable[[str], tuple[Any, str]]
 
 
 def check_classes(classes: Any, outputs: Any) -> None:
-    """Refuse classes of outputs that the data do not have.
+    """Refuse classes of outputs that the data do not have, and names that occur twice.
 
     Args:
         classes: of the only output, or a mapping by output.
         outputs: the names of the targets, a mapping if there are several.
 
     Raises:
-        ConfigError: classes and outputs do not have the same structure.
+        ConfigError: classes and outputs do not have the same structure, or a name occurs twice.
     """
+    for name, own in named(classes, "").items():
+        texts = class_names(own)
+        if len({*texts}) < len(texts):
+            twice = sorted({text for text in texts if texts.count(text) > 1})
+            raise ConfigError(f"`classes{f'.{name}' * bool(name)}` names differ. Received twice: {listing(twice)}.")
     several = isinstance(outputs, Mapping)
     if classes is None or (not several and not isinstance(classes, Mapping)):
         return
