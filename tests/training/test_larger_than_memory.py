@@ -110,6 +110,14 @@ def test_a_preprocessing_survives_being_written_and_says_what_training_saw(table
         again.apply({"size": [1], "level": [0]})
 
 
+def test_a_category_that_is_missing_cannot_be_filled_with_a_mean(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("side,label\na,0\n,1\nb,0\n")
+    data = Csv(path=str(tmp_path / "t.csv"), target="label", missing="mean", categorical={"side": "one_hot"})
+    with pytest.raises(DataError) as error:
+        data.load()
+    assert str(error.value).endswith("The cell is empty. `missing: drop` leaves such lines out.")
+
+
 def test_the_index_of_a_category_is_an_input_of_its_own(table: str) -> None:
     features = {"numbers": ["level"], "side": ["side"]}
     splits = Csv(path=table, target="label", classes=2, features=features, categorical={"side": "index"}).load()

@@ -79,7 +79,10 @@ class Cells:
         texts = set()
         for row, cell in enumerate(self.columns[name]):
             if is_missing(cell):
-                raise DataError(f"{self._where(row, name)}: a category is not filled. {_received(cell)}. {REMEDY}")
+                raise DataError(
+                    f"{self._where(row, name)}: a category is not filled. {_received(cell)}. "
+                    "`missing: drop` leaves such lines out."
+                )
             texts.add(str(cell).strip())
         if len(texts) > MOST_CATEGORIES:
             raise DataError(
