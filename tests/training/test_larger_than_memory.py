@@ -88,6 +88,18 @@ def test_a_damaged_or_missing_file_is_named(tmp_path: Path, arrays: Any) -> None
         Npy(x=str(tmp_path / "nan.npy"), y=str(tmp_path / "y.npy")).load()
 
 
+@pytest.mark.parametrize("bad", [0, 21, 49])
+def test_a_value_without_a_logarithm_is_found_before_training_in_any_part(tmp_path: Path, bad: int) -> None:
+    x = np.ones((50, 1))
+    x[bad] = -1
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", np.arange(50) % 2)
+    files = {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
+    with pytest.raises(DataError, match=r"log: takes numbers above 0; .* Received: -1"):
+        Npy(**files, log=True).load()
+    assert (np.asarray(Npy(**files, log=True, clip=(1, None)).load().train.x) == 0).all()
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> str:
     lines = [f"{n + 1},{n % 3},{'ab'[n % 2]},{n % 2}" for n in range(40)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from hgq2_core.data.arrays import changed, named
+from hgq2_core.data.arrays import Rows, changed, chunks, leaves, named
 from hgq2_core.data.columns import Columns
 from hgq2_core.data.preprocessing import Clip, Log, Preprocessing, Step, stepped
 from hgq2_core.data.splits import Splits
@@ -63,7 +63,10 @@ class ArraySteps:
                     )
         steps = {name: fitted(self._of(name), array, self.standardize) for name, array in x.items()}
         several = isinstance(splits.train.x, Mapping)
-        return splits.preprocessed(steps if several else steps[""]).noted(notes, classes)
+        ready = splits.preprocessed(steps if several else steps[""]).noted(notes, classes)
+        if self.log:
+            _read_through(ready)
+        return ready
 
     def _of(self, name: str) -> list[Step]:
         clip = self.clip.get(name) if isinstance(self.clip, Mapping) else self.clip
@@ -144,6 +147,15 @@ def fitted(
     if numeric is not None and not numeric.all():
         found = Standardization(np.where(numeric, found.mean, 0.0), np.where(numeric, found.scale, 1.0), features)
     return (*steps, found)
+
+
+def _read_through(splits: Splits) -> None:
+    """Read all inputs that are in files, so that a value without a logarithm is found before the training."""
+    for part in splits.parts.values():
+        for array in leaves(part.x):
+            if isinstance(array, Rows):
+                for _ in chunks(array):
+                    pass
 
 
 def check_limits(limits: Limits, where: str = "") -> None:
