@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import model_validator
 
 from hgq2_core.quantizers.bit_options import BitRegularizer, FirstBits, extremes, shifted
-from hgq2_core.quantizers.config import BlockGranularity
+from hgq2_core.quantizers.config import BlockGranularity, check_bounds
 from hgq2_core.schema.base import Interval
 from hgq2_minifloat.config import Bits, FitTo, MinifloatBase
 from hgq2_minifloat.formats import Format
@@ -75,13 +75,6 @@ class MXInt(MinifloatBase):
     def _check_bounds(self) -> MXInt:
         if isinstance(self.b, Mapping):
             raise ValueError(f"b is a number or a list of numbers. Received: b={self.b}")
-        (lower, upper), (least, most) = self.b_bounds, LIMITS
-        if not least <= lower <= upper <= most:
-            raise ValueError(
-                f"b_bounds must be a lower and an upper bound within {least} and {most}. "
-                f"Received: b_bounds={[lower, upper]}"
-            )
-        for value in extremes(self.b, (lower, upper)):
-            if not lower <= value <= upper:
-                raise ValueError(f"b must lie within b_bounds={[lower, upper]}. Received: b={value}")
+        for value in extremes(self.b, self.b_bounds):
+            check_bounds("b", value, self.b_bounds, LIMITS)
         return self
