@@ -26,7 +26,7 @@ class NumberOrKeras:
 
     Args:
         group: the Keras module, such as `initializers`; None for numbers alone.
-        least: the smallest number that is allowed.
+        least: the smallest number that is allowed, also in lists.
         arrays: whether nested lists and numpy arrays of numbers are allowed too.
     """
 
@@ -43,9 +43,7 @@ class NumberOrKeras:
         if isinstance(value, list | tuple) and self.arrays:
             return self._array(value)
         if self._is_number(value):
-            if value < self.least:
-                raise validation_error(f"must be {self.least:g} or more. Received: {as_text(value)}.")
-            return float(value)
+            return self._number(value)
         if isinstance(value, float):
             raise validation_error(f"must be a finite number. Received: {as_text(value)}.")
         config = getattr(value, "get_config", None)
@@ -62,6 +60,11 @@ class NumberOrKeras:
         article = "an" if name[0] in "aeiou" else "a"
         lists = " a list of numbers," if self.arrays else ""
         return f"a number,{lists} or a mapping with the `kind` of {article} {name}"
+
+    def _number(self, value: float) -> float:
+        if value < self.least:
+            raise validation_error(f"must be {self.least:g} or more. Received: {as_text(value)}.")
+        return float(value)
 
     def _is_number(self, value: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -81,7 +84,7 @@ class NumberOrKeras:
                 return tuple(map(plain, items))
             if not self._is_number(items):
                 raise validation_error(f"must be a list of numbers. Received: {as_text(items)} in it.")
-            return float(items)
+            return self._number(items)
 
         nested = plain(value)
         try:

@@ -73,3 +73,10 @@ def test_shapes_that_do_not_fit_are_refused():
         alone(QNormalization(0))
     with pytest.raises(ConfigError, match=r"mean broadcasts to the axes .*, of shape \(3,\)\. Received: shape \(2,\)"):
         alone(QNormalization(mean=[1.0, 2.0], variance=1.0))
+
+
+@pytest.mark.parametrize(("variance", "received"), [(-1.0, r"-1\.0"), ([1.0, -2.0, 4.0], r"-2\.0")])
+def test_a_variance_is_not_negative(variance, received):
+    message = rf"variance: must be 0 or more\. Received: {received} \(float\)\.$"
+    with pytest.raises(ConfigError, match=message):
+        QNormalization(mean=0.0, variance=variance)

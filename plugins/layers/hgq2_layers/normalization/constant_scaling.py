@@ -19,6 +19,7 @@ from hgq2_core.schema.base import FromList
 
 A = TypeVar("A")
 NumbersArg = Annotated[Any, NumberOrKeras(None, arrays=True)]
+VariancesArg = Annotated[Any, NumberOrKeras(None, least=0.0, arrays=True)]
 AxesArg = int | Annotated[tuple[int, ...], FromList] | None
 
 SCALE_BITS = 9
@@ -183,7 +184,7 @@ class QNormalization(ConstantScaling):
 
     axis: AxesArg = -1
     mean: NumbersArg | None = None
-    variance: NumbersArg | None = None
+    variance: VariancesArg | None = None
     invert: bool = False
 
     @classmethod
