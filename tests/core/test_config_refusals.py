@@ -69,7 +69,7 @@ WRONG = {
     ),
     "misspelt input field": (
         ("model.inputs.pixels.dtyp", "float32"),
-        "model.inputs.pixels: unknown field 'dtyp'. Allowed: dtype, shape. Did you mean 'dtype'?",
+        "model.inputs.pixels: unknown field 'dtyp'. Allowed: batch_size, dtype, shape. Did you mean 'dtype'?",
     ),
     "input dtype": (
         ("model.inputs.pixels.dtype", "float16"),
