@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hgq2_core.data.arrays import leaves
+from hgq2_core.data.arrays import chunks, leaves
 from hgq2_core.data.splits import Split
 from hgq2_core.errors import ConfigError, listing, nearest
 
@@ -81,7 +81,16 @@ def labels_of(y: Any) -> NDArray[np.int64] | None:
     shape = np.shape(y)
     if len(shape) > 2 or (len(shape) == 2 and shape[1] > MOST_LABELS):
         return None
-    targets = np.asarray(y)
+    found = []
+    for rows in chunks(y):
+        labels = _labels_of(rows)
+        if labels is None:
+            return None
+        found.append(labels)
+    return np.concatenate(found)
+
+
+def _labels_of(targets: NDArray[Any]) -> NDArray[np.int64] | None:
     rows = targets.reshape(len(targets), -1)
     if rows.shape[1] > 1:
         one_hot = np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()

@@ -15,6 +15,7 @@ from hgq2_core import ConfigError, DataError
 from hgq2_core.cli.main import app
 from hgq2_core.config.model import ModelConfig
 from hgq2_core.config.preflight.check import check_config
+from hgq2_core.data.arrays import Rows
 from hgq2_core.data.class_weight import with_class_weight
 from hgq2_core.data.feed import Feed, fit_data, for_model
 from hgq2_core.data.splits import Split
@@ -178,6 +179,21 @@ def test_class_weights_multiply_the_weights_of_the_samples() -> None:
     assert weights({"rare": 3}, ("common", "rare")) == [1, 1, 2, 3]
     assert weights("balanced") == [0.625, 0.625, 1.25, 2.5]  # the same total, and the same total in all
     assert weights({"out": "balanced"}) == weights("balanced")
+
+
+def test_class_weights_read_one_hot_targets_in_a_file_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = []
+
+    class File:
+        def __getitem__(self, rows: Any) -> Any:
+            lengths.append(len(rows))
+            return np.eye(3, dtype=np.float32)[rows % 3]
+
+    monkeypatch.setattr("hgq2_core.data.arrays.CHUNK_BYTES", 48)
+    split = Split(np.zeros((10, 1), np.float32), Rows(File(), np.arange(10)))
+    weights = with_class_weight(split, {"0": 2}, ["out"], None).weight
+    assert weights.tolist() == [2, 1, 1, 2, 1, 1, 2, 1, 1, 2]
+    assert max(lengths) == 4
 
 
 def test_folds_divide_what_is_not_for_test(archive: str) -> None:
