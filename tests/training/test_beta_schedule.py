@@ -156,3 +156,16 @@ def test_a_function_gives_each_epoch_its_value() -> None:
     assert (schedule.not_in_config, BetaSchedule([(0, 1.0)]).not_in_config) == ("BetaSchedule by a Python function", "")
     with pytest.raises(ConfigError, match="finite and not negative"):
         BetaSchedule.from_function(lambda epoch: -1.0).value(0)
+
+
+def test_a_function_is_asked_once_an_epoch_and_its_value_is_logged() -> None:
+    answers = iter([1e-6, 2e-6])
+    schedule = BetaSchedule.from_function(lambda epoch: next(answers))
+    model = keras.Sequential([keras.Input((2,)), Costed(2), Costed(1)])
+    schedule.set_model(model)
+    for expected in (1e-6, 2e-6):
+        logs: dict[str, Any] = {}
+        schedule.on_epoch_begin(0)
+        schedule.on_epoch_end(0, logs)
+        assert logs == {"ebops_beta": expected}
+        assert [float(layer.ebops_beta) for layer in model.layers] == [np.float32(expected)] * 2

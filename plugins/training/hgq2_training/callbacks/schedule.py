@@ -60,6 +60,7 @@ class PointSchedule(keras.callbacks.Callback):
         self.points = [self._point(point) for point in points]
         self.interpolation = interpolation
         self._function: Callable[[int], float] | None = None
+        self._current = 0.0
         epochs = [epoch for epoch, _ in self.points]
         if not epochs or any(a >= b for a, b in pairwise(epochs)):
             raise ConfigError(f"`points` must be pairs whose epochs increase, one at least. Received: points={points}")
@@ -117,13 +118,14 @@ class PointSchedule(keras.callbacks.Callback):
         variables = [each for each in candidates if isinstance(each, keras.Variable)]
         if not variables:
             raise ConfigError(f"No layer of model {self.model.name!r} has {self.missing}")
+        self._current = self.value(epoch)
         for each in variables:
-            each.assign(self.value(epoch))
+            each.assign(self._current)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the value of this epoch to its logs."""
         if logs is not None:
-            logs[self.variable] = self.value(epoch)
+            logs[self.variable] = self._current
 
     def adds_logs(self) -> tuple[str, ...]:
         """Return the name of the value."""
