@@ -108,6 +108,18 @@ def test_a_cell_trains_in_a_loop():
     assert [v.path for v in cell.trainable_variables if (before[v.path] == float64_of(v)).all()] == []
 
 
+def test_a_kernel_that_no_longer_trains_leaves_the_cost_in_the_loss():
+    cell = QGRUCell(3)
+    model = keras.Sequential([keras.Input((STEPS, 2)), layers.RNN(cell)])
+    before = sum(float64_of(loss) for loss in model.losses)
+    assert before > 0
+    for weight in (cell.kernel, cell.recurrent_kernel, cell.bias):
+        weight.trainable = False
+        assert sum(float64_of(loss) for loss in model.losses) == before
+    cell.trainable = False
+    assert model.losses == []
+
+
 def test_a_cell_by_itself_takes_and_gives_its_states():
     cell = QLSTMCell(2)
     x, states = values(8, 3), [values(8, 2, seed=n) for n in (1, 2)]

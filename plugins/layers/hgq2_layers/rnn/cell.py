@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import keras
@@ -122,14 +122,21 @@ def require_unchanging(quantizers: Iterable[Quantizer[Any]]) -> None:
 
 
 def add_cost_as_regularizer(cell: QLayer) -> None:
-    """Let the first trainable weight of a built cell bring its cost into the loss, beside its own regularizer."""
-    weight = next(iter(cell.trainable_weights), None)
-    if weight is None:
-        return
-    own = weight.regularizer
+    """Let the weight of a built cell that is the first to train bring its cost into the loss.
+
+    Which one that is may change: a kernel that no longer trains must not take the cost of the bits with it.
+    """
+    weights = list(cell.trainable_weights)
+    for weight in weights:
+        weight.regularizer = _with_cost(cell, weight, weights, weight.regularizer)
+
+
+def _with_cost(cell: QLayer, weight: Any, weights: Sequence[Any], own: Any) -> Callable[[Tensor], Tensor]:
+    """Return the regularizer of a weight: its own, and the cell's cost where it is the first that trains."""
 
     def regularizer(value: Tensor) -> Tensor:
-        terms = [cell.in_loss(), None if own is None else own(value)]
+        first = next((each for each in weights if each.trainable), None)
+        terms = [cell.in_loss() if weight is first else None, None if own is None else own(value)]
         return sum((term for term in terms if term is not None), keras.ops.zeros(()))
 
-    weight.regularizer = regularizer
+    return regularizer
