@@ -61,7 +61,8 @@ class Columns:
             table: a mapping of columns, each a sequence of numbers or texts.
 
         Raises:
-            DataError: a column is missing, a cell is no number, or a text is not among the values.
+            DataError: a column is missing or shorter than others, a cell is no finite number, or a text is not among
+                the values.
         """
         if not isinstance(table, Mapping):
             raise DataError(f"columns: takes a mapping of columns. Received: {type(table).__name__}.")
@@ -70,7 +71,11 @@ class Columns:
                 raise DataError(
                     f"no such column. Received: {name!r}. There are: {listing(table)}.{nearest(name, table)}"
                 )
-        return np.concatenate([self._encoded(name, table[name]) for name in self.names], axis=1)
+        encoded = [self._encoded(name, table[name]) for name in self.names]
+        lengths = {len(each) for each in encoded}
+        if len(lengths) > 1:
+            raise DataError(f"columns: have one number of samples. Received: {', '.join(map(str, sorted(lengths)))}.")
+        return np.concatenate(encoded, axis=1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -117,6 +122,11 @@ class Columns:
             numbers = np.asarray(cells).astype(np.float64)
         except (TypeError, ValueError):
             numbers = np.array([_number(cell, name) for cell in _plain(cells)], dtype=np.float64)
+        infinite = np.flatnonzero(np.isinf(numbers))
+        if len(infinite):
+            raise DataError(
+                f"column {name!r}: must be a finite number. Received: {numbers[infinite[0]]:g} in sample {infinite[0]}."
+            )
         unknown = np.flatnonzero(np.isnan(numbers))
         if len(unknown) and not self.missing:
             raise DataError(f"column {name!r}: a cell is missing, in sample {unknown[0]}. Leave the sample out.")

@@ -122,6 +122,21 @@ def test_a_preprocessing_survives_being_written_and_says_what_training_saw(table
         again.apply({"size": [1], "level": [0]})
 
 
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"size": [1, 2], "level": [0]}, "columns: have one number of samples. Received: 1, 2."),
+        ({"size": [1, np.inf], "level": [0, 1]}, "column 'size': must be a finite number. Received: inf in sample 1."),
+        ({"size": ["1", "-inf"], "level": [0, 1]}, "column 'size': must be a finite number."),
+    ],
+)
+def test_new_columns_that_do_not_fit_are_named(table: str, columns: Any, message: str) -> None:
+    splits = Csv(path=table, target="label", classes=2, ignore=("side",), missing="mean").load()
+    with pytest.raises(DataError) as error:
+        splits.preprocessing.apply(columns)
+    assert str(error.value).startswith(message)
+
+
 def test_a_category_that_is_missing_cannot_be_filled_with_a_mean(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("side,label\na,0\n,1\nb,0\n")
     data = Csv(path=str(tmp_path / "t.csv"), target="label", missing="mean", categorical={"side": "one_hot"})
