@@ -27,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 RANDOM = 256
 SEED = 1
 FOLDER = "vectors"
+MANTISSA_BITS = 53
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,24 @@ class Vectors:
         (directory / FOLDER).mkdir()
         for name, values, ports in (("inputs", self.inputs, inputs), ("outputs", self.outputs, outputs)):
             write_text(directory / FOLDER / f"{name}.hex", "\n".join(words(values, ports)) + "\n")
+
+
+def require_exact(ports: Sequence[Port], model: str) -> None:
+    """Refuse ports whose numbers test vectors, which are float64, would round.
+
+    Args:
+        ports: inputs and outputs of an export.
+        model: name of the model, for the message.
+
+    Raises:
+        ExactnessError: a number needs more bits.
+    """
+    widest = max(element.width for port in ports for element in port.elements)
+    if widest > MANTISSA_BITS:
+        raise ExactnessError(
+            f"{model}: a number of a port needs {widest} bits, and test vectors hold {MANTISSA_BITS}. Give its "
+            "quantizer fewer bits, or end the model with a quantizer."
+        )
 
 
 def vectors(

@@ -168,6 +168,20 @@ def test_numbers_beyond_64_bits_are_refused_by_the_layer(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_outputs_that_float64_would_round_are_refused(tmp_path):
+    wide = KIF(i=7, f=22, overflow_mode="SAT")
+    weights = keras.initializers.RandomUniform(60, 120, seed=1)
+    model = keras.Sequential([
+        keras.Input((8,)),
+        QDense(2, input_quantizer=wide, kernel_quantizer=wide, kernel_initializer=weights),
+    ], name="wide")  # fmt: skip
+    calibrate(model, values(8).reshape(4, 8))
+    message = r"^wide: a number of a port needs \d+ bits, and test vectors hold 53\. Give its "
+    with pytest.raises(ExactnessError, match=message):
+        export(model, "cpp", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_format_of_the_input_leaves_the_quantizers_to_the_emulator(model, tmp_path):
     x = np.round(values() * 16) / 16
     report = export(model, "cpp", tmp_path / "out", x, input_format=(1, 6, 4))

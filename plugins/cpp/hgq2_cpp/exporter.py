@@ -18,7 +18,7 @@ from hgq2_core.exporting.host_files import c_type, write_host
 from hgq2_core.exporting.inputs import InputFormat
 from hgq2_core.exporting.ports import Port, Ports
 from hgq2_core.exporting.simulation import SIMULATE, cpp_compiler, require_script, run_script, write_script
-from hgq2_core.exporting.vectors import FOLDER, Floats, Vectors, vectors
+from hgq2_core.exporting.vectors import FOLDER, Floats, Vectors, require_exact, vectors
 from hgq2_core.files import write_text
 from hgq2_core.schema.base import StrictModel, as_config_error
 from hgq2_cpp.model import Emulator, record
@@ -88,6 +88,7 @@ class _Export:
             self.options = Options.model_validate(options)
         self.model = model
         self.emulator: Emulator = record(model, self.options.input_format)
+        require_exact((*self.emulator.inputs, *self.emulator.outputs), model.name)
         self.vectors: Vectors = vectors(model, self.emulator.inputs, x, self.options.input_format)
         self.vectors.require_equal(self.emulator.interpret, model.name, "the program")
 

@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 import keras
 from pydantic import Field, model_validator
 
-from hgq2_core.errors import ExactnessError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import write_host
 from hgq2_core.exporting.inputs import InputFormat
 from hgq2_core.exporting.ports import Ports
 from hgq2_core.exporting.simulation import cpp_compiler, require_script, run_script
-from hgq2_core.exporting.vectors import vectors
+from hgq2_core.exporting.vectors import require_exact, vectors
 from hgq2_core.schema.base import StrictModel, as_config_error
 from hgq2_hls4ml.backends import BACKENDS
 from hgq2_hls4ml.project import TOP, Project, Settings, require_hls4ml
@@ -23,8 +22,6 @@ from hgq2_hls4ml.recording import Recording, record
 from hgq2_hls4ml.simulation import write_simulation
 
 KIND = "hls4ml.hls4ml"
-WIDEST_PORT = 53
-"""Bits of the numbers that a test bench can read and compare as double."""
 
 
 class Options(StrictModel):
@@ -106,7 +103,7 @@ class _Export:
             self.options = Options.model_validate(options)
         self.model = model
         self.recording: Recording = record(model, self.options.input_format)
-        _check_widths(self.recording, model.name)
+        require_exact((*self.recording.input_ports, *self.recording.output_ports), model.name)
         self.vectors = vectors(model, self.recording.input_ports, x, self.options.input_format)
         self.vectors.require_equal(self.recording.interpret, model.name, "the recording for hls4ml")
         given = self.options.model_dump(exclude={"io_type", "input_format"})
@@ -133,12 +130,3 @@ class _Export:
         write_host(directory, Ports(inputs=self.recording.input_ports, outputs=self.recording.output_ports, top=TOP))
         if BACKENDS[self.options.backend].simulated:
             write_simulation(directory, TOP, inputs, outputs, self.vectors)
-
-
-def _check_widths(recording: Recording, name: str) -> None:
-    ports = (*recording.input_ports, *recording.output_ports)
-    widest = max(element.width for port in ports for element in port.elements)
-    if widest > WIDEST_PORT:
-        raise ExactnessError(
-            f"{name}: a number of a port needs {widest} bits. A test bench compares {WIDEST_PORT} bits."
-        )
