@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from hgq2_core.data.splits import Split
 from hgq2_training.runs.outcome import imbalance, still_moving
@@ -34,8 +35,9 @@ def split(*counts: int) -> Split:
     return Split(np.zeros((len(y), 1), np.float32), y)
 
 
-def test_an_accuracy_on_a_rare_class_is_told() -> None:
-    (finding,) = imbalance(MODEL, split(95, 5), {"loss": 0.1, "accuracy": 0.95})
+@pytest.mark.parametrize("name", ["acc", "accuracy", "sparse_categorical_accuracy"])
+def test_an_accuracy_on_a_rare_class_is_told(name: str) -> None:
+    (finding,) = imbalance(MODEL, split(95, 5), {"loss": 0.1, name: 0.95})
     assert finding.seen == (
         "accuracy says little of the rarest class, which has 5 test samples; the most frequent has 95"
     )
@@ -44,4 +46,5 @@ def test_an_accuracy_on_a_rare_class_is_told() -> None:
 def test_classes_of_like_size_and_other_metrics_are_not_told() -> None:
     assert imbalance(MODEL, split(60, 40), {"loss": 0.1, "accuracy": 0.9}) == []
     assert imbalance(MODEL, split(95, 5), {"loss": 0.1, "accuracy": 0.9, "recall": 0.2}) == []
+    assert imbalance(MODEL, split(95, 5), {"loss": 0.1, "balanced_accuracy": 0.5}) == []
     assert imbalance(MODEL, split(95, 5), {"loss": 0.1}) == []

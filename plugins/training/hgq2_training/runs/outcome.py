@@ -90,7 +90,7 @@ def _at_chance(model: keras.Model, test: Split, metrics: Mapping[str, float]) ->
             {"value": value, "chance": share},
         )
         for name, value in metrics.items()
-        if (name == "acc" or name.endswith("accuracy")) and "top_k" not in name and not value > limit
+        if _is_accuracy(name) and not value > limit
     ]
 
 
@@ -124,13 +124,18 @@ def imbalance(model: keras.Model, test: Split, metrics: Mapping[str, float]) -> 
     """
     counts = _class_counts(test.y)
     judged = [name for name in metrics if name != "loss"]
-    if counts is None or len(counts) < 2 or not judged or not all(name in ("acc", "accuracy") for name in judged):
+    if counts is None or len(counts) < 2 or not judged or not all(map(_is_accuracy, judged)):
         return []
     rarest, most = int(counts.min()), int(counts.max())
     if rarest >= RARE * most:
         return []
     seen = f"accuracy says little of the rarest class, which has {rarest} test samples; the most frequent has {most}"
     return [Finding(IMBALANCE, model.name, None, seen, {"rarest": rarest, "most_frequent": most})]
+
+
+def _is_accuracy(name: str) -> bool:
+    """Return True for a share of right answers; `sparse_categorical_accuracy` is one, too."""
+    return name == "acc" or (name.endswith("accuracy") and not any(word in name for word in ("top_k", "balanced")))
 
 
 def _most_frequent(y: Any) -> float | None:
