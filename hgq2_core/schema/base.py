@@ -160,10 +160,12 @@ def _wanted(finding: ErrorDetails) -> list[str]:
     if finding["type"] == "literal_error":
         words = re.findall(r"'[^']*'|[^\s,']+(?=,| or |$)", finding["ctx"]["expected"])
         return [PYTHON_WORDS.get(word, word) for word in words]
-    if finding["type"] in ("too_short", "too_long"):
+    if finding["type"] in ("string_too_short", "string_too_long", "too_short", "too_long"):
         size = finding["ctx"].get("min_length", finding["ctx"].get("max_length"))
+        limit = "at least" if finding["type"].endswith("short") else "at most"
+        if finding["type"].startswith("string"):
+            return [f"a string of {limit} {size} character{'' if size == 1 else 's'}"]
         collection = "mapping" if finding["ctx"]["field_type"] == "Dictionary" else "list"
-        limit = "at least" if finding["type"] == "too_short" else "at most"
         return [f"a {collection} of {limit} {size} item{'' if size == 1 else 's'}"]
     return [WANTED.get(finding["type"], finding["msg"].removeprefix("Input should be "))]
 

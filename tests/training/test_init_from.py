@@ -93,7 +93,11 @@ def test_a_run_of_which_nothing_fits_is_refused(source: keras.Model) -> None:
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [("", "must be a mapping|must be"), ({"run": "r", "front": -1}, "init_from.front"), ({"dir": "r"}, "'dir'")],
+    [
+        ("", "init_from: must be a string of at least 1 character. Received: ''"),
+        ({"run": "r", "front": -1}, "init_from.front: not allowed. Received: -1"),
+        ({"dir": "r"}, "init_from: unknown field 'dir'. Allowed: front, run."),
+    ],
 )
 def test_a_wrong_start_is_named(given: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
