@@ -384,6 +384,14 @@ def test_a_password_is_not_shown():
     assert shown("sqlite:////a/b.db") == "sqlite:////a/b.db"
 
 
+def test_nor_where_a_sweep_goes_on_with_another_one(tmp_path, folder):
+    before, after = (make_sweep(tmp_path, storage=f"postgresql://me:{word}@host/db") for word in ("secret", "hidden"))
+    (folder / "sweep.yaml").write_text(json.dumps(before.to_dict()))
+    with pytest.raises(ConfigError, match=r"sweep\.storage: 'postgresql://me:\*\*\*@host/db' before") as error:
+        check_directory(after, folder)
+    assert "secret" not in str(error.value) and "hidden" not in str(error.value)
+
+
 def test_a_database_that_cannot_be_reached_is_named(tmp_path, folder):
     with pytest.raises(ConfigError, match=r"sweep\.storage: nonsense://host/db cannot be used\."):
         Index(make_sweep(tmp_path, storage="nonsense://host/db"), folder)

@@ -117,9 +117,9 @@ def _storage(section: SweepSection, directory: Path) -> Any:
     return optuna.storages.RDBStorage(url)
 
 
-def shown(storage: str) -> str:
-    """Return a storage without a password in it."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", storage)
+def shown(text: str) -> str:
+    """Return a storage, or a text that names one, without a password in it."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", text)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from hgq2_training.sweeps.archive import archive
 from hgq2_training.sweeps.config import MAY_CHANGE, Sweep, load_sweep
 from hgq2_training.sweeps.index import Index
 from hgq2_training.sweeps.runners.runner import Adopted, Job, Runner
+from hgq2_training.sweeps.storage import shown
 from hgq2_training.sweeps.trial import validation_metrics
 from hgq2_training.sweeps.trial_directory import TrialDirectory, trial_directory
 
@@ -159,8 +160,8 @@ def check_directory(sweep: Sweep, directory: Path) -> None:
     ]
     if changed:
         raise ConfigError(
-            f"{directory}: was started with another sweep. {'; '.join(changed)}. Go on with the same, in which only "
-            f"{', '.join(MAY_CHANGE)} may change, or sweep in a new directory."
+            f"{directory}: was started with another sweep. {shown('; '.join(changed))}. Go on with the same, in "
+            f"which only {', '.join(MAY_CHANGE)} may change, or sweep in a new directory."
         )
 
 
