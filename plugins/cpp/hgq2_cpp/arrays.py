@@ -12,7 +12,7 @@ import numpy.typing as npt
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import IntegerArray, IntervalArray, Intervals
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
-from hgq2_core.exact.integer_array import NO_BITS, fraction_bits, integer
+from hgq2_core.exact.integer_array import NO_BITS, integer
 from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exact.rounding import limits, rounded
 from hgq2_core.exporting.contraction import Contraction
@@ -33,10 +33,8 @@ from hgq2_cpp.operand import (
     varies,
 )
 from hgq2_cpp.recorder import Recorder, aligned, constants_of
+from hgq2_cpp.sums import linear, products
 from hgq2_cpp.tables import bits_of, ends_of, entries_of, least_of, most_of
-
-SLACK = 1 + 2.0**-40
-"""What rounding may take off a bound that is added up in float64."""
 
 
 class CppArrays(Arrays[Operand]):
@@ -144,7 +142,7 @@ class CppArrays(Arrays[Operand]):
             return constant(bounds.lo)
         contraction = Contraction(equation, a.shape, b.shape)
         left, right = a.moved(contraction.left), b.moved(contraction.right)
-        rows, exponent = self._linear(left, right) if b.constant else self._products(left, right)
+        rows, exponent = linear(self.recorder, left, right) if b.constant else products(self.recorder, left, right)
         return settled(contraction.output(rows), contraction.output(exponent), bounds)
 
     def sum(self, a: Operand, axis: Axis, keepdims: bool = False) -> Operand:
@@ -156,7 +154,7 @@ class CppArrays(Arrays[Operand]):
         order = [*(each for each in range(len(a.shape)) if each not in axes), *axes]
         terms = math.prod(a.shape[each] for each in axes)
         left = a.moved(lambda data: data.transpose(order).reshape(1, -1, terms))
-        rows, exponent = self._linear(left, self.constant(np.ones((1, terms, 1))))
+        rows, exponent = linear(self.recorder, left, self.constant(np.ones((1, terms, 1))))
         shape = bounds.step.shape
         return settled(rows.reshape(shape), exponent.reshape(shape), bounds)
 
@@ -315,57 +313,6 @@ class CppArrays(Arrays[Operand]):
             rows[live] = self.recorder.elementwise(op, {"a": x, "b": y}, numbers, sizes, part_of(bounds, live), own)
             exponent[live] = own
         return settled(rows, exponent, bounds)
-
-    def _linear(self, a: Operand, b: Operand) -> tuple[Ints, Ints]:
-        """Return rows and exponents of (shared, rows, summed) times constants (shared, summed, columns)."""
-        rows, exponent = self.recorder.with_rows(a)
-        zero = (a.rows == CONSTANT) & (to_float(a.bounds.lo) == 0)
-        most = np.where(zero, NO_BITS, exponent).max(axis=1)  # of each place of the sum, over all rows
-        most = np.where(most <= NO_BITS // 2, 0, most)
-        places = np.where(zero, 0, most[:, np.newaxis] - exponent)
-        rows = self.recorder.shifted(rows, places, np.where(zero, 0, size_of(a.bounds, exponent)))
-        weights = b.bounds.lo
-        used = (weights.data != 0) & ~zero.all(axis=1)[:, :, np.newaxis]
-        fraction = np.where(used, fraction_bits(weights) + most[:, :, np.newaxis], NO_BITS)
-        own = fraction.max(axis=1)
-        own = np.where(own <= NO_BITS // 2, 0, own)
-        scaled = np.where(used, own[:, np.newaxis, :] - most[:, :, np.newaxis], 0)
-        integers = in_units(exact.select(IntegerArray(used.astype(np.int64), 0), weights, from_float(0.0)), scaled)
-        totals = np.einsum("grk,gkc->grc", np.abs(size_of(a.bounds, 0 * exponent)), np.abs(to_float(weights))) * SLACK
-        totals = np.ldexp(totals, own[:, np.newaxis, :].astype(np.int32))
-        groups, places_of_sum, columns = used.shape
-        columns_first = used.transpose(0, 2, 1).reshape(groups * columns, places_of_sum)
-        which, k = np.nonzero(columns_first)
-        start = np.searchsorted(which, np.arange(groups * columns + 1))
-        flat = integers.transpose(0, 2, 1).reshape(groups * columns, places_of_sum)
-        if flat.dtype == object and max(map(abs, flat.ravel()), default=0) >= 2**63:
-            raise Unsupported("a kernel needs more than 64 bits in units of its sums. Give its quantizer fewer bits.")
-        out = self.recorder.matrix(
-            "linear",
-            totals.shape,
-            {"a": rows},
-            {"start": start, "k": k, "weight": flat[which, k].astype(np.int64)},
-            totals,
-        )
-        return out, np.broadcast_to(own[:, np.newaxis, :], out.shape)
-
-    def _products(self, a: Operand, b: Operand) -> tuple[Ints, Ints]:
-        """Return rows and exponents of (shared, rows, summed) times data (shared, summed, columns)."""
-        rows, exponents, sizes = [], [], []
-        for each, summed in ((a, 2), (b, 1)):
-            own, exponent = self.recorder.with_rows(each)
-            zero = (each.rows == CONSTANT) & (to_float(each.bounds.lo) == 0)
-            most = np.where(zero, NO_BITS, exponent).max(axis=summed, keepdims=True)
-            most = np.where(most <= NO_BITS // 2, 0, most)
-            places = np.where(zero, 0, most - exponent)
-            rows.append(self.recorder.shifted(own, places, np.where(zero, 0, size_of(each.bounds, exponent))))
-            exponents.append(most)
-            sizes.append(np.where(zero, 0, size_of(each.bounds, most)))
-        totals = np.einsum("grk,gkc->grc", *sizes) * SLACK
-        out = self.recorder.matrix(
-            "products", totals.shape, {"a": rows[0], "b": rows[1].transpose(0, 2, 1)}, {}, totals
-        )
-        return out, np.broadcast_to(exponents[0] + exponents[1], out.shape)
 
     def _enter(self, raw: Any, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str) -> Operand:
         bits = (np.broadcast_to(integer(each), raw.shape).ravel().tolist() for each in (k, i, f))
