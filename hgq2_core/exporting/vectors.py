@@ -24,7 +24,8 @@ from hgq2_core.layers.states import CarriedStates
 
 Floats = npt.NDArray[np.float64]
 
-RANDOM = 256
+RANDOM, CORNERS = 192, 64
+"""Samples of values anywhere in a number's range, and of one of its ends, each number by itself."""
 SEED = 1
 FOLDER = "vectors"
 MANTISSA_BITS = 53
@@ -93,7 +94,7 @@ def require_exact(ports: Sequence[Port], model: str) -> None:
 def vectors(
     model: keras.Model, inputs: Sequence[Port], x: Any = None, input_format: tuple[int, int, int] | None = None
 ) -> Vectors:
-    """Return test vectors: the user's inputs, then the ends of every input format and random values in between.
+    """Return test vectors: the user's inputs, then the ends of every input format, random values, and ends mixed.
 
     Args:
         model: a frozen model.
@@ -151,7 +152,7 @@ def words(values: Floats, ports: Sequence[Port]) -> list[str]:
 
 
 def own_inputs(ports: Sequence[Port]) -> list[Floats]:
-    """Return the ends of what each number's quantizers tell apart, and random values: an array of each input.
+    """Return the ends of what each number's quantizers tell apart, random values, and ends mixed, of each input.
 
     Args:
         ports: the inputs.
@@ -172,7 +173,8 @@ def _samples_of(port: Port, rng: np.random.Generator) -> Floats:
         chosen = np.array([grids[number](shares[:, n]) for n, number in enumerate(numbers)])
         ends = [grids[number](np.array([0.0, np.nextafter(1.0, 0.0)])) for number in numbers]
         random = chosen[rng.integers(len(numbers), size=RANDOM) if len(numbers) > 1 else 0, np.arange(RANDOM)]
-        columns.append([min(low for low, _ in ends), max(high for _, high in ends), 0.0, *random])
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
+        columns.append([low, high, 0.0, *random, *rng.choice([low, high], CORNERS)])
     return np.array(columns).T
 
 
