@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typing_extensions import override
 
 from hgq2_core.cli.inspection import resolve, schema, show
 from hgq2_core.cli.listing import list_kinds, plugins
@@ -28,8 +29,8 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 class Commands(PluginCommands):
     """The group of all commands; a user's error is one message and exit code 2, with a traceback only under --debug."""
 
+    @override
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
         try:
             return super().invoke(ctx)
         except HGQ2Error as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
 
 from hgq2_core.commands.subcommand import as_command
 from hgq2_core.discovery.registry import registry
@@ -24,10 +25,12 @@ class PluginCommands(TyperGroup):
     A name that two plugins offer is run as `<plugin>.<name>`; the core's own names take precedence.
     """
 
+    @override
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the core's commands, then those of plugins."""
         return [*super().list_commands(ctx), *sorted(self._kinds())]
 
+    @override
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command for help and completion: only name and summary, if it is a plugin's."""
         kind = self._kinds().get(cmd_name)
@@ -35,6 +38,7 @@ class PluginCommands(TyperGroup):
             return super().get_command(ctx, cmd_name)
         return TyperCommand(cmd_name, help=_summary(registry().spec(GROUP, kind)), rich_help_panel=PANEL)
 
+    @override
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command to run, which imports its module."""
         name = args[0]

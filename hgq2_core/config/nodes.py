@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import override
 
 from hgq2_core.config.specs import Kinds, ObjectSpec, check_name, construct
 from hgq2_core.schema.base import as_text, at_path, reference, unknown, validation_errors
@@ -77,16 +78,17 @@ class LayerNode(Node):
     spec: ObjectSpec
 
     @property
+    @override
     def default_name(self) -> str:
         """Its kind, without the prefix."""
         return snake(self.spec.kind.rpartition(".")[2])
 
+    @override
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
-        """Construct the layer."""
         return construct("layers", self.spec, name=name)
 
+    @override
     def content(self) -> dict[str, Any]:
-        """Return kind and arguments."""
         return self.spec.to_dict()
 
 
@@ -97,21 +99,22 @@ class SharedNode(Node):
     layer: str
 
     @property
+    @override
     def default_name(self) -> str:
-        """The name of the layer."""
         return self.layer
 
     @property
+    @override
     def reuses(self) -> str:
-        """The name of the layer."""
         return self.layer
 
+    @override
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
         """Return the layer of the earlier node."""
         return made[self.layer]
 
+    @override
     def content(self) -> dict[str, Any]:
-        """Return the name of the layer."""
         return {"layer": self.layer}
 
 
@@ -121,19 +124,22 @@ class ModelNode(Node):
 
     model: ModelSection
 
+    @override
     def applications(self, before: Mapping[str, int]) -> int:
         """Return the number of layers that the nested model applies."""
         return self.model.applications
 
     @property
+    @override
     def default_name(self) -> str:
         """The name of the nested model, or `model`."""
         return self.model.name or "model"
 
+    @override
     def make(self, name: str, made: Mapping[str, Any], seed: int) -> Any:
-        """Build the model."""
         return self.model.build(seed, name)
 
+    @override
     def content(self) -> dict[str, Any]:
         """Return the nested model."""
         return {"model": self.model.model_dump(mode="json", exclude_unset=True)}
@@ -190,6 +196,7 @@ class Nodes:
 class LayerKinds(Kinds):
     """The kinds of layers."""
 
+    @override
     def construct(self, cls: type, arguments: Mapping[str, Any]) -> None:
         """Do nothing: a layer is made when the model is built, under the defaults of the config."""
 

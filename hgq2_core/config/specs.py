@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import override
 
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, nearest
@@ -180,6 +181,7 @@ class KerasKinds(Kinds):
         self.extra = extra
         self.strings = strings
 
+    @override
     def check(self, kind: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Find the class, and let its constructor check the arguments.
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import keras
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core.convert.fusion import fused_class, with_surroundings
 from hgq2_core.convert.operation_layers import OperandQuantizers, check_convertible
@@ -114,10 +115,12 @@ class Step:
 class WrapperStep(Step):
     """The conversion of a wrapper; its sublayers have their own steps."""
 
+    @override
     def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
         """Return the same wrapper around the converted layers."""
         return rewrapped(self.layer, convert)
 
+    @override
     def copy_weights(self, made: keras.layers.Layer) -> None:
         """Do nothing: the steps of the sublayers copy the weights."""
 
@@ -126,10 +129,12 @@ class WrapperStep(Step):
 class FusedAway(Step):
     """A layer that is fused into its predecessor; an identity takes its place in the graph."""
 
+    @override
     def make(self, convert: Callable[[keras.layers.Layer], keras.layers.Layer]) -> keras.layers.Layer:
         """Return an identity layer."""
         return keras.layers.Activation("linear", name=self.layer.name)
 
+    @override
     def copy_weights(self, made: keras.layers.Layer) -> None:
         """Do nothing: the step of the predecessor copies the weights."""
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from typing_extensions import override
+
 from hgq2_core.model.number_format import format_share
 
 Severity = Literal["error", "warning", "note"]
@@ -144,6 +146,7 @@ class DoctorReport:
                 yield Text.assemble((check.severity, SEVERITIES[check.severity]), f" {finding.place}: {finding.seen}")
             yield Text(f"  → {check.remedy}")
 
+    @override
     def __str__(self) -> str:
         from rich.console import Console
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
@@ -55,6 +56,7 @@ def contracted_size(equation: str, a: tuple[int, ...], b: tuple[int, ...]) -> in
 class Integers(Arrays[IntegerArray]):
     """`Arrays` on integers: int64 if a bound from the actual data allows it, else Python integers."""
 
+    @override
     def constant(self, values: npt.ArrayLike) -> IntegerArray:
         array = np.asarray(values)
         if array.dtype.kind in "iub":
@@ -73,27 +75,34 @@ class Integers(Arrays[IntegerArray]):
             return IntegerArray(np.asarray(np.ldexp(array, exponent)).astype(np.int64), exponent)
         return self.shift(own, np.where(nonzero, exponents, top))
 
+    @override
     def shape(self, a: IntegerArray) -> tuple[int, ...]:
         return a.data.shape
 
+    @override
     def add(self, a: IntegerArray, b: IntegerArray) -> IntegerArray:
         exponent, (x, y) = aligned(a, b)
         x, y = widen(magnitude(x) + magnitude(y), x, y)
         return pack(x + y, exponent)
 
+    @override
     def subtract(self, a: IntegerArray, b: IntegerArray) -> IntegerArray:
         return self.add(a, self.negate(b))
 
+    @override
     def negate(self, a: IntegerArray) -> IntegerArray:
         return IntegerArray(like(a.data, -a.data), a.exponent)
 
+    @override
     def multiply(self, a: IntegerArray, b: IntegerArray) -> IntegerArray:
         x, y = widen(magnitude(a.data) * magnitude(b.data), a.data, b.data)
         return pack(x * y, a.exponent + b.exponent)
 
+    @override
     def shift(self, a: IntegerArray, n: BitArray) -> IntegerArray:
         return shift(a, n)
 
+    @override
     def einsum(self, equation: str, a: IntegerArray, b: IntegerArray) -> IntegerArray:
         terms = contracted_size(equation, a.data.shape, b.data.shape)
         bound = magnitude(a.data) * magnitude(b.data) * terms
@@ -104,33 +113,40 @@ class Integers(Arrays[IntegerArray]):
         x, y = widen(bound, a.data, b.data)
         return pack(np.einsum(equation, x, y, optimize=True), a.exponent + b.exponent)
 
+    @override
     def sum(self, a: IntegerArray, axis: Axis, keepdims: bool = False) -> IntegerArray:
         axes = axis if isinstance(axis, tuple) else (axis,)
         terms = math.prod(a.data.shape[x] for x in axes)
         (data,) = widen(magnitude(a.data) * terms, a.data)
         return pack(data.sum(axis=axis, keepdims=keepdims), a.exponent)
 
+    @override
     def maximum(self, a: IntegerArray, b: IntegerArray) -> IntegerArray:
         exponent, (x, y) = aligned(a, b)
         return pack(np.maximum(x, y), exponent)
 
+    @override
     def minimum(self, a: IntegerArray, b: IntegerArray) -> IntegerArray:
         exponent, (x, y) = aligned(a, b)
         return pack(np.minimum(x, y), exponent)
 
+    @override
     def less(self, a: IntegerArray, b: IntegerArray) -> IntegerArray:
         _, (x, y) = aligned(a, b)
         return IntegerArray(np.asarray(x < y).astype(np.int64), 0)
 
+    @override
     def select(self, condition: IntegerArray, a: IntegerArray, b: IntegerArray) -> IntegerArray:
         exponent, (x, y) = aligned(a, b)
         return pack(np.where(condition.data != 0, x, y), exponent)
 
+    @override
     def quantize(
         self, a: IntegerArray, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
     ) -> IntegerArray:
         return quantized(a, k, i, f, round_mode, overflow_mode)
 
+    @override
     def exponents(self, a: IntegerArray) -> tuple[int, int]:
         sizes = np.abs(a.data[a.data != 0])
         if not sizes.size:
@@ -138,6 +154,7 @@ class Integers(Arrays[IntegerArray]):
         low, high = (int(size).bit_length() - 1 - a.exponent for size in (sizes.min(), sizes.max()))
         return low, high
 
+    @override
     def table(self, a: IntegerArray, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> IntegerArray:
         result = self.constant(function(table_inputs(a)))
         if result.data.shape != a.data.shape:
@@ -146,25 +163,32 @@ class Integers(Arrays[IntegerArray]):
             )
         return result
 
+    @override
     def cheapest(self, a: IntegerArray, *alternatives: Callable[[IntegerArray], IntegerArray]) -> IntegerArray:
         return alternatives[0](a)
 
+    @override
     def reshape(self, a: IntegerArray, shape: Sequence[int]) -> IntegerArray:
         return IntegerArray(a.data.reshape(tuple(shape)), a.exponent)
 
+    @override
     def transpose(self, a: IntegerArray, axes: Sequence[int]) -> IntegerArray:
         return IntegerArray(a.data.transpose(tuple(axes)), a.exponent)
 
+    @override
     def concatenate(self, arrays: Sequence[IntegerArray], axis: int) -> IntegerArray:
         exponent, data = aligned(*arrays)
         return pack(np.concatenate(data, axis=axis), exponent)
 
+    @override
     def broadcast(self, a: IntegerArray, shape: Sequence[int]) -> IntegerArray:
         return IntegerArray(np.broadcast_to(a.data, tuple(shape)), a.exponent)
 
+    @override
     def gather(self, a: IntegerArray, indices: npt.ArrayLike, axis: int) -> IntegerArray:
         return IntegerArray(np.take(a.data, np.asarray(indices), axis=axis), a.exponent)
 
+    @override
     def pad(self, a: IntegerArray, widths: Sequence[tuple[int, int]]) -> IntegerArray:
         return IntegerArray(np.pad(a.data, tuple(widths)), a.exponent)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
@@ -93,24 +94,30 @@ class Intervals(Arrays[IntervalArray]):
             raise ExactnessError("No value of the grid lies between the bounds of an interval.")
         return _interval(inner_low, inner_high, np.broadcast_to(integer(f), low.shape))
 
+    @override
     def constant(self, values: npt.ArrayLike) -> IntervalArray:
         point = _exact.constant(values)
         return IntervalArray(point, point, fraction_bits(point))
 
+    @override
     def shape(self, a: IntervalArray) -> tuple[int, ...]:
         return a.step.shape
 
+    @override
     def add(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         step = np.maximum(a.step, b.step)
         self._record(_exact.add(_largest(a), _largest(b)), step, accumulated=True)
         return _interval(_exact.add(a.lo, b.lo), _exact.add(a.hi, b.hi), step)
 
+    @override
     def subtract(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         return self.add(a, self.negate(b))
 
+    @override
     def negate(self, a: IntervalArray) -> IntervalArray:
         return IntervalArray(_exact.negate(a.hi), _exact.negate(a.lo), a.step)
 
+    @override
     def multiply(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         corners = [_exact.multiply(x, y) for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
         low, high = corners[0], corners[0]
@@ -120,9 +127,11 @@ class Intervals(Arrays[IntervalArray]):
         self._record(_largest(result), result.step)
         return result
 
+    @override
     def shift(self, a: IntervalArray, n: BitArray) -> IntervalArray:
         return _interval(_exact.shift(a.lo, n), _exact.shift(a.hi, n), a.step - integer(n))
 
+    @override
     def einsum(self, equation: str, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         """Return bounds, which are tight unless both factors of a product may have either sign."""
 
@@ -142,22 +151,27 @@ class Intervals(Arrays[IntervalArray]):
         # Positive and negative parts are treated as independent; if both operands straddle zero, magnitudes do better.
         return _interval(_exact.maximum(low, _exact.negate(total)), _exact.minimum(high, total), step)
 
+    @override
     def sum(self, a: IntervalArray, axis: Axis, keepdims: bool = False) -> IntervalArray:
         step = a.step.max(axis=axis, keepdims=keepdims, initial=NO_BITS)
         self._record(_exact.sum(_largest(a), axis, keepdims), step, accumulated=True)
         return _interval(_exact.sum(a.lo, axis, keepdims), _exact.sum(a.hi, axis, keepdims), step)
 
+    @override
     def maximum(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         step = np.maximum(a.step, b.step)
         return _interval(_exact.maximum(a.lo, b.lo), _exact.maximum(a.hi, b.hi), step)
 
+    @override
     def minimum(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         return self.negate(self.maximum(self.negate(a), self.negate(b)))
 
+    @override
     def less(self, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         surely, possibly = _exact.less(a.hi, b.lo), _exact.less(a.lo, b.hi)
         return _interval(surely, possibly, np.zeros(surely.data.shape, dtype=np.int64))
 
+    @override
     def select(self, condition: IntervalArray, a: IntervalArray, b: IntervalArray) -> IntervalArray:
         def chosen(of_a: IntegerArray, of_b: IntegerArray, either: IntegerArray) -> IntegerArray:
             return _exact.select(condition.lo, of_a, _exact.select(condition.hi, either, of_b))
@@ -167,6 +181,7 @@ class Intervals(Arrays[IntervalArray]):
         high = chosen(a.hi, b.hi, _exact.maximum(a.hi, b.hi))
         return _interval(low, high, _plain(chosen(*steps)))
 
+    @override
     def quantize(
         self, a: IntervalArray, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
     ) -> IntervalArray:
@@ -183,6 +198,7 @@ class Intervals(Arrays[IntervalArray]):
         self._record(_largest(result), result.step)
         return result
 
+    @override
     def exponents(self, a: IntervalArray) -> tuple[int, int]:
         largest = _largest(a)
         present = largest.data != 0
@@ -190,6 +206,7 @@ class Intervals(Arrays[IntervalArray]):
             return 0, 0
         return -int(a.step[present].max()), magnitude(largest.data).bit_length() - 1 - largest.exponent
 
+    @override
     def table(self, a: IntervalArray, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> IntervalArray:
         """Return bounds over all values of the intervals, at most 2**20 for an element."""
         keys = list(zip(*(x.ravel().tolist() for x in (table_inputs(a.lo), table_inputs(a.hi), a.step)), strict=True))
@@ -197,6 +214,7 @@ class Intervals(Arrays[IntervalArray]):
         low, high, step = (np.reshape([images[key][n] for key in keys], a.step.shape) for n in range(3))
         return _interval(_exact.constant(low.astype(float)), _exact.constant(high.astype(float)), step.astype(np.int64))
 
+    @override
     def cheapest(self, a: IntervalArray, *alternatives: Callable[[IntervalArray], IntervalArray]) -> IntervalArray:
         """Return the intersection of the bounds of all alternatives that have bounds."""
         result = alternatives[0](a)
@@ -205,12 +223,15 @@ class Intervals(Arrays[IntervalArray]):
                 result = _both(result, statement(a))
         return result
 
+    @override
     def reshape(self, a: IntervalArray, shape: Sequence[int]) -> IntervalArray:
         return _moved(a, lambda data: data.reshape(tuple(shape)))
 
+    @override
     def transpose(self, a: IntervalArray, axes: Sequence[int]) -> IntervalArray:
         return _moved(a, lambda data: data.transpose(tuple(axes)))
 
+    @override
     def concatenate(self, arrays: Sequence[IntervalArray], axis: int) -> IntervalArray:
         return IntervalArray(
             _exact.concatenate([a.lo for a in arrays], axis),
@@ -218,12 +239,15 @@ class Intervals(Arrays[IntervalArray]):
             np.concatenate([a.step for a in arrays], axis=axis),
         )
 
+    @override
     def broadcast(self, a: IntervalArray, shape: Sequence[int]) -> IntervalArray:
         return _moved(a, lambda data: np.broadcast_to(data, tuple(shape)))
 
+    @override
     def gather(self, a: IntervalArray, indices: npt.ArrayLike, axis: int) -> IntervalArray:
         return _moved(a, lambda data: np.take(data, np.asarray(indices), axis=axis))
 
+    @override
     def pad(self, a: IntervalArray, widths: Sequence[tuple[int, int]]) -> IntervalArray:
         step = np.pad(a.step, tuple(widths), constant_values=NO_BITS)
         return IntervalArray(_exact.pad(a.lo, widths), _exact.pad(a.hi, widths), step)

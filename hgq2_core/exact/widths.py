@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
 from hgq2_core.exact.integer_array import IntegerArray, fraction_bits
@@ -108,6 +109,7 @@ def in_host_format(shape: Sequence[int], dtype: str) -> Width:
 class Widths(Arrays[Width]):
     """`Arrays` on bits in place of values."""
 
+    @override
     def constant(self, values: npt.ArrayLike) -> Width:
         array = np.asarray(values)
         span = _span(array)
@@ -138,9 +140,11 @@ class Widths(Arrays[Width]):
         """Return an operand with the bits of the quantizer that it went through."""
         return Width(a.shape, bits, signed=lambda: a.signed)
 
+    @override
     def shape(self, a: Width) -> tuple[int, ...]:
         return a.shape
 
+    @override
     def add(self, a: Width, b: Width) -> Width:
         if a.values is not None and b.values is not None:
             return self.constant(a.values + b.values)
@@ -153,24 +157,29 @@ class Widths(Arrays[Width]):
                 return self._sum(np.broadcast_shapes(a.shape, b.shape), *terms)
         return self._elementwise(_larger(*_same_rank(a.bits, b.bits)) + 1.0, a, b)
 
+    @override
     def subtract(self, a: Width, b: Width) -> Width:
         if a.values is not None and b.values is not None:
             return self.constant(a.values - b.values)
         sum_ = self.add(a, b)
         return Width(sum_.shape, sum_.bits)
 
+    @override
     def negate(self, a: Width) -> Width:
         return self.constant(-a.values) if a.values is not None else Width(a.shape, a.bits)
 
+    @override
     def multiply(self, a: Width, b: Width) -> Width:
         if a.values is not None and b.values is not None:
             return self.constant(a.values * b.values)
         left, right = _same_rank(a.factor, b.factor)
         return self._elementwise(left + right, a, b)
 
+    @override
     def shift(self, a: Width, n: BitArray) -> Width:
         return self.constant(a.values * np.ldexp(1.0, n)) if a.values is not None else a
 
+    @override
     def einsum(self, equation: str, a: Width, b: Width) -> Width:
         inputs, output = equation.replace(" ", "").split("->")
         left, right = inputs.split(",")
@@ -198,6 +207,7 @@ class Widths(Arrays[Width]):
             count = float(math.prod(sizes[each] for each in summed))
         return self._sum([sizes[letter] for letter in output], peak, count)
 
+    @override
     def sum(self, a: Width, axis: Axis, keepdims: bool = False) -> Width:
         axes = tuple(each % len(a.shape) for each in (axis if isinstance(axis, tuple) else (axis,)))
         bits = _first_largest(a.bits, axes, keepdims) + math.log2(math.prod(a.shape[each] for each in axes))
@@ -205,38 +215,46 @@ class Widths(Arrays[Width]):
         shape = [size for place, size in enumerate(kept) if keepdims or place not in axes]
         return Width(shape, bits, signed=lambda: a.signed)
 
+    @override
     def maximum(self, a: Width, b: Width) -> Width:
         if a.values is not None and b.values is not None:
             return self.constant(np.maximum(a.values, b.values))
         joined = self._elementwise(_larger(*_same_rank(a.bits, b.bits)), a, b)
         return Width(joined.shape, joined.bits, signed=lambda: a.signed and b.signed)
 
+    @override
     def minimum(self, a: Width, b: Width) -> Width:
         if a.values is not None and b.values is not None:
             return self.constant(np.minimum(a.values, b.values))
         return self._elementwise(_larger(*_same_rank(a.bits, b.bits)), a, b)
 
+    @override
     def less(self, a: Width, b: Width) -> Width:
         shape = np.broadcast_shapes(a.shape, b.shape)
         return Width(shape, _constant_bits(shape, 1), signed=lambda: False)
 
+    @override
     def select(self, condition: Width, a: Width, b: Width) -> Width:
         joined = self._elementwise(_larger(*_same_rank(a.bits, b.bits)), condition, a, b)
         return Width(joined.shape, joined.bits, signed=lambda: a.signed or b.signed)
 
+    @override
     def quantize(self, a: Width, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str) -> Width:
         counted = np.asarray(i) + np.asarray(f) + (np.asarray(k) if overflow_mode in ("SAT", "SAT_ZERO") else 0)
         bits = np.maximum(counted, 0).reshape((1,) * (len(a.shape) - counted.ndim) + counted.shape)
         return self.quantized(a, keras.ops.convert_to_tensor(bits, dtype="float32"))
 
+    @override
     def table(self, a: Width, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Width:
         # The entries tell, whatever the input: a layer of which only its quantizer knows them defines `width`.
         entries = self.constant(function(np.zeros((1,) * len(a.shape))))
         return Width(a.shape, entries.bits)
 
+    @override
     def cheapest(self, a: Width, *alternatives: Callable[[Width], Width]) -> Width:
         return alternatives[0](a)
 
+    @override
     def reshape(self, a: Width, shape: Sequence[int]) -> Width:
         size = math.prod(a.shape)
         known = math.prod(each for each in shape if each != -1)
@@ -249,12 +267,14 @@ class Widths(Arrays[Width]):
         spread = keras.ops.reshape(keras.ops.broadcast_to(bits, a.shape), whole)
         return Width(whole, spread, signed=lambda: a.signed)
 
+    @override
     def transpose(self, a: Width, axes: Sequence[int]) -> Width:
         if a.values is not None:
             return self.constant(a.values.transpose(tuple(axes)))
         shape = [a.shape[axis] for axis in axes]
         return Width(shape, keras.ops.transpose(a.bits, tuple(axes)), signed=lambda: a.signed)
 
+    @override
     def concatenate(self, arrays: Sequence[Width], axis: int) -> Width:
         axis %= len(arrays[0].shape)
         shape = list(arrays[0].shape)
@@ -265,9 +285,11 @@ class Widths(Arrays[Width]):
         ]
         return Width(shape, keras.ops.concatenate(parts, axis=axis), signed=lambda: any(each.signed for each in arrays))
 
+    @override
     def broadcast(self, a: Width, shape: Sequence[int]) -> Width:
         return Width(shape, _padded(a.bits, len(shape)), signed=lambda: a.signed)
 
+    @override
     def gather(self, a: Width, indices: npt.ArrayLike, axis: int) -> Width:
         index = np.asarray(indices)
         axis %= len(a.shape)
@@ -281,6 +303,7 @@ class Widths(Arrays[Width]):
             found = keras.ops.take(a.bits, index.astype("int32"), axis=axis)
         return Width(shape, found, signed=lambda: a.signed)
 
+    @override
     def pad(self, a: Width, widths: Sequence[tuple[int, int]]) -> Width:
         shape = [size + before + after for size, (before, after) in zip(a.shape, widths, strict=True)]
         sizes = tuple(a.bits.shape)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
 from hgq2_core.discovery.abstract import Abstract
 from hgq2_core.exporting.ports import LayerWidths, Port
 
@@ -46,6 +48,7 @@ class ExportReport:
         """Return plain data."""
         return {**asdict(self), "path": None if self.path is None else str(self.path)}
 
+    @override
     def __str__(self) -> str:
         facts = [f"EBOPs {self.ebops:,.0f}"]
         if self.cost is not None:
@@ -71,6 +74,7 @@ class Simulation:
     samples: int
     mismatches: int
 
+    @override
     def __str__(self) -> str:
         return f"{self.mismatches} mismatches in {self.samples} samples (simulated circuit == integers)"
 

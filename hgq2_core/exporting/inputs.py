@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exporting.errors import Unquantized, Unsupported
@@ -32,6 +33,7 @@ class Format(NamedTuple):
     round_mode: str
     overflow_mode: str
 
+    @override
     def __str__(self) -> str:
         return f"k={self.k} i={self.i} f={self.f} {self.round_mode} {self.overflow_mode}"
 

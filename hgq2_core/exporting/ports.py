@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter
+from typing_extensions import override
 
 from hgq2_core.errors import ConfigError
 from hgq2_core.schema.base import as_config_error
@@ -92,6 +93,7 @@ class Port:
         """Total number of bits of all elements."""
         return sum(element.width for element in self.elements)
 
+    @override
     def __str__(self) -> str:
         widths = sorted({element.width for element in self.elements})
         shape = " × ".join(map(str, self.shape))

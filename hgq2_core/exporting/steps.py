@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.exact import IntegerArray, Integers
 from hgq2_core.exact.integer_array import NO_BITS, aligned, fraction_bits, integer, shift
@@ -42,6 +43,7 @@ class StepFunction(NamedTuple):
 class _Alike(Integers):
     """Integers that compute what is stated of each number by itself once for equal numbers."""
 
+    @override
     def cheapest(self, a: IntegerArray, *alternatives: Callable[[IntegerArray], IntegerArray]) -> IntegerArray:
         distinct, where = np.unique(a.data, return_inverse=True)
         result = alternatives[0](IntegerArray(distinct[:, np.newaxis], a.exponent))

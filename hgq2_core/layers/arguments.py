@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypedDict, TypeVar, o
 from pydantic import Field, GetJsonSchemaHandler, TypeAdapter, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import override
 
 from hgq2_core.errors import KindError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
@@ -135,6 +136,7 @@ class ExactActivation(KerasObject):
     group: str = "activations"
     optional: bool = True
 
+    @override
     def validate(self, value: Any) -> Any:
         """Take `linear` (None) and `relu`, by name or as Keras' functions."""
         if value is None:
@@ -148,6 +150,7 @@ class ExactActivation(KerasObject):
             )
         return value
 
+    @override
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"enum": [*EXACT_ACTIVATIONS, None]}
 
@@ -167,6 +170,7 @@ class QuantizerSlot:
 class QuantizerSlots(QuantizerSlot):
     """Marks an argument of several slots: one quantizer for all, or a list with one for each, None for its default."""
 
+    @override
     def resolve(self, value: Any) -> Any:
         """Return the config, or a tuple of them."""
         return tuple(map(super().resolve, value)) if isinstance(value, list | tuple) else super().resolve(value)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.discovery.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
@@ -70,6 +71,7 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
     """Whether each call adds the layer's cost to the loss. A cell, which a loop of the backend calls, has `in_loss()`
     as a regularizer of a weight instead."""
 
+    @override
     def __init_subclass__(cls, *, kw_only: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(kw_only=kw_only, **kwargs)
         if "call" in vars(cls):
@@ -102,6 +104,7 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
         """Return the names of the methods that a class must define and does not."""
         return [*(("call",) if cls.call is keras.layers.Layer.call else ()), *abstract_methods(cls)]
 
+    @override
     def _construct(self, arguments: Mapping[str, Any]) -> None:
         require_complete(type(self), "layer", recent=("ebops", "exact"))
         super()._construct(arguments)
@@ -133,6 +136,7 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
             "trainable": self.trainable,
         }
 
+    @override
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         """Add a weight as Keras does; a frozen layer holds constants instead and gives None."""
         return None if self.frozen else super().add_weight(*args, **kwargs)

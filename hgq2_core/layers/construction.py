@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import keras
+from typing_extensions import override
 
 from hgq2_core.errors import ConfigError, listing
 from hgq2_core.layers.arguments import POLICY, DTypeArg, NameField, RegularizerArg, default
@@ -49,6 +50,7 @@ class FieldLayer(Fields, _KerasLayer, kw_only=True):
             schema_of(cls).model_validate(bind(cls, args, kwargs))
         return super().__new__(cls, *args, **kwargs)
 
+    @override
     def _construct(self, arguments: Mapping[str, Any]) -> None:
         given, fields = dict(arguments), _resolvers(type(self))
         stray = [name for name in given if name not in fields]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, listing, nearest
@@ -39,6 +40,7 @@ class OperationAdapter(KerasAdapter):
     takes_list: ClassVar[bool] = False
     """Whether the operation takes a list of tensors, as `concatenate` does."""
 
+    @override
     def check(self, layer: Any) -> None:
         """Raise ExactnessError where the operation's call in its graph leaves exact arithmetic."""
         args, options = called_with(layer)
@@ -53,10 +55,12 @@ class OperationAdapter(KerasAdapter):
             options: its arguments by keyword.
         """
 
+    @override
     def operands(self, arrays: Arrays[A], args: tuple[Any, ...], path: str) -> list[Any]:
         """Return the arguments of `exact`: tensors and numbers as operands, lists kept."""
         return [value if n in self.static else _operands(arrays, value, path) for n, value in enumerate(args)]
 
+    @override
     def ebops(self, layer: Any, *inputs: Any, **options: Any) -> Any:
         """Return the operation's effective bit operations for one sample; 0, as here, where it is wiring.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
+from typing_extensions import override
 
 from hgq2_core.layers.construction import FieldLayer
 from hgq2_core.ops import Tensor
@@ -33,6 +34,7 @@ class _Slots:
 class SlottedLayer(FieldLayer, kw_only=True):
     """A layer with quantizers by slot name."""
 
+    @override
     def _construct(self, arguments: Mapping[str, Any]) -> None:
         super()._construct(arguments)
         self._slots = _Slots({}, {})

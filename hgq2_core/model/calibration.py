@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.data.batches import Batches, check_finite, read, samples_of
 from hgq2_core.errors import CalibrationError, ConfigError, DataError
@@ -38,6 +39,7 @@ class CalibrationReport:
         """Return plain data."""
         return asdict(self)
 
+    @override
     def __str__(self) -> str:
         return f"calibrated {len(self.quantizers)} quantizers on {self.samples} samples, margin {self.margin} bits"
 

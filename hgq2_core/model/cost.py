@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.discovery.registry import registry
 from hgq2_core.keras_graph.traversal import applications
@@ -112,6 +113,7 @@ class Summary:
                 table.add_row(*head, "", "", "", "", "", cost)
         return table
 
+    @override
     def __str__(self) -> str:
         from rich.console import Console
 

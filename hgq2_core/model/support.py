@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import keras
+from typing_extensions import override
 
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Intervals
@@ -31,6 +32,7 @@ class UnsupportedLayer:
     stage: Literal["verify", "export"]
     reason: str
 
+    @override
     def __str__(self) -> str:
         return f"{self.layer}: {self.reason}"
 

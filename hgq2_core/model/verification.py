@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.data.batches import check_finite, read
 from hgq2_core.errors import ExactnessError
@@ -96,6 +97,7 @@ class VerifyReport:
         rows = [{**asdict(row), "float32_enough": row.float32_enough} for row in self.layers]
         return {**asdict(self), "ok": self.ok, "first_faulty": self.first_faulty, "layers": rows}
 
+    @override
     def __str__(self) -> str:
         headline, relation = ("arithmetic verified", "==") if self.ok else ("arithmetic differs", "!=")
         lines = [f"{headline}: {self.mismatches} mismatches in {self.samples} samples (integers {relation} Keras)"]

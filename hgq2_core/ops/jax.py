@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import keras
 from jax import Array, lax
+from typing_extensions import override
 
 from hgq2_core.ops.layout import LAYOUTS
 from hgq2_core.ops.protocol import Differentiable, Formulas
@@ -76,9 +77,11 @@ OPERATIONS = _Operations()
 
 
 class _Step(StepOperations):
+    @override
     def step_by_step(self) -> AbstractContextManager[None]:
         return jax.disable_jit()  # type: ignore[no-any-return]
 
+    @override
     def take_rows(self, table: Array, index: Array) -> Array:
         return table.at[index].get(mode="promise_in_bounds")
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from tensorflow import Tensor
+from typing_extensions import override
 
 from hgq2_core.ops.layout import LAYOUTS
 from hgq2_core.ops.protocol import Differentiable, Formulas
@@ -64,6 +65,7 @@ class _Operations:
 
 
 class _Step(StepOperations):
+    @override
     def value(self, variable: Any) -> Tensor:
         # The value of a variable is a variable too, which a function with a custom gradient may not use.
         return tf.convert_to_tensor(variable.value) if isinstance(variable, keras.Variable) else variable

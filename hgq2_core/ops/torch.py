@@ -12,6 +12,7 @@ import keras
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from typing_extensions import override
 
 from hgq2_core.ops.layout import LAYOUTS as FLOAT_LAYOUTS
 from hgq2_core.ops.step import StepOperations
@@ -170,32 +171,41 @@ def may_read(x: Tensor) -> bool:
 
 
 class _Step(StepOperations):
+    @override
     def total(self, x: Tensor, axis: int | tuple[int, ...] | None) -> Tensor:
         return self.value(x).sum() if axis is None else self.value(x).sum(axis)
 
+    @override
     def dot(self, a: Tensor, b: Tensor) -> Tensor:
         return self.value(a).dot(self.value(b))
 
+    @override
     def affine(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         # One node instead of two, and one pass less over the outputs.
         return self.value(bias).addmm(x, self.value(kernel)) if x.ndim == 2 else super().affine(x, kernel, bias)
 
+    @override
     def clip(self, x: Tensor, lower: float, upper: float) -> Tensor:
         return self.value(x).detach().clamp_(lower, upper)
 
+    @override
     def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         return self.value(x).reshape(shape)
 
+    @override
     def assign(self, variable: keras.Variable, values: Tensor) -> None:
         variable.value.detach().copy_(values)
 
+    @override
     def sparing(self, tensors: Iterable[Any]) -> AbstractContextManager[None]:
         spared = [tensor for tensor in tensors if hasattr(tensor, "recompute")]
         return _recomputing(spared) if spared else nullcontext()
 
+    @override
     def table_index(self, x: Tensor, last: int) -> Tensor:
         return x.clamp(0, last).nan_to_num_(nan=last + 1).to(torch.int32)
 
+    @override
     def take_rows(self, table: Tensor, index: Tensor) -> Tensor:
         return table.index_select(0, index.reshape(-1)).view(*index.shape, *table.shape[1:])
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.discovery.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
@@ -97,6 +98,7 @@ class Quantizer(keras.layers.Layer, Generic[C]):
         IncompleteError: when it is instantiated, a subclass that lacks one of these methods except `build`.
     """
 
+    @override
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "quantize" in vars(cls):

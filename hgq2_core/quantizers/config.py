@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 from pydantic import Field, GetJsonSchemaHandler, SerializationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import override
 
 from hgq2_core.discovery.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
@@ -98,6 +99,7 @@ class Slot:
         """Name of the quantizer as a Keras layer: no weight's name, as in HDF5 a name is a weight's or a layer's."""
         return f"{self.name}_quantizer" if self.layer else self.name
 
+    @override
     def __str__(self) -> str:
         return f"{self.layer}.{self.name}" if self.layer else self.name
 

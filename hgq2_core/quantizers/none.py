@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
 
 if TYPE_CHECKING:
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
 class NoQuantizer(QuantizerConfig):
     """No quantization: values pass as they are; 0 bits. Its kind is `none`, whatever is installed."""
 
+    @override
     def build(self, slot: Slot | None = None) -> PassThrough:
-        """Make the Keras quantizer."""
         from hgq2_core.quantizers.pass_through import PassThrough
 
         return PassThrough(self, slot)

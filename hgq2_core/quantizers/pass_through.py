@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, Widths
@@ -34,6 +35,7 @@ class PassThrough(Quantizer[NoQuantizer]):
         super().__init__(config, slot, **kwargs)
         self.input_bits: Callable[[], Tensor | None] | None = None
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Keep the shape of one sample's values, or of the weight.
 
@@ -43,10 +45,12 @@ class PassThrough(Quantizer[NoQuantizer]):
         self.value_shape = tuple(size or 1 for size in input_shape[1 if self.slot.batched else 0 :])
         super().build(input_shape)
 
+    @override
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:
         """Return the values unchanged."""
         return x.value if isinstance(x, keras.Variable) else x
 
+    @override
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return what the values have of bits: those of a weight, or of an input by the quantizers in front.
 
@@ -57,16 +61,18 @@ class PassThrough(Quantizer[NoQuantizer]):
         derived = None if self.input_bits is None else self.input_bits()
         return keras.ops.zeros(self.value_shape) if derived is None else keras.ops.reshape(derived, self.value_shape)
 
+    @override
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """Return the values unchanged."""
         return x
 
+    @override
     def width(self, widths: Widths, x: Width) -> Width:
         """Return the derived width of the values, which pass."""
         return x
 
+    @override
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
-        """Return 0 bits."""
         return {"bits": np.array(0)}
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
+from typing_extensions import override
 
 from hgq2_core.schema.base import StrictModel, validation_error
 
@@ -37,6 +38,7 @@ class Condition(StrictModel):
         value = float(logs.get(self.metric, float("nan")))
         return value < self.below if self.below is not None else value > float(self.above or 0.0)
 
+    @override
     def __str__(self) -> str:
         word, bound = ("below", self.below) if self.below is not None else ("above", self.above)
         return f"{self.metric} {word} {bound:,g}"
@@ -51,6 +53,7 @@ class StopCondition(Condition):
 
     for_epochs: Annotated[int, Field(ge=1)] = 1
 
+    @override
     def __str__(self) -> str:
         return f"{super().__str__()} for {self.for_epochs} epoch{'s' * (self.for_epochs > 1)}"
 

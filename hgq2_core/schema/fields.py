@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY
 from typing import Any, ClassVar, dataclass_transform, get_origin
 
+from typing_extensions import override
+
 from hgq2_core.errors import PluginError
 from hgq2_core.schema.signature import Parameter, bind, fields_of
 
@@ -27,6 +29,7 @@ class Fields:
 
     _fields: ClassVar[Mapping[str, Parameter]] = {}
 
+    @override
     def __init_subclass__(cls, *, kw_only: bool = False, **kwargs: Any) -> None:
         """Make the constructor.
 

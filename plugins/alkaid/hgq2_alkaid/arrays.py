@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from alkaid.trace import FVariable, FVArray, HWConfig, trace
+from typing_extensions import override
 
 from hgq2_alkaid.rounding import quantized
 from hgq2_core.exact import Integers
@@ -56,6 +57,7 @@ class HardwareArrays(Arrays[Operand]):
         """Return an element of an operand, or the circuit's input for one that was not quantized where it was seen."""
         return self.entered(self.inputs.entries_of(x)[0]) if isinstance(x, RawNumber) else x
 
+    @override
     def constant(self, values: npt.ArrayLike) -> Operand:
         exact = from_float(values)
         constants = to_float(exact)
@@ -65,24 +67,31 @@ class HardwareArrays(Arrays[Operand]):
             raise Unsupported(f"a constant needs more than {CONSTANT_BITS} bits, which alkaid cannot hold.")
         return constants
 
+    @override
     def shape(self, a: Operand) -> tuple[int, ...]:
         return a.shape
 
+    @override
     def add(self, a: Operand, b: Operand) -> Operand:
         return self._each(lambda x, y: x + y, a, b)
 
+    @override
     def subtract(self, a: Operand, b: Operand) -> Operand:
         return self._each(lambda x, y: x - y, a, b)
 
+    @override
     def negate(self, a: Operand) -> Operand:
         return self._each(lambda x: -x, a)
 
+    @override
     def multiply(self, a: Operand, b: Operand) -> Operand:
         return self._each(lambda x, y: x * y, a, b)
 
+    @override
     def shift(self, a: Operand, n: BitArray) -> Operand:
         return self._each(lambda x, places: x * ldexp(1.0, places), a, numbers=(n,))
 
+    @override
     def einsum(self, equation: str, a: Operand, b: Operand) -> Operand:
         if a.dtype != object and b.dtype != object:
             return to_float(Integers().einsum(equation, from_float(a), from_float(b)))
@@ -95,21 +104,27 @@ class HardwareArrays(Arrays[Operand]):
             raise Unsupported("a kernel needs more bits than float32 has, in which alkaid takes it.")
         return einsum(equation, self.variables(a), b, self._product)
 
+    @override
     def sum(self, a: Operand, axis: Axis, keepdims: bool = False) -> Operand:
         return _objects(np.sum(self._traced(a), axis=axis, keepdims=keepdims))
 
+    @override
     def maximum(self, a: Operand, b: Operand) -> Operand:
         return self._each(_larger, a, b)
 
+    @override
     def minimum(self, a: Operand, b: Operand) -> Operand:
         return self._each(_smaller, a, b)
 
+    @override
     def less(self, a: Operand, b: Operand) -> Operand:
         return self._each(lambda x, y: (x - y).is_negative(), a, b)
 
+    @override
     def select(self, condition: Operand, a: Operand, b: Operand) -> Operand:
         return self._each(lambda c, x, y: c.msb_mux(x, y), condition, a, b)
 
+    @override
     def quantize(
         self, a: Operand, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
     ) -> Operand:
@@ -122,6 +137,7 @@ class HardwareArrays(Arrays[Operand]):
 
         return _map(one, a, *(_integers(bits) for bits in (k, i, f)))
 
+    @override
     def quantizer(self, a: Operand, statement: Callable[[Arrays[Any], Any], Any]) -> Operand:
         try:
             result: Operand = statement(self, a)
@@ -130,6 +146,7 @@ class HardwareArrays(Arrays[Operand]):
             return _map(lambda x: self.entered(x) if isinstance(x, Entry) else x, entered)
         return result
 
+    @override
     def exponents(self, a: Operand) -> tuple[int, int]:
         present = [x for x in self.variables(a).ravel() if x.low < 0 or x.high > 0]
         if not present:
@@ -137,6 +154,7 @@ class HardwareArrays(Arrays[Operand]):
         largest = max(max(abs(x.low), abs(x.high)) for x in present)
         return -max(x.kif[2] for x in present), frexp(largest)[1] - 1
 
+    @override
     def table(self, a: Operand, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Operand:
         def entries(grid: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
             values = np.asarray(function(grid), dtype=np.float64)
@@ -152,26 +170,33 @@ class HardwareArrays(Arrays[Operand]):
             raise Unsupported(f"a table of more than {TABLE_INPUT_BITS} bits of input. Received: {width} bits.")
         return _objects(self._traced(traced).apply(entries).quantize())
 
+    @override
     def cheapest(self, a: Operand, *alternatives: Callable[[Operand], Operand]) -> Operand:
         formats = Counter(tuple(x.kif) for x in self.variables(a).ravel())
         costs = [sum(self._cost(statement, *kif) * formats[kif] for kif in formats) for statement in alternatives]
         return alternatives[costs.index(min(costs))](a)
 
+    @override
     def reshape(self, a: Operand, shape: Sequence[int]) -> Operand:
         return a.reshape(tuple(shape))
 
+    @override
     def transpose(self, a: Operand, axes: Sequence[int]) -> Operand:
         return a.transpose(tuple(axes))
 
+    @override
     def concatenate(self, arrays: Sequence[Operand], axis: int) -> Operand:
         return np.concatenate(arrays, axis=axis)
 
+    @override
     def broadcast(self, a: Operand, shape: Sequence[int]) -> Operand:
         return np.broadcast_to(a, tuple(shape))
 
+    @override
     def gather(self, a: Operand, indices: npt.ArrayLike, axis: int) -> Operand:
         return np.take(a, np.asarray(indices), axis=axis)
 
+    @override
     def pad(self, a: Operand, widths: Sequence[tuple[int, int]]) -> Operand:
         return np.pad(a, tuple(widths), constant_values=0.0)
 

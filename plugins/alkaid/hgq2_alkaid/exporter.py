@@ -11,6 +11,7 @@ from alkaid.codegen.hls import HLSModel
 from alkaid.codegen.rtl import RTLModel
 from alkaid.trace import HWConfig
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from hgq2_alkaid.circuit import Circuit, build
 from hgq2_alkaid.stream import STREAM, stream_of
@@ -63,10 +64,12 @@ class AlkaidExporter(Exporter):
 
     carries_states = True
 
+    @override
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
         """Return the report of `export` without writing anything."""
         return _Export(model, None, options).report(Path())
 
+    @override
     def export(self, model: keras.Model, directory: Path, x: Any = None, **options: Any) -> ExportReport:
         """Write the circuit, its ports, test vectors and, for Verilog, a test bench.
 
@@ -81,6 +84,7 @@ class AlkaidExporter(Exporter):
         made.write(directory)
         return report
 
+    @override
     def simulate(self, directory: Path) -> Simulation:
         """Simulate exported Verilog with Icarus Verilog.
 
@@ -94,6 +98,7 @@ class AlkaidExporter(Exporter):
             )
         return run_script(directory)
 
+    @override
     def mismatches(self, model: keras.Model, x: Any) -> int:
         """Return the number of samples for which the traced circuit and the integers differ."""
         circuit = build(model, HWCONF, estimate=False)

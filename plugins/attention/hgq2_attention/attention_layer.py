@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_attention.call_forms import Shape, require_static, shapes, triple
 from hgq2_attention.heads import Equations
@@ -39,6 +40,7 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
     share of positions that is computed at once.
     """
 
+    @override
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call as Keras does, with query, value and key apart, for only so does Keras find the mask of each.
 
@@ -55,6 +57,7 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         others = () if key is value else (key,)
         return super().__call__(query, value, *others, **bound.kwargs)
 
+    @override
     def build(self, query_shape: Any, value_shape: Shape | None = None, key_shape: Shape | None = None) -> None:
         """Build projections, quantizers and softmax.
 
@@ -115,6 +118,7 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         )
         self.position_bias_quantizer.build(shape)
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return the position bias, if there is one."""
         return {} if self.position_bias is None else {**super().folded(), "position_bias": self.position_table}
@@ -149,6 +153,7 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         scores = (query.shape[0], *self._scores_shape[1:])
         return output, keras.KerasTensor(scores, dtype=self.compute_dtype)
 
+    @override
     def call(
         self,
         query: Tensor,
@@ -162,7 +167,6 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         training: bool | None = None,
         use_causal_mask: bool = False,
     ) -> Any:
-        """Compute the equation above; see the layer of Keras."""
         query, value, key = triple(query, value, key)
         value, key = self.memory(value, key, training)
         projected = self._projected(
@@ -259,6 +263,7 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         """Return the memory that queries attend to, exactly: values and keys, here unchanged."""
         return value, key
 
+    @override
     def ebops(self) -> Tensor:
         """Return the cost of the two products."""
         product, combination = self._equations.cost()
@@ -272,6 +277,7 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         products = keras.ops.einsum(product, q, k) + keras.ops.einsum(combination, v, scores)
         return (products + self._position_bias_ebops()) * self._share
 
+    @override
     def exact(  # type: ignore[override]
         self,
         arrays: Arrays[A],
@@ -286,8 +292,6 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         training: bool | None = None,
         use_causal_mask: bool = False,
     ) -> Any:
-        """State the equation above."""
-
         def split(x: A, axis: int) -> A:
             return arrays.reshape(x, self.heads.split(arrays.shape(x), axis)) if self.heads.grouped else x
 

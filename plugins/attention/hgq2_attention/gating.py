@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_attention.positions import share
 from hgq2_core.exact.arrays import Arrays
@@ -30,8 +31,8 @@ class Gating(TableLayer, kw_only=True):
     gate_quantizer: QuantizerArg = None
     table_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers and the table."""
         super().setup()
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         self.gate_quantizer = self.add_quantizer(self.gate_quantizer, "activation", "gate")
@@ -45,6 +46,7 @@ class Gating(TableLayer, kw_only=True):
         self._share = share(input_shape, features, parallel)
         self.build(input_shape)
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build quantizers and table.
 
@@ -56,6 +58,7 @@ class Gating(TableLayer, kw_only=True):
         self.table.build()
         self.built = True
 
+    @override
     def call(self, inputs: Tensor, gate: Tensor, training: bool | None = None) -> Tensor:
         """Compute the equation above.
 
@@ -68,12 +71,13 @@ class Gating(TableLayer, kw_only=True):
         factor = self.table(self.gate_quantizer.quantize(gate, training), training)
         return self.input_quantizer.quantize(inputs, training) * factor
 
+    @override
     def ebops(self) -> Tensor:
         """Return the cost above, of the share of positions that is computed at once."""
         return (total(self.input_quantizer.bits() * self.table.bits()) + self.table.ebops()) * self._share
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
-        """State the equation above."""
         x, gate = inputs
         factor = self.table.exact(arrays, self.gate_quantizer.exact(arrays, gate))
         return arrays.multiply(self.input_quantizer.exact(arrays, x), factor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from hgq2_attention.arguments import RateArg
 from hgq2_attention.attention_layer import AttentionLayer
 from hgq2_attention.heads import Heads
@@ -37,6 +39,7 @@ class QGroupedQueryAttention(AttentionLayer):
     dropout: RateArg = 0.0
     use_bias: bool = True
 
+    @override
     def setup(self) -> None:
         """Make the quantizers and the sublayers.
 
@@ -51,11 +54,12 @@ class QGroupedQueryAttention(AttentionLayer):
             )
 
     @property
+    @override
     def heads(self) -> Heads:
-        """Return both numbers."""
         return Heads(self.num_query_heads, self.num_key_value_heads)
 
     @property
+    @override
     def query_size(self) -> int:
         """Return `head_dim`."""
         return self.head_dim

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY
 from typing import Annotated, Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_attention.arguments import RateArg
 from hgq2_attention.call_forms import Shape
@@ -65,6 +66,7 @@ class QLinformerAttention(MultiHeadLayer):
     output_shape: OutputShapeArg = None
     attention_axes: AxesArg | None = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers and the sublayers.
 
@@ -109,10 +111,12 @@ class QLinformerAttention(MultiHeadLayer):
         return (length,) if isinstance(length, int) else tuple(length)
 
     @property
+    @override
     def one_tensor(self) -> bool:
         """Whether keys and values must be the same tensor."""
         return self.share_sequence_projection
 
+    @override
     def memory_shapes(self, value: Shape, key: Shape) -> tuple[Shape, Shape]:
         """Build the projections along the sequence, and return the shapes after them.
 
@@ -141,6 +145,7 @@ class QLinformerAttention(MultiHeadLayer):
     def _order(self, rank: int) -> list[int]:
         return [n for n in range(rank) if n not in self._axes] + list(self._axes)
 
+    @override
     def masks(self, query: A | None, value: Any, key: Any, attention: Any, causal: bool) -> Masks[A]:
         """Take the query's mask.
 
@@ -154,6 +159,7 @@ class QLinformerAttention(MultiHeadLayer):
             )
         return Masks(query, None, None, None, None)
 
+    @override
     def memory(self, value: Tensor, key: Tensor, training: bool | None) -> tuple[Tensor, Tensor]:
         """Project along the sequence."""
 
@@ -169,9 +175,8 @@ class QLinformerAttention(MultiHeadLayer):
         own = self.key_sequence_projection
         return projected, projected if own is None else along(own, key)
 
+    @override
     def exact_memory(self, arrays: Arrays[A], value: A, key: A) -> tuple[A, A]:
-        """Project along the sequence, exactly."""
-
         def along(layer: Projection, x: A) -> A:
             order = self._order(len(arrays.shape(x)))
             moved = arrays.transpose(x, order)

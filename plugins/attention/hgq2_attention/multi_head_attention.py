@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+from typing_extensions import override
+
 from hgq2_attention.arguments import RateArg
 from hgq2_attention.attention_layer import AttentionLayer
 from hgq2_attention.call_forms import Shape
@@ -37,31 +39,36 @@ class MultiHeadLayer(AttentionLayer, kw_only=True):
 
     fuse: Fuse = "none"
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers and the sublayers."""
         self.value_dim: Any = self.value_dim or self.key_dim
         super().setup()
 
     @property
+    @override
     def heads(self) -> Heads:
         """As many of keys as of queries."""
         return Heads(self.num_heads, self.num_heads)
 
     @property
+    @override
     def query_size(self) -> int:
         """Return `key_dim`."""
         return int(self.key_dim)
 
     @property
+    @override
     def value_size(self) -> int:
         """Return `value_dim`."""
         return int(self.value_dim)
 
     @property
+    @override
     def shared(self) -> Mapping[str, tuple[str, ...]]:
         """Read `fuse`."""
         return SHARED[self.fuse]
 
+    @override
     def output_sizes(self, query: Shape) -> tuple[int, ...]:
         """Return `output_shape`, or the query's last axis."""
         if self.output_shape is None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import keras
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core import ConfigError, Quantizer
 from hgq2_core.exact.arrays import Arrays
@@ -74,6 +75,7 @@ class QSoftmax(TableLayer):
     inverse_quantizer: QuantizerArg = None
     output_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers and the tables.
 
@@ -106,6 +108,7 @@ class QSoftmax(TableLayer):
         return keras.ops.exp(q * (-self.scale if self.stable else self.scale))
 
     @classmethod
+    @override
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QSoftmax:
         """Make it from Softmax, or from Activation("softmax")."""
         return cls(**{**shared_arguments(layer, cls, ("activation",)), **arguments})
@@ -120,6 +123,7 @@ class QSoftmax(TableLayer):
         self.axis = axis
         self.build(input_shape)
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build quantizers and tables.
 
@@ -166,6 +170,7 @@ class QSoftmax(TableLayer):
         """Return the shape of the input."""
         return tuple(input_shape)
 
+    @override
     def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
         """Return the mask of the inputs.
 
@@ -180,6 +185,7 @@ class QSoftmax(TableLayer):
             )
         return super().compute_mask(inputs, previous_mask)
 
+    @override
     def call(self, inputs: Tensor, mask: Tensor | None = None, training: bool | None = None) -> Tensor:
         """Compute the equation above.
 
@@ -208,6 +214,7 @@ class QSoftmax(TableLayer):
         largest = keras.ops.stop_gradient(keras.ops.max(counted, axis=self._axes, keepdims=True))
         return largest - x if mask is None else keras.ops.where(mask, largest - x, 0.0)
 
+    @override
     def ebops(self) -> Tensor:
         """Return the cost above, of the share of rows that is computed at once."""
         shape = self._built_shape[1:]
@@ -220,6 +227,7 @@ class QSoftmax(TableLayer):
             cost = cost + total(self.difference_quantizer.bits())
         return cost * self._share
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A, mask: A | None = None) -> A:
         """State the equation above: the maximum, the lookups, the sum and the products."""
         (x,) = inputs

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+from typing_extensions import override
 
 from hgq2_attention.arguments import AttentionArguments
 from hgq2_attention.gating import Gating
@@ -26,6 +27,7 @@ class AttentionSublayers(AttentionArguments, kw_only=True):
     A subclass says how many heads there are and how large.
     """
 
+    @override
     def setup(self) -> None:
         """Make the quantizers and the sublayers.
 

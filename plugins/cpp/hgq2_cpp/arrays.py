@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import IntegerArray, IntervalArray, Intervals
@@ -73,27 +74,34 @@ class CppArrays(Arrays[Operand]):
         """Return an operand of numbers that the host gives, where no quantizer came first."""
         return a if a.raw is None else self._entries(_map(self.inputs.enter_unquantized, a.raw))
 
+    @override
     def constant(self, values: npt.ArrayLike) -> Operand:
         return constant(exact.constant(values))
 
+    @override
     def shape(self, a: Operand) -> tuple[int, ...]:
         return a.shape
 
+    @override
     def add(self, a: Operand, b: Operand) -> Operand:
         a, b = self._pair(a, b)
         return self._binary("add", a, b, self.intervals.add(a.bounds, b.bounds))
 
+    @override
     def subtract(self, a: Operand, b: Operand) -> Operand:
         a, b = self._pair(a, b)
         return self._binary("subtract", a, b, self.intervals.subtract(a.bounds, b.bounds))
 
+    @override
     def negate(self, a: Operand) -> Operand:
         return self.subtract(self.constant(0.0), a)
 
+    @override
     def multiply(self, a: Operand, b: Operand) -> Operand:
         a, b = self._pair(a, b)
         return self._binary("multiply", a, b, self.intervals.multiply(a.bounds, b.bounds))
 
+    @override
     def shift(self, a: Operand, n: BitArray) -> Operand:
         a = self.entered(a)
         places = integer(n)
@@ -101,18 +109,22 @@ class CppArrays(Arrays[Operand]):
         a = self.broadcast(a, shape)
         return Operand(a.rows, a.exponent - places, self.intervals.shift(a.bounds, np.broadcast_to(places, shape)))
 
+    @override
     def maximum(self, a: Operand, b: Operand) -> Operand:
         a, b = self._pair(a, b)
         return self._binary("maximum", a, b, self.intervals.maximum(a.bounds, b.bounds))
 
+    @override
     def minimum(self, a: Operand, b: Operand) -> Operand:
         a, b = self._pair(a, b)
         return self._binary("minimum", a, b, self.intervals.minimum(a.bounds, b.bounds))
 
+    @override
     def less(self, a: Operand, b: Operand) -> Operand:
         a, b = self._pair(a, b)
         return self._binary("less", a, b, self.intervals.less(a.bounds, b.bounds))
 
+    @override
     def select(self, condition: Operand, a: Operand, b: Operand) -> Operand:
         condition, a, b = (self.entered(each) for each in (condition, a, b))
         shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
@@ -132,6 +144,7 @@ class CppArrays(Arrays[Operand]):
         exponent[live] = most
         return settled(rows, exponent, bounds)
 
+    @override
     def einsum(self, equation: str, a: Operand, b: Operand) -> Operand:
         a, b = self.entered(a), self.entered(b)
         if a.constant and not b.constant:
@@ -145,6 +158,7 @@ class CppArrays(Arrays[Operand]):
         rows, exponent = linear(self.recorder, left, right) if b.constant else products(self.recorder, left, right)
         return settled(contraction.output(rows), contraction.output(exponent), bounds)
 
+    @override
     def sum(self, a: Operand, axis: Axis, keepdims: bool = False) -> Operand:
         a = self.entered(a)
         bounds = self.intervals.sum(a.bounds, axis, keepdims)
@@ -158,6 +172,7 @@ class CppArrays(Arrays[Operand]):
         shape = bounds.step.shape
         return settled(rows.reshape(shape), exponent.reshape(shape), bounds)
 
+    @override
     def quantize(
         self, a: Operand, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str
     ) -> Operand:
@@ -194,6 +209,7 @@ class CppArrays(Arrays[Operand]):
             exponent[here] = fraction
         return settled(rows, exponent, bounds)
 
+    @override
     def quantizer(self, a: Operand, statement: Callable[[Arrays[Any], Any], Any]) -> Operand:
         try:
             result: Operand = statement(self, a)
@@ -203,9 +219,11 @@ class CppArrays(Arrays[Operand]):
             return self._entries(self.inputs.enter_steps(a.raw, statement))
         return result
 
+    @override
     def exponents(self, a: Operand) -> tuple[int, int]:
         return self.intervals.exponents(self.entered(a).bounds)
 
+    @override
     def table(self, a: Operand, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Operand:
         a = self.entered(a)
         keys = list(zip(*(end.ravel().tolist() for end in ends_of(a.bounds)), strict=True))
@@ -239,6 +257,7 @@ class CppArrays(Arrays[Operand]):
         )
         return settled(rows, exponent, bounds)
 
+    @override
     def cheapest(self, a: Operand, *alternatives: Callable[[Operand], Operand]) -> Operand:
         a = self.entered(a)
         made: list[tuple[float, int, Operand]] = []
@@ -255,12 +274,15 @@ class CppArrays(Arrays[Operand]):
             raise refused
         return min(made, key=lambda each: each[:2])[2]
 
+    @override
     def reshape(self, a: Operand, shape: Sequence[int]) -> Operand:
         return a.moved(lambda data: data.reshape(tuple(shape)))
 
+    @override
     def transpose(self, a: Operand, axes: Sequence[int]) -> Operand:
         return a.moved(lambda data: data.transpose(tuple(axes)))
 
+    @override
     def concatenate(self, arrays: Sequence[Operand], axis: int) -> Operand:
         if all(each.raw is not None for each in arrays):
             return unquantized(np.concatenate([each.raw for each in arrays if each.raw is not None], axis=axis))
@@ -271,12 +293,15 @@ class CppArrays(Arrays[Operand]):
             self.intervals.concatenate([each.bounds for each in parts], axis),
         )
 
+    @override
     def broadcast(self, a: Operand, shape: Sequence[int]) -> Operand:
         return a.moved(lambda data: np.broadcast_to(data, tuple(shape)))
 
+    @override
     def gather(self, a: Operand, indices: npt.ArrayLike, axis: int) -> Operand:
         return a.moved(lambda data: np.take(data, np.asarray(indices), axis=axis))
 
+    @override
     def pad(self, a: Operand, widths: Sequence[tuple[int, int]]) -> Operand:
         if a.raw is not None:
             return unquantized(np.pad(a.raw, tuple(widths), constant_values=0.0))

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import keras
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
@@ -47,10 +48,12 @@ class CppExporter(Exporter):
 
     carries_states = True
 
+    @override
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
         """Return the report of `export` without writing anything."""
         return _Export(model, None, options).report()
 
+    @override
     def export(self, model: keras.Model, directory: Path, x: Any = None, **options: Any) -> ExportReport:
         """Write the emulator, its interfaces, ports and test vectors.
 
@@ -65,6 +68,7 @@ class CppExporter(Exporter):
         made.write(directory)
         return report
 
+    @override
     def simulate(self, directory: Path) -> Simulation:
         """Compile the test, and run it on the vectors.
 
@@ -74,6 +78,7 @@ class CppExporter(Exporter):
         require_script(directory, "what `export` wrote is simulated")
         return run_script(directory, CXX=cpp_compiler())
 
+    @override
     def mismatches(self, model: keras.Model, x: Any) -> int:
         """Return the number of samples for which the recorded program and the integers differ."""
         emulator = record(model)

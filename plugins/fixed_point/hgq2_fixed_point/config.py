@@ -7,6 +7,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from hgq2_core.quantizers.bit_options import BitRegularizer, FirstBits, extremes, nominal
 from hgq2_core.quantizers.config import BlockGranularity, QuantizerConfig, Role, Slot, check_bounds
@@ -84,25 +85,30 @@ class FixedPoint(QuantizerConfig):
         """Return True if gradients move a field."""
         return self.trainable if isinstance(self.trainable, bool) else name in self.trainable
 
+    @override
     def unsigned(self) -> Self:
         """Return the same format with k = 0; unchanged with WRAP_SM, which needs a sign."""
         return self if self.overflow_mode == "WRAP_SM" else self.changed(k=0)
 
+    @override
     def saturating(self, end: float | None = None) -> Self:
         """Return the same format with SAT_SYM, or SAT without a sign; i is log2 of the end, if there is one."""
         integer_bits = {} if end is None else {"i": math.log2(end)}
         return self.changed(overflow_mode="SAT_SYM" if self.k else "SAT", **integer_bits)
 
+    @override
     def fitted(self) -> Self:
         """Return the same format with `fit_to`."""
         return self.changed(fit_to=self.fit_to or FitTo())
 
+    @override
     def indexing(self, bits: int, end: float) -> KBI:
         """Return an unsigned format of one width for all elements, which stays below that many bits in training too."""
         return KBI(
             k=0, b=bits, i=math.log2(end), b_bounds=(0, bits), overflow_mode="SAT", granularity="tensor", fit_to=FitTo()
         )
 
+    @override
     def with_bits(self, bits: int, role: Role) -> KBI:
         """Return the format of that width that wraps, so that its range is dynamic or observed."""
         by_role: dict[Role, dict[str, Any]] = {
@@ -112,6 +118,7 @@ class FixedPoint(QuantizerConfig):
         }
         return KBI(b=bits - 1, overflow_mode="WRAP", **by_role.get(role, {}))
 
+    @override
     def facts(self) -> dict[str, Any]:
         """Return the first format, its range, its step, and the number of its values."""
         i, f = round(nominal(self.i, self.i_bounds)), self.fraction_bits
@@ -160,12 +167,13 @@ class KBI(FixedPoint):
     fixed_width = True
 
     @property
+    @override
     def fraction_bits(self) -> int:
         """First number of fraction bits."""
         return round(nominal(self.b, self.b_bounds)) - round(nominal(self.i, self.i_bounds))
 
+    @override
     def build(self, slot: Slot | None = None) -> KBIQuantizer:
-        """Make the Keras quantizer."""
         from hgq2_fixed_point.quantizers import KBIQuantizer
 
         return KBIQuantizer(self, slot)
@@ -188,12 +196,13 @@ class KIF(FixedPoint):
     bounded = ("i", "f")
 
     @property
+    @override
     def fraction_bits(self) -> int:
         """First number of fraction bits."""
         return round(nominal(self.f, self.f_bounds))
 
+    @override
     def build(self, slot: Slot | None = None) -> KIFQuantizer:
-        """Make the Keras quantizer."""
         from hgq2_fixed_point.quantizers import KIFQuantizer
 
         return KIFQuantizer(self, slot)

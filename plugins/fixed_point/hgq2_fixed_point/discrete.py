@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import Tensor
@@ -30,6 +31,7 @@ class DiscreteQuantizer(Quantizer[C]):
     nothing.
     """
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Keep the shape of one sample's values, or of the weight.
 
@@ -53,14 +55,17 @@ class DiscreteQuantizer(Quantizer[C]):
     def nearest(self, x: Tensor) -> Tensor:
         """Return the values that `x` becomes; not differentiable, and NaN may become anything."""
 
+    @override
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:
         """Quantize; NaN stays NaN."""
         return _straight_through(ops.convert_to_tensor(tensor_of(x)), self.nearest, self.smallest, self.largest)
 
+    @override
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return the config's bits for every element."""
         return ops.full(self.value_shape, float(self.config.bits))
 
+    @override
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Return the bits, and the largest value."""
         return {"bits": np.array(self.config.bits), "largest": np.array(self.largest)}
@@ -83,26 +88,28 @@ class BinaryQuantizer(DiscreteQuantizer[Binary]):
     """-scale below the threshold, scale from it on."""
 
     @property
+    @override
     def largest(self) -> float:
-        """The scale."""
         return self.config.scale
 
+    @override
     def grid(self, most: int) -> np.ndarray:
-        """Return both signs."""
         return np.array([-self.largest, self.largest])
 
     @property
+    @override
     def uniform_grid(self) -> bool:
         """True: one step."""
         return True
 
+    @override
     def nearest(self, x: Tensor) -> Tensor:
         """Return the larger value from the threshold on."""
         larger = ops.full_like(x, self.largest)
         return ops.where(x < self.config.threshold, -larger, larger)
 
+    @override
     def exact(self, arrays: Arrays[A], x: A) -> A:
-        """State the same comparison."""
         below = arrays.less(x, arrays.constant(self.config.threshold))
         return arrays.select(below, arrays.constant(-self.largest), arrays.constant(self.largest))
 
@@ -120,16 +127,18 @@ class SymmetricQuantizer(DiscreteQuantizer[C]):
     def steps(self) -> list[tuple[float, float]]:
         """Thresholds and magnitudes, rising; below the first is 0."""
 
+    @override
     def grid(self, most: int) -> np.ndarray:
         """Return 0, and the magnitudes with each sign."""
         magnitudes = np.array([value for _, value in self.steps])
         return np.concatenate([-magnitudes[::-1] if self.signed else [], [0.0], magnitudes])
 
     @property
+    @override
     def smallest(self) -> float:
-        """The smallest value."""
         return -self.largest if self.signed else 0.0
 
+    @override
     def nearest(self, x: Tensor) -> Tensor:
         """Return the magnitude of the last threshold that is reached, with the sign."""
         size, magnitude = ops.abs(x) if self.signed else x, ops.zeros_like(x)
@@ -137,8 +146,8 @@ class SymmetricQuantizer(DiscreteQuantizer[C]):
             magnitude = ops.where(size < threshold, magnitude, value)
         return ops.where(x < 0, -magnitude, magnitude) if self.signed else magnitude
 
+    @override
     def exact(self, arrays: Arrays[A], x: A) -> A:
-        """State the same comparisons."""
         zero = arrays.constant(0.0)
         size, magnitude = arrays.maximum(x, arrays.negate(x)) if self.signed else x, arrays.multiply(x, zero)
         for threshold, value in self.steps:
@@ -151,16 +160,18 @@ class TernaryQuantizer(SymmetricQuantizer[Ternary]):
     """-scale, 0 or scale."""
 
     @property
+    @override
     def largest(self) -> float:
-        """The scale."""
         return self.config.scale
 
     @property
+    @override
     def uniform_grid(self) -> bool:
         """True: steps of the scale."""
         return True
 
     @property
+    @override
     def steps(self) -> list[tuple[float, float]]:
         """One threshold, by default half the scale."""
         threshold = self.config.threshold
@@ -171,16 +182,18 @@ class PowerOfTwoQuantizer(SymmetricQuantizer[PowerOfTwo]):
     """0, or the nearest power of two, halfway the larger."""
 
     @property
+    @override
     def signed(self) -> bool:
         """Whether there is a sign."""
         return self.config.k == 1
 
     @property
+    @override
     def largest(self) -> float:
-        """The largest power."""
         return 2.0**self.config.highest
 
     @property
+    @override
     def steps(self) -> list[tuple[float, float]]:
         """Thresholds halfway between the values."""
         powers = [2.0**n for n in range(self.config.lowest, self.config.highest + 1)]

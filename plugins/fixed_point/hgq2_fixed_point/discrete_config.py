@@ -8,6 +8,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import override
 
 from hgq2_core.quantizers.config import QuantizerConfig, Slot
 from hgq2_core.quantizers.none import NoQuantizer
@@ -63,13 +64,14 @@ class Binary(DiscreteConfig):
     scale: Scale = 1.0
     threshold: Threshold = 0.0
 
+    @override
     def build(self, slot: Slot | None = None) -> BinaryQuantizer:
-        """Make the Keras quantizer."""
         from hgq2_fixed_point.discrete import BinaryQuantizer
 
         return BinaryQuantizer(self, slot)
 
     @property
+    @override
     def bits(self) -> int:
         """Bits that EBOPs count for one element."""
         return 1
@@ -86,13 +88,14 @@ class Ternary(DiscreteConfig):
     scale: Scale = 1.0
     threshold: Magnitude | None = None
 
+    @override
     def build(self, slot: Slot | None = None) -> TernaryQuantizer:
-        """Make the Keras quantizer."""
         from hgq2_fixed_point.discrete import TernaryQuantizer
 
         return TernaryQuantizer(self, slot)
 
     @property
+    @override
     def bits(self) -> int:
         """Bits that EBOPs count for one element."""
         return 2
@@ -117,17 +120,19 @@ class PowerOfTwo(DiscreteConfig):
             raise ValueError(f"lowest must not exceed highest. Received: lowest={self.lowest}, highest={self.highest}")
         return self
 
+    @override
     def build(self, slot: Slot | None = None) -> PowerOfTwoQuantizer:
-        """Make the Keras quantizer."""
         from hgq2_fixed_point.discrete import PowerOfTwoQuantizer
 
         return PowerOfTwoQuantizer(self, slot)
 
+    @override
     def facts(self) -> dict[str, Any]:
         """Return the magnitudes, and the bits."""
         return {"magnitudes": [0.0, *(2.0**n for n in range(self.lowest, self.highest + 1))], "bits": self.bits}
 
     @property
+    @override
     def bits(self) -> int:
         """Bits that EBOPs count for one element: a sign if there is one, and a code for each exponent and for 0.
 
@@ -139,8 +144,8 @@ class PowerOfTwo(DiscreteConfig):
 class Identity(NoQuantizer):
     """No quantization: values pass as they are; 0 bits. The former kind of the core's `none`."""
 
+    @override
     def build(self, slot: Slot | None = None) -> IdentityQuantizer:
-        """Make the Keras quantizer."""
         from hgq2_fixed_point.discrete import IdentityQuantizer
 
         return IdentityQuantizer(self, slot)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact.arrays import Arrays
@@ -52,6 +53,7 @@ class FixedPointQuantizer(Quantizer[C]):
         # Without a seed of its own it takes one from Python's generator, which a model's config has seeded by then.
         self.seed_generator = keras.random.SeedGenerator() if config.round_mode in DETERMINISTIC else None
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the bit variables.
 
@@ -84,6 +86,7 @@ class FixedPointQuantizer(Quantizer[C]):
         """Whether there is a sign, 1 or 0: a variable if the range is observed, else a number."""
         return self.range.k
 
+    @override
     def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
         """Return the quantized values with their bits and penalty; in training, mixed with `x` by `noise`."""
         present, fit = phase(), self.config.fit_to
@@ -95,6 +98,7 @@ class FixedPointQuantizer(Quantizer[C]):
         q = self.shares.joined(q, x)
         return Quantized(with_noise(self.noise, q, x, training), bits, self.with_regularizers(penalty))
 
+    @override
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return max(0, b), or max(0, i + f), plus the sign where the range saturates at its full width."""
         cost = self.cost_in_call
@@ -117,6 +121,7 @@ class FixedPointQuantizer(Quantizer[C]):
         """Spread bits over the elements of one sample."""
         return self.shares.per_element(bits, self.value_shape)
 
+    @override
     def exact(self, arrays: Arrays[A], x: A) -> A:
         """State the arithmetic: round to 2^-f, then bring into the range of (k, i, f)."""
         bits = self.format()
@@ -124,6 +129,7 @@ class FixedPointQuantizer(Quantizer[C]):
         deterministic = DETERMINISTIC.get(round_mode, round_mode)
         return arrays.quantize(x, bits["k"], bits["i"], bits["f"], deterministic, self.range.overflow_mode)
 
+    @override
     def grid(self, most: int) -> np.ndarray:
         """Return the multiples of the finest step within the widest range."""
         bits = self.format()
@@ -139,6 +145,7 @@ class FixedPointQuantizer(Quantizer[C]):
             )
         return low + step * np.arange(points, dtype=np.float64)
 
+    @override
     def span(self, x: Tensor | None = None) -> Span:
         """Return the largest magnitude and the step of each element's format."""
         f, largest, below = self._reach(x)
@@ -147,6 +154,7 @@ class FixedPointQuantizer(Quantizer[C]):
         return Span(*(keras.ops.stop_gradient(self.per_element(each)) for each in (reach, step)))
 
     @property
+    @override
     def shrinks(self) -> bool:
         """Whether values are rounded towards 0, and saturate."""
         return self.config.round_mode == "TRN_ZERO" and self.config.overflow_mode == "SAT_SYM"
@@ -167,10 +175,12 @@ class FixedPointQuantizer(Quantizer[C]):
         return ops.where(nonempty, f, -float(BITS_LIMIT)), largest, k * below
 
     @property
+    @override
     def uniform_grid(self) -> bool:
         """True: all multiples of one step."""
         return True
 
+    @override
     def grid_part(self, first: Tensor, size: int) -> tuple[Tensor, Tensor] | None:
         """Return some of the multiples of the finest step within the widest range, as tensors."""
         if isinstance(self.range, DynamicRange):
@@ -183,6 +193,7 @@ class FixedPointQuantizer(Quantizer[C]):
         indices = ops.minimum(first + ops.arange(size, dtype="float32"), count - 1.0)
         return low + step * indices, count
 
+    @override
     def check_range(self, x: np.ndarray) -> RangeCheck:
         """Round the values as `quantize` does, and hold them against the smallest and the largest of the format."""
         bits = self.format(keras.ops.convert_to_tensor(x))
@@ -199,6 +210,7 @@ class FixedPointQuantizer(Quantizer[C]):
 class KBIQuantizer(FixedPointQuantizer[KBI]):
     """Fixed point with width b and integer bits i; f = b - i."""
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add b, then what the range needs."""
         sharing, config = self.sharing(tuple(input_shape)), self.config
@@ -209,14 +221,16 @@ class KBIQuantizer(FixedPointQuantizer[KBI]):
         super().build(input_shape)
 
     @property
+    @override
     def precision(self) -> keras.Variable:
-        """Return b."""
         return self.b
 
+    @override
     def counted(self, x: Tensor | None) -> Tensor:
         """Return max(0, b), plus the sign where it counts."""
         return backend().clipped_bits(self.b, self.counted_sign)
 
+    @override
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Return k, i and f."""
         i = self.rounded(self.integer_bits(x))
@@ -226,6 +240,7 @@ class KBIQuantizer(FixedPointQuantizer[KBI]):
 class KIFQuantizer(FixedPointQuantizer[KIF]):
     """Fixed point with integer bits i and fraction bits f."""
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add f, then what the range needs."""
         sharing, config = self.sharing(tuple(input_shape)), self.config
@@ -236,14 +251,16 @@ class KIFQuantizer(FixedPointQuantizer[KIF]):
         super().build(input_shape)
 
     @property
+    @override
     def precision(self) -> keras.Variable:
-        """Return f."""
         return self.f
 
+    @override
     def counted(self, x: Tensor | None) -> Tensor:
         """Return max(0, i + f), plus the sign where it counts."""
         return backend().clipped_bits(self.f, backend().round_bits(self.integer_bits(x)) + self.counted_sign)
 
+    @override
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Return k, i and f."""
         return {"k": self.rounded(self.k), "i": self.rounded(self.integer_bits(x)), "f": self.rounded(self.f)}

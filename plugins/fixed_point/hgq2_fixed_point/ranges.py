@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.errors import ConfigError
 from hgq2_core.ops import Tensor, assign
@@ -130,13 +131,14 @@ class FixedPointRange(ranges.Range, ABC):
 class LearnedRange(FixedPointRange):
     """i is a variable that gradients move; values out of range saturate."""
 
+    @override
     def build(self, quantizer: Quantizer[Any], sharing: Sharing) -> None:
-        """Add i."""
         config = self.config
         self.i = quantizer.add_bits(
             "i", sharing.bits, config.i, config.i_bounds, config.i_regularizer, config.trains("i"), sharing.compact_bits
         )
 
+    @override
     def quantize(
         self, x: Tensor, precision: Tensor, options: Options, *, training: bool, seed: Seed | None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,6 +153,7 @@ class ObservedRange(FixedPointRange, ranges.ObservedRange):
         super().__init__(config)
         self.signed = True  # k becomes 1 with the first negative value
 
+    @override
     def build(self, quantizer: Quantizer[Any], sharing: Sharing) -> None:
         """Add i and k."""
         config = self.config
@@ -159,6 +162,7 @@ class ObservedRange(FixedPointRange, ranges.ObservedRange):
         )
         self.k = quantizer.add_bits("k", sharing.bits, config.k, (0, 1), trainable=False)
 
+    @override
     def quantize(
         self, x: Tensor, precision: Tensor, options: Options, *, training: bool, seed: Seed | None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -175,11 +179,13 @@ class ObservedRange(FixedPointRange, ranges.ObservedRange):
         assign(self.k, k)
         return q, bits, penalty
 
+    @override
     def reset(self) -> None:
         """Set i to its lower bound, and k to 0; to 1 for WRAP_SM, which is defined with a sign only."""
         self.i.assign(keras.ops.full(self.i.shape, self.config.i_bounds[0]))
         self.k.assign(keras.ops.full(self.k.shape, float(self.config.overflow_mode == "WRAP_SM")))
 
+    @override
     def widen(self, margin: int) -> None:
         """Add bits to i, within its bounds."""
         self.i.assign(keras.ops.clip(self.i + float(margin), *self.config.i_bounds))
@@ -192,15 +198,18 @@ class DynamicRange(FixedPointRange, ranges.DynamicRange):
         super().__init__(config)
         self.overflow_mode = "SAT"
 
+    @override
     def build(self, quantizer: Quantizer[Any], sharing: Sharing) -> None:
         """Add nothing: there is no state."""
 
+    @override
     def quantize(
         self, x: Tensor, precision: Tensor, options: Options, *, training: bool, seed: Seed | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Quantize with the i that the values need."""
         return backend().quantize_dynamic(x, precision, options, seed=seed)
 
+    @override
     def integer_bits(self, x: Tensor, precision: Tensor, options: Options) -> Tensor:
         """Return the smallest i that holds the values after rounding, within bounds."""
         return backend().min_integer_bits(x, precision, options)

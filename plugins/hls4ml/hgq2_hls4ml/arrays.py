@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.exact import Arrays, IntegerArray, Integers, IntervalArray, Intervals
 from hgq2_core.exact.arrays import Axis, BitArray
@@ -57,27 +58,35 @@ class Recorder(Arrays[Signal]):
         shaped = zip(starts, self.host.raw(), strict=False)
         return [Signal(-1 - np.arange(start, start + each.size).reshape(each.shape)) for start, each in shaped]
 
+    @override
     def constant(self, values: npt.ArrayLike) -> Signal:
         return Signal(self._constant(from_float(values)))
 
+    @override
     def shape(self, a: Signal) -> tuple[int, ...]:
         return a.numbers.shape
 
+    @override
     def add(self, a: Signal, b: Signal) -> Signal:
         return self._each("add", a, b)
 
+    @override
     def subtract(self, a: Signal, b: Signal) -> Signal:
         return self._each("subtract", a, b)
 
+    @override
     def negate(self, a: Signal) -> Signal:
         return self._each("negate", a)
 
+    @override
     def multiply(self, a: Signal, b: Signal) -> Signal:
         return self._each("multiply", a, b)
 
+    @override
     def shift(self, a: Signal, n: BitArray) -> Signal:
         return self.multiply(a, self.constant(np.ldexp(1.0, integer(n))))
 
+    @override
     def einsum(self, equation: str, a: Signal, b: Signal) -> Signal:
         left, right = self._known(a), self._known(b)
         if self.record.constant(left) and not self.record.constant(right):
@@ -92,6 +101,7 @@ class Recorder(Arrays[Signal]):
         product = self._record(Product(operands, groups, rows, terms, columns))
         return Signal(matrices.output(product.reshape(groups, rows, columns)))
 
+    @override
     def sum(self, a: Signal, axis: Axis, keepdims: bool = False) -> Signal:
         shape = a.numbers.shape
         axes = [each % len(shape) for each in (axis if isinstance(axis, tuple) else (axis,))]
@@ -101,15 +111,19 @@ class Recorder(Arrays[Signal]):
         rows = Signal(a.numbers.transpose([*rest, *axes]).reshape(-1, terms))
         return self.reshape(self.einsum("rt,tc->rc", rows, self.constant(np.ones((terms, 1)))), kept)
 
+    @override
     def maximum(self, a: Signal, b: Signal) -> Signal:
         return self._each("maximum", a, b)
 
+    @override
     def minimum(self, a: Signal, b: Signal) -> Signal:
         return self._each("minimum", a, b)
 
+    @override
     def less(self, a: Signal, b: Signal) -> Signal:
         return self._each("less", a, b)
 
+    @override
     def select(self, condition: Signal, a: Signal, b: Signal) -> Signal:
         known = self._known(condition)
         if self.record.constant(known):
@@ -117,6 +131,7 @@ class Recorder(Arrays[Signal]):
             return Signal(np.where(chosen, a.numbers, b.numbers))
         return self._each("select", condition, a, b)
 
+    @override
     def quantize(self, a: Signal, k: BitArray, i: BitArray, f: BitArray, round_mode: str, overflow_mode: str) -> Signal:
         bits = [np.broadcast_to(integer(each), a.numbers.shape) for each in (k, i, f)]
         raw = a.numbers < 0
@@ -130,6 +145,7 @@ class Recorder(Arrays[Signal]):
             result[~raw] = self._record(node)
         return Signal(result)
 
+    @override
     def quantizer(self, a: Signal, statement: Callable[[Arrays[Any], Any], Any]) -> Signal:
         start = len(self.record.entries)
         try:
@@ -139,9 +155,11 @@ class Recorder(Arrays[Signal]):
             return self._enter_steps(a, statement)
         return result
 
+    @override
     def exponents(self, a: Signal) -> tuple[int, int]:
         return Intervals().exponents(self.record.bounds(self._known(a).ravel()))
 
+    @override
     def table(self, a: Signal, function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]) -> Signal:
         known = self._known(a)
         if not self.record.constant(known):
@@ -150,6 +168,7 @@ class Recorder(Arrays[Signal]):
                 raise Unsupported(f"a table of more than {TABLE_INPUT_BITS} bits of input. Received: {width} bits.")
         return Signal(self._record(Table((known.ravel(),), function)).reshape(known.shape))
 
+    @override
     def cheapest(self, a: Signal, *alternatives: Callable[[Signal], Signal]) -> Signal:
         known = Signal(self._known(a))
         start = len(self.record.entries)
@@ -163,21 +182,27 @@ class Recorder(Arrays[Signal]):
             self.record.cut(start)
         return alternatives[costs.index(min(costs))](known)
 
+    @override
     def reshape(self, a: Signal, shape: Sequence[int]) -> Signal:
         return Signal(a.numbers.reshape(tuple(shape)))
 
+    @override
     def transpose(self, a: Signal, axes: Sequence[int]) -> Signal:
         return Signal(a.numbers.transpose(tuple(axes)))
 
+    @override
     def concatenate(self, arrays: Sequence[Signal], axis: int) -> Signal:
         return Signal(np.concatenate([each.numbers for each in arrays], axis=axis))
 
+    @override
     def broadcast(self, a: Signal, shape: Sequence[int]) -> Signal:
         return Signal(np.broadcast_to(a.numbers, tuple(shape)))
 
+    @override
     def gather(self, a: Signal, indices: npt.ArrayLike, axis: int) -> Signal:
         return Signal(np.take(a.numbers, np.asarray(indices), axis=axis))
 
+    @override
     def pad(self, a: Signal, widths: Sequence[tuple[int, int]]) -> Signal:
         zero = int(self.constant(0.0).numbers)
         return Signal(np.pad(a.numbers, tuple(widths), constant_values=zero))

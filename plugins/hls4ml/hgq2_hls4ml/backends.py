@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+from typing_extensions import override
+
 from hgq2_core.exporting.errors import Unsupported
 
 Kif = tuple[int, int, int]
@@ -53,11 +55,13 @@ class Xilinx(Backend):
 
     simulated = True
 
+    @override
     def fixed(self, kif: Kif, round_mode: str = "TRN", overflow_mode: str = "WRAP") -> str:
         k, i, f = kif
         modes = "" if (round_mode, overflow_mode) == ("TRN", "WRAP") else f", AP_{round_mode}, AP_{overflow_mode}"
         return f"ap_{'' if k else 'u'}fixed<{k + i + f}, {k + i}{modes}>"
 
+    @override
     def index(self, value: str, width: int) -> str:
         return f"{value}.range({width - 1}, 0).to_uint()"
 
@@ -68,6 +72,7 @@ class Quartus(Backend):
     fewest_bits = 2
     matrices = False
 
+    @override
     def fixed(self, kif: Kif, round_mode: str = "TRN", overflow_mode: str = "WRAP") -> str:
         k, i, f = kif
         if k + i + f < self.fewest_bits:
@@ -77,6 +82,7 @@ class Quartus(Backend):
         modes = "" if (round_mode, overflow_mode) == ("TRN", "WRAP") else f", AC_{round_mode}, AC_{overflow_mode}"
         return f"ac_fixed<{k + i + f}, {k + i}, {'true' if k else 'false'}{modes}>"
 
+    @override
     def index(self, value: str, width: int) -> str:
         return f"{value}.slc<{width}>(0).to_uint()"
 
@@ -86,6 +92,7 @@ class OneAPI(Quartus):
 
     matrices = True
 
+    @override
     def argument(self, type_name: str, name: str) -> str:
         return f"{'' if type_name == 'output_t' else 'const '}{type_name} &{name}"
 

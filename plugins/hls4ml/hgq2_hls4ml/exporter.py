@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import keras
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
@@ -59,10 +60,12 @@ class Options(StrictModel):
 class HLS4MLExporter(Exporter):
     """Exports models as projects of hls4ml, whose layers and types are those of the exact arithmetic."""
 
+    @override
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
         """Return the report of `export` without writing anything; hls4ml estimates neither cost nor latency."""
         return _Export(model, None, options).report()
 
+    @override
     def export(self, model: keras.Model, directory: Path, x: Any = None, **options: Any) -> ExportReport:
         """Write the project, its ports, test vectors and, for Vitis and Vivado, a test bench.
 
@@ -80,6 +83,7 @@ class HLS4MLExporter(Exporter):
         made.write(directory)
         return made.report()
 
+    @override
     def simulate(self, directory: Path) -> Simulation:
         """Compile an exported project, and compare it with its test vectors.
 
@@ -89,6 +93,7 @@ class HLS4MLExporter(Exporter):
         require_script(directory, "the backends 'Vitis' and 'Vivado' are simulated")
         return run_script(directory, CXX=cpp_compiler())
 
+    @override
     def mismatches(self, model: keras.Model, x: Any) -> int:
         """Return the number of samples for which the recorded nodes and the integers differ."""
         recording = record(model)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.exact import Arrays
 
@@ -53,6 +54,7 @@ class Node(ABC):
 class Wires(Node):
     """Numbers of other nodes side by side."""
 
+    @override
     def exact(self, arrays: Arrays[A], *operands: A) -> A:
         return operands[0]
 
@@ -67,6 +69,7 @@ class Elementwise(Node):
 
     operation: str
 
+    @override
     def exact(self, arrays: Arrays[A], *operands: A) -> A:
         result: A = getattr(arrays, self.operation)(*operands)
         return result
@@ -90,6 +93,7 @@ class Quantized(Node):
     round_mode: str
     overflow_mode: str
 
+    @override
     def exact(self, arrays: Arrays[A], *operands: A) -> A:
         return arrays.quantize(operands[0], self.k, self.i, self.f, self.round_mode, self.overflow_mode)
 
@@ -104,6 +108,7 @@ class Table(Node):
 
     function: Callable[[npt.NDArray[np.float64]], npt.ArrayLike]
 
+    @override
     def exact(self, arrays: Arrays[A], *operands: A) -> A:
         return arrays.table(operands[0], self.function)
 
@@ -126,6 +131,7 @@ class Product(Node):
 
     EQUATION = "abc,acd->abd"
 
+    @override
     def exact(self, arrays: Arrays[A], *operands: A) -> A:
         left = arrays.reshape(operands[0], (-1, self.groups, self.rows, self.terms))
         right = arrays.reshape(operands[1], (-1, self.groups, self.terms, self.columns))

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from hgq2_core.quantizers.bit_options import BitRegularizer, FirstBits, extremes, is_number, nominal
 from hgq2_core.quantizers.config import BlockGranularity, QuantizerConfig, Slot, check_bounds
@@ -104,8 +105,8 @@ class MinifloatBase(QuantizerConfig):
         def scale_gradient(self) -> bool:
             """Return whether the gradient of the bits is scaled."""
 
+    @override
     def build(self, slot: Slot | None = None) -> MinifloatQuantizer:
-        """Make the Keras quantizer."""
         from hgq2_minifloat.quantizers import MinifloatQuantizer
 
         return MinifloatQuantizer(self, slot)
@@ -134,6 +135,7 @@ class MinifloatBase(QuantizerConfig):
         """Return the name of a format that the first may have become; empty if it has none."""
         return form.name
 
+    @override
     def facts(self) -> dict[str, Any]:
         """Return the first format, its ends, its steps, and the number of its values and codes."""
         form = self.format
@@ -148,6 +150,7 @@ class MinifloatBase(QuantizerConfig):
             "values": 2 * int(form.code(form.largest)) + 1,
         }
 
+    @override
     def values(self) -> list[float]:
         """Return every value of the first format, rising."""
         magnitudes = self.format.magnitudes()
@@ -194,17 +197,20 @@ class Minifloat(MinifloatBase):
     fit_to: FitTo | None = None
 
     @property
+    @override
     def trained(self) -> tuple[Bits, ...]:
         """Which of m, e and e0 gradients move."""
         if isinstance(self.trainable, bool):
             return ALL_BITS if self.trainable else ()
         return self.trainable
 
+    @override
     def bounds(self, name: Bits) -> tuple[float, float]:
         """Return the bounds of m, e or e0."""
         found: tuple[float, float] = getattr(self, f"{name}_bounds")
         return found
 
+    @override
     def regularizer(self, name: Bits) -> BitRegularizer:
         """Return the cost of one bit in the loss."""
         found: BitRegularizer = getattr(self, f"{name}_regularizer")
@@ -280,6 +286,7 @@ class StandardFormat(MinifloatBase):
     scale_gradient: ClassVar[bool] = False
     fit_to: ClassVar[FitTo | None] = None
 
+    @override
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         form = cls.standard
@@ -287,15 +294,16 @@ class StandardFormat(MinifloatBase):
         cls.max_value = None if math.isinf(form.max_value) else form.max_value
 
     @property
+    @override
     def trained(self) -> tuple[Bits, ...]:
-        """None of them."""
         return ()
 
+    @override
     def bounds(self, name: Bits) -> tuple[float, float]:
         """Return the value twice."""
         value = getattr(self, name)
         return value, value
 
+    @override
     def regularizer(self, name: Bits) -> BitRegularizer:
-        """Return 0."""
         return 0.0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import model_validator
+from typing_extensions import override
 
 from hgq2_core.quantizers.bit_options import BitRegularizer, FirstBits, extremes, shifted
 from hgq2_core.quantizers.config import BlockGranularity, check_bounds
@@ -48,25 +49,30 @@ class MXInt(MinifloatBase):
     counts_sign: ClassVar[bool] = False
 
     @property
+    @override
     def m(self) -> Any:
         """The first number of bits without the sign."""
         return shifted(self.b, -1.0)
 
     @property
+    @override
     def trained(self) -> tuple[Bits, ...]:
         """The width, or nothing."""
         return ("m",) if self.trainable else ()
 
+    @override
     def bounds(self, name: Bits) -> tuple[float, float]:
         """Return the bounds of m, and of the others the value twice."""
         lower, upper = self.b_bounds
         value = getattr(self, name)
         return (lower - 1.0, upper - 1.0) if name == "m" else (value, value)
 
+    @override
     def regularizer(self, name: Bits) -> BitRegularizer:
         """Return the cost of one bit in the loss."""
         return self.b_regularizer if name == "m" else 0.0
 
+    @override
     def name_of(self, form: Format) -> str:
         """Return the name of the integers of that width."""
         return f"mxint{form.m + 1}"

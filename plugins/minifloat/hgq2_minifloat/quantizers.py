@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.errors import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -47,6 +48,7 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         if config.round_mode == "S_RND_CONV":
             self.random = keras.random.SeedGenerator()
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the bit variables.
 
@@ -98,6 +100,7 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
                 "brings to a fixed grid. Leave it out here, or use quantize (QQuantize) on the outputs."
             )
 
+    @override
     def quantize_with_cost(self, x: Tensor, training: bool = False) -> Quantized:
         """Quantize, in units of a scale for each block where the config says so."""
         if phase() == "fit" and self.config.fit_to is not None:
@@ -138,6 +141,7 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         self.e.assign(np.clip(e, *self.config.bounds("e")).astype(np.float32))
         self.e0.assign(np.clip(e0, *self.config.bounds("e0")).astype(np.float32))
 
+    @override
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return 1 + e + m for each element, 0 where m is below 0; the scale of a block counts nothing.
 
@@ -147,8 +151,8 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         bits = self._counted(self._quantized(0.0)).bits if cost is None else cost.bits
         return self.shares.per_element(bits, self.value_shape)
 
+    @override
     def exact(self, arrays: Arrays[A], x: A) -> A:
-        """State the arithmetic, see `hgq2_minifloat.exact`."""
         formats = np.stack(self.formats(), axis=-1)
         if self.config.block is None:
             return exact_quantize(arrays, x, formats, self.max_value)
@@ -161,6 +165,7 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
             self.slot,
         )
 
+    @override
     def own_ebops(self) -> Tensor | None:
         """Return the cost of choosing scales of activations: comparisons within blocks, and selections by exponent."""
         block = self.config.block
@@ -176,17 +181,20 @@ class MinifloatQuantizer(Quantizer[MinifloatBase]):
         scales = keras.ops.log(keras.ops.maximum(exponents, 1.0)) / math.log(2.0)
         return total(bits) - total(least * first) + total(bits) * scales
 
+    @override
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         """Return m, e, e0 and the largest value; with blocks, in units of their scales."""
         m, e, e0 = self.formats()
         return {"m": m, "e": e, "e0": e0, "max": limits(m, e, e0, self.max_value).largest}
 
+    @override
     def format_name(self) -> str:
         """Return the standard's name, where all elements have one format and it is a standard."""
         first, *others = np.unique(np.stack(self.formats(), axis=-1).reshape(-1, 3), axis=0).tolist()
         name = "" if others else self.config.name_of(Format(first[0], first[1], first[2], self.max_value))
         return f"{name}, blocks of {self.config.block.size}" if name and self.config.block is not None else name
 
+    @override
     def check_range(self, x: np.ndarray) -> RangeCheck | None:
         """Round the values with the largest step, and hold them against the largest value."""
         if self.config.block is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from hgq2_core.ops import Tensor
 from hgq2_core.ops.protocol import Differentiable, Operations
 from hgq2_fixed_point.formulas import Formulas, Mode
@@ -28,6 +30,7 @@ class CompiledBackend(Backend):
     def _xp(self) -> Operations:
         return self.formulas.xp
 
+    @override
     def quantize(
         self,
         x: Any,
@@ -39,7 +42,6 @@ class CompiledBackend(Backend):
         training: bool = False,
         seed: Seed | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Backend.quantize`."""
         mode = Mode(
             options.round_mode, options.overflow_mode, options.fixed_width, training, None, options.gradient_scale
         )
@@ -47,10 +49,10 @@ class CompiledBackend(Backend):
         q = self.differentiable(x, k, i, precision, draw(x, mode.round_mode, seed), mode)
         return q, *self._cost(i, precision, options)
 
+    @override
     def quantize_dynamic(
         self, x: Any, precision: Any, options: Options, *, seed: Seed | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Backend.quantize_dynamic`."""
         upper = float(round(options.bounds[1]))
         mode = Mode(options.round_mode, "SAT", options.fixed_width, False, upper, options.gradient_scale)
         x, k, precision = map(self._xp.tensor, (x, float(options.signed), precision))
@@ -58,10 +60,10 @@ class CompiledBackend(Backend):
         i = self._min_integer_bits(x, precision, options, mode, u)
         return self.differentiable(x, k, i, precision, u, mode), *self._cost(i, precision, options)
 
+    @override
     def quantize_observed(
         self, x: Any, k: Any, i: Any, precision: Any, options: Options, decay: float, *, seed: Seed | None = None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """See `Backend.quantize_observed`."""
         xp = self._xp
         mode = Mode(options.round_mode, "WRAP", options.fixed_width, True, None, options.gradient_scale)
         x, k, i, precision = map(xp.tensor, (x, k, i, precision))
@@ -72,18 +74,18 @@ class CompiledBackend(Backend):
         k = xp.maximum(k, xp.cast(self.formulas.negative(seen, k, i, bits, options.axes, mode, u), "float32"))
         return self.differentiable(x, k, i, precision, u, mode), *self._cost(i, precision, options), i, k
 
+    @override
     def min_integer_bits(self, x: Any, precision: Any, options: Options) -> Tensor:
-        """See `Backend.min_integer_bits`."""
         mode = Mode(options.round_mode, "SAT", options.fixed_width)
         return self._min_integer_bits(self._xp.tensor(x), self._xp.tensor(precision), options, mode)
 
+    @override
     def round_bits(self, v: Any) -> Tensor:
-        """See `Backend.round_bits`."""
         v = self._xp.tensor(v)
         return v + self._xp.stop_gradient(self._xp.half_even(v) - v)  # exact: the difference has fewer bits than v
 
+    @override
     def clipped_bits(self, v: Any, offset: Any = 0.0) -> Tensor:
-        """See `Backend.clipped_bits`."""
         return self._xp.relu(self.round_bits(v) + offset)
 
     def _min_integer_bits(

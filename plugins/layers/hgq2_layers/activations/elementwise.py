@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+from typing_extensions import override
 
 from hgq2_core.errors import listing, nearest
 from hgq2_core.layers.arguments import KerasObject
@@ -28,6 +29,7 @@ class Elementwise(KerasObject):
 
     group: str = "activations"
 
+    @override
     def validate(self, value: Any) -> Any:
         """Refuse what is no function of one number, and what could not be loaded from a file."""
         function = self._found(value)
@@ -57,6 +59,7 @@ class Elementwise(KerasObject):
             f"keras.saving.register_keras_serializable() has registered. Received: {as_text(value)}."
         )
 
+    @override
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         named = [name for name, function in _public().items() if _is_elementwise(function)]
         # A function of one's own has no name that a file could know.

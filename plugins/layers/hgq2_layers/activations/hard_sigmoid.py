@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 import keras
 import numpy as np
 from pydantic import AfterValidator, Field
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import Tensor, total
@@ -48,6 +49,7 @@ class QHardSigmoid(QUnaryFunction):
     _: KW_ONLY
     slope: Slope | None = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers, and without a slope the table."""
         if self.slope is None:
@@ -58,6 +60,7 @@ class QHardSigmoid(QUnaryFunction):
         if self.table_quantizer is not None:
             self.table_quantizer = self.add_quantizer(self.table_quantizer, "activation", "table")
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the quantizers.
 
@@ -72,8 +75,8 @@ class QHardSigmoid(QUnaryFunction):
             self.table_quantizer.build(tuple(input_shape))
         self.built = True
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Compute the equation above."""
         if self.slope is None:
             return super().call(inputs, training)
         z = self.slope * self.input_quantizer.quantize(inputs, bool(training)) + 0.5
@@ -81,12 +84,14 @@ class QHardSigmoid(QUnaryFunction):
         y = keras.ops.where(z > 1.0, 1.0, keras.ops.where(z < 0.0, 0.0, z))
         return y if self.table_quantizer is None else self.table_quantizer.quantize(y, bool(training))
 
+    @override
     def ebops(self) -> Tensor:
         """Return the table's, or the adders'."""
         if self.slope is None:
             return super().ebops()
         return ADDER * signed_digits(self.slope) * total(self.input_quantizer.bits())
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """Look up the quantized input, or state the line between its ends."""
         if self.slope is None:

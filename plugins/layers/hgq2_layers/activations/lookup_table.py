@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core import ExactnessError, QLayer, Quantizer
 from hgq2_core.exact.arrays import Arrays
@@ -266,8 +267,8 @@ class TableLayer(QLayer):
     `ebops` and `exact`.
     """
 
+    @override
     def setup(self) -> None:
-        """Begin without tables."""
         super().setup()
         # A plain dict in an attribute would become a tracked copy.
         self.__dict__["_tables"] = {}
@@ -298,10 +299,12 @@ class TableLayer(QLayer):
         self.__dict__["_tables"][name] = table
         return table
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return the entries of the tables, before they are quantized."""
         return {name: table.folded() for name, table in self.__dict__["_tables"].items()}
 
+    @override
     def grids(self) -> Mapping[str, Tensor]:
         """Return the inputs at which the tables have entries."""
         return {table.grid_name: table.points() for table in self.__dict__["_tables"].values()}

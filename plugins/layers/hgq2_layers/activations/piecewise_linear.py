@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 import keras
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
@@ -37,8 +38,8 @@ class ActivationLayer(QLayer, kw_only=True):
     input_quantizer: QuantizerArg = None
     output_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         super().setup()
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         if self.output_quantizer is not None:
@@ -52,6 +53,7 @@ class ActivationLayer(QLayer, kw_only=True):
     def exact_function(self, arrays: Arrays[A], q: A) -> A:
         """State f exactly."""
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the quantizers.
 
@@ -67,18 +69,19 @@ class ActivationLayer(QLayer, kw_only=True):
         """Return the shape of the input."""
         return tuple(input_shape)
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Compute the equation above."""
         training = bool(training)
         outputs = self.function(self.input_quantizer.quantize(inputs, training), training)
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
+    @override
     def ebops(self) -> Tensor:
         """Return 0: comparisons are free; a subclass with a product overrides it."""
         return keras.ops.zeros(())
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
-        """State the equation above in integers."""
         (x,) = inputs
         outputs = self.exact_function(arrays, self.input_quantizer.exact(arrays, x))
         result: A = outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
@@ -99,6 +102,7 @@ class QReLU(ActivationLayer):
     negative_slope: NotNegative = 0.0
     threshold: NotNegative = 0.0
 
+    @override
     def setup(self) -> None:
         """Make the quantizers.
 
@@ -112,12 +116,12 @@ class QReLU(ActivationLayer):
                 "Use leaky_relu (QLeakyReLU), whose slope is quantized."
             )
 
+    @override
     def function(self, q: Tensor, training: bool) -> Tensor:
-        """Compute f."""
         return keras.activations.relu(q, max_value=self.max_value, threshold=self.threshold)
 
+    @override
     def exact_function(self, arrays: Arrays[A], q: A) -> A:
-        """State f exactly."""
         zero = arrays.constant(0.0)
         if self.threshold:
             q = arrays.select(arrays.less(arrays.constant(_number(self.threshold)), q), q, zero)
@@ -138,12 +142,12 @@ class QHardTanh(ActivationLayer):
         **kwargs: quantizers as in `ActivationLayer`.
     """
 
+    @override
     def function(self, q: Tensor, training: bool) -> Tensor:
-        """Compute f."""
         return keras.activations.hard_tanh(q)
 
+    @override
     def exact_function(self, arrays: Arrays[A], q: A) -> A:
-        """State f exactly."""
         return arrays.maximum(arrays.minimum(q, arrays.constant(1.0)), arrays.constant(-1.0))
 
 
@@ -153,16 +157,17 @@ class SlopedLayer(ActivationLayer):
     slope_name = "slope"
     """The slot of the slope's quantizer."""
 
+    @override
     def function(self, q: Tensor, training: bool) -> Tensor:
-        """Compute f."""
         slope = self.constants(training)[self.slope_name]
         return keras.ops.maximum(q, 0.0) + slope * keras.ops.minimum(q, 0.0)
 
+    @override
     def exact_function(self, arrays: Arrays[A], q: A) -> A:
-        """State f exactly."""
         below = arrays.minimum(q, arrays.constant(0.0))
         return arrays.add(rectify(arrays, q), arrays.multiply(self.constant(arrays, self.slope_name), below))
 
+    @override
     def ebops(self) -> Tensor:
         """Return the sum over the elements of one sample of input bits times the slope's, as of a product."""
         return total(self.input_quantizer.bits() * self.weight_bits()[self.slope_name])
@@ -183,11 +188,12 @@ class QLeakyReLU(SlopedLayer):
     negative_slope: NotNegative = 0.3
     slope_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         super().setup()
         self.slope_quantizer = self.add_quantizer(self.slope_quantizer, "weight", "slope")
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the quantizers.
 
@@ -197,8 +203,8 @@ class QLeakyReLU(SlopedLayer):
         self.slope_quantizer.build((1,))
         super().build(input_shape)
 
+    @override
     def folded(self) -> dict[str, Tensor]:
-        """Return the slope."""
         return {"slope": keras.ops.full((1,), self.negative_slope, dtype=self.compute_dtype)}
 
 
@@ -224,11 +230,12 @@ class QPReLU(SlopedLayer):
     shared_axes: Annotated[tuple[PositiveInt, ...], FromList] | None = None
     alpha_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         super().setup()
         self.alpha_quantizer = self.add_quantizer(self.alpha_quantizer, "weight", "alpha")
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add alpha.
 
@@ -260,6 +267,7 @@ class QPReLU(SlopedLayer):
         self.alpha_quantizer.build(tuple(shape))
         super().build(input_shape)
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return alpha."""
         return {"alpha": self.alpha}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY
 from typing import TypeVar
 
+from typing_extensions import override
+
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
@@ -35,8 +37,8 @@ class QUnaryFunction(TableLayer):
     input_quantizer: QuantizerArg = None
     table_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers and the table."""
         super().setup()
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         unsigned = never_negative(self.activation)
@@ -51,6 +53,7 @@ class QUnaryFunction(TableLayer):
         """Return the sizes of the trailing axes whose elements have a table of their own: none."""
         return ()
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the quantizers.
 
@@ -65,15 +68,17 @@ class QUnaryFunction(TableLayer):
         """Return the shape of the input."""
         return tuple(input_shape)
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Compute the equation above, or look it up."""
         training = bool(training)
         return self.table(self.input_quantizer.quantize(inputs, training), training)
 
+    @override
     def ebops(self) -> Tensor:
-        """Return the table's."""
         return self.table.ebops()
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """Look up the quantized input."""
         (x,) = inputs
@@ -108,10 +113,12 @@ class QAffineUnaryFunction(QUnaryFunction):
     scale_constraint: ConstraintArg = None
     offset_constraint: ConstraintArg = None
 
+    @override
     def function(self, q: Tensor) -> Tensor:
         """Compute f(scale q + offset)."""
         return self.activation(self.scale * q + self.offset)
 
+    @override
     def tables_of(self, input_shape: tuple[int | None, ...]) -> tuple[int, ...]:
         """Return the size of the last axis, if its channels have tables of their own.
 
@@ -128,6 +135,7 @@ class QAffineUnaryFunction(QUnaryFunction):
             )
         return (channels,)
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add scale and offset.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -36,6 +37,7 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
     rank: ClassVar[int]
     """Count of spatial axes."""
 
+    @override
     def setup(self) -> None:
         """Expand sizes to one number for each axis, and make the quantizers.
 
@@ -46,10 +48,12 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
             setattr(self, name, spatial.for_each_axis(name, getattr(self, name), self.rank))
         super().setup()
 
+    @override
     def has_bias(self) -> bool:
         """Return True if there is a bias."""
         return bool(self.use_bias)
 
+    @override
     def channel_axes(self) -> tuple[int, ...]:
         """The channels, which come first or last."""
         return (1,) if spatial.channels_first(self.data_format) else (-1,)
@@ -96,11 +100,13 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
         ends = (channels, *outputs) if spatial.channels_first(self.data_format) else (*outputs, channels)
         return (input_shape[0], *ends)
 
+    @override
     def build_around(self, input_shape: Sequence[int | None], bias_shape: Sequence[int] | None) -> None:
         """Build all but the kernels, and keep the spatial sizes for the cost."""
         self.spatial = self.spatial_of(tuple(input_shape))
         super().build_around(input_shape, bias_shape)
 
+    @override
     def position_sizes(self) -> Shape:
         """Return the output's spatial sizes."""
         return self.spatial_of(self.built_output_shape)
@@ -137,12 +143,13 @@ class ConvolvingLayer(BiasedLayer, kw_only=True):
     def _bias_shape(self) -> tuple[int, ...]:
         return (-1, *(1,) * self.rank) if spatial.channels_first(self.data_format) else (-1,)
 
+    @override
     def plus_bias(self, outputs: Tensor, bias: Tensor) -> Tensor:
         """Add the bias along the channels."""
         return outputs + keras.ops.reshape(bias, self._bias_shape())
 
+    @override
     def exact_plus_bias(self, arrays: Arrays[A], outputs: A, bias: A) -> A:
-        """Add the bias along the channels, exactly."""
         return arrays.add(outputs, arrays.reshape(bias, self._bias_shape()))
 
     def bits_per_tap(self, input_bits: Tensor) -> Tensor:
@@ -180,6 +187,7 @@ class Convolution(ConvolvingLayer, AffineLayer):
     activation: ActivationArg = None
     use_bias: bool = True
 
+    @override
     def setup(self) -> None:
         """Make the quantizers.
 
@@ -193,10 +201,11 @@ class Convolution(ConvolvingLayer, AffineLayer):
         super().setup()
         spatial.refuse_strides_with_dilation(self.strides, self.dilation_rate)
 
+    @override
     def out_channels(self, in_channels: int) -> int:
-        """Return the filters."""
         return self.filters
 
+    @override
     def build(self, input_shape: Shape) -> None:
         """Add kernel and bias.
 
@@ -215,33 +224,37 @@ class Convolution(ConvolvingLayer, AffineLayer):
         kernel_shape = (*self.kernel_size, channels // self.groups, self.filters)
         self.build_parts(input_shape, kernel_shape, (self.filters,) if self.has_bias() else None)
 
+    @override
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """Convolve."""
         x, padding = self.channels_last(x), self.padding
         if padding == "causal":
             before = (self.kernel_size[0] - 1) * self.dilation_rate[0]
             x, padding = keras.ops.pad(x, ((0, 0), (before, 0), (0, 0))), "valid"
         return self.as_given(keras.ops.conv(x, kernel, self.strides, padding, "channels_last", self.dilation_rate))
 
+    @override
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return sum conv(Bx, Bk)."""
         return convolution_bits(self.bits_per_tap(input_bits), kernel_bits, self.groups)
 
+    @override
     def summed_kernel_axes(self) -> tuple[int, ...]:
         """Return the taps and the channels of a group."""
         return tuple(range(self.rank + 1))
 
+    @override
     def inputs_on_kernel(self, x: Tensor, combine: Callable[..., Tensor]) -> Tensor:
         """Return the largest of each channel, (channels of a group, filters)."""
         grouped = keras.ops.reshape(self.largest_of_channels(x), (self.groups, -1))
         return keras.ops.repeat(keras.ops.transpose(grouped), self.filters // self.groups, axis=1)
 
+    @override
     def bias_on_kernel(self, bias: Tensor) -> Tensor:
         """Return one for each filter."""
         return self.bias_per_channel(bias)
 
+    @override
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
-        """Convolve, exactly."""
         x = self.exact_channels_last(arrays, x)
         return self.exact_as_given(arrays, exact_convolution(arrays, x, kernel, self.geometry(), self.groups))
 

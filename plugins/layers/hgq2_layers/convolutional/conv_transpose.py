@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import keras
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -62,6 +63,7 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
     activation: ActivationArg = None
     use_bias: bool = True
 
+    @override
     def setup(self) -> None:
         """Make the quantizers.
 
@@ -78,18 +80,20 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
                 f"Received: output_padding={list(self.output_padding or ())}, strides={list(self.strides)}"
             )
 
+    @override
     def kernel_channel_axes(self) -> tuple[int, ...]:
         """The filters, which come before the input's channels."""
         return (-2,)
 
+    @override
     def geometry(self) -> Geometry:
-        """Return the windows."""
         return TransposedWindows(self.kernel_size, self.strides, self.dilation_rate, self.padding, self.output_padding)
 
+    @override
     def out_channels(self, in_channels: int) -> int:
-        """Return the filters."""
         return self.filters
 
+    @override
     def build(self, input_shape: Shape) -> None:
         """Add kernel and bias.
 
@@ -102,8 +106,8 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
         kernel_shape = (*self.kernel_size, self.filters, self.channels_of(input_shape))
         self.build_parts(input_shape, kernel_shape, (self.filters,) if self.has_bias() else None)
 
+    @override
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """Convolve."""
         return self.as_given(
             keras.ops.conv_transpose(
                 self.channels_last(x),
@@ -116,24 +120,28 @@ class TransposedConvolution(ConvolvingLayer, AffineLayer):
             )
         )
 
+    @override
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return sum conv_transpose(Bx, Bk)."""
         return convolution_bits(self.bits_per_tap(input_bits), keras.ops.swapaxes(kernel_bits, -1, -2))
 
+    @override
     def summed_kernel_axes(self) -> tuple[int, ...]:
         """Return the taps and the channels."""
         return (*range(self.rank), self.rank + 1)
 
+    @override
     def inputs_on_kernel(self, x: Tensor, combine: Callable[..., Tensor]) -> Tensor:
         """Return the largest of each channel."""
         return self.largest_of_channels(x)
 
+    @override
     def bias_on_kernel(self, bias: Tensor) -> Tensor:
         """Return one for each filter, (filters, 1)."""
         return keras.ops.expand_dims(self.bias_per_channel(bias), -1)
 
+    @override
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
-        """Convolve, exactly."""
         axes = (*range(self.rank), self.rank + 1, self.rank)
         outputs = exact_convolution(
             arrays, self.exact_channels_last(arrays, x), arrays.transpose(kernel, axes), self.geometry()

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY
 from typing import TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import (
@@ -44,6 +45,7 @@ class DepthwiseLayer(ConvolvingLayer, kw_only=True):
     depthwise_regularizer: RegularizerArg = None
     depthwise_constraint: ConstraintArg = None
 
+    @override
     def add_kernel_quantizers(self) -> None:
         """Make the quantizer of the kernel, in which a pair of input channel and multiplier is a channel."""
         self.depthwise_quantizer = self.add_quantizer(self.depthwise_quantizer, "weight", "depthwise", (-2, -1))
@@ -103,10 +105,12 @@ class DepthwiseConvolution(DepthwiseLayer):
     activation: ActivationArg = None
     use_bias: bool = True
 
+    @override
     def out_channels(self, in_channels: int) -> int:
         """Return one channel for each pair of input channel and multiplier."""
         return in_channels * self.depth_multiplier
 
+    @override
     def build(self, input_shape: Shape) -> None:
         """Add kernel and bias.
 
@@ -120,20 +124,21 @@ class DepthwiseConvolution(DepthwiseLayer):
         self.add_depthwise_kernel(channels, "kernel")
         self.build_around(input_shape, (self.out_channels(channels),) if self.has_bias() else None)
 
+    @override
     def kernels(self) -> dict[str, Tensor]:
-        """Return the kernel."""
         return {"depthwise": self.depthwise_kernel}
 
+    @override
     def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
-        """Convolve."""
         return self.as_given(self.depthwise(self.channels_last(x), constants["depthwise"]))
 
+    @override
     def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
         """Return sum conv(Bx, Bk)."""
         return self.depthwise_ebops(input_bits, bits["depthwise"])
 
+    @override
     def exact_products(self, arrays: Arrays[A], x: A) -> A:
-        """Convolve, exactly."""
         return self.exact_as_given(arrays, self.exact_depthwise(arrays, self.exact_channels_last(arrays, x)))
 
 
@@ -182,16 +187,18 @@ class SeparableConvolution(DepthwiseLayer):
     pointwise_quantizer: QuantizerArg = None
     intermediate_quantizer: QuantizerArg = None
 
+    @override
     def add_kernel_quantizers(self) -> None:
         """Make the quantizers of both kernels, and of what is between."""
         super().add_kernel_quantizers()
         self.intermediate_quantizer = self.add_quantizer(self.intermediate_quantizer, "activation", "intermediate")
         self.pointwise_quantizer = self.add_quantizer(self.pointwise_quantizer, "weight", "pointwise")
 
+    @override
     def out_channels(self, in_channels: int) -> int:
-        """Return the filters."""
         return self.filters
 
+    @override
     def build(self, input_shape: Shape) -> None:
         """Add kernels and bias.
 
@@ -217,25 +224,26 @@ class SeparableConvolution(DepthwiseLayer):
         self.pointwise_quantizer.build(shape)
         self.build_around(input_shape, (self.filters,) if self.has_bias() else None)
 
+    @override
     def kernels(self) -> dict[str, Tensor]:
-        """Return both kernels."""
         return {"depthwise": self.depthwise_kernel, "pointwise": self.pointwise_kernel}
 
+    @override
     def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
-        """Convolve, quantize, and multiply over the channels."""
         between = self.depthwise(self.channels_last(x), constants["depthwise"])
         between = self.intermediate_quantizer.quantize(between, training)
         pointwise = constants["pointwise"]
         return self.as_given(between @ keras.ops.reshape(pointwise, pointwise.shape[-2:]))
 
+    @override
     def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
         """Return sum conv(Bx, Bd) + sum Bm @ Bp."""
         between = total(self.intermediate_quantizer.bits(), tuple(range(self.rank)))
         pointwise = total(between * total(bits["pointwise"], (*range(self.rank), -1)))
         return self.depthwise_ebops(input_bits, bits["depthwise"]) + pointwise
 
+    @override
     def exact_products(self, arrays: Arrays[A], x: A) -> A:
-        """Convolve, quantize, and multiply over the channels, exactly."""
         between = self.exact_depthwise(arrays, self.exact_channels_last(arrays, x))
         between = self.intermediate_quantizer.exact(arrays, between)
         pointwise = self.constant(arrays, "pointwise")

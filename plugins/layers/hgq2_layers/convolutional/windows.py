@@ -10,6 +10,7 @@ from typing import TypeVar
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import Tensor, total
@@ -61,6 +62,7 @@ class Geometry(ABC):
 class Windows(Geometry):
     """The windows of convolutions and pooling."""
 
+    @override
     def output(self, axis: int, size: int) -> int:
         """Return how many windows there are."""
         lost = self.span(axis) - 1 if self.padding == "valid" else 0
@@ -75,6 +77,7 @@ class Windows(Geometry):
         missing = max((self.output(axis, size) - 1) * self.strides[axis] + self.span(axis) - size, 0)
         return missing // 2, missing - missing // 2
 
+    @override
     def table(self, axis: int, size: int) -> Table:
         """Return the table of one axis: windows side by side."""
         first = np.arange(self.output(axis, size)) * self.strides[axis] - self.pads(axis, size)[0]
@@ -98,6 +101,7 @@ class TransposedWindows(Geometry):
 
     output_padding: tuple[int, ...] | None
 
+    @override
     def output(self, axis: int, size: int) -> int:
         """Return how many outputs the windows cover, cropped or padded as Keras does."""
         stride, span, extra = self.strides[axis], self.span(axis), self._extra(axis)
@@ -116,6 +120,7 @@ class TransposedWindows(Geometry):
         kept = span + self.strides[axis] - 2 if extra is None else span + span % 2 - 2 + extra
         return max(span - 1 - (kept + 1) // 2, 0)
 
+    @override
     def table(self, axis: int, size: int) -> Table:
         """Return the table of one axis: each output takes the inputs whose windows hold it."""
         places = np.arange(self.output(axis, size))[:, np.newaxis] + self._cropped(axis)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -45,6 +46,7 @@ class BiasedLayer(MultiplexedLayer, kw_only=True):
     bias_regularizer: RegularizerArg = None
     bias_constraint: ConstraintArg = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers of inputs, kernels, bias and outputs, in this order."""
         super().setup()
@@ -109,6 +111,7 @@ class BiasedLayer(MultiplexedLayer, kw_only=True):
         self.require_positions()
         self.built = True
 
+    @override
     def position_sizes(self) -> Sequence[int | None]:
         """Return the sizes of the output's axes between the batch and the last."""
         return self.built_output_shape[1:-1]
@@ -131,6 +134,7 @@ class BiasedLayer(MultiplexedLayer, kw_only=True):
     def kernels(self) -> dict[str, Tensor]:
         """Return the kernels by slot name."""
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return the kernels and the bias."""
         return {**self.kernels(), **({} if self.bias is None else {"bias": self.bias})}
@@ -139,8 +143,8 @@ class BiasedLayer(MultiplexedLayer, kw_only=True):
         """Return what the weight quantizers see; here no sum is bounded."""
         return folded
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Compute the equation above."""
         training = bool(training)
         constants = self.constants(training)
         with sparing(constants.values()):
@@ -174,14 +178,15 @@ class BiasedLayer(MultiplexedLayer, kw_only=True):
             bits: of the weights, by slot name.
         """
 
+    @override
     def ebops(self) -> Tensor:
         """Return the products' bits and the biases', for the part of the positions that is computed at once."""
         bits = self.weight_bits()
         cost = self.products_ebops(self.input_quantizer.bits(), bits)
         return self.multiplexed(cost + self.bias_ebops(bits["bias"]) if "bias" in bits else cost)
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
-        """State the equation above in integers."""
         (x,) = inputs
         outputs = self.exact_products(arrays, self.input_quantizer.exact(arrays, x))
         if self.has_bias():
@@ -212,6 +217,7 @@ class AffineLayer(BiasedLayer, kw_only=True):
     kernel_quantizer: QuantizerArg = None
     accumulator_bits: AccumulatorBits | None = None
 
+    @override
     def add_kernel_quantizers(self) -> None:
         """Make the quantizer of the kernel."""
         self.kernel_quantizer = self.add_quantizer(
@@ -267,11 +273,12 @@ class AffineLayer(BiasedLayer, kw_only=True):
                     f"bounds, such as fixed point. Received: {type(quantizer.config).__name__}."
                 )
 
+    @override
     def kernels(self) -> dict[str, Tensor]:
-        """Return the kernel."""
         return {"kernel": self.kernel}
 
     @property
+    @override
     def sum_bits(self) -> int | None:
         """The bits of the accumulator."""
         return self.accumulator_bits
@@ -293,10 +300,12 @@ class AffineLayer(BiasedLayer, kw_only=True):
     def bias_on_kernel(self, bias: Tensor) -> Tensor:
         """Bring something about the bias onto the axes of the kernel, the largest of all positions."""
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return the kernel, within what the accumulator holds, and the bias."""
         return self.within_accumulator(super().folded())
 
+    @override
     def within_accumulator(self, folded: dict[str, Tensor]) -> dict[str, Tensor]:
         """Shrink the weights of outputs whose sums might overflow the accumulator.
 
@@ -319,14 +328,15 @@ class AffineLayer(BiasedLayer, kw_only=True):
         axes = self.summed_kernel_axes()
         return {**folded, "kernel": bounded(kernel, axes, inputs, weights, bias, self.accumulator_bits)}
 
+    @override
     def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
-        """Multiply inputs and kernel."""
         return self.product(x, constants["kernel"])
 
+    @override
     def exact_products(self, arrays: Arrays[A], x: A) -> A:
-        """Multiply inputs and kernel, exactly."""
         return self.exact_product(arrays, x, self.constant(arrays, "kernel"))
 
+    @override
     def products_ebops(self, input_bits: Tensor, bits: Mapping[str, Tensor]) -> Tensor:
         """Return the sum over the products of one sample of input bits times kernel bits."""
         return self.product_ebops(input_bits, bits["kernel"])

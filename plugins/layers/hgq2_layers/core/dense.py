@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError, ops
 from hgq2_core.exact.arrays import Arrays
@@ -37,10 +38,12 @@ class QDense(AffineLayer):
     activation: ActivationArg = None
     use_bias: bool = True
 
+    @override
     def has_bias(self) -> bool:
         """Return True if there is a bias."""
         return self.use_bias
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add kernel and bias.
 
@@ -62,16 +65,19 @@ class QDense(AffineLayer):
         """Replace the last axis by the units."""
         return (*input_shape[:-1], self.units)
 
+    @override
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
         """Multiply over the last axis."""
         return x @ kernel
 
+    @override
     def biased_products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
         """Multiply over the last axis, and add the bias, in one operation where the backend has one."""
         if "bias" in constants:
             return ops.affine(x, constants["kernel"], constants["bias"])
         return super().biased_products(x, constants, training)
 
+    @override
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return sum Bx @ Bk."""
         # Every input feature is multiplied with every unit: a product of sums instead of a sum of products.
@@ -79,18 +85,21 @@ class QDense(AffineLayer):
         features = input_bits if rank == 1 else total(input_bits, tuple(range(rank - 1)))
         return dot(features, total(kernel_bits, -1))
 
+    @override
     def summed_kernel_axes(self) -> tuple[int, ...]:
         """Return the axis of the features."""
         return (0,)
 
+    @override
     def inputs_on_kernel(self, x: Tensor, combine: Callable[..., Tensor]) -> Tensor:
         """Return the largest of all positions, (features, 1)."""
         return keras.ops.expand_dims(keras.ops.max(x, tuple(range(len(x.shape) - 1))), -1)
 
+    @override
     def bias_on_kernel(self, bias: Tensor) -> Tensor:
         """Return one for each unit."""
         return bias
 
+    @override
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
-        """Multiply over the last axis, exactly."""
         return arrays.einsum("...i,io->...o", x, kernel)

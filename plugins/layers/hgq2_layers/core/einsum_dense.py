@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -37,6 +38,7 @@ class QEinsumDense(EinsumShapes, AffineLayer):
     activation: ActivationArg = None
     bias_axes: str | None = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers.
 
@@ -50,6 +52,7 @@ class QEinsumDense(EinsumShapes, AffineLayer):
                 f"bias_axes {stray} are no output axes of {self.equation!r}. Received: bias_axes={self.bias_axes!r}"
             )
 
+    @override
     def has_bias(self) -> bool:
         """Return True if there is a bias."""
         return bool(self.bias_axes)
@@ -58,11 +61,13 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         """The output axes along which the bias differs."""
         return self.bias_axes or ""
 
+    @override
     def kernel_channel_axes(self) -> tuple[int, ...]:
         """The kernel's axes that only the output has."""
         parsed = self._parsed
         return tuple(axis for axis, letter in enumerate(parsed.kernel) if letter not in parsed.inputs)
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add kernel and bias.
 
@@ -82,24 +87,28 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         self._letters = inputs, kernel, outputs
         self.build_parts(input_shape, [sizes[letter] for letter in kernel], bias_shape)  # type: ignore[misc, arg-type]
 
+    @override
     def position_sizes(self) -> list[int | None]:
         """Return the sizes of the output's axes that the kernel does not have, but the batch's."""
         return self.sizes_of_positions(self.built_output_shape)
 
+    @override
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """Contract inputs and kernel."""
         return keras.ops.einsum(self.equation, x, kernel)
 
+    @override
     def product_ebops(self, input_bits: Tensor, kernel_bits: Tensor) -> Tensor:
         """Return the sum of einsum(Bx, Bk)."""
         inputs, kernel, _ = self._letters
         return keras.ops.einsum(f"{inputs[1:]},{kernel}->", input_bits, kernel_bits)
 
+    @override
     def summed_kernel_axes(self) -> tuple[int, ...]:
         """Return the kernel's axes that the output does not have."""
         _, kernel, outputs = self._letters
         return tuple(axis for axis, letter in enumerate(kernel) if letter not in outputs)
 
+    @override
     def inputs_on_kernel(self, x: Tensor, combine: Callable[..., Tensor]) -> Tensor:
         """Combine the axes that only the input has, and take the largest along those that the output has too."""
         inputs, kernel, outputs = self._letters
@@ -107,6 +116,7 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         letters = [letter for letter in inputs[1:] if letter in kernel + outputs]
         return self._on_kernel(combine(x, tuple(summed)) if summed else x, letters)
 
+    @override
     def bias_on_kernel(self, bias: Tensor) -> Tensor:
         """Take the largest along the axes that the kernel does not have."""
         return self._on_kernel(bias, list(self._letters[2][-len(bias.shape) :]))
@@ -119,6 +129,6 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         placed = keras.ops.transpose(placed, [kept.index(letter) for letter in kernel if letter in kept])
         return keras.ops.expand_dims(placed, tuple(axis for axis, letter in enumerate(kernel) if letter not in kept))
 
+    @override
     def exact_product(self, arrays: Arrays[A], x: A, kernel: A) -> A:
-        """Contract inputs and kernel, exactly."""
         return arrays.einsum("{},{}->{}".format(*self._letters), x, kernel)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import QLayer
 from hgq2_core.exact.arrays import Arrays
@@ -52,11 +53,12 @@ class QEmbedding(QLayer):
     _: KW_ONLY
     embeddings_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizer."""
         super().setup()
         self.embeddings_quantizer = self.add_quantizer(self.embeddings_quantizer, "table", "embeddings")
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the table.
 
@@ -79,29 +81,34 @@ class QEmbedding(QLayer):
         """Append the row."""
         return (*input_shape, self.output_dim)
 
+    @override
     def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor | None:
         """Return the mask of nonzero indices if `mask_zero`, else None."""
         return keras.ops.not_equal(inputs, 0) if self.mask_zero else None
 
+    @override
     def folded(self) -> dict[str, Tensor]:
-        """Return the table."""
         return {"embeddings": self.embeddings}
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Quantize the table, and take rows."""
         rows = keras.ops.cast(keras.ops.clip(inputs, 0, self.input_dim - 1), "int32")
         return keras.ops.take(self.constants(bool(training))["embeddings"], rows, axis=0)
 
+    @override
     def ebops(self) -> Tensor:
         """Return the cost of one table for each input of a sample."""
         return ENTRY_EBOPS * self.built_inputs * self.input_dim * total(self.weight_bits()["embeddings"])
 
+    @override
     def width(self, widths: Widths, *inputs: Width, **masks: Any) -> Width:
         """Return, for each column, the bits of its widest entry."""
         (x,) = inputs
         bits = keras.ops.max(self.weight_bits()["embeddings"], axis=0)
         return widths.entries((*x.shape, self.output_dim), bits)
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """Look up a row of numbers for each input."""
         (x,) = inputs

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from hgq2_core import ConfigError, QLayer
 
 FORMS = "`ab,bc->ac`, `...b,bc->...c` or `ab...,bc->ac...`"
@@ -65,6 +67,7 @@ class Equation:
 class EinsumShapes(QLayer):
     """The shapes of a layer with an `equation` and an `output_shape`, in Keras' words."""
 
+    @override
     def setup(self) -> None:
         """Read the equation.
 

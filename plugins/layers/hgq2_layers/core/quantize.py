@@ -6,6 +6,7 @@ import functools
 from typing import TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import QLayer
 from hgq2_core.exact.arrays import Arrays
@@ -30,13 +31,14 @@ class QQuantize(QLayer):
 
     quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizer."""
         super().setup()
         self.quantizer = self.add_quantizer(self.quantizer, "activation", "value")
         if hasattr(self.quantizer, "input_bits"):
             self.quantizer.input_bits = functools.partial(self._input_bits, 0)
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the quantizer.
 
@@ -53,17 +55,17 @@ class QQuantize(QLayer):
         """Return the shape of the input."""
         return tuple(input_shape)
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Quantize."""
         outputs: Tensor = self.quantizer.quantize(inputs, bool(training))
         return outputs
 
+    @override
     def ebops(self) -> Tensor:
-        """Return 0."""
         return keras.ops.zeros(())
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
-        """Quantize, exactly."""
         (x,) = inputs
         outputs: A = self.quantizer.exact(arrays, x)
         return outputs

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
@@ -31,8 +32,8 @@ class ReciprocalLayer(QLayer, kw_only=True):
 
     reciprocal_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         super().setup()
         if self.reciprocal_quantizer is not None:
             self.reciprocal_quantizer = self.add_quantizer(self.reciprocal_quantizer, "weight", "reciprocal")
@@ -67,6 +68,7 @@ class ReciprocalLayer(QLayer, kw_only=True):
             return "reciprocal" in self.stored()
         return self.reciprocal_quantizer is not None and bool((self.reciprocals != 1).any())
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return the reciprocals, if they are quantized."""
         if not self.multiplies:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
@@ -18,6 +19,7 @@ A = TypeVar("A")
 class IdentityAdapter(KerasAdapter):
     """y = x in inference."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Hand the input on."""
         return inputs[0]
@@ -26,6 +28,7 @@ class IdentityAdapter(KerasAdapter):
 class FlattenAdapter(KerasAdapter):
     """One axis beside the batch."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Reshape to (batch, size), the channels last."""
         (x,) = inputs
@@ -38,6 +41,7 @@ class FlattenAdapter(KerasAdapter):
 class ReshapeAdapter(KerasAdapter):
     """The target shape beside the batch."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Reshape to (batch, *target_shape)."""
         (x,) = inputs
@@ -49,6 +53,7 @@ class ReLUAdapter(KerasAdapter):
 
     exact_where = "float32 holds max_value and threshold, and negative_slope is 0 or a power of two"
 
+    @override
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse numbers that float32 does not hold, and slopes that would round."""
         for name in ("max_value", "threshold"):
@@ -59,8 +64,8 @@ class ReLUAdapter(KerasAdapter):
                 )
         _check_slope(layer)
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Compare and select."""
         (x,) = inputs
         threshold = arrays.constant(layer.threshold)
         outputs = rectify(arrays, x)
@@ -79,14 +84,17 @@ class LeakyReLUAdapter(KerasAdapter):
 
     exact_where = "negative_slope is 0 or a power of two"
 
+    @override
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse slopes that would round."""
         _check_slope(layer)
 
+    @override
     def quantized_kind(self, layer: keras.layers.Layer) -> str:
         """Return the layer that quantizes its slope."""
         return "layers.leaky_relu"
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Shift what is below 0."""
         (x,) = inputs
@@ -114,6 +122,7 @@ class ActivationAdapter(KerasAdapter):
 
     exact_where = "the activation is relu or linear"
 
+    @override
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse functions that need a table."""
         if layer.activation not in (keras.activations.relu, keras.activations.linear):
@@ -123,10 +132,12 @@ class ActivationAdapter(KerasAdapter):
                 "(QUnaryFunction) in its place, which makes it a lookup table."
             )
 
+    @override
     def quantized_kind(self, layer: keras.layers.Layer) -> str:
         """Return the table of a function of one number, or the softmax."""
         return "attention.softmax" if layer.activation is keras.activations.softmax else "layers.unary_function"
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Rectify, or pass through."""
         (x,) = inputs

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import KerasAdapter
 from hgq2_core.exact.arrays import Arrays
@@ -17,8 +18,8 @@ A = TypeVar("A")
 class MaskingAdapter(KerasAdapter):
     """x, and 0 in the steps whose features all equal mask_value; the mask itself is an operation of the graph."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Compare, and select."""
         (x,) = inputs
         value = arrays.constant(np.float32(layer.mask_value))
         differs = arrays.maximum(arrays.less(x, value), arrays.less(value, x))

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from typing import TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
@@ -22,6 +23,7 @@ class ElementwiseAdapter(KerasAdapter):
     def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
         """Merge two inputs."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Expand the inputs to one rank, as Keras does, and merge them."""
         return functools.reduce(functools.partial(self.pair, arrays), exact_aligned(arrays, inputs))
@@ -30,8 +32,8 @@ class ElementwiseAdapter(KerasAdapter):
 class AddAdapter(ElementwiseAdapter):
     """y = x_0 + x_1 + ..."""
 
+    @override
     def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
-        """Add."""
         return arrays.add(a, b)
 
 
@@ -40,8 +42,8 @@ class AverageAdapter(AddAdapter):
 
     exact_where = "it averages a power of two of inputs"
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Add, and shift."""
         count = len(inputs)
         if count & (count - 1):
             raise ExactnessError(
@@ -54,38 +56,38 @@ class AverageAdapter(AddAdapter):
 class SubtractAdapter(ElementwiseAdapter):
     """y = x_0 - x_1."""
 
+    @override
     def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
-        """Subtract."""
         return arrays.subtract(a, b)
 
 
 class MultiplyAdapter(ElementwiseAdapter):
     """y = x_0 x_1 ..."""
 
+    @override
     def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
-        """Multiply."""
         return arrays.multiply(a, b)
 
 
 class MaximumAdapter(ElementwiseAdapter):
     """y = max(x_0, x_1, ...)."""
 
+    @override
     def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
-        """Take the larger."""
         return arrays.maximum(a, b)
 
 
 class MinimumAdapter(ElementwiseAdapter):
     """y = min(x_0, x_1, ...)."""
 
+    @override
     def pair(self, arrays: Arrays[A], a: A, b: A) -> A:
-        """Take the smaller."""
         return arrays.minimum(a, b)
 
 
 class ConcatenateAdapter(KerasAdapter):
     """The inputs one after the other along an axis."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Join."""
         return arrays.concatenate(inputs, axis=layer.axis)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
@@ -45,6 +46,7 @@ def _divided(arrays: Arrays[A], layer: keras.layers.Layer, sums: A, counts: Coun
 class MaxPoolingAdapter(KerasAdapter):
     """The largest of each window; what `same` pads is in no window."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Take the maximum of each window."""
         return MAXIMUM.exact_windows(arrays, inputs[0], _windows(layer), _first(layer))
@@ -53,6 +55,7 @@ class MaxPoolingAdapter(KerasAdapter):
 class GlobalMaxPoolingAdapter(KerasAdapter):
     """The largest of each channel."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Take the maximum of each channel."""
         return MAXIMUM.exact_axes(arrays, inputs[0], _axes(arrays, layer, inputs[0]), layer.keepdims)
@@ -63,6 +66,7 @@ class AveragePoolingAdapter(KerasAdapter):
 
     exact_where = "it averages a power of two of values"
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Sum each window, and shift."""
         (x,) = inputs
@@ -85,6 +89,7 @@ class GlobalAveragePoolingAdapter(KerasAdapter):
 
     exact_where = "it averages a power of two of values"
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A, mask: A | None = None) -> A:
         """Sum each channel, and shift."""
         if mask is not None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
@@ -20,6 +21,7 @@ class RNNAdapter(KerasAdapter):
 
     exact_where = "not `stateful`"
 
+    @override
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse states that Keras keeps from batch to batch."""
         if layer.stateful:
@@ -28,12 +30,12 @@ class RNNAdapter(KerasAdapter):
                 "stateful=True. Use a layer in place of the cell, such as QLSTM(units, stateful=True)."
             )
 
+    @override
     def sublayers(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
-        """Return the cell."""
         return (layer.cell,)
 
+    @override
     def rewrap(self, layer: keras.layers.Layer, sublayers: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
-        """Step another cell."""
         (cell,) = sublayers
         return keras.layers.RNN(
             cell,
@@ -48,6 +50,7 @@ class RNNAdapter(KerasAdapter):
             dtype=layer.dtype_policy,
         )
 
+    @override
     def exact(
         self,
         arrays: Arrays[A],
@@ -90,14 +93,15 @@ class RNNAdapter(KerasAdapter):
 class StackedRNNCellsAdapter(KerasAdapter):
     """Cells one after the other in each step; what they cost, they count themselves."""
 
+    @override
     def sublayers(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
-        """Return the cells."""
         return tuple(layer.cells)
 
+    @override
     def rewrap(self, layer: keras.layers.Layer, sublayers: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
-        """Stack other cells."""
         return keras.layers.StackedRNNCells(list(sublayers), name=layer.name, trainable=layer.trainable)
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> Any:
         """Run the cells, each with its own states."""
         x, *states = inputs

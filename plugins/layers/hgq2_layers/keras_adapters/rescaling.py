@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
@@ -19,6 +20,7 @@ class RescalingAdapter(KerasAdapter):
 
     exact_where = "float32 holds scale and offset"
 
+    @override
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse numbers that Keras would round before it uses them, such as 1/255."""
         for name in ("scale", "offset"):
@@ -33,6 +35,7 @@ class RescalingAdapter(KerasAdapter):
                     "(QRescaling), which quantizes it."
                 )
 
+    @override
     def keeps(self, layer: keras.layers.Layer) -> bool:
         """Keep a layer whose numbers float32 holds; `rescaling` quantizes those of others."""
         try:
@@ -41,6 +44,7 @@ class RescalingAdapter(KerasAdapter):
             return False
         return True
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Shift or multiply, and add."""
         (x,) = inputs

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import ExactnessError, KerasAdapter
 from hgq2_core.exact.arrays import Arrays
@@ -28,14 +29,15 @@ def spatial(layer: Any, values: Any) -> list[tuple[int, Any]]:
 class PermuteAdapter(KerasAdapter):
     """The axes beside the batch, in another order."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Transpose."""
         return arrays.transpose(inputs[0], (0, *layer.dims))
 
 
 class RepeatVectorAdapter(KerasAdapter):
     """The same vector at every step."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Add an axis, and repeat along it."""
         (x,) = inputs
@@ -46,6 +48,7 @@ class RepeatVectorAdapter(KerasAdapter):
 class CroppingAdapter(KerasAdapter):
     """Spatial axes without their ends."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Take what is left of each axis."""
         (x,) = inputs
@@ -57,8 +60,8 @@ class CroppingAdapter(KerasAdapter):
 class ZeroPaddingAdapter(KerasAdapter):
     """Zeros around the spatial axes."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
-        """Pad."""
         (x,) = inputs
         widths = dict(spatial(layer, _pairs(layer.padding)))
         return arrays.pad(x, [widths.get(axis, (0, 0)) for axis in range(len(arrays.shape(x)))])
@@ -69,6 +72,7 @@ class UpSamplingAdapter(KerasAdapter):
 
     exact_where = "interpolation is nearest"
 
+    @override
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse to interpolate between values."""
         interpolation = getattr(layer, "interpolation", "nearest")
@@ -78,6 +82,7 @@ class UpSamplingAdapter(KerasAdapter):
                 f"Received: {interpolation!r}."
             )
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A) -> A:
         """Take each value several times."""
         (x,) = inputs

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import ExactnessError, KerasAdapter, ebops
 from hgq2_core.exact.arrays import Arrays
@@ -20,17 +21,18 @@ A = TypeVar("A")
 class BidirectionalAdapter(KerasAdapter):
     """One layer from the beginning, one from the end; what they cost, they count themselves."""
 
+    @override
     def sublayers(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
-        """Return both."""
         return layer.forward_layer, layer.backward_layer
 
+    @override
     def rewrap(self, layer: keras.layers.Layer, sublayers: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
-        """Wrap both."""
         forward, backward = sublayers
         return keras.layers.Bidirectional(
             forward, merge_mode=layer.merge_mode, backward_layer=backward, name=layer.name, trainable=layer.trainable
         )
 
+    @override
     def exact(
         self,
         arrays: Arrays[A],
@@ -68,6 +70,7 @@ class TimeDistributedAdapter(KerasAdapter):
 
     exact_where = "nothing inside is stateful"
 
+    @override
     def check(self, layer: keras.layers.Layer) -> None:
         """Refuse layers that keep states, which would go from each step to the next one."""
         if kept_states(layer.layer):
@@ -76,20 +79,23 @@ class TimeDistributedAdapter(KerasAdapter):
                 "ended. Leave stateful out."
             )
 
+    @override
     def ebops(self, layer: keras.layers.Layer) -> float:
         """Return the cost of all steps but the one that the layer inside counts itself."""
         steps = layer.get_build_config()["input_shape"][1] if layer.built else 1
         return (steps - 1) * ebops(layer.layer) if steps else 0.0
 
+    @override
     def sublayers(self, layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
         """Return the layer that is applied at each step."""
         return (layer.layer,)
 
+    @override
     def rewrap(self, layer: keras.layers.Layer, sublayers: Sequence[keras.layers.Layer]) -> keras.layers.Layer:
-        """Wrap it."""
         (inner,) = sublayers
         return keras.layers.TimeDistributed(inner, name=layer.name, trainable=layer.trainable)
 
+    @override
     def exact(self, arrays: Arrays[A], layer: keras.layers.Layer, *inputs: A, mask: A | None = None) -> A:
         """Apply it to each step; the mask goes to a layer that takes one, and has no part in any other."""
         (x,) = inputs

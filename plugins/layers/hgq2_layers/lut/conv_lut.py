@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -91,6 +92,7 @@ class ConvLUTLayer(LUTLayer):
     _: KW_ONLY
     data_format: DataFormatArg = default(None)
 
+    @override
     def setup(self) -> None:
         """Expand sizes to one number for each axis, and make the quantizers and the tables.
 
@@ -119,6 +121,7 @@ class ConvLUTLayer(LUTLayer):
         """Return a shape with the channels last."""
         return (shape[0], *shape[2:], shape[1]) if self.channels_first else shape
 
+    @override
     def output_channel_axes(self) -> tuple[int, ...]:
         """The filters, which come first or last."""
         return (1,) if self.channels_first else (-1,)
@@ -153,6 +156,7 @@ class ConvLUTLayer(LUTLayer):
             )
         return axes
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the networks.
 
@@ -170,10 +174,12 @@ class ConvLUTLayer(LUTLayer):
         ends = (self.filters, *windows) if self.channels_first else (*windows, self.filters)
         return (input_shape[0], *ends)
 
+    @override
     def position_sizes(self) -> list[int]:
         """Return how many windows there are along each axis."""
         return [axis.windows for axis in self.built_axes]
 
+    @override
     def windows(self, x: Tensor) -> Tensor:
         """Return the elements of each window, channels fastest."""
         if self.channels_first:
@@ -184,8 +190,8 @@ class ConvLUTLayer(LUTLayer):
         order, shape = self._arrangement()
         return keras.ops.reshape(keras.ops.transpose(x, order), (-1, *shape))
 
+    @override
     def exact_windows(self, arrays: Arrays[A], x: A) -> A:
-        """Return the elements of each window, exactly."""
         if self.channels_first:
             x = arrays.transpose(x, spatial.last_axis_order(self.spatial))
         x = arrays.pad(x, [(0, 0), *[axis.pads for axis in self.built_axes], (0, 0)])
@@ -194,13 +200,14 @@ class ConvLUTLayer(LUTLayer):
         order, shape = self._arrangement()
         return arrays.reshape(arrays.transpose(x, order), (arrays.shape(x)[0], *shape))
 
+    @override
     def sums(self, y: Tensor) -> Tensor:
         """Sum over the elements of each window, and put the filters where the data format has them."""
         outputs = super().sums(y)
         return keras.ops.transpose(outputs, spatial.first_axis_order(self.spatial)) if self.channels_first else outputs
 
+    @override
     def exact_sums(self, arrays: Arrays[A], y: A) -> A:
-        """Sum, exactly."""
         outputs = super().exact_sums(arrays, y)
         return arrays.transpose(outputs, spatial.first_axis_order(self.spatial)) if self.channels_first else outputs
 

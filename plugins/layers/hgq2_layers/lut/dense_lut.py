@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from typing_extensions import override
+
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
@@ -28,6 +30,7 @@ class QDenseLUT(LUTLayer):
     units: PositiveInt
     activation: ActivationArg = None
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the networks.
 
@@ -48,10 +51,11 @@ class QDenseLUT(LUTLayer):
         """Replace the last axis by the units."""
         return (*input_shape[:-1], self.units)
 
+    @override
     def windows(self, x: Tensor) -> Tensor:
         """Return the input: each output has all of the last axis."""
         return x
 
+    @override
     def exact_windows(self, arrays: Arrays[A], x: A) -> A:
-        """Return the input."""
         return x

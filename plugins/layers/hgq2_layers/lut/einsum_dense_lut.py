@@ -6,6 +6,7 @@ import math
 from typing import TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -36,6 +37,7 @@ class QEinsumDenseLUT(EinsumShapes, LUTLayer):
     output_shape: PositiveInt | Shape
     activation: ActivationArg = None
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the networks.
 
@@ -84,27 +86,31 @@ class QEinsumDenseLUT(EinsumShapes, LUTLayer):
         kernel = [self._kernel_sizes[letter] for letter in self._shared + self._added]
         return kernel, lost, [kept.index(letter) for letter in self._letters[2]]
 
+    @override
     def position_sizes(self) -> list[int | None]:
         """Return the sizes of the output's axes that the kernel does not have, but the batch's."""
         return self.sizes_of_positions(self.built_output_shape)
 
+    @override
     def windows(self, x: Tensor) -> Tensor:
         """Return the axes that the kernel has too as one, the last."""
         x = keras.ops.transpose(x, self._order())
         return keras.ops.reshape(x, (*keras.ops.shape(x)[: len(self._others)], self._size(self._shared)))
 
+    @override
     def exact_windows(self, arrays: Arrays[A], x: A) -> A:
-        """Return the axes that the kernel has too as one, exactly."""
         x = arrays.transpose(x, self._order())
         return arrays.reshape(x, (*arrays.shape(x)[: len(self._others)], self._size(self._shared)))
 
     def _kept(self) -> list[str]:
         return [letter for letter in self._shared if letter in self._letters[2]]
 
+    @override
     def normalized_size(self) -> int:
         """Return how many statistics there are: one for each element of the kernel's axes that the output has."""
         return self._size(self._kept()) * self.outputs
 
+    @override
     def normalized(self, values: Tensor, training: bool) -> Tensor:
         """Normalize, with the kernel's axes that the output has as one, the last."""
         kept, lead = self._kept(), len(values.shape) - 2
@@ -118,14 +124,15 @@ class QEinsumDenseLUT(EinsumShapes, LUTLayer):
         moved = keras.ops.transpose(keras.ops.reshape(values, sizes), order)
         return keras.ops.reshape(keras.ops.transpose(super().normalized(moved, training), back), shape)
 
+    @override
     def sums(self, y: Tensor) -> Tensor:
         """Sum over what the output does not have, and order its axes."""
         kernel, lost, order = self._collection()
         y = keras.ops.reshape(y, (*keras.ops.shape(y)[: len(self._others)], *kernel))
         return keras.ops.transpose(keras.ops.sum(y, axis=lost) if lost else y, order)
 
+    @override
     def exact_sums(self, arrays: Arrays[A], y: A) -> A:
-        """Sum, exactly."""
         kernel, lost, order = self._collection()
         y = arrays.reshape(y, (*arrays.shape(y)[: len(self._others)], *kernel))
         return arrays.transpose(arrays.sum(y, lost) if lost else y, order)

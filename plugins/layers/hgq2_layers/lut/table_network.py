@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import keras
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -99,6 +100,7 @@ class LUTLayer(MultiplexedLayer, BatchStatistics, TableLayer, kw_only=True):
     table_quantizer: QuantizerArg = None
     output_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers and the tables.
 
@@ -179,6 +181,7 @@ class LUTLayer(MultiplexedLayer, BatchStatistics, TableLayer, kw_only=True):
         self.require_positions()
         self.built = True
 
+    @override
     def position_sizes(self) -> Sequence[int | None]:
         """Return the sizes of the output's axes between the batch and the last."""
         return self.built_output_shape[1:-1]
@@ -225,6 +228,7 @@ class LUTLayer(MultiplexedLayer, BatchStatistics, TableLayer, kw_only=True):
         normal = (flat - mean) * self.factors(variance)
         return keras.ops.reshape(normal if self.beta is None else normal + self.beta, keras.ops.shape(values))
 
+    @override
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """Return the mask of the outputs.
 
@@ -235,6 +239,7 @@ class LUTLayer(MultiplexedLayer, BatchStatistics, TableLayer, kw_only=True):
             raise refused_mask(self.name, "the statistics inside its tables are those of all positions")
         return super().compute_mask(inputs, previous_mask)
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Compute the equation above, or look up and sum."""
         training = bool(training)
@@ -246,6 +251,7 @@ class LUTLayer(MultiplexedLayer, BatchStatistics, TableLayer, kw_only=True):
         outputs = self.activation(outputs)
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
+    @override
     def ebops(self) -> Tensor:
         """Return the tables, in the halves that a device's can be split into, and the sums of their outputs."""
         entered, given = self.input_quantizer.bits(), self.table.bits()
@@ -254,6 +260,7 @@ class LUTLayer(MultiplexedLayer, BatchStatistics, TableLayer, kw_only=True):
         split = keras.ops.where(entered >= half, wide, entered / half)
         return self.multiplexed(total((split * 2.0 ** (half - whole) + 1.0) * given))
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
         """Look up and sum."""
         (x,) = inputs

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.transfer import shared_arguments
@@ -34,11 +35,13 @@ class QAverage(ReciprocalLayer, QAdd):
     """
 
     @classmethod
+    @override
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QAverage:
         """Take over the arguments; a reciprocal gets the default of weights."""
         given = {**shared_arguments(layer, cls), **arguments}
         return cls(**with_reciprocal(given, np.array(len(keras.tree.flatten(layer.input)))))
 
+    @override
     def build(self, input_shape: Sequence[Shape]) -> None:
         """Build the quantizers.
 
@@ -51,14 +54,16 @@ class QAverage(ReciprocalLayer, QAdd):
         self.build_reciprocal(np.array(len(input_shape)), "inputs", "a power of two of inputs")
         super().build(input_shape)
 
+    @override
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Add, and divide."""
         return self.divided(super().merge(inputs), self.constants().get("reciprocal"))
 
+    @override
     def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
         """Add, multiply where n is no power of two, and shift."""
         return self.exact_divided(arrays, super().exact_merge(arrays, inputs))
 
+    @override
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the bits of the adders, and of the product."""
         cost = super().merge_ebops(bits)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -27,6 +28,7 @@ class QConcatenate(MergeLayer):
 
     axis: int = -1
 
+    @override
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Add up the sizes along the axis.
 
@@ -52,6 +54,7 @@ class QConcatenate(MergeLayer):
         merged[axis] = None if None in columns[axis] else sum(size or 0 for size in columns[axis])
         return tuple(merged)
 
+    @override
     def compute_mask(self, inputs: Sequence[Tensor], mask: Sequence[Any] | None = None) -> Any:
         """Join the masks, as Keras does; an input without one is all there."""
         if mask is None or all(each is None for each in mask):
@@ -59,16 +62,16 @@ class QConcatenate(MergeLayer):
         masks = [_mask_of(x, each) for x, each in zip(inputs, mask, strict=True)]
         return keras.ops.any(keras.ops.concatenate(masks, axis=self.axis), axis=-1)
 
+    @override
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Join."""
         return keras.ops.concatenate(inputs, axis=self.axis)
 
+    @override
     def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
-        """Join, exactly."""
         return arrays.concatenate(inputs, axis=self.axis)
 
+    @override
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Return 0."""
         return keras.ops.zeros(())
 
 

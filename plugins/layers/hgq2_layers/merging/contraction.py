@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -36,6 +37,7 @@ class ContractionLayer(MergeLayer):
     def letters(self, ranks: Sequence[int]) -> Letters:
         """Return the letters of each input and of the output; the first of each is the batch."""
 
+    @override
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Take each output axis from the input that has it.
 
@@ -57,18 +59,20 @@ class ContractionLayer(MergeLayer):
             raise ConfigError(f"{self.name}: an axis that is summed over needs a static size. {received}")
         return tuple(sizes[letter] for letter in output)
 
+    @override
     def compute_mask(self, inputs: Sequence[Tensor], mask: Sequence[Any] | None = None) -> None:
         """Return no mask, as Keras' Dot: the output has other axes."""
         return
 
+    @override
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Contract."""
         return contracted(keras.ops.einsum, self.letters([len(x.shape) for x in inputs]), inputs)
 
+    @override
     def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
-        """Contract, exactly."""
         return contracted(arrays.einsum, self.letters([len(arrays.shape(x)) for x in inputs]), inputs)
 
+    @override
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the sum of einsum(B0, B1, ...)."""
         *inputs, _ = self.letters([1 + len(each.shape) for each in bits])
@@ -110,6 +114,7 @@ class QDot(ContractionLayer):
     axes: AxisPair
     normalize: bool = False
 
+    @override
     def setup(self) -> None:
         """Make the quantizers.
 
@@ -120,6 +125,7 @@ class QDot(ContractionLayer):
         if self.normalize:
             raise ConfigError("QDot: normalize has no exact arithmetic. Received: normalize=True. Allowed: False.")
 
+    @override
     def letters(self, ranks: Sequence[int]) -> Letters:
         """Return letters: the batch, what is summed over, and the rest."""
         axes = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
@@ -138,18 +144,19 @@ class QDot(ContractionLayer):
         rest = [letter for letter in left + right if letter not in "ab"]
         return "".join(left), "".join(right), "".join(["a", *rest])
 
+    @override
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         """Take what is not summed over; one number is an axis of size 1, as Keras has it."""
         shape = super().merged_shape(shapes)
         return (*shape, 1) if len(shape) == 1 else shape
 
+    @override
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Contract."""
         outputs = super().merge(inputs)
         return keras.ops.expand_dims(outputs, -1) if len(outputs.shape) == 1 else outputs
 
+    @override
     def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
-        """Contract, exactly."""
         outputs = super().exact_merge(arrays, inputs)
         shape = arrays.shape(outputs)
         return arrays.reshape(outputs, (*shape, 1)) if len(shape) == 1 else outputs
@@ -166,6 +173,7 @@ class QEinsum(ContractionLayer):
 
     equation: str
 
+    @override
     def setup(self) -> None:
         """Read the equation, and make the quantizers.
 
@@ -175,6 +183,7 @@ class QEinsum(ContractionLayer):
         super().setup()
         self._parts = _parsed(self.equation)
 
+    @override
     def letters(self, ranks: Sequence[int]) -> Letters:
         """Return the letters, with some in place of `...`."""
         received = f"inputs of rank {' and '.join(map(str, ranks))}"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
@@ -41,6 +42,7 @@ class MergeLayer(QLayer, kw_only=True):
     input_quantizer: QuantizersArg = None
     output_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers of the inputs that are listed and of the outputs; `build` makes those of the others."""
         super().setup()
@@ -58,6 +60,7 @@ class MergeLayer(QLayer, kw_only=True):
         """The quantizers of the inputs, in their order."""
         return [self.input_quantizer, *self.later_quantizers]
 
+    @override
     def arguments_to_config(self) -> dict[str, Any]:
         """Return the arguments; the quantizers of the inputs as a list, if they came as one."""
         arguments = super().arguments_to_config()
@@ -81,6 +84,7 @@ class MergeLayer(QLayer, kw_only=True):
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the cost of the merge from the bits of each input."""
 
+    @override
     def build(self, input_shape: Sequence[Shape]) -> None:
         """Make a quantizer for every input.
 
@@ -127,26 +131,27 @@ class MergeLayer(QLayer, kw_only=True):
         """Return the shape of the merged inputs."""
         return self.merged_shape(self._checked(input_shape))
 
+    @override
     def compute_mask(self, inputs: Sequence[Tensor], mask: Sequence[Any] | None = None) -> Any:
         """Return what any input's mask keeps, as Keras does; None where an input has no mask."""
         if mask is None or any(each is None for each in mask):
             return None
         return functools.reduce(keras.ops.logical_or, mask)
 
+    @override
     def call(self, inputs: Sequence[Tensor], training: bool | None = None) -> Tensor:
-        """Compute the equation above."""
         training = bool(training)
         outputs = self.merge(
             [quantizer.quantize(x, training) for quantizer, x in zip(self.input_quantizers, inputs, strict=True)]
         )
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
+    @override
     def ebops(self) -> Tensor:
-        """Return the cost of the merge."""
         return self.merge_ebops([quantizer.bits() for quantizer in self.input_quantizers])
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
-        """State the equation above in integers."""
         outputs = self.exact_merge(
             arrays, [quantizer.exact(arrays, x) for quantizer, x in zip(self.input_quantizers, inputs, strict=True)]
         )
@@ -211,8 +216,8 @@ def adder_bits(bits: Sequence[Tensor]) -> Tensor:
 class ElementwiseLayer(MergeLayer):
     """Merges element by element, broadcasting as Keras does; a subclass says what two elements give."""
 
+    @override
     def merged_shape(self, shapes: Sequence[Shape]) -> Shape:
-        """Broadcast the shapes."""
         return broadcast_shape(shapes, self.name)
 
     @abstractmethod
@@ -227,14 +232,15 @@ class ElementwiseLayer(MergeLayer):
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the cost from the bits of each input, which all have the shape of the output."""
 
+    @override
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Merge one input after the other."""
         return functools.reduce(self.pair, aligned(inputs))
 
+    @override
     def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
-        """Merge one input after the other, exactly."""
         return functools.reduce(functools.partial(self.exact_pair, arrays), exact_aligned(arrays, inputs))
 
+    @override
     def merge_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the cost over all elements."""
         return self.element_ebops(broadcast_bits(bits))
@@ -246,16 +252,16 @@ class QAdd(ElementwiseLayer):
     Cost (docs/numerics.md#7): 0.65 (sum B - sum of the smallest B of each element).
     """
 
+    @override
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        """Add."""
         return a + b
 
+    @override
     def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
-        """Add, exactly."""
         return arrays.add(a, b)
 
+    @override
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Return the bits of the adders."""
         return ADDER * adder_bits(bits)
 
 
@@ -265,12 +271,12 @@ class QAveragePow2(QAdd):
     The average of two, four, ... inputs; of three, three quarters of it. Cost: that of the sum.
     """
 
+    @override
     def merge(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Add, and scale."""
         return super().merge(inputs) * 2.0 ** -halvings(len(inputs))
 
+    @override
     def exact_merge(self, arrays: Arrays[A], inputs: Sequence[A]) -> A:
-        """Add, and shift."""
         return arrays.shift(super().exact_merge(arrays, inputs), -halvings(len(inputs)))
 
 
@@ -287,14 +293,15 @@ class QSubtract(ElementwiseLayer):
 
     most_inputs = 2
 
+    @override
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        """Subtract."""
         return a - b
 
+    @override
     def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
-        """Subtract, exactly."""
         return arrays.subtract(a, b)
 
+    @override
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the wider input's bits."""
         return total(keras.ops.maximum(*bits))
@@ -306,14 +313,15 @@ class QMultiply(ElementwiseLayer):
     Cost (docs/numerics.md#7): sum of the products of the inputs' bits.
     """
 
+    @override
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        """Multiply."""
         return a * b
 
+    @override
     def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
-        """Multiply, exactly."""
         return arrays.multiply(a, b)
 
+    @override
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
         """Return the products of the bits."""
         return total(functools.reduce(keras.ops.multiply, bits))
@@ -325,16 +333,16 @@ class QMaximum(ElementwiseLayer):
     Cost (docs/numerics.md#7): sum B - sum of the smallest B of each element.
     """
 
+    @override
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        """Take the larger."""
         return keras.ops.maximum(a, b)
 
+    @override
     def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
-        """Take the larger, exactly."""
         return arrays.maximum(a, b)
 
+    @override
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Return the bits of the comparators."""
         return adder_bits(bits)
 
 
@@ -344,14 +352,14 @@ class QMinimum(ElementwiseLayer):
     Cost (docs/numerics.md#7): sum B - sum of the smallest B of each element.
     """
 
+    @override
     def pair(self, a: Tensor, b: Tensor) -> Tensor:
-        """Take the smaller."""
         return keras.ops.minimum(a, b)
 
+    @override
     def exact_pair(self, arrays: Arrays[A], a: A, b: A) -> A:
-        """Take the smaller, exactly."""
         return arrays.minimum(a, b)
 
+    @override
     def element_ebops(self, bits: Sequence[Tensor]) -> Tensor:
-        """Return the bits of the comparators."""
         return adder_bits(bits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -27,6 +28,7 @@ class AffineBatchNorm(NormalizationLayer, BiasedLayer, kw_only=True):
     fuses = "keras.BatchNormalization"
 
     @classmethod
+    @override
     def keras_arguments(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> dict[str, Any]:
         """Return the arguments that stand for a Keras layer and the normalization that directly follows.
 
@@ -59,6 +61,7 @@ class AffineBatchNorm(NormalizationLayer, BiasedLayer, kw_only=True):
             raise ConfigError(f"{norm.name}: {cls.__name__} normalizes the last axis. Received: axis={norm.axis}.")
         return {}
 
+    @override
     def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the kernel and the normalization; a bias in front of it moves the mean."""
         (norm,) = successor
@@ -68,16 +71,18 @@ class AffineBatchNorm(NormalizationLayer, BiasedLayer, kw_only=True):
         if layer.bias is not None:
             self.moving_mean.assign(self.moving_mean - keras.ops.reshape(layer.bias, self.moving_mean.shape))
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A, mask: A | None = None) -> A:
         """State the equation above in integers, in which a mask has no part."""
         return super().exact(arrays, *inputs)
 
+    @override
     def has_bias(self) -> bool:
         """There is one always: what is left of the mean."""
         return True
 
+    @override
     def normalized(self, x: Tensor) -> Tensor:
-        """Return the product."""
         return self.products(x, self.kernels(), True)
 
     def scaled_kernel(self, kernel: Tensor, s: Tensor) -> Tensor:
@@ -88,6 +93,7 @@ class AffineBatchNorm(NormalizationLayer, BiasedLayer, kw_only=True):
         """Return statistics the shape in which they are added to the outputs."""
         return statistics
 
+    @override
     def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
         """Return the kernel and the bias for these statistics."""
         s = self.factors(variance)

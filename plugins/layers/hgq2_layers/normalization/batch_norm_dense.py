@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY
 from typing import Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -46,6 +47,7 @@ class QBatchNormDense(NormalizationLayer, QDense):
     center: bool = False
 
     @classmethod
+    @override
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> QBatchNormDense:
         """Make it of a Keras normalization of the last axis and the Dense that directly follows.
 
@@ -63,10 +65,12 @@ class QBatchNormDense(NormalizationLayer, QDense):
         of_norm = {**shared_arguments(layer, cls, ("axis", "center")), "use_bias": dense.use_bias or layer.center}
         return cls(**{**shared_arguments(dense, cls, ("name", "dtype", "use_bias")), **of_norm, **arguments})
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A, mask: A | None = None) -> A:
         """State the equation above in integers, in which a mask has no part."""
         return super().exact(arrays, *inputs)
 
+    @override
     def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the normalization and the kernel; beta goes into the bias."""
         (dense,) = successor
@@ -78,10 +82,12 @@ class QBatchNormDense(NormalizationLayer, QDense):
             beta = 0.0 if layer.beta is None else keras.ops.matmul(layer.beta, dense.kernel)
             self.bias.assign(beta + (0.0 if dense.bias is None else dense.bias))
 
+    @override
     def has_bias(self) -> bool:
         """There is one always: what is left of the mean."""
         return True
 
+    @override
     def add_bias(self, shape: tuple[int, ...]) -> None:
         """Add the bias, and what normalizes each feature."""
         if self.use_bias:
@@ -89,6 +95,7 @@ class QBatchNormDense(NormalizationLayer, QDense):
         rank = self.input_spec.ndim
         self.add_normalization((self.input_spec.axes[rank - 1],), range(rank - 1))
 
+    @override
     def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
         """Return the kernel and the bias for these statistics."""
         kernel = self.kernel * keras.ops.expand_dims(self.factors(variance), -1)

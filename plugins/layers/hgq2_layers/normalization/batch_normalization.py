@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY
 from typing import TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -42,8 +43,8 @@ class QBatchNormalization(NormalizationLayer):
     input_quantizer: QuantizerArg = None
     output_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         super().setup()
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input", (self.axis,))
         self.scale_quantizer = self.add_quantizer(self.scale_quantizer, "weight", "scale")
@@ -51,6 +52,7 @@ class QBatchNormalization(NormalizationLayer):
         if self.output_quantizer is not None:
             self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output", (self.axis,))
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add gamma, beta and the moving statistics, and build the quantizers.
 
@@ -83,6 +85,7 @@ class QBatchNormalization(NormalizationLayer):
         """Keep the shape."""
         return input_shape
 
+    @override
     def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
         """Return the scale and the offset for these statistics."""
         s = self.factors(variance)
@@ -100,12 +103,14 @@ class QBatchNormalization(NormalizationLayer):
         outputs = x * scale + offset
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
+    @override
     def ebops(self) -> Tensor:
         """Return sum Bx * Bscale + sum Boffset over the elements of one sample."""
         bits = self.weight_bits()
         scale, offset = (keras.ops.reshape(bits[name], self._spread) for name in ("scale", "offset"))
         return total(self.input_quantizer.bits() * scale) + total(keras.ops.broadcast_to(offset, self._sample_shape))
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A, mask: A | None = None) -> A:
         """State the equation above in integers, in which a mask has no part."""
         (x,) = inputs

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import keras
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, RegularizerArg
@@ -56,6 +57,7 @@ class BatchStatistics(QLayer, kw_only=True):
     gamma_constraint: ConstraintArg = None
     synchronized: bool = False
 
+    @override
     def setup(self) -> None:
         """Make what the other bases have.
 
@@ -138,10 +140,12 @@ class NormalizationLayer(BatchStatistics, kw_only=True):
     def fold(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
         """Return what the weight quantizers see for these statistics, by slot name."""
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return what the weight quantizers see in inference."""
         return self.fold(self.moving_mean, self.moving_variance)
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
         """Compute the equation of the layer.
 
@@ -180,6 +184,7 @@ class NormalizationLayer(BatchStatistics, kw_only=True):
         variance = keras.ops.sum(squares, self.reduced, keepdims=True) / count
         return keras.ops.squeeze(mean, self.reduced), keras.ops.squeeze(variance, self.reduced)
 
+    @override
     def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
         """Return the mask of the outputs.
 

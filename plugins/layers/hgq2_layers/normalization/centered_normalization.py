@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, Widths, per_sample
@@ -45,17 +46,19 @@ class CenteredNormalization(RowNormalization, kw_only=True):
     beta_constraint: ConstraintArg = None
     gamma_constraint: ConstraintArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers and the table."""
         super().setup()
         if self.center:
             self.beta_quantizer = self.add_quantizer(self.beta_quantizer, "bias", "beta")
 
     @property
+    @override
     def scales(self) -> bool:
         """Whether there is a gamma."""
         return bool(self.scale)
 
+    @override
     def add_centering(self, channel_axes: tuple[int, ...]) -> None:
         """Make the quantizers of mean and difference."""
         self.mean_quantizer = self.add_quantizer(self.mean_quantizer, "activation", "mean", channel_axes)
@@ -63,11 +66,13 @@ class CenteredNormalization(RowNormalization, kw_only=True):
             self.difference_quantizer, "activation", "difference", channel_axes
         )
 
+    @override
     def build_centering(self, statistics: Shape) -> None:
         """Build the quantizers of mean and difference."""
         self.mean_quantizer.build(statistics)
         self.difference_quantizer.build(self.row_shape)
 
+    @override
     def add_parameters(self, shape: tuple[int, ...]) -> None:
         """Add gamma and beta."""
         self.gamma = self.beta = None
@@ -90,30 +95,34 @@ class CenteredNormalization(RowNormalization, kw_only=True):
             )
             self.beta_quantizer.build(shape)
 
+    @override
     def weights_to_quantize(self) -> dict[str, Tensor]:
         """Return gamma and beta, those that there are."""
         return {**super().weights_to_quantize(), **({"beta": self.beta} if self.center else {})}
 
+    @override
     def centered(self, q: Tensor, reciprocal: Tensor | None, training: bool) -> Tensor:
         """Return the quantized difference of q and its mean."""
         mean = self.mean_quantizer.quantize(self.mean(q, reciprocal), training)
         return self.difference_quantizer.quantize(q - mean, training)
 
+    @override
     def exact_centered(self, arrays: Arrays[A], q: A) -> tuple[A | None, A]:
-        """Return the mean, and the difference of q and it, exactly."""
         mean = self.mean_quantizer.exact(arrays, self.exact_mean(arrays, q))
         return mean, self.difference_quantizer.exact(arrays, arrays.subtract(q, mean))
 
+    @override
     def shifted(self, p: Tensor, training: bool) -> Tensor:
         """Return p gamma + beta."""
         y = super().shifted(p, training)
         return y + keras.ops.reshape(self.quantized_weight("beta", training), self.spread_shape) if self.center else y
 
+    @override
     def exact_shifted(self, arrays: Arrays[A], p: A) -> A:
-        """Return p gamma + beta, exactly."""
         y = super().exact_shifted(arrays, p)
         return arrays.add(y, self.exact_weight(arrays, "beta")) if self.center else y
 
+    @override
     def centering_ebops(self, widths: Widths, steps: Steps[Width]) -> Tensor:
         """Return the bits of the adders, of the product with the reciprocal, and of the subtractions."""
         inputs, mean = per_sample(steps.inputs, steps.mean)  # type: ignore[arg-type]
@@ -122,6 +131,7 @@ class CenteredNormalization(RowNormalization, kw_only=True):
         divisions = self.reciprocal_ebops(widths, widths.sum(steps.inputs, self.row_axes, keepdims=True))
         return sums + divisions + total(keras.ops.maximum(inputs, mean))
 
+    @override
     def shift_ebops(self, widths: Widths, normalized: Width) -> Tensor:
         """Return the cost of the products with gamma, and the bits of beta at every element."""
         cost = super().shift_ebops(widths, normalized)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
@@ -45,8 +46,8 @@ class ConstantScaling(QLayer, kw_only=True):
     input_quantizer: QuantizerArg = None
     output_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         super().setup()
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         scale = self.scale_quantizer
@@ -83,8 +84,8 @@ class ConstantScaling(QLayer, kw_only=True):
         """Keep the shape."""
         return tuple(input_shape)
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Compute the equation above."""
         training = bool(training)
         constants = self.constants(training)
         outputs = self.input_quantizer.quantize(inputs, training) * constants["scale"]
@@ -92,14 +93,15 @@ class ConstantScaling(QLayer, kw_only=True):
             outputs = outputs + constants["offset"]
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
+    @override
     def ebops(self) -> Tensor:
         """Return sum Bx Bs + sum Bb over the elements of one sample."""
         bits = self.weight_bits()
         cost = total(self.input_quantizer.bits() * bits["scale"])
         return cost + total(keras.ops.broadcast_to(bits["offset"], self._sample_shape)) if self.shifts else cost
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
-        """State the equation above in integers."""
         (x,) = inputs
         outputs = arrays.multiply(self.input_quantizer.exact(arrays, x), self.constant(arrays, "scale"))
         if self.shifts:
@@ -123,6 +125,7 @@ class QRescaling(ConstantScaling):
     offset: NumbersArg = 0.0
 
     @classmethod
+    @override
     def keras_arguments(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> dict[str, Any]:
         """Return the arguments; a scale of channels is that of the first axis where Keras has it there."""
         found = shared_arguments(layer, cls)
@@ -132,10 +135,12 @@ class QRescaling(ConstantScaling):
         return found
 
     @property
+    @override
     def shifts(self) -> bool:
         """Whether the offset is not 0."""
         return bool(np.any(self.offset))
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Build the quantizers.
 
@@ -158,8 +163,8 @@ class QRescaling(ConstantScaling):
             )
         self.build_scaling(input_shape, shape)
 
+    @override
     def folded(self) -> dict[str, Tensor]:
-        """Return the scale and the offset."""
         shape = np.broadcast_shapes(np.shape(self.scale), np.shape(self.offset), (1,))
         numbers = {"scale": self.scale, **({"offset": self.offset} if self.shifts else {})}
         return {
@@ -188,6 +193,7 @@ class QNormalization(ConstantScaling):
     invert: bool = False
 
     @classmethod
+    @override
     def keras_arguments(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> dict[str, Any]:
         """Return the arguments; the statistics are taken over as weights."""
         given = {
@@ -195,16 +201,19 @@ class QNormalization(ConstantScaling):
         }
         return {**given, "axis": tuple(layer.axis) or None}
 
+    @override
     def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the statistics."""
         for own, theirs in ((self.mean_weight, layer.mean), (self.variance_weight, layer.variance)):
             own.assign(keras.ops.reshape(theirs, own.shape))
 
     @property
+    @override
     def shifts(self) -> bool:
         """True: the mean is known only once the weights are set."""
         return True
 
+    @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Add the statistics, and build the quantizers.
 
@@ -241,8 +250,8 @@ class QNormalization(ConstantScaling):
                 f"Received: shape {np.shape(value)}."
             ) from None
 
+    @override
     def folded(self) -> dict[str, Tensor]:
-        """Return the scale and the offset."""
         deviation = keras.ops.maximum(keras.ops.sqrt(self.variance_weight.value), keras.config.epsilon())
         mean = self.mean_weight.value
         if self.invert:

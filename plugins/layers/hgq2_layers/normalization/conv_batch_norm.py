@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.ops import Tensor
@@ -25,6 +26,7 @@ class ConvBatchNorm(AffineBatchNorm, ConvolvingLayer, kw_only=True):
     not_in_schema = (*AffineBatchNorm.not_in_schema, "use_bias")
 
     @classmethod
+    @override
     def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:
         """Refuse a normalization of another axis than the channels."""
         rank = norm.input_spec.ndim
@@ -36,12 +38,14 @@ class ConvBatchNorm(AffineBatchNorm, ConvolvingLayer, kw_only=True):
             )
         return {}
 
+    @override
     def add_bias(self, shape: tuple[int, ...]) -> None:
         """Add what normalizes each channel."""
         rank = self.input_spec.ndim
         channels = self.channel_axes()[0] % rank
         self.add_normalization(shape, [axis for axis in range(rank) if axis != channels])
 
+    @override
     def constants_of_batch(self, x: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         """Return the quantized constants for a batch, masked or not: a convolution of Keras ends the mask."""
         return super().constants_of_batch(x, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+from typing_extensions import override
 
 from hgq2_core.ops import Tensor
 from hgq2_layers.convolutional.conv_transpose import QConv1DTranspose, QConv2DTranspose
@@ -12,6 +13,7 @@ from hgq2_layers.normalization.conv_batch_norm import ConvBatchNorm
 class ConvTransposeBatchNorm(ConvBatchNorm, kw_only=True):
     """y = oq(act(conv_transpose(iq(x), kq(s * K)) + bq(beta - mean * s))), as in `ConvBatchNorm`."""
 
+    @override
     def scaled_kernel(self, kernel: Tensor, s: Tensor) -> Tensor:
         """Return s * K; the filters come before the input's channels."""
         return kernel * keras.ops.expand_dims(s, -1)

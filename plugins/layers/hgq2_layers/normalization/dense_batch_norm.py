@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt
 from hgq2_layers.core.dense import QDense
 from hgq2_layers.normalization.affine_batch_norm import AffineBatchNorm
@@ -26,6 +28,7 @@ class QDenseBatchNorm(AffineBatchNorm, QDense):
     units: PositiveInt
     activation: ActivationArg = None
 
+    @override
     def add_bias(self, shape: tuple[int, ...]) -> None:
         """Add what normalizes each unit."""
         self.add_normalization(shape, range(self.input_spec.ndim - 1))

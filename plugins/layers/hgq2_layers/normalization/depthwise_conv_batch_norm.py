@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+from typing_extensions import override
 
 from hgq2_core.ops import Tensor
 from hgq2_layers.convolutional.depthwise import QDepthwiseConv1D, QDepthwiseConv2D
@@ -12,6 +13,7 @@ from hgq2_layers.normalization.conv_batch_norm import ConvBatchNorm
 class DepthwiseConvBatchNorm(ConvBatchNorm, kw_only=True):
     """y = oq(act(depthwise_conv(iq(x), dq(s * K)) + bq(beta - mean * s))), as in `ConvBatchNorm`."""
 
+    @override
     def scaled_kernel(self, kernel: Tensor, s: Tensor) -> Tensor:
         """Return s * K; an output's channel is a pair of input channel and multiplier."""
         return kernel * keras.ops.reshape(s, kernel.shape[-2:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.layers.arguments import ActivationArg, PositiveInt, Shape
@@ -37,6 +38,7 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
     bias_axes: str | None = None
     normalize_axes: str | None = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers.
 
@@ -47,6 +49,7 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
         self._check_axes()
 
     @classmethod
+    @override
     def axes_from_keras(cls, layer: keras.layers.Layer, norm: keras.layers.Layer) -> dict[str, Any]:
         """Return the axis that Keras' layer normalizes, by its letter."""
         _, kernel, outputs = Equation.parse(layer.equation).letters(len(layer.input.shape))
@@ -84,10 +87,12 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
     def _shared_letters(self) -> set[str]:
         return set(self._parsed.kernel) & set(self._parsed.outputs)
 
+    @override
     def bias_letters(self) -> str:
         """The output axes of beta, and of the statistics."""
         return (self.bias_axes or "") + self._normalized_letters()
 
+    @override
     def add_bias(self, shape: tuple[int, ...]) -> None:
         """Add what normalizes.
 
@@ -104,16 +109,19 @@ class QEinsumDenseBatchNorm(AffineBatchNorm, QEinsumDense):
             [size if letter in centered else 1 for letter, size in sizes.items()],
         )
 
+    @override
     def scaled_kernel(self, kernel: Tensor, s: Tensor) -> Tensor:
         """Return einsum(K, s)."""
         _, letters, outputs = self._letters
         normalized = "".join(letter for letter in outputs if letter in self._normalized_letters())
         return keras.ops.einsum(f"{letters},{normalized}->{letters}", kernel, s)
 
+    @override
     def spread(self, statistics: Tensor) -> Tensor:
         """Return statistics the shape in which they are added to the outputs."""
         return keras.ops.reshape(statistics, self._spread)
 
+    @override
     def spread_mask(self, mask: Tensor) -> Tensor:
         """Return a mask of the inputs a shape that broadcasts against the outputs.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import keras
 from pydantic import AfterValidator
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.ops import Tensor
@@ -50,10 +51,12 @@ class QGroupNormalization(CenteredNormalization):
     scale: bool = True
     _: KW_ONLY
 
+    @override
     def channel_axes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the axis of the channels, and the two that they are among rows: groups, and channels in one."""
         return (self.axis,), (self.axis, self.axis + 1) if self.axis >= 0 else (self.axis - 1, self.axis)
 
+    @override
     def arrange(self, shape: Shape) -> None:
         """Split the axis of the channels into groups.
 
@@ -74,14 +77,17 @@ class QGroupNormalization(CenteredNormalization):
         self.weight_shape = (size,)
         self.spread_shape = (size, *(1 for _ in shape[axis + 1 :]))
 
+    @override
     def covered_axes(self) -> set[int]:
         """Return the axes of the inputs along which rows extend: all but the batch's."""
         return set(range(1, len(self.row_shape) - 1))
 
+    @override
     def as_rows(self, q: Tensor) -> Tensor:
         """Return the inputs with the channels in groups."""
         return keras.ops.reshape(q, (-1, *self.row_shape[1:]))
 
+    @override
     def from_rows(self, p: Tensor) -> Tensor:
         """Return the outputs with the channels side by side."""
         return keras.ops.reshape(p, (-1, *self._built_shape[1:]))

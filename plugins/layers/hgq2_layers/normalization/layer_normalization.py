@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY
 from typing import Any
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.layers.transfer import shared_arguments
@@ -42,6 +43,7 @@ class QLayerNormalization(CenteredNormalization):
     _: KW_ONLY
 
     @classmethod
+    @override
     def arguments_from_keras(cls, layer: keras.layers.Layer) -> dict[str, Any]:
         """Return the arguments of this class for a Keras layer.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY
 
+from typing_extensions import override
+
 from hgq2_layers.normalization.batch_statistics import Epsilon
 from hgq2_layers.normalization.row_normalization import AxesArg, RowNormalization
 
@@ -29,6 +31,7 @@ class QRMSNormalization(RowNormalization):
     epsilon: Epsilon = 1e-6
     _: KW_ONLY
 
+    @override
     def add_parameters(self, shape: tuple[int, ...]) -> None:
         """Add gamma, which Keras calls scale."""
         self.gamma = self.add_weight(name="scale", shape=shape, initializer="ones")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core import ConfigError, Quantizer
 from hgq2_core.exact.arrays import Arrays
@@ -96,6 +97,7 @@ class RowNormalization(ReciprocalLayer, MultiplexedLayer, TableLayer, kw_only=Tr
     gamma_quantizer: QuantizerArg = None
     output_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers and the table.
 
@@ -151,6 +153,7 @@ class RowNormalization(ReciprocalLayer, MultiplexedLayer, TableLayer, kw_only=Tr
         return np.asarray(1.0 / np.sqrt(np.maximum(v, 0.0) + self.epsilon))
 
     @classmethod
+    @override
     def from_keras(
         cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any
     ) -> RowNormalization:
@@ -201,6 +204,7 @@ class RowNormalization(ReciprocalLayer, MultiplexedLayer, TableLayer, kw_only=Tr
         """Return how many elements a row has."""
         return np.array(math.prod(self.row_shape[axis] or 1 for axis in self.row_axes))
 
+    @override
     def build(self, input_shape: Shape) -> None:
         """Add the weights, and build quantizers and table.
 
@@ -241,10 +245,12 @@ class RowNormalization(ReciprocalLayer, MultiplexedLayer, TableLayer, kw_only=Tr
         """Return the shape of the input."""
         return tuple(input_shape)
 
+    @override
     def position_sizes(self) -> Sequence[int | None]:
         """Return the sizes of the axes along which the rows lie."""
         return [size for axis, size in enumerate(self.row_shape) if axis and axis not in self.row_axes]
 
+    @override
     def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
         """Return the mask of the inputs.
 
@@ -265,10 +271,12 @@ class RowNormalization(ReciprocalLayer, MultiplexedLayer, TableLayer, kw_only=Tr
         """Return gamma, and what else is trained and quantized as a weight, by slot name."""
         return {"gamma": self.gamma} if self.scales else {}
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return the weights, the reciprocal, and the entries of the table."""
         return {**super().folded(), **self.weights_to_quantize()}
 
+    @override
     def input_of_quantizer(self, name: str) -> Tensor:
         """Return the weight of a slot, without the table."""
         if not self.frozen:
@@ -299,8 +307,8 @@ class RowNormalization(ReciprocalLayer, MultiplexedLayer, TableLayer, kw_only=Tr
         """Return the mean, if there is one, and d, exactly."""
         return None, q
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Compute the equation of the layer."""
         training = bool(training)
         q = self.input_quantizer.quantize(inputs, training)
         reciprocal = self.quantized_weight("reciprocal", training) if self.multiplies else None
@@ -345,14 +353,15 @@ class RowNormalization(ReciprocalLayer, MultiplexedLayer, TableLayer, kw_only=Tr
         p = self.normalized_quantizer.exact(arrays, arrays.multiply(d, root))
         return Steps(rows, mean, d, squares, root, p)
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
-        """State the equation of the layer in integers."""
         (x,) = inputs
         p = self.steps(arrays, self.input_quantizer.exact(arrays, x)).normalized
         y = self.exact_shifted(arrays, arrays.reshape(p, arrays.shape(x)))
         result: A = y if self.output_quantizer is None else self.output_quantizer.exact(arrays, y)
         return result
 
+    @override
     def ebops(self) -> Tensor:
         """Return the cost of all steps, for the part of the rows that is computed at once."""
         widths, sample = Widths(), tuple(size or 1 for size in self._built_shape[1:])

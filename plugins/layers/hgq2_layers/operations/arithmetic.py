@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core import ExactnessError
 from hgq2_core.exact.arrays import Arrays
@@ -26,6 +27,7 @@ CONSTANT_BITS = 16
 class ElementwiseOperation(OperationAdapter):
     """y = f(x_0, x_1, ...), element by element."""
 
+    @override
     def check_call(self, operation: Any, *args: Any, **options: Any) -> None:
         """Refuse tensors of several ranks, of which Keras would broadcast the batch."""
         shapes = [tuple(each.shape) for each in args if isinstance(each, keras.KerasTensor)]
@@ -39,10 +41,11 @@ class ElementwiseOperation(OperationAdapter):
 class AddOperation(ElementwiseOperation):
     """y = x_0 + x_1."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Add."""
         return arrays.add(*inputs)
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return 0.65 (sum B - sum of the smaller B of each element)."""
         return ADDER * adder_bits(per_sample(*inputs))
@@ -51,10 +54,11 @@ class AddOperation(ElementwiseOperation):
 class SubtractOperation(ElementwiseOperation):
     """y = x_0 - x_1."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Subtract."""
         return arrays.subtract(*inputs)
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return sum max(B0, B1)."""
         return total(keras.ops.maximum(*per_sample(*inputs)))
@@ -63,8 +67,8 @@ class SubtractOperation(ElementwiseOperation):
 class NegativeOperation(ElementwiseOperation):
     """y = -x."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Negate."""
         return arrays.negate(*inputs)
 
 
@@ -73,6 +77,7 @@ class MultiplyOperation(ElementwiseOperation):
 
     exact_where = f"a constant factor has at most {CONSTANT_BITS} significant bits"
 
+    @override
     def check_call(self, operation: Any, *args: Any, **options: Any) -> None:
         """Refuse factors with which products would round in float32."""
         super().check_call(operation, *args)
@@ -80,10 +85,11 @@ class MultiplyOperation(ElementwiseOperation):
             if not isinstance(value, keras.KerasTensor):
                 check_factor(operation, value)
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Multiply."""
         return arrays.multiply(*inputs)
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return sum B0 B1."""
         left, right = per_sample(*inputs, factor=True)
@@ -111,11 +117,12 @@ def check_factor(operation: Any, value: Any) -> None:
 class SquareOperation(ElementwiseOperation):
     """y = x²."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Multiply by itself."""
         (x,) = inputs
         return arrays.multiply(x, x)
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return sum B²."""
         (bits,) = per_sample(*inputs, factor=True)
@@ -128,11 +135,12 @@ class DivideOperation(ElementwiseOperation):
     exact_where = "the divisor is a power of two"
     static: ClassVar[tuple[int, ...]] = (1,)
 
+    @override
     def check_call(self, operation: Any, *args: Any, **options: Any) -> None:
-        """Refuse quotients."""
         super().check_call(operation, *args)
         _powers(operation, args[1])
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: Any) -> A:
         """Multiply by the reciprocal, which is a power of two."""
         x, divisor = inputs
@@ -155,10 +163,11 @@ def _powers(operation: Any, divisor: Any) -> npt.NDArray[np.float64]:
 class MaximumOperation(ElementwiseOperation):
     """y = max(x_0, x_1)."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Take the larger."""
         return arrays.maximum(*inputs)
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return sum B - sum of the smaller B of each element; with a constant, the cost of a bound."""
         constants = [each for each in inputs if each.values is not None]
@@ -171,8 +180,8 @@ class MaximumOperation(ElementwiseOperation):
 class MinimumOperation(MaximumOperation):
     """y = min(x_0, x_1)."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Take the smaller."""
         return arrays.minimum(*inputs)
 
 
@@ -193,11 +202,13 @@ def bound_ebops(x: Width, bound: Any) -> Tensor:
 class AbsoluteOperation(ElementwiseOperation):
     """y = |x|."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
         """Take the larger of x and -x."""
         (x,) = inputs
         return arrays.maximum(x, arrays.negate(x))
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return the sum of B where there is a sign."""
         (x,) = inputs
@@ -207,18 +218,19 @@ class AbsoluteOperation(ElementwiseOperation):
 class ReluOperation(ElementwiseOperation):
     """y = max(x, 0), which is free."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Rectify."""
         return rectify(arrays, *inputs)
 
 
 class Relu6Operation(ElementwiseOperation):
     """y = min(max(x, 0), 6)."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Rectify and bound."""
         return arrays.minimum(rectify(arrays, *inputs), arrays.constant(6.0))
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return the cost of the bound."""
         return bound_ebops(inputs[0], 6.0)
@@ -227,12 +239,14 @@ class Relu6Operation(ElementwiseOperation):
 class ClipOperation(ElementwiseOperation):
     """y = min(max(x, x_min), x_max)."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
         """Bound from below, then from above."""
         (x,) = inputs
         low, high = _bounds(layer)
         return arrays.minimum(arrays.maximum(x, arrays.constant(low)), arrays.constant(high))
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return the cost of both bounds."""
         return sum((bound_ebops(inputs[0], bound) for bound in _bounds(layer)), keras.ops.zeros(()))
@@ -245,11 +259,12 @@ def _bounds(operation: Any) -> list[Any]:
 class LessOperation(ElementwiseOperation):
     """y = x_0 < x_1."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Compare."""
         a, b = inputs
         return arrays.less(a, b)
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return sum max(B0, B1); 0 where one side is 0."""
         if any(each.values is not None and not each.values.any() for each in inputs):
@@ -260,8 +275,8 @@ class LessOperation(ElementwiseOperation):
 class GreaterOperation(LessOperation):
     """y = x_0 > x_1."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Compare."""
         a, b = inputs
         return arrays.less(b, a)
 
@@ -269,8 +284,8 @@ class GreaterOperation(LessOperation):
 class LessEqualOperation(LessOperation):
     """y = x_0 <= x_1."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Compare, and negate."""
         a, b = inputs
         return inverted(arrays, arrays.less(b, a))
 
@@ -278,8 +293,8 @@ class LessEqualOperation(LessOperation):
 class GreaterEqualOperation(LessOperation):
     """y = x_0 >= x_1."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Compare, and negate."""
         a, b = inputs
         return inverted(arrays, arrays.less(a, b))
 
@@ -287,8 +302,8 @@ class GreaterEqualOperation(LessOperation):
 class EqualOperation(LessOperation):
     """y = x_0 == x_1."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Compare both ways."""
         a, b = inputs
         return arrays.multiply(inverted(arrays, arrays.less(a, b)), inverted(arrays, arrays.less(b, a)))
 
@@ -296,8 +311,8 @@ class EqualOperation(LessOperation):
 class NotEqualOperation(LessOperation):
     """y = x_0 != x_1."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Compare both ways."""
         a, b = inputs
         return arrays.maximum(arrays.less(a, b), arrays.less(b, a))
 
@@ -310,32 +325,32 @@ def inverted(arrays: Arrays[A], condition: A) -> A:
 class LogicalAndOperation(ElementwiseOperation):
     """y = c_0 and c_1, of conditions."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Multiply."""
         return arrays.multiply(*inputs)
 
 
 class LogicalOrOperation(ElementwiseOperation):
     """y = c_0 or c_1, of conditions."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Take the larger."""
         return arrays.maximum(*inputs)
 
 
 class LogicalNotOperation(ElementwiseOperation):
     """y = not c, of a condition."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Subtract from 1."""
         return inverted(arrays, *inputs)
 
 
 class WhereOperation(ElementwiseOperation):
     """y = x_0 where a condition holds, else x_1; choosing is free, its comparison pays."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Select."""
         condition, a, b = inputs
         return arrays.select(condition, a, b)
 
@@ -343,6 +358,7 @@ class WhereOperation(ElementwiseOperation):
 class IdentityOperation(OperationAdapter):
     """y = x."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
         """Hand the input on."""
         return inputs[0]
@@ -353,6 +369,7 @@ class CastOperation(IdentityOperation):
 
     exact_where = "the dtype is float32 or float64"
 
+    @override
     def check_call(self, operation: Any, *args: Any, **options: Any) -> None:
         """Refuse dtypes that round."""
         dtype = setting(operation, "dtype")

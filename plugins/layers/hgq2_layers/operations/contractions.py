@@ -7,6 +7,7 @@ from abc import abstractmethod
 from typing import Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ExactnessError
 from hgq2_core.exact.arrays import Arrays
@@ -34,6 +35,7 @@ class ContractionOperation(OperationAdapter):
             ranks: of the operands.
         """
 
+    @override
     def check_call(self, operation: Any, *args: Any, **options: Any) -> None:
         """Refuse contractions over the batch, and constants with which products would round."""
         letters = self.letters(operation, *(len(keras.ops.shape(value)) for value in args))
@@ -46,10 +48,11 @@ class ContractionOperation(OperationAdapter):
                     f"Received: {','.join(letters[:-1])}->{letters[-1]}."
                 )
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Contract."""
         return contracted(arrays.einsum, self.letters(layer, *(len(arrays.shape(x)) for x in inputs)), inputs)
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return the sum of the products of bits along the contraction."""
         *texts, _ = self.letters(layer, *(len(each.shape) for each in inputs))
@@ -60,6 +63,7 @@ class ContractionOperation(OperationAdapter):
 class MatmulOperation(ContractionOperation):
     """y = x_0 @ x_1."""
 
+    @override
     def letters(self, operation: Any, *ranks: int) -> Letters:
         """Return the letters of matrices at the end, what is before them the same in both."""
         left, right = ranks
@@ -79,6 +83,7 @@ class MatmulOperation(ContractionOperation):
 class DotOperation(MatmulOperation):
     """y = dot(x_0, x_1): of matrices, a matmul."""
 
+    @override
     def letters(self, operation: Any, *ranks: int) -> Letters:
         """Return the letters of a product with a matrix."""
         left, right = ranks
@@ -93,6 +98,7 @@ class DotOperation(MatmulOperation):
 class EinsumOperation(ContractionOperation):
     """y = einsum(equation, x_0, x_1, ...), of two operands or more."""
 
+    @override
     def letters(self, operation: Any, *ranks: int) -> Letters:
         """Return the letters of the equation, some in place of `...`."""
         equation = setting(operation, "subscripts").replace(" ", "")

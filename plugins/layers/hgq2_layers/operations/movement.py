@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import ExactnessError
 from hgq2_core.exact.arrays import Arrays
@@ -19,8 +20,8 @@ A = TypeVar("A")
 class TransposeOperation(OperationAdapter):
     """The axes in another order."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Transpose."""
         (x,) = inputs
         rank = len(arrays.shape(x))
         axes = [axis % rank for axis in setting(layer, "axes") or range(rank)[::-1]]
@@ -31,8 +32,8 @@ class TransposeOperation(OperationAdapter):
 class SwapaxesOperation(OperationAdapter):
     """Two axes swapped."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Transpose."""
         (x,) = inputs
         axes = list(range(len(arrays.shape(x))))
         first, second = setting(layer, "axis1"), setting(layer, "axis2")
@@ -44,8 +45,8 @@ class SwapaxesOperation(OperationAdapter):
 class MoveaxisOperation(OperationAdapter):
     """Axes moved to other places."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Transpose."""
         (x,) = inputs
         places = np.arange(len(arrays.shape(x)))
         probe = np.empty(tuple(places + 1))
@@ -58,8 +59,8 @@ class MoveaxisOperation(OperationAdapter):
 class ReshapeOperation(OperationAdapter):
     """Another shape beside the batch."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Reshape."""
         (x,) = inputs
         batch, *rest = arrays.shape(x)
         shape = setting(layer, "newshape")
@@ -77,8 +78,8 @@ class ReshapeOperation(OperationAdapter):
 class ExpandDimsOperation(OperationAdapter):
     """Further axes of size 1."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Reshape."""
         (x,) = inputs
         axis = setting(layer, "axis")
         given = [axis] if isinstance(axis, int) else list(axis)
@@ -92,8 +93,8 @@ class ExpandDimsOperation(OperationAdapter):
 class SqueezeOperation(OperationAdapter):
     """Without axes of size 1."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Reshape."""
         (x,) = inputs
         shape = arrays.shape(x)
         axes = axes_beside_batch(layer, setting(layer, "axis"), len(shape))
@@ -105,6 +106,7 @@ class GetItemOperation(OperationAdapter):
 
     static: ClassVar[tuple[int, ...]] = (1,)
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: Any) -> A:
         """Take what is left of each axis."""
         x, key = inputs
@@ -148,8 +150,8 @@ class TakeOperation(OperationAdapter):
 
     static: ClassVar[tuple[int, ...]] = (1,)
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: Any) -> A:
-        """Gather."""
         x, indices = inputs
         axis = axis_beside_batch(layer, setting(layer, "axis"), len(arrays.shape(x)))
         return arrays.gather(x, _constant_indices(layer, indices, arrays.shape(x)[axis]), axis)
@@ -171,8 +173,8 @@ def _constant_indices(operation: Any, indices: Any, size: int) -> Any:
 class FlipOperation(OperationAdapter):
     """Axes turned round."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Gather."""
         (x,) = inputs
         for axis in axes_beside_batch(layer, setting(layer, "axis"), len(arrays.shape(x))):
             x = arrays.gather(x, np.arange(arrays.shape(x)[axis])[::-1], axis)
@@ -182,8 +184,8 @@ class FlipOperation(OperationAdapter):
 class RollOperation(OperationAdapter):
     """Axes turned, what leaves at one end comes back at the other."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Gather."""
         (x,) = inputs
         shift, axis = (np.atleast_1d(setting(layer, name)).tolist() for name in ("shift", "axis"))
         for each, place in zip(shift, axis, strict=True):
@@ -195,8 +197,8 @@ class RollOperation(OperationAdapter):
 class RepeatOperation(OperationAdapter):
     """Each value several times along an axis."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Gather."""
         (x,) = inputs
         axis = axis_beside_batch(layer, setting(layer, "axis"), len(arrays.shape(x)))
         return arrays.gather(x, np.repeat(np.arange(arrays.shape(x)[axis]), setting(layer, "repeats")), axis)
@@ -205,8 +207,8 @@ class RepeatOperation(OperationAdapter):
 class TileOperation(OperationAdapter):
     """A sample several times along its axes."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Gather."""
         (x,) = inputs
         rank = len(arrays.shape(x))
         repeats = np.atleast_1d(setting(layer, "repeats")).tolist()
@@ -224,8 +226,8 @@ class PadOperation(OperationAdapter):
 
     exact_where = "what is padded is 0, or mode is edge, reflect or symmetric"
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A, constant_values: Any = None) -> A:
-        """Pad, or gather."""
         (x,) = inputs
         mode, rank = setting(layer, "mode"), len(arrays.shape(x))
         given = np.asarray(setting(layer, "pad_width"))
@@ -248,8 +250,8 @@ class ConcatenateOperation(OperationAdapter):
 
     takes_list: ClassVar[bool] = True
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: Any) -> A:
-        """Join."""
         (parts,) = inputs
         axis = axis_beside_batch(layer, setting(layer, "axis"), len(arrays.shape(parts[0])))
         return arrays.concatenate(_of_one_batch(arrays, parts), axis)
@@ -260,8 +262,8 @@ class StackOperation(OperationAdapter):
 
     takes_list: ClassVar[bool] = True
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: Any) -> A:
-        """Reshape, and join."""
         (parts,) = inputs
         axis = axis_beside_batch(layer, setting(layer, "axis"), len(arrays.shape(parts[0])) + 1)
         wide = [
@@ -280,8 +282,8 @@ def _of_one_batch(arrays: Arrays[A], parts: Sequence[A]) -> list[A]:
 class SplitOperation(OperationAdapter):
     """The parts of an axis."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> Any:
-        """Gather each part."""
         (x,) = inputs
         axis = axis_beside_batch(layer, setting(layer, "axis"), len(arrays.shape(x)))
         sections = setting(layer, "indices_or_sections")
@@ -292,8 +294,8 @@ class SplitOperation(OperationAdapter):
 class UnstackOperation(OperationAdapter):
     """The slices along an axis, without it."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> Any:
-        """Gather each slice."""
         (x,) = inputs
         axis = axis_beside_batch(layer, setting(layer, "axis"), len(arrays.shape(x)))
         return [arrays.gather(x, np.asarray(place), axis) for place in range(arrays.shape(x)[axis])]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import ConfigError, ExactnessError
 from hgq2_core.exact.arrays import Arrays
@@ -53,6 +54,7 @@ class QOperation(ReciprocalLayer):
     operands: list[Any] | None = None
     options: dict[str, Any] | None = None
 
+    @override
     def setup(self) -> None:
         """Find the operation.
 
@@ -65,6 +67,7 @@ class QOperation(ReciprocalLayer):
         self._operation = make_operation(self.function, given, self.name)
 
     @classmethod
+    @override
     def from_keras(cls, layer: Any, *successor: keras.layers.Layer, **arguments: Any) -> QOperation:
         """Make the layer of an operation in a graph; a reciprocal gets the default of weights."""
         args, options = called_with(layer)
@@ -80,6 +83,7 @@ class QOperation(ReciprocalLayer):
         terms = operation_adapter(given["function"], layer.name).terms(layer, shape)
         return cls(**with_reciprocal({**given, **arguments}, np.array(terms)))
 
+    @override
     def build(self, input_shape: Any) -> None:
         """Check the operation for the shapes of the inputs.
 
@@ -119,14 +123,16 @@ class QOperation(ReciprocalLayer):
         """Return what Keras says of the operation's outputs."""
         return self._operation.compute_output_spec(*self._filled(inputs), **(self.options or {}))
 
+    @override
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
         """Return no mask: an operation on tensors passes none."""
 
+    @override
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Compute the operation."""
         constants = self.constants(bool(training))
         return self._adapter.call(self._operation, *self._filled(inputs), **constants, **(self.options or {}))
 
+    @override
     def ebops(self) -> Tensor:
         """Return the cost of the operation on the bits that its inputs have in the graph."""
         calls = symbolic_calls(self)
@@ -144,12 +150,13 @@ class QOperation(ReciprocalLayer):
         options = {**(self.options or {}), **self.weight_bits()}
         return self._adapter.ebops(self._operation, *operands, **options)
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> Any:
-        """State the operation in integers."""
         operands = self._adapter.operands(arrays, tuple(self._filled(inputs)), self.name)
         constants = {"reciprocal": self.constant(arrays, "reciprocal")} if self.multiplies else {}
         return self._adapter.exact(arrays, self._operation, *operands, **(self.options or {}), **constants)
 
+    @override
     def take_weights(self, layer: Any, *successor: keras.layers.Layer) -> None:
         """Do nothing: an operation has no weights."""
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import ExactnessError
 from hgq2_core.exact.arrays import Arrays
@@ -31,6 +32,7 @@ class ReductionOperation(OperationAdapter):
         """Return the axes, counted from the front."""
         return axes_beside_batch(operation, setting(operation, "axis"), rank)
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, **options: Any) -> Tensor:
         """Return the weighted sum of B without that of the smallest B over the axes."""
         (x,) = inputs
@@ -44,8 +46,8 @@ class SumOperation(ReductionOperation):
 
     weight = ADDER
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Add."""
         (x,) = inputs
         return arrays.sum(x, self.axes(layer, len(arrays.shape(x))), setting(layer, "keepdims"))
 
@@ -58,6 +60,7 @@ class MeanOperation(SumOperation):
 
     exact_where = "it averages a power of two of values"
 
+    @override
     def terms(self, operation: Any, shape: tuple[int | None, ...]) -> int:
         """Return the number of elements along the axes."""
         return math.prod(shape[axis] or 1 for axis in self.axes(operation, len(shape)))
@@ -66,6 +69,7 @@ class MeanOperation(SumOperation):
         places, _ = divisions(np.array(self.terms(operation, shape)))
         return int(places)
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A, reciprocal: A | None = None) -> A:
         """Add, multiply by the reciprocal where there is one, and shift."""
         (x,) = inputs
@@ -82,6 +86,7 @@ class MeanOperation(SumOperation):
             )
         return arrays.shift(sums, -self._places(layer, shape))
 
+    @override
     def call(self, operation: Any, *args: Any, reciprocal: Tensor = None, **options: Any) -> Any:
         """Average by shifting, or by the quantized reciprocal."""
         (x,) = args
@@ -91,6 +96,7 @@ class MeanOperation(SumOperation):
             sums = sums * reciprocal
         return sums * math.ldexp(1.0, -self._places(operation, x.shape))
 
+    @override
     def ebops(self, layer: Any, *inputs: Width, reciprocal: Tensor = None, **options: Any) -> Tensor:
         """Return the bits of the adders, and of the products with the reciprocal."""
         cost = super().ebops(layer, *inputs)
@@ -107,8 +113,8 @@ class MaxOperation(ReductionOperation):
 
     reduction: ClassVar[Reduction] = MAXIMUM
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
-        """Take the largest."""
         (x,) = inputs
         return self.reduction.exact_axes(arrays, x, self.axes(layer, len(arrays.shape(x))), setting(layer, "keepdims"))
 
@@ -120,6 +126,7 @@ class AnyOperation(MaxOperation):
 class MinOperation(MaxOperation):
     """y = smallest x over axes."""
 
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
         """Take the largest of what is negated, and negate."""
         (x,) = inputs

@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY
 from typing import Annotated, Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
@@ -43,6 +44,7 @@ class QSum(QLayer):
     input_quantizer: QuantizerArg = None
     output_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers.
 
@@ -76,6 +78,7 @@ class QSum(QLayer):
             )
         return tuple(sorted(axes))
 
+    @override
     def build(self, input_shape: Shape) -> None:
         """Build the quantizers.
 
@@ -101,6 +104,7 @@ class QSum(QLayer):
         kept = [1 if axis in axes else size for axis, size in enumerate(input_shape)]
         return tuple(size for axis, size in enumerate(kept) if self.keepdims or axis not in axes)
 
+    @override
     def compute_mask(self, inputs: Tensor, mask: Any = None) -> Any:
         """Return the mask where its axes stay; None where one is summed over."""
         return None if mask is None or min(self._summed) < len(mask.shape) else mask
@@ -109,8 +113,8 @@ class QSum(QLayer):
         """Return the power of two that the sum is multiplied by."""
         return math.frexp(self.scale)[1] - 1
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Compute the equation above."""
         training = bool(training)
         x = self.input_quantizer.quantize(inputs, training)
         outputs = keras.ops.sum(x, axis=self._summed, keepdims=self.keepdims)
@@ -118,14 +122,14 @@ class QSum(QLayer):
             outputs = outputs * 2.0 ** self.exponent()
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
+    @override
     def ebops(self) -> Tensor:
-        """Return the bits of the adders."""
         bits = self.input_quantizer.bits()
         fewest = keras.ops.min(bits, axis=[axis - 1 for axis in self._summed])
         return ADDER * (total(bits) - total(fewest))
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
-        """State the equation above in integers."""
         (x,) = inputs
         outputs = arrays.sum(self.input_quantizer.exact(arrays, x), self._summed, self.keepdims)
         if self.exponent():
@@ -139,6 +143,7 @@ class QMeanPow2(QSum):
     The mean of two, four, ... terms; of three, three quarters of it. Arguments and cost are those of `QSum`.
     """
 
+    @override
     def exponent(self) -> int:
         """Return that of the scale, less m."""
         return super().exponent() - halvings(self._terms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import default
@@ -28,6 +29,7 @@ class AveragingLayer(ReciprocalLayer, PoolingLayer, kw_only=True):
     reduction = SUM
 
     @classmethod
+    @override
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> AveragingLayer:
         """Take over the arguments; reciprocals get the default of weights where any is quantized."""
         arguments = {**shared_arguments(layer, cls), **arguments}
@@ -37,6 +39,7 @@ class AveragingLayer(ReciprocalLayer, PoolingLayer, kw_only=True):
             arguments = with_reciprocal(arguments, trial.counts())
         return cls(**arguments)
 
+    @override
     def build(self, input_shape: Shape) -> None:
         """Build the quantizers.
 
@@ -49,12 +52,12 @@ class AveragingLayer(ReciprocalLayer, PoolingLayer, kw_only=True):
         super().build(input_shape)
         self.build_reciprocal(self.counts(), "values", "windows whose counts of values are powers of two")
 
+    @override
     def pooled(self, x: Tensor, training: bool) -> Tensor:
-        """Return the averages."""
         return self.divided(self.reduced(x), self.constants(training).get("reciprocal"))
 
+    @override
     def exact_pooled(self, arrays: Arrays[A], x: A) -> A:
-        """Return the averages, exactly."""
         return self.exact_divided(arrays, self.exact_reduced(arrays, x))
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, Widths
@@ -45,24 +46,27 @@ class QGlobalAveragePooling1D(GlobalAveragePooling):
     _: KW_ONLY
     masked: bool = False
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         if self.masked and self.reciprocal_quantizer is None:
             self.reciprocal_quantizer = resolve(None, "weight").config
         super().setup()
 
     @classmethod
+    @override
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> AveragingLayer:
         """Take over the arguments, and whether there is a mask."""
         masked = implicit_mask(keras.tree.flatten(layer.input)[0]) is not None
         return super().from_keras(layer, *successor, **{"masked": masked, **arguments})
 
+    @override
     def counts(self) -> Counts:
         """Return how many inputs there are; with a mask, one count for each number of positions that it may leave."""
         if not self.masked:
             return super().counts()
         return np.maximum(np.arange(self.spatial[0] + 1), 1)  # a sum of none is 0 anyway
 
+    @override
     def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
         """Return no mask.
 
@@ -71,8 +75,8 @@ class QGlobalAveragePooling1D(GlobalAveragePooling):
         """
         return None if self.masked else super().compute_mask(inputs, previous_mask)
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
-        """Compute the equations above."""
         if not self.masked:
             return super().call(inputs, training)
         training = bool(training)
@@ -91,6 +95,7 @@ class QGlobalAveragePooling1D(GlobalAveragePooling):
         outputs = sums * keras.ops.reshape(factor, (-1, *(1,) * (len(sums.shape) - 1)))
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
+    @override
     def ebops(self) -> Tensor:
         """Return the cost above."""
         cost = super().ebops()
@@ -103,6 +108,7 @@ class QGlobalAveragePooling1D(GlobalAveragePooling):
         sums = keras.ops.max(bits, axis=self.first - 1) + math.log2(self.spatial[0])
         return cost + total(sums) * keras.ops.max(reciprocals) + ENTRY_EBOPS * total(reciprocals)
 
+    @override
     def width(self, widths: Widths, *inputs: Width, mask: Width | None = None) -> Width:  # type: ignore[override]
         """Return the bits of the output quantizer, or of the products."""
         (x,) = inputs
@@ -115,8 +121,8 @@ class QGlobalAveragePooling1D(GlobalAveragePooling):
         result: Width = outputs if self.output_quantizer is None else self.output_quantizer.exact(widths, outputs)
         return result
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A, mask: A | None = None) -> A:
-        """State the equations above in integers."""
         if not self.masked:
             return super().exact(arrays, *inputs)
         (x,) = inputs

@@ -10,6 +10,7 @@ from typing import ClassVar, TypeVar
 import keras
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from hgq2_core import ConfigError, QLayer
 from hgq2_core.exact.arrays import Arrays
@@ -45,8 +46,8 @@ class PoolingLayer(QLayer, kw_only=True):
     input_quantizer: QuantizerArg = None
     output_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         super().setup()
         # Without this, Keras warns where a mask ends.
         self.supports_masking = self.refuses_masks is not None
@@ -56,6 +57,7 @@ class PoolingLayer(QLayer, kw_only=True):
         if self.output_quantizer is not None:
             self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output", channels)
 
+    @override
     def build(self, input_shape: Shape) -> None:
         """Build the quantizers.
 
@@ -109,18 +111,18 @@ class PoolingLayer(QLayer, kw_only=True):
         """Pool, exactly."""
         return self.exact_reduced(arrays, x)
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
-        """Compute the equation above."""
         training = bool(training)
         outputs = self.pooled(self.input_quantizer.quantize(inputs, training), training)
         return outputs if self.output_quantizer is None else self.output_quantizer.quantize(outputs, training)
 
+    @override
     def ebops(self) -> Tensor:
-        """Return the bits of the inputs."""
         return total(self.input_quantizer.bits())
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> A:
-        """State the equation above in integers."""
         (x,) = inputs
         outputs = self.exact_pooled(arrays, self.input_quantizer.exact(arrays, x))
         result: A = outputs if self.output_quantizer is None else self.output_quantizer.exact(arrays, outputs)
@@ -136,6 +138,7 @@ class WindowedPooling(MultiplexedLayer, PoolingLayer, kw_only=True):
         **kwargs: as in `PoolingLayer`; `parallelization_factor` and `ebops_factor`, as in `MultiplexedLayer`.
     """
 
+    @override
     def setup(self) -> None:
         """Expand sizes to one number for each axis, and make the quantizers.
 
@@ -151,6 +154,7 @@ class WindowedPooling(MultiplexedLayer, PoolingLayer, kw_only=True):
         """Return how the windows lie."""
         return Windows(self.pool_size, self.strides, (1,) * self.rank, self.padding)
 
+    @override
     def build(self, input_shape: Shape) -> None:
         """Build the quantizers.
 
@@ -163,6 +167,7 @@ class WindowedPooling(MultiplexedLayer, PoolingLayer, kw_only=True):
         super().build(input_shape)
         self.require_positions()
 
+    @override
     def position_sizes(self) -> Sequence[int | None]:
         """Return the output's spatial sizes."""
         return self.geometry().outputs(self.spatial)
@@ -181,19 +186,21 @@ class WindowedPooling(MultiplexedLayer, PoolingLayer, kw_only=True):
             )
         return (*input_shape[: self.first], *outputs, *input_shape[self.first + self.rank :])
 
+    @override
     def reduced(self, x: Tensor) -> Tensor:
-        """Reduce each window."""
         return self.reduction.windows(x, self.geometry(), self.spatial, self.first)
 
+    @override
     def exact_reduced(self, arrays: Arrays[A], x: A) -> A:
-        """Reduce each window, exactly."""
         return self.reduction.exact_windows(arrays, x, self.geometry(), self.first)
 
+    @override
     def counts(self) -> Counts:
         """Return how many inputs each window has, to be broadcast over the outputs of a sample."""
         counts = self.geometry().counts(self.spatial)
         return counts.reshape((1, *counts.shape) if self.first == 2 else (*counts.shape, 1))
 
+    @override
     def ebops(self) -> Tensor:
         """Return the bits of the inputs, for the part of the output positions that is computed at once."""
         return self.multiplexed(super().ebops())
@@ -214,14 +221,16 @@ class GlobalPooling(PoolingLayer):
         kept = (1,) * self.rank if self.keepdims else ()
         return (*input_shape[: self.first], *kept, *input_shape[self.first + self.rank :])
 
+    @override
     def reduced(self, x: Tensor) -> Tensor:
         """Reduce the spatial axes."""
         return self.reduction.over(x, self._axes(), self.keepdims)
 
+    @override
     def exact_reduced(self, arrays: Arrays[A], x: A) -> A:
-        """Reduce the spatial axes, exactly."""
         return self.reduction.exact_axes(arrays, x, self._axes(), self.keepdims)
 
+    @override
     def counts(self) -> Counts:
         """Return how many inputs there are."""
         return np.asarray([math.prod(self.spatial)])

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.ops import Tensor
@@ -89,14 +90,15 @@ class Maximum(Reduction):
 
     padding = -np.inf
 
+    @override
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return the larger."""
         return keras.ops.maximum(a, b)
 
+    @override
     def over(self, x: Tensor, axes: tuple[int, ...], keepdims: bool) -> Tensor:
-        """Return the largest."""
         return keras.ops.max(x, axis=axes, keepdims=keepdims)
 
+    @override
     def exact_over(self, arrays: Arrays[A], x: A, axis: int) -> A:
         """Return the largest, by a tree of comparisons."""
         while (size := arrays.shape(x)[axis]) > 1:
@@ -108,6 +110,7 @@ class Maximum(Reduction):
             x = arrays.concatenate([pairs, *odd], axis)
         return x
 
+    @override
     def exact_taps(self, arrays: Arrays[A], x: A, table: Table, axis: int) -> A:
         """Put the taps side by side; one without an input repeats another of its window."""
         size = arrays.shape(x)[axis]
@@ -119,18 +122,19 @@ class Sum(Reduction):
 
     padding = 0.0
 
+    @override
     def combine(self, a: Tensor, b: Tensor) -> Tensor:
-        """Add."""
         return a + b
 
+    @override
     def over(self, x: Tensor, axes: tuple[int, ...], keepdims: bool) -> Tensor:
-        """Return the sum."""
         return keras.ops.sum(x, axis=axes, keepdims=keepdims)
 
+    @override
     def exact_over(self, arrays: Arrays[A], x: A, axis: int) -> A:
-        """Return the sum."""
         return arrays.sum(x, axis, keepdims=True)
 
+    @override
     def exact_taps(self, arrays: Arrays[A], x: A, table: Table, axis: int) -> A:
         """Put the taps side by side; one outside the input takes a zero."""
         shape = arrays.shape(x)

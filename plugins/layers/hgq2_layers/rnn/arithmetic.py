@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core import Quantizer
 from hgq2_core.exact.arrays import Arrays
@@ -152,6 +153,7 @@ class Tensors(_WrittenOut[Tensor]):
     def product(self, x: Tensor, kernel: Tensor) -> Tensor:
         return x @ kernel
 
+    @override
     def part(self, x: Tensor, index: Any, axis: int) -> Tensor:
         where = index if isinstance(index, int) else slice(int(index[0]), int(index[-1]) + 1)
         return x[(slice(None),) * axis + (where,)]
@@ -178,6 +180,7 @@ class Tensors(_WrittenOut[Tensor]):
     def join(self, parts: Sequence[Tensor]) -> Tensor:
         return keras.ops.concatenate(parts, axis=-1)
 
+    @override
     def stack(self, steps: Sequence[Tensor]) -> Tensor:
         return keras.ops.stack(steps, axis=1)
 
@@ -187,6 +190,7 @@ class Tensors(_WrittenOut[Tensor]):
     def select(self, condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
         return keras.ops.where(condition, a, b)
 
+    @override
     def length(self, x: Tensor) -> int:
         return int(x.shape[1])
 
@@ -200,6 +204,7 @@ class Tensors(_WrittenOut[Tensor]):
 class ScannedTensors(Tensors):
     """Arithmetic of backend tensors whose steps are one loop, compiled once; nothing inside may change a variable."""
 
+    @override
     def steps(
         self, step: Step[Tensor], inputs: Sequence[Tensor], states: Sequence[Tensor], backwards: bool, all_steps: bool
     ) -> tuple[Tensor, Sequence[Tensor]]:
@@ -228,6 +233,7 @@ class Exact(_WrittenOut[A]):
     def dropped(self, quantizer: Quantizer[Any], state: A) -> A:
         return state
 
+    @override
     def length(self, x: A) -> int:
         return self.arrays.shape(x)[1]
 
@@ -247,6 +253,7 @@ class Exact(_WrittenOut[A]):
     def product(self, x: A, kernel: A) -> A:
         return self.arrays.einsum("...i,io->...o", x, kernel)
 
+    @override
     def part(self, x: A, index: Any, axis: int) -> A:
         return self.arrays.gather(x, index, axis)
 
@@ -285,6 +292,7 @@ class Exact(_WrittenOut[A]):
     def join(self, parts: Sequence[A]) -> A:
         return self.arrays.concatenate(parts, axis=-1)
 
+    @override
     def stack(self, steps: Sequence[A]) -> A:
         batch, *rest = self.arrays.shape(steps[0])
         return self.arrays.concatenate([self.arrays.reshape(each, (batch, 1, *rest)) for each in steps], axis=1)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError, QLayer, Quantizer
 from hgq2_core.exact.arrays import Arrays
@@ -34,8 +35,8 @@ class RecurrentCell(RecurrentStep, kw_only=True):
     input_quantizer: QuantizerArg = None
     parallelization_factor: PositiveInt = 1
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         self.input_quantizer = self.add_step_quantizer(self.input_quantizer, "input")
         super().setup()
 
@@ -53,6 +54,7 @@ class RecurrentCell(RecurrentStep, kw_only=True):
         """Return states of 0."""
         return [keras.ops.zeros((batch_size, self.units), dtype=self.compute_dtype)] * self.state_count
 
+    @override
     def build(self, inputs_shape: Shape, states_shape: Any = None) -> None:
         """Add the kernels and the bias, and build the quantizers.
 
@@ -77,6 +79,7 @@ class RecurrentCell(RecurrentStep, kw_only=True):
         state = (inputs_shape[0], self.units)
         return state, [state] * self.state_count
 
+    @override
     def call(self, inputs: Tensor, states: Any = None, training: bool | None = None) -> Any:
         """Run one step.
 
@@ -93,8 +96,8 @@ class RecurrentCell(RecurrentStep, kw_only=True):
         after = self._run(arithmetic, inputs, given, self.weights_of(arithmetic))
         return after[0], after
 
+    @override
     def exact(self, arrays: Arrays[A], inputs: A, *states: A) -> Any:  # type: ignore[override]
-        """Run one step in integers."""
         after = self._run(Exact(arrays), inputs, states, self.constants_of(arrays))
         return (after[0], *after)
 
@@ -102,6 +105,7 @@ class RecurrentCell(RecurrentStep, kw_only=True):
         x = self.entered(arithmetic, arithmetic.quantize(self.input_quantizer, inputs), weights)
         return list(self.step(arithmetic, x, self.started(arithmetic, states, x), weights))
 
+    @override
     def ebops(self) -> Tensor:
         """Return the products, the biases and the tables of the steps that run in parallel."""
         return float(self.parallelization_factor) * self.ebops_of_a_step(self.input_quantizer.bits())

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.ops import Tensor
@@ -33,8 +34,8 @@ class GatedStep(RecurrentStep, kw_only=True):
     recurrent_activation_quantizer: QuantizerArg = None
     recurrent_activation_table_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers and the tables."""
         super().setup()
         self.recurrent_activation_quantizer = self.add_step_quantizer(
             self.recurrent_activation_quantizer, "recurrent_activation"
@@ -48,10 +49,12 @@ class GatedStep(RecurrentStep, kw_only=True):
         )
         self.recurrent_activation_table_quantizer = self.gating.table_quantizer
 
+    @override
     def nonlinearities(self) -> Sequence[Nonlinearity]:
         """Return the functions of the candidate and of the gates."""
         return [self.candidate, self.gating]
 
+    @override
     def step_widths(self) -> Mapping[str, int]:
         """Return the sizes of what is quantized inside a step, by slot."""
         return {**super().step_widths(), "recurrent_activation": self.gating_width * self.units}

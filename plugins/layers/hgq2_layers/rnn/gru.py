@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY
 from typing import TypeVar
 
+from typing_extensions import override
+
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.ops import Tensor, dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
@@ -49,25 +51,28 @@ class GRUStep(GatedStep):
     reset_after: bool = True
     reset_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers and the tables."""
         super().setup()
         self.reset_quantizer = self.add_step_quantizer(self.reset_quantizer, "reset")
 
+    @override
     def step_widths(self) -> Mapping[str, int]:
         """Return the sizes of what is quantized inside a step, by slot."""
         return {**super().step_widths(), "reset": self.units}
 
+    @override
     def bias_shape(self) -> tuple[int, ...]:
         """Return the shape of the bias: with a reset after the product, that has a bias too."""
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
+    @override
     def input_bias(self, arithmetic: Arithmetic[A], bias: A) -> A:
         """Return the bias of the products with the kernel."""
         return arithmetic.part(bias, 0, 0) if self.reset_after else bias
 
+    @override
     def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
-        """Compute the equations above."""
         (h,), units = states, self.units
         both, last = columns(0, units, 2), columns(2, units)
         recurrent = weights["recurrent_kernel"]
@@ -89,6 +94,7 @@ class GRUStep(GatedStep):
         fresh = arithmetic.multiply(arithmetic.subtract(arithmetic.one(), update), candidate)
         return [arithmetic.quantize(self.state_quantizer, arithmetic.add(arithmetic.multiply(update, h), fresh))]
 
+    @override
     def step_ebops(self, recurrent: Tensor, state: Tensor) -> Tensor:
         """Return the products with the recurrent kernel and with the gates."""
         update, reset = self.gate_bits()

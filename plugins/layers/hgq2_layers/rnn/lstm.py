@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY
 from typing import Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import Quantizer
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
@@ -57,8 +58,8 @@ class LSTMStep(GatedStep):
     carry_quantizer: QuantizerArg = None
     carry_table_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers and the tables."""
         super().setup()
         self.carry_quantizer = self.add_step_quantizer(self.carry_quantizer, "carry")
         self.carried = Nonlinearity(
@@ -66,18 +67,22 @@ class LSTMStep(GatedStep):
         )
         self.carry_table_quantizer = self.carried.table_quantizer
 
+    @override
     def nonlinearities(self) -> Sequence[Nonlinearity]:
         """Return the functions of the candidate, of the gates and of the carry."""
         return [*super().nonlinearities(), self.carried]
 
+    @override
     def state_quantizers(self) -> Sequence[Quantizer[Any]]:
         """Return the quantizers of the state and of the carry."""
         return [*super().state_quantizers(), self.carry_quantizer]
 
+    @override
     def step_widths(self) -> Mapping[str, int]:
         """Return the sizes of what is quantized inside a step, by slot."""
         return {**super().step_widths(), "carry": self.units}
 
+    @override
     def bias_start(self) -> Any:
         """Return the initializer of the bias: with `unit_forget_bias`, 1 for the gate f."""
         return self._start_bias if self.unit_forget_bias else self.bias_initializer
@@ -87,8 +92,8 @@ class LSTMStep(GatedStep):
         parts = [self.bias_initializer(first, dtype), keras.ops.ones(ones, dtype), self.bias_initializer(rest, dtype)]
         return keras.ops.concatenate(parts)
 
+    @override
     def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
-        """Compute the equations above."""
         (h, carry), units = states, self.units
         before = arithmetic.dropped(self.state_quantizer, h)
         total = arithmetic.add(x, arithmetic.product(before, weights["recurrent_kernel"]))
@@ -103,6 +108,7 @@ class LSTMStep(GatedStep):
         h = arithmetic.multiply(read, arithmetic.apply(self.carried, carry))
         return [arithmetic.quantize(self.state_quantizer, h), carry]
 
+    @override
     def step_ebops(self, recurrent: Tensor, state: Tensor) -> Tensor:
         """Return the products with the recurrent kernel and with the gates."""
         write, keep, read = self.gate_bits()

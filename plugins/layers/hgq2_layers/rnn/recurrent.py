@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import keras
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core import ConfigError, DataError
 from hgq2_core.exact.arrays import Arrays
@@ -64,6 +65,7 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
     output_quantizer: QuantizerArg = None
     parallelization_factor: PositiveInt | None = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers.
 
@@ -85,10 +87,11 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
         self.kept_states = KeptStates() if self.stateful else None
 
     @classmethod
+    @override
     def from_keras(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer, **arguments: Any) -> RecurrentLayer:
-        """Take over the arguments."""
         return cls(**{**shared_arguments(layer, cls), **arguments})
 
+    @override
     def take_weights(self, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> None:
         """Take over the weights, which Keras keeps in a cell."""
         copy_weights(layer.cell, self)
@@ -100,6 +103,7 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
         """
         return keras.backend.backend() == "jax" and not self.unroll and not any(map(changes, self.quantizers_inside()))
 
+    @override
     def __call__(self, sequences: Any, initial_state: Any = None, mask: Any = None, **kwargs: Any) -> Any:
         """Call as Keras does, which finds no mask of the sequences where there are initial states too.
 
@@ -117,6 +121,7 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
         mask = implicit_mask(sequences) if mask is None else mask
         return super().__call__(sequences, initial_state=initial_state, mask=mask, **kwargs)
 
+    @override
     def build(self, sequences_shape: Shape, initial_state_shape: Any = None) -> None:
         """Add the kernels and the bias, and build the quantizers.
 
@@ -186,15 +191,16 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
         shape = self._output_shape(sequences_shape)
         return (shape, *[(shape[0], self.units)] * self.state_count) if self.return_state else shape
 
+    @override
     def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
         """Return the mask of the sequences for the outputs of all steps, and none for one output or for states."""
         output = keras.tree.flatten(previous_mask)[0] if self.return_sequences else None
         return [output, *[None] * self.state_count] if self.return_state else output
 
+    @override
     def call(
         self, sequences: Tensor, initial_state: Any = None, mask: Tensor | None = None, training: bool | None = None
     ) -> Any:
-        """Run the steps."""
         sequences, recurrent = self._with_dropout(sequences, bool(training))
         arithmetic = (ScannedTensors if self.scans() else Tensors)(bool(training), recurrent)
         weights = self.weights_of(arithmetic)
@@ -229,6 +235,7 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
         drops = training and not self.frozen and self.recurrent_dropout
         return sequences, factors(self.units, self.recurrent_dropout) if drops else None
 
+    @override
     def exact(  # type: ignore[override]
         self, arrays: Arrays[A], sequences: A, *states: A, initial_state: Any = None, mask: A | None = None
     ) -> Any:
@@ -290,6 +297,7 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
             output = arithmetic.zero(output)
         return [arithmetic.select(condition, *pair) for pair in zip((after[0], *after), (output, *states), strict=True)]
 
+    @override
     def ebops(self) -> Tensor:
         """Return the products, the biases and the tables of the steps that run in parallel."""
         parallel = float(self.parallelization_factor or self._steps)

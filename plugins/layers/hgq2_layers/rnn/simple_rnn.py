@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from typing_extensions import override
+
 from hgq2_core.layers.arguments import PositiveInt
 from hgq2_core.ops import Tensor, dot, total
 from hgq2_layers.activations.elementwise import ElementwiseArg
@@ -33,13 +35,14 @@ class SimpleRNNStep(RecurrentStep):
     activation: ElementwiseArg = "tanh"
     use_bias: bool = True
 
+    @override
     def step(self, arithmetic: Arithmetic[A], x: A, states: Sequence[A], weights: Mapping[str, A]) -> Sequence[A]:
-        """Compute the equation above."""
         before = arithmetic.dropped(self.state_quantizer, states[0])
         summed = arithmetic.add(x, arithmetic.product(before, weights["recurrent_kernel"]))
         activated = arithmetic.apply(self.candidate, arithmetic.quantize(self.activation_quantizer, summed))
         return [arithmetic.quantize(self.state_quantizer, activated)]
 
+    @override
     def step_ebops(self, recurrent: Tensor, state: Tensor) -> Tensor:
         """Return sum Bh @ Br."""
         return dot(state, total(recurrent, -1))

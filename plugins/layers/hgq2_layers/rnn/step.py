@@ -6,6 +6,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from typing_extensions import override
+
 from hgq2_core import Quantizer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
@@ -75,8 +77,8 @@ class RecurrentStep(TableLayer, kw_only=True):
     activation_quantizer: QuantizerArg = None
     activation_table_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers and the table of the candidate."""
         super().setup()
         self.kernel_quantizer = self.add_quantizer(self.kernel_quantizer, "weight", "kernel")
         self.recurrent_quantizer = self.add_quantizer(self.recurrent_quantizer, "weight", "recurrent_kernel")
@@ -187,6 +189,7 @@ class RecurrentStep(TableLayer, kw_only=True):
         weights = {"kernel": self.kernel, "recurrent_kernel": self.recurrent_kernel, "bias": self.bias}
         return {name: value for name, value in weights.items() if value is not None}
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return kernels, bias and the entries of the tables."""
         return {**self.raw(), **super().folded()}

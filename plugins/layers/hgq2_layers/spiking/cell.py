@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY
 from typing import Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -37,8 +38,8 @@ class SpikingCell(SpikingStep):
     input_quantizer: QuantizerArg = None
     parallelization_factor: PositiveInt = 1
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         self.input_quantizer = self.add_quantizer(step_quantizer(self.input_quantizer), "activation", "input")
         super().setup()
 
@@ -53,6 +54,7 @@ class SpikingCell(SpikingStep):
         """Return a potential of 0."""
         return [keras.ops.zeros((batch_size, self.units), dtype=self.compute_dtype)]
 
+    @override
     def build(self, inputs_shape: Shape, states_shape: Any = None) -> None:
         """Add the parameters, and build the quantizers.
 
@@ -76,6 +78,7 @@ class SpikingCell(SpikingStep):
         """Return the shapes of the spikes and of the states."""
         return tuple(inputs_shape), [tuple(inputs_shape)]
 
+    @override
     def call(self, inputs: Tensor, states: Any = None, training: bool | None = None) -> Any:
         """Run one step.
 
@@ -91,8 +94,8 @@ class SpikingCell(SpikingStep):
         spikes, v = self._run(Tensors(bool(training)), inputs, given)
         return spikes, [v]
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> Any:
-        """Run one step in integers."""
         x, *states = inputs
         return tuple(self._run(Exact(arrays), x, states))
 
@@ -101,6 +104,7 @@ class SpikingCell(SpikingStep):
         v = states[0] if states else arithmetic.zeros_like(x)
         return self.step(arithmetic, x, v, self.values(arithmetic))
 
+    @override
     def ebops(self) -> Tensor:
         """Return the sums, comparisons and products of the steps that run in parallel."""
         integrated = total(keras.ops.maximum(self.input_quantizer.bits(), self.membrane_quantizer.bits()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import keras
+from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
@@ -36,11 +37,12 @@ class SpikingLayer(SpikingStep, kw_only=True):
     input_quantizer: QuantizerArg = None
     parallelization_factor: PositiveInt | None = None
 
+    @override
     def setup(self) -> None:
-        """Make the quantizers."""
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         super().setup()
 
+    @override
     def build(self, input_shape: Shape) -> None:
         """Build the quantizers.
 
@@ -70,12 +72,12 @@ class SpikingLayer(SpikingStep, kw_only=True):
         spikes = (batch, steps, *rest) if self.return_sequences else (batch, *rest)
         return (spikes, (batch, *rest)) if self.return_state else spikes
 
+    @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Any:
-        """Run the steps."""
         return self._run((ScannedTensors if self.scans() else Tensors)(bool(training)), inputs)
 
+    @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> Any:
-        """Run the steps in integers."""
         (x,) = inputs
         return self._run(Exact(arrays), x)
 
@@ -92,6 +94,7 @@ class SpikingLayer(SpikingStep, kw_only=True):
         )
         return (spikes, v) if self.return_state else spikes
 
+    @override
     def ebops(self) -> Tensor:
         """Return the sums, comparisons and products of the steps that run in parallel."""
         entered, membrane = self.input_quantizer.bits(), self.membrane_quantizer.bits()

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import keras
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.ops import Tensor
@@ -59,6 +60,7 @@ class LeakyStep(SpikingStep, kw_only=True):
     learn_beta: bool = False
     beta_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers.
 
@@ -68,6 +70,7 @@ class LeakyStep(SpikingStep, kw_only=True):
         super().setup()
         self.beta_quantizer = self.add_parameter("beta", self.learn_beta, self.beta_quantizer)
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return the parameters that have quantizers, beta within its bounds."""
         found = super().folded()

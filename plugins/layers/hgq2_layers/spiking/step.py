@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import keras
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core import ConfigError, QLayer, Quantizer
 from hgq2_core.layers.arguments import QuantizerArg
@@ -57,6 +58,7 @@ class SpikingStep(QLayer, kw_only=True):
     threshold_quantizer: QuantizerArg = None
     graded_spikes_quantizer: QuantizerArg = None
 
+    @override
     def setup(self) -> None:
         """Make the quantizers.
 
@@ -120,6 +122,7 @@ class SpikingStep(QLayer, kw_only=True):
         for name in self.trained:
             self.slot_quantizer(name).build(shape)
 
+    @override
     def folded(self) -> dict[str, Tensor]:
         """Return the parameters that have quantizers."""
         return {name: keras.ops.convert_to_tensor(value) for name, value in self._parameters.items()}

@@ -11,6 +11,7 @@ import keras
 from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+from typing_extensions import override
 
 from hgq2_core.errors import listing, nearest
 from hgq2_core.ops import Tensor
@@ -52,6 +53,7 @@ derivative of sigmoid(slope z); slope max(0, 1 - slope |z|), a triangle of area 
 class SurrogateField(Elementwise):
     """The name of a surrogate, or a function of z = u - threshold that is registered with Keras."""
 
+    @override
     def _found(self, value: Any) -> Any:
         if not isinstance(value, str):
             return super()._found(value)
@@ -62,14 +64,17 @@ class SurrogateField(Elementwise):
             )
         return lambda z: SURROGATES[value].derivative(z, SURROGATES[value].slope)
 
+    @override
     def resolve(self, value: Any) -> Any:
         """Return a name itself, or the function."""
         return value if isinstance(value, str) else super().resolve(value)
 
+    @override
     def to_config(self, value: Any) -> Any:
         """Return a name itself, or Keras' form of the function."""
         return value if isinstance(value, str) else super().to_config(value)
 
+    @override
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"enum": list(SURROGATES), "description": "The derivative of a spike in training."}
 

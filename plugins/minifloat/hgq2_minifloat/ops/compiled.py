@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from hgq2_core.ops import Tensor
 from hgq2_core.ops.protocol import Differentiable
 from hgq2_minifloat.formulas import Formulas, Mode
@@ -23,10 +25,10 @@ class CompiledBackend(Backend):
         self.formulas = formulas
         self.differentiable = differentiable
 
+    @override
     def quantize(
         self, x: Any, m: Any, e: Any, e0: Any, options: Options, uniform: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Backend.quantize`."""
         xp = self.formulas.xp
         x, m, e, e0 = map(xp.tensor, (x, m, e, e0))
         mode = Mode(options.max_value, options.overflow_gradient, options.gradient_scale)
@@ -38,8 +40,8 @@ class CompiledBackend(Backend):
         )
         return q, bits, penalty
 
+    @override
     def binade(self, x: Any) -> Tensor:
-        """See `Backend.binade`."""
         return self.formulas.xp.binade(self.formulas.xp.tensor(x))
 
     def _rounded(self, bits: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core.data.arrays import named
 from hgq2_core.data.columns import Columns, Encoding
@@ -113,6 +114,7 @@ class Csv(Dataset):
         self._check_names()
         check_classes(classes, target)
 
+    @override
     def load(self) -> Splits:
         """Return the table, checked and split.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import override
 
 from hgq2_core.data.splits import Dataset, Splits
 from hgq2_core.errors import ConfigError
@@ -40,6 +41,7 @@ class Digits(Dataset):
         self.seed = seed
         self.shape = list(shape)
 
+    @override
     def load(self) -> Splits:
         """Return the digits, split.
 

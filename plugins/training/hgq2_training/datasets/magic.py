@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from hgq2_core.data.splits import Dataset, Splits
 from hgq2_training.datasets.splitting import (
     Seed,
@@ -34,6 +36,7 @@ class Magic(Dataset):
         self.validation_fraction = validation_fraction
         self.seed = seed
 
+    @override
     def load(self) -> Splits:
         """Return the showers, split and standardized.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import override
+
 from hgq2_core.data.arrays import mapped
 from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError
@@ -86,6 +88,7 @@ class Npy(Dataset):
         check_part("validation", x_validation, y_validation, x, y)
         self._splitting.check_given(x_validation is not None)
 
+    @override
     def load(self) -> Splits:
         """Return the arrays, checked and split; they stay in their files.
 

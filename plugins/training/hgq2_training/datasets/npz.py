@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from typing_extensions import override
+
 from hgq2_core.data.arrays import leaves, mapped
 from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError, listing
@@ -109,6 +111,7 @@ class Npz(Dataset):
                 )
         self._splitting.check_given(x_validation is not None or validation_path is not None)
 
+    @override
     def load(self) -> Splits:
         """Return the arrays, checked and split.
 

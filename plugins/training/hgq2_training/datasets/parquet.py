@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from hgq2_core.errors import DataError, nearest
 from hgq2_training.datasets.csv import Csv
 from hgq2_training.datasets.text_table import Table
@@ -18,6 +20,7 @@ class Parquet(Csv):
 
     not_in_schema = ("delimiter",)
 
+    @override
     def _table(self, path: str) -> Table:
         return ParquetTable(path)
 

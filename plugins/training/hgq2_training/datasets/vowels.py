@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError
 from hgq2_training.datasets.splitting import Seed, ValidationFraction, divided, shipped
@@ -32,6 +34,7 @@ class Vowels(Dataset):
         self.validation_fraction = validation_fraction
         self.seed = seed
 
+    @override
     def load(self) -> Splits:
         """Return the utterances, split.
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import keras
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from hgq2_core import calibrate, fit_ranges, load_model, quantize_model, verify
 from hgq2_core.config.preflight.check import check_fit
@@ -100,6 +101,7 @@ class Comparison:
         verified = {"mismatches": self.verification.mismatches, "samples": self.verification.samples}
         return {**measured, "verify": verified}
 
+    @override
     def __str__(self) -> str:
         lines = [
             f"{name}: {format_metric(value)} in floats, {format_metric(self.quantized[name])} quantized"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import override
 
 from hgq2_core.ops.torch import as_values, binade
 from hgq2_minifloat.ops.backend import Backend
@@ -14,8 +15,8 @@ class TorchBackend(Backend):
 
     quantize = staticmethod(quantize)
 
+    @override
     def binade(self, x: Any) -> Tensor:
-        """See `Backend.binade`."""
         return binade(as_values(x).detach())
 
 

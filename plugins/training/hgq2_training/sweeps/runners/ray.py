@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from typing_extensions import override
+
 from hgq2_core.errors import ConfigError
 from hgq2_training.sweeps.runners.runner import Job, Runner
 from hgq2_training.sweeps.trial_directory import TrialDirectory
@@ -37,10 +39,12 @@ class Ray(Runner):
         except (TypeError, ValueError) as error:
             raise ConfigError(f"sweep.runner.resources: Ray refuses it. {error}") from error
 
+    @override
     def start(self, directory: TrialDirectory) -> Job:
         """Submit a trial as a task."""
         return _Task(self.ray, self.task.remote(str(directory.path.resolve())))
 
+    @override
     def close(self) -> None:
         """Shut Ray down, if it was started here."""
         if self.mine:
@@ -52,9 +56,11 @@ class _Task(Job):
         self.ray = ray
         self.reference = reference
 
+    @override
     def running(self) -> bool:
         done, _ = self.ray.wait([self.reference], timeout=0)
         return not done
 
+    @override
     def stop(self) -> None:
         self.ray.cancel(self.reference, force=True)

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
+from typing_extensions import override
+
 from hgq2_training.sweeps.trial_directory import TrialDirectory
 
 
@@ -50,9 +52,11 @@ class Adopted(Job):
     def __init__(self, directory: TrialDirectory) -> None:
         self.directory = directory
 
+    @override
     def running(self) -> bool:
         """Return True while its process has the lock of the directory."""
         return self.directory.is_alive
 
+    @override
     def stop(self) -> None:
         """Leave it alone: on this machine it has noticed that its sweep has ended, and a job of a cluster goes on."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from hgq2_core.errors import ConfigError
 from hgq2_core.files import make_folder
 from hgq2_training.sweeps.runners.runner import Job, Runner
@@ -36,8 +38,8 @@ class Submitit(Runner):
         except (NameError, RuntimeError, TypeError, ValueError) as error:
             raise ConfigError(f"sweep.runner: submitit refuses it. {type(error).__name__}: {error}") from error
 
+    @override
     def start(self, directory: TrialDirectory) -> Job:
-        """Submit a trial."""
         from hgq2_training.sweeps.trial import run_trial
 
         return _Submitted(self.executor.submit(run_trial, str(directory.path.resolve())))
@@ -47,8 +49,10 @@ class _Submitted(Job):
     def __init__(self, job: Any) -> None:
         self.job = job
 
+    @override
     def running(self) -> bool:
         return not self.job.done()
 
+    @override
     def stop(self) -> None:
         self.job.cancel()
