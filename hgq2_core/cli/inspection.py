@@ -59,7 +59,10 @@ def show(
         print_json(found.to_dict())
         return
     out = Console(highlight=False)
-    out.print(f"{found.kind}, a {found.sort} of {found.distribution} {found.version}", style="bold", markup=False)
+    schema = f", schema version {found.schema_version}" if found.schema_version > 1 else ""
+    out.print(
+        f"{found.kind}, a {found.sort} of {found.distribution} {found.version}{schema}", style="bold", markup=False
+    )
     out.print(found.summary, markup=False)
     table = narrow(Table("field", "type", "default", "meaning"))
     for field in found.fields:

@@ -25,6 +25,7 @@ from hgq2_core.schema.keras_objects import (
     singular,
 )
 from hgq2_core.schema.signature import parameters, schema_of
+from hgq2_core.schema.versions import version_of
 
 _ARGUMENT = re.compile(r"^(\*{0,2}\w+(?:, \w+)*)(?: \([^)]*\))?: (.*)$")
 
@@ -47,6 +48,7 @@ class Description:
     sort: str
     distribution: str
     version: str
+    schema_version: int
     summary: str
     fields: tuple[Field, ...]
     facts: Mapping[str, Any]
@@ -72,7 +74,7 @@ def describe(kind: str) -> Description:
         return _of_keras_name(kind, error)
     if is_keras_kind(full):
         cls = keras_class(group, full)
-        return Description(full, singular(group), "keras", _keras_version(), _summary(cls), tuple(_of_keras(cls)), {})
+        return _keras_description(full, group, cls)
     cls = registry().load(group, full)
     owners = (plugin for plugin in registry().plugins if plugin.name == full.partition(".")[0])
     owner = next(((plugin.distribution, plugin.version) for plugin in owners), (CORE, metadata.version(CORE)))
@@ -80,7 +82,12 @@ def describe(kind: str) -> Description:
     # Facts need an instance, so they are shown only for configs that can be built without arguments.
     buildable = issubclass(cls, QuantizerConfig) and all(field.default is not None for field in fields)
     facts = cls().facts() if buildable else {}
-    return Description(full, singular(group), *owner, _summary(cls), fields, facts)
+    return Description(full, singular(group), *owner, version_of(cls), _summary(cls), fields, facts)
+
+
+def _keras_description(kind: str, group: str, cls: type) -> Description:
+    fields = tuple(_of_keras(cls))
+    return Description(kind, singular(group), "keras", _keras_version(), 1, _summary(cls), fields, {})
 
 
 def _of_keras_name(kind: str, error: KindError) -> Description:
@@ -93,8 +100,7 @@ def _of_keras_name(kind: str, error: KindError) -> Description:
             f"ambiguous kind. Received: {kind!r}. Allowed: {listing(f'{group}.{kind}' for group in found)}."
         )
     ((group, cls),) = found.items()
-    fields = tuple(_of_keras(cls))
-    return Description(snake(cls.__name__), singular(group), "keras", _keras_version(), _summary(cls), fields, {})
+    return _keras_description(snake(cls.__name__), group, cls)
 
 
 def all_kinds() -> Iterator[str]:

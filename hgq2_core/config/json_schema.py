@@ -22,6 +22,7 @@ from hgq2_core.schema.keras_objects import (
     singular,
 )
 from hgq2_core.schema.signature import schema_of
+from hgq2_core.schema.versions import VERSION, version_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -116,6 +117,8 @@ def _registered(group: str, definitions: Schema) -> Iterator[tuple[list[str], Sc
         except (PluginError, PydanticUserError):  # `hgq2 plugins --check` says what is wrong with it
             continue
         unique = list(short.values()).count(short[kind]) == 1
+        if version_of(cls) > 1:
+            schema.setdefault("properties", {})[VERSION] = {"enum": list(range(1, version_of(cls) + 1))}
         yield [kind, short[kind]] if unique else [kind], schema
 
 

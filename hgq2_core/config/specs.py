@@ -40,6 +40,7 @@ from hgq2_core.schema.keras_objects import (
     validate_by_construction,
 )
 from hgq2_core.schema.signature import schema_of
+from hgq2_core.schema.versions import migrated, version_entry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
 
@@ -86,7 +87,8 @@ def construct(group: str, spec: ObjectSpec, **more: Any) -> Any:
     if is_keras_kind(spec.kind):
         with as_config_error(spec.kind):
             return make(keras_class(group, spec.kind), arguments)
-    return registry().load(group, spec.kind)(**arguments)
+    cls = registry().load(group, spec.kind)
+    return cls(**migrated(cls, spec.kind, arguments))
 
 
 class Kinds:
@@ -124,7 +126,7 @@ class Kinds:
             arguments: without the kind.
 
         Returns:
-            The full kind, and the arguments, in which quantizers have their full kind.
+            The full kind, and the arguments with their schema version, in which quantizers have their full kind.
         """
         with at_path():
             full = self.resolve(kind)
@@ -133,9 +135,11 @@ class Kinds:
                 validate_by_construction(keras_class(self.group, full), arguments)
                 return full, arguments
             cls: type = registry().load(self.group, full)
+            arguments = migrated(cls, full, arguments)
             checked = schema_of(cls).model_validate(arguments)
             self.construct(cls, arguments)
-            return full, {name: _with_full_kinds(getattr(checked, name), value) for name, value in arguments.items()}
+            arguments = {name: _with_full_kinds(getattr(checked, name), value) for name, value in arguments.items()}
+            return full, {**version_entry(cls), **arguments}
 
     def resolve(self, kind: str) -> str:
         """Find the full kind."""

@@ -34,6 +34,7 @@ from hgq2_core.quantizers.base import PACKAGE
 from hgq2_core.quantizers.config import QuantizerConfig
 from hgq2_core.quantizers.defaults import EBOPS_BETA, scoped, switched, without_switches
 from hgq2_core.schema.signature import parameters
+from hgq2_core.schema.versions import migrated, version_entry
 
 A = TypeVar("A")
 
@@ -51,7 +52,8 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
     docs/extending/layer.md has the complete files of a plugin. In this version a class without `ebops` or `exact` is
     warned of when it is instantiated; the conformance kit and `hgq2 plugins --check` refuse it.
 
-    A subclass may write `__init__` by hand instead: typed, each argument kept under its own name.
+    A subclass may write `__init__` by hand instead: typed, each argument kept under its own name. One whose arguments
+    change counts `schema_version` up and defines `migrate`; see `hgq2_core.schema.versions`.
 
     Each `call` that a subclass defines is wrapped by `with_cost`, which adds the layer's EBOPs and the penalties of its
     quantizers to the loss.
@@ -63,6 +65,8 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
     Raises:
         IncompleteError: when it is instantiated, a subclass without `call` or another abstract method.
     """
+
+    schema_version: ClassVar[int] = 1
 
     refuses_masks: ClassVar[str | None] = None
     """Why the layer takes no mask; None where one passes."""
@@ -274,7 +278,7 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
     def get_config(self) -> dict[str, Any]:
         """Return the kind and every argument of the constructor, the quantizers complete."""
         kind = registry().kind_of("layers", type(self)) or type(self).__name__
-        config: dict[str, Any] = {"kind": kind, **self.arguments_to_config()}
+        config: dict[str, Any] = {"kind": kind, **version_entry(type(self)), **self.arguments_to_config()}
         if self.frozen:
             config["frozen"] = {name: list(value.shape) for name, value in self._stored.items()}
             if inside := self._inside():
@@ -302,8 +306,10 @@ class QLayer(SlottedLayer, FromKeras, kw_only=True):
         """
         arguments = flat_config(config)
         frozen, inside = arguments.pop("frozen", None), arguments.pop("frozen_inside", [])
+        kind = arguments.pop("kind", None)
+        found = _class_of(kind, cls)
         with without_switches():
-            layer = _class_of(arguments.pop("kind", None), cls)(**arguments)
+            layer = found(**migrated(found, str(kind), arguments))
         if frozen is not None:
             layer.freeze(frozen)
             for sublayer, stored in zip(layer._inside(), inside, strict=True):

@@ -25,6 +25,7 @@ from hgq2_core.quantizers.config import QuantizerConfig, Slot
 from hgq2_core.quantizers.granularity import Sharing
 from hgq2_core.quantizers.ranges import ObservedRange, Range
 from hgq2_core.quantizers.results import Quantized, RangeCheck, Span
+from hgq2_core.schema.versions import migrated
 
 PACKAGE = "hgq2"
 RECORD = "calibration_record"
@@ -372,9 +373,10 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     def from_config(cls, config: dict[str, Any]) -> Quantizer[Any]:
         """Rebuild from `get_config`, the class found by its kind."""
         fields = dict(config["config"])
-        schema = registry().load("quantizers", fields.pop("kind"))
+        kind = fields.pop("kind")
+        schema = registry().load("quantizers", kind)
         slot = Slot(**{**config["slot"], "channel_axes": tuple(config["slot"]["channel_axes"])})
-        return schema.model_validate(fields).build(slot)  # type: ignore[no-any-return]
+        return schema.model_validate(migrated(schema, kind, fields)).build(slot)  # type: ignore[no-any-return]
 
 
 def _clipped(initializer: Callable[..., Tensor], bounds: tuple[float, float]) -> Callable[..., Tensor]:

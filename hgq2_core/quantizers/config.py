@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, GetJsonSchemaHandler, SerializationInfo
 from pydantic.json_schema import JsonSchemaValue
@@ -16,6 +16,7 @@ from hgq2_core.discovery.abstract import abstract_methods, require_complete
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, PluginError, listing
 from hgq2_core.schema.base import FromList, StrictModel, as_config_error, as_text, reference, validation_error
+from hgq2_core.schema.versions import migrated, version_entry
 
 if TYPE_CHECKING:
     from hgq2_core.quantizers.base import Quantizer
@@ -112,12 +113,15 @@ class QuantizerConfig(StrictModel):
     * its fields, each with bounds and a default, described in `Args:`;
     * `build`, which imports the Keras side, a `Quantizer`, and returns it.
 
-    `unsigned`, `saturating`, `fitted`, `indexing`, `with_bits`, `facts` and `values` may be overridden.
+    `unsigned`, `saturating`, `fitted`, `indexing`, `with_bits`, `facts` and `values` may be overridden. A class whose
+    fields change counts `schema_version` up and defines `migrate`; see `hgq2_core.schema.versions`.
     docs/extending/quantizer.md has the complete files of a plugin.
 
     Raises:
         IncompleteError: when it is instantiated, a subclass without `build`.
     """
+
+    schema_version: ClassVar[int] = 1
 
     def __init__(self, **fields: Any) -> None:
         with as_config_error(type(self).__name__):
@@ -233,7 +237,8 @@ class QuantizerConfig(StrictModel):
                 f"{name} cannot be saved: no installed plugin offers it, so no file could name its kind. Put it into a "
                 f"module, and name it in a plugin's hgq2_quantizers: {{'{name.lower()}': 'module:{name}'}}."
             )
-        return {"kind": kind, **self.model_dump(mode="json", exclude_unset=only_set)}
+        arguments = self.model_dump(mode="json", exclude_unset=only_set)
+        return {"kind": kind, **version_entry(type(self)), **arguments}
 
 
 def check_bounds(field: str, value: float, bounds: tuple[float, float], within: tuple[float, float]) -> None:
@@ -278,9 +283,11 @@ class Registered:
             )
         try:
             cls = registry().load("quantizers", value["kind"])
+            fields = {name: field for name, field in value.items() if name != "kind"}
+            fields = migrated(cls, value["kind"], fields)
         except ConfigError as error:  # a plugin's failure is no finding: it keeps its type and cause
             raise validation_error(error) from None
-        return cls.model_validate({name: field for name, field in value.items() if name != "kind"})  # type: ignore[no-any-return]
+        return cls.model_validate(fields)  # type: ignore[no-any-return]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(

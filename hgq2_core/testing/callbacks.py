@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core.testing.constructors import Configured, has_json_schema, is_strict
+from hgq2_core.testing.constructors import Configured, has_json_schema, is_strict, migrates
 from hgq2_core.testing.protocols import PROTOCOLS
 from hgq2_core.testing.rules import Check, checks, require, run
 
@@ -81,4 +81,4 @@ def keeps_its_state(subject: Configured) -> None:
     require(all(np.array_equal(before, after) for before, after in pairs), f"{state!r} became {again!r}.")
 
 
-RULES = (is_strict, has_json_schema, is_made_by_keras, names_its_logs, keeps_its_state)
+RULES = (is_strict, has_json_schema, migrates, is_made_by_keras, names_its_logs, keeps_its_state)

@@ -8,7 +8,8 @@ from typing import Any, Protocol, Self
 
 from hgq2_core.discovery.registry import registry
 from hgq2_core.schema.signature import schema_of
-from hgq2_core.testing.rules import described, strict
+from hgq2_core.schema.versions import migrated
+from hgq2_core.testing.rules import described, leaves_present_names, strict
 
 
 class Constructed(Protocol):
@@ -47,7 +48,9 @@ class Configured:
             KindError: no installed plugin has the kind.
         """
         arguments = dict(config)
-        return cls(registry().load(group, arguments.pop("kind")), arguments)
+        kind = arguments.pop("kind")
+        found = registry().load(group, kind)
+        return cls(found, migrated(found, kind, arguments))
 
     def make(self) -> Any:
         """Return a new object."""
@@ -57,6 +60,11 @@ class Configured:
 def is_strict(subject: Constructed) -> None:
     """A constructor refuses unknown arguments, text for numbers, and NaN."""
     strict(schema_of(subject.cls), subject.arguments)
+
+
+def migrates(subject: Constructed) -> None:
+    """From schema version 2 on, `migrate` takes arguments of every version, and leaves those in the present names."""
+    leaves_present_names(subject.cls, subject.arguments)
 
 
 def has_json_schema(subject: Constructed) -> None:

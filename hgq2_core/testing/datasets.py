@@ -10,7 +10,7 @@ import numpy as np
 from hgq2_core.data import Split, Splits
 from hgq2_core.data.arrays import leaves
 from hgq2_core.errors import listing
-from hgq2_core.testing.constructors import Configured, has_json_schema, is_strict
+from hgq2_core.testing.constructors import Configured, has_json_schema, is_strict, migrates
 from hgq2_core.testing.protocols import PROTOCOLS
 from hgq2_core.testing.rules import Check, checks, require, run
 
@@ -39,7 +39,7 @@ def dataset_checks(config: Mapping[str, Any]) -> Iterator[Check]:
     """
     subject = Configured.of("datasets", config)
     yield from checks((has_its_methods,), subject)
-    yield from checks((is_strict, has_json_schema, loads), subject, after=has_its_methods.__name__)
+    yield from checks((is_strict, has_json_schema, migrates, loads), subject, after=has_its_methods.__name__)
     yield from checks(PART_RULES, subject, after=loads.__name__)
 
 

@@ -25,7 +25,8 @@ from hgq2_core.model.verification import verify
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.bit_variables import has_room, is_bit_variable
 from hgq2_core.schema.signature import parameters
-from hgq2_core.testing.constructors import has_json_schema, is_strict
+from hgq2_core.schema.versions import migrated
+from hgq2_core.testing.constructors import has_json_schema, is_strict, migrates
 from hgq2_core.testing.protocols import check_class
 from hgq2_core.testing.rules import (
     Check,
@@ -91,7 +92,7 @@ def subject_of(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> S
     cls = registry().load("layers", kind)
     if not issubclass(cls, QLayer):
         raise ConformanceError(f"{kind}: {cls.__name__} is not a QLayer.")
-    return Subject(kind, cls, arguments, input_shape)
+    return Subject(kind, cls, migrated(cls, kind, arguments), input_shape)
 
 
 def _checks(subject: Subject) -> Iterator[Check]:
@@ -300,7 +301,9 @@ def becomes_a_circuit(subject: Subject) -> None:
             require(mismatches == 0, f"The circuit of {kind} differs in {mismatches} of {SAMPLES} samples.")
 
 
-CLASS_RULES = (is_strict, has_json_schema, states_its_cost, has_our_keras_name, keeps_its_arguments, round_trips)
+CLASS_RULES = (
+    *(is_strict, has_json_schema, migrates, states_its_cost, has_our_keras_name, keeps_its_arguments, round_trips),
+)
 VALUE_RULES = (
     *(knows_its_output_shape, slots_its_quantizers, costs_once, costs_per_sample, trains, stays_untrainable),
     *(is_saved, is_exact, becomes_a_circuit),

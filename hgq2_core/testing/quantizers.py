@@ -27,6 +27,7 @@ from hgq2_core.testing.rules import (
     described,
     differing,
     gradients_of,
+    leaves_present_names,
     numpy,
     require,
     run,
@@ -126,6 +127,11 @@ def round_trips(subject: _Subject) -> None:
     data = subject.config.to_dict()
     back = Registered().validate(json.loads(json.dumps(data)))
     require(back == subject.config, f"{data} came back as {back!r}.")
+
+
+def migrates(subject: _Subject) -> None:
+    """From schema version 2 on, `migrate` takes fields of every version, and leaves those in the present names."""
+    leaves_present_names(type(subject.config), subject.config.model_dump(mode="json"))
 
 
 def has_json_schema(subject: _Subject) -> None:
@@ -284,7 +290,7 @@ def is_saved(subject: _Subject) -> None:
         require(not found, f"As {role}: {found}")
 
 
-CONFIG_RULES = (is_frozen, is_strict, round_trips, has_json_schema)
+CONFIG_RULES = (is_frozen, is_strict, round_trips, migrates, has_json_schema)
 VALUE_RULES = (
     *(builds_its_base, keeps_shape_and_dtype, leaves_its_input, is_idempotent, counts_bits, has_a_format, is_exact),
     *(knows_its_range, passes_gradients, prices_its_bits, adds_its_bits, trains, is_saved),

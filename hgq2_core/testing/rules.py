@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from hgq2_core.diagnosis.gradients import known_gradients
 from hgq2_core.errors import ConformanceError
 from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_core.schema.versions import VERSION, migrated
 
 S = TypeVar("S")
 Floats = npt.NDArray[np.float32]
@@ -130,6 +131,15 @@ def strict(schema: type[BaseModel], arguments: Mapping[str, Any]) -> None:
         if isinstance(value, int | float) and not isinstance(value, bool):
             refuses(schema, arguments, **{name: str(value)})
             refuses(schema, arguments, **{name: float("nan")})
+
+
+def leaves_present_names(cls: type[Any], arguments: Mapping[str, Any]) -> None:
+    """Require that a class with a schema version beyond the first migrates, and leaves present names alone."""
+    current = getattr(cls, VERSION, 1)
+    require(type(current) is int and current >= 1, f"{VERSION} must be a positive integer. Received: {current!r}.")
+    for version in range(1, current):
+        found = migrated(cls, cls.__name__, {VERSION: version, **arguments})
+        require(found == dict(arguments), f"migrate(arguments, {version}) made {found} of {dict(arguments)}.")
 
 
 def described(schema: type[BaseModel]) -> None:
