@@ -109,6 +109,10 @@ def in_host_format(shape: Sequence[int], dtype: str) -> Width:
 class Widths(Arrays[Width]):
     """`Arrays` on bits in place of values."""
 
+    def __init__(self) -> None:
+        self.unquantized: dict[int, list[Width]] = {}
+        """What passed each slot without a quantizer, by the identity of what fills the slot."""
+
     @override
     def constant(self, values: npt.ArrayLike) -> Width:
         array = np.asarray(values)

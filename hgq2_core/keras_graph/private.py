@@ -193,6 +193,12 @@ def outermost_call() -> Any:
     return next(filter(None, map(global_state.get_global_attribute, RUNNING)), None)
 
 
+def running_model() -> keras.layers.Layer | None:
+    """Return the layer or model whose call is the outermost now; None outside of one."""
+    call = global_state.get_global_attribute(RUNNING[1])
+    return None if call is None else call.entry_layer
+
+
 def mask_of(tensor: Any) -> Any:
     """Return the mask that Keras attaches to a tensor, or None."""
     return getattr(tensor, "_keras_mask", None)

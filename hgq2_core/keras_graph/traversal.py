@@ -85,7 +85,7 @@ def single_consumer_edges(model: keras.Model) -> Iterator[tuple[keras.layers.Lay
     Args:
         model: functional, or sequential and built.
     """
-    graphs = _graphs(model)
+    graphs = graphs_of(model)
     times = Counter(id(layer) for graph in graphs for layer, _, _ in _keras.nodes(graph))
     for graph in graphs:
         consumers: dict[int, list[Any]] = {}
@@ -110,7 +110,7 @@ def neighbors(model: keras.Model, layer: keras.layers.Layer) -> tuple[list[keras
     """
     before: list[keras.layers.Layer] = []
     after: list[keras.layers.Layer] = []
-    for graph in _graphs(model):
+    for graph in graphs_of(model):
         applied = list(_keras.nodes(graph))
         taken = {id(tensor) for each, inputs, _ in applied if each is layer for tensor in inputs}
         made = {id(tensor) for each, _, outputs in applied if each is layer for tensor in outputs}
@@ -119,8 +119,8 @@ def neighbors(model: keras.Model, layer: keras.layers.Layer) -> tuple[list[keras
     return before, after
 
 
-def _graphs(model: keras.Model) -> list[Any]:
-    """Return the functional graphs of a model and of those inside it, each once."""
+def graphs_of(model: keras.layers.Layer) -> list[Any]:
+    """Return the functional graphs of a model and of those inside it, also in wrappers, each once."""
     graphs = (_keras.functional(each) for each in layers_of(model) if isinstance(each, keras.Model))
     return list({id(graph): graph for graph in graphs if graph is not None}.values())
 

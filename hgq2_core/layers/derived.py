@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -13,9 +13,11 @@ import keras
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact.widths import Deferred, Width, Widths, in_host_format, per_sample
 from hgq2_core.keras_graph import private as _keras
+from hgq2_core.keras_graph.traversal import graphs_of, layers_of
 from hgq2_core.layers.adapters import adapter_of, exact
 from hgq2_core.layers.base import QLayer
 from hgq2_core.layers.operations import OperationAdapter, called_with
+from hgq2_core.quantizers.pass_through import PassThrough
 
 
 class Derivation:
@@ -23,11 +25,16 @@ class Derivation:
 
     An input of a model has the bits of its dtype, and so have the outputs of a layer without exact arithmetic. The
     input of a nested model counts as one there too: what the model around it passes is not known to a layer inside.
+
+    Args:
+        model: whose widths these are, if that is known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: keras.layers.Layer | None = None) -> None:
+        self.model = model
         self.widths = Widths()
         self.known: dict[int, Width] = {}
+        self.searched: set[int] = set()
 
     def of(self, value: Any) -> Any:
         """Return the widths of symbolic tensors in any structure; anything else unchanged."""
@@ -52,6 +59,21 @@ class Derivation:
         adapter = adapter_of(operation)
         given = tuple(self.of(value) for value in args)
         return list(given) if adapter is None else adapter.operands(self.widths, given, operation.name)
+
+    def unquantized(self, quantizer: Any, model: keras.layers.Layer) -> list[Width]:
+        """Return what passes a slot without a quantizer in all layers of a model, each in a graph or a wrapper there.
+
+        Args:
+            quantizer: what fills the slot.
+            model: whose graphs are searched.
+        """
+        if id(quantizer) not in self.searched:
+            self.searched.add(id(quantizer))
+            for graph in graphs_of(model):
+                for layer, _, outputs in _keras.nodes(graph):
+                    if _holds(layer, quantizer):
+                        _ = [self._of_tensor(tensor).bits for tensor in outputs]
+        return self.widths.unquantized.get(id(quantizer), [])
 
     def _of_tensor(self, tensor: Any) -> Width:
         if id(tensor) not in self.known:
@@ -86,13 +108,19 @@ class Derivation:
         return found
 
 
+def _holds(layer: Any, quantizer: Any) -> bool:
+    if not isinstance(layer, keras.layers.Layer) or isinstance(layer, keras.Model):
+        return False
+    return any(each is quantizer for each in layers_of(layer))
+
+
 _shared: ContextVar[Derivation | None] = ContextVar("hgq2_derivation", default=None)
 
 
 @contextmanager
-def one_derivation() -> Iterator[None]:
-    """Derive each width once for all that runs inside, in which no bit changes."""
-    token = _shared.set(Derivation())
+def one_derivation(model: keras.layers.Layer) -> Iterator[None]:
+    """Derive each width of a model once for all that runs inside, in which no bit changes."""
+    token = _shared.set(Derivation(model))
     try:
         yield
     finally:
@@ -133,7 +161,22 @@ def input_bits(layer: Any, place: int) -> Any:
         [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
         for args, kwargs in _keras.inbound_calls(layer)
     ]
-    bits = [per_sample(derivation().of(each[place]))[0] for each in inputs if len(each) > place]
+    return _most([derivation().of(each[place]) for each in inputs if len(each) > place])
+
+
+def unquantized_bits(quantizer: PassThrough) -> Any:
+    """Return the derived bits of what passes a slot without a quantizer, the most of its calls; None if unknown.
+
+    Args:
+        quantizer: what fills the slot.
+    """
+    known = derivation()
+    model = known.model or quantizer.caller()
+    return None if model is None else _most(known.unquantized(quantizer, model))
+
+
+def _most(widths: Sequence[Width]) -> Any:
+    bits = [per_sample(each)[0] for each in widths]
     return functools.reduce(keras.ops.maximum, bits) if bits else None
 
 

@@ -15,6 +15,7 @@ from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig, Role, Slot
 from hgq2_core.quantizers.defaults import resolve
+from hgq2_core.quantizers.pass_through import PassThrough
 from hgq2_core.schema.base import as_config_error
 
 _any_quantizer: TypeAdapter[QuantizerConfig] = TypeAdapter(AnyQuantizer)
@@ -59,7 +60,10 @@ class SlottedLayer(FieldLayer, kw_only=True):
         complete = resolve(given, role, str(slot))
         self._slots.sources[name] = complete.sources
         made = self._slots.quantizers[name] = complete.config.build(slot)
-        if hasattr(made, "input_bits") and (place := _input_place(name)) is not None:
+        place = _input_place(name)
+        if isinstance(made, PassThrough):
+            made.input_bits = functools.partial(self._bits_of_values, place, made)
+        elif hasattr(made, "input_bits") and place is not None:
             made.input_bits = functools.partial(self._input_bits, place)
         if not self.trainable:  # Keras passes on only what is set later
             made.trainable = False
@@ -70,6 +74,13 @@ class SlottedLayer(FieldLayer, kw_only=True):
         from hgq2_core.layers.derived import input_bits  # which walks graphs of these layers
 
         return input_bits(self, place)
+
+    def _bits_of_values(self, place: int | None, quantizer: PassThrough) -> Tensor | None:
+        """Return the derived bits of what passes, also inside a wrapper; None where the layer is in no model."""
+        from hgq2_core.layers.derived import unquantized_bits
+
+        bits = None if place is None else self._input_bits(place)
+        return unquantized_bits(quantizer) if bits is None else bits
 
     @property
     def quantizers(self) -> list[Quantizer[Any]]:

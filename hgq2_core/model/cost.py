@@ -40,7 +40,7 @@ def ebops(model: keras.layers.Layer) -> float:
         model: any Keras model, or a single layer.
     """
     own = 0.0 if isinstance(model, keras.Model) else layer_ebops(model)
-    with one_derivation():
+    with one_derivation(model):
         return own + sum(layer_ebops(application.layer) for application in applications(model))
 
 
@@ -129,7 +129,7 @@ def summary(model: keras.layers.Layer) -> Summary:
     Args:
         model: a built Keras model.
     """
-    with one_derivation():
+    with one_derivation(model):
         rows = tuple(
             LayerRow(item.path, _kind(item.layer), item.output_shape, _slots(item.layer), layer_ebops(item.layer))
             for item in applications(model)

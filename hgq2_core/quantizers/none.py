@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class NoQuantizer(QuantizerConfig):
-    """No quantization: values pass as they are; 0 bits. Its kind is `none`, whatever is installed."""
+    """No quantization: values pass, and cost the bits that they have. Its kind is `none`, whatever is installed."""
 
     @override
     def build(self, slot: Slot | None = None) -> PassThrough:
@@ -23,5 +23,5 @@ class NoQuantizer(QuantizerConfig):
 
     @property
     def bits(self) -> int:
-        """Bits that EBOPs count for one element."""
+        """Bits of its own; EBOPs count those of the values."""
         return 0

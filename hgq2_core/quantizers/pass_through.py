@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from typing_extensions import override
 
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, Widths
+from hgq2_core.keras_graph.private import running_model
 from hgq2_core.ops import Tensor
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.config import Slot
@@ -27,13 +29,14 @@ MANTISSA = (1 << MANTISSA_BITS) - 1
 class PassThrough(Quantizer[NoQuantizer]):
     """Values pass as they are.
 
-    `input_bits`, which the layer of an input slot sets, returns the derived bits of one sample; None where no graph
-    tells them.
+    `input_bits`, which the layer sets, returns the derived bits of one sample; None where no graph tells them. `caller`
+    returns the model in whose call the values last passed.
     """
 
     def __init__(self, config: NoQuantizer, slot: Slot | None = None, **kwargs: Any) -> None:
         super().__init__(config, slot, **kwargs)
         self.input_bits: Callable[[], Tensor | None] | None = None
+        self.caller: Callable[[], keras.layers.Layer | None] = _none
 
     @override
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -48,13 +51,15 @@ class PassThrough(Quantizer[NoQuantizer]):
     @override
     def quantize(self, x: Tensor, training: bool = False) -> Tensor:
         """Return the values unchanged."""
+        if (running := running_model()) is not None:  # losses, such as the cost of a cell, are asked for after the call
+            self.caller = weakref.ref(running)
         return x.value if isinstance(x, keras.Variable) else x
 
     @override
     def bits(self, x: Tensor | None = None) -> Tensor:
         """Return what the values have of bits: those of a weight, or of an input by the quantizers in front.
 
-        An activation that is no input of a layer in a graph counts 0.
+        An activation of a layer that is in no model counts 0.
         """
         if not self.slot.batched and x is not None:
             return significant_bits(x)
@@ -69,11 +74,16 @@ class PassThrough(Quantizer[NoQuantizer]):
     @override
     def width(self, widths: Widths, x: Width) -> Width:
         """Return the derived width of the values, which pass."""
+        widths.unquantized.setdefault(id(self), []).append(x)
         return x
 
     @override
     def format(self, x: Tensor | None = None) -> Mapping[str, Any]:
         return {"bits": np.array(0)}
+
+
+def _none() -> None:
+    return None
 
 
 def significant_bits(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from hgq2_alkaid.exporter import HWCONF
 from hgq2_core import ExactnessError, calibrate, estimate, export, freeze, host_quantize
 from hgq2_core.exporting.export import exporter_of
 from hgq2_fixed_point import KIF
-from hgq2_layers import QGRU, QLSTM, QDense, QQuantize, QSimpleRNN
+from hgq2_layers import QGRU, QLSTM, QDense, QLeakyIntegrateAndFire, QQuantize, QSimpleRNN
 
 STEPS = 20
 CASES = [(QSimpleRNN, {"activation": "relu"}), (QGRU, {}), (QLSTM, {})]
@@ -128,3 +128,30 @@ def test_states_that_nothing_reads_need_no_registers(tmp_path):
 def test_an_input_with_the_name_of_a_state_is_refused():
     with pytest.raises(ExactnessError, match="input 'state_0_in': a state of the export has this name"):
         estimate(stream_of(QSimpleRNN, activation="relu", name="state_0_in"), "alkaid")
+
+
+def spiking(steps: int, **arguments: Any) -> keras.Model:
+    """Two leaky neurons, whose potential is on a finer grid than their membrane's quantizer, and their spikes."""
+    narrow = KIF(i=1, f=1, overflow_mode="SAT_SYM", granularity="tensor")
+    x = keras.Input((steps, 2), 1, name="x")
+    layer = QLeakyIntegrateAndFire(0.75, 0.75, input_quantizer=narrow, membrane_quantizer=narrow, **arguments)
+    return keras.Model(x, layer(x))
+
+
+def test_neurons_keep_their_potential():
+    stream, x = spiking(1, stateful=True), data()
+    calibrate(stream, x)
+    circuit = build(freeze(stream), HWCONF, estimate=False)
+    assert {(element.k, element.i, element.f) for element in circuit.inputs[1].elements} == {(1, 1, 2)}
+    wanted = spiking(STEPS).predict(np.moveaxis(x, 0, 1), verbose=0).reshape(STEPS, 2)
+    assert np.array_equal(stepped(circuit, x), wanted)
+    assert set(wanted.ravel()) == {0, 1}
+
+
+@pytest.mark.slow
+def test_registers_keep_the_potential(tmp_path, icarus):
+    stream = spiking(1, stateful=True)
+    calibrate(stream, data())
+    export(stream, "alkaid", tmp_path / "out", data())
+    simulation = exporter_of("alkaid").simulate(tmp_path / "out")
+    assert (simulation.mismatches, simulation.samples) == (0, STEPS + 259 + 2 * 32)

@@ -120,7 +120,7 @@ def test_no_gradient_goes_through_the_spikes_that_reset(reset):
     np.testing.assert_allclose(got[..., 0], wanted, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("beta", "bits"), [(None, 0), (0.5, 0), (0.875, 3), (0.90625, 5)])
+@pytest.mark.parametrize(("beta", "bits"), [(None, 0), (0.5, 0), (0.875, 2), (0.90625, 4)])
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 @pytest.mark.parametrize("parallel", [None, 1, 2])
 def test_ebops(independent, scatter_bits, parallel, reset, beta, bits):

@@ -9,15 +9,14 @@ import keras
 from pydantic import Field
 from typing_extensions import override
 
-from hgq2_core import ConfigError, DataError
+from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.layers.masks import implicit_mask
-from hgq2_core.layers.states import KeptStates
 from hgq2_core.layers.transfer import copy_weights, shared_arguments
 from hgq2_core.ops import Tensor, total
-from hgq2_core.quantizers.ranges import ObservedRange
 from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, ScannedTensors, Tensors
+from hgq2_layers.rnn.stateful import StatefulLayer
 from hgq2_layers.rnn.step import RecurrentStep, Shape, changes
 
 A = TypeVar("A")
@@ -26,7 +25,7 @@ A = TypeVar("A")
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
-class RecurrentLayer(RecurrentStep, kw_only=True):
+class RecurrentLayer(StatefulLayer, RecurrentStep, kw_only=True):
     """Steps through a sequence; each step is a circuit of its own, so the sequence has a static length.
 
     Args:
@@ -37,9 +36,6 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
         seed: of both; None for Keras' own.
         return_sequences: whether the outputs of all steps are given, or the last one's.
         return_state: whether the last states are given too, unquantized by `output_quantizer`.
-        go_backwards: whether the steps go from the end to the beginning.
-        stateful: whether a batch begins with the states that the batch before left, sample by sample, until
-            `reset_state`; the batch then has a static size.
         zero_output_for_mask: whether the output of a masked step is 0; else it is that of the step before.
         unroll: whether the steps are written out on jax too, where they are one loop unless a quantizer inside has
             state that every step changes: a range that follows, or a seed. Elsewhere they always are.
@@ -47,6 +43,7 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
         output_quantizer: a config, a kind, a mapping, or None, which leaves the outputs unchanged, for the next
             layer to quantize.
         parallelization_factor: how many steps run in parallel, for the cost; None for all.
+        **kwargs: as in `StatefulLayer` and `RecurrentStep`.
 
     A mask, of (batch, steps), keeps the states, and the output of a step before, where it is false; that output is 0 in
     front of the first step. Initial states pass the quantizers of the states; without them the steps begin at 0.
@@ -57,8 +54,6 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
     seed: int | None = None
     return_sequences: bool = False
     return_state: bool = False
-    go_backwards: bool = False
-    stateful: bool = False
     unroll: bool = False
     zero_output_for_mask: bool = False
     input_quantizer: QuantizerArg = None
@@ -67,24 +62,12 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
 
     @override
     def setup(self) -> None:
-        """Make the quantizers.
-
-        Raises:
-            ConfigError: a stateful layer that goes backwards, or whose states have no fixed range.
-        """
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         super().setup()
-        if self.stateful and self.go_backwards:
-            raise ConfigError(
-                f"{self.name}: a stateful layer goes forwards: a stream has no end to begin at. Received: "
-                "stateful=True, go_backwards=True (also what Bidirectional makes of a stateful layer). Leave stateful "
-                "out for whole sequences."
-            )
         # Without dropout there is no state of a generator to save.
         self.seed_generator = keras.random.SeedGenerator(self.seed) if self.dropout or self.recurrent_dropout else None
         if self.output_quantizer is not None:
             self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
-        self.kept_states = KeptStates() if self.stateful else None
 
     @classmethod
     @override
@@ -148,39 +131,8 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
         self.build_step(shape[0], features)
         if self.output_quantizer is not None:
             self.output_quantizer.build(self._output_shape(shape))
-        if self.kept_states is not None:
-            self._build_states(shape[0])
+        self.build_states(shape[0], [(self.units,)] * self.state_count, self.state_quantizers())
         self.built = True
-
-    def _build_states(self, batch: int | None) -> None:
-        if batch is None:
-            raise ConfigError(
-                f"{self.name}: a stateful layer keeps states for each sample of a batch, which is then of static size. "
-                "Received: a batch of any size. Use keras.Input(batch_shape=(batch, steps, features)), in a config "
-                "batch_size beside the shape of the input."
-            )
-        for quantizer in self.state_quantizers():
-            if isinstance(quantizer.range, ObservedRange):
-                raise ConfigError(
-                    f"{quantizer.slot}: a state that is kept has a fixed range, in which it enters and leaves the "
-                    "circuit. Received: one that follows the values. Let it saturate: overflow_mode SAT_SYM or SAT."
-                )
-        if self.kept_states is not None:
-            self.kept_states.build([(batch, self.units)] * self.state_count)
-
-    @property
-    def states(self) -> list[Any] | None:
-        """What a stateful layer keeps from batch to batch, Keras' word; None of any other."""
-        return None if self.kept_states is None else list(self.kept_states.variables)
-
-    def reset_state(self) -> None:
-        """Let the next batch begin at 0; for a layer that is not stateful nothing changes."""
-        if self.kept_states is not None:
-            self.kept_states.reset()
-
-    def reset_states(self) -> None:
-        """Do what `reset_state` does, under Keras' other name."""
-        self.reset_state()
 
     def _output_shape(self, input_shape: Sequence[int | None]) -> Shape:
         batch, steps, _ = input_shape
@@ -208,20 +160,12 @@ class RecurrentLayer(RecurrentStep, kw_only=True):
             sequences = keras.ops.where(arithmetic.condition(mask), sequences, 0.0)
         kept = self.kept_states
         if kept is not None:
-            self._check_batch(sequences, kept)
+            self.check_batch(sequences)
             initial_state = kept.read()
         result, states = self._run(arithmetic, sequences, self._states(initial_state), mask, weights)
         if kept is not None:
             kept.keep(states)
         return (result, *states) if self.return_state else result
-
-    def _check_batch(self, sequences: Tensor, kept: KeptStates) -> None:
-        batch = kept.shapes[0][0]
-        if sequences.shape[0] not in (None, batch):
-            raise DataError(
-                f"{self.name}: it keeps states for batches of {batch} samples. Received: {sequences.shape[0]}. Use "
-                f"batch_size={batch}, and a multiple of it in samples."
-            )
 
     def _with_dropout(self, sequences: Tensor, training: bool) -> tuple[Tensor, Tensor | None]:
         """Return the sequences with dropout, and the factors of the states; one draw for all steps, as in Keras."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import keras
@@ -12,28 +13,28 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.ops import Tensor, total
 from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, ScannedTensors, Tensors
+from hgq2_layers.rnn.stateful import StatefulLayer
 from hgq2_layers.spiking.neurons import IntegrateStep, Leak, LeakyStep
 from hgq2_layers.spiking.step import Positive, ResetMechanism, Shape, SpikingStep
 
 A = TypeVar("A")
 
 
-class SpikingLayer(SpikingStep, kw_only=True):
+class SpikingLayer(StatefulLayer, SpikingStep, kw_only=True):
     """Neurons for each element of (batch, steps, ...). Axis 1 counts steps, each a separate circuit.
 
     Args:
         return_sequences: whether the spikes of all steps are given, as is the rule here, or the last one's.
         return_state: whether the last membrane potential v is given too, such as to read out from it.
-        go_backwards: whether the steps go from the end to the beginning.
         input_quantizer: a config, a kind, a mapping, or None for the default of activations.
         parallelization_factor: how many steps run in parallel, for the cost; None for all.
+        **kwargs: as in `StatefulLayer` and `SpikingStep`. The state is the membrane potential v.
     """
 
     refuses_masks = "a circuit runs all its steps, from a membrane of zero"
 
     return_sequences: bool = True
     return_state: bool = False
-    go_backwards: bool = False
     input_quantizer: QuantizerArg = None
     parallelization_factor: PositiveInt | None = None
 
@@ -64,6 +65,7 @@ class SpikingLayer(SpikingStep, kw_only=True):
         self.input_spec = keras.layers.InputSpec(ndim=len(shape), axes={1: self._steps})
         self.input_quantizer.build(shape)
         self.build_step(shape[0], shape[2:])
+        self.build_states(shape[0], [shape[2:]], [self.membrane_quantizer])
         self.built = True
 
     def compute_output_shape(self, input_shape: Shape) -> Any:
@@ -74,25 +76,34 @@ class SpikingLayer(SpikingStep, kw_only=True):
 
     @override
     def call(self, inputs: Tensor, training: bool | None = None) -> Any:
-        return self._run((ScannedTensors if self.scans() else Tensors)(bool(training)), inputs)
+        arithmetic = (ScannedTensors if self.scans() else Tensors)(bool(training))
+        self.check_batch(inputs)
+        kept = self.kept_states
+        spikes, v = self._run(arithmetic, inputs, [] if kept is None else kept.read())
+        if kept is not None:
+            kept.keep([v])
+        return (spikes, v) if self.return_state else spikes
 
     @override
     def exact(self, arrays: Arrays[A], *inputs: A) -> Any:
-        (x,) = inputs
-        return self._run(Exact(arrays), x)
+        x, *states = inputs
+        spikes, v = self._run(Exact(arrays), x, [self.kept_potential(arrays, state) for state in states])
+        given = (*((v,) if self.return_state else ()), *((v,) if self.stateful else ()))
+        return (spikes, *given) if given else spikes
 
-    def _run(self, arithmetic: Arithmetic[A], inputs: A) -> Any:
+    def _run(self, arithmetic: Arithmetic[A], inputs: A, states: Sequence[A]) -> tuple[A, A]:
         x = arithmetic.quantize(self.input_quantizer, inputs)
         nothing = arithmetic.zeros_like(arithmetic.part(x, 0, 1))
+        (start,) = states or [nothing]
         values = self.values(arithmetic)
         spikes, (_, v) = arithmetic.steps(
             lambda parts, before: self.step(arithmetic, parts[0], before[1], values),
             [x],
-            [nothing, nothing],
+            [nothing, start],
             self.go_backwards,
             self.return_sequences,
         )
-        return (spikes, v) if self.return_state else spikes
+        return spikes, v
 
     @override
     def ebops(self) -> Tensor:

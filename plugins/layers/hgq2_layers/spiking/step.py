@@ -8,10 +8,14 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal, TypeVar
 
 import keras
+import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
 from hgq2_core import ConfigError, QLayer, Quantizer
+from hgq2_core.exact import Intervals
+from hgq2_core.exact.arrays import Arrays
+from hgq2_core.exact.integers import to_float
 from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.ops import Tensor, total
 from hgq2_layers.merging.elementwise import ADDER
@@ -23,6 +27,9 @@ A = TypeVar("A")
 Positive = Annotated[float, Field(gt=0, le=2.0**16)]
 ResetMechanism = Literal["subtract", "zero", "none"]
 Shape = tuple[int | None, ...]
+
+WIDEST = 62
+"""Integer and fraction bits of a number of which nothing is known."""
 
 CONSTANT_BITS = 8
 """Significant bits that a parameter without a quantizer may have: it is a constant in the circuit."""
@@ -166,6 +173,31 @@ class SpikingStep(QLayer, kw_only=True):
             return arithmetic.multiply(u, arithmetic.subtract(arithmetic.one(), spikes))
         return u
 
+    def kept_potential(self, arrays: Arrays[A], v: A) -> A:
+        """Return a potential that an earlier call left, in the format of all potentials: it does not change.
+
+        Where the potential enters a circuit, that is the format of the port. A spike leaves no more than u, but its
+        steps may be those of the threshold.
+
+        Args:
+            arrays: integers, intervals, or hardware.
+            v: the potential.
+        """
+        bounds = Intervals()
+        any_ = np.full((1, *arrays.shape(v)[1:]), 2.0**WIDEST)
+        u = self.membrane_quantizer.exact(bounds, bounds.between(-any_, any_, WIDEST))
+        after = u
+        if self.reset_mechanism == "subtract":
+            threshold: Any = self.constants()["threshold"] if "threshold" in self.trained else self.threshold
+            after = bounds.subtract(u, bounds.constant(keras.ops.convert_to_numpy(threshold)))
+            after = bounds.maximum(u, after)
+        least, most = to_float(u.lo), to_float(after.hi)
+        if most.max() >= 2.0**WIDEST:  # no quantizer bounds it
+            return v
+        f = np.maximum(after.step, -WIDEST)
+        mantissa, exponent = np.frexp(np.maximum(most + np.ldexp(1.0, -f), -least))
+        return arrays.quantize(v, (least < 0).astype(int), exponent - (mantissa == 0.5), f, "TRN", "WRAP")
+
     def ebops_of_a_step(self, integrated: Tensor) -> Tensor:
         """Return the sums, comparisons and products of one step.
 
@@ -218,7 +250,6 @@ def short(value: float, word: str, where: str) -> float:
 
 
 def significant_bits(value: float) -> int:
-    """Return the bits of a constant factor from its first 1 to its last; 0 for a power of 2, which only shifts."""
+    """Return the bits of a constant factor from its first 1 to its last, less one: 0 for a power of 2, which shifts."""
     numerator = abs(Fraction(value).numerator)
-    bits = numerator.bit_length() - ((numerator & -numerator).bit_length() - 1)
-    return bits if bits > 1 else 0
+    return numerator.bit_length() - (numerator & -numerator).bit_length()
