@@ -10,7 +10,7 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -48,7 +48,9 @@ QUANTIZED = {"hgq2>QLayer": "layers", "hgq2>Quantizer": "quantizers"}
 _BACKEND_OPTIMIZER = re.compile(r"keras\.src\.backend\.(torch|jax|tensorflow)\.optimizers\.\w+")
 
 
-def read_config(data: bytes, where: str, limits: Limits, compile: bool) -> dict[str, Any]:
+def read_config(
+    data: bytes, where: str, limits: Limits, compile: bool, functions: Collection[str] = ()
+) -> dict[str, Any]:
     """Return a model's configuration after checking it.
 
     Args:
@@ -56,6 +58,7 @@ def read_config(data: bytes, where: str, limits: Limits, compile: bool) -> dict[
         where: its name, for messages.
         limits: limits on its values and objects.
         compile: whether to keep the section with optimizer, loss and metrics.
+        functions: names of functions, besides those of Keras, that layers may have.
 
     Returns:
         The configuration, safe to build.
@@ -71,7 +74,7 @@ def read_config(data: bytes, where: str, limits: Limits, compile: bool) -> dict[
         raise ModelFileError(str(error)) from error
     if isinstance(document, dict) and not compile:
         document.pop("compile_config", None)
-    _Check(where, limits).model(document, ())
+    _Check(where, limits, frozenset(functions)).model(document, ())
     return document  # type: ignore[no-any-return]
 
 
@@ -141,8 +144,9 @@ def _sublayers(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 class _Check:
-    def __init__(self, where: str, limits: Limits) -> None:
+    def __init__(self, where: str, limits: Limits, functions: frozenset[str]) -> None:
         self.where = where
+        self.functions = functions
         self.limits = limits
         self.objects_left = limits.objects
 
@@ -251,8 +255,12 @@ class _Check:
             self.spend_object(place)
         elif name == "function" and entry.get("module") == "builtins":
             self.spend_object(place)
-            if entry.get("config") not in _functions():
-                raise self.error((*place, "config"), f"not a function of Keras. Received: {entry.get('config')!r}.")
+            if entry.get("config") not in _functions() | self.functions:
+                raise self.error(
+                    (*place, "config"),
+                    f"not a function of Keras. Received: {entry.get('config')!r}. Allowed besides those: functions of "
+                    "your own that load_model(file, functions=[…]) is given.",
+                )
         elif entry.get("registered_name") == "hgq2>BitOptimizer" and "keras.optimizers" in allowed:
             self.count_object(entry, place)
         else:

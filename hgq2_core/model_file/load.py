@@ -6,12 +6,13 @@ import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from hgq2_core.errors import ModelFileError, PluginError
+from hgq2_core.errors import ConfigError, ModelFileError, PluginError
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.model_file.archive import CONFIG, WEIGHTS, read_members
 from hgq2_core.model_file.configuration import read_config
@@ -21,27 +22,46 @@ from hgq2_core.model_file.weights import count_weights
 
 
 @preserve_rng()
-def load_model(path: str | os.PathLike[str], *, compile: bool = False, limits: Limits = DEFAULT_LIMITS) -> keras.Model:
+def load_model(
+    path: str | os.PathLike[str],
+    *,
+    compile: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    functions: Iterable[Callable[..., Any]] = (),
+) -> keras.Model:
     """Load a `.keras` file of quantized and allow-listed Keras layers, checked before anything is built from it.
 
     Args:
         path: the file.
         compile: whether to restore optimizer, loss and metrics, to continue training.
         limits: limits on the contents of the file.
+        functions: of your own that its layers may have, such as a surrogate or an activation, under the name by which
+            `keras.saving.register_keras_serializable` registers them. No other function of your process is called.
 
     Returns:
         The model.
 
     Raises:
+        ConfigError: one of the functions is not registered with Keras.
         ModelFileError: the file is damaged or too large, or has contents that are not allowed; the message says where.
         PluginError: the plugin of one of its kinds is missing or failed.
     """
     path = Path(path)
     config_json, weights = read_members(path, limits)
     where = f"{path}: {CONFIG}"
-    config = read_config(config_json, where, limits, compile)
+    config = read_config(config_json, where, limits, compile, [_registered_name(function) for function in functions])
     check_size(config, count_weights(weights, f"{path}: {WEIGHTS}", limits), where)
     return _load(path, config, weights, compile)
+
+
+def _registered_name(function: Callable[..., Any]) -> str:
+    name = keras.saving.get_registered_name(function)
+    if not isinstance(name, str) or keras.saving.get_registered_object(name) is not function:
+        raise ConfigError(
+            f"load_model: functions: must be registered with Keras. Received: {function!r}. Put "
+            "@keras.saving.register_keras_serializable() above it; a file has its name."
+        )
+    return name
 
 
 def _load(path: Path, config: dict[str, Any], weights: bytes, compile: bool) -> keras.Model:

@@ -57,7 +57,8 @@ MODELS = {
     "os.system": f"{LAYER}: {NO_CLASS}module 'os', class 'system', registered name None. ",
     "other registered name": f"{LAYER}: {NO_CLASS}module 'keras.layers', class 'Dropout', registered name 'mine>",
     "legacy layer": f"config.json: config.layers.2: {NO_CLASS}module None, class 'Lambda', registered name None. ",
-    "function of keras": f"{LAYER}.config.activation.config: not a function of Keras. Received: 'get_file'.",
+    "function of keras": f"{LAYER}.config.activation.config: not a function of Keras. Received: 'get_file'. "
+    "Allowed besides those: functions of your own that load_model(file, functions=[…]) is given.",
     "layer as initializer": f"{LAYER}.config.kernel_initializer: {NO_CLASS}module 'keras.layers', class 'Dense', ",
     "layer in a plain mapping": f"{LAYER}.config.kernel_initializer.layers.0: {NO_CLASS}module 'keras.layers', ",
     "other module": f"{LAYER}: module and kind do not belong together. Received: module 'os', kind 'layers.dense'.",

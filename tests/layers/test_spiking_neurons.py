@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import dedent
 from typing import Any
 
 import keras
@@ -10,7 +11,7 @@ import pytest
 from arrays import float64_of
 from differentiation import differentiate
 
-from hgq2_core import ConfigError, calibrate, ebops, freeze, load_model, verify
+from hgq2_core import ConfigError, ModelFileError, calibrate, ebops, freeze, load_model, verify
 from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import (
     QDense,
@@ -132,6 +133,15 @@ def bell(z: Any) -> Any:
     return keras.ops.exp(-z * z)
 
 
+@keras.saving.register_keras_serializable("tests")
+def registered_too(z: Any) -> Any:
+    return z
+
+
+def unregistered(z: Any) -> Any:
+    return z
+
+
 DERIVATIVES = {
     "sigmoid": (25.0, lambda z: 25 / (1 + np.exp(-25 * z)) / (1 + np.exp(25 * z))),
     "triangular": (1.0, lambda z: np.maximum(0, 1 - np.abs(z))),
@@ -149,6 +159,50 @@ def test_surrogates(name, tmp_path):
     for each in (layer, keras.saving.load_model(tmp_path / "model.keras").layers[-1]):
         _, got = differentiate(lambda x, each=each: each(x, training=True), x)
         np.testing.assert_allclose(got, DERIVATIVES[name][1](x.astype(np.float64) - 0.75), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.once
+def test_a_file_names_a_surrogate_of_ones_own(tmp_path):
+    file, x = tmp_path / "model.keras", values(8, 2, 3)
+    model = applied(QIntegrateAndFire(surrogate=bell, name="fire"), 2, 3)
+    model.save(file)
+    with pytest.raises(
+        ModelFileError, match=r"no.* function of Keras\. Received: 'tests>bell'\. Allowed besides"
+    ):
+        load_model(file)
+    with pytest.raises(ModelFileError, match="'tests>bell'"):
+        load_model(file, functions=[registered_too])
+    with pytest.raises(
+        ConfigError, match="functions: must be registered with Keras"
+    ):
+        load_model(file, functions=[unregistered])
+    again = load_model(file, functions=[bell])
+    assert again.get_layer("fire").surrogate is bell
+    assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.once
+def test_a_fresh_process_has_the_surrogate_where_its_module_is_imported(tmp_path, fresh_python):
+    (tmp_path / "mine.py").write_text(
+        "import hgq2_core, keras\n\n\n@keras.saving.register_keras_serializable('mine')\ndef flat(z):\n"
+        "    return keras.ops.ones_like(z)\n"
+    )
+    script = """
+        import json, mine, keras, hgq2_core
+        {0}
+        print(json.dumps(model.get_layer("fire").get_config()["surrogate"]))
+    """
+    makes = """
+        from hgq2_layers import QIntegrateAndFire
+        model = keras.Sequential([keras.Input((2, 3)), QIntegrateAndFire(surrogate=mine.flat, name="fire")])
+        model.save("model.keras")
+    """
+    saved, loaded = (
+        fresh_python(dedent(script).format(dedent(each)))
+        for each in (makes, 'model = hgq2_core.load_model("model.keras", functions=[mine.flat])')
+    )
+    assert saved == loaded
+    assert saved["config"] == "mine>flat"
 
 
 CELLS = [
