@@ -199,6 +199,12 @@ def running_model() -> keras.layers.Layer | None:
     return None if call is None else call.entry_layer
 
 
+def dropout_cell() -> type:
+    """Return the base by which Keras' loop over steps knows a cell that draws its dropout before the first step."""
+    base: type = next(base for base in keras.layers.LSTMCell.__mro__ if base.__name__ == "DropoutRNNCell")
+    return base
+
+
 def mask_of(tensor: Any) -> Any:
     """Return the mask that Keras attaches to a tensor, or None."""
     return getattr(tensor, "_keras_mask", None)

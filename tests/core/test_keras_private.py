@@ -282,6 +282,51 @@ def test_keras_keeps_one_object_for_the_time_of_an_outermost_call(model):
     assert _keras.outermost_call() is None
 
 
+def test_keras_knows_the_model_whose_call_is_the_outermost(model):
+    saw = []
+
+    class Watching(layers.Layer):
+        def call(self, inputs):
+            saw.append(_keras.running_model())
+            return inputs
+
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+    inputs = keras.Input((4,), name="x")
+    watched = keras.Model(inputs, layers.TimeDistributed(Watching())(layers.Reshape((2, 2))(inputs)))
+    saw.clear()
+    watched(np.zeros((1, 4), "float32"))
+    assert {id(each) for each in saw} == {id(watched)}
+    assert _keras.running_model() is None
+
+
+def test_keras_asks_a_cell_for_its_dropout_in_front_of_a_loop():
+    asked = []
+
+    class Cell(layers.Layer, _keras.dropout_cell()):
+        state_size = output_size = 2
+
+        def get_dropout_mask(self, step_input):
+            asked.append(("inputs", step_input.shape))
+
+        def get_recurrent_dropout_mask(self, step_input):
+            asked.append(("state", step_input.shape))
+
+        def reset_dropout_mask(self):
+            asked.append("forget")
+
+        def reset_recurrent_dropout_mask(self):
+            asked.append("forget")
+
+        def call(self, inputs, states):
+            asked.append("step")
+            return states[0], states
+
+    layers.RNN(Cell(), unroll=True)(np.zeros((1, 2, 3), "float32"))
+    assert asked[-6:] == [("inputs", (1, 3)), ("state", (1, 2)), "step", "step", "forget", "forget"]
+
+
 def test_keras_says_when_it_saves_hdf5(tmp_path):
     saw = []
 

@@ -166,15 +166,11 @@ def test_a_file_names_a_surrogate_of_ones_own(tmp_path):
     file, x = tmp_path / "model.keras", values(8, 2, 3)
     model = applied(QIntegrateAndFire(surrogate=bell, name="fire"), 2, 3)
     model.save(file)
-    with pytest.raises(
-        ModelFileError, match=r"no.* function of Keras\. Received: 'tests>bell'\. Allowed besides"
-    ):
+    with pytest.raises(ModelFileError, match=r"no.* function of Keras\. Received: 'tests>bell'\. Allowed besides"):
         load_model(file)
     with pytest.raises(ModelFileError, match="'tests>bell'"):
         load_model(file, functions=[registered_too])
-    with pytest.raises(
-        ConfigError, match="functions: must be registered with Keras"
-    ):
+    with pytest.raises(ConfigError, match="functions: must be registered with Keras"):
         load_model(file, functions=[unregistered])
     again = load_model(file, functions=[bell])
     assert again.get_layer("fire").surrogate is bell

@@ -11,6 +11,7 @@ from typing_extensions import override
 from hgq2_core import ConfigError, QLayer, Quantizer
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
+from hgq2_core.layers.cells import DropoutCell
 from hgq2_core.ops import Tensor
 from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, Tensors
 from hgq2_layers.rnn.step import RecurrentStep, Shape, changes
@@ -18,7 +19,7 @@ from hgq2_layers.rnn.step import RecurrentStep, Shape, changes
 A = TypeVar("A")
 
 
-class RecurrentCell(RecurrentStep, kw_only=True):
+class RecurrentCell(RecurrentStep, DropoutCell, kw_only=True):
     """One step, for `keras.layers.RNN` and `keras.layers.StackedRNNCells`, or applied to inputs and states by itself.
 
     The loop is that of Keras, from which no tensor may leave and in which no variable may change. So the ranges of all
@@ -91,8 +92,12 @@ class RecurrentCell(RecurrentStep, kw_only=True):
         Returns:
             The output, and the list of the states after the step.
         """
-        arithmetic = Tensors(bool(training))
         given = [] if states is None else keras.tree.flatten(states)
+        recurrent = None
+        if training and not self.frozen:
+            features, recurrent = self.dropout_factors(inputs, given[0] if given else None)
+            inputs = inputs if features is None else inputs * features
+        arithmetic = Tensors(bool(training), recurrent)
         after = self._run(arithmetic, inputs, given, self.weights_of(arithmetic))
         return after[0], after
 

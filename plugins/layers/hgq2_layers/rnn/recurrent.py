@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import keras
-from pydantic import Field
 from typing_extensions import override
 
 from hgq2_core import ConfigError
@@ -22,18 +21,10 @@ from hgq2_layers.rnn.step import RecurrentStep, Shape, changes
 A = TypeVar("A")
 
 
-Rate = Annotated[float, Field(ge=0, lt=1)]
-
-
 class RecurrentLayer(StatefulLayer, RecurrentStep, kw_only=True):
     """Steps through a sequence; each step is a circuit of its own, so the sequence has a static length.
 
     Args:
-        dropout: share of the features that is dropped in training, the same in all steps of a sequence, in front of the
-            input quantizer.
-        recurrent_dropout: share of the state that is dropped in training, the same in all steps of a sequence, for the
-            products with the recurrent kernel; what is left is quantized again.
-        seed: of both; None for Keras' own.
         return_sequences: whether the outputs of all steps are given, or the last one's.
         return_state: whether the last states are given too, unquantized by `output_quantizer`.
         zero_output_for_mask: whether the output of a masked step is 0; else it is that of the step before.
@@ -49,9 +40,6 @@ class RecurrentLayer(StatefulLayer, RecurrentStep, kw_only=True):
     front of the first step. Initial states pass the quantizers of the states; without them the steps begin at 0.
     """
 
-    dropout: Rate = 0.0
-    recurrent_dropout: Rate = 0.0
-    seed: int | None = None
     return_sequences: bool = False
     return_state: bool = False
     unroll: bool = False
@@ -64,8 +52,6 @@ class RecurrentLayer(StatefulLayer, RecurrentStep, kw_only=True):
     def setup(self) -> None:
         self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
         super().setup()
-        # Without dropout there is no state of a generator to save.
-        self.seed_generator = keras.random.SeedGenerator(self.seed) if self.dropout or self.recurrent_dropout else None
         if self.output_quantizer is not None:
             self.output_quantizer = self.add_quantizer(self.output_quantizer, "activation", "output")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+import keras
+from pydantic import Field
 from typing_extensions import override
 
 from hgq2_core import Quantizer
@@ -22,6 +24,8 @@ A = TypeVar("A")
 
 Shape = tuple[int | None, ...]
 
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
 WEIGHTS = ("kernel", "recurrent_kernel", "bias")
 """The slots whose constants are no tables."""
 
@@ -35,6 +39,11 @@ class RecurrentStep(TableLayer, kw_only=True):
     A subclass has the arguments `units`, `activation` and `use_bias` too, where Keras takes them.
 
     Args:
+        dropout: share of the features that is dropped in training, the same in all steps of a sequence, in front of the
+            input quantizer.
+        recurrent_dropout: share of the state that is dropped in training, the same in all steps of a sequence, for the
+            products with the recurrent kernel; what is left is quantized again.
+        seed: of both; None for Keras' own.
         kernel_initializer: Keras initializer of K.
         recurrent_initializer: Keras initializer of R.
         bias_initializer: Keras initializer of b.
@@ -61,6 +70,9 @@ class RecurrentStep(TableLayer, kw_only=True):
     state_count = 1
     """How many states there are; the first is the output."""
 
+    dropout: Rate = 0.0
+    recurrent_dropout: Rate = 0.0
+    seed: int | None = None
     kernel_initializer: InitializerArg = "glorot_uniform"
     recurrent_initializer: InitializerArg = "orthogonal"
     bias_initializer: InitializerArg = "zeros"
@@ -80,6 +92,8 @@ class RecurrentStep(TableLayer, kw_only=True):
     @override
     def setup(self) -> None:
         super().setup()
+        # Without dropout there is no state of a generator to save.
+        self.seed_generator = keras.random.SeedGenerator(self.seed) if self.dropout or self.recurrent_dropout else None
         self.kernel_quantizer = self.add_quantizer(self.kernel_quantizer, "weight", "kernel")
         self.recurrent_quantizer = self.add_quantizer(self.recurrent_quantizer, "weight", "recurrent_kernel")
         self.bias_quantizer = self.add_quantizer(self.bias_quantizer, "bias", "bias") if self.use_bias else None
