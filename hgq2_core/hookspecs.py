@@ -73,6 +73,39 @@ def hgq2_commands() -> Mapping[str, str]:  # type: ignore[empty-body]
     """
 
 
+@hookspec
+def hgq2_losses() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Losses: each class a `keras.losses.Loss` with a typed constructor, `call`, and `get_config` if it has arguments.
+
+    A config names them beside the losses of Keras, and a saved model holds their kinds. See docs/extending/loss.md.
+    """
+
+
+@hookspec
+def hgq2_metrics() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Metrics: each class a `keras.metrics.Metric` with a typed constructor, `update_state` and `result`.
+
+    See docs/extending/metric.md.
+    """
+
+
+@hookspec
+def hgq2_optimizers() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Optimizers: each class a `keras.optimizers.Optimizer` with a typed constructor, `build` and `update_step`.
+
+    See docs/extending/optimizer.md.
+    """
+
+
+@hookspec
+def hgq2_schedules() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Schedules of the learning rate: each class a `keras.optimizers.schedules.LearningRateSchedule`, typed.
+
+    It defines `__call__(step)` and `get_config`; a schedule of `ebops_beta` is a callback. See
+    docs/extending/schedule.md.
+    """
+
+
 def lazy_exports(
     package: str, *offered: Mapping[str, str], **more: str
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:

@@ -119,7 +119,11 @@ class BitOptimizer(keras.optimizers.Optimizer):
         whole = super().get_config()
         inner = self.weight_optimizer.get_config()
         inner |= {name: whole[name] for name in ("learning_rate", *WHOLE) if name in inner}
-        optimizer = {"class_name": type(self.weight_optimizer).__name__, "config": inner}
+        cls = type(self.weight_optimizer)
+        optimizer: dict[str, Any] = {"class_name": cls.__name__, "config": inner}
+        registered = keras.saving.get_registered_name(cls)
+        if registered != cls.__name__:  # a plugin's; Keras finds its own by the name of the class
+            optimizer |= {"module": cls.__module__, "registered_name": registered}
         return {"optimizer": optimizer, "bit_learning_rate_scale": self.bit_learning_rate_scale, "name": self.name}
 
     def plain_variables(self) -> list[list[keras.Variable]]:

@@ -60,9 +60,9 @@ def show(
         return
     out = Console(highlight=False)
     schema = f", schema version {found.schema_version}" if found.schema_version > 1 else ""
-    out.print(
-        f"{found.kind}, a {found.sort} of {found.distribution} {found.version}{schema}", style="bold", markup=False
-    )
+    article = "an" if found.sort[0] in "aeiou" else "a"
+    origin = f"{found.distribution} {found.version}{schema}"
+    out.print(f"{found.kind}, {article} {found.sort} of {origin}", style="bold", markup=False)
     out.print(found.summary, markup=False)
     table = narrow(Table("field", "type", "default", "meaning"))
     for field in found.fields:

@@ -20,9 +20,8 @@ from hgq2_core.errors import ConfigError, HGQ2Error
 def complete_groups(incomplete: str) -> list[str]:
     """Return the groups of kinds that begin with what was typed, for the shell's completion."""
     from hgq2_core.discovery.loading import GROUPS
-    from hgq2_core.schema.keras_objects import NAMED_GROUPS
 
-    return [group for group in (*GROUPS, *NAMED_GROUPS) if group.startswith(incomplete)]
+    return [group for group in GROUPS if group.startswith(incomplete)]
 
 
 def plugins(
@@ -68,8 +67,8 @@ def list_kinds(
     group: Annotated[
         str | None,
         typer.Argument(
-            help="quantizers, layers, callbacks, datasets, exporters or commands, all by default; or optimizers, "
-            "losses, metrics or schedules, which are Keras'.",
+            help="quantizers, layers, callbacks, datasets, exporters, losses, metrics, optimizers, schedules or "
+            "commands; all by default.",
             autocompletion=complete_groups,
         ),
     ] = None,
@@ -88,25 +87,22 @@ def list_kinds(
     if table:
         _list_table(group, as_json)
         return
-    from hgq2_core.discovery.loading import GROUPS
+    from hgq2_core.discovery.loading import GROUPS, NAMED_GROUPS
     from hgq2_core.discovery.registry import registry
     from hgq2_core.errors import nearest
-    from hgq2_core.schema.keras_objects import NAMED_GROUPS, classes_by_name, keras_kinds, named_group
+    from hgq2_core.schema.keras_objects import classes_by_name, keras_kinds, named_group
 
-    groups = (*GROUPS, *NAMED_GROUPS)
-    if group is not None and group not in groups:
+    if group is not None and group not in GROUPS:
         raise ConfigError(
-            f"list: unknown group of kinds. Received: {group!r}. Allowed: {', '.join(groups)}.{nearest(group, groups)}"
+            f"list: unknown group of kinds. Received: {group!r}. Allowed: {', '.join(GROUPS)}.{nearest(group, GROUPS)}"
         )
-    kinds = (
-        {group: list(classes_by_name(named_group(group)))}
-        if group in NAMED_GROUPS
-        else {
-            # An adapter, under the name of a Keras layer, is not a kind.
-            each: sorted({*(n for n in registry().names(each) if not n.startswith("keras.")), *keras_kinds(each)})
-            for each in ([group] if group is not None else GROUPS)
-        }
-    )
+    kinds = {
+        # An adapter, under the name of a Keras layer, is not a kind.
+        each: sorted({*(n for n in registry().names(each) if not n.startswith("keras.")), *keras_kinds(each)})
+        for each in ([group] if group is not None else GROUPS)
+    }
+    if group in NAMED_GROUPS:
+        kinds[group] += classes_by_name(named_group(group))
     if as_json:
         print_json(kinds)
         return
@@ -119,7 +115,9 @@ def list_kinds(
         if keras_own:
             text = textwrap.fill(", ".join(keras_own), out.width, initial_indent="  ", subsequent_indent="  ")
             out.print(text, markup=False)
-        if not names:
+        if group is None and each in NAMED_GROUPS:  # Keras' own are asked for alone, since Keras takes seconds
+            out.print(f"  those of Keras: hgq2 list {each}", style="dim", markup=False)
+        elif not names:
             out.print("  none", style="dim")
 
 

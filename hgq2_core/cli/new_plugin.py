@@ -29,6 +29,10 @@ SORTS = {
     "dataset": "a data set",
     "callback": "a callback",
     "exporter": "an exporter",
+    "loss": "a loss",
+    "metric": "a metric",
+    "optimizer": "an optimizer",
+    "schedule": "a schedule of the learning rate",
     "command": "a command",
 }
 """The sorts of plugins, in words; each has a folder of `TEMPLATES`."""
@@ -49,6 +53,10 @@ def new_plugin(
     dataset: Annotated[bool, typer.Option("--dataset", help="With a data set.")] = False,
     callback: Annotated[bool, typer.Option("--callback", help="With a callback.")] = False,
     exporter: Annotated[bool, typer.Option("--exporter", help="With an exporter.")] = False,
+    loss: Annotated[bool, typer.Option("--loss", help="With a loss.")] = False,
+    metric: Annotated[bool, typer.Option("--metric", help="With a metric.")] = False,
+    optimizer: Annotated[bool, typer.Option("--optimizer", help="With an optimizer.")] = False,
+    schedule: Annotated[bool, typer.Option("--schedule", help="With a schedule of the learning rate.")] = False,
     command: Annotated[bool, typer.Option("--command", help="With a subcommand of hgq2.")] = False,
     prefix: Annotated[
         str | None,
@@ -70,6 +78,10 @@ def new_plugin(
         "dataset": dataset,
         "callback": callback,
         "exporter": exporter,
+        "loss": loss,
+        "metric": metric,
+        "optimizer": optimizer,
+        "schedule": schedule,
         "command": command,
     }
     sorts = [sort for sort, wanted in chosen.items() if wanted] or ["quantizer"]

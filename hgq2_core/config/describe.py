@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from hgq2_core.discovery.loading import CONFIG_GROUPS, CORE
+from hgq2_core.discovery.loading import CONFIG_GROUPS, CORE, NAMED_GROUPS, singular
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, listing
 from hgq2_core.quantizers.config import QuantizerConfig
@@ -22,7 +22,6 @@ from hgq2_core.schema.keras_objects import (
     keras_kinds,
     keras_parameters,
     named_classes,
-    singular,
 )
 from hgq2_core.schema.signature import parameters, schema_of
 from hgq2_core.schema.versions import version_of
@@ -72,6 +71,8 @@ def describe(kind: str) -> Description:
         group, full = find(kind)
     except KindError as error:
         return _of_keras_name(kind, error)
+    if group in NAMED_GROUPS and full != kind and group in named_classes(kind):
+        return _of_keras_name(kind, KindError(kind))  # in a config, too, Keras' own comes before a plugin's short name
     if is_keras_kind(full):
         cls = keras_class(group, full)
         return _keras_description(full, group, cls)

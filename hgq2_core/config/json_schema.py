@@ -9,22 +9,25 @@ from typing import Any
 from pydantic import BaseModel, PydanticUserError
 
 from hgq2_core.config.model import ModelConfig
-from hgq2_core.config.specs import LOSSES, METRICS, NAME, OPTIMIZERS, KerasKinds
+from hgq2_core.config.specs import LOSSES, METRICS, NAME, OPTIMIZERS, SCHEDULES, KerasKinds
+from hgq2_core.discovery.loading import singular
 from hgq2_core.discovery.registry import CORE_KINDS, registry
 from hgq2_core.errors import KindError, PluginError
-from hgq2_core.schema.base import DEFINITION
+from hgq2_core.schema.base import DEFINITION, reference
 from hgq2_core.schema.keras_objects import (
     classes_by_name,
     is_keras_kind,
     keras_class,
     keras_kinds,
     keras_parameters,
-    singular,
 )
 from hgq2_core.schema.signature import schema_of
 from hgq2_core.schema.versions import VERSION, version_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+RATE = "learning_rate"
+"""The argument of optimizers that may be a schedule."""
 
 OF_EVERY_LAYER: Mapping[str, Any] = {
     "name": {"type": ["string", "null"], "pattern": f"^(?:{NAME.pattern})$", "default": None},
@@ -49,8 +52,8 @@ def json_schema() -> Schema:
     """Return the JSON schema (draft 2020-12) of a model's config.
 
     Returns:
-        The schema. Under `$defs`, `quantizer`, `layer`, `dataset`, `callback`, `optimizer`, `loss` and `metric` list
-        the installed kinds; a kind whose class cannot be loaded is left out.
+        The schema. Under `$defs`, `quantizer`, `layer`, `dataset`, `callback`, `optimizer`, `loss`, `metric` and
+        `schedule` list the installed kinds; a kind whose class cannot be loaded is left out.
     """
     definitions: Schema = {}
     document = _of_model(ModelConfig, definitions)
@@ -60,8 +63,8 @@ def json_schema() -> Schema:
         entries += [_entry([kind], _of_keras(keras_class(group, kind)), more) for kind in keras_kinds(group)]
         definitions[singular(group)] = _one_of(entries)
     definitions["layer"]["oneOf"] += [_node(key, schema) for key, schema in OTHER_NODES.items()]
-    for kinds in (OPTIMIZERS, LOSSES, METRICS):
-        definitions[singular(kinds.group)] = _one_of(_named(kinds), kinds.strings)
+    for kinds in (OPTIMIZERS, LOSSES, METRICS, SCHEDULES):
+        definitions[singular(kinds.group)] = _one_of(_named(kinds, definitions), kinds.strings)
     schema: Schema = _referring({"$schema": DIALECT, **document, "$defs": definitions})
     return schema
 
@@ -70,7 +73,7 @@ def json_schema_of(group: str, kind: str) -> Schema:
     """Return the JSON schema of one kind in a config.
 
     Args:
-        group: `quantizers`, `layers`, `callbacks` or `datasets`.
+        group: such as `quantizers` or `losses`.
         kind: the full kind.
 
     Returns:
@@ -122,12 +125,23 @@ def _registered(group: str, definitions: Schema) -> Iterator[tuple[list[str], Sc
         yield [kind, short[kind]] if unique else [kind], schema
 
 
-def _named(kinds: KerasKinds) -> Iterator[Schema]:
+def _named(kinds: KerasKinds, definitions: Schema) -> Iterator[Schema]:
     own = kinds.extra.model_json_schema().get("properties", {})
     classes = classes_by_name(kinds.group)
     yield from (_entry([name], {}, {}) for name in kinds.strings if name not in classes)
     for name, cls in classes.items():
-        yield _entry(list(dict.fromkeys([name, cls.__name__])), _of_keras(cls), own)
+        yield _entry(list(dict.fromkeys([name, cls.__name__])), _with_schedules(_of_keras(cls)), own)
+    for names, schema in _registered(kinds.group.rpartition(".")[2], definitions):
+        yield _entry([name for name in names if name not in classes], _with_schedules(schema), own)
+
+
+def _with_schedules(arguments: Schema) -> Schema:
+    """Let the learning rate of an optimizer be a schedule; what else it may be stays as it is."""
+    properties = arguments.get("properties", {})
+    if RATE not in properties:
+        return arguments
+    number = properties[RATE] or {"type": "number"}
+    return {**arguments, "properties": {**properties, RATE: {"anyOf": [number, reference("schedule")]}}}
 
 
 def _of_model(model: type[BaseModel], definitions: Schema, prefix: str = "") -> Schema:

@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import override
 
+from hgq2_core.discovery.loading import singular
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, nearest
 from hgq2_core.quantizers.config import QuantizerConfig
@@ -31,12 +32,12 @@ from hgq2_core.schema.keras_callbacks import check_callback
 from hgq2_core.schema.keras_layers import snake
 from hgq2_core.schema.keras_objects import (
     class_by_name,
+    full_name,
     is_keras_kind,
     keras_class,
     keras_kinds,
     keras_parameters,
     make,
-    singular,
     validate_by_construction,
 )
 from hgq2_core.schema.signature import schema_of
@@ -172,7 +173,7 @@ class Kinds:
 
 
 class KerasKinds(Kinds):
-    """Annotation that validates a spec of a Keras class.
+    """Annotation that validates a spec of a Keras class, or of a kind of a plugin that stands beside those.
 
     Args:
         group: the Keras module, such as `optimizers`.
@@ -190,11 +191,11 @@ class KerasKinds(Kinds):
         """Find the class, and let its constructor check the arguments.
 
         Args:
-            kind: in Keras' spelling or in snake case.
+            kind: in Keras' spelling or in snake case, or a kind of a plugin.
             arguments: without the kind.
 
         Returns:
-            Kind and arguments, unchanged.
+            The kind, in full if it is a plugin's, and the arguments, unchanged.
         """
         if kind in self.strings and not arguments:
             return kind, arguments
@@ -207,7 +208,7 @@ class KerasKinds(Kinds):
             extra, keras_own = self._split_arguments(arguments)
             self.extra.model_validate(extra)
             validate_by_construction(cls, keras_own)
-        return kind, arguments
+            return full_name(self.group, kind), arguments
 
     def make(self, spec: ObjectSpec) -> Any:
         """Construct the object that a spec describes."""
@@ -233,6 +234,7 @@ class OptimizerExtra(StrictModel):
 
 OPTIMIZERS = KerasKinds("optimizers", OptimizerExtra)
 LOSSES = KerasKinds("losses")
+SCHEDULES = KerasKinds("optimizers.schedules")
 METRICS = KerasKinds("metrics", strings=("accuracy", "acc", "crossentropy", "ce"))
 
 

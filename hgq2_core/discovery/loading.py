@@ -22,7 +22,9 @@ from hgq2_core.errors import ConfigError, HGQ2Error, PluginError, listing, neare
 State = Literal["loaded", "failed", "incompatible", "blocked"]
 
 CORE = "hgq2-core"
-CONFIG_GROUPS = ("quantizers", "layers", "callbacks", "datasets", "exporters")
+NAMED_GROUPS = ("losses", "metrics", "optimizers", "schedules")
+"""Groups of kinds that stand beside the classes of Keras, which configs name without a prefix."""
+CONFIG_GROUPS = ("quantizers", "layers", "callbacks", "datasets", "exporters", *NAMED_GROUPS)
 """Groups of kinds that config files and models name."""
 GROUPS = (*CONFIG_GROUPS, "commands")
 """All groups of kinds that plugins offer; the hooks are named `hgq2_<group>`."""
@@ -33,6 +35,12 @@ RESERVED = (KERAS, "none")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _KERAS_LAYER = re.compile(r"keras\.([A-Z][A-Za-z0-9]*|ops\.[a-z][a-z0-9_]*)")
 _SPEC = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def singular(group: str) -> str:
+    """Return the name of one item of a group, for messages and the JSON schema."""
+    group = group.rpartition(".")[2]
+    return "loss" if group == "losses" else group.removesuffix("s")
 
 
 def _frozen(kinds: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:

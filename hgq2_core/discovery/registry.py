@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from hgq2_core.discovery.known_plugins import DISTRIBUTIONS, install_hint, is_official
-from hgq2_core.discovery.loading import CONFIG_GROUPS, GROUPS, KERAS, Plugin, load_plugins
+from hgq2_core.discovery.loading import CONFIG_GROUPS, GROUPS, KERAS, NAMED_GROUPS, Plugin, load_plugins, singular
+from hgq2_core.discovery.saved_names import register_class, register_names
 from hgq2_core.errors import KindError, PluginError, listing, nearest
 
 # No plugin provides kinds of Keras: an adapter under such a name only gives the layer exact arithmetic.
@@ -19,6 +20,7 @@ KERAS_KINDS: Mapping[str, str] = MappingProxyType(
     {
         "layers": f"{KERAS}.<Layer> (hgq2 list layers)",
         "callbacks": f"{KERAS}.<Callback> (hgq2 list callbacks)",
+        **{group: f"those of Keras (hgq2 list {group})" for group in NAMED_GROUPS},
     }
 )
 
@@ -48,7 +50,7 @@ class Registry:
         """Return the full kinds of one group, sorted.
 
         Args:
-            group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            group: such as `quantizers` or `layers`.
 
         Returns:
             The full kinds, `<plugin>.<name>` or `keras.<Layer>`.
@@ -62,7 +64,7 @@ class Registry:
         """Return the full kind of a full name, or of a short name that is unique.
 
         Args:
-            group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            group: such as `quantizers` or `layers`.
             name: full kind or short name.
             where: the place that names it, such as a file and a path in it, for messages.
 
@@ -81,7 +83,7 @@ class Registry:
             return matches[0]
         if matches:
             raise KindError(
-                f"{prefix}ambiguous {group[:-1]} kind. Received: {name!r}. Allowed: {listing(matches)}. "
+                f"{prefix}ambiguous {singular(group)} kind. Received: {name!r}. Allowed: {listing(matches)}. "
                 f"Write the full kind, such as {_likeliest(matches)!r}."
             )
         others = [other for other in CONFIG_GROUPS if _matches(name, self._specs[other])]
@@ -126,7 +128,7 @@ class Registry:
         """Return the class of a kind, imported once.
 
         Args:
-            group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            group: such as `quantizers` or `layers`.
             name: full kind or short name.
             where: the place that names it, for messages.
 
@@ -140,6 +142,7 @@ class Registry:
         kind = self.resolve(group, name, where)
         if (group, kind) not in self._classes:
             self._classes[group, kind] = _import_class(kind, self.spec(group, kind), where)
+            register_class(group, kind, self._classes[group, kind])
         return self._classes[group, kind]
 
     def command(self, name: str, where: str = "") -> Callable[..., Any]:
@@ -197,7 +200,7 @@ class Registry:
         """Return the kind of exactly this class, not of its bases.
 
         Args:
-            group: `quantizers`, `layers`, `callbacks`, `datasets` or `exporters`.
+            group: such as `quantizers` or `layers`.
             cls: a class.
 
         Returns:
@@ -262,7 +265,9 @@ class Registry:
 
     def _unknown(self, group: str, name: object, others: list[str]) -> str:
         specs = self._specs[group]
-        wrong = f"one of the {' and '.join(others)}, not of the {group}" if others else f"unknown {group[:-1]} kind"
+        wrong = (
+            f"one of the {' and '.join(others)}, not of the {group}" if others else f"unknown {singular(group)} kind"
+        )
         advice = self._advice(name, "" if others else _plugin_name(str(name)), specs)
         advice = advice or ("" if others else self.not_installed())
         return f"{wrong}. Received: {name!r}. Allowed: {_allowed(group, specs)}.{advice}"
@@ -304,7 +309,9 @@ def registry() -> Registry:
     Raises:
         PluginError: under `HGQ2_STRICT=1`, if a plugin cannot be loaded.
     """
-    return Registry(load_plugins())
+    loaded = Registry(load_plugins())
+    register_names(loaded)
+    return loaded
 
 
 def plugins() -> tuple[Plugin, ...]:
@@ -325,7 +332,9 @@ def _short(kind: str) -> str:
 
 def _allowed(group: str, specs: Mapping[str, str]) -> str:
     ours = listing(kind for kind in specs if not kind.startswith(f"{KERAS}."))
-    return f"{ours}, and {KERAS_KINDS[group]}" if group in KERAS_KINDS else ours
+    if group not in KERAS_KINDS:
+        return ours
+    return f"{ours}, and {KERAS_KINDS[group]}" if specs else KERAS_KINDS[group]
 
 
 def _matches(name: object, kinds: Iterable[str]) -> list[str]:

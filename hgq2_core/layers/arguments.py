@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import override
 
+from hgq2_core.discovery.loading import singular
 from hgq2_core.errors import KindError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.quantizers.config import AnyQuantizer, QuantizerConfig
@@ -20,7 +21,6 @@ from hgq2_core.schema.keras_objects import (
     class_by_name,
     classes_by_name,
     make,
-    singular,
     validate_by_construction,
 )
 

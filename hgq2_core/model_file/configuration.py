@@ -17,13 +17,14 @@ import keras
 
 from hgq2_core.config.json_document import parse_json
 from hgq2_core.discovery.registry import registry
+from hgq2_core.discovery.saved_names import saved_kind
 from hgq2_core.errors import ConfigError, ModelFileError, nearest
 from hgq2_core.keras_graph.private import operation_class
 from hgq2_core.layers.base import QLayer
 from hgq2_core.layers.operations import operation_names
 from hgq2_core.model_file.limits import Limits
 from hgq2_core.schema.keras_layers import KERAS_LAYERS
-from hgq2_core.schema.keras_objects import LARGEST, classes_by_name
+from hgq2_core.schema.keras_objects import LARGEST, classes_by_name, named_group
 
 Place = tuple[str | int, ...]
 Names = Mapping[str, frozenset[str]]
@@ -200,16 +201,28 @@ class _Check:
                 f"{nearest(name, known)} {TRUSTED}",
             )
 
+    def of_plugin(self, entry: dict[str, Any], place: Place, group: str, kind: str) -> None:
+        """Check that a loss, metric, optimizer or schedule of a plugin is one that is installed."""
+        self.count_object(entry, place)
+        cls = self.loaded(group, kind, (*place, "registered_name"))
+        if entry.get("module") != cls.__module__ or entry["class_name"] != cls.__name__:
+            received = f"module {entry.get('module')!r}, class {entry['class_name']!r}, kind {kind!r}"
+            raise self.error(place, f"class and kind do not belong together. Received: {received}.")
+
+    def loaded(self, group: str, kind: str, place: Place) -> type[Any]:
+        """Return the class of a kind."""
+        try:
+            return registry().load(group, kind, at(self.where, place))
+        except ConfigError as error:  # a plugin that is missing or failed raises its own cause
+            raise ModelFileError(str(error)) from error
+
     def quantized(self, entry: Mapping[str, Any], place: Place) -> None:
         """Check that a class of a plugin is the one that the registry has for its kind."""
         self.count_object(entry, place)
         group, config = QUANTIZED[entry["registered_name"]], entry["config"]
         fields = config if group == "layers" else config.get("config")
         kind = fields.get("kind") if isinstance(fields, Mapping) else None
-        try:
-            cls = registry().load(group, str(kind), at(self.where, (*place, "config", "kind")))
-        except ConfigError as error:  # a plugin that is missing or failed raises its own cause
-            raise ModelFileError(str(error)) from error
+        cls = self.loaded(group, str(kind), (*place, "config", "kind"))
         package = cls.__module__.partition(".")[0]
         if str(entry.get("module")).partition(".")[0] != package or (group == "layers" and not issubclass(cls, QLayer)):
             received = f"module {entry.get('module')!r}, kind {kind!r}"
@@ -236,7 +249,7 @@ class _Check:
         if isinstance(value, dict):
             if "class_name" in value:
                 self.part(value, place, allowed)
-                largest = METRIC_SIZE if value.get("module") == "keras.metrics" else largest
+                largest = METRIC_SIZE if _group(value) == "metrics" else largest
             for name, item in value.items():
                 self.value(item, (*place, name), allowed, largest)
         elif isinstance(value, list):
@@ -263,6 +276,8 @@ class _Check:
                 )
         elif entry.get("registered_name") == "hgq2>BitOptimizer" and "keras.optimizers" in allowed:
             self.count_object(entry, place)
+        elif (saved := saved_kind(entry.get("registered_name"))) and f"keras.{named_group(saved[0])}" in allowed:
+            self.of_plugin(entry, place, *saved)
         else:
             self.named(entry, place, allowed)
 
@@ -272,6 +287,12 @@ class _Check:
             elements = math.prod(abs(size) for size in sizes if size)
             if elements > largest:
                 raise self.error(place, f"the shape is too large. Received: {sizes}. Allowed: {largest} elements.")
+
+
+def _group(entry: Mapping[str, Any]) -> str:
+    """Return the group of an object of Keras or of a plugin."""
+    saved = saved_kind(entry.get("registered_name"))
+    return saved[0] if saved else str(entry.get("module")).removeprefix("keras.")
 
 
 def _shown(names: list[str]) -> str:

@@ -13,9 +13,10 @@ from pydantic import GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from hgq2_core.discovery.loading import singular
 from hgq2_core.errors import ConfigError, KindError
 from hgq2_core.schema.base import as_text, at_path, validation_error
-from hgq2_core.schema.keras_objects import class_by_name, make, singular, validate_by_construction
+from hgq2_core.schema.keras_objects import class_by_name, make, validate_by_construction
 
 Interval = tuple[float, float]
 

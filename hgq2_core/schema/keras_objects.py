@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from functools import partial, reduce
 from typing import Any
 
+from hgq2_core.discovery.loading import NAMED_GROUPS, singular
+from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import KindError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.schema.base import Location, as_text, at_path, unknown, validation_errors
 from hgq2_core.schema.keras_callbacks import CALLBACKS
 from hgq2_core.schema.keras_layers import KERAS, KERAS_LAYERS, snake
+from hgq2_core.schema.signature import parameters, schema_of
 
 PREFIX = KERAS
 
@@ -79,26 +82,44 @@ def classes_by_name(group: str) -> dict[str, type]:
 
 
 def class_by_name(group: str, kind: str) -> type:
-    """Return the public Keras class of a name, in Keras' spelling or in snake case.
+    """Return the public Keras class of a name, in Keras' spelling or in snake case, or else the class of a plugin.
 
     Args:
         group: the Keras module, such as `optimizers`.
-        kind: such as `adam` or `SparseCategoricalCrossentropy`.
+        kind: such as `adam` or `SparseCategoricalCrossentropy`, or a kind of a plugin.
 
     Raises:
         KindError: there is no such class.
+        PluginError: it is one of a plugin that cannot be loaded.
     """
     classes = classes_by_name(group)
     for name, value in classes.items():
         if _plain(name) == _plain(kind):
             return value
+    own = group.rpartition(".")[2]
+    offered = registry().names(own) if own in NAMED_GROUPS else ()
+    if own in NAMED_GROUPS and ("." in kind or any(name.endswith(f".{kind}") for name in offered)):
+        return registry().load(own, kind)
+    known = [*classes, *offered]
     raise KindError(
-        f"unknown {singular(group)} kind. Received: {kind!r}. Allowed: {listing(classes)}.{nearest(kind, classes)}"
+        f"unknown {singular(group)} kind. Received: {kind!r}. Allowed: {listing(known)}.{nearest(kind, known)}"
     )
 
 
-NAMED_GROUPS = ("optimizers", "losses", "metrics", "schedules")
-"""Groups of Keras classes that a config names as Keras does, without a prefix."""
+def is_of_keras(cls: type) -> bool:
+    """Return True if a class is one of Keras, whose arguments have no types; that of a plugin has a schema."""
+    return cls.__module__.partition(".")[0] == "keras"
+
+
+def full_name(group: str, kind: str) -> str:
+    """Return the full kind of a class of a plugin; a name of Keras as it is.
+
+    Args:
+        group: the Keras module, such as `optimizers`.
+        kind: a name that has a class.
+    """
+    cls = class_by_name(group, kind)
+    return kind if is_of_keras(cls) else registry().resolve(group.rpartition(".")[2], kind)
 
 
 def named_group(group: str) -> str:
@@ -121,12 +142,6 @@ def named_classes(name: str) -> dict[str, type]:
     }
 
 
-def singular(group: str) -> str:
-    """Return the name of one item of a group, for messages and the JSON schema."""
-    group = group.rpartition(".")[2]
-    return "loss" if group == "losses" else group.removesuffix("s")
-
-
 NOT_NAMED = frozenset(
     {
         *("Optimizer", "Loss", "Metric", "Initializer", "Regularizer", "Constraint", "LearningRateSchedule"),
@@ -136,20 +151,23 @@ NOT_NAMED = frozenset(
 """Abstract classes, and classes that take another object, which a config cannot write as plain data."""
 
 
-def make(cls: type, arguments: Mapping[str, Any]) -> Any:
-    """Construct a Keras object from plain data.
+def make(cls: type, arguments: Mapping[str, Any], **more: Any) -> Any:
+    """Construct an object of Keras, or of a plugin that stands beside those, from plain data.
 
     Args:
         cls: the class.
         arguments: arguments of its constructor; plain values, or mappings with a kind where Keras takes an object.
+        more: additional arguments, which are not checked.
 
     Raises:
         ValidationError: an argument is unknown or missing, or a value is not plain data or is refused by Keras.
     """
     _check_arguments(cls, arguments)
     values = {name: _resolve(name, value) for name, value in arguments.items()}
+    if not is_of_keras(cls):
+        values |= {name: value for name, value in arguments.items() if isinstance(value, list)}
     try:
-        return cls(**values)
+        return cls(**values, **more)
     except Exception as error:  # Keras checks little, and may fail with any error on the rest
         text = " ".join(str(error).split()) or type(error).__name__
         raise validation_errors([((), f"{cls.__name__} refuses its arguments: {text}")]) from error
@@ -165,21 +183,30 @@ def validate_by_construction(cls: type, arguments: Mapping[str, Any]) -> None:
     Raises:
         ValidationError: as for `make`.
     """
-    taken = keras_parameters(cls)
     # A fixed name, so that Keras' name counters do not depend on whether a config was checked.
-    named = {"name": "checked", **arguments} if "name" in taken else arguments
+    named = {"name": "checked"} if "name" not in arguments and _takes_name(cls) else {}
     with preserve_rng():
-        make(cls, named)
+        make(cls, arguments, **named)
+
+
+def _takes_name(cls: type) -> bool:
+    """Return True if a constructor takes `name`, itself or by handing `**kwargs` on to one of Keras."""
+    own = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    if "name" in own or is_of_keras(cls) or not any(item.kind is item.VAR_KEYWORD for item in own.values()):
+        return "name" in own
+    return _takes_name(cls.__mro__[1])
 
 
 def keras_parameters(cls: type) -> dict[str, Any]:
-    """Return the arguments of a Keras constructor, with defaults (`inspect.Parameter.empty` if there is none).
+    """Return the arguments of a constructor, with defaults (`inspect.Parameter.empty` if there is none).
 
     Args:
-        cls: the class; `**kwargs` of a layer stand for the arguments of `keras.layers.Layer`.
+        cls: a class of Keras or of a plugin; `**kwargs` of a layer stand for those of `keras.layers.Layer`.
     """
     import keras
 
+    if not is_of_keras(cls):
+        return {parameter.name: parameter.default for parameter in parameters(cls).values()}
     items = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
     if issubclass(cls, keras.layers.Layer) and any(item.kind is item.VAR_KEYWORD for item in items):
         # Arguments of the classes in between, such as the rank of a convolution, are set by the class itself.
@@ -205,6 +232,10 @@ def _check_arguments(cls: type, arguments: Mapping[str, Any]) -> None:
         errors += _not_plain(value, (name,))
     if errors:
         raise validation_errors(errors)
+    if not is_of_keras(cls):
+        objects = frozenset(name for name, value in arguments.items() if isinstance(value, Mapping))
+        schema = schema_of(cls, objects)
+        schema.model_validate({name: value for name, value in arguments.items() if name not in objects})
 
 
 def _not_plain(value: Any, place: Location) -> Iterator[tuple[Location, object]]:

@@ -151,11 +151,12 @@ def _name_of(cls: type) -> str:
 
 
 @cached
-def schema_of(cls: type) -> type[StrictModel]:
+def schema_of(cls: type, without: frozenset[str] = frozenset()) -> type[StrictModel]:
     """Return the strict schema of a class, made from its typed constructor.
 
     Args:
         cls: the class; see `parameters`.
+        without: arguments to leave out.
 
     Raises:
         PluginError: a schema cannot describe an argument.
@@ -163,6 +164,7 @@ def schema_of(cls: type) -> type[StrictModel]:
     fields: dict[str, Any] = {
         parameter.name: (parameter.annotation, ... if parameter.required else parameter.default)
         for parameter in parameters(cls).values()
+        if parameter.name not in without
     }
     try:
         return create_model(

@@ -62,6 +62,44 @@ def _callback(cls: type[Any]) -> str:
     return _subclass(cls, keras.callbacks.Callback) or _half_a_state(cls) or _described(cls)
 
 
+def _loss(cls: type[Any]) -> str:
+    import keras
+
+    return _named(cls, keras.losses.Loss, "call")
+
+
+def _metric(cls: type[Any]) -> str:
+    import keras
+
+    return _named(cls, keras.metrics.Metric, "update_state", "result")
+
+
+def _optimizer(cls: type[Any]) -> str:
+    import keras
+
+    return _named(cls, keras.optimizers.Optimizer, "update_step")
+
+
+def _schedule(cls: type[Any]) -> str:
+    import keras
+
+    return _named(cls, keras.optimizers.schedules.LearningRateSchedule, "__call__", "get_config")
+
+
+def _named(cls: type[Any], base: type[Any], *methods: str) -> str:
+    """Return what is wrong with a class that stands beside those of Keras; empty if nothing is."""
+    missing = [name for name in methods if getattr(cls, name, None) is getattr(base, name)]
+    return _subclass(cls, base) or _lacks(missing) or _described(cls) or _forgets(cls, base)
+
+
+def _forgets(cls: type[Any], base: type[Any]) -> str:
+    """Return that a class with arguments does not say them to a file; empty if it does or has none."""
+    from hgq2_core.schema.signature import parameters
+
+    own = [name for name in parameters(cls) if name not in inspect.signature(base.__init__).parameters]
+    return _lacks(["get_config"]) if own and cls.get_config is base.get_config else ""
+
+
 def _dataset(cls: type[Any]) -> str:
     from hgq2_core.data.splits import Dataset
 
@@ -90,6 +128,10 @@ PROTOCOLS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
         "datasets": _dataset,
         "exporters": _exporter,
         "commands": _command,
+        "losses": _loss,
+        "metrics": _metric,
+        "optimizers": _optimizer,
+        "schedules": _schedule,
     }
 )
 """For each group, a function that returns what is wrong with a class; empty if nothing is."""

@@ -23,7 +23,8 @@ pages = pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES]
 
 
 def test_every_extension_point_has_its_page():
-    points = ["adapter", "callback", "command", "dataset", "exporter", "layer", "quantizer"]
+    points = ["adapter", "callback", "command", "dataset", "exporter", "layer", "loss", "metric", "optimizer"]
+    points += ["quantizer", "schedule"]
     assert [page.stem for page in PAGES] == points
 
 

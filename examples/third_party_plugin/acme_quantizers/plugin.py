@@ -16,6 +16,12 @@ def hgq2_layers() -> dict[str, str]:
 
 
 @hookimpl
+def hgq2_metrics() -> dict[str, str]:
+    """Offer the kind `acme.worst_recall`."""
+    return {"worst_recall": "acme_quantizers.worst_recall:WorstRecall"}
+
+
+@hookimpl
 def hgq2_commands() -> dict[str, str]:
     """Offer the subcommand `hgq2 levels`."""
     return {"levels": "acme_quantizers.commands:levels"}

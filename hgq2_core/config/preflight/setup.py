@@ -15,7 +15,7 @@ from hgq2_core.data.arrays import Rows, leaves
 from hgq2_core.data.splits import Array, Splits
 from hgq2_core.keras_graph.traversal import output_names
 from hgq2_core.schema.keras_layers import snake
-from hgq2_core.schema.keras_objects import class_by_name
+from hgq2_core.schema.keras_objects import class_by_name, is_of_keras
 
 Finding = tuple[str, str]
 """A place in the config, and a message."""
@@ -40,8 +40,13 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """Name of the class in snake case, whichever spelling the config uses."""
-        return snake(self.cls.__name__)
+        """Name of the class in snake case, whichever spelling the config uses; the kind of a plugin's class."""
+        return snake(self.cls.__name__) if self.is_of_keras else self.spec.kind
+
+    @property
+    def is_of_keras(self) -> bool:
+        """Whether it is Keras' own, of which the shapes of targets are known."""
+        return is_of_keras(self.cls)
 
 
 @dataclass(frozen=True)

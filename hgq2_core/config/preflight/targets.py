@@ -17,6 +17,7 @@ from hgq2_core.data.class_weight import with_class_weight
 from hgq2_core.data.splits import Array
 from hgq2_core.errors import ConfigError
 from hgq2_core.keras_graph.traversal import output_names
+from hgq2_core.schema.keras_objects import keras_parameters
 
 FEW = 8
 """Number of samples on which loss and metrics are tried."""
@@ -81,7 +82,7 @@ def targets_lie_within_bounds(setup: Setup) -> Iterator[Finding]:
 
 
 def _like_with_like(setup: Setup, measure: Measure, for_labels: str) -> Iterator[Finding]:
-    if measure.name in ANY_SHAPE:
+    if measure.name in ANY_SHAPE or not measure.is_of_keras:
         return
     kind, labels_fit = measure.spec.kind, _labels_fit(setup)
     received = f"Received: {setup.describe_targets()}, outputs of shape {list(setup.output_shape)}."
@@ -174,5 +175,6 @@ def _called(loss: Measure) -> Callable[[Any, Any, Any], Any]:
 
 def _alone(metric: Measure, targets: Array, outputs: Any) -> Iterator[Finding]:
     # A fixed name, so that Keras' name counters do not depend on whether a config was checked.
-    named = ObjectSpec(metric.spec.kind, {**metric.spec.arguments, "name": "checked"})
+    name = {"name": "checked"} if "name" in keras_parameters(metric.cls) else {}
+    named = ObjectSpec(metric.spec.kind, {**metric.spec.arguments, **name})
     yield from refusals(metric.place, METRICS.make(named), targets, outputs)
