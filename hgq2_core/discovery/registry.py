@@ -332,9 +332,7 @@ def _short(kind: str) -> str:
 
 def _allowed(group: str, specs: Mapping[str, str]) -> str:
     ours = listing(kind for kind in specs if not kind.startswith(f"{KERAS}."))
-    if group not in KERAS_KINDS:
-        return ours
-    return f"{ours}, and {KERAS_KINDS[group]}" if specs else KERAS_KINDS[group]
+    return f"{ours}, and {KERAS_KINDS[group]}" if group in KERAS_KINDS else ours
 
 
 def _matches(name: object, kinds: Iterable[str]) -> list[str]:

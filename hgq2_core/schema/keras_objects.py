@@ -191,10 +191,11 @@ def validate_by_construction(cls: type, arguments: Mapping[str, Any]) -> None:
 
 def _takes_name(cls: type) -> bool:
     """Return True if a constructor takes `name`, itself or by handing `**kwargs` on to one of Keras."""
+    if is_of_keras(cls) or cls is object:
+        return "name" in keras_parameters(cls)
     own = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
-    if "name" in own or is_of_keras(cls) or not any(item.kind is item.VAR_KEYWORD for item in own.values()):
-        return "name" in own
-    return _takes_name(cls.__mro__[1])
+    hands_on = any(item.kind is item.VAR_KEYWORD for item in own.values())
+    return "name" in own or (hands_on and _takes_name(cls.__mro__[1]))
 
 
 def keras_parameters(cls: type) -> dict[str, Any]:

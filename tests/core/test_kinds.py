@@ -120,7 +120,7 @@ def test_an_unknown_sort(registry: Registry) -> None:
         registry.names("layer")
     assert str(caught.value) == (
         "unknown group of kinds. Received: 'layer'. Allowed: callbacks, commands, datasets, exporters, layers, "
-        "quantizers. Did you mean 'layers'?"
+        "losses, metrics, optimizers, quantizers, schedules. Did you mean 'layers'?"
     )
 
 

@@ -147,12 +147,13 @@ def test_a_misspelt_hook_fails_its_plugin(site: Site) -> None:
     (plugin,) = site.load()
     assert failure(plugin) == (
         "acme: unknown hook. Received: 'hgq2_layer'. Allowed: hgq2_callbacks, hgq2_commands, hgq2_datasets, "
-        "hgq2_exporters, hgq2_layers, hgq2_quantizers. Did you mean 'hgq2_layers'?"
+        "hgq2_exporters, hgq2_layers, hgq2_losses, hgq2_metrics, hgq2_optimizers, hgq2_quantizers, "
+        "hgq2_schedules. Did you mean 'hgq2_layers'?"
     )
 
 
 def test_an_optional_hook_of_a_newer_core_is_passed_over(site: Site) -> None:
-    site.install("acme", hook(LAYERS, "hgq2_losses").replace("@hookimpl", "@hookimpl(optionalhook=True)"))
+    site.install("acme", hook(LAYERS, "hgq2_boards").replace("@hookimpl", "@hookimpl(optionalhook=True)"))
     assert site.load()[0].state == "loaded"
 
 

@@ -65,7 +65,7 @@ def test_a_local_class_and_a_function_and_a_text_are_offered():
             {"quantiser": {"mine.kbi": Mine}},
             KindError,
             "registered: unknown group. Received: 'quantiser'. Allowed: callbacks, commands, datasets, exporters, "
-            "layers, quantizers. Did you mean 'quantizers'?",
+            "layers, losses, metrics, optimizers, quantizers, schedules. Did you mean 'quantizers'?",
         ),
         (
             {"quantizers": {"mine": Mine}},

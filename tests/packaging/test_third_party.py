@@ -161,7 +161,8 @@ BROKEN = {
         HOOK.format(hook="hgq2_quantizer", kinds={}),
         "misspelt: unknown hook. Received: 'hgq2_quantizer'. Allowed: hgq2_callbacks, hgq2_commands, "
         "hgq2_datasets, hgq2_exporters, "
-        "hgq2_layers, hgq2_quantizers. Did you mean 'hgq2_quantizers'?",
+        "hgq2_layers, hgq2_losses, hgq2_metrics, hgq2_optimizers, hgq2_quantizers, hgq2_schedules. "
+        "Did you mean 'hgq2_quantizers'?",
     ),
     "outside": (
         HOOK.format(hook="hgq2_layers", kinds={"layers.dense": "outside.plugin:Dense"}),
