@@ -5,8 +5,8 @@
     python benchmarks/nightly.py new_kinds    # the kinds that have no result yet, added to those of before
 
 `kinds` takes every layer and every quantizer from training to a circuit; `gallery` trains every example with several
-seeds, `circuits` exports and simulates two of them, and
-`speed` times training and prediction in comparison with plain Keras.
+seeds, `circuits` exports and simulates two of them, `devices` divides batches over two, and `speed` times training and
+prediction in comparison with plain Keras.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import cases
+from devices import results as of_devices
 from speed import results as speed_ratios
 
 from hgq2_core.cli.layer_table import layer_table
@@ -107,6 +108,7 @@ def speed() -> Iterator[Result]:
 
 SETS: dict[str, Callable[[], Iterator[Result]]] = {
     "circuits": circuits,
+    "devices": of_devices,
     "gallery": gallery,
     "kinds": kinds,
     "speed": speed,

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from hgq2_core.model.verification import verify
     from hgq2_core.model_file.limits import Limits
     from hgq2_core.model_file.load import load_model
+    from hgq2_core.ops.data_parallel import DataParallel
     from hgq2_core.optimizer import BitOptimizer
     from hgq2_core.quantizers.base import Quantizer
     from hgq2_core.quantizers.config import QuantizerConfig
@@ -62,6 +63,7 @@ __version__ = "0.1.0"
 
 _LAZY_IMPORTS = {
     "BitOptimizer": "optimizer",
+    "DataParallel": "ops.data_parallel",
     "KerasAdapter": "layers.adapters",
     "Limits": "model_file.limits",
     "ModelConfig": "config.model",
@@ -102,6 +104,7 @@ __all__ = [
     "CalibrationError",
     "ConfigError",
     "DataError",
+    "DataParallel",
     "ExactnessError",
     "HGQ2Error",
     "KerasAdapter",

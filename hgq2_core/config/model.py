@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from hgq2_core.config.budget import BudgetSection
 from hgq2_core.config.class_weight import ClassWeight
+from hgq2_core.config.distribution import DistributionSection, as_distribution
 from hgq2_core.config.graph import ModelSection, Size
 from hgq2_core.config.init_from import InitFrom, as_init_from
 from hgq2_core.config.overrides import overridden
@@ -63,6 +64,8 @@ class Training(StrictModel):
         shuffle: whether each epoch has its own order of the samples.
         jit_compile: whether `hgq2_core.jit` compiles the training step and the prediction; `auto`: when the steps that
             are left are expected to save more time than compiling takes, which does not repeat to the bit.
+        distribution: `data_parallel`, or `{kind: data_parallel, devices: N}`: N devices of the machine, or `all`, each
+            compute a part of every batch, with the results of one device; None for one device. On jax alone.
         checkpoint_every: epochs between checkpoints; fewer are written where that would take over 2 % of the time.
         callbacks: callbacks of the installed plugins or of Keras (`keras.EarlyStopping`).
     """
@@ -82,6 +85,7 @@ class Training(StrictModel):
     steps_per_epoch: Size | None = None
     shuffle: bool = True
     jit_compile: bool | Literal["auto"] = False
+    distribution: Annotated[DistributionSection, BeforeValidator(as_distribution)] | None = None
     checkpoint_every: Size = 1
     callbacks: Annotated[tuple[Annotated[ObjectSpec, Kinds("callbacks")], ...], FromList] = ()
 

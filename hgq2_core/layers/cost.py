@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from hgq2_core.ops import Tensor
+from hgq2_core.ops import Tensor, divide_batch
 from hgq2_core.quantizers.call import Call, present_call, running
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def with_cost(call: Callable[..., Any]) -> Callable[..., Any]:
             return call(self, *args, **kwargs)
         present = Call(self)
         with running(present):
-            outputs = call(self, *args, **kwargs)
+            outputs = call(self, *divide_batch(args), **kwargs)
             if self.cost_in_call and not self.frozen and not _is_symbolic(outputs):
                 cost = self.in_loss()
                 if cost is not None:

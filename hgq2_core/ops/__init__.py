@@ -2,8 +2,8 @@
 
 `protocol` declares the operations of quantizers' formulas, for backends whose compiler fuses them; `jax` and
 `tensorflow` implement them. `torch` has the in-place primitives of hand-written passes. `step` is for all three
-backends, `layout` describes their float layouts, `backend` imports the module of the one that runs. Only modules that
-run on a backend import this package, never the modules of configs.
+backends, `layout` describes their float layouts, `backend` imports the module of the one that runs, `data_parallel`
+distributes batches over devices. Only modules that run on a backend import this package, never the modules of configs.
 """
 
 from hgq2_core.ops.layout import LAYOUTS
@@ -12,6 +12,7 @@ from hgq2_core.ops.step import (
     affine,
     assign,
     clip,
+    divide_batch,
     dot,
     reshape,
     sparing,
@@ -28,6 +29,7 @@ __all__ = [
     "affine",
     "assign",
     "clip",
+    "divide_batch",
     "dot",
     "reshape",
     "sparing",

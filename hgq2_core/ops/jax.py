@@ -82,11 +82,32 @@ class _Step(StepOperations):
         return jax.disable_jit()  # type: ignore[no-any-return]
 
     @override
+    def divide_batch(self, inputs: Any) -> Any:
+        distribution = keras.distribution.distribution()
+        if not (isinstance(distribution, keras.distribution.DataParallel) and _in_compiled()):
+            return inputs
+        mesh, batch = distribution.device_mesh, distribution.batch_dim_name
+
+        def divided(x: Any) -> Any:
+            if not isinstance(x, jax.core.Tracer) or x.ndim == 0:
+                return x
+            layout = keras.distribution.TensorLayout([batch, *[None] * (x.ndim - 1)], mesh)
+            return keras.distribution.distribute_tensor(x, layout)
+
+        return keras.tree.map_structure(divided, inputs)
+
+    @override
     def take_rows(self, table: Array, index: Array) -> Array:
         return table.at[index].get(mode="promise_in_bounds")
 
 
 STEP = _Step()
+
+
+def _in_compiled() -> bool:
+    # Only what is compiled takes batches that the devices do not divide evenly. There new arrays are traced too, which
+    # they are not where gradients are taken eagerly.
+    return isinstance(jnp.zeros(()), jax.core.Tracer)
 
 
 def differentiable(formulas: Formulas) -> Differentiable:

@@ -55,6 +55,10 @@ class StepOperations:
         """See `step_by_step`."""
         return nullcontext()
 
+    def divide_batch(self, inputs: Any) -> Any:
+        """See `divide_batch`."""
+        return inputs
+
     def table_index(self, x: Tensor, last: int) -> Tensor:
         """See `table_index`."""
         lost = keras.ops.isnan(x)
@@ -120,6 +124,14 @@ def step_by_step() -> AbstractContextManager[None]:
     On jax a loop is compiled, and what is inside it has no values.
     """
     return _operations().step_by_step()
+
+
+def divide_batch(inputs: Any) -> Any:
+    """Return the inputs of a layer, each divided over the devices of Keras' `DataParallel` by its samples.
+
+    Unchanged without it, in eager calls, and on backends other than jax.
+    """
+    return _operations().divide_batch(inputs)
 
 
 def table_index(x: Tensor, last: int) -> Tensor:

@@ -279,8 +279,8 @@ def test_another_config_is_refused_and_its_differences_named(other: Any, differe
     with pytest.raises(ConfigError) as error:
         resume(run, other())
     assert str(error.value) == (
-        f"{run}: was started with another config. {differences} Resume with the same, in which only training.epochs "
-        "and training.checkpoint_every may change, or train in a new directory."
+        f"{run}: was started with another config. {differences} Resume with the same, in which only training.epochs, "
+        "training.checkpoint_every, training.distribution may change, or train in a new directory."
     )
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ from hgq2_training.runs.front import recommended
 from hgq2_training.runs.outcome import divergence, outcome
 from hgq2_training.runs.warm_start import WarmStart, start_from
 
-MAY_CHANGE = ("training.epochs", "training.checkpoint_every")
+MAY_CHANGE = ("training.epochs", "training.checkpoint_every", "training.distribution")
 """Fields of the config that may differ when a run is resumed."""
 
 
@@ -92,7 +93,8 @@ def train(
         WriteError: the directory cannot be written to.
     """
     config, training = _with_training(config, epochs)
-    return _run(config, training, new_directory(directory), callbacks, None)
+    with _distributed(training):
+        return _run(config, training, new_directory(directory), callbacks, None)
 
 
 @preserve_rng()
@@ -128,7 +130,12 @@ def resume(
     start = load_checkpoint(directory)
     if start is not None:
         _check_unfinished(start, training, directory)
-    return _run(config, training, directory, callbacks, start)
+    with _distributed(training):
+        return _run(config, training, directory, callbacks, start)
+
+
+def _distributed(training: Training) -> AbstractContextManager[None]:
+    return nullcontext() if training.distribution is None else training.distribution.scope()
 
 
 def _run(
@@ -357,11 +364,11 @@ def _check_same(recorded: ModelConfig, given: ModelConfig, directory: Path) -> N
     before, after = (
         ModelConfig.parse(resolved(each, each.build())).model_dump(mode="json") for each in (recorded, given)
     )
-    changed = [each for each in differences(before, after) if each.partition(":")[0] not in MAY_CHANGE]
+    changed = [each for each in differences(before, after) if not each.startswith(MAY_CHANGE)]
     if changed:
         raise ConfigError(
             f"{directory}: was started with another config. {'; '.join(changed)}. "
-            f"Resume with the same, in which only {' and '.join(MAY_CHANGE)} may change, or train in a new directory."
+            f"Resume with the same, in which only {', '.join(MAY_CHANGE)} may change, or train in a new directory."
         )
 
 
