@@ -16,6 +16,7 @@ from typing_extensions import override
 from hgq2_core.cli.inspection import resolve, schema, show
 from hgq2_core.cli.listing import list_kinds, plugins
 from hgq2_core.cli.new_plugin import new_plugin
+from hgq2_core.cli.requirements import freeze_requirements
 from hgq2_core.cli.subcommands import PluginCommands
 from hgq2_core.cli.validation import validate
 from hgq2_core.commands.exit_codes import DEFECT, INTERRUPTED, OVER_BUDGET, UNHEALTHY, UNREAD, WRONG
@@ -97,6 +98,7 @@ for _command in (plugins, validate, show, schema, resolve):
     app.command()(_command)
 app.command("list")(list_kinds)
 app.command("new-plugin")(new_plugin)
+app.command("freeze-requirements")(freeze_requirements)
 
 
 def _complain(message: str, style: str) -> None:

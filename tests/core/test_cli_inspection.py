@@ -4,9 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
+from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
@@ -16,6 +20,8 @@ from hgq2_core.cli.listing import complete_groups
 from hgq2_core.commands.printing import print_json
 from hgq2_core.config.describe import all_kinds, describe
 from hgq2_core.config.json_schema import json_schema_of
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 CONFIG = """\
 defaults:
@@ -288,3 +294,18 @@ def test_a_name_of_a_loss_and_a_metric_needs_its_group(hgq2):
     assert json.loads(hgq2("show", "metrics.hinge", "--json").stdout)["sort"] == "metric"
     text = hgq2("show", "hinge", code=2).output.replace("\n", " ")
     assert "ambiguous kind. Received: 'hinge'. Allowed: losses.hinge, metrics.hinge." in text
+
+
+def test_freeze_requirements_pins_what_a_config_names_and_what_that_requires(hgq2, tmp_path):
+    config = tmp_path / "model.yaml"
+    config.write_text("model: {inputs: {x: {shape: [4]}}, layers: [{kind: layers.dense, units: 2}]}")
+    found = json.loads(hgq2("freeze-requirements", config, "--json").stdout)
+    backend = keras.backend.backend()
+    assert found["named"] == ["hgq2-core", "hgq2-fixed-point", "hgq2-layers", "keras", backend]
+    assert {f"keras=={keras.__version__}", f"numpy=={np.__version__}"} <= set(found["requirements"])
+    parsed = [Requirement(line) for line in found["requirements"]]
+    assert all(len(each.specifier) == 1 and "+" not in str(each) for each in parsed)
+    assert not {"hgq2-training", "hgq2-attention"} & {each.name for each in parsed}
+    trained = hgq2("freeze-requirements", EXAMPLES / "digits.yaml").stdout
+    assert "needs hgq2-core, hgq2-fixed-point, hgq2-layers, hgq2-training, keras" in trained.splitlines()[0]
+    assert "\nmatplotlib==" in trained  # by the extra that hgq2-training requires
