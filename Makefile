@@ -10,7 +10,7 @@ export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo docs nightly stubs test fuzz test-slow test-backends lint bench clean
+.PHONY: help install demo docs nightly stubs test fuzz test-slow test-backends release lint bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -65,6 +65,13 @@ $(VENV)/.docs: $(STAMP) requirements-docs.txt
 
 docs: $(VENV)/.docs ## Build the documentation site in site/
 	$(BIN)/mkdocs build --strict
+
+$(VENV)/.release: $(STAMP) requirements-release.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-release.txt
+	touch $@
+
+release: $(VENV)/.release ## Build every distribution in dist/ and check it in clean environments (RELEASE=--draft before the date is set)
+	$(BIN)/python scripts/release.py $(RELEASE)
 
 lint: $(STAMP) ## Check style, types and the dependency rule
 	$(BIN)/ruff check .
