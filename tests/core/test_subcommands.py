@@ -126,7 +126,7 @@ def test_a_command_of_a_plugin_that_is_not_installed_says_what_to_install(hgq2):
     ]
     assert hgq2(installed, "train").stderr == (
         "error: hgq2: unknown command. Received: 'train'. "
-        "Allowed: list, new-plugin, plugins, resolve, schema, show, validate. "
+        "Allowed: freeze-requirements, list, new-plugin, plugins, resolve, schema, show, validate. "
         "It may come with a plugin that is not installed: pip install hgq2-training "
         "(not on PyPI yet: pip install ./plugins/training in a clone)\n"
     )
@@ -136,6 +136,6 @@ def test_a_command_of_a_plugin_that_is_blocked_says_so(hgq2):
     blocked = replace(plugin("training"), state="blocked")
     assert hgq2([blocked], "train").stderr == (
         "error: hgq2: unknown command. Received: 'train'. "
-        "Allowed: list, new-plugin, plugins, resolve, schema, show, validate. "
+        "Allowed: freeze-requirements, list, new-plugin, plugins, resolve, schema, show, validate. "
         "Not loaded: training (blocked); `hgq2 plugins --check` says why.\n"
     )

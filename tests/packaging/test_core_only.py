@@ -47,7 +47,7 @@ def test_it_needs_neither_a_plotting_library_nor_locks():
     project = tomllib.loads((EXAMPLE.parents[1] / "pyproject.toml").read_text())["project"]
     needed = " ".join(project["dependencies"])
     assert "matplotlib" not in needed and "filelock" not in needed
-    assert project["optional-dependencies"]["plots"] == ["matplotlib>=3.8"]
+    assert project["optional-dependencies"]["plots"] == ["matplotlib>=3.9"]
 
 
 def test_the_module_paths_that_plugins_of_before_import_still_work(fresh_python):
