@@ -10,7 +10,7 @@ export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo docs nightly stubs test fuzz test-slow test-backends release lint bench clean
+.PHONY: help install demo docs nightly stubs test fuzz test-slow test-backends test-oldest release lint bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -66,6 +66,19 @@ $(VENV)/.docs: $(STAMP) requirements-docs.txt
 docs: $(VENV)/.docs ## Build the documentation site in site/
 	$(BIN)/mkdocs build --strict
 
+# Built anew when a lower bound changes; another environment, as the tests here want the newest.
+OLDEST := .venv-oldest
+
+$(OLDEST)/.installed: requirements.txt $(PROJECTS) | $(STAMP)
+	rm -rf $(OLDEST)
+	$(PYTHON) -m venv $(OLDEST)
+	$(BIN)/python scripts/oldest_versions.py > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements.txt -c $(OLDEST)/constraints.txt
+	touch $@
+
+test-oldest: $(OLDEST)/.installed ## Run the fast tests with the oldest dependencies that are allowed
+	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not nightly"
+
 $(VENV)/.release: $(STAMP) requirements-release.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-release.txt
 	touch $@
@@ -99,5 +112,5 @@ nightly: $(VENV)/.backends ## Run the longest tests, also on jax and tensorflow,
 	$(BIN)/python benchmarks/nightly.py $(SETS)
 
 clean: ## Remove .venv, caches and build output
-	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist plugins/*/dist
+	rm -rf $(VENV) $(OLDEST) site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist plugins/*/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
