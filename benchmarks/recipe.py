@@ -19,7 +19,8 @@ import yaml
 
 from hgq2_core import ModelConfig
 from hgq2_training.runs.directory import load
-from hgq2_training.runs.train import evaluate, train
+from hgq2_training.runs.evaluation import evaluate
+from hgq2_training.runs.train import train
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#94a3b8"
+GREEN, PURPLE = "#16a34a", "#9333ea"
 INK, LABEL, EDGE, GRID = "#0f172a", "#475569", "#cbd5e1", "#e2e8f0"
 COLORS = {
     "first": BLUE,
     "second": ORANGE,
+    "third": GREEN,
+    "fourth": PURPLE,
     "faint": GREY,
     "ink": INK,
     "label": LABEL,

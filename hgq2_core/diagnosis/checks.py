@@ -317,4 +317,8 @@ def _slot(inspection: ModelInspection, quantizer: Quantizer[Any]) -> SlotHealth:
         outside=None if overflow is None else overflow.share,
         at_lower=sum(int(np.sum(values <= bounds.lower)) for values, bounds in bounded) / of if of else None,
         at_upper=sum(int(np.sum(values >= bounds.upper)) for values, bounds in bounded) / of if of else None,
+        seen=None if overflow is None else overflow.seen,
+        range=None if overflow is None else overflow.range,
+        overflows=overflow.outside if overflow is not None and overflow.values else None,
+        values=overflow.values if overflow is not None and overflow.values else None,
     )

@@ -18,6 +18,7 @@ from hgq2_core.quantizers.base import Quantizer
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[Any]
+Ends = tuple[float, float]
 
 
 class Signal:
@@ -102,6 +103,10 @@ class Overflow:
         self.thrown = 0
         """Number of values outside that wrapped: they did not become the nearer end of the range."""
         self.worst: Worst | None = None
+        self.seen: Ends | None = None
+        """The smallest and the largest value."""
+        self.range: Ends | None = None
+        """The ends of the range; the outermost ones, if elements have ranges of their own."""
 
     def add(self, quantizer: Quantizer[Any], x: Values, q: Values) -> None:
         """Record values and their quantized form, except non-finite values, which `not_finite` reports."""
@@ -114,6 +119,9 @@ class Overflow:
         outside = check.outside & finite & (low < high)
         self.values += int(finite.sum())
         self.outside += int(outside.sum())
+        if finite.any():
+            self.seen = _hull(self.seen, x[finite])
+            self.range = _hull(self.range, np.stack([low[finite], high[finite]]))
         if not outside.any():
             return
         values, became, low, high = (array[outside].astype(np.float64) for array in (x, q, low, high))
@@ -128,6 +136,11 @@ class Overflow:
     def share(self) -> float | None:
         """The share of values outside; None if the quantizer has no range or no values."""
         return self.outside / self.values if self.values else None
+
+
+def _hull(before: Ends | None, values: Values) -> Ends:
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if before is None else (min(before[0], low), max(before[1], high))
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class SlotHealth:
-    """Shares of one quantizer's elements; None where a share is not defined.
+    """Shares of one quantizer's elements, and its range beside what it met; None where they are not defined.
 
     Args:
         name: name of the slot.
@@ -82,6 +82,10 @@ class SlotHealth:
         outside: share of values outside the range.
         at_lower: share of trained bits at their lower bound, where training prunes.
         at_upper: share of trained bits at their upper bound.
+        seen: the smallest and the largest value before quantization.
+        range: the ends of the range; the outermost ones, if elements have ranges of their own.
+        overflows: number of values outside the range.
+        values: number of values.
     """
 
     name: str
@@ -89,6 +93,10 @@ class SlotHealth:
     outside: float | None
     at_lower: float | None
     at_upper: float | None
+    seen: tuple[float, float] | None = None
+    range: tuple[float, float] | None = None
+    overflows: int | None = None
+    values: int | None = None
 
 
 @dataclass(frozen=True)

@@ -222,13 +222,12 @@ def test_config_yaml_is_complete_and_builds_the_same(trained):
 
 def test_the_report_stands_alone(trained):
     text = (trained / "run" / "report.html").read_text()
-    assert text.count("<svg") == 4
-    assert "http://www.w3.org" in text  # names of SVG, fetched by nobody
+    assert text.count("<svg") >= 10
     for tag in ("<script", "<link", "<img", "src=", "@import", "url(http", "<!DOCTYPE svg"):
         assert tag not in text
-    for word in ("layers.dense", "accuracy", "449", "Pareto front", "keras.Dropout"):
+    for word in ("layers.dense", "accuracy", "449", "Pareto front", "keras.Dropout", "Confusion matrix", "digest"):
         assert word in text
-    assert len(text) < 200_000
+    assert len(text) < 300_000
 
 
 def test_train_refuses_a_directory_that_is_not_empty(hgq2, tiny, tmp_path):

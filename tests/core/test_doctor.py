@@ -282,6 +282,10 @@ def test_the_report_is_plain_data(chain, samples):
     assert data.keys() == {"ok", "samples", "findings", "layers"}
     assert (data["ok"], data["samples"]) == (False, 256)
     assert data["findings"][0].keys() == {"severity", "check", "layer", "slot", "seen", "numbers", "remedy"}
-    assert data["layers"][0]["slots"][1] == {
+    kernel = data["layers"][0]["slots"][1]
+    low, high = kernel["range"]
+    assert low <= kernel["seen"][0] < kernel["seen"][1] <= high
+    assert kernel == {
         "name": "kernel", "zeroed": 0, "outside": 0, "at_lower": 0, "at_upper": 0,
+        "seen": kernel["seen"], "range": [low, high], "overflows": 0, "values": 20,
     }  # fmt: skip

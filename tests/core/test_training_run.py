@@ -134,7 +134,7 @@ def test_a_run_may_be_stopped_as_often_as_one_likes(tmp_path: Path, undisturbed:
 def test_a_run_that_is_killed_while_it_is_finished(
     tmp_path: Path, undisturbed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for step in ("calibrate", "freeze", "verify", "html_report"):
+    for step in ("calibrate", "freeze", "verify", "contents_of"):
         with monkeypatch.context() as patch:
             patch.setattr(training_run, step, lambda *arguments, **options: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):

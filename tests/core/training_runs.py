@@ -62,6 +62,6 @@ def _content(path: Path) -> Any:
         return [checkpoint.epoch, checkpoint.stopped, [value.tolist() for value in checkpoint.variables]]
     if path.name == "metrics.json":
         return {name: value for name, value in json.loads(path.read_text()).items() if name != "seconds"}
-    if path.name == "report.html":
-        return None  # holds the seconds
+    if path.name in ("report.html", "origin.json"):
+        return None  # hold the seconds, and the date
     return path.read_text()

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from hgq2_core import layers_of
 from hgq2_core.files import write_json
 from hgq2_training.callbacks.throttle import Throttle
 
@@ -28,7 +29,8 @@ class HistoryLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the logs of this epoch."""
-        self.epochs.append({"epoch": epoch, **{name: float(value) for name, value in (logs or {}).items()}})
+        values = {**_set_values(self.model), **(logs or {})}
+        self.epochs.append({"epoch": epoch, **{name: float(value) for name, value in values.items()}})
         if self._throttle.ready():
             self.write()
 
@@ -48,3 +50,14 @@ class HistoryLog(keras.callbacks.Callback):
     def set_state(self, state: list[dict[str, Any]]) -> None:
         """Continue after these epochs."""
         self.epochs = list(state)
+
+
+def _set_values(model: keras.Model) -> dict[str, Any]:
+    """Return the learning rate, and the price of a bit operation if all layers have the same."""
+    found = {"learning_rate": model.optimizer.learning_rate} if getattr(model, "optimizer", None) else {}
+    prices = {
+        float(each)
+        for layer in layers_of(model)
+        if isinstance(each := getattr(layer, "ebops_beta", None), keras.Variable)
+    }
+    return {**found, **({"ebops_beta": prices.pop()} if len(prices) == 1 else {})}

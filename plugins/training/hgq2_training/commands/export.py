@@ -80,6 +80,7 @@ def export(
     from hgq2_core.exporting.export import export as write
     from hgq2_core.exporting.export import exporter_of
     from hgq2_training.runs.directory import calibration_of
+    from hgq2_training.runs.report import record_export
 
     given = _options(
         option,
@@ -95,8 +96,11 @@ def export(
     if simulate:
         with _status(f"simulating {report.checked} samples …"):
             simulation = exporter.simulate(output)
+    made = {**report.to_dict(), "simulation": None if simulation is None else vars(simulation)}
+    if source.is_dir():
+        record_export(source, made, front)
     if as_json:
-        print_json({**report.to_dict(), "simulation": None if simulation is None else vars(simulation)})
+        print_json(made)
     else:
         out.print(str(report), markup=False)
         if simulation is not None:

@@ -25,10 +25,10 @@ def show_finished(finished: Any, as_json: bool) -> None:
     """
     from hgq2_core import summary
     from hgq2_training.runs.directory import load, read_data
-    from hgq2_training.runs.directory import report as gather
 
     if as_json:
-        print_json(gather(finished.directory))
+        layers = {"summary": summary(load(finished.directory)).to_dict()}
+        print_json({"directory": str(finished.directory), **finished.metrics, **layers})
     else:
         out.print(narrow(summary(load(finished.directory)).__rich__()))
         for line in outcome_lines(finished.metrics, finished.directory):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hgq2_core.commands.exit_codes import MISMATCH
 from hgq2_core.commands.options import AsJson, RunDirectory
-from hgq2_core.commands.printing import narrow, out, print_json
+from hgq2_core.commands.printing import console, narrow, out, print_json
 from hgq2_training.commands.options import Front
 from hgq2_training.commands.outcome import front_lines, outcome_lines, show_finished
 
@@ -29,24 +30,42 @@ def calibrate(
     show_finished(recalibrate(directory, margin), as_json)
 
 
-def report(directory: RunDirectory, front: Front = None, as_json: AsJson = False) -> None:
-    """Show a run's metrics and the bits and cost of each layer; report.html in the directory also has the curves.
+def report(
+    directory: RunDirectory,
+    front: Front = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="A run to compare with on the page's front, such as one in floats.", show_default=False),
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run's metrics and the bits and cost of each layer, and write its page again.
 
-    With --front the metrics are those of the front, measured on validation data.
+    The page, report.html in the directory, also has the curves, the front, confusion matrix or residuals, bits, weights
+    and ranges, and the cost of exports. With --front the metrics on the terminal are those of the front, measured on
+    validation data, and the page is that of the model, beside it in the folder of the front.
 
-    Example: hgq2 report runs/digits --front best
+    Example: hgq2 report runs/digits --front best --open
     """
-    from hgq2_core import summary
-    from hgq2_training.runs.directory import load, read_metrics
-    from hgq2_training.runs.directory import report as gather
+    from hgq2_training.runs.directory import read_metrics
+    from hgq2_training.runs.report import report as write
 
+    found = write(directory, front, baseline)
+    for note in found.notes:
+        console(True).print(f"note: {note}", style="yellow", markup=False)
     if as_json:
-        print_json(gather(directory, front))
-        return
-    out.print(narrow(summary(load(directory, front=front)).__rich__()))
-    outcome = outcome_lines(read_metrics(directory), directory) if front is None else front_lines(directory, front)
-    for line in outcome:
-        out.print(line)
+        print_json(found.to_dict())
+    else:
+        out.print(narrow(found.layers.__rich__()))
+        for line in (
+            outcome_lines(read_metrics(directory), directory) if front is None else front_lines(directory, front)
+        ):
+            out.print(line)
+        if found.page is not None:
+            out.print(f"page: {found.page}", markup=False)
+    if show and found.page is not None:
+        typer.launch(found.page.resolve().as_uri())
 
 
 def verify(directory: RunDirectory, front: Front = None, as_json: AsJson = False) -> None:

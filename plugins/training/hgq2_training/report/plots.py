@@ -5,24 +5,32 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hgq2_core.commands.plots import BLUE, COLORS, GREY, ORANGE, new_figure, styled
+from hgq2_core.commands.plots import BLUE, COLORS, GREEN, GREY, INK, LABEL, ORANGE, PURPLE, new_figure, styled
+from hgq2_training.report.drawings import described
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-EBOPS = "ebops"
+EBOPS, BETA, RATE = "ebops", "ebops_beta", "learning_rate"
+TITLES = {EBOPS: "EBOPs", BETA: "price of a bit operation, β", RATE: "learning rate"}
+"""The titles of what is not called by its own name."""
+LINES = {BLUE: "-", ORANGE: "--", GREEN: "-.", PURPLE: ":"}
+"""Colours of lines, each with a style, so that they can be told apart without colours."""
+MOST_METRICS = 6
+"""Metrics with a curve, at most."""
 
 Epochs = Sequence[Mapping[str, Any]]
 
 
 def curves(history: Epochs, calibrated: float | None = None) -> dict[str, Figure]:
-    """Draw loss, first metric and EBOPs over the epochs, each in a separate figure.
+    """Draw loss, metrics, EBOPs, their price and the learning rate over the epochs, each in a separate figure.
 
     Args:
         history: the logs of each epoch.
@@ -31,15 +39,16 @@ def curves(history: Epochs, calibrated: float | None = None) -> dict[str, Figure
     Returns:
         The figures by title; none if no epoch was finished.
     """
-    panels = [names for names in (("loss", "val_loss"), _first_metric(history), (EBOPS,)) if _has(history, names[:1])]
-    return {_title(names[0]): _curve(history, names, calibrated) for names in panels}
+    panels = [("loss", "val_loss"), *_metrics(history), (EBOPS,), (BETA,), (RATE,)]
+    return {_title(names[0]): _curve(history, names, calibrated) for names in panels if _has(history, names[:1])}
 
 
 def _curve(history: Epochs, names: tuple[str, ...], calibrated: float | None) -> Figure:
     with styled():
         figure = new_figure(4.0, 2.8)
         axes = figure.subplots()
-        labels = ("before calibration",) if names[0] == EBOPS else ("training", "validation")
+        alone = "before calibration" if names[0] == EBOPS else _title(names[0])
+        labels = ("training", "validation") if len(names) > 1 else (alone,)
         for name, color, label in zip(names, (BLUE, ORANGE), labels, strict=False):
             _line(axes, history, name, color, label)
         if names[0] == EBOPS and calibrated is not None:
@@ -51,16 +60,22 @@ def _curve(history: Epochs, names: tuple[str, ...], calibrated: float | None) ->
         if names[0] == EBOPS:
             axes.yaxis.set_major_formatter("{x:,.0f}")
         if names[0] in ("loss", EBOPS):
-            _log(axes)
+            _log(axes, "{x:,g}")
+        if names[0] in (BETA, RATE):
+            axes.yaxis.set_major_formatter("{x:g}")
+            if axes.dataLim.height == 0:
+                axes.set_ylim(0)
+            _log(axes, "{x:g}")
         return figure
 
 
-def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
+def pareto(front: Mapping[str, Any], history: Epochs = (), baseline: tuple[str, float] | None = None) -> Figure | None:
     """Draw a Pareto front of a metric over EBOPs, with every epoch in the background.
 
     Args:
         front: the contents of `front.json`, measured after calibration.
         history: the logs of each epoch, measured before calibration.
+        baseline: name and metric of a model to compare with, such as one in floats.
 
     Returns:
         The figure, or None if the front does not consist of EBOPs and one other metric.
@@ -71,7 +86,7 @@ def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
     metric = names[0]
     points = sorted((entry["metrics"][EBOPS], entry["metrics"][metric]) for entry in entries)
     with styled():
-        figure = new_figure(5.2, 3.2)
+        figure = new_figure(4.6, 3.2)
         axes = figure.subplots()
         cloud = [(e[EBOPS], e[metric]) for e in history if e.get(EBOPS) is not None and e.get(metric) is not None]
         if cloud:
@@ -87,31 +102,123 @@ def pareto(front: Mapping[str, Any], history: Epochs = ()) -> Figure | None:
             )
         costs, values = zip(*points, strict=True)
         axes.step(costs, values, where="post", marker="o", color=BLUE, markersize=4, label="Pareto front, calibrated")
+        if baseline is not None:
+            axes.axhline(baseline[1], color=ORANGE, linestyle="--", linewidth=1.2, label=baseline[0])
+            values = (*values, baseline[1])
         _frame(axes, values, front["directions"][metric])
         axes.set_xlim(0.9 * min(costs), max(3 * min(costs), 1.1 * max(costs)))
         axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.locator_params("x", nbins=5)
         axes.set_xlabel("EBOPs")
         axes.set_ylabel(f"validation {_title(metric)}" if metric.startswith("val_") else _title(metric))
-        axes.legend(loc="lower right" if front["directions"][metric] == "max" else "upper right", fontsize=9)
+        # Above, where it hides no point.
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, fontsize=9)
         return figure
 
 
-def svg(figure: Figure, name: str, description: str) -> str:
-    """Return a figure as an SVG element, whose colours are CSS variables that the page may set.
+def roc(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Draw the efficiency for the signal over that for the background, a line for each class.
+
+    Of many classes only the worst has a colour and a name.
+
+    Args:
+        curves: as `classification` returns them.
+
+    Returns:
+        The figure, or None if no class has a curve.
+    """
+    drawn = sorted((each for each in curves if each["points"]), key=lambda each: float(each["auc"]))
+    if not drawn:
+        return None
+    with styled():
+        figure = new_figure(4.4, 3.2)
+        axes = figure.subplots()
+        smallest = min(x for each in drawn for x, _ in each["points"] if x > 0)
+        few = len(drawn) <= len(LINES)
+        for index, each in enumerate(reversed(drawn)):
+            named = few or each is drawn[0]
+            color, style = list(LINES.items())[index] if few else ((ORANGE, "-") if named else (BLUE, "-"))
+            x, y = zip(*((max(x, smallest / 2), y) for x, y in each["points"]), strict=True)
+            more = "" if few else "worst: "
+            label = f"{more}{each['class']}, AUC {each['auc']:.4f}" if named else None
+            axes.plot(x, y, style, color=color, linewidth=1.4, alpha=1 if named else 0.45, label=label)
+        if not few:
+            axes.plot([], [], color=BLUE, alpha=0.45, label=f"the other {len(drawn) - 1} classes")
+        axes.set_xscale("log")
+        axes.set_xlim(smallest / 2, 1)
+        axes.set_ylim(0, 1.02)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xlabel("efficiency for background")
+        axes.set_ylabel("efficiency for signal")
+        axes.legend(loc="lower right", fontsize=9)
+        return figure
+
+
+def residuals(counts: Sequence[int], edges: Sequence[float]) -> Figure:
+    """Draw the distribution of residuals.
+
+    Args:
+        counts: of each bin.
+        edges: the outer ends of the bins.
+    """
+    with styled():
+        figure = new_figure(4.0, 2.8)
+        axes = figure.subplots()
+        axes.stairs(counts, np.linspace(edges[0], edges[1], len(counts) + 1), color=BLUE, fill=True, alpha=0.7)
+        axes.axvline(0, color=GREY, linewidth=1)
+        axes.set_title("residuals", loc="left", fontsize=11)
+        axes.set_xlabel("value − target")
+        return figure
+
+
+def values_over_targets(points: Sequence[tuple[float, float]]) -> Figure:
+    """Draw values over their targets, with the line on which both are equal."""
+    with styled():
+        figure = new_figure(4.0, 2.8)
+        axes = figure.subplots()
+        seen: Any = np.array(points)
+        ends = [float(seen.min()), float(seen.max())]
+        axes.plot(ends, ends, color=GREY, linewidth=1)
+        axes.plot(seen[:, 0], seen[:, 1], "o", color=BLUE, markersize=2.5, alpha=0.6)
+        axes.set_title(f"values over targets, {len(seen)} of them", loc="left", fontsize=11)
+        axes.set_xlabel("target")
+        axes.set_ylabel("value")
+        return figure
+
+
+def svg(figure: Figure, name: str, title: str, description: str = "") -> Markup:
+    """Return a figure as an SVG element, whose text has the colour of the page's, and lines have CSS variables.
 
     Args:
         figure: the figure.
-        name: a prefix for its ids, unique on the page.
-        description: text for readers who cannot see the figure.
+        name: unique on the page; it precedes every identifier in the element.
+        title: what it shows, for those who do not see it.
+        description: more about it; by default where each named line begins and ends.
     """
+    description = description or "; ".join(
+        _ends(line) for axes in figure.axes for line in axes.lines if _is_named(line)
+    )
     buffer = io.StringIO()
     with styled():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
-    text = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", text[text.index("<svg") :])
+    text = text[text.index("<svg") :]
+    text = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S))
+    for color in (INK, LABEL):
+        text = text.replace(f": {color}", ": currentColor")
     for variable, color in COLORS.items():
         text = text.replace(f": {color}", f": var(--plot-{variable}, {color})")
-    return text.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1)
+    (box,) = re.findall(r'viewBox="[^"]*"', text)
+    return described(name, title, description, box, text[text.index(">") + 1 : text.rindex("</svg>")])
+
+
+def _is_named(line: Line2D) -> bool:
+    return not str(line.get_label()).startswith("_") and len(line.get_ydata()) > 0  # type: ignore[arg-type]
+
+
+def _ends(line: Line2D) -> str:
+    values = np.asarray(line.get_ydata(), dtype=float)
+    return f"{line.get_label()} from {values[0]:.4g} to {values[-1]:.4g}"
 
 
 def _line(axes: Axes, history: Epochs, name: str, color: str, label: str) -> None:
@@ -131,7 +238,7 @@ def _frame(axes: Axes, values: Sequence[float], direction: str) -> None:
         axes.set_ylim(min(values) - 0.2 * margin, max(values) + margin)
 
 
-def _log(axes: Axes) -> None:
+def _log(axes: Axes, numbers: str) -> None:
     """Use a logarithmic axis, with plain numbers, if all values are positive and span a factor of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -139,15 +246,14 @@ def _log(axes: Axes) -> None:
     if low > 0 and high / low >= 10:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.yaxis.set_major_formatter(StrMethodFormatter(numbers))
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _first_metric(history: Epochs) -> tuple[str, ...]:
-    """Return the name of the first metric that was also measured in validation; empty if there is none."""
-    names = [name for name in (history[0] if history else ()) if name != "loss"]
-    metric = next((name for name in names if f"val_{name}" in names), "")
-    return metric, f"val_{metric}"
+def _metrics(history: Epochs) -> list[tuple[str, str]]:
+    """Return the names of the metrics that were also measured in validation, without the losses of single outputs."""
+    names = [name for name in (history[0] if history else ()) if not name.endswith("loss")]
+    return [(name, f"val_{name}") for name in names if f"val_{name}" in history[0]][:MOST_METRICS]
 
 
 def _has(history: Epochs, names: Sequence[str]) -> bool:
@@ -155,4 +261,4 @@ def _has(history: Epochs, names: Sequence[str]) -> bool:
 
 
 def _title(name: str) -> str:
-    return "EBOPs" if name == EBOPS else name.removeprefix("val_").replace("_", " ")
+    return TITLES.get(name, name.removeprefix("val_").replace("_", " "))

@@ -24,7 +24,7 @@ from hgq2_core.model.verification import VerifyReport
 from hgq2_core.optimizer import BitOptimizer, decays
 from hgq2_core.quantizers.defaults import ScopeEntries, defaults
 from hgq2_core.schema.base import Document, FromList
-from hgq2_training.runs.train import evaluate
+from hgq2_training.runs.evaluation import evaluate
 
 
 class ConversionConfig(Document):

@@ -11,26 +11,23 @@ from typing import Any, TypeVar
 import keras
 from filelock import FileLock, Timeout
 
-from hgq2_core import ModelConfig, freeze, load_config, load_model, summary
+from hgq2_core import ModelConfig, freeze, load_config, load_model
 from hgq2_core.data.preprocessing import Preprocessing
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.errors import CalibrationError, ConfigError, DataError, ModelFileError
 from hgq2_core.files import atomic_path, is_leftover, make_folder, read_json, remove_leftovers
-from hgq2_core.model.cost import Summary
 from hgq2_training.callbacks.checkpoint import Checkpoint
-from hgq2_training.report.html import page
 from hgq2_training.runs.files import (
     CHECKPOINT,
     CONFIG,
     DATA,
     FRONT,
-    FRONT_LIST,
     FROZEN,
-    HISTORY,
     KERAS,
     LOCK,
     METRICS,
     MODEL,
+    ORIGIN,
     PYTHON,
     START,
     TRIAL,
@@ -168,38 +165,6 @@ def _described(directory: str | Path, read: Callable[[dict[str, Any]], T], store
         raise ModelFileError(f"{Path(directory) / DATA}: is damaged. {error}") from error
 
 
-def html_report(directory: Path, layers: Summary, metrics: dict[str, Any]) -> str:
-    """Return the HTML report of a run, made from its files.
-
-    Args:
-        directory: the run directory.
-        layers: bits and cost of each layer.
-        metrics: the contents of `metrics.json`, which may not be written yet.
-    """
-    return page(
-        title=directory.resolve().name,
-        metrics=metrics,
-        layers=layers,
-        history=read_json(directory / HISTORY, []),
-        front=read_json(directory / FRONT / FRONT_LIST, {}),
-        config=(directory / CONFIG).read_text(encoding="utf-8"),
-    )
-
-
-def report(directory: str | Path, front: int | str | None = None) -> dict[str, Any]:
-    """Return the metrics of a run and the table of its layers, as plain data.
-
-    Args:
-        directory: the run directory.
-        front: a model of the front, whose metrics are then those of the front; see `load`.
-    """
-    layers = {"summary": summary(load(directory, front=front)).to_dict()}
-    if front is None:
-        return {"directory": str(directory), **read_metrics(directory), **layers}
-    point = choose(directory, front)
-    return {"directory": str(directory), "front": point.number, "epoch": point.epoch, **point.metrics, **layers}
-
-
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Lock a directory, which is created if necessary, against training by other processes.
@@ -225,7 +190,7 @@ def is_unbegun(directory: str | Path) -> bool:
     if not ((directory / CONFIG).is_file() and (directory / LOCK).is_file()):
         return False
     front = directory / FRONT
-    before = (CONFIG, DATA, PYTHON, START, LOCK, KERAS, TRIAL)
+    before = (CONFIG, DATA, ORIGIN, PYTHON, START, LOCK, KERAS, TRIAL)
     paths = [path for path in directory.iterdir() if path.name not in before and path != front]
     return all(map(is_leftover, [*paths, *(front.iterdir() if front.is_dir() else ())]))
 

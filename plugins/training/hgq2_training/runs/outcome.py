@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from hgq2_core import doctor
 from hgq2_core.data.splits import Split
 from hgq2_core.diagnosis.recording import as_array, count_not_finite
-from hgq2_core.diagnosis.report import Check, Finding
+from hgq2_core.diagnosis.report import SEVERITIES, Check, Finding
+from hgq2_core.errors import listing
 from hgq2_core.model.number_format import format_metric
 
 AT_CHANCE = Check(
@@ -26,6 +26,14 @@ STILL_MOVING = Check(
     "warning",
     "Add `schedule: cosine` to the training, so that its last epochs settle, or train for more epochs.",
 )
+DIVERGED = Check("diverged", "warning", "Train again with a smaller learning rate, or with clipnorm.")
+DEAD_OUTPUT = Check(
+    "dead_output",
+    "warning",
+    "Weight the classes (class_weight: balanced), or train longer, with a smaller ebops_beta or with more bits.",
+)
+UNSUITABLE = Check("unsuitable_metric", "warning", "Measure it with mean_absolute_error or r2_score in place of it.")
+LOGITS = Check("metric_of_logits", "warning", "Give the metric threshold: 0.0, or from_logits: true if it takes that.")
 IMBALANCE = Check(
     "imbalance",
     "warning",
@@ -35,6 +43,8 @@ SETTLED = 0.1
 """Change of the EBOPs over the last tenth of the epochs up to which the bits count as settled."""
 FEWEST_EPOCHS = 20
 """Epochs from which on the last ones can be told from the others."""
+RISEN = 0.5
+"""Share of the loss of the first epoch by which the last one is higher in a training that diverged."""
 RARE = 0.1
 """Size of the rarest class, relative to the most frequent, below which an accuracy says little of it."""
 DEVIATIONS = 2.0
@@ -61,18 +71,36 @@ def divergence(model: keras.Model, history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def outcome(
-    model: keras.Model, test: Split, metrics: Mapping[str, float], history: Sequence[Mapping[str, Any]] = ()
+    model: keras.Model,
+    test: Split,
+    metrics: Mapping[str, float],
+    history: Sequence[Mapping[str, Any]] = (),
+    outputs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Finding]:
-    """Return the findings about a finished training, worst first.
+    """Return the findings about a finished training, without those of `doctor` about the model.
 
     Args:
         model: a calibrated and compiled model.
         test: the test split.
         metrics: metrics of the model on the test split.
         history: the logs of each epoch.
+        outputs: how the outputs predict the test part, see `hgq2_training.report.analysis`.
     """
-    of_run = [*imbalance(model, test, metrics), *still_moving(model, history)]
-    return [*_at_chance(model, test, metrics), *of_run, *doctor(model, test.x, test.y).findings]
+    outputs = outputs or {}
+    return [
+        *_at_chance(model, test, metrics),
+        *rising_loss(model, history),
+        *dead_outputs(outputs),
+        *unsuitable_metrics(model, metrics, outputs),
+        *imbalance(model, test, metrics),
+        *still_moving(model, history),
+    ]
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Return findings by their severity, in the given order where it is the same."""
+    severities = list(SEVERITIES)
+    return sorted(findings, key=lambda finding: severities.index(finding.severity))
 
 
 def _at_chance(model: keras.Model, test: Split, metrics: Mapping[str, float]) -> list[Finding]:
@@ -131,6 +159,108 @@ def imbalance(model: keras.Model, test: Split, metrics: Mapping[str, float]) -> 
         return []
     seen = f"accuracy says little of the rarest class, which has {rarest} test samples; the most frequent has {most}"
     return [Finding(IMBALANCE, model.name, None, seen, {"rarest": rarest, "most_frequent": most})]
+
+
+def rising_loss(model: keras.Model, history: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Return a finding if the loss ended far above that of the first epoch, or was not finite in between.
+
+    The price of the bits, `ebops_beta` times the EBOPs, is taken off first, since it may rise on purpose.
+
+    Args:
+        model: the trained model.
+        history: the logs of each epoch.
+    """
+    raw = [logs.get("loss", 0.0) for logs in history]
+    lost = [index + 1 for index, loss in enumerate(raw) if loss is None or not math.isfinite(loss)]
+    if lost:
+        seen = f"the loss was not finite in {len(lost)} of {len(raw)} epochs, first in epoch {lost[0]}"
+        return [Finding(DIVERGED, model.name, None, seen, {"epochs": len(lost), "first": lost[0]})]
+    prices = [logs.get("ebops_beta", 0.0) * logs.get("ebops", 0.0) for logs in history]
+    losses = [loss - price for loss, price in zip(raw, prices, strict=True)]
+    # What the price of the bits was, on average over an epoch, is known only to within its change in the epoch.
+    if len(losses) < 2 or losses[-1] - losses[0] <= RISEN * abs(losses[0]) + max(prices):
+        return []
+    best = min(range(len(losses)), key=losses.__getitem__)
+    seen = (
+        f"the loss ended at {format_metric(losses[-1])}, above the {format_metric(losses[0])} of the first epoch; "
+        f"the smallest was {format_metric(losses[best])} in epoch {best + 1}"
+    )
+    return [Finding(DIVERGED, model.name, None, seen, {"first": losses[0], "last": losses[-1], "best": losses[best]})]
+
+
+def dead_outputs(outputs: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Return a finding for each output that has numbers which never change, or classes which it never predicts.
+
+    Args:
+        outputs: how they predict the test part.
+    """
+    found = []
+    for name, each in outputs.items():
+        if each["constant"]:
+            seen = f"{each['constant']} of its {each['of']} numbers are the same for all {each['samples']} test samples"
+            found.append(Finding(DEAD_OUTPUT, name, None, seen, {"count": each["constant"], "of": each["of"]}))
+            continue
+        columns = list(zip(*each.get("confusion", ()), strict=True))
+        never = [
+            label
+            for label, row, column in zip(each.get("classes", ()), each.get("confusion", ()), columns, strict=False)
+            if sum(row) and not sum(column)
+        ]
+        if never:
+            seen = f"{len(never)} of {len(columns)} classes are never predicted: {listing(never)}"
+            found.append(Finding(DEAD_OUTPUT, name, None, seen, {"count": len(never), "of": len(columns)}))
+    return found
+
+
+def unsuitable_metrics(
+    model: keras.Model, metrics: Mapping[str, float], outputs: Mapping[str, Mapping[str, Any]]
+) -> list[Finding]:
+    """Return a finding for each metric that does not measure what its name says, for the outputs and their targets.
+
+    An accuracy of targets that are no classes, and a metric that compares logits with a threshold for probabilities.
+
+    Args:
+        model: the trained model.
+        metrics: its metrics.
+        outputs: how they predict the test part.
+    """
+    found = []
+    for name, each in outputs.items():
+        own = [metric for metric in metrics if len(outputs) == 1 or metric.startswith(f"{name}_")]
+        accuracies = [metric for metric in own if _is_accuracy(metric)]
+        if each.get("kind") == "values" and accuracies:
+            seen = f"{listing(accuracies)} counts equal numbers, and the targets of this output are no classes"
+            found.append(Finding(UNSUITABLE, name, None, seen))
+        if each.get("low", 0.0) < 0 or each.get("high", 0.0) > 1:
+            halves = [metric.name for metric in _metrics_of(model) if metric.name in own and _expects_shares(metric)]
+            if halves and each.get("kind") in ("classes", "flags") and (each["of"] == 1 or each["kind"] == "flags"):
+                seen = (
+                    f"{listing(halves)} takes outputs for probabilities, and these are from {each['low']:.3g} to "
+                    f"{each['high']:.3g}"
+                )
+                found.append(Finding(LOGITS, name, None, seen, {"low": each["low"], "high": each["high"]}))
+    return found
+
+
+def _metrics_of(model: keras.Model) -> list[keras.metrics.Metric]:
+    """Return the metrics that a model is compiled with, those of each output included."""
+    found, ahead = [], list(getattr(model, "metrics", ()))
+    while ahead:
+        each = ahead.pop()
+        found.append(each)
+        ahead += getattr(each, "metrics", ())
+    return found
+
+
+def _expects_shares(metric: keras.metrics.Metric) -> bool:
+    """Return True for a metric that compares outputs with thresholds between 0 and 1."""
+    config = metric.get_config()
+    if isinstance(metric, keras.metrics.AUC):
+        return not config["from_logits"]
+    if not isinstance(metric, keras.metrics.BinaryAccuracy | keras.metrics.Precision | keras.metrics.Recall):
+        return False
+    thresholds = config.get("thresholds", config.get("threshold"))
+    return bool((np.ravel(0.5 if thresholds is None else thresholds) > 0).all())
 
 
 def _is_accuracy(name: str) -> bool:

@@ -12,15 +12,15 @@ from typing import Any
 import keras
 import yaml
 
-from hgq2_core import ModelConfig, calibrate, ebops, fit_ranges, freeze, plugins, summary, verify
+from hgq2_core import ModelConfig, calibrate, doctor, ebops, fit_ranges, freeze, plugins, summary, verify
 from hgq2_core.compilation.remaining import RemainingSteps
 from hgq2_core.config.model import Training
 from hgq2_core.config.preflight.check import check_training
 from hgq2_core.config.preflight.keras_errors import Begun, refused_by_keras
 from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.data.class_weight import with_class_weight
-from hgq2_core.data.feed import evaluation, fit_data, for_model
-from hgq2_core.data.splits import Split, Splits
+from hgq2_core.data.feed import fit_data, for_model
+from hgq2_core.data.splits import Splits
 from hgq2_core.errors import BudgetError, ConfigError, DataError
 from hgq2_core.exporting.graph import output_names
 from hgq2_core.files import read_json, remove, remove_leftovers, write_json, write_text
@@ -33,9 +33,10 @@ from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
 from hgq2_training.callbacks.history import HistoryLog
 from hgq2_training.callbacks.stopping import StopIf
+from hgq2_training.report.analysis import analyze
+from hgq2_training.report.html import page
 from hgq2_training.runs.configured import callbacks_of
 from hgq2_training.runs.directory import (
-    html_report,
     is_unbegun,
     load,
     load_checkpoint,
@@ -46,10 +47,26 @@ from hgq2_training.runs.directory import (
     read_metrics,
     save,
 )
-from hgq2_training.runs.files import CHECKPOINT, CONFIG, DATA, FRONT, FROZEN, HISTORY, METRICS, MODEL, REPORT, START
+from hgq2_training.runs.evaluation import evaluate
+from hgq2_training.runs.files import (
+    ANALYSIS,
+    CHECKPOINT,
+    CONFIG,
+    DATA,
+    FRONT,
+    FROZEN,
+    HISTORY,
+    METRICS,
+    MODEL,
+    ORIGIN,
+    REPORT,
+    START,
+)
 from hgq2_training.runs.from_python import not_in_config, record, schedules
 from hgq2_training.runs.front import recommended
-from hgq2_training.runs.outcome import divergence, outcome
+from hgq2_training.runs.origin import origin
+from hgq2_training.runs.outcome import divergence, outcome, worst_first
+from hgq2_training.runs.report import contents_of
 from hgq2_training.runs.warm_start import WarmStart, start_from
 
 MAY_CHANGE = ("training.epochs", "training.checkpoint_every", "training.distribution")
@@ -162,11 +179,12 @@ def _run(
         remove_leftovers(directory)
         remark = record(directory, callbacks, start is not None, training.budget is not None)
         # Results of fewer epochs; metrics.json, which marks a run as finished, is removed first.
-        for name in (METRICS, REPORT, FROZEN):
+        for name in (METRICS, REPORT, ANALYSIS, FROZEN):
             remove(directory / name)
         write_text(directory / CONFIG, remark + yaml.safe_dump(resolved(config, model), sort_keys=False))
         write_json(directory / DATA, splits.to_dict())
         if start is None:
+            write_json(directory / ORIGIN, origin(splits))
             _record_start(config, warm, directory)
         checkpoints = _train(config, model, ordered, training, directory, callbacks, start)
         seconds = checkpoints.last.seconds if checkpoints.last else 0.0
@@ -306,8 +324,13 @@ def finalize_run(
     }
     if best := recommended(directory, budget):
         metrics["recommended"] = best.to_dict()
-    metrics["findings"] = [finding.to_dict() for finding in outcome(model, splits.test, metrics["test"], history)]
-    write_text(directory / REPORT, html_report(directory, summary(model), metrics))
+    health = doctor(model, splits.test.x, splits.test.y)
+    analysis = analyze(model, splits, load_recorded(directory), health)
+    findings = outcome(model, splits.test, metrics["test"], history, analysis["outputs"])
+    metrics["findings"] = [finding.to_dict() for finding in worst_first([*findings, *health.findings])]
+    write_json(directory / ANALYSIS, analysis)
+    name = directory.resolve().name
+    write_text(directory / REPORT, page(contents_of(directory, name, summary(model), metrics, analysis)))
     write_json(directory / METRICS, metrics)
     return Run(directory, metrics, verification)
 
@@ -323,12 +346,6 @@ def recalibrate(directory: str | Path, margin: int = 0) -> Run:
     config, model = load_run(directory)
     seconds = float(read_metrics(directory).get("seconds", 0.0))
     return finalize_run(model, config.load_data(), Path(directory), seconds, margin, config.training)
-
-
-def evaluate(model: keras.Model, split: Split) -> dict[str, float]:
-    """Return loss and metrics on a split."""
-    results = model.evaluate(**evaluation(split), verbose=0, return_dict=True)
-    return {name: float(value) for name, value in results.items()}
 
 
 def versions() -> dict[str, str]:

@@ -18,8 +18,9 @@ from hgq2_core import ModelConfig
 from hgq2_core.data.feed import for_model
 from hgq2_core.errors import ConfigError, HGQ2Error, listing
 from hgq2_training.runs.directory import load, read_metrics
+from hgq2_training.runs.evaluation import evaluate
 from hgq2_training.runs.files import CONFIG
-from hgq2_training.runs.train import evaluate, resume, train
+from hgq2_training.runs.train import resume, train
 from hgq2_training.sweeps.trial_directory import TrialDirectory
 
 COMPLETE, FAILED = "complete", "failed"
