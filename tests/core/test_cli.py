@@ -39,7 +39,7 @@ training:
 """
 FILES = {
     *("config.yaml", "model.keras", "frozen.keras", "metrics.json", "history.json", "report.html"),
-    *("checkpoint.npz", "data.json", "front", "front/front.json", ".lock"),
+    *("checkpoint.npz", "data.json", "origin.json", "analysis.json", "front", "front/front.json", ".lock"),
 }  # fmt: skip
 
 

@@ -20,9 +20,9 @@ from hgq2_training.runs.directory import (
     load_run,
     new_directory,
     read_metrics,
-    report,
     save,
 )
+from hgq2_training.runs.report import report
 
 
 def of(model: keras.Model) -> list[Any]:
@@ -87,7 +87,7 @@ def test_damaged_metrics_are_named(content: str, tmp_path: Path) -> None:
 def test_a_report_is_metrics_and_layers(tmp_path: Path) -> None:
     save(config().build(), tmp_path / "model.keras")
     (tmp_path / "metrics.json").write_text('{"ebops": 3.0}')
-    found = report(tmp_path)
+    found = report(tmp_path).to_dict()
     assert (found["directory"], found["ebops"]) == (str(tmp_path), 3.0)
     assert [row["name"] for row in found["summary"]["layers"]] == ["hidden", "unseeded", "seeded", "logits"]
 

@@ -332,7 +332,7 @@ def test_a_new_run_may_begin_where_one_was_killed_before_it_had_a_config(tmp_pat
     (tmp_path / ".config.0123abcd.partial.yaml").write_text("half")
     with pytest.raises(KeyboardInterrupt):
         train(config(), tmp_path, callbacks=[Stop(0, "begin")])
-    assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.yaml", "data.json", "front"}
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.yaml", "data.json", "origin.json", "front"}
 
 
 @pytest.mark.slow

@@ -67,7 +67,8 @@ def report(directory: str | Path, front: int | str | None = None, baseline: str 
     model = load(directory, front=front)
     layers, metrics = summary(model), read_metrics(directory)
     facts: dict[str, Any] = {"directory": str(directory), **(metrics if front is None else _of_front(directory, front))}
-    if not metrics:  # the training did not end
+    # The training did not end, or the directory holds no more than a model and its metrics.
+    if not metrics or not (directory / CONFIG).is_file():
         return RunReport(None, layers, {}, (), facts)
     analysis, notes = read_json(directory / ANALYSIS, {}) if front is None else {}, []
     if not analysis:
