@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core.config.model import ModelConfig
+from hgq2_core import ModelConfig
 from hgq2_core.data.arrays import leaves
 from hgq2_core.data.batches import read
 from hgq2_core.data.feed import for_model

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from hgq2_core.discovery.registry import registry
 from hgq2_core.keras_graph.traversal import applications
 from hgq2_core.layers.base import QLayer
 from hgq2_training.report.regression import BINS
@@ -54,7 +53,6 @@ def _slots(model: keras.Model) -> Iterator[tuple[dict[str, Any], Array]]:
                 "layer": item.path,
                 "slot": quantizer.slot.name,
                 "role": quantizer.slot.role,
-                "kind": registry().kind_of("quantizers", type(quantizer.config)) or type(quantizer.config).__name__,
                 "bits": {str(int(width)): int(count) for width, count in zip(widths, counts, strict=True)},
             }
             if quantizer in constants:
