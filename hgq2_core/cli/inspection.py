@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import Counter
 from contextlib import suppress
@@ -95,6 +96,10 @@ def schema(
         str | None,
         typer.Option("--kind", help="Only this kind's.", autocompletion=complete_kinds, show_default=False),
     ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option("--command", help="That of the files of a command, such as sweep.", show_default=False),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="A file to write, in place of printing.", show_default=False)
     ] = None,
@@ -108,12 +113,31 @@ def schema(
     from hgq2_core.config.json_schema import json_schema, json_schema_of
     from hgq2_core.files import write_text
 
-    text = json.dumps(json_schema() if kind is None else json_schema_of(*find(kind)), indent=2)
+    if kind is not None and command is not None:
+        raise ConfigError("schema: --kind and --command ask for different schemas. Leave one of them out.")
+    if command is not None:
+        found = _schema_of_command(command)
+    else:
+        found = json_schema() if kind is None else json_schema_of(*find(kind))
+    text = json.dumps(found, indent=2)
     if output is None:
         typer.echo(text)
     else:
         write_text(output, text + "\n")
         Console(highlight=False).print(f"{output}: written", markup=False)
+
+
+def _schema_of_command(name: str) -> dict[str, Any]:
+    """Return the JSON schema of the files of a plugin's command."""
+    from hgq2_core.commands.own_files import schema_of
+    from hgq2_core.discovery.registry import registry
+
+    schema = schema_of(registry().command(name, "schema"))
+    if schema is None:
+        raise ConfigError(f"schema: the command has no files with a schema. Received: {name!r}.")
+    module, _, function = schema.partition(":")
+    found: dict[str, Any] = getattr(importlib.import_module(module), function)()
+    return found
 
 
 def resolve(

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hgq2_core import DataError
+from hgq2_core import ConfigError, DataError
 from hgq2_core.data import Preprocessing
 from hgq2_core.data.arrays import Rows
 from hgq2_core.data.splits import Split
 from hgq2_training import Csv, Npy, Npz, Parquet
+from hgq2_training.datasets.text_table import TextTable
 
 GIGABYTE = 1 << 30
 
@@ -168,6 +169,22 @@ def test_a_parquet_file_is_the_same_table(table: str, tmp_path: Path) -> None:
     assert (one.train.x == other.train.x).all() and (one.train.y == other.train.y).all()
     with pytest.raises(DataError, match=r"no such column. Received: 'sid'.*Did you mean 'side'"):
         Parquet(path=str(tmp_path / "t.parquet"), target="label", ignore=("sid",)).load()
+
+
+def test_a_parquet_file_has_no_delimiter() -> None:
+    with pytest.raises(ConfigError, match=r"`delimiter` is of text files; a Parquet file has none\. Received: ';'"):
+        Parquet(path="t.parquet", target="label", delimiter=";")
+
+
+def test_numbers_of_a_table_are_kept_as_numbers_and_others_as_their_texts(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b,c,d\n1,2.50,x,1e400\n-0.5,NA,7,2\n")
+    table = TextTable(str(tmp_path / "t.csv"), ",")
+    columns, places = table.columns("abcd", numbers="abd")
+    assert {name: list(column) for name, column in columns.items()} == {
+        **{"a": [1.0, -0.5], "b": ["2.50", "NA"]},
+        **{"c": ["x", "7"], "d": ["1e400", "2"]},
+    }
+    assert columns["a"].itemsize == 8 and list(places) == ["line 2", "line 3"]
 
 
 def test_without_pyarrow_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,32 @@ def test_parts_may_have_files_of_their_own(archive: str, tmp_path: Path) -> None
         Npz(path=archive, test_path=str(tmp_path / "other.npz"), **names).load()
 
 
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+def test_parts_of_their_own_have_weights(tmp_path: Path, kind: str) -> None:
+    arrays = {"x": np.zeros((9, 2)), "y": np.arange(9) % 3, "w": np.full(9, 2.0)}
+    arrays |= {"xv": np.zeros((3, 2)), "yv": np.arange(3), "wv": np.array([1.0, 0.0, 3.0])}
+    np.savez(tmp_path / "a.npz", **arrays)
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    where = {name: name if kind == "npz" else str(tmp_path / f"{name}.npy") for name in arrays}
+    names = {"x": where["x"], "y": where["y"], "sample_weight": where["w"]}
+    given = {**names, "x_validation": where["xv"], "y_validation": where["yv"]}
+    made = partial(Npz, path=str(tmp_path / "a.npz")) if kind == "npz" else Npy
+    splits = made(**given, sample_weight_validation=where["wv"]).load()
+    assert splits.validation.weight.tolist() == [1, 0, 3] and set(splits.train.weight.tolist()) == {2}
+    assert made(**given).load().validation.weight is None
+    with pytest.raises(ConfigError, match="`sample_weight_test` is of a part that is given by `x_test`"):
+        made(**given, sample_weight_test=where["wv"])
+
+
+def test_fractions_count_together_only_for_parts_that_are_split_off(archive: str) -> None:
+    names = {"path": archive, "x": "xa", "y": "k", "classes": ("low", "mid", "top")}
+    with pytest.raises(ConfigError, match="together must be less than 1"):
+        Npz(**names, test_fraction=0.6, validation_fraction=0.4)
+    splits = Npz(**names, test_path=archive, test_fraction=0.6, validation_fraction=0.4).load()
+    assert (len(splits.validation), len(splits.test)) == (SAMPLES * 2 // 5, SAMPLES)
+
+
 def test_arrays_of_a_part_are_compared_by_name_whatever_their_order(tmp_path: Path) -> None:
     arrays = {"a": np.zeros((9, 2)), "b": np.zeros((9, 3)), "at": np.zeros((4, 2)), "bt": np.zeros((4, 5))}
     np.savez(tmp_path / "parts.npz", **arrays, y=np.zeros(9), yt=np.zeros(4))
@@ -265,6 +292,13 @@ def test_from_config_to_new_data(archive: str, tmp_path: Path) -> None:
     weights = [[each.tolist() for each in load(folder).get_weights()] for folder in (run.directory, again.directory)]
     assert weights[0] == weights[1]
     by_keras, by_integers = predict(run.directory, archive), predict(run.directory, archive, integers=True)
+    labels = by_keras.outputs["species"].argmax(axis=1)
+    assert {name: own.tolist() for name, own in by_keras.classes.items()} == {
+        "species": np.array(["low", "mid", "top"])[labels].tolist()
+    }
+    by_keras.save(tmp_path / "found.csv")
+    header = (tmp_path / "found.csv").read_text().splitlines()[0]
+    assert header == "energy,species_0,species_1,species_2,species_class"
     for name in ("energy", "species"):
         assert by_keras.outputs[name].tolist() == by_integers.outputs[name].tolist()
     with np.load(archive) as arrays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
@@ -166,7 +167,8 @@ def test_epochs_without_a_finite_value_count_as_behind(tmp_path):
 def test_validate_checks_a_sweep_file(tmp_path):
     path = write(tmp_path / "sweep.yaml", sweep_document())
     result = CliRunner().invoke(app, ["validate", str(path), "--no-data"])
-    assert result.output.replace("\n", "").endswith(f"{path.name}: valid. A sweep of 2 fields for val_accuracy, ebops.")
+    message = f"{path.name}: valid. A sweep of 2 fields for val_accuracy, ebops."
+    assert "".join(result.output.split()).endswith("".join(message.split()))  # wherever its lines are broken
     path = write(path, sweep_document(trials=0))
     result = CliRunner().invoke(app, ["validate", str(path)])
     assert result.exit_code == 2 and f"{path}: sweep.trials: must be greater than or equal to 1." in result.output
@@ -227,3 +229,31 @@ def test_what_submitit_refuses_is_named(tmp_path):
 def test_a_config_without_the_section_is_no_sweep_file(tmp_path):
     with pytest.raises(ConfigError, match="sweep: is missing; it says what to try, and what for"):
         load_sweep(write(tmp_path / "model.yaml", MODEL))
+
+
+def test_the_json_schema_of_sweep_files_accepts_what_is_valid_and_nothing_else():
+    jsonschema = pytest.importorskip("jsonschema")
+    result = CliRunner().invoke(app, ["schema", "--command", "sweep"])
+    assert result.exit_code == 0, result.output
+    validator = jsonschema.Draft202012Validator(json.loads(result.stdout))
+    valid = [
+        sweep_document(),
+        sweep_document(objectives="val_accuracy"),
+        sweep_document(runner="ray"),
+        sweep_document(runner={"kind": "submitit", "cluster": "local"}),
+        {"base": "digits.yaml", "sweep": sweep_document()["sweep"]},
+    ]
+    assert [list(validator.iter_errors(each)) for each in valid] == [[]] * len(valid)
+    wrong = [
+        sweep_document(trails=3),
+        sweep_document(runner="rays"),
+        {"sweep": sweep_document()["sweep"]},  # no model
+        {"base": "digits.yaml"},
+    ]
+    assert all(list(validator.iter_errors(each)) for each in wrong)
+
+
+def test_a_command_without_files_has_no_schema():
+    result = CliRunner().invoke(app, ["schema", "--command", "verify"])
+    message = "error: schema: the command has no files with a schema. Received: 'verify'."
+    assert (result.exit_code, " ".join(result.output.split())) == (2, message)

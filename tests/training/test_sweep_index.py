@@ -10,7 +10,10 @@ from sweep_files import RATE, SPACE, UNITS, complete, fail, make_sweep
 
 optuna = pytest.importorskip("optuna", minversion="5", reason="sweeps need Optuna 5")
 
+from rich.console import Console  # noqa: E402
+
 from hgq2_core.errors import ConfigError, ModelFileError  # noqa: E402
+from hgq2_training.commands.sweep import front_table  # noqa: E402
 from hgq2_training.sweeps.archive import archive  # noqa: E402
 from hgq2_training.sweeps.index import DIED, Index  # noqa: E402
 from hgq2_training.sweeps.journal import trim  # noqa: E402
@@ -395,3 +398,21 @@ def test_nor_where_a_sweep_goes_on_with_another_one(tmp_path, folder):
 def test_a_database_that_cannot_be_reached_is_named(tmp_path, folder):
     with pytest.raises(ConfigError, match=r"sweep\.storage: nonsense://host/db cannot be used\."):
         Index(make_sweep(tmp_path, storage="nonsense://host/db"), folder)
+
+
+def test_a_choice_without_all_its_seeds_beats_none_that_has_them(tmp_path, folder):
+    index = Index(make_sweep(tmp_path, seeds=2), folder)
+    results = [(0.75, 1000.0), (0.75, 1000.0), (0.9, 900.0)]  # the third is better in both, by one seed
+    for accuracy, ebops in results:
+        directory = index.ask()
+        complete(directory, accuracy, ebops)
+        index.tell(directory)
+    assert [(row.number, row.seeds) for row in index.front()] == [(2, 1), (0, 2)]
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(front_table(index, index.front()))
+    assert "2 (1 of 2 seeds)" in shown.get()
+    directory = index.ask()  # the second seed is no better
+    complete(directory, 0.5, 1300.0)
+    index.tell(directory)
+    assert [(row.number, row.seeds) for row in index.front()] == [(0, 2)]

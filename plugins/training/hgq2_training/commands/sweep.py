@@ -26,7 +26,7 @@ SHOWN = 20
 """Trials of the front in the table; front.json has all."""
 
 
-@checked_by("hgq2_training.commands.sweep:check")
+@checked_by("hgq2_training.commands.sweep:check", "hgq2_training.sweeps.json_schema:sweep_schema")
 def sweep(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="A new directory, or that of the sweep.", show_default=False)
@@ -137,7 +137,8 @@ def front_table(index: Index, rows: list[Row]) -> Table:
     table = narrow(Table("trial", *section.measured, *(_short(path) for path in section.space), title="front"))
     for row in rows:
         measured = (_number(name, row) for name in section.measured)
-        table.add_row(str(row.number), *measured, *(_value(row.params[path]) for path in section.space))
+        seeds = f" ({row.seeds} of {section.seeds} seeds)" if row.seeds < section.seeds else ""
+        table.add_row(f"{row.number}{seeds}", *measured, *(_value(row.params[path]) for path in section.space))
     return table
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hgq2_core.data.columns import Category, Columns, Encoding
 from hgq2_core.errors import DataError, nearest
@@ -177,7 +178,13 @@ class Cells:
         return texts
 
 
-def cells_of(table: Table, columns: Sequence[str], classes: Mapping[str, Classes | None], missing: Missing) -> Cells:
+def cells_of(
+    table: Table,
+    columns: Sequence[str],
+    classes: Mapping[str, Classes | None],
+    missing: Missing,
+    numbers: Collection[str] = (),
+) -> Cells:
     """Return columns of a table, without lines that have a missing cell if these are left out.
 
     Args:
@@ -185,11 +192,12 @@ def cells_of(table: Table, columns: Sequence[str], classes: Mapping[str, Classes
         columns: their names.
         classes: of the columns of targets.
         missing: treatment of missing cells.
+        numbers: columns of inputs that are numbers.
 
     Raises:
         DataError: there are no samples.
     """
-    found, places = table.columns(columns)
+    found, places = table.columns(columns, numbers)
     total = len(places)
     if missing == "drop":
         names = {name: class_names(own) for name, own in classes.items()}
@@ -198,12 +206,18 @@ def cells_of(table: Table, columns: Sequence[str], classes: Mapping[str, Classes
             # A class may have the name of a missing value.
             texts = names.get(name, ())
             kept &= [not is_missing(cell) or str(cell) in texts for cell in column]
-        rows = np.flatnonzero(kept).tolist()
-        found = {name: [column[row] for row in rows] for name, column in found.items()}
-        places = [places[row] for row in rows]
-    if not places:
+        rows = np.flatnonzero(kept)
+        found = {name: _chosen(column, rows) for name, column in found.items()}
+        places = [places[row] for row in rows.tolist()]
+    if not len(places):
         raise DataError(f"{table.path}: has a header and no samples{' without missing cells' * bool(total)}.")
     return Cells(table.path, found, places, missing, total - len(places))
+
+
+def _chosen(column: Sequence[Any], rows: NDArray[np.intp]) -> Sequence[Any]:
+    if isinstance(column, list):
+        return [column[row] for row in rows.tolist()]
+    return np.asarray(column)[rows]  # type: ignore[return-value]
 
 
 def _usable(values: Array, classes: int | None) -> bool:

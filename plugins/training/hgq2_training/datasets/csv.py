@@ -106,8 +106,8 @@ class Csv(Dataset):
         self.log = log
         self.folds = folds
         self.fold = fold
-        self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold)
-        self._splitting.check_given(validation_path is not None)
+        own = test_path is not None, validation_path is not None
+        self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold, *own)
         self._steps = TableSteps(standardize, missing, dict(clip or {}), tuple(log or ()))
         self._targets = {name: _names(own) for name, own in named(target, "").items()}
         self._classes = {name: named(classes, "").get(name) for name in self._targets}
@@ -182,7 +182,8 @@ class Csv(Dataset):
         wanted = [*self._target_columns, *(name for own in features.values() for name in own), *self._weights]
         table.header(wanted)
         classes = {column: self._classes[name] for name, own in self._targets.items() for column in own}
-        return cells_of(table, list(dict.fromkeys(wanted)), classes, self.missing)
+        numbers = {name for own in features.values() for name in own} - {*(self.categorical or ())}
+        return cells_of(table, list(dict.fromkeys(wanted)), classes, self.missing, numbers - {*self._target_columns})
 
     def _read(self, cells: Cells, layouts: Mapping[str, Columns]) -> tuple[Split, tuple[str, ...]]:
         """Return targets, inputs, and notes on missing cells."""

@@ -15,7 +15,9 @@ def names_of(arrays: Named) -> Any:
     return set(arrays) if isinstance(arrays, dict) else None
 
 
-def check_part(part: str, x: Named | None, y: Named | None, whole_x: Named, whole_y: Named) -> None:
+def check_part(
+    part: str, x: Named | None, y: Named | None, whole_x: Named, whole_y: Named, weight: str | None = None
+) -> None:
     """Refuse a part that is given by half, or in another form than the whole.
 
     Args:
@@ -24,10 +26,16 @@ def check_part(part: str, x: Named | None, y: Named | None, whole_x: Named, whol
         y: its targets.
         whole_x: the inputs of the whole.
         whole_y: its targets.
+        weight: the weights of the samples of the part; None if they are not given.
 
     Raises:
         ConfigError: says what is wrong.
     """
+    if weight is not None and x is None:
+        raise ConfigError(
+            f"`sample_weight_{part}` is of a part that is given by `x_{part}`. "
+            f"Received: sample_weight_{part}={weight!r}, and no x_{part}"
+        )
     if (x is None) != (y is None):
         raise ConfigError(
             f"`x_{part}` and `y_{part}` are given both or not at all. Received: x_{part}={x!r}, y_{part}={y!r}"

@@ -34,12 +34,14 @@ class Npy(Dataset):
         y_validation: file of its targets.
         classes: names of the classes, if `y` has texts, which become 0, 1, ... in this order; None for numbers; for
             several outputs, a mapping.
-        sample_weight: file of the weights of the samples in the loss; parts with files of their own have none.
+        sample_weight: file of the weights of the samples in the loss.
         folds: number of equal parts of what is not for test, of which one is the validation part, in place of
             `validation_fraction`.
         fold: which of them, counted from 0.
         clip: smallest and largest value of the inputs, null for no limit; for several inputs, a mapping.
         log: take the natural logarithm of the inputs, after `clip`; for several, the names of those.
+        sample_weight_test: file of the weights of a test part that has files of its own.
+        sample_weight_validation: file of the weights of a validation part that has files of its own.
 
     Raises:
         ConfigError: fractions or seed are not allowed, or a part is given by half.
@@ -64,6 +66,8 @@ class Npy(Dataset):
         fold: Fold = 0,
         clip: Limits | dict[str, Limits] | None = None,
         log: bool | Names = False,
+        sample_weight_test: str | None = None,
+        sample_weight_validation: str | None = None,
     ) -> None:
         self.x = x
         self.y = y
@@ -81,12 +85,14 @@ class Npy(Dataset):
         self.fold = fold
         self.clip = clip
         self.log = log
-        self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold)
+        self.sample_weight_test = sample_weight_test
+        self.sample_weight_validation = sample_weight_validation
+        own = x_test is not None, x_validation is not None
+        self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold, *own)
         self._steps = ArraySteps(standardize, clip, log)
         check_classes(classes, y)
-        check_part("test", x_test, y_test, x, y)
-        check_part("validation", x_validation, y_validation, x, y)
-        self._splitting.check_given(x_validation is not None)
+        check_part("test", x_test, y_test, x, y, sample_weight_test)
+        check_part("validation", x_validation, y_validation, x, y, sample_weight_validation)
 
     @override
     def load(self) -> Splits:
@@ -99,8 +105,8 @@ class Npy(Dataset):
             DataError: a file cannot be used; the message says why.
         """
         whole = as_split(_get, self.x, self.y, self.sample_weight, self.classes)
-        test = self._part(whole, self.x_test, self.y_test)
-        validation = self._part(whole, self.x_validation, self.y_validation)
+        test = self._part(whole, self.x_test, self.y_test, self.sample_weight_test)
+        validation = self._part(whole, self.x_validation, self.y_validation, self.sample_weight_validation)
         return self._steps.applied(self._splitting.parts(whole, test, validation), (), self.classes)
 
     def inputs(self, path: str) -> Any:
@@ -117,10 +123,10 @@ class Npy(Dataset):
             raise ConfigError("npy: several inputs have a file each. Write them into one file by np.savez.")
         return as_inputs(_get, path)
 
-    def _part(self, whole: Split, x: Named | None, y: Named | None) -> Split | None:
+    def _part(self, whole: Split, x: Named | None, y: Named | None, weight: str | None) -> Split | None:
         if x is None or y is None:
             return None
-        part = as_split(_get, x, y, None, self.classes)
+        part = as_split(_get, x, y, weight, self.classes)
         check_alike(whole, part, *(mapped("{} and {}".format, *pair) for pair in ((self.x, x), (self.y, y))))
         return part
 

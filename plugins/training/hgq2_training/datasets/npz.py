@@ -10,12 +10,12 @@ from typing_extensions import override
 from hgq2_core.data.arrays import leaves, mapped
 from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError, listing
-from hgq2_training.datasets.archive import Archive, opened
+from hgq2_training.datasets.archive import opened
 from hgq2_training.datasets.given import check_alike, check_part
 from hgq2_training.datasets.labels import Names
 from hgq2_training.datasets.splitting import Fold, Folds, Seed, Splitting, TestFraction, ValidationFraction
 from hgq2_training.datasets.steps import ArraySteps, Limits
-from hgq2_training.datasets.targets import Named, as_inputs, as_split, check_classes
+from hgq2_training.datasets.targets import Get, Named, as_inputs, as_split, check_classes
 
 
 class Npz(Dataset):
@@ -38,8 +38,7 @@ class Npz(Dataset):
         y_validation: name of its targets.
         test_path: a file with the same names for the test part.
         validation_path: a file with the same names for the validation part.
-        sample_weight: name of the weights of the samples in the loss, in each of the files; parts in the same file
-            have none.
+        sample_weight: name of the weights of the samples in the loss, in each of the files.
         folds: number of equal parts of what is not for test, of which one is the validation part, in place of
             `validation_fraction`.
         fold: which of them, counted from 0.
@@ -47,6 +46,8 @@ class Npz(Dataset):
         log: take the natural logarithm of the inputs, after `clip`; for several, the names of those.
         memory_map: leave the arrays in the file, and read a batch when it is needed: for data larger than memory. The
             file must not be compressed.
+        sample_weight_test: name of the weights of a test part in the same file.
+        sample_weight_validation: name of the weights of a validation part in the same file.
 
     Raises:
         ConfigError: fractions or seed are not allowed, or a part is given twice or by half.
@@ -75,6 +76,8 @@ class Npz(Dataset):
         clip: Limits | dict[str, Limits] | None = None,
         log: bool | Names = False,
         memory_map: bool = False,
+        sample_weight_test: str | None = None,
+        sample_weight_validation: str | None = None,
     ) -> None:
         self.path = path
         self.x = x
@@ -96,20 +99,22 @@ class Npz(Dataset):
         self.clip = clip
         self.log = log
         self.memory_map = memory_map
-        self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold)
+        self.sample_weight_test = sample_weight_test
+        self.sample_weight_validation = sample_weight_validation
+        own = x_test or test_path, x_validation or validation_path
+        self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold, *map(bool, own))
         self._steps = ArraySteps(standardize, clip, log)
         check_classes(classes, y)
-        for part, own_x, own_y, file in (
-            ("test", x_test, y_test, test_path),
-            ("validation", x_validation, y_validation, validation_path),
+        for part, own_x, own_y, file, weight in (
+            ("test", x_test, y_test, test_path, sample_weight_test),
+            ("validation", x_validation, y_validation, validation_path, sample_weight_validation),
         ):
-            check_part(part, own_x, own_y, x, y)
+            check_part(part, own_x, own_y, x, y, weight)
             if own_x is not None and file is not None:
                 raise ConfigError(
                     f"the {part} part is in the file or in another one, not both. "
                     f"Received: x_{part}={own_x!r}, {part}_path={file!r}"
                 )
-        self._splitting.check_given(x_validation is not None or validation_path is not None)
 
     @override
     def load(self) -> Splits:
@@ -123,8 +128,10 @@ class Npz(Dataset):
         """
         with opened(self.path, self.memory_map) as archive:
             whole = as_split(archive.get, self.x, self.y, self.sample_weight, self.classes)
-            test = self._part(whole, archive, self.x_test, self.y_test, self.test_path)
-            validation = self._part(whole, archive, self.x_validation, self.y_validation, self.validation_path)
+            get = archive.get
+            test = self._part(whole, get, self.x_test, self.y_test, self.sample_weight_test, self.test_path)
+            given = self.x_validation, self.y_validation, self.sample_weight_validation
+            validation = self._part(whole, get, *given, self.validation_path)
             notes = self._unused(archive.names)
         return self._steps.applied(self._splitting.parts(whole, test, validation), notes, self.classes)
 
@@ -140,7 +147,9 @@ class Npz(Dataset):
         with opened(path, self.memory_map) as archive:
             return as_inputs(archive.get, self.x)
 
-    def _part(self, whole: Split, archive: Archive, x: Named | None, y: Named | None, path: str | None) -> Split | None:
+    def _part(
+        self, whole: Split, get: Get, x: Named | None, y: Named | None, weight: str | None, path: str | None
+    ) -> Split | None:
         if path is not None:
             with opened(path, self.memory_map) as other:
                 part = as_split(other.get, self.x, self.y, self.sample_weight, self.classes)
@@ -150,7 +159,7 @@ class Npz(Dataset):
         elif x is None or y is None:
             return None
         else:
-            part = as_split(archive.get, x, y, None, self.classes)
+            part = as_split(get, x, y, weight, self.classes)
             pairs = [mapped(self._pair, *each) for each in ((self.x, x), (self.y, y))]
         check_alike(whole, part, *pairs)
         return part
@@ -159,7 +168,11 @@ class Npz(Dataset):
         return f"{self.path}: {one!r} and {other!r}"
 
     def _unused(self, names: Iterable[str]) -> tuple[str, ...]:
-        parts = (self.x, self.y, self.x_test, self.y_test, self.x_validation, self.y_validation, self.sample_weight)
+        parts = (
+            *(self.x, self.y, self.sample_weight),
+            *(self.x_test, self.y_test, self.sample_weight_test),
+            *(self.x_validation, self.y_validation, self.sample_weight_validation),
+        )
         used = {name for part in parts if part is not None for name in leaves(part)}
         unused = [name for name in names if name not in used]
         if not unused:

@@ -7,9 +7,12 @@ from typing import Any
 
 from typing_extensions import override
 
-from hgq2_core.errors import DataError, nearest
+from hgq2_core.errors import ConfigError, DataError, nearest
 from hgq2_training.datasets.csv import Csv
-from hgq2_training.datasets.text_table import Table
+from hgq2_training.datasets.text_table import Places, Table
+
+NUMBERS = frozenset({"float", "double", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))})
+"""The types of columns that numpy reads as they are."""
 
 
 class Parquet(Csv):
@@ -19,6 +22,13 @@ class Parquet(Csv):
     """
 
     not_in_schema = ("delimiter",)
+
+    def __init__(self, **arguments: Any) -> None:
+        if "delimiter" in arguments:
+            raise ConfigError(
+                f"`delimiter` is of text files; a Parquet file has none. Received: {arguments['delimiter']!r}."
+            )
+        super().__init__(**arguments)
 
     @override
     def _table(self, path: str) -> Table:
@@ -66,14 +76,20 @@ class ParquetTable:
                 )
         return names
 
-    def columns(self, names: Collection[str]) -> tuple[dict[str, Sequence[Any]], Sequence[str]]:
+    def columns(
+        self, names: Collection[str], numbers: Collection[str] = ()
+    ) -> tuple[dict[str, Sequence[Any]], Sequence[str]]:
         """Return the cells of some columns, and the place of each row.
 
         Args:
             names: columns of the file.
+            numbers: those that should hold numbers.
         """
-        table = self._file.read(columns=list(names))
-        cells: dict[str, Sequence[Any]] = {
-            name: ["" if cell is None else cell for cell in table[name].to_pylist()] for name in names
-        }
-        return cells, [f"row {row}" for row in range(table.num_rows)]
+        cells: dict[str, Sequence[Any]] = {}
+        for name in names:
+            column = self._file.read(columns=[name])[name]
+            if name in numbers and not column.null_count and str(column.type) in NUMBERS:
+                cells[name] = column.to_numpy()
+            else:
+                cells[name] = ["" if cell is None else cell for cell in column.to_pylist()]
+        return cells, Places("row", range(self._file.metadata.num_rows))

@@ -24,13 +24,14 @@ VALIDATION_FRACTION = 0.1
 """Share of the validation part where nothing sets it."""
 
 
-def check_fractions(test_fraction: float, validation_fraction: float, seed: int) -> None:
+def check_fractions(test_fraction: float, validation_fraction: float, seed: int, together: bool = True) -> None:
     """Refuse fractions that leave nothing for training or test.
 
     Args:
         test_fraction: strictly between 0 and 1.
         validation_fraction: at least 0; with `test_fraction` less than 1.
         seed: an integer, at least 0.
+        together: whether both parts are split off the same samples.
 
     Raises:
         ConfigError: a fraction or the seed is not allowed.
@@ -42,7 +43,7 @@ def check_fractions(test_fraction: float, validation_fraction: float, seed: int)
             "`validation_fraction` must be at least 0 and less than 1. "
             f"Received: validation_fraction={validation_fraction}"
         )
-    if test_fraction + validation_fraction >= 1:
+    if together and test_fraction + validation_fraction >= 1:
         raise ConfigError(
             "`test_fraction` and `validation_fraction` together must be less than 1, to leave something to train on. "
             f"Received: test_fraction={test_fraction}, validation_fraction={validation_fraction}"
@@ -62,6 +63,8 @@ class Splitting:
         folds: number of equal parts of what is not for test, of which one is the validation part; None for
             `validation_fraction`.
         fold: which of them, counted from 0.
+        test_given: whether the test part is given by itself.
+        validation_given: whether the validation part is.
 
     Raises:
         ConfigError: a number is not allowed, or `folds` is given beside another validation part.
@@ -72,9 +75,12 @@ class Splitting:
     seed: int
     folds: int | None = None
     fold: int = 0
+    test_given: bool = False
+    validation_given: bool = False
 
     def __post_init__(self) -> None:
-        check_fractions(self.test_fraction, self.validation_fraction, self.seed)
+        together = not (self.test_given or self.validation_given or self.folds)
+        check_fractions(self.test_fraction, self.validation_fraction, self.seed, together)
         if self.folds is None:
             if self.fold:
                 raise ConfigError(f"`fold` is one of `folds`, which are not given. Received: fold={self.fold}")
@@ -89,17 +95,7 @@ class Splitting:
                 "`folds` takes the place of `validation_fraction`. "
                 f"Received: folds={self.folds}, validation_fraction={self.validation_fraction}. Leave one of them out."
             )
-
-    def check_given(self, validation: bool) -> None:
-        """Refuse folds if the validation part is given.
-
-        Args:
-            validation: whether it is.
-
-        Raises:
-            ConfigError: both are given.
-        """
-        if validation and self.folds is not None:
+        if self.validation_given:
             raise ConfigError(
                 "`folds` make the validation part, which is also given by itself. "
                 f"Received: folds={self.folds}. Leave one of them out."

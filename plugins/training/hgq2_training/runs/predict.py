@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from hgq2_core.data.arrays import named
 from hgq2_core.errors import ConfigError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import from_float, to_float
@@ -20,7 +21,7 @@ from hgq2_core.exporting.graph import run as run_graph
 from hgq2_core.files import atomic_path
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_training.runs.directory import load
-from hgq2_training.runs.raw import Labels, RawInputs
+from hgq2_training.runs.raw import RawInputs, labels_of
 
 Array = NDArray[Any]
 
@@ -35,11 +36,12 @@ class Predictions:
 
     Args:
         outputs: the values of each output by name, float32, samples first.
-        classes: the predicted class of each sample, by its name or else its label; None without labels.
+        classes: the predicted class of each sample, by its name or else its label; None without labels. Of several
+            outputs, a mapping from those with labels.
     """
 
     outputs: Mapping[str, Array]
-    classes: Array | None = None
+    classes: Array | Mapping[str, Array] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.outputs.values())))
@@ -47,7 +49,8 @@ class Predictions:
     def save(self, path: str | Path) -> None:
         """Write the predictions to a `.npz` or `.csv` file, one line for each sample.
 
-        The classes are named `class`, or `predicted_class` beside an output `class`.
+        The classes are named `class`, or `predicted_class` beside an output `class`; of several outputs, after each
+        output, such as `signal_class`.
 
         Raises:
             ConfigError: the file has another suffix.
@@ -74,8 +77,11 @@ class Predictions:
             writer.writerows(zip(*(map(str, values) for values in columns.values()), strict=True))
 
     def _with_classes(self, columns: Mapping[str, Array]) -> dict[str, Array]:
-        name = f"predicted_{CLASS}" if CLASS in columns else CLASS
-        return {**columns, **({} if self.classes is None else {name: self.classes})}
+        found = {}
+        for output, classes in named(self.classes, "").items():
+            name = f"{output}_{CLASS}" if output else CLASS
+            found[f"predicted_{name}" if name in columns else name] = classes
+        return {**columns, **({} if self.classes is None else found)}
 
 
 def check_output(path: str | Path) -> Path:
@@ -111,13 +117,16 @@ def predict(run: str | Path, data: Any, *, front: int | str | None = None, integ
     names = output_names(model)
     values = _by_integers(model, inputs) if integers else model.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
     outputs = dict(zip(names, map(np.asarray, keras.tree.flatten(values)), strict=True))
-    labels = Labels.of(run, raw.config)
-    classes = None
-    if labels is not None and len(names) == 1:
-        loss = None if raw.config.training is None else raw.config.training.loss
-        loss = loss.get(names[0]) if isinstance(loss, Mapping) else loss
-        from_logits = loss is not None and bool(loss.arguments.get("from_logits", False))
-        classes = labels.of_outputs(outputs[names[0]], from_logits)
+    loss = None if raw.config.training is None else raw.config.training.loss
+    classes = {}
+    for name, labels in labels_of(run, raw.config, names).items():
+        own = loss.get(name) if isinstance(loss, Mapping) else loss
+        from_logits = own is not None and bool(own.arguments.get("from_logits", False))
+        found = labels.of_outputs(outputs[name], from_logits)
+        if found is not None:
+            classes[name] = found
+    if len(names) == 1 or not classes:
+        return Predictions(outputs, classes.get(names[0]))
     return Predictions(outputs, classes)
 
 

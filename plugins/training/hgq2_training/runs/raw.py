@@ -181,9 +181,9 @@ class RawInputs:
     def _features(self, table: TextTable) -> Sequence[str]:
         """Return the columns of the inputs, in the order of the run."""
         standardization = read_standardization(self.directory)
-        named = self._of_data("features") or (standardization.features if standardization else ())
-        if named:
-            return tuple(named)
+        known = self._of_data("features") or (standardization.features if standardization else ())
+        if known:
+            return tuple(known)
         target = self._of_data("target") or ()
         others = {*([target] if isinstance(target, str) else target), *(self._of_data("ignore") or ())}
         trained = self._of_data("path")
@@ -220,15 +220,6 @@ class Labels:
     largest: int
     names: tuple[str, ...] = ()
 
-    @classmethod
-    def of(cls, directory: str | Path, config: ModelConfig) -> Labels | None:
-        """Return the classes of a run; None if its targets are no labels from 0."""
-        bounds = read_data(directory).get("labels")
-        if not bounds or isinstance(bounds, Mapping) or bounds[0] < 0:
-            return None
-        named = None if config.data is None else config.data.arguments.get("classes")
-        return cls(int(bounds[1]), () if named is None or isinstance(named, int) else tuple(map(str, named)))
-
     def of_outputs(self, outputs: Array, from_logits: bool) -> Array | None:
         """Return the predicted class of each sample; None if the outputs do not tell one.
 
@@ -241,6 +232,25 @@ class Labels:
         binary = outputs[:, 0] > (0.0 if from_logits else 0.5)
         indices = binary.astype(np.int64) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
         return np.array(self.names)[indices] if len(self.names) > self.largest else indices
+
+
+def labels_of(directory: str | Path, config: ModelConfig, outputs: Sequence[str]) -> dict[str, Labels]:
+    """Return the classes of a run by output, of those whose targets are labels from 0.
+
+    Args:
+        directory: the run directory.
+        config: its config.
+        outputs: the names of the model's outputs.
+    """
+    bounds = read_data(directory).get("labels")
+    texts = None if config.data is None else config.data.arguments.get("classes")
+    found = {}
+    for name, own in named(bounds, outputs[0]).items():
+        classes = texts.get(name) if isinstance(texts, Mapping) else texts
+        if own and own[0] >= 0 and name in outputs:
+            names = () if classes is None or isinstance(classes, int) else tuple(map(str, classes))
+            found[name] = Labels(int(own[1]), names)
+    return found
 
 
 def _loaded(path: Path) -> Any:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from hgq2_core import ModelConfig
 from hgq2_core.config.overrides import overridden
 from hgq2_core.config.reader import read_document
 from hgq2_core.errors import ConfigError, listing, nearest
-from hgq2_core.schema.base import Document, FromList, StrictModel, as_text, validation_error, validation_errors
+from hgq2_core.schema.base import Document, StrictModel, as_text, validation_error, validation_errors
+from hgq2_core.schema.condition import OneOrMore
 from hgq2_training.callbacks.front import Direction, Front
 from hgq2_training.sweeps.runners.options import LocalOptions, RunnerOptions
 from hgq2_training.sweeps.space import Parameter, apply
@@ -23,10 +24,6 @@ Count = Annotated[int, Field(ge=1)]
 MAY_CHANGE = ("trials", "workers", "runner", "prune", "retries", "sampler", "startup_trials")
 """Fields of the section that may differ when a sweep goes on."""
 LOCAL_STORAGES = ("journal", "sqlite")
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
 
 
 class Bound(StrictModel):
@@ -103,7 +100,7 @@ class SweepSection(StrictModel):
     """
 
     space: Annotated[dict[str, Parameter], Field(min_length=1)]
-    objectives: Annotated[tuple[str, ...], FromList, BeforeValidator(_as_list), Field(min_length=1)]
+    objectives: Annotated[tuple[str, ...], Field(min_length=1), OneOrMore()]
     directions: dict[str, Direction] = Field(default_factory=dict)
     constraints: dict[str, Bound] = Field(default_factory=dict)
     trials: Count = 20

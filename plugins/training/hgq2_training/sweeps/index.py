@@ -38,6 +38,7 @@ class Row:
         feasible: whether all constraints are kept.
         note: why it was stopped or failed; empty otherwise.
         deviations: of `values` between seeds, where those are means.
+        seeds: number of trials of which `values` are the means.
     """
 
     number: int
@@ -48,6 +49,7 @@ class Row:
     feasible: bool
     note: str
     deviations: Mapping[str, float] = field(default_factory=dict)
+    seeds: int = 1
 
 
 class Index:
@@ -175,14 +177,21 @@ class Index:
         """Return the trials that no other one equals or beats in every objective, by the values of the last one.
 
         With several seeds, each row is the mean over the seeds of one choice of values, with the standard deviations.
+        One that has not all its seeds yet beats none that has: it stands beside those, as long as none beats it.
         """
-        front = self.section.front()
         found = [row for row in self.rows() if row.state in DONE]
-        rows = {row.number: row for row in (self._means(found) if self.section.seeds > 1 else found) if row.feasible}
-        for row in rows.values():
-            front.offer(Entry(row.number, row.values))
+        rows = [row for row in (self._means(found) if self.section.seeds > 1 else found) if row.feasible]
+        whole = self._unbeaten([row for row in rows if row.seeds == self.section.seeds])
+        others = [row for row in self._unbeaten(rows) if row.seeds < self.section.seeds]
         last = self.section.objectives[-1]
-        return sorted((rows[entry.epoch] for entry in front.entries), key=lambda row: row.values[last])
+        return sorted([*whole, *others], key=lambda row: row.values[last])
+
+    def _unbeaten(self, rows: Iterable[Row]) -> list[Row]:
+        """Return the rows that no other one of them beats."""
+        by_number, front = {row.number: row for row in rows}, self.section.front()
+        for row in by_number.values():
+            front.offer(Entry(row.number, row.values))
+        return [by_number[entry.epoch] for entry in front.entries]
 
     def keeps(self, values: Mapping[str, float]) -> bool:
         """Return True if what was measured keeps all constraints."""
@@ -197,7 +206,7 @@ class Index:
             columns = {name: [row.values[name] for row in group] for name in self.section.measured}
             means = {name: statistics.fmean(column) for name, column in columns.items()}
             spread = {name: statistics.stdev(column) for name, column in columns.items() if len(column) > 1}
-            yield replace(group[0], values=means, deviations=spread, feasible=self.keeps(means))
+            yield replace(group[0], values=means, deviations=spread, feasible=self.keeps(means), seeds=len(group))
 
     # --- inside
 

@@ -85,4 +85,6 @@ def _by_kind(value: Any) -> Any:
     return OPTIONS[kind].model_validate(given)
 
 
-RunnerOptions = Annotated[LocalOptions | SubmititOptions | RayOptions, BeforeValidator(_by_kind)]
+_Options = LocalOptions | SubmititOptions | RayOptions
+_Written = Literal["local", "submitit", "ray"] | LocalOptions | SubmititOptions | RayOptions
+RunnerOptions = Annotated[_Options, BeforeValidator(_by_kind, json_schema_input_type=_Written)]
