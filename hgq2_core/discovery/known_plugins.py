@@ -17,6 +17,7 @@ DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
         "alkaid": "hgq2-alkaid",
         "hls4ml": "hgq2-hls4ml",
         "cpp": "hgq2-cpp",
+        "qonnx": "hgq2-qonnx",
     }
 )
 """The distribution of each plugin."""

@@ -120,6 +120,30 @@ class Arrays(Protocol[A]):
         """
         ...
 
+    def quantize_float(
+        self,
+        a: A,
+        mantissa: int,
+        exponent: int,
+        bias: int,
+        largest: float,
+        statement: Callable[[Arrays[Any], Any], Any],
+    ) -> A:
+        """Return `a` rounded to a floating-point format: ties to even, with subnormal values, saturating.
+
+        An export overrides it where it has such an operation; elsewhere the statement composes it of others.
+
+        Args:
+            a: the operand.
+            mantissa: bits of the mantissa.
+            exponent: bits of the exponent; 0 for subnormal values alone.
+            bias: of the exponents: the smallest step is 2**(1 - bias - mantissa).
+            largest: the largest value.
+            statement: the same as a function of any arrays and an operand.
+        """
+        result: A = statement(self, a)
+        return result
+
     def exponents(self, a: A) -> tuple[int, int]:
         """Return bounds of floor(log2 |v|) over all values v of an operand that are not 0; (0, 0) if all are.
 

@@ -31,6 +31,7 @@ class ExportReport:
         inputs: the input ports.
         outputs: the output ports.
         layers: the widths of each layer's outputs, in the order of the graph.
+        notes: what else the exporter has to say of what it made.
     """
 
     exporter: str
@@ -43,6 +44,7 @@ class ExportReport:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: tuple[LayerWidths, ...]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -62,6 +64,7 @@ class ExportReport:
             *(f"input {port}" for port in self.inputs),
             *(f"output {port}" for port in self.outputs),
             *(f"{row.name}: {row.outputs} outputs, {row.bits} bits, widest {row.widest}" for row in self.layers),
+            *self.notes,
             f"0 mismatches in {self.checked} samples (circuit == integers)",
         ]
         return "\n".join([*lines, f"exported to {self.path}"] if self.path is not None else lines)

@@ -105,6 +105,20 @@ def vectors(
     Raises:
         DataError: the `input_format` does not hold the inputs.
     """
+    parts = samples(model, inputs, x, input_format)
+    rows = [(quantize_inputs(inputs, each), expected(model, each)) for each in parts]
+    entered, outputs = (np.concatenate(each) for each in zip(*rows, strict=True))
+    return Vectors(entered, outputs)
+
+
+def samples(
+    model: keras.Model, inputs: Sequence[Port], x: Any = None, input_format: tuple[int, int, int] | None = None
+) -> list[list[Any]]:
+    """Return the inputs of the test vectors before a host quantizes them, in parts; see `vectors`.
+
+    Returns:
+        For the user's inputs, if any, and for the exporter's own, one array per input, samples first.
+    """
     parts = [own_inputs(inputs)]
     if x is not None:
         given = list(model_inputs(model, x))
@@ -112,9 +126,7 @@ def vectors(
         if input_format is not None:
             _check_held(given, quantize_inputs(inputs, given), inputs)
         parts.insert(0, given)
-    rows = [(quantize_inputs(inputs, each), expected(model, each)) for each in parts]
-    entered, outputs = (np.concatenate(each) for each in zip(*rows, strict=True))
-    return Vectors(entered, outputs)
+    return parts
 
 
 def expected(model: keras.Model, x: Sequence[Any]) -> Floats:

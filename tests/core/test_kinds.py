@@ -235,7 +235,7 @@ def test_our_own_distributions_are_known_by_the_prefix(group: str, name: str, di
 def test_a_short_name_may_come_with_any_of_our_own_distributions_that_is_not_installed(
     site: Path, install: Install
 ) -> None:
-    for name in ("alkaid", "attention", "cpp", "hls4ml", "layers", "minifloat"):
+    for name in ("alkaid", "attention", "cpp", "hls4ml", "layers", "minifloat", "qonnx"):
         install(name)
     with pytest.raises(KindError) as caught:
         build(site).resolve("quantizers", "kbi")

@@ -122,7 +122,7 @@ def test_a_command_that_cannot_be_loaded_names_its_plugin(hgq2, function, messag
 
 def test_a_command_of_a_plugin_that_is_not_installed_says_what_to_install(hgq2):
     installed = [
-        plugin(name) for name in ("alkaid", "attention", "cpp", "fixed_point", "hls4ml", "layers", "minifloat")
+        plugin(name) for name in ("alkaid", "attention", "cpp", "fixed_point", "hls4ml", "layers", "minifloat", "qonnx")
     ]
     assert hgq2(installed, "train").stderr == (
         "error: hgq2: unknown command. Received: 'train'. "

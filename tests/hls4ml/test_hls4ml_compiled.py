@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("hls4ml", reason="hls4ml is not installed: make install")
 
-from compiled_models import MODELS, SAMPLES, calibrated, inside_and_outside
+from exported_models import MODELS, SAMPLES, calibrated, inside_and_outside
 
 from hgq2_core import calibrate, export
 from hgq2_core.exporting.export import exporter_of
@@ -46,7 +46,7 @@ def test_the_compiled_project_gives_what_the_integers_give(name, tmp_path):
 
 
 THIRD_PARTY = """
-from compiled_models import calibrated, inside_and_outside
+from exported_models import calibrated, inside_and_outside
 from hgq2_core import export
 from hgq2_core.exporting.export import exporter_of
 model = calibrated("third_party")
@@ -61,7 +61,7 @@ def test_a_layer_and_a_quantizer_of_others_need_no_more_than_their_exact_stateme
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-quantizers\nVersion: 1.0.0\n")
     (metadata / "entry_points.txt").write_text("[hgq2.plugins]\nacme = acme_quantizers.plugin\n")
-    path = os.pathsep.join(map(str, [tmp_path, EXAMPLE, HERE, *filter(None, sys.path)]))
+    path = os.pathsep.join(map(str, [tmp_path, EXAMPLE, HERE.parent, *filter(None, sys.path)]))
     process = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", THIRD_PARTY],
         env={**os.environ, "PYTHONPATH": path},

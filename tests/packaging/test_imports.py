@@ -43,7 +43,16 @@ def test_importing_the_core_imports_nothing_heavy(fresh_python):
 
 @pytest.mark.parametrize(
     "package",
-    ["hgq2_alkaid", "hgq2_cpp", "hgq2_fixed_point", "hgq2_hls4ml", "hgq2_layers", "hgq2_minifloat", "hgq2_training"],
+    [
+        "hgq2_alkaid",
+        "hgq2_cpp",
+        "hgq2_fixed_point",
+        "hgq2_hls4ml",
+        "hgq2_layers",
+        "hgq2_minifloat",
+        "hgq2_qonnx",
+        "hgq2_training",
+    ],
 )
 def test_importing_a_plugin_imports_nothing_heavy(fresh_python, package):
     script = """
@@ -256,5 +265,5 @@ def test_commands_that_look_around_import_nothing_heavy(fresh_python, arguments)
     """
     heavy = ["keras", "torch", "jax", "tensorflow", "matplotlib"]
     packages = ["hgq2_alkaid", "hgq2_attention", "hgq2_cpp", "hgq2_fixed_point", "hgq2_hls4ml", "hgq2_layers"]
-    packages += ["hgq2_minifloat", "hgq2_training"]
+    packages += ["hgq2_minifloat", "hgq2_qonnx", "hgq2_training"]
     assert fresh_python(script.format(arguments=arguments, packages=packages, heavy=heavy)) == [0, [], []]

@@ -125,7 +125,7 @@ OF_PYTHON = (
         (
             "fixed-point",
             "new-plugin: a prefix of hgq2 itself. Received: 'fixed_point'. Allowed: all but alkaid, attention, cpp, "
-            "fixed_point, hls4ml, keras, layers, minifloat, none, training; `--prefix` sets another.",
+            "fixed_point, hls4ml, keras, layers, minifloat, none, qonnx, training; `--prefix` sets another.",
         ),
     ],
 )

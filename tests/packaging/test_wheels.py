@@ -131,7 +131,7 @@ def test_the_extra_all_installs_every_plugin(wheels, tmp_path):
     folder = str(next(iter(wheels.values())).parent)
     answer("-m", "pip", "install", "--quiet", "--no-index", "--no-cache-dir", "-f", folder, "hgq2-core[all]")
     code = "import json, hgq2_core; print(json.dumps([[p.name, p.state, p.location] for p in hgq2_core.plugins()]))"
-    names = ("alkaid", "attention", "cpp", "fixed_point", "hls4ml", "layers", "minifloat", "training")
+    names = ("alkaid", "attention", "cpp", "fixed_point", "hls4ml", "layers", "minifloat", "qonnx", "training")
     assert json.loads(answer("-c", code)) == [[name, "loaded", str(library)] for name in names]
 
 
@@ -140,7 +140,7 @@ def test_installed_wheels_are_found(wheels, tmp_path):
     code = "import json, hgq2_core; print(json.dumps([[p.name, p.state, p.location] for p in hgq2_core.plugins()]))"
     assert (tmp_path / "bin" / "hgq2").exists()
     found = json.loads(run(tmp_path, code).stdout)
-    names = ("alkaid", "attention", "cpp", "fixed_point", "hls4ml", "layers", "minifloat", "training")
+    names = ("alkaid", "attention", "cpp", "fixed_point", "hls4ml", "layers", "minifloat", "qonnx", "training")
     assert found == [[name, "loaded", str(tmp_path)] for name in names]
 
 

@@ -18,8 +18,8 @@ from hgq2_core.exact.integer_array import fraction_bits, integer
 from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exporting.contraction import Contraction
 from hgq2_core.exporting.errors import Unquantized, Unsupported
+from hgq2_core.exporting.formats import formats
 from hgq2_core.exporting.inputs import Entry, Format, HostInputs, objects
-from hgq2_hls4ml.formats import formats
 from hgq2_hls4ml.nodes import Constant, Elementwise, Input, Node, Numbers, Product, Quantized, Table, Wires
 from hgq2_hls4ml.record import Record
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from hgq2_core.exact import IntervalArray, Intervals
 from hgq2_core.exact.integers import equal, to_float
 from hgq2_core.exporting.errors import Unsupported
+from hgq2_core.exporting.formats import formats
 from hgq2_hls4ml.backends import Backend, Kif
-from hgq2_hls4ml.formats import formats
 from hgq2_hls4ml.nodes import Constant, Elementwise, Node, Quantized, Table, Wires
 from hgq2_hls4ml.record import Entry
 from hgq2_hls4ml.recording import Recording

@@ -18,12 +18,12 @@ from hgq2_core.exact import IntervalArray
 from hgq2_core.exact.integer_array import NO_BITS
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exporting.errors import Unsupported, named
+from hgq2_core.exporting.formats import formats
 from hgq2_core.exporting.ports import Port
 from hgq2_core.files import write_text
 from hgq2_hls4ml.backends import BACKENDS, Kif
 from hgq2_hls4ml.biases import biased_products
 from hgq2_hls4ml.code import CodeWriter
-from hgq2_hls4ml.formats import formats
 from hgq2_hls4ml.nodes import Node, Product
 from hgq2_hls4ml.record import Entry
 from hgq2_hls4ml.recording import Recording

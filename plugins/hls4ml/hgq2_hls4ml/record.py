@@ -11,7 +11,7 @@ import numpy as np
 
 from hgq2_core.exact import Arrays, Integers, IntervalArray, Intervals
 from hgq2_core.exact.integer_array import IntegerArray
-from hgq2_hls4ml.formats import formats
+from hgq2_core.exporting.formats import formats
 from hgq2_hls4ml.nodes import Constant, Leaf, Node, Numbers, Table
 
 A = TypeVar("A")

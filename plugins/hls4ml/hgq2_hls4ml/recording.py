@@ -15,11 +15,11 @@ from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import IntegerArray
 from hgq2_core.exact.integers import from_float, to_float
 from hgq2_core.exporting.errors import named
+from hgq2_core.exporting.formats import formats
 from hgq2_core.exporting.graph import interpret, output_names, require_stated_masks, run
 from hgq2_core.exporting.inputs import Format, HostInputs
 from hgq2_core.exporting.ports import LayerWidths, Port, ports_of
 from hgq2_hls4ml.arrays import Recorder, Signal, identifier
-from hgq2_hls4ml.formats import formats
 from hgq2_hls4ml.nodes import Numbers, Wires
 from hgq2_hls4ml.record import Entry as Recorded
 from hgq2_hls4ml.record import Record

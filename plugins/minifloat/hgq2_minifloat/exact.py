@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -42,6 +43,10 @@ def exact_quantize(arrays: Arrays[A], x: A, formats: npt.NDArray[np.int64], max_
 def _quantized(arrays: Arrays[A], x: A, form: Format) -> A:
     if form.largest == 0:
         return arrays.multiply(x, arrays.constant(0.0))
+    return arrays.quantize_float(x, form.m, form.e, 1 - form.emin, form.largest, partial(_composed, form=form))
+
+
+def _composed(arrays: Arrays[A], x: A, form: Format) -> A:
     return arrays.cheapest(
         x,
         lambda x: by_value(arrays, x, form),

@@ -1,4 +1,4 @@
-"""The models that are compiled: products, convolutions, tables, attention, recurrence, minifloat, a layer of others."""
+"""Models that exporters are tried on: products, convolutions, tables, attention, recurrence, minifloat, a layer of others."""
 
 from __future__ import annotations
 

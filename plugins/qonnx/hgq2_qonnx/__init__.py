@@ -1,0 +1,3 @@
+"""Export of quantized Keras models to QONNX."""
+
+__version__ = "0.1.0"
