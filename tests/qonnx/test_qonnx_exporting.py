@@ -99,8 +99,8 @@ def test_the_report_lists_what_other_tools_do_not_take(written):
 
 def test_wrapping_needs_plain_operations(tmp_path):
     message = (
-        r"^hidden: its quantizer has overflow_mode WRAP, and QONNX's Quant saturates\. Say allow_plain=true, with "
-        "which plain operations compute the same, or train with SAT or SAT_SYM"
+        r"^hidden: its quantizer has overflow_mode WRAP, and QONNX's Quant saturates\. Say allow_plain=true "
+        r"\(--option allow_plain=true\), with which plain operations compute the same, or train with SAT or SAT_SYM\."
     )
     with pytest.raises(ExactnessError, match=message):
         export(model_with("WRAP"), "qonnx", tmp_path / "out")

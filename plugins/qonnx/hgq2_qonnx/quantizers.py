@@ -88,8 +88,8 @@ def quantized(arrays: QonnxArrays, a: Operand, k: Ints, i: Ints, f: Ints, round_
         return _saturated(arrays, a, to, round_mode)
     if not arrays.allow_plain:
         raise Unsupported(
-            f"its quantizer has overflow_mode {overflow_mode}, and QONNX's Quant saturates. Say allow_plain=true, with "
-            "which plain operations compute the same, or train with SAT or SAT_SYM."
+            f"its quantizer has overflow_mode {overflow_mode}, and QONNX's Quant saturates. Say allow_plain=true "
+            "(--option allow_plain=true), with which plain operations compute the same, or train with SAT or SAT_SYM."
         )
     with _plain(arrays, overflow_mode):
         return OVERFLOW[overflow_mode](arrays, a, to, round_mode).name
