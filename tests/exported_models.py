@@ -1,4 +1,4 @@
-"""Models that exporters are tried on: products, convolutions, tables, attention, recurrence, minifloat, a layer of others."""
+"""Models that exporters are tried on: products, convolutions, tables, attention, recurrence, minifloat."""
 
 from __future__ import annotations
 

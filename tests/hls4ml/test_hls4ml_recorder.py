@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hgq2_core.exporting.errors import Unsupported
+from hgq2_core.exporting.formats import formats
 from hgq2_core.exporting.inputs import HostInputs
 from hgq2_hls4ml.arrays import Recorder
 from hgq2_hls4ml.biases import biased_products
-from hgq2_core.exporting.formats import formats
 from hgq2_hls4ml.nodes import Elementwise, Input, Node, Product, Quantized, Table, Wires
 from hgq2_hls4ml.recording import record
 
