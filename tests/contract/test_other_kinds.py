@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -97,11 +98,14 @@ def files(tmp_path: Path) -> dict[str, dict[str, Any]]:
     rows = "\n".join(",".join(map(str, [*values, label])) for values, label in zip(x, y, strict=True))
     (tmp_path / "data.csv").write_text(f"a,b,c,label\n{rows}\n")
     np.savez(tmp_path / "data.npz", x=x.astype(np.float32), y=y)
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["x"], file["y"] = x.astype(np.float32), y
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "y.npy", y)
     return {
         "training.csv": {"path": str(tmp_path / "data.csv"), "target": "label", "classes": ["0", "1"]},
         "training.digits": {},
+        "training.hdf5": {"path": str(tmp_path / "data.h5")},
         "training.magic": {},
         "training.npy": {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")},
         "training.npz": {"path": str(tmp_path / "data.npz")},

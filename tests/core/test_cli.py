@@ -138,7 +138,9 @@ def test_list(hgq2):
     assert "  fixed_point.kbi\n" in text
     assert all(len(line) <= 80 for line in text.splitlines())
     assert json.loads(hgq2("list", "datasets", "--json").stdout) == {
-        "datasets": [f"training.{name}" for name in ("csv", "digits", "magic", "npy", "npz", "parquet", "vowels")]
+        "datasets": [
+            f"training.{name}" for name in ("csv", "digits", "hdf5", "magic", "npy", "npz", "parquet", "vowels")
+        ]
     }
     assert set(keras_kinds("layers")) <= set(json.loads(hgq2("list", "--json").stdout)["layers"])
     assert "Did you mean 'quantizers'?" in hgq2("list", "quantizer", code=2).stderr

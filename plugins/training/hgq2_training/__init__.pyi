@@ -5,6 +5,7 @@ from hgq2_training.callbacks.pareto_front import ParetoFront as ParetoFront
 from hgq2_training.callbacks.stopping import EarlyStopping as EarlyStopping
 from hgq2_training.datasets.csv import Csv as Csv
 from hgq2_training.datasets.digits import Digits as Digits
+from hgq2_training.datasets.hdf5 import Hdf5 as Hdf5
 from hgq2_training.datasets.magic import Magic as Magic
 from hgq2_training.datasets.npy import Npy as Npy
 from hgq2_training.datasets.npz import Npz as Npz

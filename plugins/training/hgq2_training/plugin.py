@@ -11,6 +11,7 @@ def hgq2_datasets() -> dict[str, str]:
     return {
         "csv": "hgq2_training.datasets.csv:Csv",
         "digits": "hgq2_training.datasets.digits:Digits",
+        "hdf5": "hgq2_training.datasets.hdf5:Hdf5",
         "magic": "hgq2_training.datasets.magic:Magic",
         "npy": "hgq2_training.datasets.npy:Npy",
         "npz": "hgq2_training.datasets.npz:Npz",

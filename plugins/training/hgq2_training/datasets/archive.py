@@ -6,7 +6,7 @@ import contextlib
 import struct
 import zipfile
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -20,6 +20,17 @@ MAX_RATIO = 100
 ALWAYS_UNPACKED = 64 << 20
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 """The fixed part of the header before a member of a zip file."""
+
+
+class ArraysByName(Protocol):
+    """A file with arrays that is open."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the arrays."""
+
+    def get(self, name: str) -> tuple[Any, str]:
+        """Return an array, and its place for messages."""
 
 
 class Archive:

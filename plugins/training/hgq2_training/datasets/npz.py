@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from typing_extensions import override
@@ -10,7 +11,7 @@ from typing_extensions import override
 from hgq2_core.data.arrays import leaves, mapped
 from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError, listing
-from hgq2_training.datasets.archive import opened
+from hgq2_training.datasets.archive import ArraysByName, opened
 from hgq2_training.datasets.given import check_alike, check_part
 from hgq2_training.datasets.labels import Names
 from hgq2_training.datasets.splitting import Fold, Folds, Seed, Splitting, TestFraction, ValidationFraction
@@ -126,7 +127,7 @@ class Npz(Dataset):
         Raises:
             DataError: a file or an array cannot be used; the message says why.
         """
-        with opened(self.path, self.memory_map) as archive:
+        with self._opened(self.path) as archive:
             whole = as_split(archive.get, self.x, self.y, self.sample_weight, self.classes)
             get = archive.get
             test = self._part(whole, get, self.x_test, self.y_test, self.sample_weight_test, self.test_path)
@@ -144,14 +145,17 @@ class Npz(Dataset):
         Raises:
             DataError: a file or an array cannot be used.
         """
-        with opened(path, self.memory_map) as archive:
+        with self._opened(path) as archive:
             return as_inputs(archive.get, self.x)
+
+    def _opened(self, path: str) -> AbstractContextManager[ArraysByName]:
+        return opened(path, self.memory_map)
 
     def _part(
         self, whole: Split, get: Get, x: Named | None, y: Named | None, weight: str | None, path: str | None
     ) -> Split | None:
         if path is not None:
-            with opened(path, self.memory_map) as other:
+            with self._opened(path) as other:
                 part = as_split(other.get, self.x, self.y, self.sample_weight, self.classes)
             pairs = [
                 mapped(lambda name: f"{self.path} and {path}: the arrays {name!r}", each) for each in (self.x, self.y)

@@ -17,6 +17,7 @@ from hgq2_core.data.arrays import mapped, named
 from hgq2_core.data.columns import Columns
 from hgq2_core.errors import DataError, listing, nearest
 from hgq2_training.datasets.cells import cells_of
+from hgq2_training.datasets.hdf5 import opened
 from hgq2_training.datasets.missing import is_missing
 from hgq2_training.datasets.parquet import ParquetTable
 from hgq2_training.datasets.text_table import Table, TextTable, number
@@ -125,7 +126,8 @@ class RawInputs:
     def _from_file(self, path: Path) -> dict[str, Array]:
         if path.suffix in TABLES and path.suffix != ".csv":
             raise DataError(f"{path}: the run was not trained on a table.")
-        readers = {".npz": self._from_npz, ".npy": self._from_npy, ".csv": self._from_csv}
+        hdf5 = dict.fromkeys((".h5", ".hdf5"), self._from_npz)
+        readers = {".npz": self._from_npz, ".npy": self._from_npy, ".csv": self._from_csv, **hdf5}
         if path.suffix not in readers:
             raise DataError(f"{path}: not a kind of file that predict reads. Allowed: {listing(readers)}.")
         if not path.is_file():
@@ -254,6 +256,9 @@ def labels_of(directory: str | Path, config: ModelConfig, outputs: Sequence[str]
 
 
 def _loaded(path: Path) -> Any:
+    if path.suffix in (".h5", ".hdf5"):
+        with opened(str(path)) as file:
+            return {name: np.asarray(file.get(name)[0]) for name in file.names}
     try:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
