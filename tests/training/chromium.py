@@ -40,6 +40,15 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self._loaded = False
         self.call("Page.navigate", url=url)
+        self._wait()
+
+    def follow(self, expression: str) -> None:
+        """Evaluate an expression that leads to another page, and wait for it."""
+        self._loaded = False
+        self.evaluate(expression)
+        self._wait()
+
+    def _wait(self) -> None:
         while not self._loaded:
             self._receive()
 

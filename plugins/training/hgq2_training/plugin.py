@@ -36,6 +36,7 @@ def hgq2_callbacks() -> dict[str, str]:
 def hgq2_commands() -> dict[str, str]:
     """Subcommands of `hgq2` for training, sweeps, runs, conversion and export."""
     return {
+        "board": "hgq2_training.commands.board:board",
         "calibrate": "hgq2_training.commands.runs:calibrate",
         "compare": "hgq2_training.commands.compare:compare",
         "demo": "hgq2_training.commands.train:demo",

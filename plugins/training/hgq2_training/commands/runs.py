@@ -46,10 +46,17 @@ def report(
     and ranges, and the cost of exports. With --front the metrics on the terminal are those of the front, measured on
     validation data, and the page is that of the model, beside it in the folder of the front.
 
+    The directory of a sweep gets a page as well: its front, with error bars where there are seeds, and its trials.
+
     Example: hgq2 report runs/digits --front best --open
     """
+    from hgq2_training.report.sweep import SWEEP, write_sweep_page
     from hgq2_training.runs.directory import read_metrics
     from hgq2_training.runs.report import report as write
+
+    if (directory / SWEEP).is_file():
+        _report_sweep(write_sweep_page(directory), directory, show, as_json)
+        return
 
     found = write(directory, front, baseline)
     for note in found.notes:
@@ -66,6 +73,18 @@ def report(
             out.print(f"page: {found.page}", markup=False)
     if show and found.page is not None:
         typer.launch(found.page.resolve().as_uri())
+
+
+def _report_sweep(page: Path, directory: Path, show: bool, as_json: bool) -> None:
+    from hgq2_core.files import read_json
+    from hgq2_training.report.sweep import FRONT
+
+    if as_json:
+        print_json({"directory": str(directory), "front": read_json(directory / FRONT, []), "page": str(page)})
+    else:
+        out.print(f"page: {page}", markup=False)
+    if show:
+        typer.launch(page.resolve().as_uri())
 
 
 def verify(directory: RunDirectory, front: Front = None, as_json: AsJson = False) -> None:
