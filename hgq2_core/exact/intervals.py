@@ -94,6 +94,15 @@ class Intervals(Arrays[IntervalArray]):
             raise ExactnessError("No value of the grid lies between the bounds of an interval.")
         return _interval(inner_low, inner_high, np.broadcast_to(integer(f), low.shape))
 
+    def on_grid(self, a: IntervalArray, step: npt.ArrayLike) -> IntervalArray:
+        """Return the same bounds on a grid at least as fine: the format of a constant may be finer than its values.
+
+        Args:
+            a: any intervals.
+            step: fraction bits of the grid.
+        """
+        return IntervalArray(a.lo, a.hi, np.maximum(a.step, np.asarray(step, dtype=np.int64)))
+
     @override
     def constant(self, values: npt.ArrayLike) -> IntervalArray:
         point = _exact.constant(values)

@@ -131,15 +131,16 @@ def test_a_bias_beyond_the_accumulator_is_refused_by_verify():
     layer.bias.assign([7.9375, 0.0])  # 127 steps of 1 / 16
     calibrate(model, values(8, 3))
     verify(model, values(8, 3))
-    layer.bias.assign([9.0625, 0.0])  # 145 steps
-    assert not float64_of(layer.constants()["kernel"])[:, 0].any()
-    calibrate(model, values(8, 3))
-    with pytest.raises(ExactnessError) as error:
-        verify(model, values(8, 3))
-    assert str(error.value) == (
-        "seen: its sums may need 9 bits, sign included. Allowed: 8, its accumulator_bits. A bias leaves the weights no "
-        "room: give its quantizer fewer integer bits, or the accumulator more bits."
-    )
+    for bias in (9.0625, 8.0, -8.0):  # 145 steps; 128, the first that do not fit
+        layer.bias.assign([bias, 0.0])
+        assert not float64_of(layer.constants()["kernel"])[:, 0].any()
+        calibrate(model, values(8, 3))
+        with pytest.raises(ExactnessError) as error:
+            verify(model, values(8, 3))
+        assert str(error.value) == (
+            "seen: its sums may need 9 bits, sign included. Allowed: 8, its accumulator_bits. A bias leaves the "
+            "weights no room: give its quantizer fewer integer bits, or the accumulator more bits."
+        )
 
 
 @pytest.mark.once

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import keras
+import numpy as np
 from typing_extensions import override
 
 from hgq2_core import ConfigError
+from hgq2_core.exact import Intervals
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
 from hgq2_core.ops import Tensor, sparing, total
@@ -327,6 +329,16 @@ class AffineLayer(BiasedLayer, kw_only=True):
         weights = self.kernel_quantizer.span(kernel)
         axes = self.summed_kernel_axes()
         return {**folded, "kernel": bounded(kernel, axes, inputs, weights, bias, self.accumulator_bits)}
+
+    @override
+    def constant(self, arrays: Arrays[A], name: str) -> A:
+        """Return a quantized weight; an accumulator has the steps of a bias' format, also where the values skip some."""
+        operand: Any = super().constant(arrays, name)
+        if name == "bias" and self.accumulator_bits is not None and isinstance(arrays, Intervals):
+            step = keras.ops.convert_to_numpy(self.bias_quantizer.span(self.inputs_of_quantizers()["bias"]).step)
+            counts = np.isfinite(step) & (operand.hi.data != 0)
+            operand = arrays.on_grid(operand, np.where(counts, -np.log2(np.where(counts, step, 1.0)), operand.step))
+        return operand  # type: ignore[no-any-return]
 
     @override
     def products(self, x: Tensor, constants: Mapping[str, Tensor], training: bool) -> Tensor:
