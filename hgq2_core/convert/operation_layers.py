@@ -81,7 +81,8 @@ class OperandQuantizers:
     """Quantizers, as layers, in front of operations, where without them the result would not be exact.
 
     They are put behind the raw inputs of a model, or of one nested in it, and in front of an operation whose result
-    would have more bits than a float32 holds, as a product of two sums has.
+    would have more bits than a float32 holds, as a product of two sums has. Constants that take as many, such as 0.1, are
+    rounded: to 12 bits of the largest.
     """
 
     def __init__(self) -> None:
@@ -100,12 +101,11 @@ class OperandQuantizers:
         given = [self._quantize(each) if is_raw(each) else each for each in tensors]
         shapes = [tuple(each.shape) for each in given]
         layer.build(shapes[0] if len(shapes) == 1 else shapes)
-        widths = Derivation().of(given)
-        if widest(Derivation().call(layer, (widths,), {})) > MOST_BITS:
-            given = [
-                self._quantize(each) if widest(width) > FEW_BITS else each
-                for each, width in zip(given, widths, strict=True)
-            ]
+        if _is_wide(layer, given):
+            few = [widest(width) <= FEW_BITS for width in Derivation().of(given)]
+            given = [each if fits else self._quantize(each) for each, fits in zip(given, few, strict=True)]
+            if _is_wide(layer, given):  # numbers such as 0.1 have all the bits of a float32
+                layer.round_constants(int(FEW_BITS))  # type: ignore[attr-defined]
         return layer(given[0] if len(given) == 1 else given)
 
     def _quantize(self, tensor: Any) -> Any:
@@ -115,6 +115,10 @@ class OperandQuantizers:
             name = name if times == 1 else f"{name}_{times}"
             self.quantized[id(tensor)] = registry().load("layers", QUANTIZER_LAYER)(name=name)(tensor)
         return self.quantized[id(tensor)]
+
+
+def _is_wide(layer: keras.layers.Layer, tensors: list[Any]) -> bool:
+    return widest(Derivation().call(layer, (Derivation().of(tensors),), {})) > MOST_BITS
 
 
 def operation_layer(operation: Any, where: str, **arguments: Any) -> keras.layers.Layer:

@@ -197,8 +197,7 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
             new = made[id(layer)] = step.make(convert)
         if is_operation(layer):
             operations.add(id(new))
-        # Bidirectional copies the layers that it gets.
-        made.update({id(old): each for old, each in zip(sublayers(layer), sublayers(new), strict=False)})
+        made.update({id(old): each for old, each in _inside(layer, new)})  # Bidirectional copies what it gets
         return new
 
     def apply(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -214,6 +213,15 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
     for key, step in steps.items():
         step.copy_weights(made[key])
     return converted
+
+
+def _inside(
+    layer: keras.layers.Layer, new: keras.layers.Layer
+) -> Iterator[tuple[keras.layers.Layer, keras.layers.Layer]]:
+    """Yield the layers inside a wrapper, at any depth, each beside that in its conversion."""
+    for old, made in zip(sublayers(layer), sublayers(new), strict=False):
+        yield old, made
+        yield from _inside(old, made)
 
 
 def _apply(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:

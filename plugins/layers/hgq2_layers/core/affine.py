@@ -332,7 +332,7 @@ class AffineLayer(BiasedLayer, kw_only=True):
 
     @override
     def constant(self, arrays: Arrays[A], name: str) -> A:
-        """Return a quantized weight; an accumulator has the steps of a bias' format, also where the values skip some."""
+        """Return a quantized weight; an accumulator has the steps of the bias' format, also those that values skip."""
         operand: Any = super().constant(arrays, name)
         if name == "bias" and self.accumulator_bits is not None and isinstance(arrays, Intervals):
             step = keras.ops.convert_to_numpy(self.bias_quantizer.span(self.inputs_of_quantizers()["bias"]).step)

@@ -66,6 +66,23 @@ def filled(template: Any, tensors: Iterator[Any], dtype: str) -> Any:
     return parsed_key(template) if isinstance(template, str) else template
 
 
+def rounded(template: Any, bits: int) -> Any:
+    """Return arguments whose constants have few bits: multiples of the step that the largest of an array has then.
+
+    Args:
+        template: see `described`.
+        bits: of the largest magnitude, from its highest to its last.
+    """
+    if isinstance(template, list):
+        return [rounded(each, bits) for each in template]
+    constant = template[CONSTANT] if isinstance(template, dict) else template
+    if isinstance(constant, str | None) or np.asarray(constant).dtype.kind != "f":
+        return template
+    exponent = np.frexp(np.abs(constant).max(initial=0.0))[1] - bits
+    values = np.ldexp(np.round(np.ldexp(constant, -exponent)), exponent).tolist()
+    return {CONSTANT: values} if isinstance(template, dict) else values
+
+
 def parsed_key(text: str) -> tuple[Any, ...]:
     """Return the key of `x[key]` that a text such as `"[:, 1:]"` describes.
 

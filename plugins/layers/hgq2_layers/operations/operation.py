@@ -24,7 +24,7 @@ from hgq2_core.layers.operations import (
 )
 from hgq2_core.ops import Tensor
 from hgq2_layers.core.reciprocal import ReciprocalLayer, with_reciprocal
-from hgq2_layers.operations.call import described, filled, inputs_in
+from hgq2_layers.operations.call import described, filled, inputs_in, rounded
 
 A = TypeVar("A")
 
@@ -82,6 +82,14 @@ class QOperation(ReciprocalLayer):
         shape = tuple(keras.tree.flatten(args)[0].shape) if not isinstance(args[0], int | float) else ()
         terms = operation_adapter(given["function"], layer.name).terms(layer, shape)
         return cls(**with_reciprocal({**given, **arguments}, np.array(terms)))
+
+    def round_constants(self, bits: int) -> None:
+        """Round the constants among the operands, in a layer that is not built yet.
+
+        Args:
+            bits: of the largest of a constant's numbers.
+        """
+        self.operands = rounded(self.operands, bits)
 
     @override
     def build(self, input_shape: Any) -> None:
