@@ -81,8 +81,8 @@ class OperandQuantizers:
     """Quantizers, as layers, in front of operations, where without them the result would not be exact.
 
     They are put behind the raw inputs of a model, or of one nested in it, and in front of an operation whose result
-    would have more bits than a float32 holds, as a product of two sums has. Constants that take as many, such as 0.1, are
-    rounded: to 12 bits of the largest.
+    would have more bits than a float32 holds, as a product of two sums has. There, constants that have as many, such as
+    0.1, are rounded to 12 bits of the largest.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class OperandQuantizers:
             few = [widest(width) <= FEW_BITS for width in Derivation().of(given)]
             given = [each if fits else self._quantize(each) for each, fits in zip(given, few, strict=True)]
             if _is_wide(layer, given):  # numbers such as 0.1 have all the bits of a float32
-                layer.round_constants(int(FEW_BITS))  # type: ignore[attr-defined]
+                layer.round_constants(int(FEW_BITS))
         return layer(given[0] if len(given) == 1 else given)
 
     def _quantize(self, tensor: Any) -> Any:

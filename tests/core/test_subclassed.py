@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from hgq2_core import ConfigError, calibrate, quantize_model, verify
+from hgq2_core import ConfigError, calibrate, fit_ranges, freeze, layers_of, load_model, quantize_model, verify
 from hgq2_layers import QDense
 
 X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
@@ -43,9 +44,9 @@ class Deciding(Residual):
 class Outer(keras.Model):
     """A model that applies a subclassed one."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, inner: keras.Model, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.inner = Residual(name="inner")
+        self.inner = inner
 
     def call(self, x: Any) -> Any:
         """Apply it."""
@@ -58,6 +59,71 @@ class Named(Residual):
     def call(self, x: Any, training: bool = False) -> Any:
         """Subtract one from the other, which the order of the names must not exchange."""
         return self.last(self.first(x["late"]) - x["early"])
+
+
+class Inside(Residual):
+    """A model that a wrapper of Keras can hold."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.last = keras.layers.Dense(4, name="last")
+
+    def build(self, input_shape: Any) -> None:
+        """Build the layers."""
+        self.first.build(input_shape)
+        self.last.build(input_shape)
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the inputs."""
+        return input_shape
+
+
+def within_functional() -> keras.Model:
+    """Apply it twice: one model, two circuits."""
+    x, inner = keras.Input((4,), name="x"), Inside(name="inner")
+    return keras.Model(x, keras.layers.Dense(2, name="out")(inner(inner(x)) + x))
+
+
+def within_sequential() -> keras.Model:
+    """Stack it."""
+    return keras.Sequential([keras.Input((4,)), Inside(name="inner"), keras.layers.Dense(2, name="out")])
+
+
+def within_subclassed() -> keras.Model:
+    """Apply a model that applies one."""
+    outer = Outer(Residual(name="inner"), name="outer")
+    outer(X)
+    return outer
+
+
+def within_a_wrapper() -> keras.Model:
+    """Apply it to each step."""
+    x = keras.Input((4,), name="x")
+    steps = keras.layers.TimeDistributed(Inside(name="inner"), name="each")(keras.layers.Reshape((1, 4))(x))
+    return keras.Model(x, keras.layers.Dense(2, name="out")(keras.layers.Flatten()(steps)))
+
+
+@pytest.mark.parametrize(
+    "make", [within_functional, within_sequential, within_subclassed, within_a_wrapper], ids=lambda make: make.__name__
+)
+def test_a_subclassed_model_inside_another_is_converted(make: Any, tmp_path: Path) -> None:
+    model = make()
+    wanted = model.predict(X, verbose=0)
+    converted = quantize_model(model, {"*first": {"kernel_quantizer": {"kind": "kbi", "b": 9}}})
+    assert not any(isinstance(layer, Residual) for layer in layers_of(converted))
+    fit_ranges(converted, X)
+    calibrate(converted, X)
+    np.testing.assert_allclose(converted.predict(X, verbose=0), wanted, atol=0.3)
+    converted.compile("sgd", "mse")
+    converted.fit(X, wanted, verbose=0)
+    calibrate(converted, X)
+    assert verify(converted, X).ok
+    frozen = freeze(converted)
+    frozen.save(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    assert np.array_equal(loaded.predict(X, verbose=0), frozen.predict(X, verbose=0))
+    assert np.array_equal(model.predict(X, verbose=0), wanted)
 
 
 def test_inputs_by_name_keep_their_names() -> None:
@@ -94,9 +160,9 @@ def test_a_static_call_is_converted() -> None:
             r"Keras cannot trace the call of net \(Deciding\): .*Use a functional",
         ),
         (
-            Outer(name="net"),
+            Outer(Deciding(name="inner"), name="net"),
             True,
-            r"the graph of inner \(Residual\), which net applies, is not known\. Use",
+            r"Keras cannot trace the call of inner \(Deciding\): .*Use a functional",
         ),
     ],
     ids=["not built", "by data", "nested"],
