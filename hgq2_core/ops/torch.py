@@ -12,6 +12,7 @@ import keras
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.nn import Parameter
 from typing_extensions import override
 
 from hgq2_core.ops.layout import LAYOUTS as FLOAT_LAYOUTS
@@ -161,13 +162,43 @@ def may_read(x: Tensor) -> bool:
     Not while a graph is recorded, for which they would be constants; nor where reading waits for another device.
     """
     return (
-        type(x) is Tensor
+        type(x) in (Tensor, Parameter)
         and x.device.type == "cpu"
         and x.numel() > 0
         and get_proxy_mode() is None
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
     )
+
+
+UNCACHED = 2**20
+"""Elements of tensors from which passes over several of them go to the memory, not to a cache."""
+BLOCK = 2**16
+"""Elements of a block; the few tensors that a quantizer computes with then stay in the cache of a core."""
+
+
+def in_blocks(compute: Callable[..., tuple[Any, ...]], x: Tensor, *arguments: Any) -> tuple[Any, ...]:
+    """Return what a function of tensors computes; if they are large and of one shape, some rows at a time.
+
+    Args:
+        compute: of `x` and the arguments; where these have one shape, it must compute each element by itself. It
+            returns new tensors of that shape, or None in their place.
+        x: a tensor.
+        arguments: tensors and anything else.
+    """
+    shapes = {each.shape for each in arguments if isinstance(each, Tensor)} | {x.shape}
+    if x.numel() < UNCACHED or len(shapes) > 1 or not may_read(x):
+        return compute(x, *arguments)
+    rows = max(1, BLOCK * len(x) // x.numel())
+    whole: list[Any] = []
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        results = compute(x[part], *(each[part] if isinstance(each, Tensor) else each for each in arguments))
+        whole = whole or [None if each is None else each.new_empty(x.shape) for each in results]
+        for to, result in zip(whole, results, strict=True):
+            if result is not None:
+                to[part] = result
+    return tuple(whole)
 
 
 class _Step(StepOperations):
@@ -194,7 +225,8 @@ class _Step(StepOperations):
 
     @override
     def assign(self, variable: keras.Variable, values: Tensor) -> None:
-        variable.value.detach().copy_(values)
+        target = variable.value
+        (target.detach() if target.requires_grad else target).copy_(values)
 
     @override
     def sparing(self, tensors: Iterable[Any]) -> AbstractContextManager[None]:

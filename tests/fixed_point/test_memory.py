@@ -10,6 +10,8 @@ from hgq2_layers import QConv1D, QDense, QEinsumDense
 
 torch = pytest.importorskip("torch")
 quantizing = pytest.importorskip("hgq2_fixed_point.ops.torch.quantizing")
+primitives = pytest.importorskip("hgq2_core.ops.torch")
+ranges = pytest.importorskip("hgq2_fixed_point.ops.torch.ranges")
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "torch", reason="torch alone shows what its graph holds")
 
 
@@ -59,3 +61,45 @@ def test_values_that_are_computed_again_give_the_same_gradients(layer, monkeypat
     monkeypatch.setattr(quantizing, "LARGE", 1)
     for before, again in zip(kept, gradients(), strict=True):
         numpy.testing.assert_array_equal(before, again)
+
+
+@pytest.mark.parametrize("round_mode", ["RND", "S_RND"])
+@pytest.mark.parametrize("overflow_mode", ["WRAP", "SAT", "SAT_SYM", "SAT_ZERO"])
+@pytest.mark.parametrize("kind", [KBI, KIF])
+def test_blocks_of_large_tensors_give_what_the_whole_gives(kind, overflow_mode, round_mode, monkeypatch):
+    config = kind(overflow_mode=overflow_mode, round_mode=round_mode, granularity="element")
+    quantizer = config.build(Slot("weight", "slot", "layer"))
+    quantizer.build((50, 30))
+    x = torch.linspace(-9.0, 9.0, 1500).reshape(50, 30).requires_grad_()
+    u = torch.linspace(0.0, 0.99, 1500).reshape(50, 30) if round_mode == "S_RND" else None
+    i = torch.linspace(-3.2, 4.2, 30).expand(50, 30).clone().requires_grad_()
+    precision = torch.linspace(-2.0, 9.0, 50)[:, None].expand(50, 30).clone().requires_grad_()
+    upstream = torch.cos(x.detach()), torch.linspace(0.0, 1.0, 50)[:, None].expand(50, 30), torch.tensor(0.5)
+
+    def computed():
+        outputs = quantizing.apply(x, 1.0, i, precision, quantizer.options, training=True, u=u)
+        gradients = torch.autograd.grad(outputs, [x, i, precision], upstream, allow_unused=True)
+        return [each.detach().numpy() for each in (*outputs, *gradients) if each is not None]
+
+    whole = computed()
+    monkeypatch.setattr(primitives, "UNCACHED", 1)
+    monkeypatch.setattr(primitives, "BLOCK", 210)  # seven rows, and one is left over
+    seen = []
+    compute = quantizing._values_and_bits
+    monkeypatch.setattr(
+        quantizing,
+        "_values_and_bits",
+        lambda part, *a, **options: seen.append(len(part)) or compute(part, *a, **options),
+    )
+    for before, in_blocks in zip(whole, computed(), strict=True):
+        numpy.testing.assert_array_equal(before, in_blocks)
+    assert seen == [7] * 7 + [1]
+
+
+@pytest.mark.parametrize("axes", [(0,), (0, 1, 2), (1, 2), (0, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 0, 2, 1)])
+def test_extremes_do_not_depend_on_the_order_of_memory(order, axes):
+    x = torch.sin(torch.arange(9.0 * 20 * 6 * 5) ** 2).reshape(9, 20, 6, 5).permute(order)
+    low, high = ranges.extremes(x, axes)
+    numpy.testing.assert_array_equal(low, x.numpy().min(axes, keepdims=True))
+    numpy.testing.assert_array_equal(high, x.numpy().max(axes, keepdims=True))

@@ -26,16 +26,15 @@ def clipped_bits(v: Tensor, offset: Tensor | float = 0.0) -> Tensor:
     return torch.relu(bits if isinstance(offset, int | float) and offset == 0 else bits + offset)
 
 
-def effective_bits(i: Tensor, precision: Tensor, options: Options) -> Tensor:
-    """Return the bits that EBOPs count, of whole i and precision, newly allocated."""
+def counted_bits(i: Tensor, precision: Tensor, options: Options) -> Tensor:
+    """Return the bits that EBOPs count, of whole i and precision, where that is positive; it may be the precision."""
     bits = precision if options.fixed_width else precision + i
-    bits = bits + options.sign_bits if options.sign_bits else bits
-    return torch.relu(bits) if bits is precision else bits.relu_()
+    return bits + options.sign_bits if options.sign_bits else bits
 
 
-def effective_bits_gradient_(grad: Tensor, bits: Tensor) -> Tensor:
-    """Return the gradient of max(0, bits) for whole bits, which are overwritten."""
-    return bits.clamp_(0.0, 1.0).mul_(grad)
+def effective_bits_gradient(grad: Tensor, bits: Tensor) -> Tensor:
+    """Return the gradient of max(0, bits) for whole bits, newly allocated."""
+    return bits.clamp(0.0, 1.0).mul_(grad)
 
 
 def penalty(i: Tensor | None, precision: Tensor, options: Options) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from hgq2_core.ops.torch import ZERO, as_tensor, as_values, binade, ln2, number, plus_, plus_everywhere_, sum_to
 from hgq2_fixed_point.ops.options import Options
 from hgq2_fixed_point.ops.torch.arithmetic import max_integer, on_grid, rounded_exp2
-from hgq2_fixed_point.ops.torch.bits import effective_bits_gradient_, penalty
+from hgq2_fixed_point.ops.torch.bits import effective_bits_gradient, penalty
 from hgq2_fixed_point.ops.torch.gradients import split_at_range
 from hgq2_fixed_point.ops.torch.ranges import extremes, integer_bits, min_integer_bits
 from hgq2_fixed_point.stochastic import Seed, draw
@@ -44,8 +44,8 @@ class _QuantizeDynamic(torch.autograd.Function):
         bits = precision.to(x.dtype).round() if options.fixed_width else _bits_of_integers(q, precision, options)
         q.mul_(step)
         # Smaller i hold what they round; at its upper bound, i holds what fits, and that is the range.
-        minimum, maximum, _ = _limits(width, options)
-        q.clamp_(minimum, maximum)
+        maximum, step, width = _limit(width, options)
+        q.clamp_(width.floor().mul_(step).neg_() if options.signed else ZERO, maximum)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(x, q, precision)
         return q, bits.to(torch.float32).relu_(), penalty(None, precision, options)
@@ -66,7 +66,7 @@ class _QuantizeDynamic(torch.autograd.Function):
             whole = precision.round() if options.fixed_width else None
             if whole is None:
                 whole = _bits_of_integers(q * rounded_exp2(precision, x.dtype), precision, options)
-            share = sum_to(effective_bits_gradient_(grad_bits, whole), precision.shape)
+            share = sum_to(effective_bits_gradient(grad_bits, whole), precision.shape)
             grad_precision = plus_(grad_precision, share)
         if needs_precision and grad_penalty is not None:
             grad_precision = plus_everywhere_(grad_precision, grad_penalty, options.regularizers[1], precision.shape)
@@ -80,19 +80,18 @@ def _bits_of_integers(n: Tensor, f: Tensor, options: Options) -> Tensor:
     return integer_bits(low if options.signed else ZERO, high, f).clamp_(*options.bounds).round_().add_(f)
 
 
-def _limits(width: Tensor, options: Options) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the smallest and the largest number, and the step, where i is at its upper bound; from 2^b or 2^f."""
+def _limit(width: Tensor, options: Options) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the largest number, the step, and 2^(i + f), where i is at its upper bound; from 2^b or 2^f."""
     limit = number(2.0 ** round(options.bounds[1]))
     width = width if options.fixed_width else width * limit
     step = limit / width
-    maximum = max_integer(width).mul_(step)
-    return width.floor().mul_(step).neg_() if options.signed else ZERO, maximum, step
+    return max_integer(width).mul_(step), step, width
 
 
 def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradient for x, and for the precision in units of ln 2 before it is summed."""
     x, q, precision = ctx.saved_tensors
-    _, maximum, step = _limits(rounded_exp2(precision, x.dtype), ctx.options)
+    maximum, step, _ = _limit(rounded_exp2(precision, x.dtype), ctx.options)
     # Without bits beside the sign nothing positive fits; half the limit is where i would reach its bound.
     upper = round(ctx.options.bounds[1])
     minimum = number(-(2.0**upper)) if ctx.options.signed else ZERO

@@ -10,7 +10,7 @@ from torch import Tensor
 from hgq2_core.ops.torch import ZERO, as_tensor, as_values, exp2, ln2, number, plus_, plus_everywhere_, sum_to
 from hgq2_fixed_point.ops.options import Options
 from hgq2_fixed_point.ops.torch.arithmetic import on_grid, rounded_exp2, to_integers
-from hgq2_fixed_point.ops.torch.bits import effective_bits_gradient_, penalty
+from hgq2_fixed_point.ops.torch.bits import effective_bits_gradient, penalty
 from hgq2_fixed_point.ops.torch.quantizing import apply
 from hgq2_fixed_point.ops.torch.ranges import extremes, integer_bits, min_integer_bits_for_width
 from hgq2_fixed_point.stochastic import Seed, draw
@@ -49,7 +49,7 @@ class _QuantizeObserved(torch.autograd.Function):
             if grad is not None:
                 grad_f = sum_to((x - q).mul_(grad), ctx.shape).mul_(ln2(ctx.options.gradient_scale))
             if grad_bits is not None:
-                grad_f = plus_(grad_f, sum_to(effective_bits_gradient_(grad_bits, bits.clone()), ctx.shape))
+                grad_f = plus_(grad_f, sum_to(effective_bits_gradient(grad_bits, bits), ctx.shape))
             if grad_penalty is not None:
                 grad_f = plus_everywhere_(grad_f, grad_penalty, ctx.options.regularizers[1], ctx.shape)
         return grad, None, None, grad_f, None, None, None

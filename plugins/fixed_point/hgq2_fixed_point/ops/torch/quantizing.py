@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hgq2_core.ops.torch import ONE, as_tensor, as_values, ln2, plus_, plus_everywhere_, recomputable, sum_to
+from hgq2_core.ops.torch import ONE, as_tensor, as_values, in_blocks, ln2, plus_, plus_everywhere_, recomputable, sum_to
 from hgq2_fixed_point.ops.options import Options
 from hgq2_fixed_point.ops.torch.arithmetic import (
     Format,
@@ -20,7 +20,7 @@ from hgq2_fixed_point.ops.torch.arithmetic import (
     rounded,
     step_and_width,
 )
-from hgq2_fixed_point.ops.torch.bits import effective_bits, effective_bits_gradient_, penalty
+from hgq2_fixed_point.ops.torch.bits import counted_bits, effective_bits_gradient, penalty
 from hgq2_fixed_point.ops.torch.gradients import split_at_range
 from hgq2_fixed_point.ops.torch.wrapping import wrap, wrap_sign_magnitude
 from hgq2_fixed_point.stochastic import Seed, draw
@@ -29,7 +29,6 @@ WRAPPING = ("WRAP", "WRAP_SM")
 
 LARGE = 2**18
 """Elements of a variable from which its quantized values are computed again in the backward pass."""
-
 
 def _negated(bound: Tensor, k: Tensor | float) -> Tensor:
     return bound.neg() if all_signed(k) else bound * -k
@@ -48,13 +47,36 @@ def _saturated(x: Tensor, fmt: Format, options: Options, u: Tensor | None) -> Te
     return q.mul_(step)
 
 
+def _values_and_bits(
+    x: Tensor, k: Tensor | float, i: Tensor, precision: Tensor, u: Tensor | None, options: Options, training: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the quantized values, and the bits that EBOPs count."""
+    whole = rounded(i, x.dtype), rounded(precision, x.dtype)
+    bits = torch.relu(counted_bits(*whole, options)).to(precision.dtype)
+    fmt = make_format(k, *whole, options.fixed_width)
+    if options.overflow_mode not in WRAPPING:
+        return _saturated(x, fmt, options, u), bits
+    if training:
+        q, step = on_grid(x, fmt.scale, options.round_mode, u)
+        return q.mul_(step * fmt.nonempty), bits
+    if options.overflow_mode == "WRAP":
+        return wrap(x, fmt, options.round_mode, options.axes), bits
+    return wrap_sign_magnitude(x, fmt, options.round_mode), bits
+
+
+def _saturated_again(x: Tensor, k: Tensor | float, i: Tensor, precision: Tensor, options: Options) -> tuple[Tensor]:
+    """Return the quantized values of a format that saturates, in a tuple."""
+    fmt = make_format(k, rounded(i, x.dtype), rounded(precision, x.dtype), options.fixed_width)
+    return (_saturated(x, fmt, options, None),)
+
+
 def _recomputed(node: Any) -> Tensor:
     """Return the quantized values that a node of the graph has not saved; computed at the first use."""
     if node.recomputed is None:
         x, _, i, precision = node.saved_tensors
-        fmt = make_format(node.k, rounded(i, x.dtype), rounded(precision, x.dtype), node.options.fixed_width)
         with torch.no_grad():
-            node.recomputed = _saturated(x, fmt, node.options, None)
+            again = functools.partial(_saturated_again, options=node.options)
+            (node.recomputed,) = in_blocks(again, x, node.k, i, precision)
     values: Tensor = node.recomputed
     return values
 
@@ -78,85 +100,96 @@ class _Quantize(torch.autograd.Function):
         u: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        ctx.k, ctx.options, ctx.shapes = k, options, (x.shape, i.shape, precision.shape)
+        ctx.k, ctx.options, ctx.shape = k, options, x.shape
         ctx.recomputes, ctx.recomputed = False, None
-        cost = penalty(i, precision, options)
-        whole = rounded(i, x.dtype), rounded(precision, x.dtype)
-        bits = effective_bits(*whole, options).to(precision.dtype)
-        fmt = make_format(k, *whole, options.fixed_width)
-        if options.overflow_mode in WRAPPING:
-            if training:
-                q, step = on_grid(x, fmt.scale, options.round_mode, u)
-                q.mul_(step * fmt.nonempty)
-            elif options.overflow_mode == "WRAP":
-                q = wrap(x, fmt, options.round_mode, options.axes)
-            else:
-                q = wrap_sign_magnitude(x, fmt, options.round_mode)
-            if ctx.needs_input_grad[3]:
-                ctx.save_for_backward(x, q, i, precision)
-            return q, bits, cost
-        q = _saturated(x, fmt, options, u)
-        if any(ctx.needs_input_grad):
+        compute = functools.partial(_values_and_bits, options=options, training=training)
+        q, bits = in_blocks(compute, x, k, i, precision, u)
+        wraps = options.overflow_mode in WRAPPING
+        if ctx.needs_input_grad[3] or (any(ctx.needs_input_grad) and not wraps):
             # Of the size of the values, q alone is new: x, i and the precision are saved by reference, and what else
             # the gradient needs is computed again from the bits. So is q, where it is as large as a large variable.
-            ctx.recomputes = u is None and x.is_leaf and x.numel() >= LARGE
+            ctx.recomputes = u is None and x.is_leaf and x.numel() >= LARGE and not wraps
             ctx.save_for_backward(x, None if ctx.recomputes else q, i, precision)
-        return q, bits, cost
+        return q, bits, penalty(i, precision, options)
 
     @staticmethod
     def backward(
         ctx: Any, grad: Tensor | None, grad_bits: Tensor | None, grad_penalty: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        options = ctx.options
-        x_shape, i_shape, precision_shape = ctx.shapes
-        needs_x, _, needs_i, needs_precision, *_ = ctx.needs_input_grad
-        wraps, factor = options.overflow_mode in WRAPPING, ln2(options.gradient_scale)
-        grad_x = grad_i = grad_precision = from_cost = None
-        counts = grad_bits is not None and needs_precision
-        if counts or not (grad is None or wraps):
-            x, _, i, precision = ctx.saved_tensors
-            whole = rounded(i, x.dtype), rounded(precision, x.dtype)
-        if counts:
-            from_cost = effective_bits_gradient_(grad_bits, effective_bits(*whole, options))
-        if grad is not None and wraps:
-            grad_x = grad
-            if needs_precision:
-                x, q, _, _ = ctx.saved_tensors
-                grad_precision = sum_to((x - q).mul_(grad), precision_shape).mul_(factor)
-        elif grad is not None:
-            grad_x, d_i, d_f = _saturating_gradients(ctx, grad, whole, needs_i or needs_precision)
+        grad_x, grad_i, grad_precision = grad, None, None
+        if ctx.saved_tensors:
+            x, q, i, precision = ctx.saved_tensors
+            compute = functools.partial(
+                _gradients, options=ctx.options, needs=ctx.needs_input_grad, grad_penalty=grad_penalty
+            )
+            q = ctx.recomputed if q is None else q
+            grad_x, grad_i, grad_precision = in_blocks(compute, x, ctx.k, i, precision, q, grad, grad_bits)
             ctx.recomputed = None
-            if needs_i:
-                grad_i = sum_to(d_i.sub_(d_f) if options.fixed_width else d_i, i_shape).mul_(factor)
-            if needs_precision:
-                grad_precision = sum_to(d_f, precision_shape).mul_(factor)
-        if from_cost is not None:
-            grad_precision = plus_(grad_precision, sum_to(from_cost, precision_shape))
-            if needs_i and not (options.fixed_width or wraps):
-                grad_i = plus_(grad_i, sum_to(from_cost, i_shape))
-        if grad_penalty is not None:
-            for_i, for_precision = options.regularizers
-            grad_i = plus_everywhere_(grad_i, grad_penalty, for_i, i_shape) if needs_i else None
-            grad_precision = plus_everywhere_(grad_precision, grad_penalty, for_precision, precision_shape)
-        grad_x = sum_to(grad_x, x_shape) if needs_x and grad_x is not None else None
+        grad_x = sum_to(grad_x, ctx.shape) if ctx.needs_input_grad[0] and grad_x is not None else None
         return grad_x, None, grad_i, grad_precision, None, None, None
 
 
+def _gradients(
+    x: Tensor,
+    k: Tensor | float,
+    i: Tensor,
+    precision: Tensor,
+    q: Tensor | None,
+    grad: Tensor | None,
+    grad_bits: Tensor | None,
+    options: Options,
+    needs: tuple[bool, ...],
+    grad_penalty: Tensor | None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Return the gradients for x, before it is summed to the shape of x, for i and for the precision."""
+    _, _, needs_i, needs_precision, *_ = needs
+    wraps, factor = options.overflow_mode in WRAPPING, ln2(options.gradient_scale)
+    grad_x, grad_i, grad_precision, from_cost = grad, None, None, None
+    counts = grad_bits is not None and needs_precision
+    if counts or not (grad is None or wraps):
+        whole = rounded(i, x.dtype), rounded(precision, x.dtype)
+    if counts:
+        from_cost = effective_bits_gradient(grad_bits, counted_bits(*whole, options))
+    if grad is not None and wraps:
+        if needs_precision:
+            grad_precision = sum_to((x - q).mul_(grad), precision.shape).mul_(factor)
+    elif grad is not None:
+        q = _saturated_again(x, k, i, precision, options)[0] if q is None else q
+        grad_x, d_i, d_f = _saturating_gradients(grad, x, q, k, whole, options, needs_i or needs_precision)
+        if needs_i:
+            grad_i = sum_to(d_i.sub_(d_f) if options.fixed_width else d_i, i.shape).mul_(factor)
+        if needs_precision:
+            grad_precision = sum_to(d_f, precision.shape).mul_(factor)
+    if from_cost is not None:
+        grad_precision = plus_(grad_precision, sum_to(from_cost, precision.shape))
+        if needs_i and not (options.fixed_width or wraps):
+            grad_i = plus_(grad_i, sum_to(from_cost, i.shape))
+    if grad_penalty is not None:
+        for_i, for_precision = options.regularizers
+        grad_i = plus_everywhere_(grad_i, grad_penalty, for_i, i.shape) if needs_i else None
+        grad_precision = plus_everywhere_(grad_precision, grad_penalty, for_precision, precision.shape)
+    return grad_x, grad_i, grad_precision
+
+
 def _saturating_gradients(
-    ctx: Any, grad: Tensor, whole: tuple[Tensor, Tensor], needs_bits: bool
+    grad: Tensor,
+    x: Tensor,
+    q: Tensor,
+    k: Tensor | float,
+    whole: tuple[Tensor, Tensor],
+    options: Options,
+    needs_bits: bool,
 ) -> tuple[Tensor, Any, Any]:
     """Return the gradients for x, i and f, the latter two in units of ln 2 and of the shape of the bits.
 
     Overwrites the whole bits.
     """
-    x, q, _, _ = ctx.saved_tensors
-    q = _recomputed(ctx) if q is None else q
-    signed, symmetric = all_signed(ctx.k), ctx.options.overflow_mode == "SAT_SYM"
-    step, width = step_and_width(*whole, ctx.options.fixed_width)
+    signed, symmetric = all_signed(k), options.overflow_mode == "SAT_SYM"
+    step, width = step_and_width(*whole, options.fixed_width)
     maximum = max_integer(width).mul_(step)
     # Pruned formats take max(i, -f) for i, so that they keep a gradient.
     top = torch.maximum(width, ONE, out=width).mul_(step)
-    minimum = _negated(maximum if symmetric else top, ctx.k)
+    minimum = _negated(maximum if symmetric else top, k)
     grad_x, outside, side = split_at_range(grad, x, minimum, maximum)
     if not needs_bits:
         return grad_x, None, None
@@ -166,7 +199,7 @@ def _saturating_gradients(
         limited, free = beyond, side
     else:
         above, free = sum_to(side.clamp_(min=0.0).mul_(outside), top.shape), None
-        beyond = beyond if signed else above - (above - beyond) * ctx.k
+        beyond = beyond if signed else above - (above - beyond) * k
         limited = beyond if symmetric else above
     d_f = sum_to(torch.sub(x, q, out=free).mul_(grad_x), top.shape).addcmul_(limited, step)
     return grad_x, top.mul_(beyond), d_f
