@@ -1,20 +1,24 @@
-"""What is done with a model takes as many calls for each layer of a deep one as of a shallow one."""
+"""What is done with a model takes as many calls for each layer of a deep one as of a shallow one.
+
+Calls of Python functions depend on no machine, unlike times.
+"""
 
 import cProfile
 import pstats
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from hgq2_core import calibrate, freeze, load_model
+from hgq2_core import calibrate, ebops, export, freeze, load_model, verify
 from hgq2_layers import QAdd, QDense
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
-SHALLOW, DEEP = 3, 9
+DEPTHS = (5, 10, 20)
 X = np.linspace(-1.0, 1.0, 12, dtype=np.float32).reshape(3, 4)
 
 
@@ -27,22 +31,39 @@ def residual(blocks: int) -> keras.Model:
     return model
 
 
-def calls(run: Callable[[], Any]) -> int:
+def calls(run: Callable[..., Any], *args: Any) -> int:
     profile = cProfile.Profile()
-    profile.runcall(run)
+    profile.runcall(run, *args)
     return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("what", ["freeze", "load"])
-def test_calls_grow_as_the_number_of_layers(what: str, tmp_path: Any) -> None:
-    def of(blocks: int) -> int:
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[int]]:
+    """What takes how many calls of Python functions, for each depth."""
+    counts: dict[str, list[int]] = {}
+    for blocks in (1, *DEPTHS):
+        folder = tmp_path_factory.mktemp(f"blocks_{blocks}")
         model = residual(blocks)
-        model.save(tmp_path / f"{blocks}.keras")
-        runs: dict[str, Callable[[], Any]] = {
-            "freeze": lambda: freeze(model),
-            "load": lambda: load_model(tmp_path / f"{blocks}.keras"),
-        }
-        return calls(runs[what])
+        model.save(folder / "model.keras")
+        for what, run in RUNS.items():
+            counts.setdefault(what, []).append(calls(run, model, folder))
+    return {what: each[1:] for what, each in counts.items()}  # the first time, modules are imported
 
-    of(SHALLOW)  # the first time, modules are imported
-    assert of(DEEP) <= 1.1 * DEEP / SHALLOW * of(SHALLOW)
+
+RUNS: dict[str, Callable[[keras.Model, Path], Any]] = {
+    "step": lambda model, folder: model(X, training=True),
+    "ebops": lambda model, folder: ebops(model),
+    "calibrate": lambda model, folder: calibrate(model, X),
+    "verify": lambda model, folder: verify(model, X),
+    "freeze": lambda model, folder: freeze(model),
+    "load": lambda model, folder: load_model(folder / "model.keras"),
+    "export of a program": lambda model, folder: export(model, "cpp", folder / "program"),
+    "export of a circuit": lambda model, folder: export(model, "alkaid", folder / "circuit"),
+}
+
+
+@pytest.mark.parametrize("what", RUNS)
+def test_calls_grow_as_the_number_of_layers(what: str, counted: dict[str, list[int]]) -> None:
+    few, some, many = counted[what]
+    assert some - few > 0
+    assert many - some <= 1.02 * 2 * (some - few), counted[what]  # twice as many layers more

@@ -30,6 +30,7 @@ WRAPPING = ("WRAP", "WRAP_SM")
 LARGE = 2**18
 """Elements of a variable from which its quantized values are computed again in the backward pass."""
 
+
 def _negated(bound: Tensor, k: Tensor | float) -> Tensor:
     return bound.neg() if all_signed(k) else bound * -k
 
