@@ -13,6 +13,7 @@ from alkaid.trace import FVariable, FVArray, HWConfig, trace
 from typing_extensions import override
 
 from hgq2_alkaid.rounding import quantized
+from hgq2_alkaid.solver import Solver
 from hgq2_core.exact import Integers
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
 from hgq2_core.exact.integer_array import NO_BITS, fraction_bits
@@ -40,10 +41,12 @@ class HardwareArrays(Arrays[Operand]):
     Args:
         hwconf: alkaid's adder size, carry size and latency cutoff.
         inputs: the model's inputs.
+        solver: makes adders of products with constants.
     """
 
-    def __init__(self, hwconf: HWConfig, inputs: HostInputs | None = None) -> None:
+    def __init__(self, hwconf: HWConfig, inputs: HostInputs | None = None, solver: Solver | None = None) -> None:
         self.hwconf = hwconf
+        self.solver = Solver(hwconf) if solver is None else solver
         self.inputs = HostInputs(()) if inputs is None else inputs
         self._entered: dict[Entry, FVariable] = {}
 
@@ -102,7 +105,10 @@ class HardwareArrays(Arrays[Operand]):
             return einsum(equation, self.variables(a), self.variables(b), self._products)
         if not np.array_equal(b, b.astype(np.float32)):
             raise Unsupported("a kernel needs more bits than float32 has, in which alkaid takes it.")
-        return einsum(equation, self.variables(a), b, self._product)
+        rows = self.variables(a)
+        einsum(equation, rows, b, self._want)
+        self.solver.solve()
+        return einsum(equation, rows, b, self._product)
 
     @override
     def sum(self, a: Operand, axis: Axis, keepdims: bool = False) -> Operand:
@@ -219,7 +225,13 @@ class HardwareArrays(Arrays[Operand]):
         result = to_float(Integers().einsum("i,io->o", from_float(known), from_float(kernel[constant]))).astype(object)
         if not kernel[~constant].any():
             return result
-        return self.add(result, _objects(self._traced(row[~constant]) @ kernel[~constant]))
+        return self.add(result, self.solver.product(row[~constant], kernel[~constant]))
+
+    def _want(self, row: Operand, kernel: Operand) -> Operand:
+        data = np.array([x.low < x.high for x in row])
+        if kernel[data].any():
+            self.solver.want(row[data], kernel[data])
+        return np.zeros(kernel.shape[1])
 
     def _products(self, row: Operand, matrix: Operand) -> Operand:
         """Return data times data."""
