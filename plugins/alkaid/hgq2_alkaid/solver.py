@@ -39,7 +39,7 @@ def digits(kernel: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return the nonzero signed binary digits of every number of a matrix."""
     # A kernel has no more bits than float32: 2^31 times its mantissa is whole, with room for three times as much.
     whole = np.ldexp(np.frexp(np.abs(kernel))[0], 31).astype(np.int64)
-    return np.bitwise_count(whole ^ (3 * whole)).astype(np.int64)
+    return np.asarray(np.bitwise_count(whole ^ (3 * whole)), dtype=np.int64)
 
 
 def blocks(kernel: Floats, most: int = DIGITS) -> Iterator[slice]:
