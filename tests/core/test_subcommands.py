@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
 from hgq2_core.cli import subcommands
-from hgq2_core.discovery.loading import Plugin
+from hgq2_core.discovery.loading import CONFIG_GROUPS, Plugin
 from hgq2_core.discovery.registry import Registry
 
 pytestmark = pytest.mark.once
@@ -38,7 +38,7 @@ def plugin(name, **commands):
     kinds = {
         "commands": {f"{name}.{command}": f"acme_tools.commands:{function}" for command, function in commands.items()}
     }
-    every = {group: {} for group in ("quantizers", "layers", "callbacks", "datasets", "exporters")}
+    every = {group: {} for group in CONFIG_GROUPS}
     return Plugin(name, f"{name}-dist", "1.0", "", f"{name}_plugin", "loaded", {**every, **kinds})
 
 
