@@ -327,16 +327,27 @@ def test_a_run_that_cannot_be_written_to_is_shown_all_the_same(run: Path, monkey
 
 
 def test_an_export_stands_on_the_page(run: Path, tmp_path: Path) -> None:
-    made = {"exporter": "a.b", "path": "rtl/x", "ebops": 1.0, "cost": 1234.0, "latency": 5.5, "stages": 2, "checked": 9}
+    ebops = json.loads((run / "metrics.json").read_text())["ebops"]
+    made = {
+        "exporter": "a.b",
+        "path": "rtl/x",
+        "ebops": ebops,
+        "cost": 1234.0,
+        "latency": 5.5,
+        "stages": 2,
+        "checked": 9,
+    }
     record_export(run, {**made, "simulation": None}, None)
     record_export(run, {**made, "cost": 2345.0, "simulation": {"samples": 90, "mismatches": 0}}, None)
     record_export(run, {**made, "path": "rtl/y", "simulation": None}, 0)
+    record_export(run, {**made, "path": "rtl/z", "ebops": ebops + 1, "simulation": None}, None)
     report(run)
     rows = re.findall(r"<tr><td>(rtl/.)</td>(.*?)</tr>", text_of(run))
     cells = {name: re.findall(r">([^<]*)</td>", rest) for name, rest in rows}
     assert cells == {
         "rtl/x": ["a.b", "the run", "2,345", "5.5", "2", "0 mismatches in 90"],
         "rtl/y": ["a.b", "--front 0", "1,234", "5.5", "2", ""],
+        "rtl/z": ["a.b", "the run, before it changed", "1,234", "5.5", "2", ""],
     }
 
 

@@ -66,7 +66,7 @@ def page(contents: Contents) -> str:
         "bits": bits_view(analysis.get("slots", ())),
         "weights": weights_view(analysis.get("slots", ())),
         "ranges": ranges_view(analysis.get("health", {})),
-        "exports": _exports(contents.exports),
+        "exports": _exports(contents.exports, metrics["ebops"]),
     }
     return render(
         "run.html",
@@ -186,14 +186,14 @@ def _front(contents: Contents) -> dict[str, Any] | None:
     }
 
 
-def _exports(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _exports(reports: Sequence[Mapping[str, Any]], ebops: float) -> dict[str, Any] | None:
     if not reports:
         return None
     rows = [
         (
             str(each["path"]),
             str(each["exporter"]),
-            "the run" if each.get("front") is None else f"--front {each['front']}",
+            _exported(each, ebops),
             "" if each.get("cost") is None else format_count(each["cost"]),
             "" if each.get("latency") is None else f"{each['latency']:g}",
             "" if each.get("stages") is None else str(each["stages"]),
@@ -203,6 +203,12 @@ def _exports(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     ]
     heads = ("directory", "exporter", "model", "cost", "latency", "stages", "simulated")
     return {"heads": heads, "rows": rows, "note": "LUTs and their delays for alkaid."}
+
+
+def _exported(report: Mapping[str, Any], ebops: float) -> str:
+    if report.get("front") is not None:
+        return f"--front {report['front']}"
+    return "the run" if report["ebops"] == ebops else "the run, before it changed"
 
 
 def _simulated(simulation: Mapping[str, Any] | None) -> str:
