@@ -17,6 +17,7 @@ from hgq2_core.diagnosis.report import Check, Finding
 from hgq2_training.runs.outcome import (
     dead_outputs,
     imbalance,
+    outcome,
     rising_loss,
     still_moving,
     unsuitable_metrics,
@@ -50,17 +51,31 @@ def split(*counts: int) -> Split:
 
 @pytest.mark.parametrize("name", ["acc", "accuracy", "sparse_categorical_accuracy"])
 def test_an_accuracy_on_a_rare_class_is_told(name: str) -> None:
-    (finding,) = imbalance(MODEL, split(95, 5), {"loss": 0.1, name: 0.95})
+    (finding,) = imbalance("model", split(95, 5), {"loss": 0.1, name: 0.95})
     assert finding.seen == (
         "accuracy says little of the rarest class, which has 5 test samples; the most frequent has 95"
     )
 
 
 def test_classes_of_like_size_and_other_metrics_are_not_told() -> None:
-    assert imbalance(MODEL, split(60, 40), {"loss": 0.1, "accuracy": 0.9}) == []
-    assert imbalance(MODEL, split(95, 5), {"loss": 0.1, "accuracy": 0.9, "recall": 0.2}) == []
-    assert imbalance(MODEL, split(95, 5), {"loss": 0.1, "balanced_accuracy": 0.5}) == []
-    assert imbalance(MODEL, split(95, 5), {"loss": 0.1}) == []
+    assert imbalance("model", split(60, 40), {"loss": 0.1, "accuracy": 0.9}) == []
+    assert imbalance("model", split(95, 5), {"loss": 0.1, "accuracy": 0.9, "recall": 0.2}) == []
+    assert imbalance("model", split(95, 5), {"loss": 0.1, "balanced_accuracy": 0.5}) == []
+    assert imbalance("model", split(95, 5), {"loss": 0.1}) == []
+
+
+def test_each_of_several_outputs_is_judged_by_itself() -> None:
+    inputs = keras.Input((1,))
+    outputs = [keras.layers.Dense(1, name=name)(inputs) for name in ("energy", "label")]
+    model = keras.Model(inputs, outputs)
+    rare = split(95, 5)
+    test = Split(rare.x, [np.linspace(0.0, 1.0, 100), rare.y])
+    metrics = {"loss": 1.0, "energy_loss": 0.5, "energy_mean_absolute_error": 0.1, "label_accuracy": 0.95}
+    found = outcome(model, test, metrics)
+    assert [(finding.check.name, finding.layer) for finding in found] == [
+        ("at_chance", "label"),
+        ("imbalance", "label"),
+    ]
 
 
 # --- a training that diverges ----------------------------------------------------------------------------------------

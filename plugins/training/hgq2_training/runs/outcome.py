@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from hgq2_core.data.splits import Split
 from hgq2_core.diagnosis.recording import as_array, count_not_finite
 from hgq2_core.diagnosis.report import SEVERITIES, Check, Finding
 from hgq2_core.errors import listing
+from hgq2_core.exporting.graph import output_names
 from hgq2_core.model.number_format import format_metric
 
 AT_CHANCE = Check(
@@ -87,12 +88,13 @@ def outcome(
         outputs: how the outputs predict the test part, see `hgq2_training.report.analysis`.
     """
     outputs = outputs or {}
+    judged = list(_by_output(model, test, metrics))
     return [
-        *_at_chance(model, test, metrics),
+        *(finding for each in judged for finding in _at_chance(*each)),
         *rising_loss(model, history),
         *dead_outputs(outputs),
         *unsuitable_metrics(model, metrics, outputs),
-        *imbalance(model, test, metrics),
+        *(finding for each in judged for finding in imbalance(*each)),
         *still_moving(model, history),
     ]
 
@@ -103,7 +105,19 @@ def worst_first(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: severities.index(finding.severity))
 
 
-def _at_chance(model: keras.Model, test: Split, metrics: Mapping[str, float]) -> list[Finding]:
+def _by_output(
+    model: keras.Model, test: Split, metrics: Mapping[str, float]
+) -> Iterator[tuple[str, Split, Mapping[str, float]]]:
+    """Yield name, targets and metrics of each output, with the model's name if there is only one."""
+    if not isinstance(test.y, list):
+        yield model.name, test, metrics
+        return
+    for name, y in zip(output_names(model), test.y, strict=True):
+        own = {metric: value for metric, value in metrics.items() if metric.startswith(f"{name}_")}
+        yield name, Split(test.x, y), own
+
+
+def _at_chance(name: str, test: Split, metrics: Mapping[str, float]) -> list[Finding]:
     share = _most_frequent(test.y)
     if share is None:
         return []
@@ -111,14 +125,14 @@ def _at_chance(model: keras.Model, test: Split, metrics: Mapping[str, float]) ->
     return [
         Finding(
             AT_CHANCE,
-            model.name,
+            name,
             None,
-            f"test {name} {format_metric(value)} is no better than always answering the most frequent class, "
+            f"test {metric} {format_metric(value)} is no better than always answering the most frequent class, "
             f"{format_metric(share)}",
             {"value": value, "chance": share},
         )
-        for name, value in metrics.items()
-        if _is_accuracy(name) and not value > limit
+        for metric, value in metrics.items()
+        if _is_accuracy(metric) and not value > limit
     ]
 
 
@@ -142,23 +156,23 @@ def still_moving(model: keras.Model, history: Sequence[Mapping[str, Any]]) -> li
     return [Finding(STILL_MOVING, model.name, None, seen, {"before": before, "after": after})]
 
 
-def imbalance(model: keras.Model, test: Split, metrics: Mapping[str, float]) -> list[Finding]:
-    """Return a finding if accuracy is the only metric, and one of the classes is rare.
+def imbalance(name: str, test: Split, metrics: Mapping[str, float]) -> list[Finding]:
+    """Return a finding if accuracy is the only metric of an output, and one of its classes is rare.
 
     Args:
-        model: the trained model.
-        test: the test split.
-        metrics: its metrics.
+        name: of the output, or of a model with one.
+        test: the test split, with the targets of the output.
+        metrics: those of the output, and losses.
     """
     counts = _class_counts(test.y)
-    judged = [name for name in metrics if name != "loss"]
+    judged = [metric for metric in metrics if metric.rpartition("_")[2] != "loss"]
     if counts is None or len(counts) < 2 or not judged or not all(map(_is_accuracy, judged)):
         return []
     rarest, most = int(counts.min()), int(counts.max())
     if rarest >= RARE * most:
         return []
     seen = f"accuracy says little of the rarest class, which has {rarest} test samples; the most frequent has {most}"
-    return [Finding(IMBALANCE, model.name, None, seen, {"rarest": rarest, "most_frequent": most})]
+    return [Finding(IMBALANCE, name, None, seen, {"rarest": rarest, "most_frequent": most})]
 
 
 def rising_loss(model: keras.Model, history: Sequence[Mapping[str, Any]]) -> list[Finding]:
