@@ -1,12 +1,18 @@
-"""The bound on the cost of the model that a training ends with."""
+"""The cost that a training is for: a bound, or a whole front."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from hgq2_core.schema.base import StrictModel
+from hgq2_core.schema.base import FromList, StrictModel, validation_errors
+
+POINTS = 8
+"""Models of a front that does not say how many."""
+TUNING = 0.3
+"""Share of the epochs in which the models of a front are tuned, unless it says how many."""
 
 
 class BudgetSection(StrictModel):
@@ -17,3 +23,44 @@ class BudgetSection(StrictModel):
     """
 
     ebops: Annotated[float, Field(gt=0)]
+
+
+Cost = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class FrontSection(StrictModel):
+    """A front from one training: models of falling cost, each fine-tuned with its bits held.
+
+    Args:
+        points: number of models to tune, 8 by default, evenly spaced in the logarithm of the cost, from a quarter
+            to 1/64 of that at the start.
+        ebops: the largest calibrated EBOPs of each, rising or falling, in place of `points`.
+        finetune_epochs: epochs of each, which are among the `epochs` of the training; by default 30 % for all together.
+    """
+
+    points: Count | None = None
+    ebops: Annotated[tuple[Cost, ...], FromList] = ()
+    finetune_epochs: Count | None = None
+
+    @model_validator(mode="after")
+    def _check_ebops(self) -> FrontSection:
+        if self.ebops and self.points is not None:
+            raise validation_errors([(("points",), "`ebops` says how many there are. Leave one of them out.")])
+        if any(low == high for low, high in pairwise(sorted(self.ebops))):
+            raise validation_errors([(("ebops",), "names a cost twice.")])
+        return self
+
+    @property
+    def count(self) -> int:
+        """How many models are tuned."""
+        return len(self.ebops) or self.points or POINTS
+
+    def tuning_epochs(self, epochs: int) -> int:
+        """Return the number of epochs, of all, in which models are tuned.
+
+        Args:
+            epochs: epochs of the training.
+        """
+        each = self.finetune_epochs or max(1, int(TUNING * epochs / self.count))
+        return each * self.count

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import keras
 from pydantic import BeforeValidator, Field, model_validator
 
-from hgq2_core.config.budget import BudgetSection
+from hgq2_core.config.budget import BudgetSection, FrontSection
 from hgq2_core.config.class_weight import ClassWeight
 from hgq2_core.config.distribution import DistributionSection, as_distribution
 from hgq2_core.config.graph import ModelSection, Size
@@ -56,6 +56,7 @@ class Training(StrictModel):
         schedule: `cosine` lets the learning rate fall from the optimizer's to 0 over all epochs; None leaves it to the
             optimizer, whose `learning_rate` may be a schedule of its own.
         budget: a bound on the calibrated EBOPs of the saved model, which takes the place of `ebops_beta`.
+        front: a front from one training, in place of `ebops_beta` and `schedule`; `{}` for 8 models.
         stop_if: ends the training before its last epoch, such as `{metric: ebops, below: 5000, for_epochs: 3}`; of a
             list, all must hold.
         epochs: passes over the training data.
@@ -79,6 +80,7 @@ class Training(StrictModel):
     class_weight: ClassWeight | None = None
     schedule: Literal["cosine"] | None = None
     budget: BudgetSection | None = None
+    front: FrontSection | None = None
     stop_if: StopConditions = ()
     epochs: Size = 10
     batch_size: Size = 32
@@ -105,6 +107,32 @@ class Training(StrictModel):
                 "Leave one of them out."
             )
             raise validation_errors([(("schedule",), message)])
+        return self
+
+    @model_validator(mode="after")
+    def _check_front(self) -> Training:
+        if self.front is None:
+            return self
+        rate = self.optimizer.arguments.get("learning_rate")
+        tuning = self.front.tuning_epochs(self.epochs)
+        for place, wrong, message in (
+            ("budget", self.budget is not None, "one model is wanted, or a front. Leave one of them out."),
+            ("schedule", self.schedule is not None, "a front sets the learning rate itself. Leave one of them out."),
+            (
+                "optimizer",
+                isinstance(rate, dict),
+                "a front sets the learning rate itself: give it a number.",
+            ),
+            ("stop_if", bool(self.stop_if), "a front needs all epochs. Leave one of them out."),
+            (
+                "front",
+                2 * tuning > self.epochs,
+                f"tunes {self.front.count} models in {tuning} epochs, which leaves less than half of {self.epochs}. "
+                "Take more epochs or fewer models.",
+            ),
+        ):
+            if wrong:
+                raise validation_errors([((place,), message)])
         return self
 
     @property
@@ -185,14 +213,16 @@ class ModelConfig(Document):
     init_from: Annotated[InitFrom, BeforeValidator(as_init_from)] | None = None
 
     @model_validator(mode="after")
-    def _check_budget(self) -> ModelConfig:
-        if self.training is None or self.training.budget is None:
+    def _check_price(self) -> ModelConfig:
+        training = self.training
+        if training is None or (training.budget is None and training.front is None):
             return self
-        setters: list[Location] = [("training", "callbacks", index) for index in self.training.price_setters]
+        setters: list[Location] = [("training", "callbacks", index) for index in training.price_setters]
         if self.defaults.ebops_beta is not None:
             setters.append(("defaults", "ebops_beta"))
         if setters:
-            message = "training.budget sets the price of bits itself. Leave one of them out."
+            word = "front" if training.budget is None else "budget"
+            message = f"training.{word} sets the price of bits itself. Leave one of them out."
             raise validation_errors((place, message) for place in setters)
         return self
 

@@ -196,11 +196,14 @@ def test_the_cheapest_within_one_standard_error_of_the_best_is_recommended(tmp_p
     )
 
 
-def test_a_recommendation_keeps_a_budget_if_it_can(tmp_path: Path) -> None:
+def test_a_recommendation_keeps_the_budget_of_a_run_that_did_not_end(tmp_path: Path) -> None:
     directory = write_front(tmp_path, (0.9, 500), (0.6, 100))
-    within, beyond = recommended(directory, budget=200), recommended(directory, budget=50)
-    assert within is not None and beyond is not None
-    assert (within.point.ebops, beyond.point.ebops) == (100, 500)
+    (directory / "config.yaml").write_text("training: {budget: {ebops: 200}}")
+    assert choose(directory, "best").ebops == 100
+    (directory / "config.yaml").write_text("training: {budget: {ebops: 50}}")
+    assert recommended(directory) is None
+    with pytest.raises(ConfigError, match=r"is within the budget of 50 EBOPs; the cheapest has 100"):
+        choose(directory, "best")
 
 
 @pytest.mark.parametrize("choice", ["7", "-1", "first"])

@@ -15,6 +15,9 @@ from hgq2_core.schema.keras_callbacks import PATHS
 BUDGET_LOGS = ("ebops_calibrated", "ebops_beta")
 """Names that a training with a budget adds to the logs."""
 
+FRONT_LOGS = ("front", "ebops_beta")
+"""Names that a training of a front adds to the logs."""
+
 SET_LEARNING_RATE = ("keras.ReduceLROnPlateau", "keras.LearningRateScheduler")
 """Callbacks that set the learning rate."""
 
@@ -24,16 +27,28 @@ NO_VALIDATION = " The data have no validation part: give them a `validation_frac
 def one_thing_sets_the_learning_rate(setup: Setup) -> Iterator[Finding]:
     """The learning rate is not set by both a schedule and a callback."""
     scheduled = isinstance(setup.training.optimizer.arguments.get("learning_rate"), dict)
-    if not scheduled and setup.training.schedule is None:
+    if not scheduled and setup.training.schedule is None and setup.training.front is None:
         return
+    whole = "schedule" if setup.training.front is None else "front"
     for index, spec in enumerate(setup.training.callbacks):
         if spec.kind in SET_LEARNING_RATE:
-            remedy = "Give the optimizer a number as `learning_rate`" if scheduled else "Leave out training.schedule"
+            remedy = "Give the optimizer a number as `learning_rate`" if scheduled else f"Leave out training.{whole}"
             yield (
                 f"training.callbacks.{index}",
                 f"{spec.kind} sets the learning rate, which a schedule sets already. "
                 f"{remedy}, or leave the callback out.",
             )
+
+
+def a_front_is_measured_on_validation_data(setup: Setup) -> Iterator[Finding]:
+    """A training of a front has validation data, and no other callback keeps a front."""
+    if setup.training.front is None:
+        return
+    if setup.splits.validation is None:
+        yield "training.front", f"chooses by validation data.{NO_VALIDATION}"
+    for index, callback in enumerate(setup.training.make_callbacks()):
+        if "front" in (_added_by(callback) or ()):
+            yield f"training.callbacks.{index}", "training.front keeps a front itself. Leave one of them out."
 
 
 def averages_are_kept(setup: Setup) -> Iterator[Finding]:
@@ -52,6 +67,8 @@ def callbacks_monitor_what_is_logged(setup: Setup) -> Iterator[Finding]:
     logged = [*measured, *(f"val_{name}" for name in measured if setup.splits.validation is not None), "ebops"]
     if setup.training.budget is not None:
         logged += BUDGET_LOGS
+    if setup.training.front is not None:
+        logged += FRONT_LOGS
     for index, callback in enumerate(setup.training.make_callbacks()):
         place = f"training.callbacks.{index}"
         own = _is_keras_own(callback)

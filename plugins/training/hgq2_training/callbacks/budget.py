@@ -11,11 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core import calibrate, ebops, layers_of
+from hgq2_core import calibrate, ebops
 from hgq2_core.data.splits import Splits
 from hgq2_core.errors import BudgetError, ConfigError
 from hgq2_core.model.number_format import format_count
-from hgq2_core.quantizers.bit_variables import is_bit_variable
+from hgq2_training.callbacks.cost_control import ControlState, CostControl, assign
 from hgq2_training.callbacks.front import direction_of
 from hgq2_training.callbacks.pareto_front import BATCH_SIZE, preserve_state
 from hgq2_training.callbacks.values import value_of
@@ -26,35 +26,29 @@ AIM = 0.985
 """Share of the budget at which training aims: the last epochs move ranges, and with them the cost, a little."""
 LIMIT = 0.995
 """Share of the budget up to which the bits of the last epochs cost."""
+NEAR = 1.1
+"""Share of the budget below which the cost is taken on all training data: outliers that a sample lacks cost bits. So is
+that at the start, for the relation of the two."""
 DESCENT = 0.5
 """Share of the epochs in which the target falls from the cost at the start to the aim."""
 SETTLING = 0.15
 """Share of the epochs, the last ones, in which the bits stay and only the weights learn."""
 HALVINGS = 8
 """Steps of the search for a mixture of bits, before single ones are taken."""
-FIRST_PRICE = 0.02
-"""Share of the loss that the EBOPs make up in the second epoch; the first, which tells the loss, is free."""
-PROPORTIONAL = 2.0
-"""Power of cost over target by which a price exceeds its lasting part."""
-INTEGRAL, FASTEST = 30.0, 0.1
-"""Power of cost over target by which the lasting part grows in a whole training, and at most in a step."""
-CLIP = 1.0
-"""Limit on the logarithm of cost over target, so that a long way to go does not pile up in the price."""
+SEARCHES = 3
+"""Searches for bits, each with what the one before made of the cost on all data."""
 SAMPLES = 4096
-"""Training samples for the calibration after each epoch."""
+"""Training samples for the calibration after an epoch that is not near the budget, and for the search."""
 
 
 @dataclass
-class _State:
+class _State(ControlState):
     """What a resumed training continues with.
 
     Args:
-        ratios: price of each layer, relative to the mean.
-        start: the calibrated cost before training.
-        correction: calibrated cost, relative to that in training.
+        whole: the cost calibrated on all data, relative to that on a sample.
         calibrated: the calibrated cost after the last epoch.
         smallest: the smallest so far.
-        log_price: logarithm of the lasting part of the price; None in the first epoch, which is free.
         rank: what the best model within the budget is best by; empty while there is none.
         best: its variables.
         above: bits after the last epoch that ended above the aim.
@@ -62,12 +56,9 @@ class _State:
         settled: whether the bits stay.
     """
 
-    ratios: list[float] = field(default_factory=list)
-    start: float = 0.0
-    correction: float = 1.0
+    whole: float = 1.0
     calibrated: float = math.inf
     smallest: float = math.inf
-    log_price: float | None = None
     rank: list[float] = field(default_factory=list)
     best: list[Any] = field(default_factory=list)
     above: list[Any] = field(default_factory=list)
@@ -75,19 +66,17 @@ class _State:
     settled: bool = False
 
 
-class Budget(keras.callbacks.Callback):
+class Budget(CostControl[_State]):
     """Train to the best model whose calibrated EBOPs are within a budget, and restore it when training ends.
 
-    `ebops_beta` of every layer is set before each step, by a controller of its logarithm with a proportional and an
-    integral part, so that the cost follows a target; where layers have different prices, their ratios stay. The target
-    falls from the cost at the start to just below the budget over the first half of the epochs: first learn, then save
-    bits. Towards the end the bits settle, between those of epochs above and below the target so that the whole budget
-    is used, and only the weights learn. After each epoch the model is calibrated, measured if it is within the budget,
-    and restored.
+    The price of bits follows a target, which falls from the cost at the start to just below the budget over the first
+    half of the epochs: first learn, then save bits. Towards the end the bits settle, between those of epochs above and
+    below the target so that the whole budget is used, and only the weights learn. After each epoch the model is
+    calibrated, measured if it is within the budget, and restored.
 
-    What is restored is the best of the epochs with settled bits, or of all if none of those is within the budget; of
-    equals, the cheapest. `ebops_calibrated` and `ebops_beta` are added to the logs. `hgq2 train` adds this callback for
-    `training.budget`, and passes data by `bind`; in Python, pass them to the constructor.
+    What is restored is the best of the epochs with settled bits that use the budget, else of those with settled bits,
+    else of all; of equals, the cheapest. `ebops_calibrated` and `ebops_beta` are added to the logs. `hgq2 train` adds
+    this callback for `training.budget`, and passes data by `bind`; in Python, pass them to the constructor.
 
     Args:
         ebops: the most EBOPs of the calibrated model.
@@ -135,50 +124,26 @@ class Budget(keras.callbacks.Callback):
         """
         if self.calibration_data is None or self.validation_data is None:
             raise ConfigError("Budget measures calibrated models: pass `calibration_data` and `validation_data`.")
-        prices = [value_of(each) for each in self._prices()]
-        if not prices:
-            raise ConfigError(f"No layer of model {self.model.name!r} has EBOPs to bound.")
-        mean = float(np.mean(prices))
-        self._state = _State([float(each / mean) if mean else 1.0 for each in prices])
+        self._state = _State(self.layer_ratios())
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the target of this epoch, and settle the bits if it is one of the last."""
-        state = self._state
-        aim = AIM * self.ebops
-        self._bits = [each for each in self.model.trainable_variables if is_bit_variable(each)]
+        state, epochs = self._state, self.params["epochs"]
+        aim, share = AIM * self.ebops, epoch / epochs
+        self.follow(aim, epochs)
         if not state.start:
             state.start = state.smallest = self._record()
-        share = epoch / self.params["epochs"]
-        self._target = aim * max(1.0, state.start / aim) ** max(0.0, 1 - share / DESCENT)
-        self._pace = min(FASTEST, INTEGRAL / (self.params["epochs"] * (self.params["steps"] or 1)))
+        self.follow(aim * max(1.0, state.start / aim) ** max(0.0, 1 - share / DESCENT), epochs)
         if share >= 1 - SETTLING and state.below:
             self._settle()
-        self._settled = [value_of(each) for each in self._bits] if state.settled else []
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set the prices of this step."""
-        self._sync()
-        self._price = self._next_price()
-        for price, ratio in zip(self._prices(), self._state.ratios, strict=True):
-            price.assign(self._price * ratio)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Put bits that stay back in place."""
-        if self._settled:
-            self._sync()
-            _assign(self._bits, self._settled)
+        self.hold(state.settled)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Calibrate and measure the model, and keep it if it is the best within the budget."""
         logs = {} if logs is None else logs
         state = self._state
-        state.smallest = min(state.smallest, self._record())
-        if state.calibrated <= self.ebops:
-            self._offer()
-        if state.log_price is None:
-            state.log_price = math.log(
-                FIRST_PRICE * _positive(float(logs.get("loss", 1.0))) / _positive(ebops(self.model))
-            )
+        state.smallest = min(state.smallest, self._record(measured=True))
+        self.first_price(float(logs.get("loss", 1.0)))
         logs["ebops_calibrated"] = state.calibrated
         logs["ebops_beta"] = self._price
 
@@ -188,6 +153,10 @@ class Budget(keras.callbacks.Callback):
         Raises:
             BudgetError: there is none.
         """
+        if self._state.settled and not self._uses_budget():
+            # The weights of the last epochs moved ranges beyond the budget, or far below it.
+            self._settle()
+            self._record(measured=True)
         if not self.restore():
             raise BudgetError(
                 f"training.budget: no epoch ended within {format_count(self.ebops)} EBOPs; the smallest calibrated "
@@ -199,7 +168,7 @@ class Budget(keras.callbacks.Callback):
         """Assign the variables of the best model within the budget; return False if there is none so far."""
         if not self._state.rank:
             return False
-        _assign(self.model.variables, self._state.best)
+        assign(self.model.variables, self._state.best)
         return True
 
     def adds_logs(self) -> tuple[str, ...]:
@@ -214,30 +183,23 @@ class Budget(keras.callbacks.Callback):
         """Continue with this state."""
         self._state = _State(**state)
 
-    def _next_price(self) -> float:
-        """Take one step of the controller, and return the price."""
-        if self._state.log_price is None:
-            return 0.0
-        present = ebops(self.model)
-        share = self._state.correction * present / self._target
-        excess = min(CLIP, max(-CLIP, math.log(share))) if share else -CLIP
-        self._state.log_price += self._pace * excess
-        return math.exp(self._state.log_price + PROPORTIONAL * excess)
+    def _uses_budget(self) -> bool:
+        """Return True if the best model has settled bits that use the budget."""
+        return self._state.rank[:1] == [2.0]
 
-    def _prices(self) -> list[keras.Variable]:
-        found = (getattr(layer, "ebops_beta", None) for layer in layers_of(self.model))
-        return [each for each in found if isinstance(each, keras.Variable)]
+    def _record(self, measured: bool = False) -> float:
+        """Record the calibrated cost and on which side of the aim the bits are; return the cost.
 
-    def _sync(self) -> None:
-        # On jax the step's state is elsewhere until somebody asks for it.
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
-
-    def _record(self) -> float:
-        """Record the calibrated cost and on which side of the aim the bits are; return the cost."""
+        Args:
+            measured: whether to measure a model within the budget, and keep it if it is the best.
+        """
         state, present = self._state, ebops(self.model)
-        state.calibrated = self._calibrated()
-        state.correction = _ratio(state.calibrated, present)
+        sampled = self._sampled_cost()
+        state.calibrated = state.whole * sampled
+        if not state.start or state.calibrated <= NEAR * self.ebops:
+            state.calibrated = self._whole_cost(measured)
+            state.whole = _ratio(state.calibrated, sampled)
+        self.corrected(state.calibrated, present)
         bits = [value_of(each) for each in self._bits]
         if state.calibrated > AIM * self.ebops:
             state.above = bits
@@ -248,22 +210,30 @@ class Budget(keras.callbacks.Callback):
     def _settle(self) -> None:
         """Choose the bits of the last epochs: the present ones if they use the budget, else between below and above."""
         state = self._state
-        full = FULL * self.ebops <= state.calibrated <= self.ebops
-        if not full and not (state.settled and state.calibrated <= self.ebops) and state.above:
-            high = 1 << HALVINGS
-            below, above = (np.concatenate([each.ravel() for each in bits]) for bits in (state.below, state.above))
-            mixtures = [below + np.float32(share / high) * (above - below) for share in range(high + 1)]
-            low = self._last_within(mixtures.__getitem__, high)
-            below, above = mixtures[low], mixtures[min(low + 1, high)]
-            places = np.flatnonzero(below != above)
-
-            def single(count: int) -> Any:
-                mixture = below.copy()
-                mixture[places[:count]] = above[places[:count]]
-                return mixture
-
-            self._last_within(single, len(places))
+        if not FULL * self.ebops <= state.calibrated <= self.ebops and state.above:
+            for _ in range(SEARCHES):
+                self._search()
+                sampled, state.calibrated = self._sampled_cost(), self._whole_cost()
+                state.whole = _ratio(state.calibrated, sampled)
+                if state.calibrated <= self.ebops:
+                    break
         state.settled = True
+
+    def _search(self) -> None:
+        """Assign the most expensive bits between below and above that the budget allows."""
+        state, high = self._state, 1 << HALVINGS
+        below, above = (np.concatenate([each.ravel() for each in bits]) for bits in (state.below, state.above))
+        mixtures = [below + np.float32(share / high) * (above - below) for share in range(high + 1)]
+        low = self._last_within(mixtures.__getitem__, high)
+        below, above = mixtures[low], mixtures[min(low + 1, high)]
+        places = np.flatnonzero(below != above)
+
+        def single(count: int) -> Any:
+            mixture = below.copy()
+            mixture[places[:count]] = above[places[:count]]
+            return mixture
+
+        self._last_within(single, len(places))
 
     def _last_within(self, bits_at: Callable[[int], Any], end: int) -> int:
         """Assign bits that are within the limit and followed by bits that are not; return their index.
@@ -276,31 +246,35 @@ class Budget(keras.callbacks.Callback):
         while high - low > 1:
             middle = (low + high) // 2
             self._assign_bits(bits_at(middle))
-            low, high = (middle, high) if self._calibrated() <= LIMIT * self.ebops else (low, middle)
+            low, high = (middle, high) if self._fits() else (low, middle)
         self._assign_bits(bits_at(low))
         return low
 
     def _assign_bits(self, flat: Any) -> None:
         ends = np.cumsum([math.prod(each.shape) for each in self._bits])
         parts = np.split(flat, ends[:-1])
-        _assign(self._bits, [part.reshape(each.shape) for part, each in zip(parts, self._bits, strict=True)])
+        assign(self._bits, [part.reshape(each.shape) for part, each in zip(parts, self._bits, strict=True)])
 
-    def _calibrated(self) -> float:
+    def _fits(self) -> bool:
+        return self._state.whole * self._sampled_cost() <= LIMIT * self.ebops
+
+    def _sampled_cost(self) -> float:
         with preserve_state(self.model):
             calibrate(self.model, _some(self.calibration_data))
             return ebops(self.model)
 
-    def _offer(self) -> None:
+    def _whole_cost(self, measured: bool = False) -> float:
+        """Return the cost calibrated on all data; see `_record`."""
         state, variables = self._state, [value_of(each) for each in self.model.variables]
         with preserve_state(self.model):
             calibrate(self.model, self.calibration_data)
             cost = ebops(self.model)
-            if cost > self.ebops:
-                return
-            found = self._measure()
-        rank = [float(state.settled), found, -cost]
+            if not measured or cost > self.ebops:
+                return cost
+            rank = [state.settled * (1.0 + (cost >= FULL * self.ebops)), self._measure(), -cost]
         if rank > state.rank:
             state.rank, state.best = rank, variables
+        return cost
 
     def _measure(self) -> float:
         """Return the metric, negative if smaller is better."""
@@ -311,11 +285,6 @@ class Budget(keras.callbacks.Callback):
         return -value if direction_of(name) == "min" else value
 
 
-def _assign(variables: list[keras.Variable], values: list[Any]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-
 def _some(data: Any) -> Any:
     """Return evenly spaced samples, all of them if they are few."""
     return keras.tree.map_structure(lambda array: array[:: max(1, -(-len(array) // SAMPLES))], data)
@@ -323,7 +292,3 @@ def _some(data: Any) -> Any:
 
 def _ratio(calibrated: float, present: float) -> float:
     return calibrated / present if calibrated and present else 1.0
-
-
-def _positive(value: float) -> float:
-    return value if 0 < value < math.inf else 1.0

@@ -80,6 +80,8 @@ class ParetoFront(keras.callbacks.Callback):
         self.directions = directions
         self.calibration_data = calibration_data
         self.validation_data = validation_data
+        self.measured: Entry | None = None
+        """The entry of the last epoch, on the front or not; None if it was not measured."""
         self._begun = False
 
     def bind(self, directory: str | os.PathLike[str], splits: Splits) -> None:
@@ -135,11 +137,19 @@ class ParetoFront(keras.callbacks.Callback):
             ConfigError: this epoch lacks a metric.
         """
         logs = {} if logs is None else logs
+        self.measured = None
         if epoch >= self.start_epoch and (epoch - self.start_epoch) % self.every == 0:
             with preserve_state(self.model):
                 calibrate(self.model, self.calibration_data, margin=0)
-                self._offer(Entry(epoch, self._measure(logs)))
+                self.measured = Entry(epoch, self._measure(logs))
+                self._offer(self.measured)
         logs["front"] = len(self.front)
+
+    def calibrated_cost(self) -> float:
+        """Return the EBOPs that the model would have after calibration."""
+        with preserve_state(self.model):
+            calibrate(self.model, self.calibration_data, margin=0)
+            return ebops(self.model)
 
     def reads_logs(self) -> tuple[str, ...]:
         """Return the names of the metrics."""

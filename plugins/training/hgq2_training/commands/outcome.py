@@ -107,9 +107,8 @@ def _ebops(metrics: Mapping[str, Any]) -> str:
 def _budget(ebops: float, budget: float) -> str:
     from hgq2_training.callbacks.budget import FULL
 
-    if ebops >= FULL * budget:
-        return f"budget: {format_count(ebops)} of {format_count(budget)} EBOPs"
-    return f"budget: the best model within {format_count(budget)} EBOPs has {format_count(ebops)}"
+    used = f"budget: {format_count(ebops)} of {format_count(budget)} EBOPs"
+    return used if ebops >= FULL * budget else f"{used}: the task needs no more"
 
 
 def _findings(findings: list[Mapping[str, Any]] | None, directory: Path) -> Iterator[Text]:

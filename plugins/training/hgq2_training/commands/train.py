@@ -30,8 +30,8 @@ def train(
 ) -> None:
     """Train a config; calibrate, verify and report the result.
 
-    The directory then holds config.yaml (complete), model.keras (the last epoch), frozen.keras (to deploy),
-    metrics.json, history.json, report.html and front/.
+    The directory then holds config.yaml (complete), model.keras (the last epoch, or what a budget or front chose),
+    frozen.keras (to deploy), metrics.json, history.json, report.html and front/.
 
     After any interruption, `hgq2 train -o DIR --resume` continues from the last checkpoint, to the same result; with a
     larger --epochs it trains a finished run longer. After Ctrl-C, `hgq2 calibrate DIR` finishes the run early.

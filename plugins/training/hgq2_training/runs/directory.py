@@ -32,7 +32,7 @@ from hgq2_training.runs.files import (
     START,
     TRIAL,
 )
-from hgq2_training.runs.front import choose
+from hgq2_training.runs.front import choose, recommended
 
 T = TypeVar("T")
 
@@ -65,6 +65,19 @@ def load(directory: str | Path, frozen: bool = False, front: int | str | None = 
             where = f"The training did not end. To resume: hgq2 train -o {directory} --resume."
         raise ModelFileError(f"{path}: no such file. {where} Received: {directory}")
     return load_model(path, compile=True)
+
+
+def take_recommended(model: keras.Model, directory: Path) -> None:
+    """Assign the variables of the recommended model of a run's front, if there is one.
+
+    Args:
+        model: of the run's config.
+        directory: the run directory.
+    """
+    if best := recommended(directory):
+        values = load_model(best.point.path).variables
+        for variable, value in zip(model.variables, values, strict=True):
+            variable.assign(value)
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hgq2_core.config.reader import read_document
 from hgq2_core.errors import ConfigError, ModelFileError, listing
 from hgq2_core.files import read_json
 from hgq2_core.model.number_format import format_count, format_metric
 from hgq2_training.callbacks.front import Direction
-from hgq2_training.runs.files import DATA, FRONT, FRONT_LIST, METRICS
+from hgq2_training.runs.files import CONFIG, DATA, FRONT, FRONT_LIST
 
 BEST = "best"
 """The word for the recommended model, in place of a number."""
@@ -101,8 +102,13 @@ def choose(directory: str | Path, choice: int | str) -> FrontPoint:
             f"{directory}: the run kept no front. Received: --front {choice}. "
             "The callback pareto_front in the config keeps one."
         )
-    best = recommended(directory)
-    if choice == BEST and best is not None:
+    if choice == BEST:
+        best = recommended(directory)
+        if best is None:
+            raise ConfigError(
+                f"{directory}: no model on the front is within the budget of {format_count(_budget(directory))} EBOPs; "
+                f"the cheapest has {format_count(points[0].ebops)}. Take one by its number: --front 0."
+            )
         return best.point
     text = str(choice)
     if not text.isascii() or not text.isdigit() or int(text) >= len(points):
@@ -121,17 +127,18 @@ def recommended(directory: str | Path, budget: float | None = None) -> Recommend
 
     Args:
         directory: the directory of a run with a front.
-        budget: the most EBOPs, without effect if no model is within it; by default that of the run.
+        budget: the most EBOPs; by default those of the run, finished or not.
 
     Returns:
-        The recommendation; None if the run kept no front, or one without EBOPs.
+        The recommendation; None if the run kept no front or one without EBOPs, or no model is within the budget.
     """
     if not _ordered(_read(Path(directory) / FRONT)):
         return None
     points = read_front(directory)
-    if budget is None:
-        budget = read_json(Path(directory) / METRICS, {}).get("budget", {}).get("ebops", math.inf)
-    within = [each for each in points if each.ebops <= budget] or list(points)
+    most = _budget(directory) if budget is None else budget
+    within = [each for each in points if each.ebops <= most]
+    if not within:
+        return None
     directions = _directions(Path(directory) / FRONT)
     metric = next((name for name in directions if name != "ebops"), None)
     if metric is None:
@@ -147,6 +154,14 @@ def recommended(directory: str | Path, budget: float | None = None) -> Recommend
         else f"the cheapest within {words} of the best, {format_metric(best)}"
     )
     return Recommendation(point, f"{metric} {value} at {format_count(point.ebops)} EBOPs: {why}")
+
+
+def _budget(directory: str | Path) -> float:
+    """Return the most EBOPs of a run by its config, infinite without a budget."""
+    path = Path(directory) / CONFIG
+    training = read_document(path).get("training") if path.is_file() else None
+    budget = (training or {}).get("budget") or {}
+    return float(budget.get("ebops", math.inf))
 
 
 def _margin(metric: str, values: Sequence[float], best: float, samples: int | None) -> tuple[float, str]:

@@ -31,11 +31,12 @@ from hgq2_core.model.verification import VerifyReport
 from hgq2_training.callbacks.budget import Budget
 from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
+from hgq2_training.callbacks.front_training import FrontTraining
 from hgq2_training.callbacks.history import HistoryLog
 from hgq2_training.callbacks.stopping import StopIf
 from hgq2_training.report.analysis import analyze
 from hgq2_training.report.html import page
-from hgq2_training.runs.configured import callbacks_of
+from hgq2_training.runs.configured import callbacks_of, price_setters
 from hgq2_training.runs.directory import (
     is_unbegun,
     load,
@@ -46,6 +47,7 @@ from hgq2_training.runs.directory import (
     new_directory,
     read_metrics,
     save,
+    take_recommended,
 )
 from hgq2_training.runs.evaluation import evaluate
 from hgq2_training.runs.files import (
@@ -146,6 +148,7 @@ def resume(
     config, training = _with_training(config, epochs)
     start = load_checkpoint(directory)
     if start is not None:
+        _check_planned(training, directory)
         _check_unfinished(start, training, directory)
     with _distributed(training):
         return _run(config, training, directory, callbacks, start)
@@ -187,6 +190,8 @@ def _run(
             write_json(directory / ORIGIN, origin(splits))
             _record_start(config, warm, directory)
         checkpoints = _train(config, model, ordered, training, directory, callbacks, start)
+        if training.front is not None:
+            take_recommended(model, directory)
         seconds = checkpoints.last.seconds if checkpoints.last else 0.0
         return finalize_run(model, splits, directory, seconds, training=training, stopped=_stopped(checkpoints))
 
@@ -213,11 +218,10 @@ def _train(
     start: Checkpoint | None,
 ) -> Checkpoints:
     history = HistoryLog(directory / HISTORY)
-    budget = None if training.budget is None else Budget(training.budget.ebops)
+    prices = price_setters(training, model)
     stop_if = [StopIf(training.stop_if)] if training.stop_if else []
-    first = [] if budget is None else [budget]
     configured = [
-        *first,
+        *prices,
         *callbacks_of(training, directory, start is not None),
         *schedules(callbacks),
         *stop_if,
@@ -232,7 +236,7 @@ def _train(
         _fit(model, splits, training, start, [EpochSeed(config.seed), EbopsLog(), *configured, checkpoints, *others])
     except BaseException as error:
         diverged = divergence(model, history.epochs) if isinstance(error, DataError) else ""
-        _save_last_epoch(model, directory, checkpoints, history, budget)
+        _save_last_epoch(model, directory, checkpoints, history, prices)
         if diverged:
             raise ConfigError(diverged) from error
         raise
@@ -257,15 +261,22 @@ def _fit(
 
 
 def _save_last_epoch(
-    model: keras.Model, directory: Path, checkpoints: Checkpoints, history: HistoryLog, budget: Budget | None
+    model: keras.Model,
+    directory: Path,
+    checkpoints: Checkpoints,
+    history: HistoryLog,
+    prices: Sequence[keras.callbacks.Callback],
 ) -> None:
-    """Save the state after the last complete epoch of a training that was stopped, or the best within the budget."""
+    """Save the state after the last complete epoch of a training that was stopped, or the best so far by its price."""
     if checkpoints.last is not None:
         history.write()
         checkpoints.write()
         checkpoints.last.restore(model)
-        if budget is not None:
-            budget.restore()
+        for each in prices:
+            if isinstance(each, Budget):
+                each.restore()
+            elif isinstance(each, FrontTraining):
+                take_recommended(model, directory)
         save(model, directory / MODEL)
 
 
@@ -326,7 +337,9 @@ def finalize_run(
         metrics["recommended"] = best.to_dict()
     health = doctor(model, splits.test.x, splits.test.y)
     analysis = analyze(model, splits, load_recorded(directory), health)
-    findings = outcome(model, splits.test, metrics["test"], history, analysis["outputs"])
+    # The cost of a front falls on purpose, and each of its models settles by itself.
+    moved = history if training is None or training.front is None else []
+    findings = outcome(model, splits.test, metrics["test"], moved, analysis["outputs"])
     metrics["findings"] = [finding.to_dict() for finding in worst_first([*findings, *health.findings])]
     write_json(directory / ANALYSIS, analysis)
     name = directory.resolve().name
@@ -386,6 +399,15 @@ def _check_same(recorded: ModelConfig, given: ModelConfig, directory: Path) -> N
         raise ConfigError(
             f"{directory}: was started with another config. {'; '.join(changed)}. "
             f"Resume with the same, in which only {', '.join(MAY_CHANGE)} may change, or train in a new directory."
+        )
+
+
+def _check_planned(training: Training, directory: Path) -> None:
+    recorded = load_recorded(directory).training
+    if training.front is not None and recorded is not None and recorded.epochs != training.epochs:
+        raise ConfigError(
+            f"{directory}: the epochs of a front are planned before the first. Received: epochs={training.epochs}. "
+            f"Allowed: {recorded.epochs}. To train longer, start a new run from this one: init_from."
         )
 
 
