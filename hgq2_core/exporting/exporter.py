@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +12,7 @@ from typing_extensions import override
 
 from hgq2_core.discovery.abstract import Abstract
 from hgq2_core.exporting.ports import LayerWidths, Port
+from hgq2_core.exporting.stages import StageTime
 
 if TYPE_CHECKING:
     import keras
@@ -32,6 +34,7 @@ class ExportReport:
         outputs: the output ports.
         layers: the widths of each layer's outputs, in the order of the graph.
         notes: what else the exporter has to say of what it made.
+        times: what each stage of the export took, as the core measures it.
     """
 
     exporter: str
@@ -45,6 +48,7 @@ class ExportReport:
     outputs: tuple[Port, ...]
     layers: tuple[LayerWidths, ...]
     notes: tuple[str, ...] = ()
+    times: tuple[StageTime, ...] = field(default=(), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -65,9 +69,19 @@ class ExportReport:
             *(f"output {port}" for port in self.outputs),
             *(f"{row.name}: {row.outputs} outputs, {row.bits} bits, widest {row.widest}" for row in self.layers),
             *self.notes,
+            *self._of_stages(),
             f"0 mismatches in {self.checked} samples (circuit == integers)",
         ]
         return "\n".join([*lines, f"exported to {self.path}"] if self.path is not None else lines)
+
+    def _of_stages(self) -> Iterator[str]:
+        seconds: dict[str, float] = {}
+        for each in self.times:
+            seconds[each.stage] = seconds.get(each.stage, 0.0) + each.seconds
+        if seconds:
+            most = max((each.memory_mb or 0.0 for each in self.times), default=0.0)
+            memory = f"; {most / 1000:.1f} GB of memory at most" if most else ""
+            yield ", ".join(f"{stage} {took:.1f} s" for stage, took in seconds.items()) + memory
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from hgq2_core.exporting.graph import interpret, output_names, require_stated_ma
 from hgq2_core.exporting.host import quantize_inputs
 from hgq2_core.exporting.inputs import Format, HostInputs
 from hgq2_core.exporting.ports import LayerWidths, Port, ports_of
+from hgq2_core.exporting.stages import stage
 from hgq2_core.layers.states import CarriedStates
 
 Floats = npt.NDArray[np.float64]
@@ -86,7 +87,7 @@ def build(
     step = interpret(arrays, states)
 
     def apply(layer: keras.layers.Layer, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with named(path):
+        with named(path), stage("tracing", path):
             output = step(layer, path, args, kwargs)
         traced.append((path, [x for each in keras.tree.flatten(output) for x in each.ravel()]))
         return output
@@ -95,7 +96,8 @@ def build(
     with named(model.name):
         outputs = [arrays.variables(result) for result in (*results, *states.flat())]
     given = [arrays.entered(entry) for entry in inputs.entries()]
-    logic = optimize(trace(given, [v for o in outputs for v in o.ravel()], optimize=False), surrogate=estimate)
+    with stage("optimizing"):
+        logic = optimize(trace(given, [v for o in outputs for v in o.ravel()], optimize=False), surrogate=estimate)
     names = zip(output_names(model), model.outputs, strict=True)
     named_outputs = [(name, tensor.shape[1:], tensor.dtype) for name, tensor in names]
     circuit = Circuit(

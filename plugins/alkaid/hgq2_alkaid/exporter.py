@@ -14,15 +14,17 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from hgq2_alkaid.circuit import Circuit, build
+from hgq2_alkaid.effort import Effort
 from hgq2_alkaid.stream import STREAM, stream_of
 from hgq2_alkaid.testbench import SCRIPT, testbench
-from hgq2_core.errors import ToolError
+from hgq2_core.errors import ConfigError, ToolError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import write_host
 from hgq2_core.exporting.inputs import InputFormat
 from hgq2_core.exporting.ports import Ports
 from hgq2_core.exporting.simulation import require_script, run_script, write_script
+from hgq2_core.exporting.stages import stage
 from hgq2_core.exporting.vectors import Vectors, vectors
 from hgq2_core.files import write_text
 from hgq2_core.schema.base import StrictModel, as_config_error
@@ -42,6 +44,8 @@ class Options(StrictModel):
             every input to the host.
         clock_period: clock period in ns, for the constraints of the synthesis scripts.
         part: the FPGA of the synthesis scripts.
+        max_minutes: a model whose tracing is estimated to take longer on one core is refused before it.
+        max_memory_gb: a model whose tracing is estimated to take more memory is refused before it.
     """
 
     flavor: Literal["verilog", "vhdl", "vitis"] = "verilog"
@@ -49,6 +53,8 @@ class Options(StrictModel):
     input_format: InputFormat | None = None
     clock_period: Annotated[float, Field(gt=0)] = 5.0
     part: str = "xcvu13p-flga2577-2-e"
+    max_minutes: Annotated[float, Field(gt=0)] = 20.0
+    max_memory_gb: Annotated[float, Field(gt=0)] = 12.0
 
     @model_validator(mode="after")
     def _check_pipeline(self) -> Options:
@@ -80,8 +86,9 @@ class AlkaidExporter(Exporter):
             options: see `Options`.
         """
         made = _Export(model, x, options)
-        report = made.report(directory)
-        made.write(directory)
+        with stage("writing"):
+            report = made.report(directory)
+            made.write(directory)
         return report
 
     @override
@@ -115,10 +122,13 @@ class _Export:
         with as_config_error("export to alkaid"):
             self.options = Options.model_validate(options)
         self.model = model
+        if over := Effort(ebops(model)).over(self.options.max_minutes, self.options.max_memory_gb):
+            raise ConfigError(f"{model.name}: {over}")
         self.circuit: Circuit = build(model, HWCONF, self.options.input_format)
-        self.vectors: Vectors = vectors(model, self.circuit.inputs, x, self.options.input_format)
-        self.vectors.require_equal(self.circuit.interpret, model.name, "alkaid's circuit")
-        self.stream = stream_of(model, self.circuit, x)
+        with stage("checking"):
+            self.vectors: Vectors = vectors(model, self.circuit.inputs, x, self.options.input_format)
+            self.vectors.require_equal(self.circuit.interpret, model.name, "alkaid's circuit")
+            self.stream = stream_of(model, self.circuit, x)
 
     def project(self, directory: Path) -> RTLModel | HLSModel:
         """Return alkaid's project, which writes nothing yet."""

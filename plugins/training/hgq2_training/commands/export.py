@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from hgq2_core.commands.exit_codes import MISMATCH
 from hgq2_core.commands.options import AsJson
 from hgq2_core.commands.printing import out, print_json
 from hgq2_core.config.yaml_document import parse_yaml
 from hgq2_core.errors import ConfigError
+from hgq2_core.exporting.stages import shown
 from hgq2_training.commands.options import Front
 
 if TYPE_CHECKING:
@@ -90,7 +94,7 @@ def export(
     )
     exporter = exporter_of(to)
     model, samples = _load(source, front)
-    with _status(f"tracing and writing {output} …"), calibration_of(source):
+    with _stages(), calibration_of(source):
         report = write(model, to, output, *samples(), **given)
     simulation = None
     if simulate:
@@ -126,7 +130,7 @@ def estimate(
 
     given = _options(option, latency_cutoff=latency_cutoff)
     model, _ = _load(source, front)
-    with _status("tracing …"), calibration_of(source):
+    with _stages(), calibration_of(source):
         report = measure(model, to, **given)
     if as_json:
         print_json(report.to_dict())
@@ -173,6 +177,16 @@ def _format(text: str) -> tuple[int, ...]:
         message = f"--input-format: must be three integers k,i,f. Received: {text!r}. Allowed: such as 1,3,4."
         raise ConfigError(message) from error
     return k, i, f
+
+
+@contextmanager
+def _stages() -> Iterator[None]:
+    """Show the stage of an export, which is its layer while it is traced, and how long the whole has taken."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as progress:
+        task = progress.add_task("reading the model")
+        with shown(lambda text: progress.update(task, description=escape(text))):
+            yield
 
 
 def _status(message: str) -> Any:
