@@ -106,7 +106,8 @@ def test_an_estimate_is_the_export_without_the_files(dense, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
     written = export(dense, "alkaid", tmp_path / "out", latency_cutoff=3)
     assert guessed.path is None
-    assert {**guessed.to_dict(), "path": None} == {**written.to_dict(), "path": None}
+    other = {"path": None, "times": None}
+    assert guessed.to_dict() | other == written.to_dict() | other
 
 
 def test_a_format_of_the_inputs_may_be_a_list(dense):
