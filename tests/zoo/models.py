@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
 
 layers, ops = keras.layers, keras.ops
 
@@ -288,3 +290,44 @@ def words() -> keras.Model:
     x = keras.Input((5,), dtype="int32", name="x")
     h = layers.Embedding(10, 4, mask_zero=True, name="embedding")(x)
     return keras.Model(x, layers.Dense(2, name="out")(layers.LSTM(3, name="memory")(h)))
+
+
+@model
+def vision_transformer() -> keras.Model:
+    x = keras.Input((8, 8, 1), name="x")
+    patches = layers.Reshape((4, 6), name="patches")(layers.Conv2D(6, 4, strides=4, name="embed")(x))
+    places = np.sin(np.arange(24, dtype="float32").reshape(4, 6) / 3.0)
+    h = patches + places
+    normal = layers.LayerNormalization(name="norm")(h)
+    h = h + layers.MultiHeadAttention(2, 3, name="attention")(normal, normal)
+    h = h + layers.Dense(6, name="narrow")(layers.Dense(8, "gelu", name="wide")(h))
+    return keras.Model(x, layers.Dense(2, name="out")(layers.GlobalAveragePooling1D(name="pool")(h)))
+
+
+@model
+def cells_in_both_directions() -> keras.Model:
+    x = keras.Input((4, 3), name="x")
+    cells = [layers.GRUCell(3, name="first"), layers.LSTMCell(2, name="second")]
+    loop = layers.RNN(cells, return_sequences=True, name="loop")
+    h = layers.Bidirectional(loop, merge_mode="sum", name="both")(x)
+    return keras.Model(x, layers.Dense(2, name="out")(h[:, -1]))
+
+
+class Block(keras.Model):
+    """A residual block, subclassed."""
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.wide = layers.Dense(units, "relu", name="wide")
+        self.narrow = layers.Dense(units, name="narrow")
+
+    def call(self, x: Any) -> Any:
+        """Add the input."""
+        return ops.relu(x + self.narrow(self.wide(x)))
+
+
+@model
+def subclassed_blocks() -> keras.Model:
+    x = keras.Input((6,), name="x")
+    twice = Block(6, name="twice")
+    return keras.Model(x, layers.Dense(2, name="out")(Block(6, name="once")(twice(twice(x)))))
