@@ -5,8 +5,8 @@
     python benchmarks/nightly.py new_kinds    # the kinds that have no result yet, added to those of before
 
 `kinds` takes every layer and every quantizer from training to a circuit; `gallery` trains every example with several
-seeds, `circuits` exports and simulates two of them, `devices` divides batches over two, and `speed` times training and
-prediction in comparison with plain Keras.
+seeds, `circuits` exports and simulates two of them, `devices` divides batches over two, `pareto` trains fronts, and
+`speed` times training and prediction in comparison with plain Keras.
 """
 
 from __future__ import annotations
@@ -106,11 +106,19 @@ def speed() -> Iterator[Result]:
     return speed_ratios(sys.executable, "ours", "torch", compiled=False, rounds=9, names=list(cases.CASES))
 
 
+def fronts() -> Iterator[Result]:
+    """Train fronts of three problems; `pareto.py` also compares them with hgq2."""
+    from pareto import results  # imports Keras
+
+    return results()
+
+
 SETS: dict[str, Callable[[], Iterator[Result]]] = {
     "circuits": circuits,
     "devices": of_devices,
     "gallery": gallery,
     "kinds": kinds,
+    "pareto": fronts,
     "speed": speed,
 }
 
