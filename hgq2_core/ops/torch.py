@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn import Parameter
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 from typing_extensions import override
 
 from hgq2_core.ops.layout import LAYOUTS as FLOAT_LAYOUTS
@@ -187,7 +188,8 @@ def in_blocks(compute: Callable[..., tuple[Any, ...]], x: Tensor, *arguments: An
         arguments: tensors and anything else.
     """
     shapes = {each.shape for each in arguments if isinstance(each, Tensor)} | {x.shape}
-    if x.numel() < UNCACHED or len(shapes) > 1 or not may_read(x):
+    watched = _get_current_dispatch_mode() is not None  # what records or counts operations gets each once
+    if x.numel() < UNCACHED or len(shapes) > 1 or watched or not may_read(x):
         return compute(x, *arguments)
     rows = max(1, BLOCK * len(x) // x.numel())
     whole: list[Any] = []
