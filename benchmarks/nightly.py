@@ -5,8 +5,9 @@
     python benchmarks/nightly.py new_kinds    # the kinds that have no result yet, added to those of before
 
 `kinds` takes every layer and every quantizer from training to a circuit; `gallery` trains every example with several
-seeds, `circuits` exports and simulates two of them, `devices` divides batches over two, `pareto` trains fronts, and
-`speed` times training and prediction in comparison with plain Keras.
+seeds, `circuits` exports and simulates two of them, `cost` synthesizes trained models and compares them with the
+predicted LUTs, `devices` divides batches over two, `pareto` trains fronts, and `speed` times training and prediction in
+comparison with plain Keras.
 """
 
 from __future__ import annotations
@@ -113,8 +114,16 @@ def fronts() -> Iterator[Result]:
     return results()
 
 
+def cost() -> Iterator[Result]:
+    """Synthesize trained models, and predict their LUTs."""
+    from cost import results  # with hgq2-alkaid, which the other sets reach by the command line
+
+    return results()
+
+
 SETS: dict[str, Callable[[], Iterator[Result]]] = {
     "circuits": circuits,
+    "cost": cost,
     "devices": of_devices,
     "gallery": gallery,
     "kinds": kinds,

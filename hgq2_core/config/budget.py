@@ -15,17 +15,37 @@ TUNING = 0.3
 """Share of the epochs in which the models of a front are tuned, unless it says how many."""
 
 
+Cost = Annotated[float, Field(gt=0)]
+
+
 class BudgetSection(StrictModel):
     """A bound on the calibrated cost of the saved model; training sets the price of bits so as to meet it.
 
     Args:
         ebops: the most EBOPs.
+        luts: the most LUTs, as hgq2-alkaid predicts them, in place of EBOPs.
     """
 
-    ebops: Annotated[float, Field(gt=0)]
+    ebops: Cost | None = None
+    luts: Cost | None = None
+
+    @model_validator(mode="after")
+    def _check_one(self) -> BudgetSection:
+        if (self.ebops is None) == (self.luts is None):
+            raise validation_errors([(("ebops",), "give the most EBOPs, or the most `luts`, and not both.")])
+        return self
+
+    @property
+    def most(self) -> float:
+        """The bound."""
+        return float(self.luts or self.ebops or 0.0)
+
+    @property
+    def unit(self) -> str:
+        """What is bounded, as messages name it."""
+        return "EBOPs" if self.luts is None else "LUTs"
 
 
-Cost = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 

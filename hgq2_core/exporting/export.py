@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,9 @@ from hgq2_core.layers.base import QLayer
 from hgq2_core.layers.states import kept_states
 from hgq2_core.model.calibration import require_calibrated
 from hgq2_core.model.freezing import freeze
+
+REPORT = "report.json"
+"""The file of an export with what its report says, but the ports, and the seconds that the export took."""
 
 
 def exporter_of(kind: str, what: str = "export") -> Exporter:
@@ -64,7 +68,7 @@ def export(
         ExactnessError: a layer has no exact arithmetic, or no circuit.
         KindError: no installed plugin has such an exporter.
     """
-    directory = Path(directory)
+    directory, start = Path(directory), time.perf_counter()
     exporter, frozen = _prepared(model, kind, "export")
     if x is not None:
         x = in_structure(frozen, concatenated(read(x, "export")))
@@ -74,7 +78,10 @@ def export(
         if standardization is not None:
             ports = read_json(temporary / PORTS, {})
             write_json(temporary / PORTS, {**ports, **_described(standardization)})
-        return replace(report, path=directory, times=tuple(times))
+        report = replace(report, path=directory, times=tuple(times))
+        facts = {name: value for name, value in report.to_dict().items() if name not in ("path", "inputs", "outputs")}
+        write_json(temporary / REPORT, {**facts, "seconds": round(time.perf_counter() - start, 3)})
+        return report
 
 
 @preserve_rng()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from hgq2_core.discovery.abstract import Abstract
+from hgq2_core.exporting.luts import LutEstimate
 from hgq2_core.exporting.ports import LayerWidths, Port
 from hgq2_core.exporting.stages import StageTime
 
@@ -32,9 +33,12 @@ class ExportReport:
         checked: number of samples on which the circuit was compared with the integers before writing.
         inputs: the input ports.
         outputs: the output ports.
-        layers: the widths of each layer's outputs, in the order of the graph.
+        layers: the widths of each layer's outputs, and what it costs, in the order of the graph.
         notes: what else the exporter has to say of what it made.
         times: what each stage of the export took, as the core measures it.
+        luts: estimated LUTs of the circuit, with their spread; None where the exporter estimates none.
+        cycles: clock cycles from an input to its output; 0 without registers, None where another tool decides.
+        clock_period: in ns, of a circuit with registers.
     """
 
     exporter: str
@@ -49,6 +53,9 @@ class ExportReport:
     layers: tuple[LayerWidths, ...]
     notes: tuple[str, ...] = ()
     times: tuple[StageTime, ...] = field(default=(), compare=False)
+    luts: LutEstimate | None = None
+    cycles: int | None = None
+    clock_period: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -67,7 +74,8 @@ class ExportReport:
             ", ".join(facts),
             *(f"input {port}" for port in self.inputs),
             *(f"output {port}" for port in self.outputs),
-            *(f"{row.name}: {row.outputs} outputs, {row.bits} bits, widest {row.widest}" for row in self.layers),
+            *self._estimates(),
+            *map(str, self.layers),
             *self.notes,
             *self._of_stages(),
             f"0 mismatches in {self.checked} samples (circuit == integers)",
@@ -82,6 +90,13 @@ class ExportReport:
             most = max((each.memory_mb or 0.0 for each in self.times), default=0.0)
             memory = f"; {most / 1000:.1f} GB of memory at most" if most else ""
             yield ", ".join(f"{stage} {took:.1f} s" for stage, took in seconds.items()) + memory
+
+    def _estimates(self) -> Iterator[str]:
+        if self.cycles and self.clock_period is not None:
+            time = self.cycles * self.clock_period
+            yield f"{self.cycles} clock cycles, {time:g} ns at a clock period of {self.clock_period:g} ns"
+        if self.luts is not None:
+            yield f"about {self.luts}. {self.luts.remark}"
 
 
 @dataclass(frozen=True)
@@ -111,6 +126,10 @@ class Exporter(Abstract):
 
     carries_states: ClassVar[bool] = False
     """Whether what it exports takes and gives the states that layers keep from call to call."""
+
+    def predict_luts(self, model: keras.Model) -> LutEstimate | None:
+        """Return the LUTs of a model's circuit, predicted without making it; None, as here, without a prediction."""
+        return None
 
     @abstractmethod
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:

@@ -103,12 +103,40 @@ class Port:
 
 @dataclass(frozen=True)
 class LayerWidths:
-    """The widths of one layer's outputs: their number, the largest width, and the total."""
+    """The widths of one layer's outputs, and what the layer costs in the circuit, as far as the exporter knows it.
+
+    Args:
+        name: the layer's place in the model.
+        outputs: number of its outputs.
+        widest: the largest width.
+        bits: the widths together.
+        cost: its part of the circuit's cost, in the exporter's unit.
+        luts: its part of the estimated LUTs.
+        latency: from its last input to its last output, in the exporter's unit.
+        stages: registers on that way.
+    """
 
     name: str
     outputs: int
     widest: int
     bits: int
+    cost: float | None = None
+    luts: float | None = None
+    latency: float | None = None
+    stages: int | None = None
+
+    @override
+    def __str__(self) -> str:
+        facts = [f"{self.outputs} outputs", f"{self.bits} bits", f"widest {self.widest}"]
+        if self.cost is not None:
+            facts.append(f"cost {self.cost:,.0f}")
+        if self.luts is not None:
+            facts.append(f"about {self.luts:,.0f} LUTs")
+        if self.latency is not None:
+            facts.append(f"latency {self.latency:.3g}")
+        if self.stages:
+            facts.append(f"{self.stages} stages")
+        return f"{self.name}: {', '.join(facts)}"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -62,3 +63,17 @@ def test_simulated_circuits_give_what_keras_gives(nightly):
     results = committed("circuits")["results"]
     assert {result["example"] for result in results} == set(nightly["WITH_CIRCUITS"])
     assert all(result["simulation"]["mismatches"] == 0 for result in results)
+
+
+def test_the_page_of_costs_has_what_was_measured_and_the_spread_that_the_estimates_say():
+    results = committed("cost")["results"]
+    page = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
+    for row in results:
+        assert f"| {row['model']} | {row['ebops']:,.0f} | {row['predicted_arithmetic']:,.0f} |" in page
+    coefficients = json.loads((ROOT / "plugins/alkaid/hgq2_alkaid/cost/coefficients.json").read_text(encoding="utf-8"))
+    for kind in ("arithmetic", "circuit"):
+        errors = sorted(abs(row[f"predicted_{kind}"] / row["luts"] - 1) for row in results)
+        spread = coefficients[kind]["spread"]
+        assert spread["models"] == len(results)
+        assert abs(spread["median"] - statistics.median(errors)) < 0.002
+        assert f"median error {spread['median']:.1%}" in page

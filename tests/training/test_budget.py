@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from hgq2_core import ModelConfig, ebops
 from hgq2_core.cli.main import app
 from hgq2_core.errors import BudgetError, ConfigError
+from hgq2_core.exporting.luts import estimate_luts
 from hgq2_core.model.number_format import format_count
 from hgq2_training.callbacks import budget, throttle
 from hgq2_training.callbacks.budget import FULL
@@ -64,6 +65,16 @@ def test_the_saved_model_is_within_the_budget(run: Run) -> None:
     assert FULL * 2500 <= run.metrics["ebops"] <= 2500
     assert ebops(load(run.directory)) == ebops(load(run.directory, frozen=True)) == run.metrics["ebops"]
     assert run.verification.ok
+
+
+def test_a_budget_of_luts_is_met_and_its_spread_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
+    found = train(config(budget={"luts": 1500}), tmp_path / "run")
+    assert found.metrics["budget"] == {"luts": 1500.0}
+    assert found.metrics["luts"]["luts"] == estimate_luts(load(found.directory)).luts <= 1500
+    lines = [str(line) for line in outcome_lines(found.metrics, found.directory)]
+    assert any(line.startswith("budget: ") and "of 1,500 LUTs" in line for line in lines)
+    assert any(line.startswith("LUTs are predicted") and "yosys" in line for line in lines)
 
 
 def test_a_sample_that_costs_less_than_all_data_does_not_keep_a_run_from_its_budget(
@@ -134,8 +145,15 @@ def test_a_budget_out_of_reach_ends_with_the_smallest_cost_and_code_1(tmp_path: 
             "training.schedule: cosine needs a number to begin with, and optimizer.learning_rate is a schedule of its "
             "own. Leave one of them out.",
         ),
+        (
+            document(budget={"ebops": 9, "luts": 9}),
+            "training.budget.ebops: give the most EBOPs, or the most `luts`, and not both.",
+        ),
         (document(budget={"ebops": 0}), "training.budget.ebops: must be greater than 0. Received: 0 (int)."),
-        (document(budget={"ebop": 10}), "training.budget: unknown field 'ebop'. Allowed: ebops. Did you mean 'ebops'?"),
+        (
+            document(budget={"ebop": 10}),
+            "training.budget: unknown field 'ebop'. Allowed: ebops, luts. Did you mean 'ebops'?",
+        ),
     ],
 )
 def test_what_contradicts_a_budget_or_a_schedule_is_refused(changes: dict[str, Any], message: str) -> None:

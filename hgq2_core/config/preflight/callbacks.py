@@ -12,9 +12,6 @@ from hgq2_core.config.preflight.setup import Finding, Setup
 from hgq2_core.errors import listing, nearest
 from hgq2_core.schema.keras_callbacks import PATHS
 
-BUDGET_LOGS = ("ebops_calibrated", "ebops_beta")
-"""Names that a training with a budget adds to the logs."""
-
 FRONT_LOGS = ("front", "ebops_beta")
 """Names that a training of a front adds to the logs."""
 
@@ -66,7 +63,7 @@ def callbacks_monitor_what_is_logged(setup: Setup) -> Iterator[Finding]:
     measured = list(setup.model.get_metrics_result())
     logged = [*measured, *(f"val_{name}" for name in measured if setup.splits.validation is not None), "ebops"]
     if setup.training.budget is not None:
-        logged += BUDGET_LOGS
+        logged += [f"{setup.training.budget.unit.lower()}_calibrated", "ebops_beta"]
     if setup.training.front is not None:
         logged += FRONT_LOGS
     for index, callback in enumerate(setup.training.make_callbacks()):

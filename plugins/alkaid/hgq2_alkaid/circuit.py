@@ -14,6 +14,7 @@ from alkaid.trace.passes import optimize
 from alkaid.types import CombLogic
 
 from hgq2_alkaid.arrays import HardwareArrays, Operand
+from hgq2_alkaid.cost.by_layer import LayerCost, by_layer
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exporting.errors import named
 from hgq2_core.exporting.graph import interpret, output_names, require_stated_masks, run
@@ -38,6 +39,7 @@ class Circuit:
         inputs: the model's inputs, and behind them the states, `state_n_in`, that its layers keep from call to call.
         outputs: the model's outputs, and behind them the states after the call, `state_n_out`, in the same order.
         layers: the widths of each layer's outputs.
+        costs: what each layer has of the circuit, in the same order; empty where nothing was estimated.
         states: how many states there are.
     """
 
@@ -45,6 +47,7 @@ class Circuit:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     layers: tuple[LayerWidths, ...]
+    costs: tuple[LayerCost, ...]
     states: int
 
     def quantize_inputs(self, x: Sequence[Any]) -> Floats:
@@ -99,12 +102,15 @@ def build(
     with stage("optimizing"):
         logic = optimize(trace(given, [v for o in outputs for v in o.ravel()], optimize=False), surrogate=estimate)
     names = zip(output_names(model), model.outputs, strict=True)
+    resolved = [(path, [arrays.resolved(x) for x in elements]) for path, elements in traced]
+    costs = by_layer(given, [elements for _, elements in resolved], logic) if estimate else []
     named_outputs = [(name, tensor.shape[1:], tensor.dtype) for name, tensor in names]
     circuit = Circuit(
         logic,
         inputs.ports(logic.inp_kifs.T),
         ports_of([*named_outputs, *inputs.state_outputs()], logic.out_kifs.T),
-        tuple(_widths(path, [arrays.resolved(x) for x in elements]) for path, elements in traced),
+        tuple(_widths(path, elements) for path, elements in resolved),
+        tuple(costs),
         inputs.states,
     )
     _check(circuit, model.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,8 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from hgq2_alkaid.circuit import Circuit, build
+from hgq2_alkaid.cost.by_layer import LayerCost
+from hgq2_alkaid.cost.prediction import circuit_luts, predict_luts
 from hgq2_alkaid.effort import Effort
 from hgq2_alkaid.stream import STREAM, stream_of
 from hgq2_alkaid.testbench import SCRIPT, testbench
@@ -22,6 +25,7 @@ from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import write_host
 from hgq2_core.exporting.inputs import InputFormat
+from hgq2_core.exporting.luts import LutEstimate
 from hgq2_core.exporting.ports import Ports
 from hgq2_core.exporting.simulation import require_script, run_script, write_script
 from hgq2_core.exporting.stages import stage
@@ -71,6 +75,10 @@ class AlkaidExporter(Exporter):
     carries_states = True
 
     @override
+    def predict_luts(self, model: keras.Model) -> LutEstimate:
+        return predict_luts(model)
+
+    @override
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
         """Return the report of `export` without writing anything."""
         return _Export(model, None, options).report(Path())
@@ -115,6 +123,11 @@ class AlkaidExporter(Exporter):
 HWCONF = HWConfig(1, 1, -1)
 
 
+def cycles_of(project: RTLModel | HLSModel) -> int | None:
+    """Return the clock cycles from an input to its output; None where a compiler decides."""
+    return int(project.fsm.out_signals[0].schedule.bias) if isinstance(project, RTLModel) else None
+
+
 class _Export:
     """One export; everything that can fail happens in the constructor, before anything is written."""
 
@@ -143,18 +156,38 @@ class _Export:
         """Return the report."""
         project, logic = self.project(directory), self.circuit.logic
         pieces = list(project.fsm.logic.values()) if isinstance(project, RTLModel) else [logic]
+        cost = sum(piece.cost for piece in pieces)
+        luts = circuit_luts(logic)
+        pipelined = self.options.latency_cutoff is not None
         return ExportReport(
             exporter=KIND,
             path=None,
             ebops=ebops(self.model),
-            cost=sum(piece.cost for piece in pieces),
+            cost=cost,
             latency=logic.latency[1],
             stages=len(pieces) if self.options.latency_cutoff else 0,
             checked=len(self.vectors.inputs),
             inputs=self.circuit.inputs,
             outputs=self.circuit.outputs,
-            layers=self.circuit.layers,
+            layers=tuple(
+                replace(
+                    row,
+                    cost=part.share * cost,
+                    luts=part.share * luts.luts,
+                    latency=part.ready - part.starts,
+                    stages=self._stages(part),
+                )
+                for row, part in zip(self.circuit.layers, self.circuit.costs, strict=True)
+            ),
+            luts=luts,
+            cycles=cycles_of(project),
+            clock_period=self.options.clock_period if pipelined else None,
         )
+
+    def _stages(self, part: LayerCost) -> int:
+        """Return how many registers lie between the inputs of a layer and its outputs, by their times."""
+        cutoff = self.options.latency_cutoff
+        return 0 if cutoff is None else int(part.ready // cutoff) - int(part.starts // cutoff)
 
     def ports(self, cycles: int) -> Ports:
         """Return the description of the ports for a host."""
@@ -167,7 +200,7 @@ class _Export:
         """Write all files."""
         project = self.project(directory)
         project.write()
-        cycles = project.fsm.out_signals[0].schedule.bias if isinstance(project, RTLModel) else 0
+        cycles = cycles_of(project) or 0
         inputs, outputs = self.circuit.inputs, self.circuit.outputs
         write_host(directory, self.ports(cycles))
         self.vectors.write(directory, inputs, outputs)

@@ -11,9 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core import calibrate, ebops
+from hgq2_core import calibrate
+from hgq2_core import ebops as ebops_of
 from hgq2_core.data.splits import Splits
 from hgq2_core.errors import BudgetError, ConfigError
+from hgq2_core.exporting.luts import LutCost
 from hgq2_core.model.number_format import format_count
 from hgq2_training.callbacks.cost_control import ControlState, CostControl, assign
 from hgq2_training.callbacks.front import direction_of
@@ -75,11 +77,14 @@ class Budget(CostControl[_State]):
     calibrated, measured if it is within the budget, and restored.
 
     What is restored is the best of the epochs with settled bits that use the budget, else of those with settled bits,
-    else of all; of equals, the cheapest. `ebops_calibrated` and `ebops_beta` are added to the logs. `hgq2 train` adds
-    this callback for `training.budget`, and passes data by `bind`; in Python, pass them to the constructor.
+    else of all; of equals, the cheapest. `ebops_calibrated`, or `luts_calibrated`, and `ebops_beta` are added to the
+    logs. `hgq2 train` adds this callback for `training.budget`, and passes data by `bind`; in Python, pass them to the
+    constructor.
 
     Args:
         ebops: the most EBOPs of the calibrated model.
+        luts: the most LUTs of it in place of EBOPs, see `hgq2_core.exporting.luts`; the price stays one of EBOPs, and
+            follows from the LUTs that the calibrated model has for each.
         metric: name of the metric that decides among the models within the budget; None for the first that the model
             is compiled with.
         calibration_data: training inputs, as arrays.
@@ -94,12 +99,23 @@ class Budget(CostControl[_State]):
     """
 
     def __init__(
-        self, ebops: float, metric: str | None = None, *, calibration_data: Any = None, validation_data: Any = None
+        self,
+        ebops: float | None = None,
+        metric: str | None = None,
+        *,
+        luts: float | None = None,
+        calibration_data: Any = None,
+        validation_data: Any = None,
     ) -> None:
         super().__init__()
-        if isinstance(ebops, bool) or not (isinstance(ebops, int | float) and 0 < ebops < math.inf):
-            raise ConfigError(f"A budget is a positive number of EBOPs. Received: ebops={ebops!r}")
-        self.ebops = float(ebops)
+        most = ebops if luts is None else luts
+        if (ebops is not None and luts is not None) or isinstance(most, bool) or not isinstance(most, int | float):
+            raise ConfigError(f"A budget is a number of EBOPs or of LUTs. Received: ebops={ebops!r}, luts={luts!r}")
+        if not 0 < most < math.inf:
+            raise ConfigError(f"A budget is a positive number of EBOPs or LUTs. Received: {most!r}")
+        self.unit = "EBOPs" if luts is None else "LUTs"
+        self._cost: Callable[[keras.Model], float] = ebops_of if luts is None else LutCost().of
+        self._most = float(most)
         self.metric = metric
         self.calibration_data = calibration_data
         self.validation_data = validation_data
@@ -129,7 +145,7 @@ class Budget(CostControl[_State]):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the target of this epoch, and settle the bits if it is one of the last."""
         state, epochs = self._state, self.params["epochs"]
-        aim, share = AIM * self.ebops, epoch / epochs
+        aim, share = AIM * self._most, epoch / epochs
         self.follow(aim, epochs)
         if not state.start:
             state.start = state.smallest = self._record()
@@ -144,7 +160,7 @@ class Budget(CostControl[_State]):
         state = self._state
         state.smallest = min(state.smallest, self._record(measured=True))
         self.first_price(float(logs.get("loss", 1.0)))
-        logs["ebops_calibrated"] = state.calibrated
+        logs[self._name] = state.calibrated
         logs["ebops_beta"] = self._price
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -159,9 +175,9 @@ class Budget(CostControl[_State]):
             self._record(measured=True)
         if not self.restore():
             raise BudgetError(
-                f"training.budget: no epoch ended within {format_count(self.ebops)} EBOPs; the smallest calibrated "
-                f"cost was {format_count(self._state.smallest)}. Train for more epochs, or with a larger budget or a "
-                "smaller model."
+                f"training.budget: no epoch ended within {format_count(self._most)} {self.unit}; the smallest "
+                f"calibrated cost was {format_count(self._state.smallest)}. Train for more epochs, or with a larger "
+                "budget or a smaller model."
             )
 
     def restore(self) -> bool:
@@ -173,7 +189,11 @@ class Budget(CostControl[_State]):
 
     def adds_logs(self) -> tuple[str, ...]:
         """Return the names of the calibrated cost and of the price."""
-        return ("ebops_calibrated", "ebops_beta")
+        return (self._name, "ebops_beta")
+
+    @property
+    def _name(self) -> str:
+        return f"{self.unit.lower()}_calibrated"
 
     def get_state(self) -> dict[str, Any]:
         """Return what a resumed training continues with."""
@@ -193,15 +213,15 @@ class Budget(CostControl[_State]):
         Args:
             measured: whether to measure a model within the budget, and keep it if it is the best.
         """
-        state, present = self._state, ebops(self.model)
+        state, present = self._state, ebops_of(self.model)
         sampled = self._sampled_cost()
         state.calibrated = state.whole * sampled
-        if not state.start or state.calibrated <= NEAR * self.ebops:
+        if not state.start or state.calibrated <= NEAR * self._most:
             state.calibrated = self._whole_cost(measured)
             state.whole = _ratio(state.calibrated, sampled)
         self.corrected(state.calibrated, present)
         bits = [value_of(each) for each in self._bits]
-        if state.calibrated > AIM * self.ebops:
+        if state.calibrated > AIM * self._most:
             state.above = bits
         else:
             state.below = bits
@@ -210,12 +230,12 @@ class Budget(CostControl[_State]):
     def _settle(self) -> None:
         """Choose the bits of the last epochs: the present ones if they use the budget, else between below and above."""
         state = self._state
-        if not FULL * self.ebops <= state.calibrated <= self.ebops and state.above:
+        if not FULL * self._most <= state.calibrated <= self._most and state.above:
             for _ in range(SEARCHES):
                 self._search()
                 sampled, state.calibrated = self._sampled_cost(), self._whole_cost()
                 state.whole = _ratio(state.calibrated, sampled)
-                if state.calibrated <= self.ebops:
+                if state.calibrated <= self._most:
                     break
         state.settled = True
 
@@ -256,22 +276,22 @@ class Budget(CostControl[_State]):
         assign(self._bits, [part.reshape(each.shape) for part, each in zip(parts, self._bits, strict=True)])
 
     def _fits(self) -> bool:
-        return self._state.whole * self._sampled_cost() <= LIMIT * self.ebops
+        return self._state.whole * self._sampled_cost() <= LIMIT * self._most
 
     def _sampled_cost(self) -> float:
         with preserve_state(self.model):
             calibrate(self.model, _some(self.calibration_data))
-            return ebops(self.model)
+            return self._cost(self.model)
 
     def _whole_cost(self, measured: bool = False) -> float:
         """Return the cost calibrated on all data; see `_record`."""
         state, variables = self._state, [value_of(each) for each in self.model.variables]
         with preserve_state(self.model):
             calibrate(self.model, self.calibration_data)
-            cost = ebops(self.model)
-            if not measured or cost > self.ebops:
+            cost = self._cost(self.model)
+            if not measured or cost > self._most:
                 return cost
-            rank = [state.settled * (1.0 + (cost >= FULL * self.ebops)), self._measure(), -cost]
+            rank = [state.settled * (1.0 + (cost >= FULL * self._most)), self._measure(), -cost]
         if rank > state.rank:
             state.rank, state.best = rank, variables
         return cost

@@ -67,7 +67,7 @@ def outcome_lines(metrics: Mapping[str, Any], directory: Path) -> Iterator[Text]
         missing = ", ".join(metrics["not_in_config"])
         yield Text(f"config.yaml cannot rebuild this run, which also has {missing}", style="yellow")
     if "budget" in metrics:
-        yield Text(_budget(metrics["ebops"], metrics["budget"]["ebops"]))
+        yield from _budget(metrics)
     # A model can be exact and useless; its quality is in the other lines.
     mismatches, samples = metrics["verify"]["mismatches"], format_count(metrics["verify"]["samples"])
     if mismatches:
@@ -104,11 +104,19 @@ def _ebops(metrics: Mapping[str, Any]) -> str:
     return after if before is None else f"{after} ({format_count(before)} before calibration)"
 
 
-def _budget(ebops: float, budget: float) -> str:
+def _budget(metrics: Mapping[str, Any]) -> Iterator[Text]:
     from hgq2_training.callbacks.budget import FULL
 
-    used = f"budget: {format_count(ebops)} of {format_count(budget)} EBOPs"
-    return used if ebops >= FULL * budget else f"{used}: the task needs no more"
+    luts = metrics.get("luts")
+    if luts is None:
+        found, most, unit = metrics["ebops"], metrics["budget"]["ebops"], "EBOPs"
+    else:
+        found, most, unit = luts["luts"], metrics["budget"]["luts"], "LUTs"
+    used = f"budget: {format_count(found)} of {format_count(most)} {unit}"
+    yield Text(used if found >= FULL * most else f"{used}: the task needs no more")
+    if luts is not None:
+        spread = f"{format_count(luts['low'])} to {format_count(luts['high'])}"
+        yield Text(f"LUTs are predicted, {spread}. {luts['remark']}", style="yellow")
 
 
 def _findings(findings: list[Mapping[str, Any]] | None, directory: Path) -> Iterator[Text]:

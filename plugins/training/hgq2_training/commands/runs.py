@@ -37,6 +37,14 @@ def report(
         Path | None,
         typer.Option(help="A run to compare with on the page's front, such as one in floats.", show_default=False),
     ] = None,
+    vendor: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also show the reports of Vivado, Vitis HLS or Quartus below DIR, beside the predicted LUTs.",
+            show_default=False,
+        ),
+    ] = None,
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -51,20 +59,24 @@ def report(
     Example: hgq2 report runs/digits --front best --open
     """
     from hgq2_training.report.sweep import SWEEP, write_sweep_page
-    from hgq2_training.runs.directory import read_metrics
+    from hgq2_training.report.vendor import beside_vendor
+    from hgq2_training.runs.directory import load, read_metrics
     from hgq2_training.runs.report import report as write
 
     if (directory / SWEEP).is_file():
         _report_sweep(write_sweep_page(directory), directory, show, as_json)
         return
 
+    beside = None if vendor is None else beside_vendor(vendor, load(directory, front=front))
     found = write(directory, front, baseline)
     for note in found.notes:
         console(True).print(f"note: {note}", style="yellow", markup=False)
     if as_json:
-        print_json(found.to_dict())
+        print_json({**found.to_dict(), **({} if beside is None else beside.to_dict())})
     else:
         out.print(narrow(found.layers.__rich__()))
+        if beside is not None:
+            out.print(narrow(beside.__rich__()))
         for line in (
             outcome_lines(read_metrics(directory), directory) if front is None else front_lines(directory, front)
         ):

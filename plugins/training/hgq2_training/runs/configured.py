@@ -40,7 +40,7 @@ def price_setters(training: Training, model: keras.Model) -> list[keras.callback
         model: compiled, with built metrics.
     """
     if training.budget is not None:
-        return [Budget(training.budget.ebops)]
+        return [Budget(training.budget.ebops, luts=training.budget.luts)]
     if training.front is None:
         return []
     metric = next((name for name in model.get_metrics_result() if name != "loss"), "loss")

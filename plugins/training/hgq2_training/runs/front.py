@@ -157,11 +157,11 @@ def recommended(directory: str | Path, budget: float | None = None) -> Recommend
 
 
 def _budget(directory: str | Path) -> float:
-    """Return the most EBOPs of a run by its config, infinite without a budget."""
+    """Return the most EBOPs of a run by its config, infinite without a budget of EBOPs."""
     path = Path(directory) / CONFIG
     training = read_document(path).get("training") if path.is_file() else None
     budget = (training or {}).get("budget") or {}
-    return float(budget.get("ebops", math.inf))
+    return float(budget.get("ebops") or math.inf)
 
 
 def _margin(metric: str, values: Sequence[float], best: float, samples: int | None) -> tuple[float, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from hgq2_core.data.feed import fit_data, for_model
 from hgq2_core.data.splits import Splits
 from hgq2_core.errors import BudgetError, ConfigError, DataError
 from hgq2_core.exporting.graph import output_names
+from hgq2_core.exporting.luts import estimate_luts
 from hgq2_core.files import read_json, remove, remove_leftovers, write_json, write_text
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.model.calibration import uncalibrated
@@ -310,11 +312,13 @@ def finalize_run(
     splits = for_model(splits, model)
     before = ebops(model) if any(uncalibrated(model)) else read_metrics(directory).get("ebops_before_calibration")
     calibrate(model, splits.train.x, margin=margin)
-    budget = None if training is None or training.budget is None else training.budget.ebops
-    if budget is not None and ebops(model) > budget:
+    budget = None if training is None or training.budget is None else training.budget
+    luts = estimate_luts(model) if budget is not None and budget.luts is not None else None
+    if budget is not None and (found := ebops(model) if luts is None else luts.luts) > budget.most:
         raise BudgetError(
-            f"training.budget: calibrated with a margin of {margin} bits, the model has {format_count(ebops(model))} "
-            f"EBOPs. Allowed: {format_count(budget)}. Take a smaller margin, or train with a larger budget or longer."
+            f"training.budget: calibrated with a margin of {margin} bits, the model has {format_count(found)} "
+            f"{budget.unit}. Allowed: {format_count(budget.most)}. Take a smaller margin, or train with a larger "
+            "budget or longer."
         )
     save(model, directory / MODEL)
     save(freeze(model), directory / FROZEN)
@@ -325,7 +329,8 @@ def finalize_run(
         "test": evaluate(model, splits.test),
         "ebops": ebops(model),
         "ebops_before_calibration": before,
-        **({} if budget is None else {"budget": {"ebops": budget}}),
+        **({} if budget is None else {"budget": budget.model_dump(exclude_none=True)}),
+        **({} if luts is None else {"luts": luts.to_dict()}),
         **({"init_from": init_from} if init_from else {}),
         **({"stopped": stopped} if stopped else {}),
         **({"not_in_config": from_python} if from_python else {}),
@@ -333,7 +338,7 @@ def finalize_run(
         "seconds": round(seconds, 2),
         "versions": versions(),
     }
-    if best := recommended(directory, budget):
+    if best := recommended(directory, None if budget is None else budget.ebops or math.inf):
         metrics["recommended"] = best.to_dict()
     health = doctor(model, splits.test.x, splits.test.y)
     analysis = analyze(model, splits, load_recorded(directory), health)

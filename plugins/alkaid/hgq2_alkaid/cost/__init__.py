@@ -1,0 +1,1 @@
+"""What a circuit costs in LUTs: by synthesis, and by models fitted to it."""
