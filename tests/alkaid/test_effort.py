@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make instal
 from hgq2_alkaid import exporter as module
 from hgq2_alkaid.effort import Effort
 from hgq2_core import calibrate, estimate, export
-from hgq2_core.errors import ConfigError
+from hgq2_core.errors import ConfigError, ToolError
 from hgq2_core.exporting.stages import shown, stage, timed
 from hgq2_layers import QDense
 
@@ -73,6 +74,33 @@ def test_a_stage_that_fails_is_not_in_the_times():
     with timed() as times, pytest.raises(ZeroDivisionError), stage("tracing"):
         1 / 0  # noqa: B018
     assert times == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("verilator") is None, reason="Verilator is not installed: apt-get install verilator")
+@pytest.mark.parametrize("options", [{}, {"latency_cutoff": 2}])
+def test_verilator_agrees_and_sees_a_wrong_vector(model, tmp_path, monkeypatch, options):
+    monkeypatch.setenv("SIMULATOR", "verilator")
+    checked = export(model, "alkaid", tmp_path / "rtl", **options).checked
+    simulation = module.AlkaidExporter().simulate(tmp_path / "rtl")
+    assert (simulation.samples, simulation.mismatches) == (checked, 0)
+    assert (tmp_path / "rtl" / "sim" / "testbench" / "simulation").is_file()
+    vectors = tmp_path / "rtl" / "vectors" / "outputs.hex"
+    first, *others = vectors.read_text().splitlines()
+    wrong = f"{int(first, 16) ^ 1:0{len(first)}x}"
+    vectors.write_text("\n".join([wrong, *others]) + "\n")
+    assert module.AlkaidExporter().simulate(tmp_path / "rtl").mismatches == 1
+
+
+@pytest.mark.parametrize(
+    ("simulator", "said"), [("verilator", "verilator is not installed"), ("modelsim", "Allowed: i")]
+)
+def test_a_simulator_that_is_not_there(model, tmp_path, monkeypatch, simulator, said):
+    export(model, "alkaid", tmp_path / "rtl")
+    monkeypatch.setenv("SIMULATOR", simulator)
+    monkeypatch.setattr(shutil, "which", lambda command: None)
+    with pytest.raises(ToolError, match=said):
+        module.AlkaidExporter().simulate(tmp_path / "rtl")
 
 
 KILLED = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,8 @@ from hgq2_core.schema.base import StrictModel, as_config_error
 
 KIND = "alkaid.alkaid"
 TOP = "model"
+SIMULATORS = {"iverilog": "Icarus Verilog", "verilator": "Verilator"}
+"""Commands and names, in the order in which they are taken: Icarus Verilog starts at once, Verilator compiles first."""
 
 
 class Options(StrictModel):
@@ -101,17 +104,20 @@ class AlkaidExporter(Exporter):
 
     @override
     def simulate(self, directory: Path) -> Simulation:
-        """Simulate exported Verilog with Icarus Verilog.
+        """Simulate exported Verilog with Icarus Verilog, or Verilator if `SIMULATOR` in the environment says so.
 
         Raises:
-            ToolError: Icarus Verilog is not installed, or fails.
+            ToolError: no simulator is installed, or it fails.
         """
         require_script(directory, "the flavor 'verilog' is simulated")
-        if shutil.which("iverilog") is None:
+        chosen = os.environ.get("SIMULATOR") or next(filter(shutil.which, SIMULATORS), "iverilog")
+        if chosen not in SIMULATORS:
+            raise ToolError(f"simulate: SIMULATOR={chosen!r}. Allowed: {' or '.join(SIMULATORS)}.")
+        if shutil.which(chosen) is None:
             raise ToolError(
-                "simulate: iverilog is not installed. Install Icarus Verilog, such as apt-get install iverilog"
+                f"simulate: {chosen} is not installed. Install {SIMULATORS[chosen]}, such as apt-get install {chosen}"
             )
-        return run_script(directory)
+        return run_script(directory, SIMULATOR=chosen)
 
     @override
     def mismatches(self, model: keras.Model, x: Any) -> int:
