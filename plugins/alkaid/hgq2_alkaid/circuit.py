@@ -109,7 +109,7 @@ def build(
         logic,
         inputs.ports(logic.inp_kifs.T),
         ports_of([*named_outputs, *inputs.state_outputs()], logic.out_kifs.T),
-        tuple(_widths(path, elements) for path, elements in resolved),
+        tuple(widths_of(path, elements) for path, elements in resolved),
         tuple(costs),
         inputs.states,
     )
@@ -121,15 +121,29 @@ def _start(arrays: HardwareArrays, raw: Operand, format: Format | None) -> Opera
     return raw if format is None else arrays.quantize(raw, *format)
 
 
-def _check(circuit: Circuit, name: str) -> None:
-    widest = max(sum(op.qint.kif) for op in circuit.logic.ops)
+def require_traced(logic: CombLogic, name: str) -> None:
+    """Refuse logic whose numbers have more bits than alkaid traces exactly.
+
+    Args:
+        logic: of a model.
+        name: of the model, for the message.
+
+    Raises:
+        ExactnessError: a number has more.
+    """
+    widest = max(sum(op.qint.kif) for op in logic.ops)
     if widest > TRACED_BITS:
         raise ExactnessError(f"{name}: a number in it needs {widest} bits, and alkaid's tracing holds {TRACED_BITS}.")
+
+
+def _check(circuit: Circuit, name: str) -> None:
+    require_traced(circuit.logic, name)
     own = (ports[: len(ports) - circuit.states] for ports in (circuit.inputs, circuit.outputs))
     if not all(sum(port.bits for port in ports) for ports in own):
         raise ExactnessError(f"{name}: its outputs are constant, whatever the inputs are; there is no circuit to make.")
 
 
-def _widths(path: str, elements: Sequence[Any]) -> LayerWidths:
+def widths_of(path: str, elements: Sequence[Any]) -> LayerWidths:
+    """Return the widths of a layer's outputs, which are traced variables or constants."""
     bits = [sum(x.kif) if isinstance(x, FVariable) and x.low < x.high else 0 for x in elements]
     return LayerWidths(path, len(bits), max(bits, default=0), sum(bits))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ import keras
 from alkaid.codegen.hls import HLSModel
 from alkaid.codegen.rtl import RTLModel
 from alkaid.trace import HWConfig
+from alkaid.types import CombLogic
 from pydantic import Field, model_validator
 from typing_extensions import override
 
@@ -19,6 +21,7 @@ from hgq2_alkaid.circuit import Circuit, build
 from hgq2_alkaid.cost.by_layer import LayerCost
 from hgq2_alkaid.cost.prediction import circuit_luts, predict_luts
 from hgq2_alkaid.effort import Effort
+from hgq2_alkaid.handshake.export import HandshakeExport, logic_of
 from hgq2_alkaid.stream import STREAM, stream_of
 from hgq2_alkaid.testbench import SCRIPT, testbench
 from hgq2_core.errors import ConfigError, ToolError
@@ -49,6 +52,10 @@ class Options(StrictModel):
             `vitis`, whose compiler inserts the pipeline.
         input_format: (k, i, f) of every input, which the circuit then quantizes. None leaves the first quantizer of
             every input to the host.
+        interface: `ports`, the circuit itself; or `handshake`, which takes and gives samples by valid and ready. Only
+            for `verilog`.
+        reuse: into how many blocks the positions of a sample are divided, which one circuit computes one after the
+            other; more than 1 needs, and means, a handshake.
         clock_period: clock period in ns, for the constraints of the synthesis scripts.
         part: the FPGA of the synthesis scripts.
         max_minutes: a model whose tracing is estimated to take longer on one core is refused before it.
@@ -58,6 +65,8 @@ class Options(StrictModel):
     flavor: Literal["verilog", "vhdl", "vitis"] = "verilog"
     latency_cutoff: Annotated[float, Field(gt=0)] | None = None
     input_format: InputFormat | None = None
+    interface: Literal["ports", "handshake"] = "ports"
+    reuse: Annotated[int, Field(ge=1)] = 1
     clock_period: Annotated[float, Field(gt=0)] = 5.0
     part: str = "xcvu13p-flga2577-2-e"
     max_minutes: Annotated[float, Field(gt=0)] = 20.0
@@ -69,7 +78,14 @@ class Options(StrictModel):
             raise ValueError(
                 f"latency_cutoff: vitis makes its own pipeline. Leave it out. Received: {self.latency_cutoff}"
             )
+        if self.has_handshake and self.flavor != "verilog":
+            raise ValueError(f"interface, reuse: a handshake is Verilog. Received: flavor={self.flavor!r}.")
         return self
+
+    @property
+    def has_handshake(self) -> bool:
+        """Whether samples are taken and given by valid and ready."""
+        return self.interface != "ports" or self.reuse > 1
 
 
 class AlkaidExporter(Exporter):
@@ -84,7 +100,7 @@ class AlkaidExporter(Exporter):
     @override
     def estimate(self, model: keras.Model, **options: Any) -> ExportReport:
         """Return the report of `export` without writing anything."""
-        return _Export(model, None, options).report(Path())
+        return _export(model, None, options).report()
 
     @override
     def export(self, model: keras.Model, directory: Path, x: Any = None, **options: Any) -> ExportReport:
@@ -96,9 +112,9 @@ class AlkaidExporter(Exporter):
             x: inputs that become test vectors, before the generated ones.
             options: see `Options`.
         """
-        made = _Export(model, x, options)
+        made = _export(model, x, options)
         with stage("writing"):
-            report = made.report(directory)
+            report = made.report()
             made.write(directory)
         return report
 
@@ -134,33 +150,41 @@ def cycles_of(project: RTLModel | HLSModel) -> int | None:
     return int(project.fsm.out_signals[0].schedule.bias) if isinstance(project, RTLModel) else None
 
 
+def _export(model: keras.Model, x: Any, given: dict[str, Any]) -> _Export | HandshakeExport:
+    """Return an export that can be written."""
+    with as_config_error("export to alkaid"):
+        options = Options.model_validate(given)
+    # At least an N-th of the products is traced; no more where all layers are multiplexed.
+    if over := Effort(ebops(model) / options.reuse).over(options.max_minutes, options.max_memory_gb):
+        raise ConfigError(f"{model.name}: {over}")
+    if not options.has_handshake:
+        return _Export(model, x, options)
+    logic = logic_of(model, x, HWCONF, options.reuse, options.input_format)
+    return HandshakeExport(model, logic, partial(_project, options), KIND, options.clock_period)
+
+
+def _project(options: Options, logic: CombLogic, directory: Path, name: str) -> RTLModel | HLSModel:
+    """Return alkaid's project, which writes nothing yet."""
+    common = {"part_name": options.part, "clock_period": options.clock_period, "print_latency": False}
+    if options.flavor == "vitis":
+        return HLSModel(logic, directory, name, options.flavor, **common)
+    return RTLModel(logic, directory, name, options.flavor, latency_cutoff=options.latency_cutoff or -1, **common)
+
+
 class _Export:
     """One export; everything that can fail happens in the constructor, before anything is written."""
 
-    def __init__(self, model: keras.Model, x: Any, options: dict[str, Any]) -> None:
-        with as_config_error("export to alkaid"):
-            self.options = Options.model_validate(options)
-        self.model = model
-        if over := Effort(ebops(model)).over(self.options.max_minutes, self.options.max_memory_gb):
-            raise ConfigError(f"{model.name}: {over}")
+    def __init__(self, model: keras.Model, x: Any, options: Options) -> None:
+        self.options, self.model = options, model
         self.circuit: Circuit = build(model, HWCONF, self.options.input_format)
         with stage("checking"):
             self.vectors: Vectors = vectors(model, self.circuit.inputs, x, self.options.input_format)
             self.vectors.require_equal(self.circuit.interpret, model.name, "alkaid's circuit")
             self.stream = stream_of(model, self.circuit, x)
 
-    def project(self, directory: Path) -> RTLModel | HLSModel:
-        """Return alkaid's project, which writes nothing yet."""
-        options = self.options
-        common = {"part_name": options.part, "clock_period": options.clock_period, "print_latency": False}
-        if options.flavor == "vitis":
-            return HLSModel(self.circuit.logic, directory, TOP, options.flavor, **common)
-        cutoff = options.latency_cutoff or -1
-        return RTLModel(self.circuit.logic, directory, TOP, options.flavor, latency_cutoff=cutoff, **common)
-
-    def report(self, directory: Path) -> ExportReport:
+    def report(self) -> ExportReport:
         """Return the report."""
-        project, logic = self.project(directory), self.circuit.logic
+        project, logic = _project(self.options, self.circuit.logic, Path(), TOP), self.circuit.logic
         pieces = list(project.fsm.logic.values()) if isinstance(project, RTLModel) else [logic]
         cost = sum(piece.cost for piece in pieces)
         luts = circuit_luts(logic)
@@ -204,7 +228,7 @@ class _Export:
 
     def write(self, directory: Path) -> None:
         """Write all files."""
-        project = self.project(directory)
+        project = _project(self.options, self.circuit.logic, directory, TOP)
         project.write()
         cycles = cycles_of(project) or 0
         inputs, outputs = self.circuit.inputs, self.circuit.outputs

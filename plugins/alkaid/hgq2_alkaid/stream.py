@@ -111,22 +111,16 @@ class Stream:
             directory: of the export.
             top: name of the circuit's module, which has no clock.
         """
-        inputs, before = _apart(self.circuit, self.circuit.inputs)
-        outputs, after = _apart(self.circuit, self.circuit.outputs)
-        wires = [
-            f"    {_wire(result.elements[element.place], element, _bits(inputs))}"
-            for result, state in zip(after, before, strict=True)
-            for element in state.elements
-            if element.width
-        ]
+        inputs, before = apart(self.circuit, self.circuit.inputs)
+        outputs, _ = apart(self.circuit, self.circuit.outputs)
         names = {
             "top": top,
             "stream": STREAM,
-            "inputs": _bits(inputs) - 1,
-            "outputs": _bits(outputs) - 1,
-            "states": _bits(before) - 1,
-            "results": _bits(self.circuit.outputs) - 1,
-            "wires": "\n".join(wires),
+            "inputs": bits_of(inputs) - 1,
+            "outputs": bits_of(outputs) - 1,
+            "states": bits_of(before) - 1,
+            "results": bits_of(self.circuit.outputs) - 1,
+            "wires": state_wires(self.circuit, "model_out"),
             "steps": STEPS,
             "last": STREAMS * STEPS - 1,
         }
@@ -147,9 +141,9 @@ def stream_of(model: keras.Model, circuit: Circuit, x: Any = None) -> Stream | N
     Returns:
         The test; None where no step depends on the one before.
     """
-    own, before = _apart(circuit, circuit.inputs)
-    results, _ = _apart(circuit, circuit.outputs)
-    if not _bits(before):
+    own, before = apart(circuit, circuit.inputs)
+    results, _ = apart(circuit, circuit.outputs)
+    if not bits_of(before):
         return None
     steps = own_inputs(own)
     if x is not None:
@@ -167,17 +161,35 @@ def stream_of(model: keras.Model, circuit: Circuit, x: Any = None) -> Stream | N
     return Stream(circuit, quantize_inputs(own, steps), np.stack(outputs, axis=1).reshape(STREAMS * STEPS, -1))
 
 
-def _apart(circuit: Circuit, ports: Sequence[Port]) -> tuple[Sequence[Port], Sequence[Port]]:
+def state_wires(circuit: Circuit, signal: str) -> str:
+    """Return assignments that make `next`, what the registers of the states hold after a step.
+
+    Args:
+        circuit: with states.
+        signal: its whole output, with the states after the step behind its results.
+    """
+    inputs, before = apart(circuit, circuit.inputs)
+    _, after = apart(circuit, circuit.outputs)
+    return "\n".join(
+        f"    {_wire(result.elements[element.place], element, bits_of(inputs), signal)}"
+        for result, state in zip(after, before, strict=True)
+        for element in state.elements
+        if element.width
+    )
+
+
+def apart(circuit: Circuit, ports: Sequence[Port]) -> tuple[Sequence[Port], Sequence[Port]]:
     """Return the ports of the model, and those of the states."""
     count = len(ports) - circuit.states
     return ports[:count], ports[count:]
 
 
-def _bits(ports: Sequence[Port]) -> int:
+def bits_of(ports: Sequence[Port]) -> int:
+    """Return the bits of all ports."""
     return sum(port.bits for port in ports)
 
 
-def _wire(source: Element, target: Element, first: int) -> str:
+def _wire(source: Element, target: Element, first: int, signal: str) -> str:
     """Return the connection of a state after a step to the register that holds it, in whose format it fits."""
     low = target.offset - first
     place = f"next[{low + target.width - 1}:{low}]"
@@ -186,8 +198,8 @@ def _wire(source: Element, target: Element, first: int) -> str:
     if source.width <= cut:
         return f"assign {place} = 0;"
     highest = source.offset + source.width - 1
-    sign = f"model_out[{highest}]" if source.k else "1'b0"
+    sign = f"{signal}[{highest}]" if source.k else "1'b0"
     held = source.width + shift
     extension = [f"{{{target.width - held}{{{sign}}}}}"] if held < target.width else []
     zeros = [f"{shift}'b0"] if shift > 0 else []
-    return f"assign {place} = {{{', '.join([*extension, f'model_out[{highest}:{source.offset + cut}]', *zeros])}}};"
+    return f"assign {place} = {{{', '.join([*extension, f'{signal}[{highest}:{source.offset + cut}]', *zeros])}}};"
