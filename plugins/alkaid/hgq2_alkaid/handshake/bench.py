@@ -66,6 +66,7 @@ module {name}_testbench;
         end
         if (waited > {patience}) begin
             $display("no result for %0d cycles, in phase %0d", waited, phase);
+            $display("%0d mismatches in %0d samples", mismatches + 1, compared + samples);
             $fatal(1);
         end
     end
