@@ -242,8 +242,8 @@ class HandshakeExport:
 
 
 def _together(luts: Sequence[LutEstimate]) -> LutEstimate:
-    sums = (sum(getattr(each, name) for each in luts) for name in ("luts", "low", "high"))
-    return LutEstimate(*sums, (), luts[0].remark)
+    low, high = sum(each.low for each in luts), sum(each.high for each in luts)
+    return LutEstimate(sum(each.luts for each in luts), low, high, (), luts[0].remark)
 
 
 def _write_words(path: Path, values: Floats, ports: Sequence[Port]) -> None:
