@@ -77,7 +77,8 @@ $(OLDEST)/.installed: requirements.txt $(PROJECTS) | $(STAMP)
 	touch $@
 
 test-oldest: $(OLDEST)/.installed ## Run the fast tests with the oldest dependencies that are allowed
-	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not nightly"
+	# What is old deprecates what is older.
+	$(OLDEST)/bin/python -m pytest -n 2 --dist worksteal -m "not slow and not nightly" -W ignore::DeprecationWarning
 
 $(VENV)/.release: $(STAMP) requirements-release.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-release.txt
