@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -181,7 +182,8 @@ class Registry:
                     specs[group][kind] = offered
                     continue
                 specs[group][kind] = f"{offered.__module__}:{offered.__qualname__}"
-                if "<locals>" in offered.__qualname__:  # nothing else can be imported
+                # Local to a function, or of a module that is not imported under its name, as a page's example.
+                if getattr(sys.modules.get(offered.__module__), offered.__qualname__, None) is not offered:
                     objects[group, kind] = offered
         try:
             yield
