@@ -13,6 +13,7 @@ from hgq2_alkaid import solver as module
 from hgq2_alkaid.exporter import HWCONF
 from hgq2_alkaid.solver import Solver, blocks, digits
 from hgq2_alkaid.solving import solved
+from hgq2_core import ToolError
 
 pytestmark = pytest.mark.once
 
@@ -77,3 +78,12 @@ def test_inputs_of_one_bit_are_left_to_the_tables_of_alkaid():
     assert not made._solutions
     values = np.random.default_rng(1).integers(0, 2, (50, len(KERNEL))).astype(np.float64)
     assert np.array_equal(trace(bits, list(outputs)).predict(values), values @ KERNEL)
+
+
+def test_a_process_that_dies_is_an_error_that_says_so(monkeypatch):
+    monkeypatch.setattr(module, "APART", 10)
+    monkeypatch.setattr(module.sys, "executable", "/bin/false")
+    several = Solver(HWCONF, 40, workers=2)
+    several.want(row(), KERNEL)
+    with pytest.raises(ToolError, match="ended with code 1"):
+        several.solve()

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from alkaid.trace import FVariable, FVArray, HWConfig
 
 from hgq2_alkaid.solving import Problem, Solution, solved
+from hgq2_core import ToolError
 
 Objects = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -81,7 +82,7 @@ class Solver:
     def solve(self) -> None:
         """Solve all that is wanted, in several processes where that pays."""
         wanted = sorted(self._wanted, key=self._wanted.__getitem__, reverse=True)
-        count = min(self.workers or len(os.sched_getaffinity(0)), len(wanted))
+        count = min(self.workers or _cores(), len(wanted))
         apart = count > 1 and sum(self._wanted.values()) >= APART
         self._wanted.clear()
         if not apart:
@@ -121,9 +122,19 @@ class Solver:
             yield columns, Problem(block.tobytes(), block.shape, inputs, size <= SEARCHED), size
 
 
+def _cores() -> int:
+    """Return the cores that this process may use; not every system tells of less than all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _in_process(problems: list[Problem]) -> list[Solution]:
     # A program, as alkaid keeps the interpreter's lock, and a forked process would hold the backend's threads.
     command = [sys.executable, "-m", "hgq2_alkaid.solving"]
-    done = subprocess.run(command, input=pickle.dumps(problems), stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(command, input=pickle.dumps(problems), stdout=subprocess.PIPE)
+    if done.returncode:
+        raise ToolError(
+            f"alkaid: a process that decomposes matrices ended with code {done.returncode}. Received: {len(problems)} "
+            "matrices. A negative code is a signal: -9 says that memory ran out."
+        )
     found: list[Solution] = pickle.loads(done.stdout)  # written by that program
     return found
