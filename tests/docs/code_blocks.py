@@ -44,11 +44,12 @@ def failures(page: Path, namespace: dict[str, Any] | None = None) -> list[str]:
         Exception: whatever a block without `>>>` raises.
     """
     names = {"__name__": page.stem} if namespace is None else namespace
-    reports = [_run(page, block, names) for block in code_blocks(page)]
+    reports = [run(page, block, names) for block in code_blocks(page)]
     return [report for report in reports if report]
 
 
-def _run(page: Path, block: CodeBlock, names: dict[str, Any]) -> str:
+def run(page: Path, block: CodeBlock, names: dict[str, Any]) -> str:
+    """Run a block, add the names that it defines, and return a report if its output differs, else an empty text."""
     if ">>>" not in block.code:
         tree = ast.increment_lineno(ast.parse(block.code), block.line - 1)
         exec(compile(tree, page, "exec"), names)
