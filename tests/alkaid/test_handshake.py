@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import pytest
 
+pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
+
 from hgq2_alkaid.exporter import HWCONF
 from hgq2_alkaid.handshake.fingerprints import Fingerprints
 from hgq2_alkaid.handshake.multiplexed import build_multiplexed

@@ -52,8 +52,9 @@ class Options(StrictModel):
             `vitis`, whose compiler inserts the pipeline.
         input_format: (k, i, f) of every input, which the circuit then quantizes. None leaves the first quantizer of
             every input to the host.
-        interface: `ports`, the circuit itself; or `handshake`, which takes and gives samples by valid and ready. Only
-            for `verilog`.
+        interface: `ports`, the circuit itself; `handshake`, which takes and gives samples by valid and ready; or
+            `axi_stream`, which also divides them into words. The latter two only for `verilog`.
+        bus_bits: bits of a word of `axi_stream`.
         reuse: into how many blocks the positions of a sample are divided, which one circuit computes one after the
             other; more than 1 needs, and means, a handshake.
         clock_period: clock period in ns, for the constraints of the synthesis scripts.
@@ -65,7 +66,8 @@ class Options(StrictModel):
     flavor: Literal["verilog", "vhdl", "vitis"] = "verilog"
     latency_cutoff: Annotated[float, Field(gt=0)] | None = None
     input_format: InputFormat | None = None
-    interface: Literal["ports", "handshake"] = "ports"
+    interface: Literal["ports", "handshake", "axi_stream"] = "ports"
+    bus_bits: Literal[8, 16, 32, 64, 128, 256, 512] = 32
     reuse: Annotated[int, Field(ge=1)] = 1
     clock_period: Annotated[float, Field(gt=0)] = 5.0
     part: str = "xcvu13p-flga2577-2-e"
@@ -159,8 +161,9 @@ def _export(model: keras.Model, x: Any, given: dict[str, Any]) -> _Export | Hand
         raise ConfigError(f"{model.name}: {over}")
     if not options.has_handshake:
         return _Export(model, x, options)
+    bus = options.bus_bits if options.interface == "axi_stream" else None
     logic = logic_of(model, x, HWCONF, options.reuse, options.input_format)
-    return HandshakeExport(model, logic, partial(_project, options), KIND, options.clock_period)
+    return HandshakeExport(model, logic, partial(_project, options), KIND, options.clock_period, bus)
 
 
 def _project(options: Options, logic: CombLogic, directory: Path, name: str) -> RTLModel | HLSModel:

@@ -2,26 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 FEW = 256
 """Samples with which one side alone waits."""
+
+SIGNALS = ("in_valid", "in_ready", "in_last", "in_data", "out_valid", "out_ready", "out_last", "out_data")
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A module with valid and ready.
+
+    Args:
+        name: of the module.
+        inputs: bits of a word that enters.
+        outputs: bits of a word that leaves.
+        beats: the words of a sample, and those of a result.
+        interval: clock cycles from one sample to the next.
+        cycles: clock cycles from a sample to its result.
+        ports: the signal of the bench for each port of the module.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    beats: tuple[int, int]
+    interval: int
+    cycles: int
+    ports: Mapping[str, str]
+
 
 TEMPLATE = """`timescale 1 ns / 1 ps
 
 // Feeds {name} all samples without waiting, which takes {interval} clock cycles each and {latency} from the first one
 // to its result; with both sides waiting in half of the cycles; and a few with one side waiting in three of four.
+// A sample is {beats_in} of the words that enter, and a result {beats_out} of those that leave.
 module {name}_testbench;
     reg clk = 0;
     reg reset = 1;
     reg in_valid = 0;
     wire in_ready;
-    wire in_last = sent % {last_every} == {last_every} - 1;
+    wire in_last = sent % ({last_every} * {beats_in}) == {last_every} * {beats_in} - 1;
     wire [{inputs}:0] in_data = in_valid ? given[sent] : {{{width}{{1'bx}}}};
     wire out_valid;
     reg out_ready = 0;
     wire out_last;
     wire [{outputs}:0] out_data;
-    reg [{inputs}:0] given [0:{samples}];
-    reg [{outputs}:0] wanted [0:{samples}];
+    wire expected_last = got % ({last_every} * {beats_out}) == {last_every} * {beats_out} - 1;
+    reg [{inputs}:0] given [0:{samples} * {beats_in} - 1];
+    reg [{outputs}:0] wanted [0:{samples} * {beats_out} - 1];
     reg held = 0;
     integer sent = 0, got = 0, phase = 0, samples = 0, mismatches = 0, compared = 0;
     integer cycle = 0, offered = 0, begun = 0, ended = 0, waited = 0, seed = 1;
@@ -29,8 +60,7 @@ module {name}_testbench;
     reg [31:0] sinks = {{8'd4, 8'd1, 8'd2, 8'd4}};
 
     {name} circuit (
-        .clk(clk), .reset(reset), .in_valid(in_valid), .in_ready(in_ready), .in_last(in_last), .in_data(in_data),
-        .out_valid(out_valid), .out_ready(out_ready), .out_last(out_last), .out_data(out_data)
+        {connections}
     );
 
     always #5 clk = !clk;
@@ -40,7 +70,7 @@ module {name}_testbench;
     always @(negedge clk) begin
         cycle = cycle + 1;
         if (taken || !in_valid) begin
-            in_valid = !reset && sent < samples && $unsigned($random(seed)) % 4 < sources[8 * phase +: 8];
+            in_valid = !reset && sent < samples * {beats_in} && $unsigned($random(seed)) % 4 < sources[8 * phase +: 8];
             if (in_valid && sent == 0) offered = cycle;
         end
         taken <= 0;
@@ -51,11 +81,10 @@ module {name}_testbench;
         waited = waited + 1;
         if (held && !out_valid) mismatches = mismatches + 1;
         held = out_valid && !out_ready;
-        if (out_valid && (out_data !== wanted[got] || ^out_data === 1'bx
-            || out_last !== (got % {last_every} == {last_every} - 1)))
+        if (out_valid && (out_data !== wanted[got] || ^out_data === 1'bx || out_last !== expected_last))
             mismatches = mismatches + 1;
         if (out_valid && out_ready) begin
-            if (got == 0) begun = cycle;
+            if (got == {beats_out} - 1) begun = cycle;
             ended = cycle;
             got = got + 1;
             waited = 0;
@@ -81,11 +110,11 @@ module {name}_testbench;
             got = 0;
             held = 0;
             waited = 0;
-            samples = phase < 2 ? {samples} + 1 : {few};
+            samples = phase < 2 ? {samples} : {few};
             @(negedge clk);
             #1 reset = 0;
-            wait (got == samples);
-            compared = compared + got;
+            wait (got == samples * {beats_out});
+            compared = compared + samples;
             if (phase == 0) begin
                 $display("first result after %0d cycles, one every %0d cycles", begun - offered,
                     samples > 1 ? (ended - begun) / (samples - 1) : {interval});
@@ -104,31 +133,31 @@ endmodule
 """
 
 
-def testbench(
-    name: str, inputs: int, outputs: int, samples: int, interval: int, latency: int, last_every: int, files: str = ""
-) -> str:
+HANDSHAKE_PORTS = {each: each for each in (*SIGNALS, "clk", "reset")}
+
+
+def testbench(module: Tested, samples: int, last_every: int, files: str = "") -> str:
     """Return the source of the test bench.
 
     Args:
-        name: of the module.
-        inputs: bits of a sample.
-        outputs: bits of a result.
+        module: that is tested.
         samples: number of test vectors.
-        interval: clock cycles from one sample to the next.
-        latency: clock cycles from a sample to its result.
         last_every: samples of which the last is marked.
         files: what the names of the vectors begin with.
     """
     return TEMPLATE.format(
-        name=name,
-        inputs=inputs - 1,
-        width=inputs,
-        outputs=outputs - 1,
-        samples=samples - 1,
+        name=module.name,
+        inputs=module.inputs - 1,
+        width=module.inputs,
+        outputs=module.outputs - 1,
+        samples=samples,
         few=min(samples, FEW),
-        interval=interval,
-        latency=latency,
+        interval=module.interval,
+        latency=module.cycles,
         last_every=last_every,
-        patience=1000 + 100 * (interval + latency),
+        patience=1000 + 100 * (module.interval + module.cycles),
         files=files,
+        beats_in=module.beats[0],
+        beats_out=module.beats[1],
+        connections=",\n        ".join(f".{port}({signal})" for port, signal in module.ports.items()),
     )

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from alkaid.codegen.rtl import RTLModel
 from alkaid.trace import HWConfig
 from alkaid.types import CombLogic
 
 from hgq2_alkaid.circuit import Floats, build
 from hgq2_alkaid.cost.prediction import circuit_luts
-from hgq2_alkaid.handshake.bench import testbench
+from hgq2_alkaid.handshake.axi_stream import AXI_STREAM, PORTS, AxiStream
+from hgq2_alkaid.handshake.bench import HANDSHAKE_PORTS, Tested, testbench
+from hgq2_alkaid.handshake.board import write_board
 from hgq2_alkaid.handshake.module import HANDSHAKE, Handshake, States
 from hgq2_alkaid.handshake.multiplexed import Multiplexed, build_multiplexed
 from hgq2_alkaid.stream import STEPS, apart, bits_of, state_wires, stream_of
@@ -160,9 +161,12 @@ class HandshakeExport:
         project: makes alkaid's project of some logic, in a directory, with a name.
         kind: of the exporter.
         clock_period: in ns.
+        bus: bits of the words of an AXI4-Stream; None without one.
     """
 
-    def __init__(self, model: keras.Model, logic: Logic, project: Project, kind: str, clock_period: float) -> None:
+    def __init__(
+        self, model: keras.Model, logic: Logic, project: Project, kind: str, clock_period: float, bus: int | None
+    ) -> None:
         self.model, self.logic, self.kind, self.clock_period = model, logic, kind, clock_period
         self.top = "model" if logic.blocks == 1 else BLOCK
         self.project = project
@@ -182,14 +186,15 @@ class HandshakeExport:
             tail_latency=sum(latencies[1:]),
             states=logic.states,
         )
+        self.axi = None if bus is None else AxiStream(self.module, bus)
 
     def report(self) -> ExportReport:
         """Return the report."""
-        logic, module = self.logic, self.module
+        logic, module, outside = self.logic, self.module, self.module if self.axi is None else self.axi
         parts = [logic.block, *([] if logic.tail is None else [logic.tail])]
         registers = module.latency + module.tail_latency > 0
         timing = (
-            f"initiation interval {module.interval} clock cycles, latency {module.cycles} clock cycles from a sample "
+            f"initiation interval {outside.interval} clock cycles, latency {outside.cycles} clock cycles from a sample "
             "to its result"
         )
         return ExportReport(
@@ -205,15 +210,18 @@ class HandshakeExport:
             layers=logic.layers,
             notes=(timing, *logic.notes),
             luts=_together([circuit_luts(each) for each in parts]),
-            cycles=module.cycles,
+            cycles=outside.cycles,
             clock_period=self.clock_period,
         )
 
     def ports(self) -> Ports:
         """Return the description of the ports for a host."""
-        signals = {"in_data": self.module.inputs, "out_data": self.module.outputs}
         inputs, outputs = self.logic.inputs, self.logic.outputs
-        return Ports(inputs=inputs, outputs=outputs, top=HANDSHAKE, cycles=self.module.cycles, signals=signals)
+        if self.axi is None:
+            signals = {"in_data": self.module.inputs, "out_data": self.module.outputs}
+            return Ports(inputs=inputs, outputs=outputs, top=HANDSHAKE, cycles=self.module.cycles, signals=signals)
+        signals = {"s_axis_tdata": self.axi.bus, "m_axis_tdata": self.axi.bus}
+        return Ports(inputs=inputs, outputs=outputs, top=AXI_STREAM, cycles=self.axi.cycles, signals=signals)
 
     def write(self, directory: Path) -> None:
         """Write all files."""
@@ -226,19 +234,31 @@ class HandshakeExport:
         write_text(directory / "src" / f"{HANDSHAKE}.v", module.source())
         write_host(directory, self.ports())
         (directory / "vectors").mkdir()
-        _write_words(directory / "vectors" / "inputs.hex", logic.given, logic.inputs)
-        _write_words(directory / "vectors" / "outputs.hex", logic.wanted, logic.outputs)
-        bench = testbench(
-            HANDSHAKE,
-            module.inputs,
-            module.outputs,
-            len(logic.given),
-            module.interval,
-            module.cycles,
-            logic.last_every,
+        given, wanted = words(logic.given, logic.inputs), words(logic.wanted, logic.outputs)
+        self._write_vectors(directory, "", given, wanted)
+        tested = Tested(
+            HANDSHAKE, module.inputs, module.outputs, (1, 1), module.interval, module.cycles, HANDSHAKE_PORTS
         )
-        write_text(directory / "sim" / f"{HANDSHAKE}_testbench.v", bench)
-        write_script(directory, SCRIPT.format(benches=f"{HANDSHAKE}_testbench"))
+        benches = [self._write_bench(directory, tested)]
+        if self.axi is not None:
+            axi, beats = self.axi, self.axi.beats
+            write_text(directory / "src" / f"{AXI_STREAM}.v", axi.source())
+            split = [_beats(each, count, axi.bus) for each, count in zip((given, wanted), beats, strict=True)]
+            self._write_vectors(directory, f"{AXI_STREAM}_", *split)
+            tested = Tested(AXI_STREAM, axi.bus, axi.bus, beats, axi.interval, axi.cycles, PORTS)
+            benches.append(self._write_bench(directory, tested, f"{AXI_STREAM}_"))
+            write_board(directory)
+        write_script(directory, SCRIPT.format(benches=" ".join(benches)))
+
+    def _write_vectors(self, directory: Path, name: str, given: Sequence[str], wanted: Sequence[str]) -> None:
+        write_text(directory / "vectors" / f"{name}inputs.hex", "\n".join(given) + "\n")
+        write_text(directory / "vectors" / f"{name}outputs.hex", "\n".join(wanted) + "\n")
+
+    def _write_bench(self, directory: Path, tested: Tested, files: str = "") -> str:
+        name = f"{tested.name}_testbench"
+        source = testbench(tested, len(self.logic.given), self.logic.last_every, files)
+        write_text(directory / "sim" / f"{name}.v", source)
+        return name
 
 
 def _together(luts: Sequence[LutEstimate]) -> LutEstimate:
@@ -246,8 +266,10 @@ def _together(luts: Sequence[LutEstimate]) -> LutEstimate:
     return LutEstimate(sum(each.luts for each in luts), low, high, (), luts[0].remark)
 
 
-def _write_words(path: Path, values: Floats, ports: Sequence[Port]) -> None:
-    write_text(path, "\n".join(words(np.asarray(values), ports)) + "\n")
+def _beats(samples: Sequence[str], count: int, bus: int) -> list[str]:
+    """Return the words of each sample on a bus, in hexadecimal, the lowest first."""
+    numbers = [int(sample, 16) for sample in samples]
+    return [f"{number >> bus * beat & (1 << bus) - 1:0{bus // 4}x}" for number in numbers for beat in range(count)]
 
 
 def _renamed(folder: Path) -> str:
