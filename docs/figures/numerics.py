@@ -39,9 +39,9 @@ STYLE = {
 }
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure without the date, so that the same values give the same file."""
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+def save(figure: Figure, path: Path, title: str) -> None:
+    """Write a figure, with a title for who hears it, and without the date, so that equal values give equal files."""
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None, "Title": title})
     plt.close(figure)
 
 
@@ -67,7 +67,7 @@ def draw_grids(path: Path) -> None:
     axes.set_xticks(np.arange(-4.0, 4.5))
     axes.text(0.0, -0.52, "subnormal", color=GREEN, ha="center", va="top")
     axes.set_ylim(-0.9, 1.5)
-    save(figure, path)
+    save(figure, path, "Values of a fixed-point format and of a minifloat on a number line")
 
 
 def draw_surrogates(path: Path) -> None:
@@ -88,7 +88,7 @@ def draw_surrogates(path: Path) -> None:
     for axes in (left, right):
         axes.set_xlabel("x")
         axes.legend(fontsize=8)
-    save(figure, path)
+    save(figure, path, "Quantized values and surrogate gradients of SAT and WRAP")
 
 
 def quantized(config: KIF, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -27,6 +29,14 @@ def test_the_page_can_be_followed(page: str, tmp_path: Path, monkeypatch: pytest
         pytest.skip(f"needs {' and '.join(COMPILERS)}")
     monkeypatch.chdir(tmp_path)
     assert follow(DOCS / page, tmp_path) > 0
+
+
+def test_every_picture_of_the_concepts_is_drawn_by_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["concepts.py", str(tmp_path)])
+    runpy.run_path(str(DOCS / "figures" / "concepts.py"), run_name="__main__")
+    text = "".join((DOCS / page).read_text(encoding="utf-8") for page in CONCEPTS)
+    assert {path.name for path in tmp_path.iterdir()} == set(re.findall(r"\]\(\.\./figures/([^)]+)\)", text))
+    assert all("<title>" in path.read_text(encoding="utf-8") for path in tmp_path.iterdir())
 
 
 def test_a_line_that_was_not_printed_is_named() -> None:
