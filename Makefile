@@ -104,6 +104,7 @@ stubs: $(STAMP) ## Write what follows from the kinds: type stubs, the tables of 
 	$(BIN)/ruff format --quiet plugins/*/hgq2_*/__init__.pyi
 	$(BIN)/python scripts/write_layer_table.py
 	$(BIN)/python scripts/write_catalogue.py
+	$(BIN)/python scripts/write_tested_table.py
 	$(BIN)/python scripts/write_command_line.py
 
 nightly: $(VENV)/.backends ## Run the longest tests, also on jax and tensorflow, train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
