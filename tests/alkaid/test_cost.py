@@ -195,7 +195,6 @@ class TestReport:
         written = json.loads((tmp_path / "rtl" / "report.json").read_text())
         assert written["luts"]["luts"] == report.luts.luts
         assert [row["luts"] for row in written["layers"]] == [row.luts for row in report.layers]
-        assert written["seconds"] > 0
 
 
 needs_yosys = pytest.mark.skipif(

@@ -39,7 +39,7 @@ BEYOND_A_SCHEMA = (
     r"needs either `below` or `above`|leads out of the run directory",
     r"`target`|`features`|`classes`|`x_test` and `y_test`|`shape` must be one of",
     r"a column is |`categorical` of texts|`clip`|names (columns of )?inputs|names outputs|several inputs",
-    r"are given both or not at all|has the form of|part is in the file or in another one",
+    r"are given both or not at all|is of a part that is given by|has the form of|part is in the file or in another one",
     r"metrics|directions",
     r"unknown (initializer|regularizer|constraint)",
     r"max_value ends a format|max_value must be a value of the format|block sets the exponents|the exponents must lie",

@@ -43,8 +43,8 @@ def written(model, tmp_path_factory):
 
 def test_the_directory_holds_all_that_software_needs(written):
     assert sorted(path.name for path in written.iterdir()) == sorted([
-        "hgq2_host.h", "hgq2_rows.h", "host_quantize.h", "host_quantize.py", "ports.json", "simulate.sh", "test.cpp",
-        "trigger.h", "trigger.py", "trigger_c.cpp", "trigger_c.h", "vectors",
+        "hgq2_host.h", "hgq2_rows.h", "host_quantize.h", "host_quantize.py", "ports.json", "report.json",
+        "simulate.sh", "test.cpp", "trigger.h", "trigger.py", "trigger_c.cpp", "trigger_c.h", "vectors",
     ])  # fmt: skip
     for path in written.rglob("*"):
         text = path.read_bytes() if path.is_file() else b""

@@ -46,7 +46,7 @@ def written(model, tmp_path_factory):
 
 def test_the_directory_holds_the_files_the_ports_and_the_vectors(written):
     assert sorted(path.name for path in written.path.iterdir()) == [
-        "model.onnx", "model_batch.onnx", "notes.txt", "ports.json", "vectors",
+        "model.onnx", "model_batch.onnx", "notes.txt", "ports.json", "report.json", "vectors",
     ]  # fmt: skip
     ports = json.loads((written.path / "ports.json").read_text())
     assert [(port["name"], port["shape"]) for port in ports["inputs"] + ports["outputs"]] == [

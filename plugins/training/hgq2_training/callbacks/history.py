@@ -52,8 +52,10 @@ class HistoryLog(keras.callbacks.Callback):
         self.epochs = list(state)
 
 
-def _set_values(model: keras.Model) -> dict[str, Any]:
-    """Return the learning rate, and the price of a bit operation if all layers have the same."""
+def _set_values(model: keras.Model | None) -> dict[str, Any]:
+    """Return the learning rate, and the price of a bit operation if all layers have the same; empty without a model."""
+    if model is None:
+        return {}
     found = {"learning_rate": model.optimizer.learning_rate} if getattr(model, "optimizer", None) else {}
     prices = {
         float(each)
