@@ -221,5 +221,6 @@ def _typed(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     if kind == "object":
         return f"mapping of {', '.join(schema['properties'])}" if schema.get("properties") else "mapping"
     bounds = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
-    limits = [f"{sign} {schema[name]:,}" for name, sign in bounds if name in schema]
+    # Older versions of pydantic write the bounds of a number as floats.
+    limits = [f"{sign} {f'{schema[name]:,}'.removesuffix('.0')}" for name, sign in bounds if name in schema]
     return " ".join([{"string": "text", "boolean": "true | false"}.get(kind, kind), ", ".join(limits)]).strip()

@@ -90,8 +90,15 @@ def test_another_seed_draws_otherwise_and_the_largest_one_is_allowed() -> None:
 # --- history ---------------------------------------------------------------------------------------------------------
 
 
+def history_log(folder: Path) -> HistoryLog:
+    """Return the callback of a model that has neither an optimizer nor quantized layers."""
+    log = HistoryLog(folder / "history.json")
+    log.set_model(keras.Sequential())
+    return log
+
+
 def test_the_history_is_on_disk_after_the_first_epoch_and_whole_at_the_end(tmp_path: Path) -> None:
-    log = HistoryLog(tmp_path / "history.json")
+    log = history_log(tmp_path)
     log.on_epoch_end(0, {"loss": np.float32(0.5), "ebops": 3})
     assert read_json(log.path, []) == [{"epoch": 0, "loss": 0.5, "ebops": 3.0}]
     log.on_epoch_end(1, {"loss": math.nan})
@@ -105,12 +112,12 @@ def test_the_history_is_on_disk_after_the_first_epoch_and_whole_at_the_end(tmp_p
 
 
 def test_a_history_goes_on_from_its_state_which_does_not_change(tmp_path: Path) -> None:
-    log = HistoryLog(tmp_path / "history.json")
+    log = history_log(tmp_path)
     log.on_epoch_end(0, {"loss": 0.5})
     state = log.get_state()
     log.on_epoch_end(1, {"loss": 0.25})
     assert state == [{"epoch": 0, "loss": 0.5}]
-    again = HistoryLog(tmp_path / "history.json")
+    again = history_log(tmp_path)
     again.set_state(state)
     again.on_epoch_end(1, {"loss": 0.25})
     assert again.epochs == log.epochs
@@ -127,7 +134,7 @@ def test_short_epochs_do_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pyte
         clock[0] += 1.0
 
     monkeypatch.setattr(history, "write_json", slow)
-    log = HistoryLog(tmp_path / "history.json")
+    log = history_log(tmp_path)
     for epoch in range(100):
         clock[0] += 1.0
         log.on_epoch_end(epoch)

@@ -102,6 +102,8 @@ GRANULARITIES = pytest.mark.parametrize("granularity", ["tensor", "channel", "el
     ("name", "arguments", "shape"), [case for case in CASES if not case[0].startswith("Separable")], ids=str
 )
 def test_the_cost_is_keras_own_convolution_of_the_bits(name, arguments, shape, granularity, independent, scatter_bits):
+    if "Transpose" in name and arguments.get("padding") == "same" and keras.__version__.startswith("3.14."):
+        pytest.skip("Keras before 3.15 places this convolution otherwise on torch, as it warns")
     with scattered_over(granularity):
         layer = ours(name, {**arguments, "activation": None}, shape)
     scatter_bits(layer)

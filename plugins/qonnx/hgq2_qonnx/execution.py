@@ -33,7 +33,8 @@ def write_vectors(directory: Path, inputs: Arrays, outputs: Arrays) -> None:
     folder = directory / FOLDER
     folder.mkdir()
     for kind, arrays in (("inputs", inputs), ("outputs", outputs)):
-        np.savez_compressed(folder / f"{kind}.npz", allow_pickle=False, **arrays)
+        # numpy 2.0 has no allow_pickle here: it would write that as one more array.
+        np.savez_compressed(folder / f"{kind}.npz", **arrays)  # type: ignore[arg-type]
 
 
 def simulate(directory: Path) -> Simulation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import keras
@@ -137,15 +137,16 @@ def add_cost_as_regularizer(cell: QLayer) -> None:
     """
     weights = list(cell.trainable_weights)
     for weight in weights:
-        weight.regularizer = _with_cost(cell, weight, weights, weight.regularizer)
+        weight.regularizer = _WithCost(cell, weight, weights)
 
 
-def _with_cost(cell: QLayer, weight: Any, weights: Sequence[Any], own: Any) -> Callable[[Tensor], Tensor]:
-    """Return the regularizer of a weight: its own, and the cell's cost where it is the first that trains."""
+class _WithCost(keras.regularizers.Regularizer):
+    """The regularizer of a weight: its own, and the cell's cost where it is the first that trains."""
 
-    def regularizer(value: Tensor) -> Tensor:
-        first = next((each for each in weights if each.trainable), None)
-        terms = [cell.in_loss() if weight is first else None, None if own is None else own(value)]
+    def __init__(self, cell: QLayer, weight: Any, weights: Sequence[Any]) -> None:
+        self.cell, self.weight, self.weights, self.own = cell, weight, weights, weight.regularizer
+
+    def __call__(self, x: Tensor) -> Tensor:
+        first = next((each for each in self.weights if each.trainable), None)
+        terms = [self.cell.in_loss() if self.weight is first else None, None if self.own is None else self.own(x)]
         return sum((term for term in terms if term is not None), keras.ops.zeros(()))
-
-    return regularizer
