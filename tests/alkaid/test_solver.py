@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,25 @@ def test_a_process_that_dies_is_an_error_that_says_so(monkeypatch):
     several.want(row(), KERNEL)
     with pytest.raises(ToolError, match="ended with code 1"):
         several.solve()
+
+
+def test_an_interrupted_wait_ends_the_processes(monkeypatch):
+    started = []
+
+    class Process(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    def interrupt(process, problems):
+        if len(started) == 2 and process is started[-1]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "APART", 10)
+    monkeypatch.setattr(module.subprocess, "Popen", Process)
+    monkeypatch.setattr(module, "_give", interrupt)
+    several = Solver(HWCONF, 40, workers=2)
+    several.want(row(), KERNEL)
+    with pytest.raises(KeyboardInterrupt):
+        several.solve()
+    assert [each.returncode for each in started] == [-9, -9]

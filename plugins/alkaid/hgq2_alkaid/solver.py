@@ -12,7 +12,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,9 +89,12 @@ class Solver:
             self._solutions |= {problem: solved(problem) for problem in wanted}
             return
         shares = [wanted[start::count] for start in range(count)]
-        with ThreadPoolExecutor(count) as threads:
-            for share, found in zip(shares, threads.map(_in_process, shares), strict=True):
-                self._solutions |= zip(share, found, strict=True)
+        with ExitStack() as stack:
+            running = [stack.enter_context(_process()) for _ in shares]
+            for share, process in zip(shares, running, strict=True):
+                _give(process, share)
+            for share, process in zip(shares, running, strict=True):
+                self._solutions |= zip(share, _found(process, len(share)), strict=True)
 
     def product(self, row: Sequence[FVariable], kernel: Floats) -> Objects:
         """Return the circuit of `row @ kernel`, one number per column."""
@@ -127,14 +130,31 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _in_process(problems: list[Problem]) -> list[Solution]:
+@contextmanager
+def _process() -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process that solves problems; whatever ends the wait for it, such as Ctrl-C, ends it too."""
     # A program, as alkaid keeps the interpreter's lock, and a forked process would hold the backend's threads.
     command = [sys.executable, "-m", "hgq2_alkaid.solving"]
-    done = subprocess.run(command, input=pickle.dumps(problems), stdout=subprocess.PIPE)
-    if done.returncode:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _give(process: subprocess.Popen[bytes], problems: list[Problem]) -> None:
+    assert process.stdin is not None
+    with suppress(BrokenPipeError), process.stdin as stdin:  # that of one that died says its code
+        stdin.write(pickle.dumps(problems))
+
+
+def _found(process: subprocess.Popen[bytes], count: int) -> list[Solution]:
+    assert process.stdout is not None
+    written = process.stdout.read()
+    if process.wait():
         raise ToolError(
-            f"alkaid: a process that decomposes matrices ended with code {done.returncode}. Received: {len(problems)} "
+            f"alkaid: a process that decomposes matrices ended with code {process.returncode}. Received: {count} "
             "matrices. A negative code is a signal: -9 says that memory ran out."
         )
-    found: list[Solution] = pickle.loads(done.stdout)  # written by that program
+    found: list[Solution] = pickle.loads(written)  # by that program
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import sys
 from typing import NamedTuple
 
@@ -42,5 +43,6 @@ def solved(problem: Problem) -> Solution:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one, which ends it
     problems = pickle.load(sys.stdin.buffer)  # written by the process that started this one
     sys.stdout.buffer.write(pickle.dumps([solved(problem) for problem in problems]))
