@@ -1,14 +1,15 @@
-"""Accuracy over EBOPs: fronts of this library, from one training each, beside hgq2 0.2.0 on the same data and epochs.
+"""Accuracy over EBOPs: fronts and budgets of this library beside hgq2 0.2.0 on the same data and epochs.
 
     python benchmarks/pareto.py                                        # this library alone
     python benchmarks/pareto.py digits --seeds 0
     python benchmarks/pareto.py --hgq2-python OTHER_VENV/bin/python    # a venv with hgq2==0.2.0 and torch
 
-Ours is `training.front: {}`; hgq2 is trained with its documented quantizers and a cosine, once for each of two prices
-of bits, and all models that its own callback would keep count together. EBOPs are those after calibration on the
-training part. Within a cost the model with the best validation accuracy is chosen, and its accuracy on the test part
-shown: the mean over the seeds. `digits` and `magic` have the learning rate of their examples, `vowels` nothing but
-defaults. One thread, one process at a time.
+`front` is one training with `training.front: {}`; `budget` is a training for each of the budgets of a problem. hgq2 is
+trained with its documented quantizers and a cosine, once for each of two prices of bits, and all models that its own
+callback would keep count together. EBOPs are those after calibration on the training part. Within a cost the model with
+the best validation accuracy is chosen, and its accuracy on the test part shown: the mean over the seeds. `digits` and
+`magic` have the quantizers and the learning rate of their examples, `digits` its dropout too; `vowels` has nothing but
+defaults. One thread, one process at a time; steps of this library are compiled (`jit_compile`).
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from hgq2_core import ModelConfig
-from hgq2_core.data.splits import Splits
+from hgq2_core.data.splits import Split, Splits
 from hgq2_training.runs.directory import load
 from hgq2_training.runs.evaluation import evaluate
 from hgq2_training.runs.front import read_front
@@ -48,7 +52,10 @@ class Problem(NamedTuple):
         epochs: passes over the data.
         batch_size: samples of a step.
         optimizer: its arguments in this library; hgq2 gets Adam with the same learning rate.
+        defaults: the quantizers in this library; empty for its defaults.
+        dropout: rate of the dropout after the first layer, in this library.
         betas: for hgq2, the price of each training.
+        budgets: EBOPs of each training with a budget.
         within: EBOPs at which accuracies are compared.
     """
 
@@ -57,9 +64,18 @@ class Problem(NamedTuple):
     epochs: int
     batch_size: int
     optimizer: Result
+    defaults: Result
+    dropout: float
     betas: tuple[float, ...]
+    budgets: tuple[float, ...]
     within: tuple[float, ...]
 
+
+OF_EXAMPLES: Result = {
+    "weight": {"kind": "fixed_point.kbi", "b": 6, "i": 0},
+    "activation": {"kind": "fixed_point.kif", "i": 3, "f": 4, "overflow_mode": "WRAP"},
+}
+"""The quantizers of examples/digits.yaml and examples/magic.yaml."""
 
 PROBLEMS: dict[str, Problem] = {
     "digits": Problem(
@@ -68,7 +84,10 @@ PROBLEMS: dict[str, Problem] = {
         200,
         128,
         {"kind": "adam", "learning_rate": 0.005},
+        OF_EXAMPLES,
+        0.1,
         (1e-6, 1e-5),
+        (4500, 1200),
         (45000, 28500, 4500, 1200),
     ),
     "magic": Problem(
@@ -77,7 +96,10 @@ PROBLEMS: dict[str, Problem] = {
         60,
         512,
         {"kind": "adam", "learning_rate": 0.005},
+        OF_EXAMPLES,
+        0.0,
         (1e-6, 1e-5),
+        (18000, 9567),
         (54000, 28700, 18000, 9567),
     ),
     "vowels": Problem(
@@ -86,8 +108,11 @@ PROBLEMS: dict[str, Problem] = {
         60,
         32,
         {"kind": "adam"},
+        {},
+        0.0,
         (1e-6, 1e-5),
-        (100000, 50000, 25000),
+        (236420,),
+        (472840, 236420, 100000, 50000),
     ),
 }
 SEEDS = (0, 1, 2)
@@ -95,17 +120,20 @@ KERAS_ADAM = 0.001
 """The learning rate of Keras' Adam by default."""
 
 
-def document(problem: Problem, seed: int, shape: Sequence[int]) -> Result:
-    """Return the config of this library."""
-    *hidden, outputs = problem.units
+def document(problem: Problem, seed: int, shape: Sequence[int], target: Result) -> Result:
+    """Return the config of this library, with a front or a budget."""
+    first, *others, outputs = problem.units
     binary = outputs == 1
     return {
         "seed": seed,
+        "defaults": problem.defaults,
         "model": {
             "inputs": {"x": {"shape": list(shape)}},
             "layers": [
                 *([{"kind": "keras.Flatten"}] if len(shape) > 1 else []),
-                *({"kind": "layers.dense", "units": units, "activation": "relu"} for units in hidden),
+                {"kind": "layers.dense", "units": first, "activation": "relu"},
+                *([{"kind": "keras.Dropout", "rate": problem.dropout}] if problem.dropout else []),
+                *({"kind": "layers.dense", "units": units, "activation": "relu"} for units in others),
                 {"kind": "layers.dense", "name": "logits", "units": outputs},
             ],
         },
@@ -116,29 +144,51 @@ def document(problem: Problem, seed: int, shape: Sequence[int]) -> Result:
             "metrics": [{"kind": "binary_accuracy", "threshold": 0.0} if binary else "accuracy"],
             "epochs": problem.epochs,
             "batch_size": problem.batch_size,
-            "front": {},
+            "jit_compile": True,
+            **target,
         },
     }
 
 
 def splits_of(problem: Problem) -> Splits:
     """Return the data of a problem."""
-    return ModelConfig.parse(document(problem, 0, [1])).load_data()
+    return ModelConfig.parse(document(problem, 0, [1], {"front": {}})).load_data()
 
 
-def ours(problem: Problem, seed: int) -> list[Point]:
+def front(problem: Problem, seed: int) -> list[Point]:
     """Train a front with this library, and measure its models."""
     splits = splits_of(problem)
-    config = ModelConfig.parse(document(problem, seed, splits.train.x.shape[1:]))
+    config = ModelConfig.parse(document(problem, seed, splits.train.x.shape[1:], {"front": {}}))
     with tempfile.TemporaryDirectory() as folder:
         run = train(config, Path(folder) / "run")
-        found = []
-        for point in read_front(run.directory):
-            test = evaluate(load(run.directory, front=point.number), splits.test)
-            validation = next(value for name, value in point.metrics.items() if name != "ebops")
-            accuracy = next(value for name, value in test.items() if name != "loss")
-            found.append({"ebops": point.ebops, "validation": validation, "test": accuracy})
+        return [
+            {
+                "ebops": point.ebops,
+                "validation": next(value for name, value in point.metrics.items() if name != "ebops"),
+                "test": accuracy(load(run.directory, front=point.number), splits.test),
+            }
+            for point in read_front(run.directory)
+        ]
+
+
+def budgets(problem: Problem, seed: int) -> list[Point]:
+    """Train with this library for each budget, and measure the models."""
+    splits = splits_of(problem)
+    found = []
+    for most in problem.budgets:
+        target = {"budget": {"ebops": most}, "schedule": "cosine"}
+        config = ModelConfig.parse(document(problem, seed, splits.train.x.shape[1:], target))
+        with tempfile.TemporaryDirectory() as folder:
+            run = train(config, Path(folder) / "run")
+            model = load(run.directory)
+        validation, test = (accuracy(model, each) for each in (splits.validation or splits.train, splits.test))
+        found.append({"ebops": run.metrics["ebops"], "validation": validation, "test": test})
     return found
+
+
+def accuracy(model: keras.Model, split: Split) -> float:
+    """Return the accuracy on a part of the data."""
+    return next(value for name, value in evaluate(model, split).items() if name != "loss")
 
 
 def theirs(problem: Problem, seed: int, python: str) -> list[Point]:
@@ -171,18 +221,15 @@ def results(
     names: Sequence[str] = tuple(PROBLEMS), seeds: Sequence[int] = SEEDS, hgq2_python: str | None = None
 ) -> Iterator[Result]:
     """Train everything, one result for each problem, seed and contender."""
+    contenders: dict[str, Callable[[Problem, int], list[Point]]] = {"front": front, "budget": budgets}
+    if hgq2_python:
+        contenders["hgq2"] = partial(theirs, python=hgq2_python)
     for name in names:
-        problem = PROBLEMS[name]
-        for seed in seeds:
-            for contender in ("ours", *(["hgq2"] if hgq2_python else [])):
-                began = time.perf_counter()
-                points = (
-                    ours(problem, seed)
-                    if hgq2_python is None or contender == "ours"
-                    else theirs(problem, seed, hgq2_python)
-                )
-                seconds = round(time.perf_counter() - began, 1)
-                yield {"data": name, "seed": seed, "contender": contender, "seconds": seconds, "points": points}
+        for seed, (contender, measure) in product(seeds, contenders.items()):
+            began = time.perf_counter()
+            points = measure(PROBLEMS[name], seed)
+            seconds = round(time.perf_counter() - began, 1)
+            yield {"data": name, "seed": seed, "contender": contender, "seconds": seconds, "points": points}
 
 
 def chosen(points: Sequence[Point], within: float) -> Point | None:
@@ -197,7 +244,7 @@ def table(measured: Sequence[Result]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for name, problem in PROBLEMS.items():
         for within in problem.within:
-            for contender in ("hgq2", "ours"):
+            for contender in ("hgq2", "front", "budget"):
                 runs = [each for each in measured if (each["data"], each["contender"]) == (name, contender)]
                 found = [point for each in runs if (point := chosen(each["points"], within))]
                 if not found:

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from hgq2_core import ebops, layers_of
 from hgq2_core.errors import ConfigError
+from hgq2_core.optimizer import BitOptimizer
 from hgq2_core.quantizers.bit_variables import is_bit_variable
 from hgq2_training.callbacks.values import value_of
 
@@ -25,6 +26,9 @@ INTEGRAL, FASTEST = 30.0, 0.1
 CLIP = 1.0
 """Limit on the logarithm of cost over target, so that a long way to go does not pile up in the price."""
 
+TRAVEL = 16.0
+"""Bits that a bit-width can move by full steps on its way, also where steps are few or small."""
+
 
 @dataclass
 class ControlState:
@@ -35,12 +39,14 @@ class ControlState:
         start: the calibrated cost before training.
         correction: calibrated cost, relative to that in training.
         log_price: logarithm of the lasting part of the price; None in the first epoch, which is free.
+        bit_scale: learning rate of bits, relative to that of weights; 0 before the first epoch.
     """
 
     ratios: list[float] = field(default_factory=list)
     start: float = 0.0
     correction: float = 1.0
     log_price: float | None = None
+    bit_scale: float = 0.0
 
 
 S = TypeVar("S", bound=ControlState)
@@ -76,10 +82,17 @@ class CostControl(keras.callbacks.Callback, Generic[S]):
         return [float(each / mean) if mean else 1.0 for each in prices]
 
     def follow(self, target: float, epochs: float) -> None:
-        """Set the target of this epoch, and the pace by the number of epochs in which it has its way to go."""
+        """Set the target of this epoch, and pace and bits' rate by the epochs in which it has its way to go."""
         self._bits = [each for each in self.model.trainable_variables if is_bit_variable(each)]
         self._target = target
-        self._pace = min(FASTEST, INTEGRAL / (epochs * (self.params["steps"] or 1)))
+        steps = epochs * (self.params["steps"] or 1)
+        self._pace = min(FASTEST, INTEGRAL / steps)
+        optimizer = self.model.optimizer
+        if isinstance(optimizer, BitOptimizer):
+            if not self._state.bit_scale:
+                enough = TRAVEL / (float(optimizer.learning_rate) * steps)
+                self._state.bit_scale = max(optimizer.bit_learning_rate_scale, enough)
+            optimizer.bit_learning_rate_scale = self._state.bit_scale
 
     def hold(self, held: bool) -> None:
         """Hold the present bits through this epoch, or let them go."""
