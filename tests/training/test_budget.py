@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from hgq2_core import ModelConfig, ebops
+from hgq2_core import BitOptimizer, ModelConfig, ebops
 from hgq2_core.cli.main import app
 from hgq2_core.errors import BudgetError, ConfigError
 from hgq2_core.exporting.luts import estimate_luts
 from hgq2_core.model.number_format import format_count
+from hgq2_layers import QDense
 from hgq2_training.callbacks import budget, throttle
 from hgq2_training.callbacks.budget import FULL
 from hgq2_training.callbacks.checkpoint import Checkpoint
+from hgq2_training.callbacks.cost_control import TRAVEL
 from hgq2_training.commands.outcome import outcome_lines
 from hgq2_training.runs import train as training_run
 from hgq2_training.runs.directory import CHECKPOINT, load, load_checkpoint
@@ -188,3 +191,14 @@ SEEDS = [pytest.param(0, marks=pytest.mark.slow), *(pytest.param(n, marks=pytest
 def test_the_examples_use_their_budget(name: str, budget: float, epochs: int, seed: int, tmp_path: Path) -> None:
     finished = train(example(name, budget, seed, epochs), tmp_path / "run")
     assert FULL * budget <= finished.metrics["ebops"] <= budget
+
+
+@pytest.mark.parametrize(("rate", "scale"), [(1.0, 8), (0.001, TRAVEL / (0.001 * 6))])
+def test_bits_can_come_down_in_few_and_small_steps(rate: float, scale: float) -> None:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input([4]), QDense(1)])
+    model.compile(BitOptimizer(keras.optimizers.Adam(rate), bit_learning_rate_scale=8), loss="mse")
+    x, y = np.ones([64, 4], "float32"), np.ones([64, 1], "float32")
+    callback = budget.Budget(100_000, calibration_data=x, validation_data=(x, y))
+    model.fit(x, y, epochs=3, batch_size=32, verbose=0, callbacks=[callback])
+    assert model.optimizer.bit_learning_rate_scale == pytest.approx(scale)
