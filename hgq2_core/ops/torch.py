@@ -183,7 +183,8 @@ def in_blocks(compute: Callable[..., tuple[Any, ...]], x: Tensor, *arguments: An
 
     Args:
         compute: of `x` and the arguments; where these have one shape, it must compute each element by itself. It
-            returns new tensors of that shape, or None in their place.
+            returns new tensors of that shape, or None in their place. At the end of a block, as at the end of the
+            whole, torch computes without vectors: signs of 0 and of NaN may differ there, but no numbers.
         x: a tensor.
         arguments: tensors and anything else.
     """

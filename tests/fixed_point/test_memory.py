@@ -70,7 +70,9 @@ def test_blocks_of_large_tensors_give_what_the_whole_gives(kind, overflow_mode, 
     config = kind(overflow_mode=overflow_mode, round_mode=round_mode, granularity="element")
     quantizer = config.build(Slot("weight", "slot", "layer"))
     quantizer.build((50, 30))
-    x = torch.linspace(-9.0, 9.0, 1500).reshape(50, 30).requires_grad_()
+    x = torch.linspace(-9.0, 9.0, 1500)
+    x[::41], x[1::43], x[2::47], x[3::53] = torch.inf, -torch.inf, torch.nan, -0.0
+    x = x.reshape(50, 30).requires_grad_()
     u = torch.linspace(0.0, 0.99, 1500).reshape(50, 30) if round_mode == "S_RND" else None
     i = torch.linspace(-3.2, 4.2, 30).expand(50, 30).clone().requires_grad_()
     precision = torch.linspace(-2.0, 9.0, 50)[:, None].expand(50, 30).clone().requires_grad_()
