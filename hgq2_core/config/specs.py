@@ -32,8 +32,9 @@ from hgq2_core.schema.keras_callbacks import check_callback
 from hgq2_core.schema.keras_layers import snake
 from hgq2_core.schema.keras_objects import (
     class_by_name,
-    full_name,
+    in_present_names,
     is_keras_kind,
+    is_of_keras,
     keras_class,
     keras_kinds,
     keras_parameters,
@@ -41,7 +42,7 @@ from hgq2_core.schema.keras_objects import (
     validate_by_construction,
 )
 from hgq2_core.schema.signature import schema_of
-from hgq2_core.schema.versions import migrated, version_entry
+from hgq2_core.schema.versions import VERSION, migrated, version_entry
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
 
@@ -195,20 +196,22 @@ class KerasKinds(Kinds):
             arguments: without the kind.
 
         Returns:
-            The kind, in full if it is a plugin's, and the arguments, unchanged.
+            The kind, in full if it is a plugin's, and the arguments; those of a plugin with their schema version.
         """
         if kind in self.strings and not arguments:
             return kind, arguments
         with at_path():
+            extra, own = self._split_arguments(arguments)
+            kind, own = in_present_names(self.group, kind, own)
             cls = class_by_name(self.group, kind)
             allowed = [*keras_parameters(cls), *self.extra.model_fields]
-            unexpected = [name for name in arguments if name not in allowed]
+            versioned = () if is_of_keras(cls) else (VERSION,)
+            unexpected = [name for name in own if name not in (*allowed, *versioned)]
             if unexpected:
                 raise validation_errors(((), unknown(name, allowed, "argument")) for name in unexpected)
-            extra, keras_own = self._split_arguments(arguments)
             self.extra.model_validate(extra)
-            validate_by_construction(cls, keras_own)
-            return full_name(self.group, kind), arguments
+            validate_by_construction(cls, own)
+            return kind, {**own, **extra}
 
     def make(self, spec: ObjectSpec) -> Any:
         """Construct the object that a spec describes."""

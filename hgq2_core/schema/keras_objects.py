@@ -15,6 +15,7 @@ from hgq2_core.schema.base import Location, as_text, at_path, unknown, validatio
 from hgq2_core.schema.keras_callbacks import CALLBACKS
 from hgq2_core.schema.keras_layers import KERAS, KERAS_LAYERS, snake
 from hgq2_core.schema.signature import parameters, schema_of
+from hgq2_core.schema.versions import migrated, version_entry
 
 PREFIX = KERAS
 
@@ -26,6 +27,8 @@ NESTED = {"initializer": "initializers", "regularizer": "regularizers", "constra
 
 SCHEDULES, SCHEDULE = "optimizers.schedules", "schedule"
 """The group of learning-rate schedules, and the argument of a callback that takes one by epochs."""
+TAKE_SCHEDULES = ("learning_rate", SCHEDULE)
+"""Arguments that may be a schedule."""
 
 LARGEST = 1 << 24
 """Limit on the sizes in a config, so that a typing error allocates no memory."""
@@ -111,15 +114,31 @@ def is_of_keras(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "keras"
 
 
-def full_name(group: str, kind: str) -> str:
-    """Return the full kind of a class of a plugin; a name of Keras as it is.
+def in_present_names(group: str, kind: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the full kind of a plugin's class with arguments in its present names, and their schema version.
+
+    A name of Keras is returned as it is. So are the arguments, except for a schedule of a plugin among them.
 
     Args:
         group: the Keras module, such as `optimizers`.
         kind: a name that has a class.
+        arguments: as a config has them.
+
+    Raises:
+        ConfigError: a schema version is none of the class.
+        PluginError: `migrate` is missing, or fails.
     """
-    cls = class_by_name(group, kind)
-    return kind if is_of_keras(cls) else registry().resolve(group.rpartition(".")[2], kind)
+    cls, found = class_by_name(group, kind), dict(arguments)
+    if not is_of_keras(cls):
+        kind = registry().resolve(group.rpartition(".")[2], kind)
+        found = {**version_entry(cls), **migrated(cls, kind, found)}
+    for name, value in found.items():
+        if name in TAKE_SCHEDULES and isinstance(value, Mapping) and isinstance(value.get("kind"), str):
+            nested = {key: item for key, item in value.items() if key != "kind"}
+            with at_path(name):
+                full, nested = in_present_names(SCHEDULES, value["kind"], nested)
+            found[name] = {"kind": full, **nested}
+    return kind, found
 
 
 def named_group(group: str) -> str:
@@ -162,6 +181,8 @@ def make(cls: type, arguments: Mapping[str, Any], **more: Any) -> Any:
     Raises:
         ValidationError: an argument is unknown or missing, or a value is not plain data or is refused by Keras.
     """
+    if not is_of_keras(cls):
+        arguments = migrated(cls, cls.__name__, arguments)
     _check_arguments(cls, arguments)
     values = {name: _resolve(name, value) for name, value in arguments.items()}
     if not is_of_keras(cls):
@@ -259,7 +280,7 @@ def _not_plain(value: Any, place: Location) -> Iterator[tuple[Location, object]]
 
 def _resolve(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        group = SCHEDULES if name in ("learning_rate", SCHEDULE) else NESTED.get(name.rpartition("_")[2])
+        group = SCHEDULES if name in TAKE_SCHEDULES else NESTED.get(name.rpartition("_")[2])
         if group is None:
             raise validation_errors([((name,), f"takes no mapping. Received: {as_text(value)}.")])
         arguments = {key: item for key, item in value.items() if key != "kind"}

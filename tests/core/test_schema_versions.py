@@ -9,6 +9,7 @@ import pytest
 import hgq2_core
 from hgq2_core import ConfigError, ModelConfig, PluginError, QLayer
 from hgq2_core.config.describe import describe
+from hgq2_core.config.specs import LOSSES, OPTIMIZERS
 from hgq2_core.errors import ConformanceError
 from hgq2_core.testing import registered
 from hgq2_core.testing.layers import layer_checks
@@ -49,9 +50,56 @@ class Scaled(QLayer):
         return arrays.shift(inputs, self.shift)
 
 
+class Weighted(keras.losses.Loss):
+    """A loss whose argument was called `weight` in version 1."""
+
+    schema_version: ClassVar[int] = 2
+
+    def __init__(self, factor: float = 1.0, name: str = "weighted") -> None:
+        super().__init__(name=name)
+        self.factor = factor
+
+    def call(self, y_true, y_pred):
+        return self.factor * keras.losses.mean_squared_error(y_true, y_pred)
+
+    def get_config(self):
+        return {"factor": self.factor, "name": self.name}
+
+    @classmethod
+    def migrate(cls, arguments, version):
+        """Rename `weight`."""
+        return {"factor" if name == "weight" else name: value for name, value in arguments.items()}
+
+
+class Constant(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule whose argument was called `value` in version 1."""
+
+    schema_version: ClassVar[int] = 2
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def __call__(self, step):
+        return self.rate
+
+    def get_config(self):
+        return {"rate": self.rate}
+
+    @classmethod
+    def migrate(cls, arguments, version):
+        """Rename `value`."""
+        return {"rate" if name == "value" else name: value for name, value in arguments.items()}
+
+
 @pytest.fixture
 def kinds():
-    with registered(quantizers={"mine.renamed": Renamed}, layers={"mine.scaled": Scaled}) as found:
+    with registered(
+        quantizers={"mine.renamed": Renamed},
+        layers={"mine.scaled": Scaled},
+        losses={"mine.weighted": Weighted},
+        schedules={"mine.constant": Constant},
+    ) as found:
         yield found
 
 
@@ -67,6 +115,35 @@ def layer_of(document):
 @pytest.mark.parametrize("arguments", [{"exponent": 3}, {"schema_version": 2, "log2": 3}, {"shift": 3}])
 def test_a_config_of_every_version_builds(arguments):
     assert layer_of(config(kind="scaled", **arguments)).shift == 3
+
+
+def training_of(**training):
+    data = {"kind": "training.digits"}
+    return ModelConfig.parse({**config(kind="layers.dense", units=2), "data": data, "training": training}).training
+
+
+@pytest.mark.usefixtures("kinds")
+@pytest.mark.parametrize("factor", [{"weight": 3.0}, {"factor": 3.0}, {"factor": 3.0, "schema_version": 2}])
+@pytest.mark.parametrize("rate", [{"value": 0.5}, {"rate": 0.5}, {"value": 0.5, "schema_version": 1}])
+def test_losses_and_schedules_of_every_version_are_taken(factor, rate):
+    optimizer = {"kind": "sgd", "learning_rate": {"kind": "constant", **rate}, "bit_learning_rate_scale": 2.0}
+    training = training_of(loss={"kind": "weighted", **factor}, optimizer=optimizer)
+    assert training.loss.to_dict() == {"kind": "mine.weighted", "schema_version": 2, "factor": 3.0}
+    present = {"kind": "mine.constant", "schema_version": 2, "rate": 0.5}
+    assert training.optimizer.to_dict() == {**optimizer, "learning_rate": present}
+    assert LOSSES.make(training.loss).factor == 3.0
+    assert float(OPTIMIZERS.make(training.optimizer).learning_rate) == 0.5
+
+
+@pytest.mark.usefixtures("kinds")
+def test_a_version_that_a_loss_or_a_schedule_does_not_have_is_refused():
+    with pytest.raises(ConfigError, match=r"training\.loss: schema_version of mine\.weighted.*Received: 3"):
+        training_of(loss={"kind": "weighted", "schema_version": 3})
+    schedule = {"kind": "constant", "rate": 0.5, "schema_version": 3}
+    with pytest.raises(ConfigError, match=r"optimizer\.learning_rate: schema_version of mine\.constant.*upgrade"):
+        training_of(loss="mse", optimizer={"kind": "sgd", "learning_rate": schedule})
+    with pytest.raises(ConfigError, match=r"training\.loss: unknown argument 'schema_version'"):
+        training_of(loss={"kind": "huber", "schema_version": 1})
 
 
 @pytest.mark.usefixtures("kinds")
