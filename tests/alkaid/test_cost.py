@@ -220,6 +220,15 @@ class TestYosys:
             synthesize([tmp_path])
 
     @needs_yosys
+    @pytest.mark.parametrize(("interface", "module"), [("handshake", "handshake"), ("axi_stream", "axi_stream")])
+    def test_an_export_with_a_handshake_is_refused(self, tmp_path, interface, module):
+        from hgq2_alkaid.cost.synthesis import synthesize
+
+        export(small_model((1, 1), 3), "alkaid", tmp_path / "rtl", interface=interface)
+        with pytest.raises(ConfigError, match=f"its module is {module}. Allowed: .* interface=ports and reuse=1"):
+            synthesize([tmp_path / "rtl"])
+
+    @needs_yosys
     @pytest.mark.slow
     def test_circuits_are_counted_each_by_itself(self, tmp_path):
         from hgq2_alkaid.cost.synthesis import synthesize

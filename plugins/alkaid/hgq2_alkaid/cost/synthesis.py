@@ -20,6 +20,9 @@ from hgq2_core.exporting.ports import Ports
 COMMAND = "synth_xilinx -family xcup -noiopad -nodsp -nobram"
 """The synthesis: for UltraScale+, without multipliers or block memory."""
 
+TOP = "model"
+"""The module of an export without a handshake."""
+
 LUTS = re.compile("LUT[1-6]")
 CARRIES = re.compile("CARRY[48]")
 REGISTERS = re.compile("FD[A-Z]E")
@@ -55,11 +58,11 @@ def synthesize(directories: Sequence[str | Path], timeout: float | None = None) 
     Modules are not dissolved, so that one that occurs in many places, or circuits, is synthesized once.
 
     Args:
-        directories: exports with the flavor `verilog`.
+        directories: exports with the flavor `verilog` and without a handshake.
         timeout: the most seconds that Yosys may take.
 
     Raises:
-        ConfigError: a directory holds no export to Verilog.
+        ConfigError: a directory holds no export to Verilog, or one with a handshake.
         ToolError: Yosys is not installed, fails, or takes too long.
     """
     if importlib.util.find_spec("pyosys") is None:
@@ -91,11 +94,15 @@ def _write(path: Path, directories: Sequence[Path]) -> list[Path]:
         files = [each for each in sorted(directory.glob("src/*.v")) if each.stem not in ("model_wrapper", "stream")]
         if not files:
             raise ConfigError(f"{directory}: holds no Verilog. Allowed: what `hgq2 export --to alkaid` writes.")
+        described = Ports.read(directory)
+        if described.top != TOP:
+            raise ConfigError(
+                f"{directory}: its module is {described.top}. Allowed: an export with interface=ports and reuse=1."
+            )
         text = "\n".join(each.read_text() for each in files)
         for name in set(re.findall(r"^module (\w+)", text, re.MULTILINE)):
             text = re.sub(rf"\b{name}\b", f"{name}_{number}", text)
         texts.append(text)
-        described = Ports.read(directory)
         signals = described.signals or {}
         ports += [f"input [{signals['model_inp'] - 1}:0] x{number}", f"output [{signals['model_out'] - 1}:0] y{number}"]
         clock = ".clk(clk), " if described.cycles else ""
