@@ -16,11 +16,11 @@ import pytest
 pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
 
 from hgq2_alkaid import exporter as module
-from hgq2_alkaid.effort import Effort
-from hgq2_core import calibrate, estimate, export
+from hgq2_alkaid.effort import Effort, traced_ebops
+from hgq2_core import calibrate, ebops, estimate, export
 from hgq2_core.errors import ConfigError, ToolError
 from hgq2_core.exporting.stages import shown, stage, timed
-from hgq2_layers import QDense
+from hgq2_layers import QGRU, QDense
 
 pytestmark = pytest.mark.once
 
@@ -49,6 +49,21 @@ def test_a_model_over_the_limits_is_refused_before_it_is_traced(model, tmp_path,
     with pytest.raises(ConfigError, match=r"tiny: tracing [\d,]+ EBOPs .* go on with --option max_minutes=1\."):
         export(model, "alkaid", tmp_path / "rtl", max_minutes=1e-9)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("factor", [None, 1, 4])
+def test_what_is_traced_does_not_depend_on_the_positions_that_the_cost_counts(factor):
+    def built(**more):
+        keras.utils.set_random_seed(0)
+        layers = [QDense(3, name="hidden", **more), QGRU(2, name="last", **more)]
+        made = keras.Sequential([keras.Input((8, 4)), *layers])
+        calibrate(made, np.random.default_rng(0).normal(size=(50, 8, 4)).astype("float32"))
+        return made
+
+    whole = ebops(built())
+    model = built(parallelization_factor=factor)
+    assert ebops(model) == pytest.approx(whole * (factor or 8) / 8)
+    assert [traced_ebops(model, blocks) for blocks in (1, 2)] == pytest.approx([whole, whole / 2])
 
 
 def test_an_estimate_is_refused_too(model, monkeypatch):

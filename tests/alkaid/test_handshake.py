@@ -176,6 +176,14 @@ REFUSED = [
         "another order of the layers.",
     ),
     (
+        lambda x: QSimpleRNN(2, parallelization_factor=1, input_quantizer=narrow(), name="last")(dense(name="seen")(x)),
+        {"reuse": 4},
+        ConfigError,
+        "last: its EBOPs count parallelization_factor=1 of 8 positions, and it is computed for all at once, since of "
+        "last, its output [2] does not have one entry for each of the 8 positions. Allowed: "
+        "parallelization_factor=None, reuse=1, or another order of the layers.",
+    ),
+    (
         lambda x: QSum(axes=1, input_quantizer=narrow(), name="pool")(dense(name="first")(x)),
         {"reuse": 4, "flavor": "vhdl"},
         ConfigError,

@@ -5,11 +5,30 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import keras
+
+from hgq2_core.exporting.graph import applications, ebops, layer_ebops
+
 SECONDS, BYTES = 6e-5, 150.0
 """Of one EBOP on one core: the most over 64-32-32-10, 64-128-128-10, 256-256-10 and convolutions of 28 x 28 pixels."""
 
 PROGRAM_BYTES = 1e9
 """Of Python, Keras and its backend."""
+
+
+def traced_ebops(model: keras.Model, blocks: int) -> float:
+    """Return the EBOPs of what is traced: all positions, whatever a layer's `parallelization_factor` says, or a block.
+
+    Args:
+        model: a frozen model.
+        blocks: into which the positions are divided. No more is traced where all layers are multiplexed.
+    """
+    total = ebops(model)
+    for layer in (application.layer for application in applications(model)):
+        factor = getattr(layer, "parallelization_factor", None)
+        if factor is not None and hasattr(layer, "positions"):
+            total += layer_ebops(layer) * (float(layer.positions()) / factor - 1)
+    return total / blocks
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing_extensions import override
 from hgq2_alkaid.circuit import Circuit, build
 from hgq2_alkaid.cost.by_layer import LayerCost
 from hgq2_alkaid.cost.prediction import circuit_luts, predict_luts
-from hgq2_alkaid.effort import Effort
+from hgq2_alkaid.effort import Effort, traced_ebops
 from hgq2_alkaid.handshake.export import HandshakeExport, logic_of
 from hgq2_alkaid.stream import STREAM, stream_of
 from hgq2_alkaid.testbench import SCRIPT, testbench
@@ -156,8 +156,7 @@ def _export(model: keras.Model, x: Any, given: dict[str, Any]) -> _Export | Hand
     """Return an export that can be written."""
     with as_config_error("export to alkaid"):
         options = Options.model_validate(given)
-    # At least an N-th of the products is traced; no more where all layers are multiplexed.
-    if over := Effort(ebops(model) / options.reuse).over(options.max_minutes, options.max_memory_gb):
+    if over := Effort(traced_ebops(model, options.reuse)).over(options.max_minutes, options.max_memory_gb):
         raise ConfigError(f"{model.name}: {over}")
     if not options.has_handshake:
         return _Export(model, x, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -79,6 +80,7 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
         self._equations = Equations.of(len(query), self._axes, self.heads.grouped)
         value, key = self.memory_shapes(value, key)
         self._share = share(query, 1, self.parallelization_factor)
+        self._positions = math.prod(int(size or 1) for size in query[1:-1])
         inputs = {"query": query, "key": key, "value": value}
         for name in self.shared:
             getattr(self, f"{name}_projection").build_share(inputs[name], 1, self.parallelization_factor)
@@ -262,6 +264,10 @@ class AttentionLayer(AttentionSublayers, kw_only=True):
     def exact_memory(self, arrays: Arrays[A], value: A, key: A) -> tuple[A, A]:
         """Return the memory that queries attend to, exactly: values and keys, here unchanged."""
         return value, key
+
+    def positions(self) -> int:
+        """Return how many positions the query has, once built."""
+        return self._positions
 
     @override
     def ebops(self) -> Tensor:

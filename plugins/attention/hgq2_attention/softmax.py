@@ -138,13 +138,14 @@ class QSoftmax(TableLayer):
             raise ConfigError(f"{self.name}: every axis but the batch's needs a static size. Received: shape {shape}.")
         self._axes = self._checked_axes(len(shape))
         rows = tuple(1 if axis in self._axes else size for axis, size in enumerate(shape))
+        self._rows = math.prod(int(size or 1) for size in rows[1:])
         parallel = self.parallelization_factor
-        if parallel is not None and parallel > math.prod(rows[1:]):  # type: ignore[arg-type]
+        if parallel is not None and parallel > self._rows:
             raise ConfigError(
-                f"{self.name}: parallelization_factor must be at most the {math.prod(rows[1:])} rows of a sample. "  # type: ignore[arg-type]
+                f"{self.name}: parallelization_factor must be at most the {self._rows} rows of a sample. "
                 f"Received: {parallel}."
             )
-        self._share = 1.0 if parallel is None else parallel / math.prod(rows[1:])  # type: ignore[arg-type]
+        self._share = 1.0 if parallel is None else parallel / self._rows
         self._built_shape = shape
         self.input_quantizer.build(shape)
         if self.difference_quantizer is not None:
@@ -213,6 +214,10 @@ class QSoftmax(TableLayer):
         # The softmax does not change with what is subtracted, so neither does its gradient.
         largest = keras.ops.stop_gradient(keras.ops.max(counted, axis=self._axes, keepdims=True))
         return largest - x if mask is None else keras.ops.where(mask, largest - x, 0.0)
+
+    def positions(self) -> int:
+        """Return how many rows a sample has, once built."""
+        return self._rows
 
     @override
     def ebops(self) -> Tensor:

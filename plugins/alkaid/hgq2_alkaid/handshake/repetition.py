@@ -174,8 +174,9 @@ def _counts_positions(layer: Any) -> bool:
 
 
 def _factor(layer: Any) -> int | None:
+    """Return how many positions the cost counts; None for all, or where the layer, a cell, does not know how many."""
     factor: int | None = getattr(layer, "parallelization_factor", None)
-    return factor
+    return factor if hasattr(layer, "positions") else None
 
 
 def _require_factors(found: _Search, blocks: int) -> None:

@@ -227,6 +227,10 @@ class RecurrentLayer(StatefulLayer, RecurrentStep, kw_only=True):
             output = arithmetic.zero(output)
         return [arithmetic.select(condition, *pair) for pair in zip((after[0], *after), (output, *states), strict=True)]
 
+    def positions(self) -> int:
+        """Return how many steps there are, once built."""
+        return self._steps
+
     @override
     def ebops(self) -> Tensor:
         """Return the products, the biases and the tables of the steps that run in parallel."""

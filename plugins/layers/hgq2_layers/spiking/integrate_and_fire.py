@@ -105,6 +105,10 @@ class SpikingLayer(StatefulLayer, SpikingStep, kw_only=True):
         )
         return spikes, v
 
+    def positions(self) -> int:
+        """Return how many steps there are, once built."""
+        return self._steps
+
     @override
     def ebops(self) -> Tensor:
         """Return the sums, comparisons and products of the steps that run in parallel."""
