@@ -101,6 +101,43 @@ def test_the_directory_says_that_no_board_was_there(exported):
     assert "has run in no Vivado and on no board" in (exported / "pynq_project.tcl").read_text()
 
 
+@pytest.mark.parametrize(
+    ("options", "top", "clock", "entering", "leaving"),
+    [
+        (
+            {"interface": "axi_stream", "reuse": 2},
+            "axi_stream",
+            "aclk",
+            "aresetn s_axis_tvalid s_axis_tlast s_axis_tdata[*] m_axis_tready",
+            "s_axis_tready m_axis_tvalid m_axis_tlast m_axis_tdata[*]",
+        ),
+        (
+            {"interface": "handshake"},
+            "handshake",
+            "clk",
+            "reset in_valid in_last in_data[*] out_ready",
+            "in_ready out_valid out_last out_data[*]",
+        ),
+    ],
+)
+def test_the_scripts_synthesize_the_module_around_the_circuit(model, tmp_path, options, top, clock, entering, leaving):
+    export(model, "alkaid", tmp_path / "out", X, latency_cutoff=2, **options)
+    for tool in ("vivado", "quartus"):
+        assert f'set project_name "{top}"\n' in (tmp_path / "out" / f"build_{tool}_prj.tcl").read_text()
+    assert {path.name for path in (tmp_path / "out" / "src").glob("*.?dc")} == {f"{top}.xdc", f"{top}.sdc"}
+    for suffix in ("xdc", "sdc"):
+        constraints = (tmp_path / "out" / "src" / f"{top}.{suffix}").read_text()
+        assert f"-name sys_clk [get_ports {{{clock}}}]" in constraints
+        assert constraints.count(f"[get_ports {{{entering}}}]") == constraints.count(f"[get_ports {{{leaving}}}]") == 2
+        assert "model_" not in constraints
+
+
+def test_the_clock_is_constrained_where_the_circuit_itself_has_none(exported):
+    for suffix in ("xdc", "sdc"):
+        constraints = (exported / "src" / f"axi_stream.{suffix}").read_text()
+        assert constraints == "create_clock -period 5.0 -name sys_clk [get_ports {aclk}]\n"
+
+
 def test_a_bus_of_other_widths_is_refused(model):
     with pytest.raises(ConfigError, match=r"export to alkaid: bus_bits: not allowed. Received: 24"):
         exporter_of("alkaid").estimate(model, interface="axi_stream", bus_bits=24)

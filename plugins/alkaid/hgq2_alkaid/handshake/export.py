@@ -21,6 +21,7 @@ from hgq2_alkaid.handshake.bench import HANDSHAKE_PORTS, Tested, testbench
 from hgq2_alkaid.handshake.board import write_board
 from hgq2_alkaid.handshake.module import HANDSHAKE, Handshake, States
 from hgq2_alkaid.handshake.multiplexed import Multiplexed, build_multiplexed
+from hgq2_alkaid.handshake.scripts import set_top
 from hgq2_alkaid.stream import STEPS, apart, bits_of, state_wires, stream_of
 from hgq2_alkaid.testbench import SCRIPT
 from hgq2_core.exporting.exporter import ExportReport
@@ -248,6 +249,7 @@ class HandshakeExport:
             tested = Tested(AXI_STREAM, axi.bus, axi.bus, beats, axi.interval, axi.cycles, PORTS)
             benches.append(self._write_bench(directory, tested, f"{AXI_STREAM}_"))
             write_board(directory)
+        set_top(directory, self.top, tested.name, tested.ports, self.clock_period)
         write_script(directory, SCRIPT.format(benches=" ".join(benches)))
 
     def _write_vectors(self, directory: Path, name: str, given: Sequence[str], wanted: Sequence[str]) -> None:

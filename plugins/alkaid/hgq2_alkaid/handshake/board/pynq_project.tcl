@@ -21,9 +21,12 @@ set_property CONFIG.PCW_USE_S_AXI_HP0 1 [get_bd_cells ps]
 
 create_bd_cell -type ip -vlnv xilinx.com:ip:axi_dma dma
 create_bd_cell -type module -reference axi_stream model
-set bits [get_property CONFIG.TDATA_NUM_BYTES [get_bd_intf_pins model/s_axis]]
+set bits [expr {8 * [get_property CONFIG.TDATA_NUM_BYTES [get_bd_intf_pins model/s_axis]]}]
+# The DMA takes streams that are no wider than its side of the memory, which has at least 32 bits.
+set memory [expr {max(32, $bits)}]
 set_property -dict [list CONFIG.c_include_sg 0 CONFIG.c_sg_length_width 26 \
-    CONFIG.c_m_axis_mm2s_tdata_width [expr {8 * $bits}] CONFIG.c_include_mm2s_dre 1 CONFIG.c_include_s2mm_dre 1] \
+    CONFIG.c_m_axi_mm2s_data_width $memory CONFIG.c_m_axi_s2mm_data_width $memory \
+    CONFIG.c_m_axis_mm2s_tdata_width $bits CONFIG.c_include_mm2s_dre 1 CONFIG.c_include_s2mm_dre 1] \
     [get_bd_cells dma]
 connect_bd_intf_net [get_bd_intf_pins dma/M_AXIS_MM2S] [get_bd_intf_pins model/s_axis]
 connect_bd_intf_net [get_bd_intf_pins model/m_axis] [get_bd_intf_pins dma/S_AXIS_S2MM]
