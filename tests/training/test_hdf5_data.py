@@ -102,3 +102,21 @@ def test_what_cannot_be_used_is_named(arrays: dict[str, Any]) -> None:
         Hdf5(path="none.h5", x="x", y="label").load()
     with pytest.raises(ConfigError, match="`memory_map` is of npz"):
         Hdf5(path="events.h5", memory_map=True)
+
+
+def test_arrays_that_lie_in_other_files_are_refused(arrays: dict[str, Any]) -> None:
+    np.arange(120.0).tofile("private.bin")
+    layout = h5py.VirtualLayout((60, 4), "f8")
+    layout[:] = h5py.VirtualSource("events.h5", "events/a", (60, 4))
+    inside = h5py.VirtualLayout((60,), "i8")
+    inside[:] = h5py.VirtualSource(".", "own", (60,))
+    with h5py.File("received.h5", "w") as file:
+        file.create_dataset("outside", (60, 2), "f8", external=[("private.bin", 0, 960)])
+        file.create_virtual_dataset("virtual", layout)
+        file["own"] = arrays["label"]
+        file.create_virtual_dataset("label", inside)
+        file["x"] = arrays["events/a"]
+    for name, other in (("outside", "private.bin"), ("virtual", "events.h5")):
+        with pytest.raises(DataError, match=f"'{name}' lies in other files: {other}"):
+            Hdf5(path="received.h5", x=name, y="label").load()
+    assert len(Hdf5(path="received.h5", x="x", y="label").load().train) > 0

@@ -71,11 +71,20 @@ class _File:
         if known not in self.names:
             raise DataError(f"{where} is not in the file. It holds: {listing(self.names)}.{nearest(known, self.names)}")
         stored = _Stored(self.path, known)
+        if others := _others(stored.dataset):
+            # A file from somewhere else could name any file of this machine.
+            raise DataError(f"{where} lies in other files: {listing(others)}. Allowed: arrays in the file itself.")
         if h5py.check_string_dtype(stored.dataset.dtype) is not None:
             return np.asarray(stored.dataset.asstr()[()]).astype(str), where
         if not stored.dataset.size or not stored.dataset.ndim:
             return np.asarray(stored.dataset[()]), where
         return Rows(stored, np.arange(len(stored.dataset))), where
+
+
+def _others(dataset: Any) -> list[str]:
+    """Return the other files that an array is read from, by external storage or as a virtual dataset."""
+    virtual = [each.file_name for each in dataset.virtual_sources()] if dataset.is_virtual else []
+    return sorted({*(name for name, _, _ in dataset.external or ()), *virtual} - {"."})
 
 
 class _Stored:
