@@ -299,3 +299,20 @@ def test_it_works_in_a_browser(server: BoardServer, tmp_path: Path) -> None:
         assert page.evaluate("document.querySelector('h1').textContent") == "Comparison"
         assert page.evaluate("document.querySelectorAll('svg').length") == 1
         assert page.problems == []
+
+
+def test_damaged_files_of_a_run_cost_only_its_own_page(runs: Path, tmp_path: Path) -> None:
+    for name in ("whole", "damaged"):
+        shutil.copytree(runs / "first", tmp_path / name)
+    (tmp_path / "damaged" / "origin.json").write_text("{")
+    (tmp_path / "damaged" / "report.html").write_bytes(b"\xff")
+    with BoardServer(tmp_path) as serving:
+        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            answers = {path: ask(serving, path)[:2] for path in ("/run/damaged", "/", "/run/whole")}
+        finally:
+            serving.shutdown()
+            thread.join()
+    assert [status for status, _ in answers.values()] == [500, 200, 200]
+    assert "This page cannot be made" in answers["/run/damaged"][1] and "damaged" in answers["/"][1]

@@ -125,7 +125,7 @@ class _Run:
     def __init__(self, place: Place, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
         self.place, self.metrics, self.history = place, metrics, history
         self.test: Mapping[str, Any] = metrics.get("test", {})
-        self.date = str(read_json(place.path / ORIGIN, {}).get("date", ""))[:16]
+        self.date = str(_read(place.path / ORIGIN, {}).get("date", ""))[:16]
 
     @classmethod
     def read(cls, place: Place) -> _Run:
@@ -196,4 +196,4 @@ def _ago(seconds: float) -> str:
 
 
 def _link(kind: str, name: str) -> str:
-    return f"/{kind}/{quote(name)}"
+    return f"/{kind}/{quote(name, errors='surrogateescape')}"

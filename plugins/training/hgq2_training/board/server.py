@@ -78,11 +78,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.FORBIDDEN, "Not this host")
             return
         address = urlsplit(self.path)
-        page = self._page(unquote(address.path), parse_qs(address.query))
+        try:
+            page = self._page(unquote(address.path, errors="surrogateescape"), parse_qs(address.query))
+        except Exception as error:  # files of runs may be damaged in any way, or vanish meanwhile; the server goes on
+            seen = f"{type(error).__name__}: {error}"
+            self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, "This page cannot be made", seen)
+            return
         if page is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        content = page.encode()
+        content = page.encode(errors="replace")
         self.send_response(HTTPStatus.OK)
         for name, value in {**HEADERS, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
