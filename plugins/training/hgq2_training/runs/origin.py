@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import numpy as np
 from hgq2_core.data.arrays import in_memory, leaves
 from hgq2_core.data.splits import Split, Splits
 
+SECRET = re.compile("(password|passwd|passphrase|token|secret|credentials?|api.?key)$", re.IGNORECASE)
 SAMPLED = 1000
 """Samples of a part that is not in memory that enter the digest, evenly spaced."""
 
@@ -27,9 +30,20 @@ def origin(splits: Splits) -> dict[str, Any]:
     Args:
         splits: the data.
     """
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = shlex.join([Path(sys.argv[0]).name, *without_secrets(sys.argv[1:])])
     date = datetime.now().astimezone().isoformat(" ", "seconds")
     return {"date": date, "command": command, "device": device(), "data": digest(splits)}
+
+
+def without_secrets(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with `***` in place of those which, by their names, are secrets: runs are passed on."""
+    found, hidden = [], False
+    for each in arguments:
+        name, equals, _ = each.partition("=")
+        secret = bool(SECRET.search(name))
+        found.append("***" if hidden and not each.startswith("-") else f"{name}=***" if secret and equals else each)
+        hidden = secret and not equals and each.startswith("-")
+    return found
 
 
 def device() -> str:
@@ -55,7 +69,7 @@ def digest(splits: Splits) -> str:
         for array in _arrays(part):
             values = np.ascontiguousarray(array)
             found.update(f"{values.dtype.str} {values.shape}".encode())
-            found.update(values.tobytes())
+            found.update(values.reshape(-1).view(np.uint8).data)  # without a copy
     return found.hexdigest()
 
 
