@@ -7,6 +7,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -18,6 +19,8 @@ from hgq2_core.cli.main import app
 from hgq2_core.config.model import ModelConfig
 from hgq2_core.data.splits import Split, Splits
 from hgq2_core.errors import WriteError
+from hgq2_training.report import analysis
+from hgq2_training.report.analysis import outputs_of
 from hgq2_training.report.bits import bit_map, slots_of, weights
 from hgq2_training.report.classification import classification, labels_of, roc
 from hgq2_training.report.drawings import bit_map as draw_map
@@ -26,7 +29,7 @@ from hgq2_training.report.html import _environment
 from hgq2_training.report.outputs import output_view
 from hgq2_training.report.plots import pareto
 from hgq2_training.report.regression import regression
-from hgq2_training.runs.origin import digest
+from hgq2_training.runs.origin import digest, without_secrets
 from hgq2_training.runs.report import record_export, report
 from hgq2_training.runs.train import train
 
@@ -111,6 +114,32 @@ def test_many_classes_show_what_is_confused_most() -> None:
     assert found is not None
     view = output_view("logits", found, 1)
     assert (view["confusion"], view["confused"]) == (None, [("3", "4", "1")])
+
+
+def test_too_many_classes_and_texts_are_not_told_apart() -> None:
+    assert classification(np.array([0, 1]), np.zeros((2, 501))) is None
+    assert classification(np.array(["a", "b"]), np.zeros((2, 2))) is None
+    assert regression(np.array(["a", "b"]), np.zeros((2, 1))) is None
+
+
+def test_names_of_classes_may_hold_dollars() -> None:
+    found = classification(np.array([0, 1]), np.eye(2), names=("a $x{ b$", "$"))
+    assert found is not None
+    drawn = output_view("logits", found, 1)["roc"]
+    assert "a $x{ b$, AUC 1.0000" in drawn and "\\$" not in drawn
+
+
+def test_an_output_without_axes_has_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.arange(12, dtype=np.float32)[:, None]
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.ops.sum(inputs, axis=1))
+    config: Any = SimpleNamespace(training=None, data=None)
+    splits = Splits(Split(x, x[:, 0]), Split(x, x[:, 0]))
+    (found,) = outputs_of(model, splits, config).values()
+    assert (found["samples"], found["of"], found["rows"][0]["bias"]) == (12, 1, 0.0)
+    monkeypatch.setattr(analysis, "MOST_VALUES", 5)
+    (few,) = outputs_of(model, splits, config).values()
+    assert few["samples"] == 5
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -413,3 +442,10 @@ def test_references_on_the_whole_page_lead_somewhere(trained: Path) -> None:
 def test_a_front_without_other_metrics_is_not_drawn() -> None:
     front: dict[str, Any] = {"directions": {"ebops": "min"}, "entries": [{"epoch": 0, "metrics": {"ebops": 1.0}}]}
     assert pareto(front) is None
+
+
+def test_secrets_of_a_command_are_not_recorded() -> None:
+    secret = ["--wandb-token", "s3", "--password=s3", "API_KEY=s3", "--token", "-v"]
+    assert without_secrets(secret) == ["--wandb-token", "***", "--password=***", "API_KEY=***", "--token", "-v"]
+    plain = ["train", "a.yaml", "--set", "model.layers.a.tokens=8", "-o", "runs/token"]
+    assert without_secrets(plain) == plain

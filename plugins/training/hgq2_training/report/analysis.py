@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ from hgq2_training.report.regression import regression
 BATCH_SIZE = 1024
 MOST_SAMPLES = 100_000
 """Test samples that are predicted, at most: the first ones."""
+MOST_VALUES = 1 << 24
+"""Values of all outputs that are kept, at most, which limits the samples where outputs are large."""
 
 
 def analyze(model: keras.Model, splits: Splits, config: ModelConfig, health: DoctorReport) -> dict[str, Any]:
@@ -46,7 +49,8 @@ def outputs_of(model: keras.Model, splits: Splits, config: ModelConfig) -> dict[
         splits: the data of the run.
         config: its config.
     """
-    test = for_model(splits, model).test.head(MOST_SAMPLES)
+    each = sum(math.prod(size or 1 for size in output.shape[1:]) for output in model.outputs)
+    test = for_model(splits, model).test.head(max(1, min(MOST_SAMPLES, MOST_VALUES // each)))
     names = output_names(model)
     size = samples_per_call(model, BATCH_SIZE)
     with preserve_states(model, anew=True):
@@ -54,7 +58,7 @@ def outputs_of(model: keras.Model, splits: Splits, config: ModelConfig) -> dict[
     values = [np.concatenate(each) for each in zip(*parts, strict=True)]
     found = {}
     for name, value, target in zip(names, values, leaves(test.y), strict=True):
-        y, outputs = np.asarray(target), np.asarray(value)
+        y, outputs = np.asarray(target), np.asarray(value).reshape(len(value), *(value.shape[1:] or (1,)))
         texts = splits.classes.get(name) if isinstance(splits.classes, Mapping) else splits.classes
         judged = classification(y, outputs, _from_logits(config, name), texts or ()) or regression(
             y, outputs, _columns(config)

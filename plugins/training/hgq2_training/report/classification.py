@@ -12,6 +12,8 @@ Array = NDArray[Any]
 
 REJECTIONS = (10, 100, 1000)
 """Factors by which the background is reduced, at which the efficiency for the signal is told."""
+MOST_CLASSES = 500
+"""Classes, or flags, that are told apart, at most: a matrix grows as their square."""
 CURVE_POINTS = 120
 """Points of a curve that are kept, at most."""
 
@@ -39,7 +41,7 @@ def labels_of(y: Array, outputs: Array) -> Array | None:
 def classification(
     y: Array, outputs: Array, from_logits: bool = False, names: Sequence[str] = ()
 ) -> dict[str, Any] | None:
-    """Return how outputs tell classes apart, as plain data; None if the targets are not classes.
+    """Return how outputs tell classes apart, as plain data; None if the targets are not classes, or too many.
 
     Args:
         y: the targets, see `labels_of`; or flags of the outputs' shape, each a question of its own.
@@ -48,6 +50,8 @@ def classification(
         names: of the classes; by default their numbers.
     """
     count = outputs.shape[-1]
+    if count > MOST_CLASSES or y.dtype.kind not in "biuf":
+        return None
     labels = labels_of(y, outputs)
     threshold = 0.0 if from_logits else 0.5
     if labels is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hgq2_core.commands.plots import new_figure, styled
+from hgq2_training.report.plots import plain
 from hgq2_training.runs.compare import ComparedRun, Comparison
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ def metric_over_ebops(comparison: Comparison) -> Figure:
         axes = figure.subplots()
         for index, (name, run) in enumerate(zip(comparison.names, comparison.runs, strict=True)):
             color = f"C{index % 10}"
-            axes.plot([run.ebops], [run.test[metric]], "o", color=color, label=f"{name}, test")
+            axes.plot([run.ebops], [run.test[metric]], "o", color=color, label=f"{plain(name)}, test")
             points = _front(run, metric)
             if points:
-                label = f"{name}, front, validation"
+                label = f"{plain(name)}, front, validation"
                 axes.step(*zip(*points, strict=True), where="post", color=color, alpha=0.6, marker=".", label=label)
         if min(run.ebops for run in comparison.runs) > 0:
             axes.set_xscale("log")

@@ -68,7 +68,8 @@ def ranges_view(health: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for layer in health.get("layers", ()):
         for slot in layer["slots"]:
-            if slot.get("seen") is None or slot.get("range") is None:
+            # The file has null in place of an end that is not finite.
+            if None in (*(slot.get("seen") or [None]), *(slot.get("range") or [None])):
                 continue
             (low, high), (least, most) = slot["range"], slot["seen"]
             ends = min(low, least, 0.0), max(high, most, 0.0)

@@ -103,7 +103,7 @@ def pareto(front: Mapping[str, Any], history: Epochs = (), baseline: tuple[str, 
         costs, values = zip(*points, strict=True)
         axes.step(costs, values, where="post", marker="o", color=BLUE, markersize=4, label="Pareto front, calibrated")
         if baseline is not None:
-            axes.axhline(baseline[1], color=ORANGE, linestyle="--", linewidth=1.2, label=baseline[0])
+            axes.axhline(baseline[1], color=ORANGE, linestyle="--", linewidth=1.2, label=plain(baseline[0]))
             values = (*values, baseline[1])
         _frame(axes, values, front["directions"][metric])
         axes.set_xlim(0.9 * min(costs), max(3 * min(costs), 1.1 * max(costs)))
@@ -140,7 +140,7 @@ def roc(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
             color, style = list(LINES.items())[index] if few else ((ORANGE, "-") if named else (BLUE, "-"))
             x, y = zip(*((max(x, smallest / 2), y) for x, y in each["points"]), strict=True)
             more = "" if few else "worst: "
-            label = f"{more}{each['class']}, AUC {each['auc']:.4f}" if named else None
+            label = f"{more}{plain(each['class'])}, AUC {each['auc']:.4f}" if named else None
             axes.plot(x, y, style, color=color, linewidth=1.4, alpha=1 if named else 0.45, label=label)
         if not few:
             axes.plot([], [], color=BLUE, alpha=0.45, label=f"the other {len(drawn) - 1} classes")
@@ -212,13 +212,19 @@ def svg(figure: Figure, name: str, title: str, description: str = "") -> Markup:
     return described(name, title, description, box, text[text.index(">") + 1 : text.rindex("</svg>")])
 
 
+def plain(text: str) -> str:
+    """Return a text that matplotlib shows as it is, and not as mathematics between two dollars."""
+    return text.replace("$", r"\$")
+
+
 def _is_named(line: Line2D) -> bool:
     return not str(line.get_label()).startswith("_") and len(line.get_ydata()) > 0  # type: ignore[arg-type]
 
 
 def _ends(line: Line2D) -> str:
     values = np.asarray(line.get_ydata(), dtype=float)
-    return f"{line.get_label()} from {values[0]:.4g} to {values[-1]:.4g}"
+    label = str(line.get_label()).replace(r"\$", "$")
+    return f"{label} from {values[0]:.4g} to {values[-1]:.4g}"
 
 
 def _line(axes: Axes, history: Epochs, name: str, color: str, label: str) -> None:

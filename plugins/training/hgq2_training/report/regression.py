@@ -18,14 +18,14 @@ POINTS = 300
 
 
 def regression(y: Array, outputs: Array, names: Sequence[str] = ()) -> dict[str, Any] | None:
-    """Return the residuals, value minus target, as plain data; None if the shapes differ.
+    """Return the residuals, value minus target, as plain data; None if shapes differ or targets are no numbers.
 
     Args:
         y: the targets.
         outputs: of the model.
         names: of the components of a sample; by default their numbers.
     """
-    if y.size != outputs.size:
+    if y.size != outputs.size or y.dtype.kind not in "biuf":
         return None
     targets = y.reshape(len(y), -1).astype(np.float64)
     values = outputs.reshape(len(y), -1).astype(np.float64)

@@ -22,6 +22,7 @@ from hgq2_core.config.resolved import differences, resolved
 from hgq2_core.data.class_weight import with_class_weight
 from hgq2_core.data.feed import fit_data, for_model
 from hgq2_core.data.splits import Splits
+from hgq2_core.diagnosis.report import Finding
 from hgq2_core.errors import BudgetError, ConfigError, DataError
 from hgq2_core.exporting.graph import output_names
 from hgq2_core.exporting.luts import estimate_luts
@@ -69,7 +70,7 @@ from hgq2_training.runs.files import (
 from hgq2_training.runs.from_python import not_in_config, record, schedules
 from hgq2_training.runs.front import recommended
 from hgq2_training.runs.origin import origin
-from hgq2_training.runs.outcome import divergence, outcome, worst_first
+from hgq2_training.runs.outcome import divergence, outcome, told, worst_first
 from hgq2_training.runs.report import contents_of
 from hgq2_training.runs.warm_start import WarmStart, start_from
 
@@ -340,15 +341,22 @@ def finalize_run(
     }
     if best := recommended(directory, None if budget is None else budget.ebops or math.inf):
         metrics["recommended"] = best.to_dict()
-    health = doctor(model, splits.test.x, splits.test.y)
-    analysis = analyze(model, splits, load_recorded(directory), health)
+    findings: list[Finding] = []
+    analysis: dict[str, Any] = {}
     # The cost of a front falls on purpose, and each of its models settles by itself.
     moved = history if training is None or training.front is None else []
-    findings = outcome(model, splits.test, metrics["test"], moved, analysis["outputs"])
-    metrics["findings"] = [finding.to_dict() for finding in worst_first([*findings, *health.findings])]
-    write_json(directory / ANALYSIS, analysis)
-    name = directory.resolve().name
-    write_text(directory / REPORT, page(contents_of(directory, name, summary(model), metrics, analysis)))
+    health = doctor(model, splits.test.x, splits.test.y)
+    with told(findings, model.name, "the analysis for its page"):
+        analysis = analyze(model, splits, load_recorded(directory), health)
+        write_json(directory / ANALYSIS, analysis)
+    with told(findings, model.name, "what the end says of the training"):
+        findings += outcome(model, splits.test, metrics["test"], moved, analysis.get("outputs"))
+    findings += health.findings
+    metrics["findings"] = [finding.to_dict() for finding in worst_first(findings)]
+    with told(findings, model.name, "its page"):
+        name = directory.resolve().name
+        write_text(directory / REPORT, page(contents_of(directory, name, summary(model), metrics, analysis)))
+    metrics["findings"] = [finding.to_dict() for finding in worst_first(findings)]
     write_json(directory / METRICS, metrics)
     return Run(directory, metrics, verification)
 
