@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -17,6 +19,7 @@ from hgq2_core.errors import ConfigError
 from hgq2_core.files import read_json
 from hgq2_core.quantizers.bit_variables import is_bit_variable
 from hgq2_training.callbacks import throttle
+from hgq2_training.callbacks.front_training import FrontTraining
 from hgq2_training.callbacks.values import value_of
 from hgq2_training.runs import train as training_run
 from hgq2_training.runs.directory import CHECKPOINT, load, load_checkpoint
@@ -214,3 +217,13 @@ def test_what_a_front_needs_is_checked_before_training(
     with pytest.raises(ConfigError) as caught:
         train(wrong, tmp_path / "run")
     assert str(caught.value) == message
+
+
+def test_an_epoch_whose_metric_is_no_number_is_not_kept() -> None:
+    measuring: Any = SimpleNamespace(front=SimpleNamespace(directions={"val_loss": "min", "ebops": "min"}))
+    training = FrontTraining(measuring, [100.0], 1)
+    training.set_model(SimpleNamespace(variables=[]))
+    training.set_state({"values": [[]], "starts": [[]]})
+    for loss in (math.nan, 0.5, 0.7, math.nan):
+        training._keep({"val_loss": loss, "ebops": 50.0})
+    assert training.get_state()["values"] == [[-0.5]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -120,7 +121,8 @@ class FrontTraining(CostControl[_State]):
         point = sum(cost <= each for each in self._costs()) - 1
         name = next(name for name in metrics if name != "ebops")
         value = [metrics[name] if self.front.front.directions[name] == "max" else -metrics[name]]
-        if point >= 0 and value >= state.values[point]:
+        # No number beats NaN, which would stay for good.
+        if point >= 0 and math.isfinite(value[0]) and value >= state.values[point]:
             state.values[point], state.starts[point] = value, [value_of(each) for each in self.model.variables]
 
     def _tune(self, epoch: int) -> None:
