@@ -42,20 +42,30 @@ def load_model(
         The model.
 
     Raises:
-        ConfigError: one of the functions is not registered with Keras.
+        ConfigError: `functions` are no list of functions, or one of them is not registered with Keras.
         ModelFileError: the file is damaged or too large, or has contents that are not allowed; the message says where.
         PluginError: the plugin of one of its kinds is missing or failed.
     """
     path = Path(path)
+    names = _registered_names(functions)
     config_json, weights = read_members(path, limits)
     where = f"{path}: {CONFIG}"
-    config = read_config(config_json, where, limits, compile, [_registered_name(function) for function in functions])
+    config = read_config(config_json, where, limits, compile, names)
     check_size(config, count_weights(weights, f"{path}: {WEIGHTS}", limits), where)
     return _load(path, config, weights, compile)
 
 
+def _registered_names(functions: Iterable[Callable[..., Any]]) -> list[str]:
+    if isinstance(functions, str) or not isinstance(functions, Iterable):
+        raise ConfigError(
+            f"load_model: functions: must be a list of functions. Received: {functions!r}. Write "
+            "functions=[my_function]."
+        )
+    return [_registered_name(function) for function in functions]
+
+
 def _registered_name(function: Callable[..., Any]) -> str:
-    name = keras.saving.get_registered_name(function)
+    name = keras.saving.get_registered_name(function) if callable(function) else None
     if not isinstance(name, str) or keras.saving.get_registered_object(name) is not function:
         raise ConfigError(
             f"load_model: functions: must be registered with Keras. Received: {function!r}. Put "

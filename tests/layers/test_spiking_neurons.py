@@ -172,6 +172,11 @@ def test_a_file_names_a_surrogate_of_ones_own(tmp_path):
         load_model(file, functions=[registered_too])
     with pytest.raises(ConfigError, match="functions: must be registered with Keras"):
         load_model(file, functions=[unregistered])
+    for no_list in (bell, "bell"):
+        with pytest.raises(ConfigError, match=r"functions: must be a list of functions.*functions=\[my_function\]"):
+            load_model(file, functions=no_list)
+    with pytest.raises(ConfigError, match=r"must be registered with Keras. Received: 'bell'"):
+        load_model(file, functions=["bell"])
     again = load_model(file, functions=[bell])
     assert again.get_layer("fire").surrogate is bell
     assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
