@@ -12,8 +12,10 @@ from tiny_run import hgq2
 
 from hgq2_core import ConfigError, DataError, load_config
 from hgq2_core.data.arrays import Rows
+from hgq2_core.files import read_json
 from hgq2_core.testing import check_dataset
 from hgq2_training import Hdf5, Npz, predict
+from hgq2_training.runs.train import train
 
 CONFIG = """\
 model:
@@ -120,3 +122,14 @@ def test_arrays_that_lie_in_other_files_are_refused(arrays: dict[str, Any]) -> N
         with pytest.raises(DataError, match=f"'{name}' lies in other files: {other}"):
             Hdf5(path="received.h5", x=name, y="label").load()
     assert len(Hdf5(path="received.h5", x="x", y="label").load().train) > 0
+
+
+def test_a_front_has_the_weighted_losses_of_the_history(arrays: dict[str, Any], tmp_path: Path) -> None:
+    front = "  callbacks: [{kind: pareto_front, metrics: [val_loss, ebops]}]\n"
+    Path("weighted.yaml").write_text(CONFIG.replace("metrics: [accuracy]", "metrics: []") + front)
+    train(load_config("weighted.yaml"), tmp_path / "run")
+    (epoch,) = read_json(tmp_path / "run" / "history.json", [])
+    (entry,) = read_json(tmp_path / "run" / "front" / "front.json", {})["entries"]
+    splits = load_config("weighted.yaml").load_data()
+    assert splits.validation is not None and splits.validation.weight is not None
+    assert entry["metrics"]["val_loss"] == pytest.approx(epoch["val_loss"], rel=0.05)

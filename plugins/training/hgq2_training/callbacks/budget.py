@@ -19,7 +19,7 @@ from hgq2_core.exporting.luts import LutCost
 from hgq2_core.model.number_format import format_count
 from hgq2_training.callbacks.cost_control import ControlState, CostControl, assign
 from hgq2_training.callbacks.front import direction_of
-from hgq2_training.callbacks.pareto_front import BATCH_SIZE, preserve_state
+from hgq2_training.callbacks.pareto_front import BATCH_SIZE, preserve_state, with_weight
 from hgq2_training.callbacks.values import value_of
 
 FULL = 0.97
@@ -130,7 +130,7 @@ class Budget(CostControl[_State]):
         """
         measured = splits.train if splits.validation is None else splits.validation
         self.calibration_data = splits.train.x
-        self.validation_data = (measured.x, measured.y)
+        self.validation_data = with_weight(measured)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Start from the prices of the model's layers.

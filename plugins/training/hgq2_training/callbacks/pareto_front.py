@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 from hgq2_core import calibrate, ebops
-from hgq2_core.data.splits import Splits
+from hgq2_core.data.splits import Split, Splits
 from hgq2_core.errors import ConfigError, ModelFileError, listing, nearest
 from hgq2_core.files import atomic_path, make_folder, remove, remove_leftovers, write_json
 from hgq2_core.keras_graph.random_state import preserve_rng
@@ -96,7 +96,7 @@ class ParetoFront(keras.callbacks.Callback):
         if self.calibration_data is None:
             self.calibration_data = splits.train.x
         if self.validation_data is None and splits.validation is not None:
-            self.validation_data = (splits.validation.x, splits.validation.y)
+            self.validation_data = with_weight(splits.validation)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Check before the first epoch that the data and the metrics on validation data exist.
@@ -281,6 +281,11 @@ def preserve_state(model: keras.Model) -> Iterator[None]:
     finally:
         for variable, value in saved:
             variable.assign(value)
+
+
+def with_weight(part: Split) -> tuple[Any, ...]:
+    """Return inputs, targets and, if there are any, weights of a part, so that losses are those of the history."""
+    return (part.x, part.y) if part.weight is None else (part.x, part.y, part.weight)
 
 
 def _require(names: list[str], available: Mapping[str, Any]) -> None:
