@@ -55,9 +55,7 @@ ENVIRONMENTS = {
         ("hgq2-core[all,torch]",),
         commands=(("plugins", "--check"), ("demo", "--set", "training.epochs=2", "-o", "demo")),
     ),
-    "core": Environment(
-        ("hgq2-core[torch]", "hgq2-fixed-point", "hgq2-layers"), missing=("train", "pip install hgq2-training")
-    ),
+    "core": Environment(("hgq2-core[torch]", "hgq2-fixed-point", "hgq2-layers"), missing=("train", "hgq2-training")),
     "jax": Environment(("hgq2-core[jax]", "hgq2-fixed-point", "hgq2-layers")),
 }
 
