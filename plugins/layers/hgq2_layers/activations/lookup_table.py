@@ -137,8 +137,7 @@ class LookupTable:
         Args:
             values: (..., *own, *more), of the table.
         """
-        size = max(LEAST_PART, PART // (math.prod(self.own) * math.prod(self.more)))
-        part = self.input_quantizer.grid_part(keras.ops.zeros(()), size)
+        part = self._part(keras.ops.zeros(()))
         if part is None:
             return []
         least = keras.ops.stop_gradient(keras.ops.min(values, axis=0, keepdims=True))
@@ -147,14 +146,20 @@ class LookupTable:
         count = keras.ops.where(part[1] > float(self.most), 0.0, part[1])
 
         def widen(first: Tensor, least: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            points, _ = cast(tuple[Tensor, Tensor], self.input_quantizer.grid_part(first, size))
+            points, _ = cast(tuple[Tensor, Tensor], self._part(first))
             entries = keras.ops.stop_gradient(self._entries(keras.ops.cast(points, self.layer.compute_dtype)))
             least = keras.ops.minimum(least, keras.ops.min(entries, axis=0, keepdims=True))
-            return first + size, least, keras.ops.maximum(largest, keras.ops.max(entries, axis=0, keepdims=True))
+            largest = keras.ops.maximum(largest, keras.ops.max(entries, axis=0, keepdims=True))
+            return first + points.shape[0], least, largest
 
         start = (keras.ops.zeros(()), least, largest)
         _, least, largest = keras.ops.while_loop(lambda first, *_: first < count, widen, start)
         return [keras.ops.stop_gradient(least), keras.ops.stop_gradient(largest)]
+
+    def _part(self, first: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the inputs from the given one on, as many as are computed at once; see `Quantizer.grid_part`."""
+        size = max(LEAST_PART, PART // (math.prod(self.own) * math.prod(self.more)))
+        return self.input_quantizer.grid_part(first, size)
 
     def _look_up(self, q: Tensor) -> Tensor:
         stored = self.layer.stored()
@@ -180,7 +185,14 @@ class LookupTable:
 
     def bits(self) -> Tensor:
         """Return the bits of an entry, (*own, *more)."""
-        return self.quantizer.bits(self.layer.inputs_of_quantizers()[self.name] if self._decides_bits() else None)
+        return self.quantizer.bits(self._all_entries() if self._decides_bits() else None)
+
+    def _all_entries(self) -> Tensor:
+        """Return the entries before they are quantized; in a call, which may be compiled, the least and the largest."""
+        part = None if present_call() is None or self.layer.frozen else self._part(keras.ops.zeros(()))
+        if part is None:
+            return self.layer.inputs_of_quantizers()[self.name]
+        return keras.ops.concatenate(self._extremes(self._entries(keras.ops.cast(part[0], self.layer.compute_dtype))))
 
     def _decides_bits(self) -> bool:
         """Return True if the bits depend on the entries, and no quantization in the present call has counted them."""

@@ -13,6 +13,7 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import PositiveInt, QuantizerArg
 from hgq2_core.layers.cells import DropoutCell
 from hgq2_core.ops import Tensor
+from hgq2_core.quantizers.call import Call, running
 from hgq2_layers.rnn.arithmetic import Arithmetic, Exact, Tensors
 from hgq2_layers.rnn.step import RecurrentStep, Shape, changes
 
@@ -148,5 +149,8 @@ class _WithCost(keras.regularizers.Regularizer):
 
     def __call__(self, x: Tensor) -> Tensor:
         first = next((each for each in self.weights if each.trainable), None)
-        terms = [self.cell.in_loss() if self.weight is first else None, None if self.own is None else self.own(x)]
+        # A call of its own: the trainer may compile it, and what is computed outside of calls is eager.
+        with running(Call(self.cell)):
+            cost = self.cell.in_loss() if self.weight is first else None
+        terms = [cost, None if self.own is None else self.own(x)]
         return sum((term for term in terms if term is not None), keras.ops.zeros(()))
