@@ -21,6 +21,7 @@ from hgq2_core import ConfigError, DataError, ModelFileError, WriteError
 from hgq2_core.config.model import ModelConfig, load_config
 from hgq2_training.callbacks import checkpoint, throttle
 from hgq2_training.callbacks.checkpoint import Checkpoint
+from hgq2_training.runs import results
 from hgq2_training.runs import train as training_run
 from hgq2_training.runs.directory import load, load_checkpoint, locked
 from hgq2_training.runs.train import resume, train
@@ -136,7 +137,7 @@ def test_a_run_that_is_killed_while_it_is_finished(
 ) -> None:
     for step in ("calibrate", "freeze", "verify", "contents_of"):
         with monkeypatch.context() as patch:
-            patch.setattr(training_run, step, lambda *arguments, **options: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(results, step, lambda *arguments, **options: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 resume(tmp_path / "run") if (tmp_path / "run").exists() else train(config(), tmp_path / "run")
         assert not (tmp_path / "run" / "metrics.json").exists()
@@ -198,7 +199,7 @@ def test_a_finished_run_can_be_trained_longer(tmp_path: Path, undisturbed: Any) 
 @pytest.mark.slow
 def test_calibrating_an_interrupted_run_does_not_change_what_it_becomes(tmp_path: Path, undisturbed: Any) -> None:
     stopped(tmp_path / "run", 3, 1)
-    training_run.recalibrate(tmp_path / "run", margin=1)
+    results.recalibrate(tmp_path / "run", margin=1)
     resume(tmp_path / "run")
     assert everything(tmp_path / "run") == undisturbed()
 

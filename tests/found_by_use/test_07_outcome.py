@@ -17,7 +17,8 @@ from hgq2_layers import QDense
 from hgq2_training.commands.outcome import outcome_lines
 from hgq2_training.commands.progress import format_logs
 from hgq2_training.runs.outcome import divergence, outcome
-from hgq2_training.runs.train import recalibrate, train
+from hgq2_training.runs.results import recalibrate
+from hgq2_training.runs.train import train
 
 pytestmark = pytest.mark.once
 

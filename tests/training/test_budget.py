@@ -24,7 +24,8 @@ from hgq2_training.callbacks.cost_control import TRAVEL
 from hgq2_training.commands.outcome import outcome_lines
 from hgq2_training.runs import train as training_run
 from hgq2_training.runs.directory import CHECKPOINT, load, load_checkpoint
-from hgq2_training.runs.train import Run, recalibrate, resume, train
+from hgq2_training.runs.results import Run, recalibrate
+from hgq2_training.runs.train import resume, train
 
 COSINE = {"kind": "cosine_decay", "initial_learning_rate": 0.1, "decay_steps": 9}
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"

@@ -207,7 +207,7 @@ def test_an_error_of_the_analysis_or_the_page_costs_no_results(
     def broken(*_: Any) -> None:
         raise ValueError("a fault\nof ours")
 
-    monkeypatch.setattr(f"hgq2_training.runs.train.{name}", broken)
+    monkeypatch.setattr(f"hgq2_training.runs.results.{name}", broken)
     x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
     np.savez(tmp_path / "data.npz", x=x, y=x[:, 0] > 0)
     document = {

@@ -24,7 +24,8 @@ from hgq2_training.callbacks.values import value_of
 from hgq2_training.runs import train as training_run
 from hgq2_training.runs.directory import CHECKPOINT, load, load_checkpoint
 from hgq2_training.runs.front import read_front
-from hgq2_training.runs.train import Run, resume, train
+from hgq2_training.runs.results import Run
+from hgq2_training.runs.train import resume, train
 
 EPOCHS, TUNED = 12, 4
 

@@ -20,7 +20,7 @@ def show_finished(finished: Any, as_json: bool) -> None:
     """Print the outcome of a finished run; exit with `MISMATCH` if its integers differ.
 
     Args:
-        finished: the `Run` that `hgq2_training.runs.train` returns.
+        finished: a `Run` of `hgq2_training.runs.results`.
         as_json: whether to print only JSON on standard output.
     """
     from hgq2_core import summary

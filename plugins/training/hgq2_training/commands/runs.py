@@ -25,7 +25,7 @@ def calibrate(
 
     Example: hgq2 calibrate runs/digits --margin 1
     """
-    from hgq2_training.runs.train import recalibrate
+    from hgq2_training.runs.results import recalibrate
 
     show_finished(recalibrate(directory, margin), as_json)
 

@@ -1,4 +1,5 @@
 """Runs: from a config to a directory with models, metrics and history.
 
-`directory` defines the files, `train` and `convert` write them, in an order that is safe when the process is killed.
+`directory` defines the files; `train`, `results` and `convert` write them, in an order that is safe when the process is
+killed.
 """

@@ -2,57 +2,44 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import yaml
 
-from hgq2_core import ModelConfig, calibrate, doctor, ebops, fit_ranges, freeze, plugins, summary, verify
+from hgq2_core import ModelConfig, fit_ranges
 from hgq2_core.compilation.remaining import RemainingSteps
 from hgq2_core.config.model import Training
 from hgq2_core.config.preflight.check import check_training
 from hgq2_core.config.preflight.keras_errors import Begun, refused_by_keras
-from hgq2_core.config.resolved import differences, resolved
+from hgq2_core.config.resolved import resolved
 from hgq2_core.data.class_weight import with_class_weight
 from hgq2_core.data.feed import fit_data, for_model
 from hgq2_core.data.splits import Splits
-from hgq2_core.diagnosis.report import Finding
-from hgq2_core.errors import BudgetError, ConfigError, DataError
+from hgq2_core.errors import ConfigError, DataError
 from hgq2_core.exporting.graph import output_names
-from hgq2_core.exporting.luts import estimate_luts
-from hgq2_core.files import read_json, remove, remove_leftovers, write_json, write_text
+from hgq2_core.files import remove, remove_leftovers, write_json, write_text
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.model.calibration import uncalibrated
-from hgq2_core.model.number_format import format_count
-from hgq2_core.model.verification import VerifyReport
 from hgq2_training.callbacks.budget import Budget
 from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
 from hgq2_training.callbacks.front_training import FrontTraining
 from hgq2_training.callbacks.history import HistoryLog
 from hgq2_training.callbacks.stopping import StopIf
-from hgq2_training.report.analysis import analyze
-from hgq2_training.report.html import page
 from hgq2_training.runs.configured import callbacks_of, price_setters
 from hgq2_training.runs.directory import (
     is_unbegun,
     load,
     load_checkpoint,
     load_recorded,
-    load_run,
     locked,
     new_directory,
-    read_metrics,
     save,
     take_recommended,
 )
-from hgq2_training.runs.evaluation import evaluate
 from hgq2_training.runs.files import (
     ANALYSIS,
     CHECKPOINT,
@@ -67,30 +54,12 @@ from hgq2_training.runs.files import (
     REPORT,
     START,
 )
-from hgq2_training.runs.from_python import not_in_config, record, schedules
-from hgq2_training.runs.front import recommended
+from hgq2_training.runs.from_python import record, schedules
 from hgq2_training.runs.origin import origin
-from hgq2_training.runs.outcome import divergence, outcome, told, worst_first
-from hgq2_training.runs.report import contents_of
+from hgq2_training.runs.outcome import divergence
+from hgq2_training.runs.results import Run, finalize_run
+from hgq2_training.runs.resumable import check_planned, check_same, check_unfinished
 from hgq2_training.runs.warm_start import WarmStart, start_from
-
-MAY_CHANGE = ("training.epochs", "training.checkpoint_every", "training.distribution")
-"""Fields of the config that may differ when a run is resumed."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Args:
-        directory: the run directory.
-        metrics: the contents of `metrics.json`.
-        verification: the comparison with integers on the test split.
-    """
-
-    directory: Path
-    metrics: dict[str, Any]
-    verification: VerifyReport
 
 
 @preserve_rng()
@@ -147,12 +116,12 @@ def resume(
     if config is None:
         config = load_recorded(directory)
     elif not is_unbegun(directory):
-        _check_same(load_recorded(directory), config, directory)
+        check_same(load_recorded(directory), config, directory)
     config, training = _with_training(config, epochs)
     start = load_checkpoint(directory)
     if start is not None:
-        _check_planned(training, directory)
-        _check_unfinished(start, training, directory)
+        check_planned(training, directory)
+        check_unfinished(start, training, directory)
     with _distributed(training):
         return _run(config, training, directory, callbacks, start)
 
@@ -283,110 +252,6 @@ def _save_last_epoch(
         save(model, directory / MODEL)
 
 
-def finalize_run(
-    model: keras.Model,
-    splits: Splits,
-    directory: Path,
-    seconds: float,
-    margin: int = 0,
-    training: Training | None = None,
-    stopped: str = "",
-) -> Run:
-    """Calibrate on the training split, measure and verify on the test split, freeze, and save.
-
-    Args:
-        model: a trained and compiled model.
-        splits: the data.
-        directory: the run directory.
-        seconds: duration of the training, to record.
-        margin: integer bits in addition to those that the training split needs.
-        training: how the model was trained.
-        stopped: why it ended before its last epoch.
-
-    Raises:
-        ConfigError: the training diverged.
-        BudgetError: the calibrated model is over the budget.
-    """
-    history = read_json(directory / HISTORY, [])
-    if diverged := divergence(model, history):
-        raise ConfigError(diverged)
-    splits = for_model(splits, model)
-    before = ebops(model) if any(uncalibrated(model)) else read_metrics(directory).get("ebops_before_calibration")
-    calibrate(model, splits.train.x, margin=margin)
-    budget = None if training is None or training.budget is None else training.budget
-    luts = estimate_luts(model) if budget is not None and budget.luts is not None else None
-    if budget is not None and (found := ebops(model) if luts is None else luts.luts) > budget.most:
-        raise BudgetError(
-            f"training.budget: calibrated with a margin of {margin} bits, the model has {format_count(found)} "
-            f"{budget.unit}. Allowed: {format_count(budget.most)}. Take a smaller margin, or train with a larger "
-            "budget or longer."
-        )
-    save(model, directory / MODEL)
-    save(freeze(model), directory / FROZEN)
-    verification = verify(model, splits.test.x)
-    stopped = stopped or read_metrics(directory).get("stopped", "")
-    from_python, init_from = not_in_config(directory), read_json(directory / START, {})
-    metrics: dict[str, Any] = {
-        "test": evaluate(model, splits.test),
-        "ebops": ebops(model),
-        "ebops_before_calibration": before,
-        **({} if budget is None else {"budget": budget.model_dump(exclude_none=True)}),
-        **({} if luts is None else {"luts": luts.to_dict()}),
-        **({"init_from": init_from} if init_from else {}),
-        **({"stopped": stopped} if stopped else {}),
-        **({"not_in_config": from_python} if from_python else {}),
-        "verify": {"mismatches": verification.mismatches, "samples": verification.samples},
-        "seconds": round(seconds, 2),
-        "versions": versions(),
-    }
-    if best := recommended(directory, None if budget is None else budget.ebops or math.inf):
-        metrics["recommended"] = best.to_dict()
-    findings: list[Finding] = []
-    analysis: dict[str, Any] = {}
-    # The cost of a front falls on purpose, and each of its models settles by itself.
-    moved = history if training is None or training.front is None else []
-    health = doctor(model, splits.test.x, splits.test.y)
-    with told(findings, model.name, "the analysis for its page"):
-        analysis = analyze(model, splits, load_recorded(directory), health)
-        write_json(directory / ANALYSIS, analysis)
-    with told(findings, model.name, "what the end says of the training"):
-        findings += outcome(model, splits.test, metrics["test"], moved, analysis.get("outputs"))
-    findings += health.findings
-    metrics["findings"] = [finding.to_dict() for finding in worst_first(findings)]
-    with told(findings, model.name, "its page"):
-        name = directory.resolve().name
-        write_text(directory / REPORT, page(contents_of(directory, name, summary(model), metrics, analysis)))
-    metrics["findings"] = [finding.to_dict() for finding in worst_first(findings)]
-    write_json(directory / METRICS, metrics)
-    return Run(directory, metrics, verification)
-
-
-@preserve_rng()
-def recalibrate(directory: str | Path, margin: int = 0) -> Run:
-    """Calibrate a run's model again, on its training data, and renew the results.
-
-    Args:
-        directory: the run directory.
-        margin: integer bits in addition to those that the training split needs.
-    """
-    config, model = load_run(directory)
-    seconds = float(read_metrics(directory).get("seconds", 0.0))
-    return finalize_run(model, config.load_data(), Path(directory), seconds, margin, config.training)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the distributions that a run depends on."""
-    names = {"hgq2-core", "keras", "numpy", keras.backend.backend()}
-    names |= {plugin.distribution for plugin in plugins() if plugin.distribution}
-    versions = {}
-    for name in sorted(names):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed as a distribution"
-    return versions
-
-
 def replace_training(config: ModelConfig, **changes: Any) -> ModelConfig:
     """Return a config with some fields of its training replaced, after checking it."""
     document = config.to_dict()
@@ -400,39 +265,3 @@ def _with_training(config: ModelConfig, epochs: int | None) -> tuple[ModelConfig
     if config.training is None:
         raise ConfigError("training: is missing; it says how to train.")
     return config, config.training
-
-
-def _check_same(recorded: ModelConfig, given: ModelConfig, directory: Path) -> None:
-    """Compare two configs with all defaults written out, so that it does not matter whether a default is explicit."""
-    before, after = (
-        ModelConfig.parse(resolved(each, each.build())).model_dump(mode="json") for each in (recorded, given)
-    )
-    changed = [each for each in differences(before, after) if not each.startswith(MAY_CHANGE)]
-    if changed:
-        raise ConfigError(
-            f"{directory}: was started with another config. {'; '.join(changed)}. "
-            f"Resume with the same, in which only {', '.join(MAY_CHANGE)} may change, or train in a new directory."
-        )
-
-
-def _check_planned(training: Training, directory: Path) -> None:
-    recorded = load_recorded(directory).training
-    if training.front is not None and recorded is not None and recorded.epochs != training.epochs:
-        raise ConfigError(
-            f"{directory}: the epochs of a front are planned before the first. Received: epochs={training.epochs}. "
-            f"Allowed: {recorded.epochs}. To train longer, start a new run from this one: init_from."
-        )
-
-
-def _check_unfinished(start: Checkpoint, training: Training, directory: Path) -> None:
-    if training.epochs < start.epoch:
-        raise ConfigError(
-            f"{directory}: {start.epoch} epochs are trained, and cannot be undone. Received: epochs={training.epochs}."
-        )
-    if not read_metrics(directory) or not (start.stopped or training.epochs == start.epoch):
-        return
-    if start.stopped:
-        raise ConfigError(f"{directory}: the run is finished; a callback ended it after {start.epoch} epochs.")
-    raise ConfigError(
-        f"{directory}: the run is finished after {start.epoch} epochs. To train longer, give more: --epochs N."
-    )
