@@ -37,7 +37,7 @@ class Commands(PluginCommands):
         except HGQ2Error as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            _complain(f"error: {error}", "red")
+            _complain("error: " + _with_notes(error), "red")
             raise typer.Exit(OVER_BUDGET if isinstance(error, BudgetError) else WRONG) from error
         except KeyboardInterrupt as error:
             _complain(". ".join(["interrupted", *map(str, error.args)]), "yellow")
@@ -49,8 +49,8 @@ class Commands(PluginCommands):
                 traceback.print_exc()
             where = "" if ctx.params.get("debug") else " `hgq2 --debug ...` shows where."
             _complain(
-                f"defect: {type(error).__name__}: {error}. This is a fault of hgq2 or of a plugin, not yours; "
-                f"please report it.{where}",
+                f"defect: {type(error).__name__}: {_with_notes(error)}. This is a fault of hgq2 or of a plugin, "
+                f"not yours; please report it.{where}",
                 "red",
             )
             raise typer.Exit(DEFECT) from error
@@ -99,6 +99,10 @@ for _command in (plugins, validate, show, schema, resolve):
 app.command("list")(list_kinds)
 app.command("new-plugin")(new_plugin)
 app.command("freeze-requirements")(freeze_requirements)
+
+
+def _with_notes(error: Exception) -> str:
+    return " ".join([str(error), *getattr(error, "__notes__", ())])
 
 
 def _complain(message: str, style: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -80,14 +82,22 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@contextmanager
+def serving(root: Path) -> Iterator[BoardServer]:
+    with BoardServer(root) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.fixture(scope="module")
 def server(runs: Path) -> Iterator[BoardServer]:
-    with BoardServer(runs) as serving:
-        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield serving
-        serving.shutdown()
-        thread.join()
+    with serving(runs) as server:
+        yield server
 
 
 def ask(server: BoardServer, path: str, method: str = "GET", host: str | None = None) -> tuple[int, str, Any]:
@@ -121,6 +131,49 @@ def test_it_finds_runs_and_sweeps_at_any_depth(runs: Path) -> None:
 def test_links_out_of_the_directory_are_not_followed(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(runs / "first")
     assert find(tmp_path) == {}
+
+
+@pytest.mark.parametrize("name", ["report.html", "config.yaml", "history.json", "origin.json", "front/front.json"])
+def test_a_run_with_a_file_from_elsewhere_is_refused(name: str, runs: Path, tmp_path: Path) -> None:
+    """A run may be somebody else's; a link in it could show any file of this machine."""
+    (tmp_path / "secret").write_text('{"date": "a secret", "entries": []}')
+    root = tmp_path / "runs"
+    for run in ("mine", "other"):
+        shutil.copytree(runs / "first", root / run)
+    path = root / "other" / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(tmp_path / "secret")
+    with serving(root) as server:
+        answers = {page: ask(server, page)[:2] for page in ("/", "/run/other", "/compare?run=mine&run=other")}
+        assert ask(server, "/run/mine")[0] == 200
+    assert [status for status, _ in answers.values()] == [200, 403, 200]
+    for _, text in answers.values():
+        assert f"not shown: {name} leads out of the directory of the runs" in text and "a secret" not in text
+
+
+def test_a_pipe_in_a_run_blocks_no_page(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "training", tmp_path / "run")
+    (tmp_path / "run" / "config.yaml").unlink()
+    os.mkfifo(tmp_path / "run" / "config.yaml")
+    with serving(tmp_path) as server:
+        assert [ask(server, page)[0] for page in ("/", "/run/run")] == [200, 403]
+
+
+def test_a_sweep_with_a_trial_from_elsewhere_is_refused(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "sweeps" / "units", tmp_path / "runs" / "units")
+    (tmp_path / "runs" / "units" / "trial_0009").symlink_to(runs / "first")
+    with serving(tmp_path / "runs") as server:
+        assert ask(server, "/sweep/units")[0] == 403
+        assert "trial_0009 leads out" in ask(server, "/")[1]
+
+
+def test_links_within_the_directory_are_shown(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "first", tmp_path / "run")
+    (tmp_path / "run" / "report.html").rename(tmp_path / "page.html")
+    (tmp_path / "run" / "report.html").symlink_to("../page.html")
+    with serving(tmp_path) as server:
+        assert ask(server, "/run/run")[0] == 200
 
 
 def test_the_list_has_the_key_figures(server: BoardServer, runs: Path) -> None:
@@ -275,8 +328,8 @@ def test_damaged_files_do_not_hide_the_others(runs: Path, tmp_path: Path) -> Non
     shutil.copytree(runs / "first", tmp_path / "whole")
     shutil.copytree(runs / "first", tmp_path / "damaged")
     (tmp_path / "damaged" / "metrics.json").write_text("{")
-    with BoardServer(tmp_path) as serving:
-        assert "whole" in serving.board.index()
+    with BoardServer(tmp_path) as server:
+        assert "whole" in server.board.index()
 
 
 @pytest.mark.slow
@@ -306,13 +359,7 @@ def test_damaged_files_of_a_run_cost_only_its_own_page(runs: Path, tmp_path: Pat
         shutil.copytree(runs / "first", tmp_path / name)
     (tmp_path / "damaged" / "origin.json").write_text("{")
     (tmp_path / "damaged" / "report.html").write_bytes(b"\xff")
-    with BoardServer(tmp_path) as serving:
-        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            answers = {path: ask(serving, path)[:2] for path in ("/run/damaged", "/", "/run/whole")}
-        finally:
-            serving.shutdown()
-            thread.join()
+    with serving(tmp_path) as server:
+        answers = {path: ask(server, path)[:2] for path in ("/run/damaged", "/", "/run/whole")}
     assert [status for status, _ in answers.values()] == [500, 200, 200]
     assert "This page cannot be made" in answers["/run/damaged"][1] and "damaged" in answers["/"][1]

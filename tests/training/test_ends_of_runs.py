@@ -14,7 +14,6 @@ import pytest
 from hgq2_core.config.model import ModelConfig
 from hgq2_core.data.splits import Split
 from hgq2_core.diagnosis.report import Check, Finding
-from hgq2_training.runs.directory import read_metrics
 from hgq2_training.runs.outcome import (
     dead_outputs,
     imbalance,
@@ -198,24 +197,3 @@ def test_they_are_told_of_a_whole_run(tmp_path: Path) -> None:
     assert names[0] == "at_chance"
     (dead,) = [each for each in found if each["check"] == "dead_output"]
     assert (dead["layer"], dead["seen"]) == ("logit", "1 of 2 classes are never predicted: 1")
-
-
-@pytest.mark.parametrize("name", ["analyze", "outcome", "page"])
-def test_an_error_of_the_analysis_or_the_page_costs_no_results(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: Any) -> None:
-        raise ValueError("a fault\nof ours")
-
-    monkeypatch.setattr(f"hgq2_training.runs.results.{name}", broken)
-    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
-    np.savez(tmp_path / "data.npz", x=x, y=x[:, 0] > 0)
-    document = {
-        "model": {"inputs": {"x": {"shape": [2]}}, "layers": [{"kind": "dense", "name": "logit", "units": 1}]},
-        "data": {"kind": "npz", "path": str(tmp_path / "data.npz")},
-        "training": {"loss": {"kind": "binary_crossentropy", "from_logits": True}, "epochs": 1},
-    }
-    metrics = train(ModelConfig.parse(document), tmp_path / "run").metrics
-    (told,) = [each for each in metrics["findings"] if each["check"] == "untold"]
-    assert told["seen"].endswith("could not be made. ValueError: a fault of ours")
-    assert metrics == read_metrics(tmp_path / "run") and metrics["verify"]["mismatches"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +20,20 @@ class Place:
         name: its path from the directory that was searched, with `/`.
         path: the directory.
         is_sweep: whether it holds a sweep rather than a run.
+        foreign: a file below it that leads out of the directory that was searched, or is no file at all, such as a
+            pipe; empty if there is none. Nothing of such a place is read.
     """
 
     name: str
     path: Path
     is_sweep: bool
+    foreign: str = ""
 
 
 def find(root: Path) -> dict[str, Place]:
     """Return the runs and sweeps below a directory, and the directory itself if it is one, by name.
 
-    A run is searched no further; a sweep is, for its trials. Links are not followed, so that all lie inside.
+    A run is searched no further; a sweep is, for its trials. Links to directories are not followed.
 
     Args:
         root: the directory.
@@ -44,8 +48,20 @@ def _search(root: Path) -> Iterator[Place]:
         name = path.relative_to(root).as_posix()
         name = path.resolve().name if name == "." else name
         if SWEEP in files:
-            yield Place(name, path, is_sweep=True)
+            yield Place(name, path, is_sweep=True, foreign=_foreign(path, root))
         # A config alone may be a user's file; only a run has a lock or metrics.
         elif CONFIG in files and (LOCK in files or METRICS in files):
             folders.clear()
-            yield Place(name, path, is_sweep=False)
+            yield Place(name, path, is_sweep=False, foreign=_foreign(path, root))
+
+
+def _foreign(place: Path, root: Path) -> str:
+    inside = root.resolve()
+    for folder, folders, files in os.walk(place):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            mode = path.lstat().st_mode
+            led_out = stat.S_ISLNK(mode) and not path.resolve().is_relative_to(inside)
+            if led_out or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+                return path.relative_to(place).as_posix()
+    return ""

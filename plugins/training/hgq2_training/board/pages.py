@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hgq2_core.errors import HGQ2Error
+from hgq2_core.errors import ConfigError, HGQ2Error
 from hgq2_core.files import read_json
 from hgq2_core.model.number_format import format_count, format_metric
 from hgq2_core.schema.base import as_yaml
@@ -49,7 +49,7 @@ class Board:
             refresh=REFRESH if any(run.running for run in runs) else None,
             heads=("EBOPs", *(name.replace("_", " ") for name in names), "mismatches", "seconds"),
             sweeps=[
-                {"name": place.name, "link": _link("sweep", place.name), "note": _trials(place.path)}
+                {"name": place.name, "link": _link("sweep", place.name), "note": _foreign(place) or _trials(place.path)}
                 for place in places
                 if place.is_sweep
             ],
@@ -58,7 +58,7 @@ class Board:
                     "name": run.place.name,
                     "link": _link("run", run.place.name),
                     "state": run.state,
-                    "bad": bool(run.metrics.get("verify", {}).get("mismatches")),
+                    "bad": bool(run.metrics) and run.mismatches != 0,
                     "finished": bool(run.metrics),
                     "cells": [run.figures[0], *(_metric(run.test, name) for name in names), *run.figures[1:]],
                     "date": run.date,
@@ -69,7 +69,7 @@ class Board:
 
     def run(self, name: str) -> str | None:
         """Return the report of a run; of one that has none yet, its curves so far."""
-        place = find(self.root).get(name)
+        place = self._place(name)
         if place is None or place.is_sweep:
             return None
         report = place.path / REPORT
@@ -77,7 +77,7 @@ class Board:
 
     def sweep(self, name: str) -> str | None:
         """Return the page of a sweep, with the front so far."""
-        place = find(self.root).get(name)
+        place = self._place(name)
         if place is None or not place.is_sweep:
             return None
         return sweep_page(place.path, lambda path: _link("run", self._name(path)), REFRESH)
@@ -89,6 +89,8 @@ class Board:
         try:
             if unknown:
                 return render("compare.html", title=title, message=f"There is no run {', '.join(unknown)}.")
+            for name in names:
+                _check(places[name])
             found = compare(*(places[name].path for name in names))
             drawn = svg(metric_over_ebops(found), "compared", "Runs by metric and EBOPs", ", ".join(names))
         except HGQ2Error as error:
@@ -115,6 +117,12 @@ class Board:
             ],
         )
 
+    def _place(self, name: str) -> Place | None:
+        place = find(self.root).get(name)
+        if place is not None:
+            _check(place)
+        return place
+
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
@@ -125,21 +133,26 @@ class _Run:
     def __init__(self, place: Place, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> None:
         self.place, self.metrics, self.history = place, metrics, history
         self.test: Mapping[str, Any] = metrics.get("test", {})
-        self.date = str(_read(place.path / ORIGIN, {}).get("date", ""))[:16]
+        origin = {} if place.foreign else _read(place.path / ORIGIN, {})
+        self.date = str(origin.get("date", ""))[:16]
 
     @classmethod
     def read(cls, place: Place) -> _Run:
         """Read its files; those that are damaged count as missing."""
+        if place.foreign:
+            return cls(place, {}, [])
         return cls(place, _read(place.path / METRICS, {}), _read(place.path / HISTORY, []))
 
     @property
     def running(self) -> bool:
         """Whether epochs were trained in the last minutes, and there are no results."""
-        return not self.metrics and self._age < ALIVE
+        return not self.metrics and not self.place.foreign and self._age < ALIVE
 
     @property
     def state(self) -> str:
-        """How far it is."""
+        """How far it is, or why nothing of it is shown."""
+        if self.place.foreign:
+            return _foreign(self.place)
         if self.metrics:
             return "finished"
         epochs = f"{len(self.history)} epochs" if self.history else "no epoch yet"
@@ -151,8 +164,13 @@ class _Run:
         if not self.metrics:
             last = self.history[-1].get("ebops") if self.history else None
             return ["" if last is None else f"{format_count(last)} (uncalibrated)", "", ""]
-        mismatches = self.metrics["verify"]["mismatches"]
-        return [format_count(self.metrics["ebops"]), format_count(mismatches), f"{self.metrics['seconds']:.1f}"]
+        mismatches = "not verified" if self.mismatches is None else format_count(self.mismatches)
+        return [format_count(self.metrics["ebops"]), mismatches, f"{self.metrics['seconds']:.1f}"]
+
+    @property
+    def mismatches(self) -> int | None:
+        """Values that differ from the integers of the test part; None if they were not compared."""
+        return (self.metrics.get("verify") or {}).get("mismatches")
 
     @property
     def _age(self) -> float:
@@ -170,6 +188,20 @@ def _live(run: _Run) -> str:
         curves=[svg(figure, f"curve{index}", title) for index, (title, figure) in enumerate(figures.items())],
         config=(run.place.path / CONFIG).read_text(encoding="utf-8"),
     )
+
+
+def _foreign(place: Place) -> str:
+    return f"not shown: {place.foreign} leads out of the directory of the runs" if place.foreign else ""
+
+
+def _check(place: Place) -> None:
+    """Refuse a place with a file from elsewhere: a run may be somebody else's, and name any file of this machine.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if place.foreign:
+        raise ConfigError(f"{place.name}: {_foreign(place)}. Allowed: files in the directory itself.")
 
 
 def _trials(path: Path) -> str:

@@ -80,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         try:
             page = self._page(unquote(address.path, errors="surrogateescape"), parse_qs(address.query))
+        except ConfigError as error:
+            self.send_error(HTTPStatus.FORBIDDEN, "This is not shown", str(error))
+            return
         except Exception as error:  # files of runs may be damaged in any way, or vanish meanwhile; the server goes on
             seen = f"{type(error).__name__}: {error}"
             self.send_error(HTTPStatus.INTERNAL_SERVER_ERROR, "This page cannot be made", seen)

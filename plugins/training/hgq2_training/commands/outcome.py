@@ -10,14 +10,17 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from hgq2_core.commands.exit_codes import MISMATCH
+from hgq2_core.commands.exit_codes import DEFECT, MISMATCH, WRONG
 from hgq2_core.commands.printing import console, narrow, out, print_json, print_notes
 from hgq2_core.diagnosis.report import SEVERITIES
+from hgq2_core.errors import HGQ2Error
 from hgq2_core.model.number_format import format_count, format_metric
 
 
 def show_finished(finished: Any, as_json: bool) -> None:
     """Print the outcome of a finished run; exit with `MISMATCH` if its integers differ.
+
+    If verification, doctor or page failed, exit as other commands do for such an error.
 
     Args:
         finished: a `Run` of `hgq2_training.runs.results`.
@@ -35,9 +38,13 @@ def show_finished(finished: Any, as_json: bool) -> None:
             out.print(line)
         print_notes(read_data(finished.directory).get("notes", ()))
         out.print(f"run: {finished.directory}", markup=False)
-    if not finished.verification.ok:
+    if finished.verification is not None and not finished.verification.ok:
         console(as_json).print(str(finished.verification), style="red", markup=False)
         raise typer.Exit(MISMATCH)
+    if finished.failures:
+        wrong = all(isinstance(error, HGQ2Error) for error in finished.failures)
+        console(as_json).print("The model and its metrics are saved, but not all results.", style="red")
+        raise typer.Exit(WRONG if wrong else DEFECT)
 
 
 def outcome_lines(metrics: Mapping[str, Any], directory: Path) -> Iterator[Text]:
@@ -69,11 +76,7 @@ def outcome_lines(metrics: Mapping[str, Any], directory: Path) -> Iterator[Text]
     if "budget" in metrics:
         yield from _budget(metrics)
     # A model can be exact and useless; its quality is in the other lines.
-    mismatches, samples = metrics["verify"]["mismatches"], format_count(metrics["verify"]["samples"])
-    if mismatches:
-        yield Text(f"arithmetic differs: {format_count(mismatches)} mismatches in {samples} samples", style="red")
-    else:
-        yield Text(f"arithmetic verified: 0 mismatches in {samples} samples")
+    yield _arithmetic(metrics["verify"])
     if "recommended" in metrics:
         best = metrics["recommended"]
         yield Text(f"recommended: --front {best['front']}, {best['reason']}")
@@ -96,6 +99,15 @@ def front_lines(directory: Path, front: str) -> Iterator[Text]:
     best = recommended(directory)
     if best is not None and best.point.number == point.number:
         yield Text(f"recommended: {best.reason}")
+
+
+def _arithmetic(verified: Mapping[str, int] | None) -> Text:
+    if verified is None:
+        return Text("arithmetic not verified: the comparison failed", style="red")
+    mismatches, samples = verified["mismatches"], format_count(verified["samples"])
+    if mismatches:
+        return Text(f"arithmetic differs: {format_count(mismatches)} mismatches in {samples} samples", style="red")
+    return Text(f"arithmetic verified: 0 mismatches in {samples} samples")
 
 
 def _ebops(metrics: Mapping[str, Any]) -> str:

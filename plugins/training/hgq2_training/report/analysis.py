@@ -29,16 +29,17 @@ MOST_VALUES = 1 << 24
 """Values of all outputs that are kept, at most, which limits the samples where outputs are large."""
 
 
-def analyze(model: keras.Model, splits: Splits, config: ModelConfig, health: DoctorReport) -> dict[str, Any]:
+def analyze(model: keras.Model, splits: Splits, config: ModelConfig, health: DoctorReport | None) -> dict[str, Any]:
     """Return what a report shows of a model, as plain data.
 
     Args:
         model: calibrated.
         splits: the data of the run.
         config: its config.
-        health: what `doctor` found on the test part.
+        health: what `doctor` found on the test part; None if it failed.
     """
-    return {"outputs": outputs_of(model, splits, config), "slots": slots_of(model), "health": health.to_dict()}
+    examined = {} if health is None else {"health": health.to_dict()}
+    return {"outputs": outputs_of(model, splits, config), "slots": slots_of(model), **examined}
 
 
 def outputs_of(model: keras.Model, splits: Splits, config: ModelConfig) -> dict[str, dict[str, Any]]:

@@ -138,7 +138,9 @@ def _tiles(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     before = metrics.get("ebops_before_calibration")
     calibrated = "" if before is None else f", calibrated; {format_count(before)} before"
     yield format_count(metrics["ebops"]), f"EBOPs{calibrated}", ""
-    if "verify" in metrics:
+    if "verify" in metrics and metrics["verify"] is None:
+        yield "not verified", "arithmetic: the comparison failed", "bad"
+    elif "verify" in metrics:
         mismatches, samples = metrics["verify"]["mismatches"], format_count(metrics["verify"]["samples"])
         of = f"mismatches in {samples} test samples: arithmetic {'differs' if mismatches else 'verified'}"
         yield format_count(mismatches), of, "bad" if mismatches else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -41,7 +40,6 @@ IMBALANCE = Check(
     "warning",
     "Weight the classes, or add a metric that counts each of them, such as the recall of the rare one.",
 )
-UNTOLD = Check("untold", "warning", "The model is saved and measured. Try again: hgq2 report RUN.")
 SETTLED = 0.1
 """Change of the EBOPs over the last tenth of the epochs up to which the bits count as settled."""
 FEWEST_EPOCHS = 20
@@ -50,8 +48,6 @@ RISEN = 0.5
 """Share of the loss of the first epoch by which the last one is higher in a training that diverged."""
 RARE = 0.1
 """Size of the rarest class, relative to the most frequent, below which an accuracy says little of it."""
-MOST_TOLD = 200
-"""Characters of an error that are told."""
 DEVIATIONS = 2.0
 """Standard deviations above the share of the most frequent class up to which an accuracy counts as chance."""
 
@@ -101,22 +97,6 @@ def outcome(
         *(finding for each in judged for finding in imbalance(*each)),
         *still_moving(model, history),
     ]
-
-
-@contextmanager
-def told(findings: list[Finding], name: str, what: str) -> Iterator[None]:
-    """Add an error to the findings in place of raising it, so that it costs nobody the results of a training.
-
-    Args:
-        findings: to add to.
-        name: of the model.
-        what: fails, such as `its page`.
-    """
-    try:
-        yield
-    except Exception as error:  # whatever it is
-        seen = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_TOLD]
-        findings.append(Finding(UNTOLD, name, None, f"{what} could not be made. {seen}"))
 
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:

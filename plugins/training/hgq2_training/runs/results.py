@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ from hgq2_core import calibrate, doctor, ebops, freeze, plugins, summary, verify
 from hgq2_core.config.model import Training
 from hgq2_core.data.feed import for_model
 from hgq2_core.data.splits import Splits
-from hgq2_core.diagnosis.report import Finding
+from hgq2_core.diagnosis.report import DoctorReport, Finding
 from hgq2_core.errors import BudgetError, ConfigError
-from hgq2_core.exporting.luts import estimate_luts
+from hgq2_core.exporting.luts import LutEstimate, estimate_luts
 from hgq2_core.files import read_json, write_json, write_text
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.model.calibration import uncalibrated
@@ -31,6 +32,7 @@ from hgq2_training.runs.directory import (
     save,
 )
 from hgq2_training.runs.evaluation import evaluate
+from hgq2_training.runs.failures import NOT_VERIFIED, Failures, with_saved_model
 from hgq2_training.runs.files import (
     ANALYSIS,
     FROZEN,
@@ -42,7 +44,7 @@ from hgq2_training.runs.files import (
 )
 from hgq2_training.runs.from_python import not_in_config
 from hgq2_training.runs.front import recommended
-from hgq2_training.runs.outcome import divergence, outcome, told, worst_first
+from hgq2_training.runs.outcome import divergence, outcome, worst_first
 from hgq2_training.runs.report import contents_of
 
 
@@ -53,12 +55,14 @@ class Run:
     Args:
         directory: the run directory.
         metrics: the contents of `metrics.json`.
-        verification: the comparison with integers on the test split.
+        verification: the comparison with integers on the test split; None if it failed.
+        failures: errors after the training that cost parts of the results; the metrics have a finding for each.
     """
 
     directory: Path
     metrics: dict[str, Any]
-    verification: VerifyReport
+    verification: VerifyReport | None
+    failures: tuple[Exception, ...] = ()
 
 
 def finalize_run(
@@ -71,6 +75,8 @@ def finalize_run(
     stopped: str = "",
 ) -> Run:
     """Calibrate on the training split, measure and verify on the test split, freeze, and save.
+
+    The trained model is saved before anything else. Where verification, doctor or page fail, the others are still made.
 
     Args:
         model: a trained and compiled model.
@@ -88,24 +94,24 @@ def finalize_run(
     history = read_json(directory / HISTORY, [])
     if diverged := divergence(model, history):
         raise ConfigError(diverged)
-    splits = for_model(splits, model)
+    splits, failures = for_model(splits, model), Failures(model.name)
+    budget = None if training is None else training.budget
     before = ebops(model) if any(uncalibrated(model)) else read_metrics(directory).get("ebops_before_calibration")
-    calibrate(model, splits.train.x, margin=margin)
-    budget = None if training is None or training.budget is None else training.budget
-    luts = estimate_luts(model) if budget is not None and budget.luts is not None else None
-    if budget is not None and (found := ebops(model) if luts is None else luts.luts) > budget.most:
-        raise BudgetError(
-            f"training.budget: calibrated with a margin of {margin} bits, the model has {format_count(found)} "
-            f"{budget.unit}. Allowed: {format_count(budget.most)}. Take a smaller margin, or train with a larger "
-            "budget or longer."
-        )
     save(model, directory / MODEL)
-    save(freeze(model), directory / FROZEN)
-    verification = verify(model, splits.test.x)
+    with with_saved_model(directory / MODEL):
+        calibrate(model, splits.train.x, margin=margin)
+        luts = _within(training, model, margin)
+        save(model, directory / MODEL)
+        save(freeze(model), directory / FROZEN)
+        test = evaluate(model, splits.test)
+    verification: VerifyReport | None = None
+    with failures.told("its arithmetic could not be verified", NOT_VERIFIED):
+        verification = verify(model, splits.test.x)
     stopped = stopped or read_metrics(directory).get("stopped", "")
     from_python, init_from = not_in_config(directory), read_json(directory / START, {})
+    compared = verification and {"mismatches": verification.mismatches, "samples": verification.samples}
     metrics: dict[str, Any] = {
-        "test": evaluate(model, splits.test),
+        "test": test,
         "ebops": ebops(model),
         "ebops_before_calibration": before,
         **({} if budget is None else {"budget": budget.model_dump(exclude_none=True)}),
@@ -113,30 +119,60 @@ def finalize_run(
         **({"init_from": init_from} if init_from else {}),
         **({"stopped": stopped} if stopped else {}),
         **({"not_in_config": from_python} if from_python else {}),
-        "verify": {"mismatches": verification.mismatches, "samples": verification.samples},
+        "verify": compared,
         "seconds": round(seconds, 2),
         "versions": versions(),
     }
     if best := recommended(directory, None if budget is None else budget.ebops or math.inf):
         metrics["recommended"] = best.to_dict()
-    findings: list[Finding] = []
-    analysis: dict[str, Any] = {}
     # The cost of a front falls on purpose, and each of its models settles by itself.
     moved = history if training is None or training.front is None else []
-    health = doctor(model, splits.test.x, splits.test.y)
-    with told(findings, model.name, "the analysis for its page"):
+    _judge(model, splits, directory, metrics, moved, failures)
+    write_json(directory / METRICS, metrics)
+    return Run(directory, metrics, verification, tuple(failures.errors))
+
+
+def _within(training: Training | None, model: keras.Model, margin: int) -> LutEstimate | None:
+    """Check that a calibrated model is within its budget; return its LUTs where these are bounded."""
+    if training is None or training.budget is None:
+        return None
+    budget = training.budget
+    luts = estimate_luts(model) if budget.luts is not None else None
+    found = ebops(model) if luts is None else luts.luts
+    if found > budget.most:
+        raise BudgetError(
+            f"training.budget: calibrated with a margin of {margin} bits, the model has {format_count(found)} "
+            f"{budget.unit}. Allowed: {format_count(budget.most)}. Take a smaller margin, or train with a larger "
+            "budget or longer."
+        )
+    return luts
+
+
+def _judge(
+    model: keras.Model,
+    splits: Splits,
+    directory: Path,
+    metrics: dict[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    failures: Failures,
+) -> None:
+    """Add what doctor and the end of the training find to the metrics, and write analysis and page."""
+    findings: list[Finding] = []
+    health: DoctorReport | None = None
+    analysis: dict[str, Any] = {}
+    with failures.told("what doctor finds could not be told"):
+        health = doctor(model, splits.test.x, splits.test.y)
+        findings += health.findings
+    with failures.told("the analysis for its page could not be made"):
         analysis = analyze(model, splits, load_recorded(directory), health)
         write_json(directory / ANALYSIS, analysis)
-    with told(findings, model.name, "what the end says of the training"):
-        findings += outcome(model, splits.test, metrics["test"], moved, analysis.get("outputs"))
-    findings += health.findings
-    metrics["findings"] = [finding.to_dict() for finding in worst_first(findings)]
-    with told(findings, model.name, "its page"):
+    with failures.told("what the end says of the training could not be made"):
+        findings = outcome(model, splits.test, metrics["test"], history, analysis.get("outputs")) + findings
+    metrics["findings"] = [finding.to_dict() for finding in worst_first([*failures.findings, *findings])]
+    with failures.told("its page could not be made"):
         name = directory.resolve().name
         write_text(directory / REPORT, page(contents_of(directory, name, summary(model), metrics, analysis)))
-    metrics["findings"] = [finding.to_dict() for finding in worst_first(findings)]
-    write_json(directory / METRICS, metrics)
-    return Run(directory, metrics, verification)
+    metrics["findings"] = [finding.to_dict() for finding in worst_first([*failures.findings, *findings])]
 
 
 @preserve_rng()
