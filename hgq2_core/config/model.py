@@ -277,10 +277,18 @@ class ModelConfig(Document):
         Raises:
             ConfigError: the config names no data set.
         """
+        splits: Splits = self.data_set().load()
+        return splits
+
+    def data_set(self) -> Any:
+        """Return the data set, which reads nothing before it is loaded.
+
+        Raises:
+            ConfigError: the config names no data set.
+        """
         if self.data is None:
             raise ConfigError("data: is missing; training needs a data set.")
-        splits: Splits = construct("datasets", self.data).load()
-        return splits
+        return construct("datasets", self.data)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `parse` takes, with full kinds."""

@@ -110,6 +110,7 @@ def files(tmp_path: Path) -> dict[str, dict[str, Any]]:
         "training.npy": {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")},
         "training.npz": {"path": str(tmp_path / "data.npz")},
         "training.parquet": {"path": str(tmp_path / "data.parquet"), "target": "label", "classes": 2},
+        "training.root": {"path": str(tmp_path / "data.root"), "x": ["a", "b"], "y": "label"},
         "training.vowels": {},
     }
 
@@ -121,6 +122,11 @@ def test_data_set(kind: str, files: dict[str, dict[str, Any]]) -> None:
         columns = np.genfromtxt(files["training.csv"]["path"], delimiter=",", names=True)
         table = {name: columns[name] for name in columns.dtype.names}
         parquet.write_table(pytest.importorskip("pyarrow").table(table), files[kind]["path"])
+    if kind == "training.root":
+        uproot = pytest.importorskip("uproot", reason="the extra hgq2-training[root]")
+        columns = np.genfromtxt(files["training.csv"]["path"], delimiter=",", names=True)
+        with uproot.recreate(files[kind]["path"]) as file:
+            file["events"] = {name: columns[name] for name in columns.dtype.names}
     check_dataset({"kind": kind, **files[kind]})
 
 

@@ -310,7 +310,8 @@ WRONG = {
     "unknown data": (
         ("data.kind", "digit"),
         "data: unknown dataset kind. Received: 'digit'. Allowed: training.csv, training.digits, training.hdf5, "
-        "training.magic, training.npy, training.npz, training.parquet, training.vowels. Did you mean 'digits'?",
+        "training.magic, training.npy, training.npz, training.parquet, training.root, "
+        "training.vowels. Did you mean 'digits'?",
     ),
     "misspelt data argument": (
         ("data.test_frction", 0.5),

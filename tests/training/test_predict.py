@@ -235,7 +235,7 @@ def test_what_does_not_fit_the_run_is_named(run: Path, tmp_path: Path) -> None:
         predict(run, np.zeros((4, 2)))
     with pytest.raises(DataError, match="holds NaN or infinite values"):
         predict(run, np.full((4, 3), np.nan))
-    with pytest.raises(DataError, match=r"not a kind of file that predict reads. Allowed: .csv, .h5, .hdf5"):
+    with pytest.raises(DataError, match=r"not a kind of file that predict reads. Allowed: .npz, .npy, .csv, .h5"):
         predict(run, tmp_path / "new.txt")
     with pytest.raises(DataError, match="no such file"):
         predict(run, tmp_path / "gone.csv")

@@ -16,6 +16,7 @@ def hgq2_datasets() -> dict[str, str]:
         "npy": "hgq2_training.datasets.npy:Npy",
         "npz": "hgq2_training.datasets.npz:Npz",
         "parquet": "hgq2_training.datasets.parquet:Parquet",
+        "root": "hgq2_training.datasets.root:Root",
         "vowels": "hgq2_training.datasets.vowels:Vowels",
     }
 

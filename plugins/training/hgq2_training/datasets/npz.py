@@ -133,7 +133,7 @@ class Npz(Dataset):
             test = self._part(whole, get, self.x_test, self.y_test, self.sample_weight_test, self.test_path)
             given = self.x_validation, self.y_validation, self.sample_weight_validation
             validation = self._part(whole, get, *given, self.validation_path)
-            notes = self._unused(archive.names)
+            notes = self._notes(archive)
         return self._steps.applied(self._splitting.parts(whole, test, validation), notes, self.classes)
 
     def inputs(self, path: str) -> Any:
@@ -170,6 +170,10 @@ class Npz(Dataset):
 
     def _pair(self, one: str, other: str) -> str:
         return f"{self.path}: {one!r} and {other!r}"
+
+    def _notes(self, file: Any) -> tuple[str, ...]:
+        """Return what users should know of a file, whose arrays were read."""
+        return self._unused(file.names)
 
     def _unused(self, names: Iterable[str]) -> tuple[str, ...]:
         parts = (

@@ -128,11 +128,19 @@ class RawInputs:
             raise DataError(f"{path}: the run was not trained on a table.")
         hdf5 = dict.fromkeys((".h5", ".hdf5"), self._from_npz)
         readers = {".npz": self._from_npz, ".npy": self._from_npy, ".csv": self._from_csv, **hdf5}
-        if path.suffix not in readers:
-            raise DataError(f"{path}: not a kind of file that predict reads. Allowed: {listing(readers)}.")
-        if not path.is_file():
+        if path.suffix in readers and not path.is_file():
             raise DataError(f"{path}: no such file")
-        return readers[path.suffix](path)
+        return readers.get(path.suffix, self._from_own_kind)(path)
+
+    def _from_own_kind(self, path: Path) -> dict[str, Array]:
+        """Return the inputs from a file of the kind that the run was trained on, as its data set reads them."""
+        trained = self._of_data("path")
+        data = None if trained is None or Path(trained).suffix != path.suffix else self.config.data_set()
+        if data is None or not hasattr(data, "inputs"):
+            allowed = ".npz, .npy, .csv, .h5, .hdf5, and the kind of file that the run was trained on"
+            raise DataError(f"{path}: not a kind of file that predict reads. Allowed: {allowed}.")
+        found = named(data.inputs(str(path)), next(iter(self.shapes)))
+        return {name: _numbers(array, f"{path}: {name!r}") for name, array in found.items()}
 
     def _from_npz(self, path: Path) -> dict[str, Array]:
         arrays = _loaded(path)
