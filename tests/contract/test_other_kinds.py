@@ -111,6 +111,7 @@ def files(tmp_path: Path) -> dict[str, dict[str, Any]]:
         "training.npz": {"path": str(tmp_path / "data.npz")},
         "training.parquet": {"path": str(tmp_path / "data.parquet"), "target": "label", "classes": 2},
         "training.root": {"path": str(tmp_path / "data.root"), "x": ["a", "b"], "y": "label"},
+        "training.toy_jets": {"jets": 90},
         "training.vowels": {},
     }
 

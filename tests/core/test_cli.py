@@ -139,7 +139,8 @@ def test_list(hgq2):
     assert all(len(line) <= 80 for line in text.splitlines())
     assert json.loads(hgq2("list", "datasets", "--json").stdout) == {
         "datasets": [
-            f"training.{name}" for name in ("csv", "digits", "hdf5", "magic", "npy", "npz", "parquet", "root", "vowels")
+            f"training.{name}"
+            for name in ("csv", "digits", "hdf5", "magic", "npy", "npz", "parquet", "root", "toy_jets", "vowels")
         ]
     }
     assert set(keras_kinds("layers")) <= set(json.loads(hgq2("list", "--json").stdout)["layers"])

@@ -310,7 +310,7 @@ WRONG = {
     "unknown data": (
         ("data.kind", "digit"),
         "data: unknown dataset kind. Received: 'digit'. Allowed: training.csv, training.digits, training.hdf5, "
-        "training.magic, training.npy, training.npz, training.parquet, training.root, "
+        "training.magic, training.npy, training.npz, training.parquet, training.root, training.toy_jets, "
         "training.vowels. Did you mean 'digits'?",
     ),
     "misspelt data argument": (

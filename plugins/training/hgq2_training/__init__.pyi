@@ -11,6 +11,7 @@ from hgq2_training.datasets.npy import Npy as Npy
 from hgq2_training.datasets.npz import Npz as Npz
 from hgq2_training.datasets.parquet import Parquet as Parquet
 from hgq2_training.datasets.root import Root as Root
+from hgq2_training.datasets.toy_jets import ToyJets as ToyJets
 from hgq2_training.datasets.vowels import Vowels as Vowels
 from hgq2_training.runs.compare import compare as compare
 from hgq2_training.runs.predict import predict as predict

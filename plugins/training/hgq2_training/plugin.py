@@ -7,7 +7,7 @@ from hgq2_core.hookspecs import hookimpl
 
 @hookimpl
 def hgq2_datasets() -> dict[str, str]:
-    """Data sets: three that are included, and files of the user."""
+    """Data sets: three that are included, one that is generated, and files of the user."""
     return {
         "csv": "hgq2_training.datasets.csv:Csv",
         "digits": "hgq2_training.datasets.digits:Digits",
@@ -17,6 +17,7 @@ def hgq2_datasets() -> dict[str, str]:
         "npz": "hgq2_training.datasets.npz:Npz",
         "parquet": "hgq2_training.datasets.parquet:Parquet",
         "root": "hgq2_training.datasets.root:Root",
+        "toy_jets": "hgq2_training.datasets.toy_jets:ToyJets",
         "vowels": "hgq2_training.datasets.vowels:Vowels",
     }
 
