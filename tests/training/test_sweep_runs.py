@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from slurm import one_node
 from sweep_files import UNITS, make_sweep, sweep_document, write
 
 pytest.importorskip("optuna", minversion="5", reason="sweeps need Optuna 5")
@@ -98,6 +100,16 @@ def test_two_workers_of_submitit_give_each_trial_once(tmp_path):
     pytest.importorskip("submitit", reason="submitit is optional")
     runner = {"kind": "submitit", "cluster": "local", "parameters": {"timeout_min": 10}}
     each_trial_once(tmp_path, runner=runner)
+    assert len(list((tmp_path / "sweep" / "submitit").glob("*_result.pkl"))) == 2
+
+
+@pytest.mark.nightly
+def test_two_jobs_of_slurm_give_each_trial_once(tmp_path, monkeypatch):
+    pytest.importorskip("submitit", reason="submitit is optional")
+    with TemporaryDirectory() as folder, one_node(Path(folder)) as config:
+        monkeypatch.setenv("SLURM_CONF", str(config))
+        runner = {"kind": "submitit", "cluster": "slurm", "parameters": {"timeout_min": 10}}
+        each_trial_once(tmp_path, runner=runner)
     assert len(list((tmp_path / "sweep" / "submitit").glob("*_result.pkl"))) == 2
 
 
