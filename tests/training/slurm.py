@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -61,27 +61,33 @@ def one_node(folder: Path) -> Iterator[Path]:
     host, cpus = socket.gethostname().partition(".")[0], os.cpu_count()
     config.write_text(CONFIG.format(host=host, user=getpass.getuser(), folder=folder, ports=_free_ports(), cpus=cpus))
     files = {"socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+    own = [f"--{option}={folder}/munge.{name}" for option, name in files.items()]
     commands = [
-        [
-            MUNGE,
-            "--foreground",
-            "--force",
-            f"--key-file={key}",
-            *(f"--{o}={folder}/munge.{n}" for o, n in files.items()),
-        ],
+        [MUNGE, "--foreground", "--force", f"--key-file={key}", *own],
         [CONTROLLER, "-D", "-f", str(config)],
         [NODE, "-D", "-f", str(config)],
     ]
     with ExitStack() as running:
         for command in commands:
             running.enter_context(_running([str(programs[command[0]]), *command[1:]], folder / f"{command[0]}.log"))
-        end = time.monotonic() + SECONDS
-        while _state(config) != "idle":
-            if time.monotonic() > end:
-                said = {name: (folder / f"{name}.log").read_text()[-300:] for name in programs}
-                pytest.skip(f"Slurm does not start here: {said}")
-            time.sleep(0.2)
-        yield config
+        if not _soon(lambda: _asked(config, "sinfo", "--noheader", "--format=%T") == "idle"):
+            said = {name: (folder / f"{name}.log").read_text()[-300:] for name in programs}
+            pytest.skip(f"Slurm does not start here: {said}")
+        try:
+            yield config
+        finally:
+            # A job ends a while after its results are there, and would wait for ever for a controller that is gone.
+            _asked(config, "scancel", f"--user={getpass.getuser()}")
+            _soon(lambda: not _asked(config, "squeue", "--noheader"))
+
+
+def _soon(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 @contextmanager
@@ -101,8 +107,7 @@ def _free_ports() -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _state(config: Path) -> str:
-    command = ["sinfo", "--noheader", "--format=%T"]
-    return subprocess.run(
-        command, env={**os.environ, "SLURM_CONF": str(config)}, capture_output=True, text=True
-    ).stdout.strip()
+def _asked(config: Path, *command: str) -> str:
+    environment = {**os.environ, "SLURM_CONF": str(config)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout.strip()

@@ -197,8 +197,10 @@ def test_without_pyarrow_the_error_says_what_to_install(monkeypatch: pytest.Monk
 MEASURED = """
 import sys, threading, time
 from pathlib import Path
+import numpy as np
+from hgq2_core import export, load_model
 from hgq2_core.config.model import ModelConfig
-from hgq2_training import train
+from hgq2_training import predict, train
 peak = 0
 def watch():
     global peak
@@ -209,13 +211,19 @@ def watch():
 threading.Thread(target=watch, daemon=True).start()
 folder = sys.argv[1]
 run = train(ModelConfig.parse({
-    "model": {"inputs": {"x": {"shape": [4096]}}, "layers": [{"kind": "dense", "units": 2}]},
+    "model": {"inputs": {"x": {"shape": [512]}}, "layers": [{"kind": "dense", "name": "logits", "units": 2}]},
     "data": {"kind": "npy", "x": f"{folder}/x.npy", "y": f"{folder}/y.npy", "standardize": True,
              "test_fraction": 0.01, "validation_fraction": 0.01},
     "training": {"loss": {"kind": "sparse_categorical_crossentropy", "from_logits": True}, "metrics": ["accuracy"],
                  "epochs": 1, "steps_per_epoch": 20},
 }), f"{folder}/run")
 assert run.verification.ok
+made = export(load_model(run.directory / "model.keras"), "alkaid.alkaid", f"{folder}/circuit")
+assert made.cost > 0
+found = predict(run.directory, f"{folder}/x.npy")
+assert len(found) == len(np.load(f"{folder}/y.npy"))
+some = np.load(f"{folder}/x.npy", mmap_mode="r")[-2000:]
+assert np.array_equal(predict(run.directory, some, integers=True).outputs["logits"], found.outputs["logits"][-2000:])
 print(peak)
 """
 
@@ -224,9 +232,9 @@ print(peak)
 @pytest.mark.once
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="only Linux counts anonymous memory")
 def test_two_gigabytes_are_trained_on_with_less_than_one_of_memory(tmp_path: Path) -> None:
-    samples = 2 * GIGABYTE // (4096 * 4)
-    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (samples, 4096))  # sparse: no block is written
-    x[:: samples // 64, ::8] = 1.0
+    samples = 2 * GIGABYTE // (512 * 4)
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (samples, 512))  # sparse: no block is written
+    x[:: samples // 512, ::8] = 1.0
     x.flush()
     del x
     np.save(tmp_path / "y.npy", np.arange(samples) % 2)

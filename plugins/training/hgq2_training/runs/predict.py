@@ -102,7 +102,8 @@ def predict(run: str | Path, data: Any, *, front: int | str | None = None, integ
 
     Args:
         run: the run directory.
-        data: the path of a file (npz, npy, or csv with the columns of the run), an array, or arrays by input name.
+        data: the path of a file (npz, npy, hdf5, csv or parquet with the columns of the run, or of the run's own kind),
+            an array, or arrays by input name. What is in npy and hdf5 files is read piece by piece.
         front: a model of the run's front, by its number in rising EBOPs or as `best`; None for the last one.
         integers: whether to compute with integers, as hardware does; the values are equal.
 
@@ -113,10 +114,12 @@ def predict(run: str | Path, data: Any, *, front: int | str | None = None, integ
     """
     model = load(run, frozen=True, front=front)
     raw = RawInputs.of(run, {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs})
-    inputs = raw.ready(data)
     names = output_names(model)
-    values = _by_integers(model, inputs) if integers else model.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
-    outputs = dict(zip(names, map(np.asarray, keras.tree.flatten(values)), strict=True))
+    parts = [
+        keras.tree.flatten(_by_integers(model, part) if integers else _by_keras(model, part))
+        for part in raw.parts(data, BATCH_SIZE)
+    ]
+    outputs = {name: np.concatenate(values) for name, values in zip(names, zip(*parts, strict=True), strict=True)}
     loss = None if raw.config.training is None else raw.config.training.loss
     classes = {}
     for name, labels in labels_of(run, raw.config, names).items():
@@ -128,6 +131,10 @@ def predict(run: str | Path, data: Any, *, front: int | str | None = None, integ
     if len(names) == 1 or not classes:
         return Predictions(outputs, classes.get(names[0]))
     return Predictions(outputs, classes)
+
+
+def _by_keras(model: keras.Model, inputs: Any) -> Any:
+    return model.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
 
 
 def _by_integers(model: keras.Model, inputs: Any) -> list[Array]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hgq2_core import ModelConfig
-from hgq2_core.data.arrays import mapped, named
+from hgq2_core.data.arrays import CHUNK_BYTES, Rows, changed, chunks, mapped, named
 from hgq2_core.data.columns import Columns
 from hgq2_core.errors import DataError, listing, nearest
+from hgq2_training.datasets.archive import in_file
 from hgq2_training.datasets.cells import cells_of
 from hgq2_training.datasets.hdf5 import opened
 from hgq2_training.datasets.missing import is_missing
@@ -23,7 +23,8 @@ from hgq2_training.datasets.parquet import ParquetTable
 from hgq2_training.datasets.text_table import Table, TextTable, number
 from hgq2_training.runs.directory import load_recorded, read_data, read_preprocessing, read_standardization
 
-Array = NDArray[Any]
+Array = Any
+"""An array, or `Rows` of a file."""
 TABLES: Mapping[str, Callable[[str, str], Table]] = {".csv": TextTable, ".parquet": ParquetTable}
 """The files with columns, by suffix."""
 
@@ -47,11 +48,12 @@ class RawInputs:
         """Return what a run directory says of the inputs."""
         return cls(Path(directory), load_recorded(directory), shapes)
 
-    def ready(self, data: Any) -> Any:
-        """Return raw data as the model takes them, standardized as in training.
+    def parts(self, data: Any, multiple: int) -> Iterator[Any]:
+        """Yield raw data as the model takes them, preprocessed as in training, a few megabytes at a time.
 
         Args:
-            data: the path of a file (npz, npy or csv), an array, or a mapping of arrays by the names of the inputs.
+            data: the path of a file, an array, or a mapping of arrays by the names of the inputs.
+            multiple: each part but the last has a number of samples that this divides.
 
         Raises:
             DataError: the data cannot be read, or do not fit the run.
@@ -60,19 +62,29 @@ class RawInputs:
         if preprocessing is not None and preprocessing.layouts:
             found = preprocessing.apply(self._columns(data, preprocessing.layouts))
             ready = {name: self._shaped(own, name) for name, own in named(found, next(iter(self.shapes))).items()}
-            return ready if len(ready) > 1 else next(iter(ready.values()))
+            yield ready if len(ready) > 1 else next(iter(ready.values()))
+            return
         arrays = {name: self._shaped(array, name) for name, array in self._checked(self._arrays(data)).items()}
         raw = arrays if len(arrays) > 1 else next(iter(arrays.values()))
-        return (
-            mapped(lambda array: array.astype(np.float32), raw) if preprocessing is None else preprocessing.apply(raw)
-        )
+        bytes_of_sample = sum(array[:1].size for array in arrays.values()) * np.dtype(np.float64).itemsize
+        step = multiple * max(1, CHUNK_BYTES // (bytes_of_sample * multiple))
+        for start in range(0, len(next(iter(arrays.values()))), step):
+            part = mapped(lambda array, at=start: np.asarray(array[at : at + step]), raw)
+            try:
+                if preprocessing is None:
+                    yield mapped(lambda array: array.astype(np.float32), part)
+                else:
+                    yield preprocessing.apply(part)
+            except DataError as error:
+                counted = f" Samples are counted from sample {start} on." if start else ""
+                raise DataError(f"{error}{counted}") from error
 
     def _checked(self, arrays: dict[str, Array]) -> dict[str, Array]:
         lengths = {len(array) for array in arrays.values()}
         if len(lengths) != 1 or lengths == {0}:
             raise DataError(f"predict: inputs need one number of samples, above 0. Received: {sorted(lengths)}.")
         for name, array in arrays.items():
-            if not np.isfinite(array).all():
+            if not all(np.isfinite(chunk).all() for chunk in chunks(array)):
                 raise DataError(f"predict: input {name!r} holds NaN or infinite values.")
         return arrays
 
@@ -88,7 +100,8 @@ class RawInputs:
                     f"predict: input {name!r} does not fit the run. Received: shape {list(array.shape[1:])} for a "
                     f"sample. Allowed: the columns {', '.join(layout.names)}."
                 )
-            columns |= {column: array[:, place] for place, column in enumerate(layout.names)}
+            whole = np.asarray(array)
+            columns |= {column: whole[:, place] for place, column in enumerate(layout.names)}
         return columns
 
     def _from_table(self, path: Path, layouts: Mapping[str, Columns]) -> Mapping[str, Any]:
@@ -161,10 +174,9 @@ class RawInputs:
         return {self._only(): _numbers(array, f"{path}: {name!r}")}
 
     def _from_npy(self, path: Path) -> dict[str, Array]:
-        array = _loaded(path)
-        if isinstance(array, Mapping):
+        if zipfile.is_zipfile(path):
             raise DataError(f"{path}: an archive, not a single array; name it .npz.")
-        return {self._only(): _numbers(array, str(path))}
+        return {self._only(): _numbers(in_file(str(path), str(path)), str(path))}
 
     def _from_csv(self, path: Path) -> dict[str, Array]:
         table = TextTable(str(path), str(self._of_data("delimiter") or ","))
@@ -213,7 +225,7 @@ class RawInputs:
         """Return an array in the shape of an input; the columns of a table become its elements."""
         shape = self.shapes[name]
         if None not in shape and array.ndim == 2 and array.shape[1] == math.prod(s or 0 for s in shape):
-            return array.reshape(-1, *(size or 0 for size in shape))
+            return changed(array, lambda rows: rows.reshape(-1, *(size or 0 for size in shape)))
         fits = len(shape) == array.ndim - 1 and all(a in (None, b) for a, b in zip(shape, array.shape[1:], strict=True))
         if not fits:
             raise DataError(
@@ -266,7 +278,7 @@ def labels_of(directory: str | Path, config: ModelConfig, outputs: Sequence[str]
 def _loaded(path: Path) -> Any:
     if path.suffix in (".h5", ".hdf5"):
         with opened(str(path)) as file:
-            return {name: np.asarray(file.get(name)[0]) for name in file.names}
+            return {name: file.get(name)[0] for name in file.names}
     try:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
@@ -276,7 +288,7 @@ def _loaded(path: Path) -> Any:
 
 
 def _numbers(array: Any, where: str) -> Array:
-    values = np.asarray(array)
+    values = array if isinstance(array, Rows) else np.asarray(array)
     if values.dtype.kind not in "biuf" or not values.ndim:
         raise DataError(f"{where}: must hold real numbers, samples first. Received: dtype {values.dtype}.")
     return values
