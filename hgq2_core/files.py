@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import math
 import os
@@ -14,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from hgq2_core.errors import ConfigError, ModelFileError, WriteError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\..*)?")
 
@@ -48,6 +54,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def new_directory(directory: Path, what: str) -> Iterator[Path]:
     """Yield a temporary directory that becomes `directory` at the end; if the body raises, it is removed.
 
+    Those that killed processes left on the way to the same `directory` are removed first.
+
     Args:
         directory: does not exist, or is empty; its parents are made.
         what: is written there, for messages, such as `an export`.
@@ -63,11 +71,16 @@ def new_directory(directory: Path, what: str) -> Iterator[Path]:
         raise ConfigError(f"{directory}: exists and is not empty; {what} needs a new directory.")
     if directory.resolve() == Path.cwd():
         raise ConfigError(f"{directory}: is the directory that you are in; {what} needs a new directory.")
-    temporary = make_folder(directory.with_name(f".{directory.name}.{secrets.token_hex(4)}"))
+    for left in directory.parent.glob(f".{glob.escape(directory.name)}.*.partial"):
+        with _locked(left) as abandoned:
+            if abandoned:
+                shutil.rmtree(left, ignore_errors=True)
+    temporary = make_folder(directory.with_name(f".{directory.name}.{secrets.token_hex(4)}.partial"))
     try:
-        yield temporary
-        with _written(directory):
-            os.replace(temporary, directory)
+        with _locked(temporary):
+            yield temporary
+            with _written(directory):
+                os.replace(temporary, directory)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -168,6 +181,23 @@ def _written(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except OSError as error:
         raise WriteError(f"{path}: cannot be written. {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder until the body or the process ends; yield False if another process has, or there are no locks."""
+    if fcntl is None:
+        yield False
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    locked = False
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        yield locked
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

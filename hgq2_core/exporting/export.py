@@ -14,9 +14,10 @@ from hgq2_core.data.columns import Columns
 from hgq2_core.data.preprocessing import Preprocessing
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.discovery.registry import registry
-from hgq2_core.errors import ExactnessError
+from hgq2_core.errors import ConfigError, ExactnessError
 from hgq2_core.exporting.exporter import Exporter, ExportReport
 from hgq2_core.exporting.ports import PORTS
+from hgq2_core.exporting.simulation import MAX_SAMPLES
 from hgq2_core.exporting.stages import timed
 from hgq2_core.files import new_directory, read_json, write_json
 from hgq2_core.keras_graph.random_state import preserve_rng
@@ -48,6 +49,8 @@ def export(
     directory: str | Path,
     x: Any = None,
     standardization: Standardization | Preprocessing | None = None,
+    *,
+    max_samples: int = MAX_SAMPLES,
     **options: Any,
 ) -> ExportReport:
     """Export a model's frozen form.
@@ -59,25 +62,33 @@ def export(
         x: inputs in any form that `fit` takes, which become test vectors in addition to the exporter's own.
         standardization: how raw data become inputs, such as `Splits.standardization` or `Splits.preprocessing`, for
             `ports.json`.
+        max_samples: how many samples of `x` become test vectors, the first ones; the report says where there are more.
         options: options of the exporter.
 
     Raises:
         CalibrationError: the model is uncalibrated or stale.
-        ConfigError: the exporter does not take an option, or the directory is not empty.
+        ConfigError: the exporter does not take an option, the directory is not empty, or `max_samples` is below 1.
         ExactnessError: a layer has no exact arithmetic, or no circuit.
         KindError: no installed plugin has such an exporter.
     """
+    if type(max_samples) is not int or max_samples < 1:
+        raise ConfigError(f"`max_samples` must be an integer that is at least 1. Received: max_samples={max_samples!r}")
     directory = Path(directory)
     exporter, frozen = _prepared(model, kind, "export")
+    notes: tuple[str, ...] = ()
     if x is not None:
         x = in_structure(frozen, concatenated(read(x, "export")))
         check_finite(x, "export")
+        given = len(keras.tree.flatten(x)[0])
+        if given > max_samples:
+            x = keras.tree.map_structure(lambda each: each[:max_samples], x)
+            notes = (f"the first {max_samples:,} of {given:,} samples are test vectors (max_samples)",)
     with new_directory(directory, "an export") as temporary, timed() as times:
         report = exporter.export(frozen, temporary, x, **options)
         if standardization is not None:
             ports = read_json(temporary / PORTS, {})
             write_json(temporary / PORTS, {**ports, **_described(standardization)})
-        report = replace(report, path=directory, times=tuple(times))
+        report = replace(report, path=directory, notes=(*report.notes, *notes), times=tuple(times))
         left_out = ("path", "inputs", "outputs", "times")
         write_json(temporary / REPORT, {name: each for name, each in report.to_dict().items() if name not in left_out})
         return report

@@ -15,6 +15,9 @@ from hgq2_core.files import write_text
 
 SIMULATE = "simulate.sh"
 
+MAX_SAMPLES = 5000
+"""Samples of the user that become test vectors, unless more are asked for: a simulation takes its time for each."""
+
 
 def write_script(directory: Path, text: str) -> None:
     """Write the script, which says `N mismatches in M samples`, and fails where there are any.

@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from hgq2_core.errors import WriteError
-from hgq2_core.files import atomic_path, is_leftover, make_folder, remove, remove_leftovers, write_json, write_text
+from hgq2_core.files import (
+    atomic_path,
+    is_leftover,
+    make_folder,
+    new_directory,
+    remove,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
 
 
 def test_the_new_content_takes_the_place_of_the_old_at_the_end(tmp_path: Path) -> None:
@@ -93,6 +102,19 @@ def test_what_a_killed_process_left_is_known_by_its_name_and_removed(tmp_path: P
     remove_leftovers(killed)
     assert {path.name for path in killed.iterdir()} == kept
     remove_leftovers(tmp_path / "nowhere")
+
+
+def test_a_directory_that_a_killed_process_left_is_removed_on_the_way_to_the_same_one(tmp_path: Path) -> None:
+    make_folder(tmp_path / ".out.0123abcd.partial" / "half")
+    make_folder(tmp_path / ".other.0123abcd.partial")
+    with new_directory(tmp_path / "out", "an export") as temporary:
+        assert is_leftover(temporary)
+        with pytest.raises(ZeroDivisionError), new_directory(tmp_path / "out", "an export") as second:
+            assert temporary.is_dir() and second != temporary  # its process lives
+            raise ZeroDivisionError
+        (temporary / "whole").touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"out", ".other.0123abcd.partial"}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
 
 
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,11 @@ def test_a_compiler_that_fails_is_quoted(written, monkeypatch):
     [
         ({"flavor": "verilog"}, "unknown field 'flavor'. Allowed: input_format, name."),
         ({"name": "3d model"}, "name: "),
+        ({"name": "class"}, "name: is a keyword of C++. Received: 'class'. Allowed: another name, such as 'trigger'."),
+        ({"name": "std"}, "name: is a name in the code or beside it. Received: 'std'."),
+        ({"name": "host_quantize"}, "name: is a name in the code or beside it. Received: 'host_quantize'."),
+        ({"name": "json"}, "name: is a module that Python's loader imports, or could. Received: 'json'."),
+        ({"name": "None"}, "name: is a keyword of Python. Received: 'None'."),
         ({"input_format": (2, 1, 1)}, "input_format.0: not allowed. Received: 2 (int). Allowed: 0, 1."),
     ],
 )

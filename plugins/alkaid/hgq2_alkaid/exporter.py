@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,9 +20,10 @@ from hgq2_alkaid.cost.by_layer import LayerCost
 from hgq2_alkaid.cost.prediction import circuit_luts, predict_luts
 from hgq2_alkaid.effort import Effort, traced_ebops
 from hgq2_alkaid.handshake.export import HandshakeExport, logic_of
-from hgq2_alkaid.stream import STREAM, stream_of
-from hgq2_alkaid.testbench import SCRIPT, testbench
-from hgq2_core.errors import ConfigError, ToolError
+from hgq2_alkaid.simulation.bench import Bench
+from hgq2_alkaid.simulation.flavors import FLAVORS, flavor_of
+from hgq2_alkaid.stream import stream_of
+from hgq2_core.errors import ConfigError
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import write_host
@@ -39,8 +38,6 @@ from hgq2_core.schema.base import StrictModel, as_config_error
 
 KIND = "alkaid.alkaid"
 TOP = "model"
-SIMULATORS = {"iverilog": "Icarus Verilog", "verilator": "Verilator"}
-"""Commands and names, in the order in which they are taken: Icarus Verilog starts at once, Verilator compiles first."""
 
 
 class Options(StrictModel):
@@ -106,7 +103,7 @@ class AlkaidExporter(Exporter):
 
     @override
     def export(self, model: keras.Model, directory: Path, x: Any = None, **options: Any) -> ExportReport:
-        """Write the circuit, its ports, test vectors and, for Verilog, a test bench.
+        """Write the circuit, its ports, test vectors and a test bench.
 
         Args:
             model: a frozen model.
@@ -122,20 +119,16 @@ class AlkaidExporter(Exporter):
 
     @override
     def simulate(self, directory: Path) -> Simulation:
-        """Simulate exported Verilog with Icarus Verilog, or Verilator if `SIMULATOR` in the environment says so.
+        """Simulate an export.
+
+        Verilog is simulated in Icarus Verilog, or in Verilator if `SIMULATOR` in the environment says so, VHDL in GHDL;
+        a function for Vitis HLS is compiled by g++, or the compiler in `CXX`, and called.
 
         Raises:
-            ToolError: no simulator is installed, or it fails.
+            ToolError: the simulator or compiler is not installed, or it fails.
         """
-        require_script(directory, "the flavor 'verilog' is simulated")
-        chosen = os.environ.get("SIMULATOR") or next(filter(shutil.which, SIMULATORS), "iverilog")
-        if chosen not in SIMULATORS:
-            raise ToolError(f"simulate: SIMULATOR={chosen!r}. Allowed: {' or '.join(SIMULATORS)}.")
-        if shutil.which(chosen) is None:
-            raise ToolError(
-                f"simulate: {chosen} is not installed. Install {SIMULATORS[chosen]}, such as apt-get install {chosen}"
-            )
-        return run_script(directory, SIMULATOR=chosen)
+        require_script(directory, "what `export` wrote is simulated")
+        return run_script(directory, **flavor_of(directory).tools())
 
     @override
     def mismatches(self, model: keras.Model, x: Any) -> int:
@@ -236,12 +229,9 @@ class _Export:
         inputs, outputs = self.circuit.inputs, self.circuit.outputs
         write_host(directory, self.ports(cycles))
         self.vectors.write(directory, inputs, outputs)
-        if self.options.flavor == "verilog":
-            width_in, width_out = (sum(port.bits for port in ports) for ports in (inputs, outputs))
-            samples = len(self.vectors.inputs)
-            write_text(directory / "sim" / "testbench.v", testbench(TOP, width_in, width_out, samples, cycles))
-            benches = ["testbench"]
-            if self.stream is not None and not cycles:
-                self.stream.write(directory, TOP)
-                benches.append(f"{STREAM}_testbench")
-            write_script(directory, SCRIPT.format(benches=" ".join(benches)))
+        flavor = FLAVORS[self.options.flavor]
+        bench = Bench(TOP, inputs, outputs, len(self.vectors.inputs), cycles)
+        write_text(directory / "sim" / flavor.bench, flavor.testbench(bench))
+        if self.stream is not None and self.options.flavor == "verilog" and not cycles:
+            self.stream.write(directory, TOP)
+        write_script(directory, flavor.script)

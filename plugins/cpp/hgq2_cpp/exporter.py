@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import keras
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from typing_extensions import override
 
 from hgq2_core.exporting.exporter import Exporter, ExportReport, Simulation
@@ -23,6 +23,7 @@ from hgq2_core.exporting.vectors import FOLDER, Floats, Vectors, require_exact, 
 from hgq2_core.files import write_text
 from hgq2_core.schema.base import StrictModel, as_config_error
 from hgq2_cpp.model import Emulator, record
+from hgq2_cpp.names import check_name
 from hgq2_cpp.source import source
 
 KIND = "cpp.cpp"
@@ -39,7 +40,7 @@ class Options(StrictModel):
             every input to the host, which `predict` includes.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)] = "model"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60), AfterValidator(check_name)] = "model"
     input_format: InputFormat | None = None
 
 

@@ -22,8 +22,8 @@ from hgq2_alkaid.handshake.board import write_board
 from hgq2_alkaid.handshake.module import HANDSHAKE, Handshake, States
 from hgq2_alkaid.handshake.multiplexed import Multiplexed, build_multiplexed
 from hgq2_alkaid.handshake.scripts import set_top
+from hgq2_alkaid.simulation.verilog import SCRIPT
 from hgq2_alkaid.stream import STEPS, apart, bits_of, state_wires, stream_of
-from hgq2_alkaid.testbench import SCRIPT
 from hgq2_core.exporting.exporter import ExportReport
 from hgq2_core.exporting.graph import ebops
 from hgq2_core.exporting.host_files import write_host
@@ -240,27 +240,25 @@ class HandshakeExport:
         tested = Tested(
             HANDSHAKE, module.inputs, module.outputs, (1, 1), module.interval, module.cycles, HANDSHAKE_PORTS
         )
-        benches = [self._write_bench(directory, tested)]
+        self._write_bench(directory, tested)
         if self.axi is not None:
             axi, beats = self.axi, self.axi.beats
             write_text(directory / "src" / f"{AXI_STREAM}.v", axi.source())
             split = [_beats(each, count, axi.bus) for each, count in zip((given, wanted), beats, strict=True)]
             self._write_vectors(directory, f"{AXI_STREAM}_", *split)
             tested = Tested(AXI_STREAM, axi.bus, axi.bus, beats, axi.interval, axi.cycles, PORTS)
-            benches.append(self._write_bench(directory, tested, f"{AXI_STREAM}_"))
+            self._write_bench(directory, tested, f"{AXI_STREAM}_")
             write_board(directory)
         set_top(directory, self.top, tested.name, tested.ports, self.clock_period)
-        write_script(directory, SCRIPT.format(benches=" ".join(benches)))
+        write_script(directory, SCRIPT)
 
     def _write_vectors(self, directory: Path, name: str, given: Sequence[str], wanted: Sequence[str]) -> None:
         write_text(directory / "vectors" / f"{name}inputs.hex", "\n".join(given) + "\n")
         write_text(directory / "vectors" / f"{name}outputs.hex", "\n".join(wanted) + "\n")
 
-    def _write_bench(self, directory: Path, tested: Tested, files: str = "") -> str:
-        name = f"{tested.name}_testbench"
+    def _write_bench(self, directory: Path, tested: Tested, files: str = "") -> None:
         source = testbench(tested, len(self.logic.given), self.logic.last_every, files)
-        write_text(directory / "sim" / f"{name}.v", source)
-        return name
+        write_text(directory / "sim" / f"{tested.name}_testbench.v", source)
 
 
 def _together(luts: Sequence[LutEstimate]) -> LutEstimate:

@@ -17,6 +17,7 @@ from hgq2_core.commands.options import AsJson
 from hgq2_core.commands.printing import out, print_json
 from hgq2_core.config.yaml_document import parse_yaml
 from hgq2_core.errors import ConfigError
+from hgq2_core.exporting.simulation import MAX_SAMPLES
 from hgq2_core.exporting.stages import shown
 from hgq2_training.commands.options import Front
 
@@ -68,6 +69,9 @@ def export(
     ] = None,
     option: Options = None,
     front: Front = None,
+    max_samples: Annotated[
+        int, typer.Option(help="How many samples of the test split become test vectors, the first ones.", min=1)
+    ] = MAX_SAMPLES,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Also simulate the circuit. Exit code 1 if it differs.")
     ] = False,
@@ -95,7 +99,7 @@ def export(
     exporter = exporter_of(to)
     model, samples = _load(source, front)
     with _stages(), calibration_of(source):
-        report = write(model, to, output, *samples(), **given)
+        report = write(model, to, output, *samples(), max_samples=max_samples, **given)
     simulation = None
     if simulate:
         with _status(f"simulating {report.checked} samples …"):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from hgq2_alkaid.simulation.bench import Bench
+
 SCRIPT = """#!/bin/sh
 # Compares the circuit with its test vectors, in Icarus Verilog or, by SIMULATOR=verilator, in Verilator, which compiles
 # the circuit first.
 set -e
 cd "$(dirname "$0")"
-for bench in {benches}; do
-    if [ "${{SIMULATOR:-iverilog}}" = verilator ]; then
+for file in sim/*testbench.v; do
+    bench=$(basename "$file" .v)
+    if [ "${SIMULATOR:-iverilog}" = verilator ]; then
         # The warnings that alkaid's comments name are unknown to other versions of Verilator.
-        sed 's/verilator lint_//g' src/*.v src/static/*.v "sim/$bench.v" >"sim/$bench.all.v"
+        sed 's/verilator lint_//g' src/*.v src/static/*.v "$file" >"sim/$bench.all.v"
         verilator --binary --timing -j 0 -Wno-fatal -Wno-lint -Wno-style --top-module "$bench" --Mdir "sim/$bench" \\
-            -o simulation "sim/$bench.all.v" >"sim/$bench.log" 2>&1 || {{ cat "sim/$bench.log" >&2; exit 1; }}
+            -o simulation "sim/$bench.all.v" >"sim/$bench.log" 2>&1 || { cat "sim/$bench.log" >&2; exit 1; }
         "sim/$bench/simulation"
     else
-        iverilog -g2012 -s "$bench" -o "sim/$bench.vvp" "sim/$bench.v" src/*.v src/static/*.v
+        iverilog -g2012 -s "$bench" -o "sim/$bench.vvp" "$file" src/*.v src/static/*.v
         vvp -n "sim/$bench.vvp"
     fi
 done
@@ -55,22 +58,15 @@ endmodule
 """
 
 
-def testbench(top: str, input_bits: int, output_bits: int, samples: int, cycles: int) -> str:
-    """Return the source of the test bench.
-
-    Args:
-        top: name of the circuit's module.
-        input_bits: width of `model_inp`.
-        output_bits: width of `model_out`.
-        samples: number of test vectors.
-        cycles: clock cycles from an input to its output; 0 without a clock.
-    """
+def testbench(bench: Bench) -> str:
+    """Return the source of the test bench."""
+    inputs, outputs = bench.widths
     return TEMPLATE.format(
-        top=top,
-        inputs=input_bits - 1,
-        outputs=output_bits - 1,
-        last=samples - 1,
-        samples=samples,
-        cycles=cycles,
-        clock=".clk(clk), " if cycles else "",
+        top=bench.top,
+        inputs=inputs - 1,
+        outputs=outputs - 1,
+        last=bench.samples - 1,
+        samples=bench.samples,
+        cycles=bench.cycles,
+        clock=".clk(clk), " if bench.cycles else "",
     )
