@@ -121,16 +121,6 @@ def test_a_frozen_model_exports_to_the_same_circuit(dense, tmp_path):
     assert circuits[0] == circuits[1]
 
 
-@pytest.mark.parametrize("flavor", ["vhdl", "vitis"])
-def test_other_flavors_are_written_with_their_vectors(flavor, dense, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "which", lambda name: None)  # an installed simulator would not help
-    export(dense, "alkaid", tmp_path / "out", flavor=flavor)
-    assert (tmp_path / "out/src" / {"vhdl": "model.vhd", "vitis": "model.hh"}[flavor]).is_file()
-    assert {"ports.json", "vectors"} <= {path.name for path in (tmp_path / "out").iterdir()}
-    with pytest.raises(ToolError, match="only the flavor 'verilog' is simulated"):
-        exporter_of("alkaid").simulate(tmp_path / "out")
-
-
 def test_no_file_names_a_directory_of_this_machine(dense, tmp_path):
     export(dense, "alkaid", tmp_path / "out")
     for path in (tmp_path / "out").rglob("*"):
@@ -287,6 +277,25 @@ def test_a_format_that_does_not_hold_the_data_is_refused(fixed, tmp_path):
         "input_format: the format does not hold 2 of 8 values of the data, such as 0.25. Widen it, bring the data into "
         "it first, or leave input_format out."
     )
+
+
+def test_the_first_samples_become_test_vectors_and_the_report_says_so(dense, inputs, tmp_path):
+    x = inputs(dense)
+    cut, whole = (export(dense, "alkaid", tmp_path / str(n), x, max_samples=n) for n in (20, len(x)))
+    assert cut.checked == 20 + 259 and whole.checked == len(x) + 259
+    assert cut.notes == ("the first 20 of 1,000 samples are test vectors (max_samples)",) and whole.notes == ()
+    assert cut.notes[0] in str(cut).splitlines()
+    texts = [(report.path / "vectors/inputs.hex").read_text().split() for report in (cut, whole)]
+    assert texts[0][:20] == texts[1][:20] and texts[0][20:] == texts[1][len(x) :]
+
+
+@pytest.mark.parametrize("max_samples", [0, -1, 2.0, True])
+def test_at_least_one_sample_is_a_test_vector(max_samples, dense, inputs, tmp_path):
+    with pytest.raises(
+        ConfigError, match=rf"max_samples` must be an integer .* Received: max_samples={max_samples!r}$"
+    ):
+        export(dense, "alkaid", tmp_path / "out", inputs(dense), max_samples=max_samples)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_exporter_that_is_not_there_is_named(dense, tmp_path):

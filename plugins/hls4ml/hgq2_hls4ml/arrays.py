@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf, prod
@@ -223,15 +222,15 @@ class Recorder(Arrays[Signal]):
         bounds = node.exact(Intervals(), *map(self.record.bounds, node.operands))
         if (Integers().subtract(bounds.hi, bounds.lo).data == 0).all():
             return self._constant(bounds.lo).ravel()
-        return self.record.add(self._name(), node, bounds)
+        return self.record.add(self.path, node, bounds)
 
     def _wires(self, numbers: Numbers) -> Numbers:
-        return self.record.add(self._name(), Wires((numbers,)), self.record.bounds(numbers))
+        return self.record.add(self.path, Wires((numbers,)), self.record.bounds(numbers))
 
     def _constant(self, values: IntegerArray) -> Numbers:
         flat = Integers().reshape(values, (1, -1))
         point = IntervalArray(flat, flat, fraction_bits(flat))
-        return self.record.add(self._name(), Constant(), point).reshape(values.data.shape)
+        return self.record.add(self.path, Constant(), point).reshape(values.data.shape)
 
     def _known(self, a: Signal) -> Numbers:
         """Return the numbers of an operand, those of an integer input that is not quantized as the host gives them."""
@@ -265,7 +264,7 @@ class Recorder(Arrays[Signal]):
         if new:
             low, high = np.array([[entry.bounds for entry in new]]).transpose(2, 0, 1)
             bounds = Intervals().between(low, high, np.array([entry.format.f for entry in new]))
-            numbers = self.record.add(self._name(), Input(), bounds)
+            numbers = self.record.add(self.path, Input(), bounds)
             self.entered.update(zip(new, numbers.tolist(), strict=True))
         return np.array([self.entered[entry] for entry in entries], dtype=np.int64)
 
@@ -274,11 +273,3 @@ class Recorder(Arrays[Signal]):
         entry = self.record.sources(numbers)[0]
         whole = not isinstance(entry.node, Input | Product) and np.array_equal(entry.numbers, numbers)
         return numbers if whole or self.record.constant(numbers) else self._wires(numbers)
-
-    def _name(self) -> str:
-        return f"{identifier(self.path)}_{len(self.record.entries)}"
-
-
-def identifier(name: str) -> str:
-    """Return a name in lowercase letters, digits and underscores, as C++ takes it."""
-    return "n" + found if (found := re.sub("[^a-z0-9]+", "_", name.lower()).strip("_"))[:1].isdigit() else found or "n"

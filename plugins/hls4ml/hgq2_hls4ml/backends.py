@@ -22,6 +22,8 @@ class Backend(ABC):
     """Whether what is written for it is compiled and compared here."""
     matrices = True
     """Whether it multiplies matrices, not only a vector by a matrix."""
+    positions = False
+    """Whether it computes the positions of a product in turn."""
 
     @abstractmethod
     def fixed(self, kif: Kif, round_mode: str = "TRN", overflow_mode: str = "WRAP") -> str:
@@ -54,6 +56,7 @@ class Xilinx(Backend):
     """Vivado and Vitis, with ap_fixed."""
 
     simulated = True
+    positions = True
 
     @override
     def fixed(self, kif: Kif, round_mode: str = "TRN", overflow_mode: str = "WRAP") -> str:

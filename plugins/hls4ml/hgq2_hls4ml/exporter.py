@@ -16,22 +16,23 @@ from hgq2_core.exporting.inputs import InputFormat
 from hgq2_core.exporting.ports import Ports
 from hgq2_core.exporting.simulation import cpp_compiler, require_script, run_script
 from hgq2_core.exporting.vectors import require_exact, vectors
-from hgq2_core.schema.base import StrictModel, as_config_error
+from hgq2_core.schema.base import as_config_error
 from hgq2_hls4ml.backends import BACKENDS
 from hgq2_hls4ml.project import TOP, Project, Settings, require_hls4ml
 from hgq2_hls4ml.recording import Recording, record
+from hgq2_hls4ml.sharing import Sharing
 from hgq2_hls4ml.simulation import write_simulation
 
 KIND = "hls4ml.hls4ml"
 
 
-class Options(StrictModel):
+class Options(Sharing):
     """The options of `export` and `estimate`.
 
     Args:
         backend: of hls4ml. What `oneAPI` and `Quartus` get is generated, and not simulated.
-        strategy: how a dense layer is built: `Latency` unrolls it, `Resource` shares multipliers.
-        reuse_factor: how many products share a multiplier.
+        strategy, reuse_factor, parallelization_factor: see `Sharing`; of all layers.
+        layers: the same three of single layers, by name, in place of those of all.
         part: the FPGA.
         clock_period: clock period in ns.
         io_type: `io_parallel`, since a stream has one type for all channels, and each number here has its own.
@@ -40,20 +41,25 @@ class Options(StrictModel):
     """
 
     backend: Literal["Vitis", "Vivado", "oneAPI", "Quartus"] = "Vitis"
-    strategy: Literal["Latency", "Resource"] = "Latency"
-    reuse_factor: Annotated[int, Field(ge=1)] = 1
+    layers: dict[str, Sharing] = Field(default_factory=dict)
     part: str = "xcvu13p-flga2577-2-e"
     clock_period: Annotated[float, Field(gt=0)] = 5.0
     io_type: Literal["io_parallel", "io_stream"] = "io_parallel"
     input_format: InputFormat | None = None
 
     @model_validator(mode="after")
-    def _check_streams(self) -> Options:
+    def _check(self) -> Options:
         if self.io_type == "io_stream":
             raise ValueError(
                 "io_type: a stream of hls4ml has one type for all channels, and here each number has its own. "
                 "Received: 'io_stream'. Allowed: 'io_parallel'"
             )
+        shared = {"": self, **{f"layers.{name}.": each for name, each in self.layers.items()}}
+        for place, sharing in shared.items():
+            if sharing.parallelization_factor is not None and not BACKENDS[self.backend].positions:
+                raise ValueError(
+                    f"{place}parallelization_factor: of Vitis and Vivado alone. Received: backend={self.backend!r}."
+                )
         return self
 
 
@@ -111,8 +117,10 @@ class _Export:
         require_exact((*self.recording.input_ports, *self.recording.output_ports), model.name)
         self.vectors = vectors(model, self.recording.input_ports, x, self.options.input_format)
         self.vectors.require_equal(self.recording.interpret, model.name, "the recording for hls4ml")
-        given = self.options.model_dump(exclude={"io_type", "input_format"})
-        self.project = Project(self.recording, Settings(**given))
+        given = self.options
+        sharing = Sharing(**given.model_dump(include=set(Sharing.model_fields)))
+        settings = Settings(given.backend, given.part, given.clock_period, sharing, given.layers)
+        self.project = Project(self.recording, settings)
 
     def report(self) -> ExportReport:
         """Return the report."""

@@ -6,14 +6,14 @@ import contextlib
 import io
 import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hgq2_core.errors import ExactnessError, HGQ2Error, ToolError
+from hgq2_core.errors import ConfigError, ExactnessError, HGQ2Error, ToolError
 from hgq2_core.exact import IntervalArray
 from hgq2_core.exact.integer_array import NO_BITS
 from hgq2_core.exact.integers import to_float
@@ -21,12 +21,14 @@ from hgq2_core.exporting.errors import Unsupported, named
 from hgq2_core.exporting.formats import formats
 from hgq2_core.exporting.ports import Port
 from hgq2_core.files import write_text
+from hgq2_core.schema.base import unknown
 from hgq2_hls4ml.backends import BACKENDS, Kif
 from hgq2_hls4ml.biases import biased_products
 from hgq2_hls4ml.code import CodeWriter
 from hgq2_hls4ml.nodes import Node, Product
 from hgq2_hls4ml.record import Entry
 from hgq2_hls4ml.recording import Recording
+from hgq2_hls4ml.sharing import Sharing
 from hgq2_hls4ml.simulation import Argument
 
 TOP = "model"
@@ -58,17 +60,21 @@ class Settings:
 
     Args:
         backend: name of hls4ml's backend.
-        strategy: how a product of a vector and a constant matrix is built.
-        reuse_factor: how many of its products share a multiplier.
         part: the FPGA.
         clock_period: in ns.
+        sharing: of the multipliers of all layers.
+        layers: of those of single layers, by their place.
     """
 
     backend: str
-    strategy: str
-    reuse_factor: int
     part: str
     clock_period: float
+    sharing: Sharing
+    layers: Mapping[str, Sharing]
+
+    def of(self, layer: str) -> Sharing:
+        """Return how the multipliers of a layer are shared."""
+        return self.layers.get(layer, self.sharing)
 
 
 class Project:
@@ -88,6 +94,8 @@ class Project:
         self.writer = CodeWriter(recording, BACKENDS[settings.backend])
         self.types: dict[str, dict[str, str]] = {}
         """For each layer, the types by hls4ml's names of them."""
+        self.shared: dict[str, Sharing] = {}
+        """For each layer that takes it, how its multipliers are shared."""
         self.functions: list[str] = []
         ports = zip(recording.input_layers, recording.input_ports, strict=True)
         self.layers = [self._input(name, port) for name, port in ports]
@@ -97,6 +105,7 @@ class Project:
             if isinstance(entry.node, Node) and entry.first not in merged:
                 with named(entry.name):
                     self.layers.append(self._layer(entry, entry.node, *biased.get(entry.first, (None, None))))
+        self._check_layers()
 
     def write(self, directory: Path) -> tuple[list[Argument], list[Argument]]:
         """Write the project.
@@ -174,7 +183,9 @@ class Project:
             "bias": self._named_type(self.writer.backend.holding((0, 1, 0))) if bias is None else self._type(bias),
         }
         added = None if bias is None else to_float(bias.lo).reshape(shape)
+        sharing = self.settings.of(entry.layer)
         if dense:
+            self.shared[entry.name] = sharing
             sizes = {"n_in": node.terms, "n_out": node.columns, "data_format": "channels_last"}
             return (
                 layer
@@ -185,6 +196,12 @@ class Project:
                     "bias_data": None if added is None else added.ravel(),
                 }
             )
+        of_positions = None if added is None else np.unique(added, axis=1)
+        alike = of_positions is None or of_positions.shape[1] == 1
+        if sharing.by_positions and self.writer.backend.positions and node.groups == 1 and alike:
+            self.shared[entry.name] = sharing
+            layer["inputs"] = [self._reshaped(layer["inputs"][0], [node.rows, node.terms], f"{entry.name}_rows")]
+            return layer | _by_positions(node, kernel, None if of_positions is None else of_positions.ravel())
         return layer | {
             "class_name": "EinsumDense",
             "equation": Product.EQUATION,
@@ -192,6 +209,12 @@ class Project:
             "weight_data": kernel,
             "bias_data": added,
         }
+
+    def _reshaped(self, source: str, shape: list[int], name: str) -> str:
+        """Append a layer that gives the numbers of another in a shape, and return its name."""
+        self.types[name] = {"result": self.types[source]["result"]}
+        self.layers.append({"name": name, "class_name": "Reshape", "target_shape": shape, "inputs": [source]})
+        return name
 
     def _type(self, bounds: IntervalArray) -> str:
         return self._named_type(self.writer.type_of(bounds))
@@ -212,10 +235,10 @@ class Project:
 
     def _config(self, directory: Path) -> dict[str, Any]:
         settings = self.settings
-        dense = {layer["name"] for layer in self.layers if layer["class_name"] == "Dense"}
+        # A convolution shares a multiplier among the products of one sum at most.
+        most = {layer["name"]: layer["n_chan"] for layer in self.layers if "n_chan" in layer}
         layers = {
-            name: {"Precision": types, "Strategy": settings.strategy if name in dense else "Latency"}
-            for name, types in self.types.items()
+            name: {"Precision": types, **self._sharing(name, most.get(name))} for name, types in self.types.items()
         }
         return {
             "OutputDir": str(directory),
@@ -228,7 +251,7 @@ class Project:
             "IOType": "io_parallel",
             "HLSConfig": {
                 # Every type is known from its bounds: hls4ml's own derivation stays out.
-                "Model": {"Precision": "fixed<16,6>", "ReuseFactor": settings.reuse_factor, "BitExact": False},
+                "Model": {"Precision": "fixed<16,6>", "ReuseFactor": settings.sharing.reuse_factor, "BitExact": False},
                 "LayerName": layers,
             },
             "WriterConfig": {
@@ -239,12 +262,42 @@ class Project:
             },
         }
 
+    def _sharing(self, name: str, most: int | None) -> dict[str, Any]:
+        if name not in self.shared:
+            return {"Strategy": "Latency"}
+        sharing = self.shared[name]
+        return {
+            "Strategy": sharing.strategy,
+            "ReuseFactor": min(sharing.reuse_factor, most or sharing.reuse_factor),
+            "ParallelizationFactor": sharing.parallelization_factor or 1,
+        }
+
+    def _check_layers(self) -> None:
+        """Refuse names of layers that there are not, or that have nothing to share."""
+        known = {row.name for row in self.recording.layers}
+        sharing = {entry.layer for entry in self.recording.nodes if entry.name in self.shared}
+        for name in self.settings.layers:
+            if name not in known:
+                raise ConfigError(f"export to hls4ml: layers: {unknown(name, known, 'layer')}")
+            if name not in sharing:
+                raise ConfigError(
+                    f"export to hls4ml: layers.{name}: it has no product with constants whose multipliers could be "
+                    f"shared. Allowed: {', '.join(sorted(sharing)) or 'no layer of this model'}."
+                )
+
     def _tell_of_reuse(self, graph: Any) -> None:
-        wanted = self.settings.reuse_factor
-        dense = {name: layer for name, layer in graph.graph.items() if layer.class_name == "Dense"}
-        used = {name: layer.get_attr("reuse_factor") for name, layer in dense.items()}
-        if others := [f"{name} {factor}" for name, factor in used.items() if factor != wanted]:
-            message = f"export to hls4ml: reuse_factor: not every layer can take {wanted}. Used: {', '.join(others)}."
+        """Warn where hls4ml takes other factors than those asked for."""
+        used = {name: layer for name, layer in graph.graph.items() if name in self.shared}
+        found = {
+            name: ", ".join(
+                self.shared[name].differences(
+                    layer.get_attr("reuse_factor"), layer.get_attr("parallelization_factor", None)
+                )
+            )
+            for name, layer in used.items()
+        }
+        if others := [f"{name} {texts}" for name, texts in found.items() if texts]:
+            message = f"export to hls4ml: not every layer can take these factors. Used: {'; '.join(others)}."
             warnings.warn(message, stacklevel=2)
 
     def _check(self, graph: Any) -> None:
@@ -257,6 +310,24 @@ class Project:
                 f"{changed}: hls4ml changed the type of this layer, so nothing is exported. Received: "
                 f"{got.get(changed, 'no layer')}. Allowed: {wanted.get(changed, 'no layer')}. Please report it."
             )
+
+
+def _by_positions(node: Product, kernel: np.ndarray, bias: np.ndarray | None) -> Layer:
+    """Return a product as a convolution of one tap, which hls4ml computes for some positions at a time."""
+    return {
+        "class_name": "Conv1D",
+        "data_format": "channels_last",
+        "in_width": node.rows,
+        "out_width": node.rows,
+        "n_chan": node.terms,
+        "n_filt": node.columns,
+        "filt_width": 1,
+        "stride_width": 1,
+        "pad_left": 0,
+        "pad_right": 0,
+        "weight_data": kernel,
+        "bias_data": bias,
+    }
 
 
 def _finest(left: np.ndarray, right: np.ndarray) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -25,12 +26,14 @@ class Entry:
 
     Args:
         name: a name of its own, made of lowercase letters, digits and underscores.
+        layer: the place of the layer that computes it.
         node: what computes the numbers.
         first: index of its first number.
         bounds: of its numbers, in one row.
     """
 
     name: str
+    layer: str
     node: Node | Leaf
     first: int
     bounds: IntervalArray
@@ -56,10 +59,11 @@ class Record:
     def __len__(self) -> int:
         return self.entries[-1].first + self.entries[-1].size if self.entries else 0
 
-    def add(self, name: str, node: Node | Leaf, bounds: IntervalArray) -> Numbers:
-        """Append a node, and return its numbers."""
+    def add(self, layer: str, node: Node | Leaf, bounds: IntervalArray) -> Numbers:
+        """Append a node of a layer, and return its numbers."""
+        name = f"{identifier(layer)}_{len(self.entries)}"
         self.firsts.append(len(self))
-        self.entries.append(Entry(name, node, len(self), bounds))
+        self.entries.append(Entry(name, layer, node, len(self), bounds))
         return self.entries[-1].numbers
 
     def cut(self, entries: int) -> None:
@@ -153,3 +157,8 @@ class Record:
                 known = isinstance(entry.node, Constant)
                 values[entry.first] = entry.bounds.lo if known else given(entry)
             yield entry.first, values[entry.first]
+
+
+def identifier(name: str) -> str:
+    """Return a name in lowercase letters, digits and underscores, as C++ takes it."""
+    return "n" + found if (found := re.sub("[^a-z0-9]+", "_", name.lower()).strip("_"))[:1].isdigit() else found or "n"

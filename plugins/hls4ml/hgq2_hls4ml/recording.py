@@ -19,10 +19,10 @@ from hgq2_core.exporting.formats import formats
 from hgq2_core.exporting.graph import interpret, output_names, require_stated_masks, run
 from hgq2_core.exporting.inputs import Format, HostInputs
 from hgq2_core.exporting.ports import LayerWidths, Port, ports_of
-from hgq2_hls4ml.arrays import Recorder, Signal, identifier
+from hgq2_hls4ml.arrays import Recorder, Signal
 from hgq2_hls4ml.nodes import Numbers, Wires
 from hgq2_hls4ml.record import Entry as Recorded
-from hgq2_hls4ml.record import Record
+from hgq2_hls4ml.record import Record, identifier
 
 Floats = npt.NDArray[np.float64]
 
