@@ -37,9 +37,14 @@ def of(name):
     return model, samples_of(model, 3.0, samples=200)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["mlp", "softmax", "stateful"])
-@FLAVOR
+@pytest.mark.parametrize(
+    ("flavor", "name"),
+    [
+        pytest.param(flavor, name, marks=pytest.mark.slow if flavor == "vhdl" or name == "mlp" else pytest.mark.nightly)
+        for flavor in TOOLS
+        for name in ("mlp", "softmax", "stateful")
+    ],
+)
 def test_every_output_is_that_of_the_integers(flavor, name, tool, tmp_path):
     model, x = of(name)
     reports = [export(model, "alkaid", tmp_path / each, x, flavor=each) for each in (flavor, "verilog")]
@@ -49,8 +54,10 @@ def test_every_output_is_that_of_the_integers(flavor, name, tool, tmp_path):
         assert texts[0] == texts[1]
 
 
-@pytest.mark.slow
-@FLAVOR
+@pytest.mark.parametrize(
+    "flavor",
+    [pytest.param("vhdl", marks=pytest.mark.slow), pytest.param("vitis", marks=pytest.mark.nightly)],
+)
 def test_the_bench_sees_wrong_and_missing_samples(flavor, tool, tmp_path):
     model, x = of("mlp")
     report = export(model, "alkaid", tmp_path / "out", x, flavor=flavor)

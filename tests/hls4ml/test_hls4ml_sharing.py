@@ -1,4 +1,4 @@
-"""Multipliers that products and positions share: what hls4ml is told, what it refuses, and the numbers of the compiled project."""
+"""Multipliers that products and positions share: what is written and refused, and what the compiled project gives."""
 
 from __future__ import annotations
 
