@@ -3,11 +3,12 @@
     python benchmarks/nightly.py              # every set
     python benchmarks/nightly.py gallery      # one of them
     python benchmarks/nightly.py new_kinds    # the kinds that have no result yet, added to those of before
+    python benchmarks/nightly.py new_examples # the examples whose config has no result yet, likewise
 
 `kinds` takes every layer and every quantizer from training to a circuit; `gallery` trains every example with several
-seeds, `circuits` exports and simulates two of them, `cost` synthesizes trained models and compares them with the
-predicted LUTs, `devices` divides batches over two, `pareto` trains fronts, and `speed` times training and prediction in
-comparison with plain Keras.
+seeds and draws its picture, `circuits` exports and simulates two of them, `cost` synthesizes trained models and
+compares them with the predicted LUTs, `devices` divides batches over two, `pareto` trains fronts, and `speed` times
+training and prediction in comparison with plain Keras.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import cases
+import yaml
 from devices import results as of_devices
 from speed import results as speed_ratios
 
@@ -37,7 +41,7 @@ from hgq2_core.schema.keras_layers import KERAS
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
-EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+EXAMPLES = sorted([*(ROOT / "examples").glob("*.yaml"), *(ROOT / "examples" / "sequences").glob("*.yaml")])
 SEEDS = (0, 1, 2)
 WITH_CIRCUITS = ("digits", "magic")
 PROCESSES = 2
@@ -83,13 +87,38 @@ def whole_life(kinds: Sequence[str]) -> Iterator[Result]:
 
 def gallery() -> Iterator[Result]:
     """Train, calibrate and verify every example."""
+    return trained([(example, seed) for example in EXAMPLES for seed in SEEDS])
+
+
+def trained(examples: Sequence[tuple[Path, int]]) -> Iterator[Result]:
+    """Train, calibrate and verify examples, each with a seed, and draw the pictures of those with the first."""
     with tempfile.TemporaryDirectory() as folder:
-        for example in EXAMPLES:
-            for seed in SEEDS:
-                run = Path(folder) / f"{example.stem}_{seed}"
-                report = hgq2("train", example, "-o", run, "--set", f"seed={seed}")
-                metrics = {name: report[name] for name in ("test", "ebops", "verify", "seconds")}
-                yield {"example": example.stem, "seed": seed, **metrics}
+        for example, seed in examples:
+            run, before = Path(folder) / f"{example.stem}_{seed}", cpu_seconds()
+            report = hgq2("train", example, "-o", run, "--set", f"seed={seed}")
+            metrics = {name: report[name] for name in ("test", "ebops", "verify")}
+            yield {
+                "example": example.stem,
+                "config": digest(example),
+                "seed": seed,
+                **metrics,
+                "cpu_seconds": round(cpu_seconds() - before),
+            }
+            if seed == SEEDS[0]:
+                picture = ROOT / "docs" / "gallery" / f"{example.stem}.svg"
+                subprocess.run([sys.executable, ROOT / "docs" / "figures" / "gallery.py", run, picture], check=True)
+
+
+def digest(config: Path) -> str:
+    """Return what tells whether a result is of this config: it changes with any value, not with comments."""
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of the commands that were run: the same on a machine that has other work."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def circuits() -> Iterator[Result]:
@@ -156,12 +185,34 @@ def add_new_kinds() -> None:
     path.write_text(json.dumps(document, indent=2) + "\n")
 
 
+def add_new_examples() -> None:
+    """Train the examples that are new or whose config has changed, and put the results in the place of old ones."""
+    path = RESULTS / "gallery.json"
+    document = json.loads(path.read_text())
+    current = {(example.stem, digest(example), seed): (example, seed) for example in EXAMPLES for seed in SEEDS}
+    rows = {_key(row): row for row in document["results"] if _key(row) in current}
+    origin = {name: context()[name] for name in ("commit", "date")}
+    for result in trained([current[key] for key in current if key not in rows]):
+        print(json.dumps({"set": "gallery", **result}), flush=True)
+        rows[_key(result)] = {**result, **origin}
+        document["results"] = [rows[key] for key in current if key in rows]
+        path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _key(row: Result) -> tuple[Any, ...]:
+    return row["example"], row.get("config"), row["seed"]
+
+
+ADDED: dict[str, Callable[[], None]] = {"new_examples": add_new_examples, "new_kinds": add_new_kinds}
+"""What adds to the results of a set, instead of measuring all of it."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=list(SETS), help=f"of {', '.join(SETS)}; all by default")
     sets = parser.parse_args().sets
-    if sets == ["new_kinds"]:
-        return add_new_kinds()
+    if len(sets) == 1 and sets[0] in ADDED:
+        return ADDED[sets[0]]()
     if unknown := sorted(set(sets) - set(SETS)):
         parser.error(f"no such set. Received: {', '.join(unknown)}. Allowed: {', '.join(SETS)}.")
     RESULTS.mkdir(exist_ok=True)

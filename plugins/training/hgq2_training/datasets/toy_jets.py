@@ -15,6 +15,7 @@ from hgq2_training.datasets.jet_generator import MOST_PARTICLES, generate
 from hgq2_training.datasets.splitting import Seed, TestFraction, ValidationFraction, check_fractions, split
 
 CLASSES = ("one prong", "two prongs", "three prongs")
+ANOMALY = ("usual", "anomaly")
 
 Jets = Annotated[int, Field(ge=30)]
 Particles = Annotated[int, Field(ge=1, le=MOST_PARTICLES)]
@@ -83,7 +84,7 @@ class ToyJets(Dataset):
             return splits.noted((), CLASSES)
         usual = splits.train.take(np.flatnonzero(splits.train.y == 0))
         notes = ("Anomalies are in validation and test only, without weight in the loss.",)
-        return replace(splits, train=usual).each(_marked).noted(notes)
+        return replace(splits, train=usual).each(_marked).noted(notes, ANOMALY)
 
 
 def _marked(part: Split) -> Split:
