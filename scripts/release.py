@@ -53,7 +53,7 @@ class Environment:
 ENVIRONMENTS = {
     "all": Environment(
         ("hgq2-core[all,torch]",),
-        commands=(("plugins", "--check"), ("demo", "--set", "training.epochs=2", "-o", "demo")),
+        commands=(("plugins", "--check"), ("demo", "--epochs", "2", "-o", "demo")),
     ),
     "core": Environment(("hgq2-core[torch]", "hgq2-fixed-point", "hgq2-layers"), missing=("train", "hgq2-training")),
     "jax": Environment(("hgq2-core[jax]", "hgq2-fixed-point", "hgq2-layers")),

@@ -7,6 +7,7 @@ root of the site, so links are moved along. A file that a page links to outside 
 from __future__ import annotations
 
 import ast
+import json
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -41,12 +42,22 @@ def on_files(files: Files, config: Any) -> Files:
             files.append(File.generated(config, uri, content=reference(module[1])))
         elif files.get_file_from_path(uri) is None and (ROOT / uri).is_file():
             files.append(File.generated(config, uri, abs_src_path=str(ROOT / uri)))
+    for uri, schema in schemas().items():
+        files.append(File.generated(config, uri, content=json.dumps(schema, indent=2)))
     for page in list(files.documentation_pages()):
         text = FENCE.sub("", page.content_string)
         for target in (_target(page.src_uri, link[1]) for link in LINK.finditer(text)):
             if files.get_file_from_path(_uri(target)) is None and (ROOT / target).is_file():
                 files.append(File.generated(config, _uri(target), abs_src_path=str(ROOT / target)))
     return files
+
+
+def schemas() -> dict[str, Any]:
+    """Return the JSON schemas for editors, by their places on the site; they have what is installed."""
+    from hgq2_core import json_schema
+    from hgq2_training.sweeps.json_schema import json_schema as sweep_schema
+
+    return {"schema/config.json": json_schema(), "schema/sweep.json": sweep_schema()}
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

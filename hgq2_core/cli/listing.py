@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
+from hgq2_core.cli.checking import check_plugin
 from hgq2_core.commands.exit_codes import WRONG
 from hgq2_core.commands.options import AsJson
-from hgq2_core.commands.printing import narrow, out, print_json
+from hgq2_core.commands.printing import console, narrow, out, print_json
 from hgq2_core.discovery.known_plugins import install_hint
-from hgq2_core.errors import ConfigError, HGQ2Error
+from hgq2_core.errors import ConfigError
 
 
 def complete_groups(incomplete: str) -> list[str]:
@@ -27,26 +28,32 @@ def complete_groups(incomplete: str) -> list[str]:
 def plugins(
     as_json: AsJson = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Also import every class; show tracebacks. Exit code 2 if one is broken.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Also import every class, and check it by the rules of the conformance kit that need no data. Exit "
+            "code 2 if one is broken.",
+        ),
     ] = False,
 ) -> None:
     """Show the installed plugins, where they come from, and their state.
 
-    A plugin that cannot be loaded does not affect the others; its error is shown below the table.
+    A plugin that cannot be loaded does not affect the others; its error is shown below the table. With --check, a sound
+    plugin of somebody else gets a line for its README. What needs arguments or data, the tests of the plugin check.
 
     Example: hgq2 plugins --check
     """
     from hgq2_core.discovery.registry import plugins as installed
 
     found = installed()
-    broken = _broken(found) if check else []
+    checked = [check_plugin(plugin) for plugin in found] if check else []
     if as_json:
-        print_json([plugin.to_dict() for plugin in found])
+        print_json([each.to_dict() for each in (checked or found)])
     else:
         _print_plugins(found)
-    for error in broken:
-        traceback.print_exception(error)
-    if broken:
+    for each in checked:
+        each.show(console(as_json), Console(stderr=True, highlight=False))
+    if not all(each.conforms for each in checked if each.plugin.state in ("loaded", "failed")):
         raise typer.Exit(WRONG)
 
 
@@ -139,17 +146,3 @@ def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:
     counts["layers"] -= adapters
     counts["adapters of Keras layers"] = adapters
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-
-
-def _broken(found: Any) -> list[BaseException]:
-    from hgq2_core.testing.protocols import check_class
-
-    broken = [plugin.error for plugin in found if plugin.state == "failed"]
-    for plugin in found:
-        for group, names in plugin.kinds.items():
-            for name in names:
-                try:
-                    check_class(group, name)
-                except HGQ2Error as error:
-                    broken.append(error)
-    return broken

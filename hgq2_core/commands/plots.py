@@ -18,6 +18,8 @@ from hgq2_core.files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from hgq2_core.commands.figure import ThemedFigure
+
 BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#94a3b8"
 GREEN, PURPLE = "#16a34a", "#9333ea"
 INK, LABEL, EDGE, GRID = "#0f172a", "#475569", "#cbd5e1", "#e2e8f0"
@@ -53,7 +55,7 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def values(numbers: Sequence[float], title: str) -> Figure:
+def values(numbers: Sequence[float], title: str) -> ThemedFigure:
     """Draw a set of values: where they lie, and the step from each to the next over its magnitude.
 
     Args:
@@ -113,8 +115,8 @@ def styled() -> Any:
     return matplotlib.rc_context(STYLE)
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> ThemedFigure:
     """Return an empty figure of this size in inches."""
-    from matplotlib.figure import Figure  # not pyplot, which keeps state and chooses a display
+    from hgq2_core.commands.figure import ThemedFigure  # not of pyplot, which keeps state and chooses a display
 
-    return Figure(figsize=(width, height), layout="constrained")
+    return ThemedFigure(figsize=(width, height), layout="constrained")

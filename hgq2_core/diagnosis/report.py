@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from typing_extensions import override
 
+from hgq2_core.commands.notebook import Shown
 from hgq2_core.model.number_format import format_share
 
 Severity = Literal["error", "warning", "note"]
@@ -109,7 +110,7 @@ class LayerHealth:
 
 
 @dataclass(frozen=True)
-class DoctorReport:
+class DoctorReport(Shown):
     """The problems of a model and the health of its layers; prints as text and a table.
 
     Args:
@@ -140,6 +141,7 @@ class DoctorReport:
         layers = [asdict(layer) for layer in self.layers]
         return {"ok": self.ok, "samples": self.samples, "findings": findings, "layers": layers}
 
+    @override
     def __rich__(self) -> Any:
         from rich.console import Group
 
@@ -153,15 +155,6 @@ class DoctorReport:
             for finding in findings:
                 yield Text.assemble((check.severity, SEVERITIES[check.severity]), f" {finding.place}: {finding.seen}")
             yield Text(f"  → {check.remedy}")
-
-    @override
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=110, color_system=None)
-        with console.capture() as capture:
-            console.print(self)
-        return capture.get()
 
 
 def _table(layers: tuple[LayerHealth, ...]) -> Any:

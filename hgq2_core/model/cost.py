@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from typing_extensions import override
 
+from hgq2_core.commands.notebook import Shown
 from hgq2_core.discovery.registry import registry
 from hgq2_core.keras_graph.traversal import applications
 from hgq2_core.layers.adapters import adapter_of
@@ -82,8 +83,8 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What each layer of a model uses; prints as a table."""
+class Summary(Shown):
+    """What each layer of a model uses; prints as a table, and notebooks show it."""
 
     layers: tuple[LayerRow, ...]
 
@@ -96,6 +97,7 @@ class Summary:
         """Return plain data."""
         return {"ebops": self.ebops, "layers": [asdict(row) for row in self.layers]}
 
+    @override
     def __rich__(self) -> Any:
         from rich.table import Table
 
@@ -112,15 +114,6 @@ class Summary:
             if not row.slots:
                 table.add_row(*head, "", "", "", "", "", cost)
         return table
-
-    @override
-    def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=110, color_system=None)
-        with console.capture() as capture:
-            console.print(self)
-        return capture.get()
 
 
 def summary(model: keras.layers.Layer) -> Summary:

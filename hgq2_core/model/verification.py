@@ -10,8 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
+from rich.console import Group
+from rich.table import Table
 from typing_extensions import override
 
+from hgq2_core.commands.notebook import html_of
 from hgq2_core.data.batches import check_finite, read
 from hgq2_core.errors import ExactnessError
 from hgq2_core.exact import Integers, IntervalArray, Intervals
@@ -115,6 +118,13 @@ class VerifyReport:
             if not row.float32_enough
         ]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        table = Table("layer", "outputs that differ", "of", "bits of its sums", "in float32")
+        for row in self.layers:
+            exact = "exact" if row.float32_enough else "may round"
+            table.add_row(row.name, str(row.mismatches), str(row.values), str(row.required_bits or "unbounded"), exact)
+        return html_of(Group(*str(self).splitlines(), table))
 
 
 @preserve_rng()

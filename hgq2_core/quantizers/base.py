@@ -364,6 +364,12 @@ class Quantizer(keras.layers.Layer, Generic[C]):
             self.add_loss(penalty)
         return self.quantize(x, bool(training))
 
+    def _repr_html_(self) -> str:
+        from hgq2_core.commands.notebook import html_of
+        from hgq2_core.quantizers.tables import quantizer_table
+
+        return html_of(quantizer_table(self))
+
     def get_config(self) -> dict[str, Any]:
         """Return kind, config and slot."""
         slot = {"role": self.slot.role, "name": self.slot.name, "layer": self.slot.layer}

@@ -221,6 +221,12 @@ class QuantizerConfig(StrictModel):
         """Return every value, rising; `hgq2 show --plot` draws those of the defaults. Empty, as here, if unknown."""
         return []
 
+    def _repr_html_(self) -> str:
+        from hgq2_core.commands.notebook import html_of
+        from hgq2_core.quantizers.tables import config_table
+
+        return html_of(config_table(self))
+
     def to_dict(self, only_set: bool = False) -> dict[str, Any]:
         """Return the config as plain data, its full kind included.
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import keras
 import numpy as np
 
+from hgq2_core.errors import HGQ2Error
 from hgq2_core.testing.constructors import Configured, has_json_schema, is_strict, migrates
 from hgq2_core.testing.protocols import PROTOCOLS
 from hgq2_core.testing.rules import Check, checks, require, run
 
 LOGS = ("reads_logs", "adds_logs")
+EPOCHS = 2
+LOGGED = frozenset({"loss", "mae", "val_loss", "val_mae"})
+"""What the logs of a training have in `trains_along`."""
 
 
 def check_callback(config: Mapping[str, Any]) -> None:
@@ -28,7 +33,7 @@ def check_callback(config: Mapping[str, Any]) -> None:
     Example:
         >>> check_callback({"kind": "acme.stop_when_cheap", "limit": 1e9})
     """
-    run(str(config["kind"]), callback_checks(config))
+    run(str(config.get("kind")), callback_checks(config))
 
 
 def callback_checks(config: Mapping[str, Any]) -> Iterator[Check]:
@@ -81,4 +86,26 @@ def keeps_its_state(subject: Configured) -> None:
     require(all(np.array_equal(before, after) for before, after in pairs), f"{state!r} became {again!r}.")
 
 
-RULES = (is_strict, has_json_schema, migrates, is_made_by_keras, names_its_logs, keeps_its_state)
+def trains_along(subject: Configured) -> None:
+    """A training runs with it, and its logs have what adds_logs() names and no more."""
+    made, seen = subject.make(), []
+    if hasattr(made, "bind") or not LOGGED.issuperset(_names(made, "reads_logs")):  # it needs a run, or other metrics
+        return
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    x, y = np.ones((4, 2), np.float32), np.ones((4, 1), np.float32)
+    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(logs or {})))
+    with suppress(HGQ2Error):  # it may refuse a model without quantizers, or one that lacks a metric
+        model.fit(x, y, epochs=EPOCHS, validation_data=(x, y), verbose=0, callbacks=[made, record])
+    lacking = sorted({name for logs in seen for name in _names(made, "adds_logs") if name not in logs})
+    require(not lacking, f"The logs lack {', '.join(lacking)}.")
+    unnamed = sorted({name for logs in seen for name in logs} - {*LOGGED, *_names(made, "adds_logs")})
+    require(not unnamed, f"The logs also have {', '.join(unnamed)}, which no other part of a config can refer to.")
+
+
+def _names(callback: keras.callbacks.Callback, method: str) -> Iterable[str]:
+    names: Iterable[str] = getattr(callback, method, tuple)()
+    return names
+
+
+RULES = (is_strict, has_json_schema, migrates, is_made_by_keras, names_its_logs, keeps_its_state, trains_along)

@@ -13,12 +13,14 @@ import keras
 import numpy as np
 
 from hgq2_core.optimizer import BitOptimizer
+from hgq2_core.schema.signature import parameters
 from hgq2_core.testing.constructors import Configured, has_json_schema, is_strict
 from hgq2_core.testing.protocols import PROTOCOLS
 from hgq2_core.testing.rules import Check, checks, numpy, require, run, unreached
 
 UNITS, SAMPLES = 4, 8
 STEPS = (0, 1, 1000)
+GRADIENT = np.linspace(-1, 1, UNITS, dtype=np.float32)
 
 COMPILED: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "losses": lambda made: {"loss": made},
@@ -58,7 +60,7 @@ def check_loss(config: Mapping[str, Any], targets: Any = None, outputs: Any = No
     Example:
         >>> check_loss({"kind": "acme.huberish", "delta": 0.5})
     """
-    run(str(config["kind"]), loss_checks(config, targets, outputs))
+    run(str(config.get("kind")), loss_checks(config, targets, outputs))
 
 
 def loss_checks(config: Mapping[str, Any], targets: Any = None, outputs: Any = None) -> Iterator[Check]:
@@ -87,7 +89,7 @@ def check_metric(config: Mapping[str, Any], targets: Any = None, outputs: Any = 
     Example:
         >>> check_metric({"kind": "acme.within", "distance": 0.1})
     """
-    run(str(config["kind"]), metric_checks(config, targets, outputs))
+    run(str(config.get("kind")), metric_checks(config, targets, outputs))
 
 
 def metric_checks(config: Mapping[str, Any], targets: Any = None, outputs: Any = None) -> Iterator[Check]:
@@ -114,7 +116,7 @@ def check_optimizer(config: Mapping[str, Any]) -> None:
     Example:
         >>> check_optimizer({"kind": "acme.signs", "learning_rate": 0.01})
     """
-    run(str(config["kind"]), optimizer_checks(config))
+    run(str(config.get("kind")), optimizer_checks(config))
 
 
 def optimizer_checks(config: Mapping[str, Any]) -> Iterator[Check]:
@@ -123,7 +125,7 @@ def optimizer_checks(config: Mapping[str, Any]) -> Iterator[Check]:
     Args:
         config: see `check_optimizer`.
     """
-    yield from _checks("optimizers", config, (takes_steps, takes_a_schedule))
+    yield from _checks("optimizers", config, (takes_steps, steps_at_its_rate, takes_a_schedule, keeps_its_state))
 
 
 def check_schedule(config: Mapping[str, Any]) -> None:
@@ -139,7 +141,7 @@ def check_schedule(config: Mapping[str, Any]) -> None:
     Example:
         >>> check_schedule({"kind": "acme.warm_up", "peak": 0.01, "steps": 100})
     """
-    run(str(config["kind"]), schedule_checks(config))
+    run(str(config.get("kind")), schedule_checks(config))
 
 
 def schedule_checks(config: Mapping[str, Any]) -> Iterator[Check]:
@@ -175,7 +177,7 @@ def keeps_its_config(subject: _Subject) -> None:
     config = json.loads(json.dumps(subject.make().get_config()))
     again = json.loads(json.dumps(subject.cls.from_config(dict(config)).get_config()))
     require(again == config, f"{config} became {again}.")
-    lost = [name for name in subject.arguments if name not in config]
+    lost = [name for name in parameters(subject.cls) if name not in config]
     require(not lost, f"get_config() leaves out {', '.join(lost)}.")
 
 
@@ -190,7 +192,7 @@ def is_a_number_with_a_gradient(subject: _Subject) -> None:
 
 
 def begins_anew(subject: _Subject) -> None:
-    """The result of a metric is finite, and the same after reset_state() and the same batches."""
+    """The result of a metric is one finite number, or several by name, and the same when it begins anew."""
     metric = subject.make()
     found = []
     for _ in range(2):
@@ -198,7 +200,7 @@ def begins_anew(subject: _Subject) -> None:
         metric.update_state(*subject.pair)
         found.append([numpy(each) for each in keras.tree.flatten(metric.result())])
         metric.reset_state()
-    require(all(np.isfinite(each).all() for each in found[0]), f"It is {found[0]}.")
+    require(all(each.shape == () and np.isfinite(each) for each in found[0]), f"It is {found[0]}.")
     require(all(np.array_equal(*both) for both in zip(*found, strict=True)), f"{found[0]} became {found[1]}.")
 
 
@@ -211,12 +213,36 @@ def has_one_name(subject: _Subject) -> None:
 def takes_steps(subject: _Subject) -> None:
     """An optimizer changes the variables, by finite values, also inside BitOptimizer."""
     for made in (subject.make(), BitOptimizer(subject.make())):
-        variable = keras.Variable(np.ones(UNITS, np.float32))
-        made.build([variable])
-        for _ in range(2):
-            made.apply([keras.ops.convert_to_tensor(np.linspace(-1, 1, UNITS, dtype=np.float32))], [variable])
-        value = numpy(variable)
+        value = numpy(_stepped(made, steps=2)[1])
         require(np.isfinite(value).all() and (value != 1).any(), f"In two steps {np.ones(UNITS)} became {value}.")
+
+
+def steps_at_its_rate(subject: _Subject) -> None:
+    """A step depends on the learning_rate."""
+    ends = [numpy(_stepped(subject.cls(**{**subject.arguments, "learning_rate": rate}))[1]) for rate in (0.5, 0.25)]
+    require((ends[0] != ends[1]).any(), f"With the rates 0.5 and 0.25, {np.ones(UNITS)} became {ends[0]}.")
+
+
+def keeps_its_state(subject: _Subject) -> None:
+    """What an optimizer remembers is in its variables, so that a resumed training takes the same steps."""
+    made, variable = _stepped(subject.make(), steps=2)
+    resumed = subject.make()
+    copy = keras.Variable(numpy(variable))
+    resumed.build([copy])
+    for target, source in zip(resumed.variables, made.variables, strict=True):
+        target.assign(source)
+    for optimizer, trained in ((made, variable), (resumed, copy)):
+        optimizer.apply([keras.ops.convert_to_tensor(GRADIENT)], [trained])
+    require(np.array_equal(*map(numpy, (variable, copy))), f"{numpy(variable)} became {numpy(copy)}.")
+
+
+def _stepped(optimizer: Any, steps: int = 1) -> tuple[Any, keras.Variable]:
+    """Return an optimizer after steps, and the variable that it moved from 1."""
+    variable = keras.Variable(np.ones(UNITS, np.float32))
+    optimizer.build([variable])
+    for _ in range(steps):
+        optimizer.apply([keras.ops.convert_to_tensor(GRADIENT)], [variable])
+    return optimizer, variable
 
 
 def takes_a_schedule(subject: _Subject) -> None:
@@ -231,10 +257,13 @@ def takes_a_schedule(subject: _Subject) -> None:
 
 
 def is_a_rate(subject: _Subject) -> None:
-    """A schedule returns a finite number of at least 0 at each step."""
+    """A schedule returns a finite number of at least 0 at each step, which depends on nothing else."""
+    made = subject.make()
     for step in STEPS:
-        rate = numpy(subject.make()(step))
+        rate = numpy(made(step))
         require(rate.shape == () and np.isfinite(rate) and rate >= 0, f"At step {step} it is {rate}.")
+    first, again = (numpy(made(STEPS[0])) for _ in range(2))
+    require(first == again, f"At step {STEPS[0]} it is {first}, and then {again}.")
 
 
 def is_saved_with_a_model(subject: _Subject) -> None:

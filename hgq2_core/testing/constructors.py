@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import ConfigError
+from hgq2_core.schema.base import as_text
 from hgq2_core.schema.signature import schema_of
 from hgq2_core.schema.versions import migrated
 from hgq2_core.testing.rules import described, leaves_present_names, strict
@@ -22,6 +24,25 @@ class Constructed(Protocol):
     @property
     def arguments(self) -> Mapping[str, Any]:
         """The arguments of its constructor."""
+
+
+def kind_and_arguments(config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the kind that a config names, and the arguments beside it.
+
+    Args:
+        config: as in a model file.
+
+    Raises:
+        ConfigError: it names no kind.
+    """
+    arguments = dict(config)
+    kind = arguments.pop("kind", None)
+    if not isinstance(kind, str):
+        raise ConfigError(
+            f"the conformance kit takes a config as in a model file, with `kind`. Received: {as_text(dict(config))}. "
+            "Allowed: such as {'kind': 'acme.scale', 'units': 3}."
+        )
+    return kind, arguments
 
 
 @dataclass(frozen=True)
@@ -47,8 +68,7 @@ class Configured:
         Raises:
             KindError: no installed plugin has the kind.
         """
-        arguments = dict(config)
-        kind = arguments.pop("kind")
+        kind, arguments = kind_and_arguments(config)
         found = registry().load(group, kind)
         return cls(found, migrated(found, kind, arguments))
 

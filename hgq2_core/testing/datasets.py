@@ -28,7 +28,7 @@ def check_dataset(config: Mapping[str, Any]) -> None:
     Example:
         >>> check_dataset({"kind": "acme.rings", "samples": 50})
     """
-    run(str(config["kind"]), dataset_checks(config))
+    run(str(config.get("kind")), dataset_checks(config))
 
 
 def dataset_checks(config: Mapping[str, Any]) -> Iterator[Check]:
@@ -55,15 +55,19 @@ def loads(subject: Configured) -> None:
     require(isinstance(splits, Splits), f"It gave a {type(splits).__name__}.")
     for name, part in splits.parts.items():
         require(isinstance(part, Split), f"{name} is a {type(part).__name__}.")
+        numbers = [each for each in _arrays(part) if not np.ndim(each)]
+        require(not numbers, f"{name} holds {type(next(iter(numbers), 0)).__name__} in place of arrays.")
         require(len(part), f"{name} is empty.")
 
 
 def pairs_inputs_and_targets(subject: Configured) -> None:
-    """Each part has as many targets as inputs."""
+    """Each part has as many targets, and sample weights if any, as inputs."""
     for name, part in _loaded(subject).parts.items():
         targets = [len(y) for y in leaves(part.y)]
         for x in leaves(part.x):
             require({len(x)} == {*targets}, f"{name}: {len(x)} inputs, {listing(map(str, {*targets}))} targets.")
+        weights = [] if part.weight is None else [len(weight) for weight in leaves(part.weight)]
+        require({*weights} <= {len(part)}, f"{name}: {len(part)} inputs, {listing(map(str, {*weights}))} weights.")
 
 
 def is_finite_float32(subject: Configured) -> None:
@@ -72,6 +76,18 @@ def is_finite_float32(subject: Configured) -> None:
         for x in map(np.asarray, leaves(part.x)):
             require(x.dtype == np.float32, f"{name}: they are {x.dtype}.")
             require(np.isfinite(x).all(), f"{name}: {np.count_nonzero(~np.isfinite(x))} are not finite.")
+
+
+def has_finite_targets(subject: Configured) -> None:
+    """Targets and weights are finite numbers, and no weight is below 0."""
+    for name, part in _loaded(subject).parts.items():
+        for y in map(np.asarray, leaves(part.y)):
+            numbers = np.issubdtype(y.dtype, np.number) or y.dtype == bool
+            require(numbers, f"{name}: targets are {y.dtype}.")
+            require(np.isfinite(y).all(), f"{name}: {np.count_nonzero(~np.isfinite(y))} targets are not finite.")
+        for weight in () if part.weight is None else map(np.asarray, leaves(part.weight)):
+            wrong = np.count_nonzero(~(np.isfinite(weight) & (weight >= 0)))
+            require(not wrong, f"{name}: {wrong} weights are below 0 or not finite.")
 
 
 def agrees_in_shape(subject: Configured) -> None:
@@ -89,14 +105,18 @@ def repeats(subject: Configured) -> None:
     require(first.keys() == second.keys(), f"{', '.join(first)} became {', '.join(second)}.")
     for name, part in first.items():
         pairs = zip(_arrays(part), _arrays(second[name]), strict=True)
-        require(all(np.array_equal(one, other) for one, other in pairs), f"{name} differs when it is loaded again.")
+        require(all(_same(*both) for both in pairs), f"{name} differs when it is loaded again.")
 
 
-PART_RULES = (pairs_inputs_and_targets, is_finite_float32, agrees_in_shape, repeats)
+PART_RULES = (pairs_inputs_and_targets, is_finite_float32, has_finite_targets, agrees_in_shape, repeats)
 
 
 def _arrays(part: Split) -> list[Any]:
     return [*leaves(part.x), *leaves(part.y)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    return np.array_equal(one, other, equal_nan=np.issubdtype(np.asarray(one).dtype, np.inexact))
 
 
 def _loaded(subject: Configured) -> Splits:

@@ -26,7 +26,7 @@ from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.bit_variables import has_room, is_bit_variable
 from hgq2_core.schema.signature import parameters
 from hgq2_core.schema.versions import migrated
-from hgq2_core.testing.constructors import has_json_schema, is_strict, migrates
+from hgq2_core.testing.constructors import has_json_schema, is_strict, kind_and_arguments, migrates
 from hgq2_core.testing.protocols import check_class
 from hgq2_core.testing.rules import (
     Check,
@@ -87,8 +87,8 @@ def subject_of(config: Mapping[str, Any], input_shape: Shape | list[Shape]) -> S
         ConformanceError: the class is no `QLayer`.
         KindError: no installed plugin has the kind.
     """
-    arguments = dict(config)
-    kind = registry().resolve("layers", arguments.pop("kind"))
+    name, arguments = kind_and_arguments(config)
+    kind = registry().resolve("layers", name)
     cls = registry().load("layers", kind)
     if not issubclass(cls, QLayer):
         raise ConformanceError(f"{kind}: {cls.__name__} is not a QLayer.")

@@ -113,7 +113,11 @@ def _exporter(cls: type[Any]) -> str:
 
 
 def _command(function: Callable[..., Any]) -> str:
-    untyped = [name for name, each in inspect.signature(function).parameters.items() if each.annotation is each.empty]
+    taken = inspect.signature(function).parameters
+    many = [name for name, each in taken.items() if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    if many:
+        return f"takes {', '.join(many)} as *args or **kwargs, which no command line fills; a list takes several words."
+    untyped = [name for name, each in taken.items() if each.annotation is each.empty]
     if untyped:
         return f"takes {', '.join(untyped)} without a type."
     return "" if (function.__doc__ or "").strip() else "has no docstring, the first line of which is its help."
@@ -138,9 +142,11 @@ PROTOCOLS: Mapping[str, Callable[[Any], str]] = MappingProxyType(
 
 
 def _subclass(cls: type[Any], base: type[Any]) -> str:
+    name = f"{base.__module__.partition('.')[0]}.{base.__name__}"
+    if not isinstance(cls, type):
+        return f"is no class. Allowed: a subclass of {name}."
     if issubclass(cls, base):
         return ""
-    name = f"{base.__module__.partition('.')[0]}.{base.__name__}"
     return f"is of the wrong class. Received: {listing(each.__name__ for each in cls.__bases__)}. Allowed: {name}."
 
 

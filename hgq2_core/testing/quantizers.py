@@ -12,14 +12,15 @@ import keras
 import numpy as np
 
 from hgq2_core.discovery.registry import registry
-from hgq2_core.errors import ConformanceError
+from hgq2_core.errors import ConformanceError, ExactnessError
 from hgq2_core.exact import Integers
 from hgq2_core.exact.integers import equal, from_float, to_float
-from hgq2_core.quantizers.base import Quantizer
+from hgq2_core.quantizers.base import MOST_VALUES, Quantizer
 from hgq2_core.quantizers.bit_variables import has_room, is_bit_variable
 from hgq2_core.quantizers.config import QuantizerConfig, Registered, Role, Slot
 from hgq2_core.quantizers.phase import calibrating
 from hgq2_core.quantizers.ranges import ObservedRange
+from hgq2_core.testing.protocols import PROTOCOLS
 from hgq2_core.testing.rules import (
     Check,
     Floats,
@@ -70,10 +71,11 @@ def quantizer_checks(config: QuantizerConfig, shape: tuple[int, ...] = (6, 4), i
         imports: see `check_quantizer`.
     """
     subject = _Subject(config, shape)
-    yield from checks(CONFIG_RULES, subject)
+    yield from checks((is_a_config,), subject)
+    yield from checks(CONFIG_RULES, subject, after=is_a_config.__name__)
     if imports:
-        yield from checks((imports_no_backend,), subject)
-    yield from checks((builds,), subject)
+        yield from checks((imports_no_backend,), subject, after=is_a_config.__name__)
+    yield from checks((builds,), subject, after=is_a_config.__name__)
     yield from checks(VALUE_RULES, subject, after=builds.__name__)
 
 
@@ -105,6 +107,12 @@ class _Subject:
 
 def _quantized(quantizer: Quantizer[Any], values: Any) -> Any:
     return numpy(quantizer.quantize(keras.ops.convert_to_tensor(values)))
+
+
+def is_a_config(subject: _Subject) -> None:
+    """A config is a QuantizerConfig that defines build()."""
+    problem = PROTOCOLS["quantizers"](type(subject.config))
+    require(not problem, f"{type(subject.config).__name__} {problem}")
 
 
 def is_frozen(subject: _Subject) -> None:
@@ -185,6 +193,63 @@ def is_exact(subject: _Subject) -> None:
         raise ConformanceError(differing(to_float(integers).astype(wanted.dtype), wanted, values))
 
 
+def has_variants(subject: _Subject) -> None:
+    """unsigned() and the other variants of a config are configs."""
+    config = subject.config
+    made = {
+        "unsigned": config.unsigned(),
+        "saturating": config.saturating(2.0),
+        "fitted": config.fitted(),
+        "indexing": config.indexing(8, 2.0),
+        **{f"with_bits, as {role}": config.with_bits(8, role) for role in ROLES},
+    }
+    wrong = [f"{name} gave {found!r}" for name, found in made.items() if not isinstance(found, QuantizerConfig)]
+    require(not wrong, f"{', '.join(wrong)}.")
+
+
+def lists_its_grid(subject: _Subject) -> None:
+    """grid() and values() list values that rise, grid() all that quantize() returns."""
+    for name, found in (("values()", subject.config.values()), ("grid()", _grid(subject.quantizer("activation")))):
+        require(np.all(np.diff(found) > 0), f"{name} does not rise: {list(found[:4])}.")
+    quantizer = subject.quantizer("activation")
+    grid = _grid(quantizer)
+    if len(grid):
+        unlisted = np.setdiff1d(_quantized(quantizer, subject.values("activation")), np.float32(grid))
+        require(not len(unlisted), f"grid() lacks {len(unlisted)} values, such as {next(iter(unlisted), 0):g}.")
+
+
+def _grid(quantizer: Quantizer[Any]) -> Any:
+    """Return the grid of a quantizer; empty if it has none or a large one."""
+    try:
+        return quantizer.grid(MOST_VALUES)
+    except ExactnessError:
+        return ()
+
+
+def costs_what_it_counts(subject: _Subject) -> None:
+    """quantize_with_cost() returns the values of quantize(), and the bits of bits()."""
+    for role in ROLES:
+        quantizer, x = subject.quantizer(role), keras.ops.convert_to_tensor(subject.values(role))
+        both = quantizer.quantize_with_cost(x)
+        found = differing(numpy(both.values), _quantized(quantizer, x))
+        require(not found, f"As {role}: {found}")
+        one, other = np.broadcast_arrays(numpy(both.bits), numpy(quantizer.bits(x)))
+        require((one == other).all(), f"As {role}: {one[one != other][:1]} bits in place of {other[one != other][:1]}.")
+
+
+def keeps_its_span(subject: _Subject) -> None:
+    """No value is larger than span() says, and all are multiples of its step."""
+    for role in ROLES:
+        quantizer, values = subject.quantizer(role), subject.values(role)
+        span = quantizer.span(keras.ops.convert_to_tensor(values))
+        if span is not None:
+            got, largest, step = _quantized(quantizer, values).astype(np.float64), numpy(span.largest), numpy(span.step)
+            outside = np.count_nonzero(np.abs(got) > largest)
+            require(not outside, f"As {role}: {outside} of {got.size} values are larger.")
+            between = np.count_nonzero(np.where(np.isfinite(step), np.mod(got, step), got))
+            require(not between, f"As {role}: {between} of {got.size} values lie between.")
+
+
 def knows_its_range(subject: _Subject) -> None:
     """The values of quantize() lie in the range of check_range(), if there is one."""
     for role in ROLES:
@@ -217,6 +282,8 @@ def has_a_format(subject: _Subject) -> None:
     for role in ROLES:
         found = subject.quantizer(role).format(keras.ops.convert_to_tensor(subject.values(role)))
         require(isinstance(found, Mapping), f"As {role}: it gave {found!r}.")
+        name = subject.quantizer(role).format_name()
+        require(isinstance(name, str), f"As {role}: format_name() gave {name!r}.")
         for value in found.values():
             np.broadcast_to(np.asarray(value), np.broadcast_shapes(np.shape(value), subject.values(role).shape))
 
@@ -293,5 +360,6 @@ def is_saved(subject: _Subject) -> None:
 CONFIG_RULES = (is_frozen, is_strict, round_trips, migrates, has_json_schema)
 VALUE_RULES = (
     *(builds_its_base, keeps_shape_and_dtype, leaves_its_input, is_idempotent, counts_bits, has_a_format, is_exact),
-    *(knows_its_range, passes_gradients, prices_its_bits, adds_its_bits, trains, is_saved),
+    *(has_variants, lists_its_grid, keeps_its_span, costs_what_it_counts, knows_its_range, passes_gradients),
+    *(prices_its_bits, adds_its_bits, trains, is_saved),
 )

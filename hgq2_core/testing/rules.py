@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ SEED = 20
 SHOWN = 8
 """Number of values that an example shows of a sample."""
 HEAVY = ("keras", "torch", "jax", "tensorflow")
+COLOURS = re.compile(r"\x1b\[\d+m")
+"""Terminal codes, in which Keras writes parts of its errors bold."""
 MAX_TEXT = 300
 """Limit on the characters shown of a plugin's error; the cause has the whole first one."""
 
@@ -105,7 +108,7 @@ def run(name: str, items: Iterable[Check]) -> None:
 def _format_error(error: Exception) -> str:
     if isinstance(error, ConformanceError):
         return str(error)
-    text = " ".join(str(error).split())
+    text = " ".join(COLOURS.sub("", str(error)).split())
     return f"{type(error).__name__}: {text[:MAX_TEXT]}"
 
 

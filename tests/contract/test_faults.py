@@ -42,6 +42,16 @@ class Undescribed(KBI):
     function: Callable[[float], float] | None = None
 
 
+class NoSigns(KBI):
+    def unsigned(self) -> Any:
+        return None
+
+
+class Falls(KBI):
+    def values(self) -> list[float]:
+        return [1.0, -1.0]
+
+
 class NoQuantizer(KBI):
     def build(self, slot: Any = None) -> Any:
         return keras.layers.Identity()
@@ -108,7 +118,29 @@ class ForgetsItsMode(KBIQuantizer):
         return {**config, "config": {**config["config"], "overflow_mode": "SAT_ZERO", "fault": "sound"}}
 
 
+class ListsLess(KBIQuantizer):
+    def grid(self, most: int) -> Any:
+        return super().grid(most)[1:]
+
+
+class ReachesFurther(KBIQuantizer):
+    def span(self, x: Any = None) -> Any:
+        return super().span(x)._replace(largest=0.5)
+
+
+class CostsTwice(KBIQuantizer):
+    def quantize_with_cost(self, x: Any, training: bool = False) -> Any:
+        found = super().quantize_with_cost(x, training)
+        return found._replace(bits=2 * found.bits)
+
+
+class NoName(KBIQuantizer):
+    def format_name(self) -> Any:
+        return None
+
+
 FAULTS = {
+    **{"lists less": ListsLess, "reaches further": ReachesFurther, "costs twice": CostsTwice, "no name": NoName},
     **{"halves": Halves, "flattens": Flattens, "narrows": Narrows, "negative bits": NegativeBits},
     **{"one count": OneCount, "other integers": OtherIntegers, "no gradient": NoGradient},
     **{"forgets its mode": ForgetsItsMode, "other range": OtherRange, "sound": KBIQuantizer},
@@ -120,6 +152,27 @@ QUANTIZERS = [
     (TakesNaN(), "A config refuses unknown fields, text for numbers, and NaN. gain=nan was accepted."),
     (Forgetful(b=5), "A config becomes plain data, from which an equal config is made. "),
     (Undescribed(), "A config has a JSON schema with all its fields. PydanticInvalidForJsonSchema: "),
+    (NoSigns(), "unsigned() and the other variants of a config are configs. unsigned gave None."),
+    (
+        Falls(),
+        "grid() and values() list values that rise, grid() all that quantize() returns. values() does not",
+    ),
+    (
+        Wrong(fault="lists less"),
+        "grid() and values() list values that rise, grid() all that quantize() returns. grid() lacks 1 v",
+    ),
+    (
+        Wrong(fault="reaches further"),
+        "No value is larger than span() says, and all are multiples of its step. As weight: ",
+    ),
+    (
+        Wrong(fault="costs twice"),
+        "quantize_with_cost() returns the values of quantize(), and the bits of bits(). As weight: [16.]",
+    ),
+    (
+        Wrong(fault="no name"),
+        "format() returns the numbers of the format by name, for reports. As weight: format_name() gave ",
+    ),
     (NoQuantizer(), "build() returns a Quantizer that keeps config and slot. build() gave <Identity name="),
     (OtherConfig(), "build() returns a Quantizer that keeps config and slot. Its config is KBI("),
     (Wrong(fault="halves"), "Quantizing twice changes nothing. As weight: "),

@@ -71,6 +71,30 @@ class Unpaired(Sound):
         return replace(splits, train=Split(splits.train.x, splits.train.y[1:]))
 
 
+class Unweighted(Sound):
+    def load(self) -> Splits:
+        splits = super().load()
+        return replace(splits, train=replace(splits.train, weight=np.ones(2)))
+
+
+class NoNumber(Sound):
+    def load(self) -> Splits:
+        splits = super().load()
+        return replace(splits, train=Split(splits.train.x, np.array([0, 0, 0, np.nan])))
+
+
+class Texts(Sound):
+    def load(self) -> Splits:
+        splits = super().load()
+        return replace(splits, train=Split(splits.train.x, np.array(["a"] * 4)))
+
+
+class Lists(Sound):
+    def load(self) -> Splits:
+        splits = super().load()
+        return replace(splits, train=Split(splits.train.x.tolist(), splits.train.y))
+
+
 class Doubles(Sound):
     def load(self) -> Splits:
         splits = super().load()
@@ -97,7 +121,11 @@ DATASETS = {
     AnySamples: "A constructor refuses unknown arguments, text for numbers, and NaN. samples='4' was accepted.",
     Tuples: "load() returns Splits, each part a Split that is not empty. It gave a tuple.",
     NoTest: "load() returns Splits, each part a Split that is not empty. test is empty.",
-    Unpaired: "Each part has as many targets as inputs. train: 4 inputs, 3 targets.",
+    Unpaired: "Each part has as many targets, and sample weights if any, as inputs. train: 4 inputs, 3 targets.",
+    Unweighted: "Each part has as many targets, and sample weights if any, as inputs. train: 4 inputs, 2 weights.",
+    NoNumber: "Targets and weights are finite numbers, and no weight is below 0. train: 1 targets are not finite.",
+    Texts: "Targets and weights are finite numbers, and no weight is below 0. train: targets are <U1.",
+    Lists: "load() returns Splits, each part a Split that is not empty. train holds float in place of arrays.",
     Doubles: "Inputs are finite float32 numbers. train: they are float64.",
     Ragged: "Samples and targets have the same shape in each part. Found: train ((2,), ()), test ((1,), ()).",
     Draws: "The same arguments give the same parts. train differs when it is loaded again.",
@@ -150,6 +178,21 @@ class Forgets(Quiet):
         """Forget it."""
 
 
+class Stumbles(Quiet):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        raise KeyError("val_accuracy")
+
+
+class Promises(Quiet):
+    def adds_logs(self) -> tuple[str, ...]:
+        return ("area",)
+
+
+class Surprises(Quiet):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        (logs if logs is not None else {})["area"] = 1.0
+
+
 class ObjectState(Quiet):
     def get_state(self) -> dict[str, Any]:
         return {"count": object()}
@@ -161,6 +204,9 @@ CALLBACKS = {
     Unmade: "A constructor calls super().__init__(). ",
     OneName: "reads_logs() and adds_logs(), if they are there, return names. reads_logs() gave 'ebops'.",
     Forgets: "set_state() restores what get_state() returns: plain data and numpy arrays. {'count': ",
+    Stumbles: "A training runs with it, and its logs have what adds_logs() names and no more. KeyError: 'val_accuracy'",
+    Promises: "names and no more. The logs lack area.",
+    Surprises: "names and no more. The logs also have area, which no other part of a config can refer to.",
     ObjectState: "set_state() restores what get_state() returns: plain data and numpy arrays. count is a object.",
 }
 
@@ -177,6 +223,10 @@ def silent(name: str) -> None:
     pass
 
 
+def several(*names: str) -> None:
+    """Greet many."""
+
+
 def unknown(name: Nobody) -> None:  # type: ignore[name-defined]  # noqa: F821
     """Greet somebody."""
 
@@ -185,6 +235,7 @@ COMMANDS = {
     untyped: "Each parameter of a command is typed, and its docstring says what it does. untyped takes name without a "
     "type.",
     silent: "silent has no docstring, the first line of which is its help.",
+    several: "several takes names as *args or **kwargs, which no command line fills; a list takes several words.",
     unknown: "`hgq2 NAME --help` prints the first line of the docstring. ",
 }
 

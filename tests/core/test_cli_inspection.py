@@ -103,7 +103,7 @@ def test_show_draws_the_values_of_a_quantizer(hgq2, tmp_path):
     assert (tmp_path / "values.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("kind", ["layers.dense", "fixed_point.kbi", "keras.Dropout"])
+@pytest.mark.parametrize("kind", ["layers.dense", "none", "keras.Dropout"])
 def test_what_tells_no_values_is_not_drawn(hgq2, tmp_path, kind):
     path = tmp_path / "values.png"
     assert hgq2("show", kind, "--plot", path, code=2).stderr.strip() == (

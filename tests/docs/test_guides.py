@@ -11,7 +11,15 @@ import pytest
 from guide import compare, follow
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-GUIDES = ("attention.md", "config_files.md", "converting.md", "debugging.md", "hardware.md", "minifloat.md")
+GUIDES = (
+    "attention.md",
+    "config_files.md",
+    "converting.md",
+    "debugging.md",
+    "hardware.md",
+    "minifloat.md",
+    "notebooks.md",
+)
 CONCEPTS = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.glob("concepts/*.md"))
 COMPILERS = ("iverilog", "g++")
 """What the page on hardware simulates with."""

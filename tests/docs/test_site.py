@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_ON_THE_SITE = {"index_page.md"}
@@ -72,6 +75,15 @@ def test_every_link_leads_to_a_file_of_the_site(site: Path) -> None:
         for link in re.findall(r'(?:href|src)="([^"#]+)', page.read_text(encoding="utf-8")):
             if not re.match(r"\w+:|/", link):
                 assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_schemas_for_editors_are_on_it(site: Path) -> None:
+    config = yaml.safe_load((ROOT / "examples" / "digits.yaml").read_text(encoding="utf-8"))
+    schema = json.loads((site / "schema" / "config.json").read_text(encoding="utf-8"))
+    jsonschema.validate(config, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(config | {"no_such_section": 1}, schema)
+    assert "trials" in (site / "schema" / "sweep.json").read_text(encoding="utf-8")
 
 
 def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:

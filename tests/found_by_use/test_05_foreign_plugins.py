@@ -71,7 +71,10 @@ def test_plugins_check_names_what_is_wrong_with_every_class_of_it(tmp_path: Path
     process = beside("-m", "hgq2_core.cli.main", "plugins", "--check", cwd=tmp_path)
     assert process.returncode == 2, process.stderr
     version = next(plugin.version for plugin in registry().plugins if plugin.name == "layers")
-    lines = {line.removeprefix("hgq2_core.errors.PluginError: ") for line in process.stderr.splitlines()}
+    lines = {
+        line.removeprefix("error: ").removeprefix("hgq2_core.errors.PluginError: ")
+        for line in process.stderr.splitlines()
+    }
     assert {finding.replace("VERSION", version) for finding in FOUND} <= lines
 
 

@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from hgq2_core.commands.plots import COLORS
 from hgq2_core.model.cost import LayerRow, SlotRow, Summary
 from hgq2_core.model.number_format import format_count, format_metric, format_share
 from hgq2_training.report.html import Contents, page, style
-from hgq2_training.report.plots import COLORS
 
 pytestmark = pytest.mark.once
 

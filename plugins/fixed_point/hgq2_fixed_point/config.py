@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 BITS_LIMIT = 60
 """No bound on a bit variable reaches further: beyond it, a step is not a normal float32."""
 
+MOST_VALUES = 2**16
+"""Values of a format that are listed, at most."""
+
 
 class FitTo(StrictModel):
     """How integer bits are set from values.
@@ -132,6 +135,13 @@ class FixedPoint(QuantizerConfig):
             "step": step,
             "values": below + above + 1,
         }
+
+    @override
+    def values(self) -> list[float]:
+        """Return every value of the first format, rising; none if there are more than a figure can show."""
+        facts = self.facts()
+        low, step, size = facts["min"], facts["step"], facts["values"]
+        return [low + n * step for n in range(size)] if size <= MOST_VALUES else []
 
     @property
     @abstractmethod

@@ -76,6 +76,10 @@ class Binary(DiscreteConfig):
         """Bits that EBOPs count for one element."""
         return 1
 
+    @override
+    def values(self) -> list[float]:
+        return [-self.scale, self.scale]
+
 
 class Ternary(DiscreteConfig):
     """-scale, 0 or scale: with the sign where the magnitude is the threshold or more; 2 bits.
@@ -99,6 +103,10 @@ class Ternary(DiscreteConfig):
     def bits(self) -> int:
         """Bits that EBOPs count for one element."""
         return 2
+
+    @override
+    def values(self) -> list[float]:
+        return [-self.scale, 0.0, self.scale]
 
 
 class PowerOfTwo(DiscreteConfig):
@@ -130,6 +138,11 @@ class PowerOfTwo(DiscreteConfig):
     def facts(self) -> dict[str, Any]:
         """Return the magnitudes, and the bits."""
         return {"magnitudes": [0.0, *(2.0**n for n in range(self.lowest, self.highest + 1))], "bits": self.bits}
+
+    @override
+    def values(self) -> list[float]:
+        powers = [2.0**n for n in range(self.lowest, self.highest + 1)]
+        return [*(-power for power in powers[::-1] if self.k), 0.0, *powers]
 
     @property
     @override

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
+
+from hgq2_core.commands.notebook import Shown
 from hgq2_core.errors import ConfigError, listing, nearest
+from hgq2_core.model.number_format import format_metric
 
 Direction = Literal["min", "max"]
 _SMALLER_IS_BETTER = ("ebops", "loss", "error", "crossentropy", "mse", "mae", "mape", "msle")
@@ -31,8 +37,8 @@ class Entry:
     metrics: Mapping[str, float]
 
 
-class Front:
-    """The entries that no other entry equals or beats in every metric.
+class Front(Shown):
+    """The entries that no other entry equals or beats in every metric; prints as a table, and notebooks show it.
 
     Args:
         metrics: names of the metrics.
@@ -96,6 +102,13 @@ class Front:
             "entries": [{"epoch": entry.epoch, "metrics": dict(entry.metrics)} for entry in self.entries],
         }
 
+    @override
+    def __rich__(self) -> Table:
+        table = front_table("epoch", self.directions)
+        for entry in sorted(self.entries, key=self._costs, reverse=True):
+            table.add_row(str(entry.epoch), *(format_metric(entry.metrics[name]) for name in self.directions))
+        return table
+
     def _costs(self, entry: Entry) -> tuple[float, ...]:
         """Return the metrics in order, with signs such that smaller is better."""
         missing = self.directions.keys() - entry.metrics.keys()
@@ -117,6 +130,19 @@ class Front:
             for before, at, after in zip(order, order[1:], order[2:], strict=False):
                 distance[at] += (values[after] - values[before]) / span
         return self.entries[min(range(len(costs)), key=lambda i: (distance[i], -i))]
+
+
+def front_table(first: str, metrics: Iterable[str]) -> Table:
+    """Return an empty table of a front.
+
+    Args:
+        first: heading of the column in front of the metrics.
+        metrics: their names.
+    """
+    table = Table(first)
+    for name in metrics:
+        table.add_column(Text(name), justify="right")
+    return table
 
 
 def _covers(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

@@ -168,6 +168,9 @@ class ParetoFront(keras.callbacks.Callback):
             found["entries"] = [entry for entry in named if Path(self.directory, entry["file"]).is_file()]
         return found
 
+    def _repr_html_(self) -> str:
+        return self.front._repr_html_()
+
     def get_state(self) -> list[dict[str, Any]]:
         """Return the entries of the front."""
         entries: list[dict[str, Any]] = self.front.to_dict()["entries"]

@@ -8,6 +8,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hgq2_core.commands.printing import out
 from hgq2_core.compilation.jit import is_jit
 from hgq2_core.model.calibration import observed
 from hgq2_core.model.number_format import format_count, format_metric
@@ -20,15 +21,23 @@ NO_METRICS = ("loss", "ebops", "ebops_beta", "ebops_calibrated", "front", "learn
 
 
 class TrainingProgress(Progress):
-    """A bar that counts epochs, followed by the logs of the last one."""
+    """A bar that counts epochs, followed by the logs of the last one; in notebooks it needs ipywidgets.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: where it is shown; None for the standard output.
+
+    Example:
+        >>> with TrainingProgress() as progress:
+        ...     run = train(config, "runs/first", callbacks=[progress.callback()])
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
         columns = (
             TextColumn("epoch"), MofNCompleteColumn(), BarColumn(bar_width=4), TimeRemainingColumn(),
             TextColumn("{task.fields[logs]}"),
         )  # fmt: skip
-        super().__init__(*columns, console=console)
-        self.room = console.width - BEFORE_LOGS
+        super().__init__(*columns, console=console or out)
+        self.room = self.console.width - BEFORE_LOGS
 
     def callback(self) -> keras.callbacks.Callback:
         """Return the callback that advances the bar."""

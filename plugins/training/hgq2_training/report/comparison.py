@@ -9,10 +9,10 @@ from hgq2_training.report.plots import plain
 from hgq2_training.runs.compare import ComparedRun, Comparison
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from hgq2_core.commands.figure import ThemedFigure
 
 
-def metric_over_ebops(comparison: Comparison) -> Figure:
+def metric_over_ebops(comparison: Comparison) -> ThemedFigure:
     """Draw a metric of each run over its EBOPs, a dot for the saved model on test data, a line for its front.
 
     Args:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hgq2_core.commands.plots import BLUE, COLORS, GREEN, GREY, INK, LABEL, ORANGE, PURPLE, new_figure, styled
+from hgq2_core.commands.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, new_figure, styled
 from hgq2_training.report.drawings import described
 
 if TYPE_CHECKING:
     from markupsafe import Markup
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+
+    from hgq2_core.commands.figure import ThemedFigure
 
 EBOPS, BETA, RATE = "ebops", "ebops_beta", "learning_rate"
 TITLES = {EBOPS: "EBOPs", BETA: "price of a bit operation, β", RATE: "learning rate"}
@@ -29,7 +29,7 @@ MOST_METRICS = 6
 Epochs = Sequence[Mapping[str, Any]]
 
 
-def curves(history: Epochs, calibrated: float | None = None) -> dict[str, Figure]:
+def curves(history: Epochs, calibrated: float | None = None) -> dict[str, ThemedFigure]:
     """Draw loss, metrics, EBOPs, their price and the learning rate over the epochs, each in a separate figure.
 
     Args:
@@ -43,7 +43,7 @@ def curves(history: Epochs, calibrated: float | None = None) -> dict[str, Figure
     return {_title(names[0]): _curve(history, names, calibrated) for names in panels if _has(history, names[:1])}
 
 
-def _curve(history: Epochs, names: tuple[str, ...], calibrated: float | None) -> Figure:
+def _curve(history: Epochs, names: tuple[str, ...], calibrated: float | None) -> ThemedFigure:
     with styled():
         figure = new_figure(4.0, 2.8)
         axes = figure.subplots()
@@ -69,7 +69,9 @@ def _curve(history: Epochs, names: tuple[str, ...], calibrated: float | None) ->
         return figure
 
 
-def pareto(front: Mapping[str, Any], history: Epochs = (), baseline: tuple[str, float] | None = None) -> Figure | None:
+def pareto(
+    front: Mapping[str, Any], history: Epochs = (), baseline: tuple[str, float] | None = None
+) -> ThemedFigure | None:
     """Draw a Pareto front of a metric over EBOPs, with every epoch in the background.
 
     Args:
@@ -116,7 +118,7 @@ def pareto(front: Mapping[str, Any], history: Epochs = (), baseline: tuple[str, 
         return figure
 
 
-def roc(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
+def roc(curves: Sequence[Mapping[str, Any]]) -> ThemedFigure | None:
     """Draw the efficiency for the signal over that for the background, a line for each class.
 
     Of many classes only the worst has a colour and a name.
@@ -154,7 +156,7 @@ def roc(curves: Sequence[Mapping[str, Any]]) -> Figure | None:
         return figure
 
 
-def residuals(counts: Sequence[int], edges: Sequence[float]) -> Figure:
+def residuals(counts: Sequence[int], edges: Sequence[float]) -> ThemedFigure:
     """Draw the distribution of residuals.
 
     Args:
@@ -171,7 +173,7 @@ def residuals(counts: Sequence[int], edges: Sequence[float]) -> Figure:
         return figure
 
 
-def values_over_targets(points: Sequence[tuple[float, float]]) -> Figure:
+def values_over_targets(points: Sequence[tuple[float, float]]) -> ThemedFigure:
     """Draw values over their targets, with the line on which both are equal."""
     with styled():
         figure = new_figure(4.0, 2.8)
@@ -186,7 +188,7 @@ def values_over_targets(points: Sequence[tuple[float, float]]) -> Figure:
         return figure
 
 
-def svg(figure: Figure, name: str, title: str, description: str = "") -> Markup:
+def svg(figure: ThemedFigure, name: str, title: str, description: str = "") -> Markup:
     """Return a figure as an SVG element, whose text has the colour of the page's, and lines have CSS variables.
 
     Args:
@@ -198,16 +200,7 @@ def svg(figure: Figure, name: str, title: str, description: str = "") -> Markup:
     description = description or "; ".join(
         _ends(line) for axes in figure.axes for line in axes.lines if _is_named(line)
     )
-    buffer = io.StringIO()
-    with styled():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S))
-    for color in (INK, LABEL):
-        text = text.replace(f": {color}", ": currentColor")
-    for variable, color in COLORS.items():
-        text = text.replace(f": {color}", f": var(--plot-{variable}, {color})")
+    text = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", figure.themed_svg())
     (box,) = re.findall(r'viewBox="[^"]*"', text)
     return described(name, title, description, box, text[text.index(">") + 1 : text.rindex("</svg>")])
 

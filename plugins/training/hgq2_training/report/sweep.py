@@ -15,7 +15,7 @@ from hgq2_training.runs.files import REPORT
 from hgq2_training.sweeps.trial_directory import TrialDirectory, trial_directories
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from hgq2_core.commands.figure import ThemedFigure
 
 SWEEP, FRONT, TRIALS = "sweep.yaml", "front.json", "trials.json"
 
@@ -79,7 +79,7 @@ def write_sweep_page(directory: Path) -> Path:
     return path
 
 
-def sweep_front(front: Rows, rows: Rows, metrics: Sequence[str]) -> Figure | None:
+def sweep_front(front: Rows, rows: Rows, metrics: Sequence[str]) -> ThemedFigure | None:
     """Draw the trials of a sweep by their EBOPs and the first other metric, and the front, with standard deviations.
 
     Args:

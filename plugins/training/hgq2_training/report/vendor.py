@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from typing_extensions import override
+
 from hgq2_core import ebops
+from hgq2_core.commands.notebook import Shown
 from hgq2_core.errors import ConfigError, KindError
 from hgq2_core.exporting.luts import estimate_luts
 
@@ -43,7 +46,7 @@ class VendorReport:
 
 
 @dataclass(frozen=True)
-class BesideVendor:
+class BesideVendor(Shown):
     """What was predicted, and what the vendor's tools say; prints as a table.
 
     Args:
@@ -58,6 +61,7 @@ class BesideVendor:
         """Return plain data."""
         return {"predicted": dict(self.predicted), "vendor": [each.to_dict() for each in self.reports]}
 
+    @override
     def __rich__(self) -> Any:
         from rich.table import Table
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
+from typing_extensions import override
 
+from hgq2_core.commands.notebook import Shown
 from hgq2_core.errors import ConfigError
 from hgq2_core.model.number_format import format_count, format_metric
 from hgq2_core.schema.base import as_yaml
@@ -65,8 +68,8 @@ class ComparedRun:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Runs side by side.
+class Comparison(Shown):
+    """Runs side by side; prints as tables, and notebooks show them.
 
     Args:
         runs: the runs, in the order given.
@@ -119,6 +122,10 @@ class Comparison:
             ],
             "differences": self.differences,
         }
+
+    @override
+    def __rich__(self) -> Group:
+        return Group(*self.tables())
 
     def tables(self) -> list[Table]:
         """Return the metrics, and the settings that differ, as tables."""

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+from typing_extensions import override
+
+from hgq2_core.commands.notebook import Shown
 from hgq2_core.config.reader import read_document
 from hgq2_core.errors import ConfigError, ModelFileError, listing
 from hgq2_core.files import read_json
 from hgq2_core.model.number_format import format_count, format_metric
-from hgq2_training.callbacks.front import Direction
+from hgq2_training.callbacks.front import Direction, front_table
 from hgq2_training.runs.files import CONFIG, DATA, FRONT, FRONT_LIST
 
 BEST = "best"
@@ -67,7 +71,19 @@ class Recommendation:
         }
 
 
-def read_front(directory: str | Path) -> tuple[FrontPoint, ...]:
+class RunFront(tuple[FrontPoint, ...], Shown):
+    """The models on the front of a run in rising calibrated EBOPs; prints as a table, and notebooks show it."""
+
+    @override
+    def __rich__(self) -> Table:
+        names = list(self[0].metrics) if self else []
+        table = front_table("front", ("epoch", *names))
+        for point in self:
+            table.add_row(str(point.number), str(point.epoch), *(format_metric(point.metrics[name]) for name in names))
+        return table
+
+
+def read_front(directory: str | Path) -> RunFront:
     """Return the models on the front of a run in rising calibrated EBOPs; empty if the run kept none.
 
     Raises:
@@ -83,7 +99,7 @@ def read_front(directory: str | Path) -> tuple[FrontPoint, ...]:
             "Give the callback pareto_front `ebops` among its metrics."
         )
     ordered = sorted(found, key=lambda entry: (entry[1]["ebops"], entry[0]))
-    return tuple(FrontPoint(number, *entry) for number, entry in enumerate(ordered))
+    return RunFront(FrontPoint(number, *entry) for number, entry in enumerate(ordered))
 
 
 def choose(directory: str | Path, choice: int | str) -> FrontPoint:
