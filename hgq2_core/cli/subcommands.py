@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
 from hgq2_core.commands.subcommand import as_command
+from hgq2_core.discovery.known_plugins import COMMANDS
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import HGQ2Error, KindError, listing, nearest
 
@@ -64,8 +65,8 @@ class PluginCommands(TyperGroup):
 
     def _unknown(self, name: str) -> str:
         names = [*self.commands, *self._kinds()]
-        found = nearest(name, names) + registry().not_loaded()
-        advice = found or registry().not_installed()
+        missing = registry().comes_with(COMMANDS.get(name.removeprefix("training."), ""))
+        advice = missing or nearest(name, names) + registry().not_loaded() or registry().not_installed()
         return f"hgq2: unknown command. Received: {name!r}. Allowed: {listing(names)}.{advice}"
 
 

@@ -22,6 +22,17 @@ DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
 )
 """The distribution of each plugin."""
 
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(
+        (
+            *("board", "calibrate", "compare", "demo", "doctor", "estimate", "export", "predict", "quantize", "report"),
+            *("sweep", "train", "verify"),
+        ),
+        "training",
+    )
+)
+"""The plugin of each subcommand that the core has not, to say what to install."""
+
 OPERATION_LAYER = "layers.operation"
 """The kind of the layer that `quantize_model` makes of an operation on tensors, such as `x + y`."""
 

@@ -123,6 +123,7 @@ class Registry:
             raise KindError(f"{prefix}ambiguous kind. Received: {name!r}. Allowed: {allowed}.{remedy}")
         self._check_plugin_of(name, prefix)
         advice = self._advice(name, _plugin_name(name), [kind for kinds in ours.values() for kind in kinds])
+        advice = advice or self.not_installed()
         raise KindError(f"{prefix}unknown kind. Received: {name!r}. Allowed: what `hgq2 list` shows.{advice}")
 
     def load(self, group: str, name: str, where: str = "") -> type[Any]:
@@ -276,11 +277,16 @@ class Registry:
 
     def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
         """Return what to install, or the nearest kind and the plugins that are not loaded."""
-        absent = self.absent()
-        if owner in absent:
-            return f" It comes with {absent[owner]}: {install_hint(absent[owner])}"
+        # A short name may be that of a whole plugin, as those of exporters are.
+        if missing := self.comes_with(owner or str(name)):
+            return missing
         kinds = [kind for kind in kinds if not kind.startswith(f"{KERAS}.ops.")]  # no config names an operation so
         return nearest(name, [*kinds, *map(_short, kinds)]) + self.not_loaded()
+
+    def comes_with(self, plugin: str) -> str:
+        """Return a sentence with the distribution to install for a plugin; empty unless it is one that is absent."""
+        absent = self.absent()
+        return f" It comes with {absent[plugin]}: {install_hint(absent[plugin])}" if plugin in absent else ""
 
     def absent(self) -> dict[str, str]:
         """Return the distributions of this repository that are not installed, by the prefix of their kinds."""

@@ -183,6 +183,10 @@ def test_a_kind_that_is_not_found_gets_the_remedy(site: Path, install: Install) 
         "It comes with hgq2-minifloat: pip install hgq2-minifloat "
         "(not on PyPI yet: pip install ./plugins/minifloat in a clone)"
     )
+    with pytest.raises(KindError, match=r"It comes with hgq2-hls4ml: pip install hgq2-hls4ml \(not on PyPI yet"):
+        Registry(()).resolve("exporters", "hls4ml")
+    with pytest.raises(KindError, match=r"It may come with a plugin that is not installed: pip install hgq2-alkaid "):
+        Registry(()).find("digits")
     install("acme", quantizers={"kbi": "little_acme.parts:KBI"})
     with pytest.raises(PluginError, match=r"^kind 'acme.kbi': plugin 'acme' \(acme-dist 1.0\) is blocked."):
         build(site, HGQ2_PLUGINS="none").find("acme.kbi")

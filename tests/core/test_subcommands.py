@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 import hgq2_core.cli.main as cli
 from hgq2_core.cli import subcommands
+from hgq2_core.discovery.known_plugins import COMMANDS
 from hgq2_core.discovery.loading import CONFIG_GROUPS, Plugin
 from hgq2_core.discovery.registry import Registry
+from hgq2_training import plugin as training
 
 pytestmark = pytest.mark.once
 
@@ -120,16 +122,26 @@ def test_a_command_that_cannot_be_loaded_names_its_plugin(hgq2, function, messag
     assert result.stderr.startswith(f"error: {message}")
 
 
-def test_a_command_of_a_plugin_that_is_not_installed_says_what_to_install(hgq2):
+@pytest.mark.parametrize("name", ["train", "training.train"])
+def test_a_command_of_a_plugin_that_is_not_installed_says_what_to_install(hgq2, name):
+    assert hgq2([plugin("layers")], name).stderr == (
+        f"error: hgq2: unknown command. Received: {name!r}. "
+        "Allowed: freeze-requirements, list, new-plugin, plugins, resolve, schema, show, validate. "
+        "It comes with hgq2-training: pip install hgq2-training "
+        "(not on PyPI yet: pip install ./plugins/training in a clone)\n"
+    )
+
+
+def test_an_unknown_command_may_come_with_any_plugin_that_is_not_installed(hgq2):
     installed = [
         plugin(name) for name in ("alkaid", "attention", "cpp", "fixed_point", "hls4ml", "layers", "minifloat", "qonnx")
     ]
-    assert hgq2(installed, "train").stderr == (
-        "error: hgq2: unknown command. Received: 'train'. "
-        "Allowed: freeze-requirements, list, new-plugin, plugins, resolve, schema, show, validate. "
-        "It may come with a plugin that is not installed: pip install hgq2-training "
-        "(not on PyPI yet: pip install ./plugins/training in a clone)\n"
-    )
+    message = hgq2(installed, "xylophone").stderr
+    assert "It may come with a plugin that is not installed: pip install hgq2-training (not on PyPI yet: " in message
+
+
+def test_the_commands_of_training_are_known_where_it_is_not_installed():
+    assert set(COMMANDS) == set(training.hgq2_commands())
 
 
 def test_a_command_of_a_plugin_that_is_blocked_says_so(hgq2):
