@@ -66,7 +66,7 @@ class PluginCommands(TyperGroup):
     def _unknown(self, name: str) -> str:
         names = [*self.commands, *self._kinds()]
         missing = registry().comes_with(COMMANDS.get(name.removeprefix("training."), ""))
-        advice = missing or nearest(name, names) + registry().not_loaded() or registry().not_installed()
+        advice = missing or nearest(name, names) + registry().not_loaded() or registry().not_installed(GROUP)
         return f"hgq2: unknown command. Received: {name!r}. Allowed: {listing(names)}.{advice}"
 
 

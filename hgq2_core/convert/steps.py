@@ -205,5 +205,5 @@ def _unsupported(layer: Any, path: str) -> ConfigError:
     return ConfigError(
         f"quantize_model: {path}: {name} has no quantized form of its name, and no exact arithmetic{why}. Write a "
         f"rule for it, with the kind of a quantized layer (`hgq2 list layers`), or kind {kept!r}, which keeps it in "
-        f"floats.{nearest(snake(name), kinds)}"
+        f"floats.{nearest(snake(name), kinds) or registry().not_installed('layers')}"
     )

@@ -22,6 +22,18 @@ DISTRIBUTIONS: Mapping[str, str] = MappingProxyType(
 )
 """The distribution of each plugin."""
 
+BRINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "quantizers": ("fixed_point", "minifloat"),
+        "layers": ("layers", "attention"),
+        "callbacks": ("training",),
+        "datasets": ("training",),
+        "exporters": ("alkaid", "hls4ml", "cpp", "qonnx"),
+        "commands": ("training",),
+    }
+)
+"""The plugins that bring kinds of a group."""
+
 COMMANDS: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(
         (

@@ -11,7 +11,7 @@ from functools import cache, cached_property, reduce
 from types import MappingProxyType
 from typing import Any
 
-from hgq2_core.discovery.known_plugins import DISTRIBUTIONS, install_hint, is_official
+from hgq2_core.discovery.known_plugins import BRINGS, COMMANDS, DISTRIBUTIONS, install_hint, is_official
 from hgq2_core.discovery.loading import CONFIG_GROUPS, GROUPS, KERAS, NAMED_GROUPS, Plugin, load_plugins, singular
 from hgq2_core.discovery.saved_names import register_class, register_names
 from hgq2_core.errors import KindError, PluginError, listing, nearest
@@ -271,8 +271,9 @@ class Registry:
         wrong = (
             f"one of the {' and '.join(others)}, not of the {group}" if others else f"unknown {singular(group)} kind"
         )
-        advice = self._advice(name, "" if others else _plugin_name(str(name)), specs)
-        advice = advice or ("" if others else self.not_installed())
+        owner = _plugin_name(str(name)) or (COMMANDS.get(str(name), "") if group == "commands" else "")
+        advice = self._advice(name, "" if others else owner, specs)
+        advice = advice or ("" if others else self.not_installed(group))
         return f"{wrong}. Received: {name!r}. Allowed: {_allowed(group, specs)}.{advice}"
 
     def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
@@ -298,9 +299,14 @@ class Registry:
         unloaded = [f"{plugin.name} ({plugin.state})" for plugin in self.plugins if plugin.state != "loaded"]
         return f" Not loaded: {listing(unloaded)}; `hgq2 plugins --check` says why." if unloaded else ""
 
-    def not_installed(self) -> str:
-        """Return a sentence with the plugins of this repository that are not installed; empty if all are."""
-        absent = sorted(self.absent().values())
+    def not_installed(self, group: str | None = None) -> str:
+        """Return a sentence with the plugins of this repository that are not installed; empty if all are.
+
+        Args:
+            group: only those that bring kinds of this group; None for all.
+        """
+        plugins = DISTRIBUTIONS if group is None else BRINGS.get(group, ())
+        absent = sorted(distribution for name, distribution in self.absent().items() if name in plugins)
         return f" It may come with a plugin that is not installed: {install_hint(*absent)}" if absent else ""
 
 

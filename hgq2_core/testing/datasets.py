@@ -55,8 +55,8 @@ def loads(subject: Configured) -> None:
     require(isinstance(splits, Splits), f"It gave a {type(splits).__name__}.")
     for name, part in splits.parts.items():
         require(isinstance(part, Split), f"{name} is a {type(part).__name__}.")
-        numbers = [each for each in _arrays(part) if not np.ndim(each)]
-        require(not numbers, f"{name} holds {type(next(iter(numbers), 0)).__name__} in place of arrays.")
+        others = [type(each).__name__ for each in _arrays(part) if not hasattr(each, "shape")]
+        require(not others, f"{name} holds {listing({*others})} in place of arrays.")
         require(len(part), f"{name} is empty.")
 
 

@@ -125,7 +125,7 @@ DATASETS = {
     Unweighted: "Each part has as many targets, and sample weights if any, as inputs. train: 4 inputs, 2 weights.",
     NoNumber: "Targets and weights are finite numbers, and no weight is below 0. train: 1 targets are not finite.",
     Texts: "Targets and weights are finite numbers, and no weight is below 0. train: targets are <U1.",
-    Lists: "load() returns Splits, each part a Split that is not empty. train holds float in place of arrays.",
+    Lists: "load() returns Splits, each part a Split that is not empty. train holds list in place of arrays.",
     Doubles: "Inputs are finite float32 numbers. train: they are float64.",
     Ragged: "Samples and targets have the same shape in each part. Found: train ((2,), ()), test ((1,), ()).",
     Draws: "The same arguments give the same parts. train differs when it is loaded again.",

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from hgq2_core.discovery import registry as kinds
-from hgq2_core.discovery.known_plugins import DISTRIBUTIONS, install_hint
-from hgq2_core.discovery.loading import load_plugins
+from hgq2_core.discovery.known_plugins import BRINGS, DISTRIBUTIONS, install_hint, is_official
+from hgq2_core.discovery.loading import GROUPS, load_plugins
 from hgq2_core.discovery.registry import Registry, plugins
 from hgq2_core.errors import KindError, PluginError
 
@@ -236,17 +236,20 @@ def test_our_own_distributions_are_known_by_the_prefix(group: str, name: str, di
     )
 
 
-def test_a_short_name_may_come_with_any_of_our_own_distributions_that_is_not_installed(
-    site: Path, install: Install
-) -> None:
-    for name in ("alkaid", "attention", "cpp", "hls4ml", "layers", "minifloat", "qonnx"):
-        install(name)
+def test_a_short_name_may_come_with_any_of_our_own_distributions_of_its_group(site: Path, install: Install) -> None:
+    install("minifloat")
     with pytest.raises(KindError) as caught:
         build(site).resolve("quantizers", "kbi")
     assert str(caught.value) == (
         "unknown quantizer kind. Received: 'kbi'. Allowed: none. It may come with a plugin that is not installed: "
-        f"{install_hint('hgq2-fixed-point', 'hgq2-training')}"
+        f"{install_hint('hgq2-fixed-point')}"
     )
+
+
+def test_what_our_plugins_bring_is_known_where_they_are_not_installed() -> None:
+    for group in GROUPS:
+        found = {plugin.name for plugin in plugins() if is_official(f"{plugin.name}.") and plugin.kinds[group]}
+        assert set(BRINGS.get(group, ())) == found
 
 
 def test_no_pip_install_for_a_plugin_that_is_there(site: Path, install: Install) -> None:
