@@ -6,6 +6,7 @@ import io
 import re
 
 from matplotlib.figure import Figure
+from typing_extensions import override
 
 from hgq2_core.commands.plots import COLORS, INK, LABEL, styled
 
@@ -28,5 +29,6 @@ class ThemedFigure(Figure):
             text = text.replace(f": {color}", f": var(--plot-{variable}, {color})")
         return text
 
+    @override
     def _repr_html_(self) -> str:
         return self.themed_svg()
