@@ -233,7 +233,7 @@ def keeps_its_state(subject: _Subject) -> None:
         target.assign(source)
     for optimizer, trained in ((made, variable), (resumed, copy)):
         optimizer.apply([keras.ops.convert_to_tensor(GRADIENT)], [trained])
-    require(np.array_equal(*map(numpy, (variable, copy))), f"{numpy(variable)} became {numpy(copy)}.")
+    require(np.array_equal(numpy(variable), numpy(copy)), f"{numpy(variable)} became {numpy(copy)}.")
 
 
 def _stepped(optimizer: Any, steps: int = 1) -> tuple[Any, keras.Variable]:

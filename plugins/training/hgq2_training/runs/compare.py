@@ -60,7 +60,7 @@ class ComparedRun:
             )
         test = {name: float("nan") if value is None else float(value) for name, value in metrics["test"].items()}
         try:
-            front = read_front(directory)
+            front: tuple[FrontPoint, ...] = read_front(directory)
         except ConfigError:  # a front that was kept without EBOPs has no place among the others
             front = ()
         settings = dict(_leaves(config.to_dict()))
