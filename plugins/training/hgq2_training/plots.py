@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hgq2_core
 from hgq2_core.commands.plots import BLUE, GREY, ORANGE, new_figure, styled, values
-from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError
 from hgq2_core.files import read_json
 from hgq2_core.model.cost import summary
@@ -40,7 +40,7 @@ def plot_values(config: QuantizerConfig, title: str | None = None) -> ThemedFigu
     Example:
         >>> figure = plot_values(KBI(b=4, i=0))
     """
-    kind = registry().kind_of("quantizers", type(config)) or type(config).__name__
+    kind = hgq2_core.registry.kind_of("quantizers", type(config)) or type(config).__name__
     numbers = config.values()
     if len(numbers) < 2:
         raise ConfigError(
