@@ -21,6 +21,7 @@ from hgq2_core.config.overrides import overridden
 from hgq2_core.config.per_output import PerOutput, for_outputs, wrong_names
 from hgq2_core.config.reader import read_document
 from hgq2_core.config.specs import LOSSES, METRICS, OPTIMIZERS, Kinds, ObjectSpec, construct
+from hgq2_core.data.absent_classes import notes_on_classes
 from hgq2_core.data.class_weight import is_of_labels
 from hgq2_core.errors import ConfigError
 from hgq2_core.keras_graph.traversal import output_names
@@ -278,7 +279,7 @@ class ModelConfig(Document):
             ConfigError: the config names no data set.
         """
         splits: Splits = self.data_set().load()
-        return splits
+        return replace(splits, notes=(*splits.notes, *notes_on_classes(splits)))
 
     def data_set(self) -> Any:
         """Return the data set, which reads nothing before it is loaded.

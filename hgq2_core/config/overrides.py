@@ -56,7 +56,8 @@ def _key(node: Any, step: str, where: str, place: str, new: bool = False) -> Any
     if isinstance(node, dict):
         if step in node or new:
             return step
-        raise ConfigError(f"{at}: no such key. Received: {step!r}. Allowed: {listing(node)}.{nearest(step, node)}")
+        close = nearest(step, node) or f" A new key is given whole: --set {place}{'.' * bool(place)}{step}='{{...}}'."
+        raise ConfigError(f"{at}: no such key. Received: {step!r}. Allowed: {listing(node)}.{close}")
     if isinstance(node, list):
         names = {name: index for index, name in enumerate(map(_name, node)) if name is not None}
         if step in names:

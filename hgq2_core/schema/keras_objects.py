@@ -30,6 +30,19 @@ SCHEDULES, SCHEDULE = "optimizers.schedules", "schedule"
 TAKE_SCHEDULES = ("learning_rate", SCHEDULE)
 """Arguments that may be a schedule."""
 
+ABBREVIATIONS = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_logarithmic_error",
+    "rmse": "root_mean_squared_error",
+    "bce": "binary_crossentropy",
+    "cce": "categorical_crossentropy",
+    "acc": "accuracy",
+    "kld": "kldivergence",
+}
+"""Words that people write for kinds, which messages lead to their names."""
+
 LARGEST = 1 << 24
 """Limit on the sizes in a config, so that a typing error allocates no memory."""
 
@@ -105,7 +118,8 @@ def class_by_name(group: str, kind: str) -> type:
         return registry().load(own, kind)
     known = [*classes, *offered]
     raise KindError(
-        f"unknown {singular(group)} kind. Received: {kind!r}. Allowed: {listing(known)}.{nearest(kind, known)}"
+        f"unknown {singular(group)} kind. Received: {kind!r}. Allowed: {listing(known)}."
+        f"{nearest(ABBREVIATIONS.get(kind.casefold(), kind), known)}"
     )
 
 

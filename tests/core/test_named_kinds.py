@@ -18,6 +18,8 @@ import hgq2_core
 from hgq2_core import BitOptimizer, ConfigError, ModelConfig, ModelFileError, PluginError, load_model
 from hgq2_core.discovery.registry import registry
 from hgq2_core.discovery.saved_names import saved_kind
+from hgq2_core.errors import KindError
+from hgq2_core.schema.keras_objects import class_by_name
 from hgq2_core.testing import registered
 from hgq2_layers import QDense
 from hgq2_training import resume, train
@@ -276,3 +278,12 @@ def test_listing_them_imports_no_backend():
     )
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert process.stdout.split()[-1] == "False", process.stderr
+
+
+@pytest.mark.parametrize(
+    "group, word, name",
+    [("losses", "mse", "mean_squared_error"), ("losses", "bce", "binary_crossentropy"), ("metrics", "acc", "accuracy")],
+)
+def test_abbreviations_lead_to_the_names(group: str, word: str, name: str) -> None:
+    with pytest.raises(KindError, match=rf"Did you mean '{name}'\?"):
+        class_by_name(group, word)

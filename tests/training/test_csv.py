@@ -136,10 +136,35 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         Csv(path=str(tmp_path / "none.csv"), target="t").load()
     (tmp_path / "binary.csv").write_bytes(b"n,t\n\xff\xfe,1\n")
-    with pytest.raises(DataError, match="cannot be read as a CSV file in UTF-8"):
+    with pytest.raises(DataError, match="It may be ISO-8859-1"):
         Csv(path=str(tmp_path / "binary.csv"), target="t").load()
+    np.savez(tmp_path / "archive.csv.npz", x=np.arange(9) * 12345)
+    with pytest.raises(DataError, match="It holds no text"):
+        Csv(path=str(tmp_path / "archive.csv.npz"), target="t").load()
     with pytest.raises(DataError, match="cannot be read as a CSV file in UTF-8"):
         Csv(path=str(tmp_path), target="t").load()
+
+
+def test_other_encodings_are_named_with_the_command_that_converts(tmp_path: Path) -> None:
+    path = tmp_path / "wide one.csv"
+    path.write_text("n,t\n1,0\n", encoding="utf-16")
+    with pytest.raises(DataError) as error:
+        Csv(path=str(path), target="t").load()
+    command = f"iconv -f UTF-16 -t UTF-8 '{path}' > converted.csv"
+    assert str(error.value) == f"{path}: is not UTF-8. It is UTF-16. To convert it: {command}"
+
+
+def test_decimal_commas_missing_headers_and_logarithms_are_told(table: Any) -> None:
+    with pytest.raises(DataError, match=r"line 2, column 'n': must be a number. Received: '0,5'. .* a decimal point"):
+        Csv(path=table("n;t\n0,5;1\n0,7;0\n"), target="t", delimiter=";").load()
+    with pytest.raises(DataError, match=r"no such column. Received: 't'. .* the first line must name the columns"):
+        Csv(path=table("1,0\n2,1\n"), target="t").load()
+    path = table("n,t\n" + "\n".join(f"{n - 3},{n % 2}" for n in range(30)))
+    with pytest.raises(DataError, match=r"line 2, column 'n': `log` takes numbers above 0. Received: -3. `clip` gives"):
+        Csv(path=path, target="t", log=["n"]).load()
+    assert len(Csv(path=path, target="t", log=["n"], clip={"n": [1, None]}).load().train)
+    with pytest.raises(ConfigError, match=r"Received: 't'. Allowed: n. It is a target: write their logarithms to the"):
+        Csv(path=path, target="t", log=["t"]).load()
 
 
 @pytest.mark.parametrize(

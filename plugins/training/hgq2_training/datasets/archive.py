@@ -89,7 +89,9 @@ def opened(path: str, memory_map: bool = False) -> Iterator[Archive]:
         except FileNotFoundError as error:
             raise DataError(f"{path}: no such file") from error
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: not a numpy archive (.npz): {error}") from error
+            # numpy takes any other file for one of objects, and would have it loaded without safety.
+            why = "another kind of file, or one of Python objects" if "pickle" in str(error) else error
+            raise DataError(f"{path}: not a numpy archive (.npz): {why}") from error
         if not isinstance(archive, NpzFile):
             raise DataError(f"{path}: a single array, not an archive; write it with np.savez(path, x=…, y=…)")
         yield Archive(path, stack.enter_context(archive), memory_map)

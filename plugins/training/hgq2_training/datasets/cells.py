@@ -56,6 +56,21 @@ class Cells:
         """Return a column of inputs, NaN where a cell is missing."""
         return self._numbers(name, lambda cell, row: self._input(cell, row, name))
 
+    def check_logarithm(self, name: str) -> None:
+        """Refuse a column of inputs with a number that has no logarithm.
+
+        Raises:
+            DataError: a number is 0 or less; the message says in which line.
+        """
+        values = self.numbers(name)
+        bad = np.flatnonzero(values <= 0)
+        if len(bad):
+            row = int(bad[0])
+            raise DataError(
+                f"{self._where(row, name)}: `log` takes numbers above 0. Received: {values[row]:g}. "
+                "`clip` gives a lower limit."
+            )
+
     def weights(self, name: str) -> Array:
         """Return a column of sample weights.
 

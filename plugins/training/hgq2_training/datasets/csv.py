@@ -29,6 +29,9 @@ from hgq2_training.datasets.steps import Limits, TableSteps
 from hgq2_training.datasets.targets import check_classes
 from hgq2_training.datasets.text_table import Table, TextTable
 
+OF_TARGETS = "write their logarithms to the file, or use the loss mean_squared_logarithmic_error"
+"""What to do for targets over many magnitudes."""
+
 
 class Csv(Dataset):
     """Columns of a CSV file whose first line names them; the test part is split off, or comes from another file.
@@ -172,9 +175,10 @@ class Csv(Dataset):
         for what, names in (("categorical", self.categorical), ("clip", self.clip), ("log", self.log)):
             for name in names or ():
                 if name not in known:
+                    of_target = f" It is a target: {OF_TARGETS}." if name in self._target_columns else ""
                     raise ConfigError(
                         f"`{what}` names columns of inputs. Received: {name!r}. "
-                        f"Allowed: {listing(known)}.{nearest(name, known)}"
+                        f"Allowed: {listing(known)}.{of_target or nearest(name, known)}"
                     )
         return found
 
@@ -188,6 +192,9 @@ class Csv(Dataset):
     def _read(self, cells: Cells, layouts: Mapping[str, Columns]) -> tuple[Split, tuple[str, ...]]:
         """Return targets, inputs, and notes on missing cells."""
         y = {name: self._read_targets(cells, name) for name in self._targets}
+        for name in self.log or ():
+            if not (self.clip or {}).get(name, (None, None))[0]:
+                cells.check_logarithm(name)
         x = {name: cells.inputs(layout) for name, layout in layouts.items()}
         weight = None if self.sample_weight is None else cells.weights(self.sample_weight)
         filled = sum(int(np.isnan(each).sum()) for each in x.values())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import math
+import shlex
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -103,7 +105,7 @@ class TextTable:
                 self._check_delimiter(wanted)
                 raise DataError(
                     f"{self.path}: no such column. Received: {name!r}. The header has: {', '.join(names)}."
-                    f"{nearest(name, names)}"
+                    f"{nearest(name, names)}{_without_header(names)}"
                 )
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -167,10 +169,22 @@ class TextTable:
                         yield reader.line_num, line
         except FileNotFoundError as error:
             raise DataError(f"{self.path}: no such file") from error
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise DataError(f"{self.path}: is not UTF-8. {self._to_convert()}") from error
+        except OSError as error:
             raise DataError(f"{self.path}: cannot be read as a CSV file in UTF-8: {error}") from error
         except csv.Error as error:
             raise _NotCsvError(f"{self.path}: cannot be read as a CSV file in UTF-8: {error}") from error
+
+    def _to_convert(self) -> str:
+        with Path(self.path).open("rb") as file:
+            first = file.read(512)
+        is_utf16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        if 0 in first and not is_utf16:
+            return "It holds no text."
+        encoding = "UTF-16" if is_utf16 else "ISO-8859-1"
+        known = "It is UTF-16." if is_utf16 else "It may be ISO-8859-1, as older programs write."
+        return f"{known} To convert it: iconv -f {encoding} -t UTF-8 {shlex.quote(self.path)} > converted.csv"
 
     def _check_delimiter(self, wanted: Collection[str]) -> None:
         """Refuse a header that has the wanted columns with another delimiter."""
@@ -183,6 +197,19 @@ class TextTable:
                     f"{self.path}: the columns are not separated by {json.dumps(self.delimiter)}. Received: {header!r}."
                     f" To paste: delimiter: {json.dumps(delimiter)}"
                 )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _without_header(names: Collection[str]) -> str:
+    """Return, for the end of a message, what is wrong if the first line is one of data."""
+    return " This is a line of data; the first line must name the columns." if any(map(_is_number, names)) else ""
 
 
 def number(text: Any, where: str) -> float:
@@ -199,7 +226,8 @@ def number(text: Any, where: str) -> float:
         value = float(text)
     except (TypeError, ValueError):
         received = f"Received: {text!r}" if str(text) else "The cell is empty"
-        raise DataError(f"{where}: must be a number. {received}.") from None
+        point = " Numbers are written with a decimal point." if _is_number(str(text).replace(",", ".")) else ""
+        raise DataError(f"{where}: must be a number. {received}.{point}") from None
     if not math.isfinite(value) or abs(value) > LARGEST:
         raise DataError(f"{where}: must be a finite number within float32. Received: {text!r}.")
     return value
