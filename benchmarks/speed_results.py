@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -62,21 +63,25 @@ def page(results: list[Result]) -> str:
 
 def plot(results: list[Result]) -> None:
     """Draw the ratios of training and prediction by case."""
+    sys.path.insert(0, str(PLOT.parent))
     from matplotlib import pyplot as plt
+    from style import BLUE, ORANGE, STYLE, TEXT, save
 
     rows = [result for result in results if result["case"] in cases.CASES]
     labels = [" · ".join([*speed.row(result)[:3]]) for result in rows]
-    figure, axes = plt.subplots(figsize=(9, 0.8 + 0.42 * len(rows)), layout="constrained")
-    for offset, name, color in ((-0.2, "fit", "#3b82f6"), (0.2, "predict", "#d97706")):
-        axes.barh(
-            [n + offset for n in range(len(rows))], [row[name]["cpu"] for row in rows], 0.38, color=color, label=name
-        )
-    axes.axvline(1.0, color="#7d7d7d", linewidth=1)
-    axes.set_yticks(range(len(rows)), labels)
-    axes.invert_yaxis()
-    axes.set_xlabel("CPU time relative to the same plain Keras model")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    plt.rcParams["svg.hashsalt"] = "speed"
-    figure.savefig(PLOT, transparent=True, metadata={"Date": None})
-    plt.close(figure)
+    with plt.rc_context({**STYLE, "svg.hashsalt": "speed"}):
+        figure, axes = plt.subplots(figsize=(9, 0.8 + 0.42 * len(rows)), layout="constrained")
+        for offset, name, color in ((-0.2, "fit", BLUE), (0.2, "predict", ORANGE)):
+            axes.barh(
+                [n + offset for n in range(len(rows))],
+                [row[name]["cpu"] for row in rows],
+                0.38,
+                color=color,
+                label=name,
+            )
+        axes.axvline(1.0, color=TEXT, linewidth=1)
+        axes.set_yticks(range(len(rows)), labels)
+        axes.invert_yaxis()
+        axes.set_xlabel("CPU time relative to the same plain Keras model")
+        axes.legend()
+        save(figure, PLOT, "CPU time relative to plain Keras, by case")

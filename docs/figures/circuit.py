@@ -25,7 +25,7 @@ from hgq2_layers import QDense
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from numerics import BLUE, GREEN, STYLE, TEXT, save  # noqa: E402
+from style import BLUE, GREEN, STYLE, TEXT, save  # noqa: E402
 
 LATENCY_CUTOFF = 2.0
 """Units of delay between registers, at most."""

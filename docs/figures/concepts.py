@@ -18,7 +18,8 @@ from matplotlib.patches import Rectangle
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from numerics import BLUE, GREEN, ORANGE, STYLE, TEXT, quantized, save  # noqa: E402
+from numerics import quantized  # noqa: E402
+from style import BLUE, GREEN, ORANGE, STYLE, TEXT, save  # noqa: E402
 
 from hgq2_fixed_point import KIF  # noqa: E402
 

@@ -11,38 +11,15 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hgq2_fixed_point import KIF, quantize
 from hgq2_minifloat import Minifloat
 
 HERE = Path(__file__).parent
-# Mid tones on a transparent ground: readable on a white page and on a dark one.
-TEXT, BLUE, ORANGE, GREEN = "#7d7d7d", "#3b82f6", "#d97706", "#159a6c"
-STYLE = {
-    "axes.edgecolor": TEXT,
-    "axes.labelcolor": TEXT,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "font.size": 10,
-    "legend.frameon": False,
-    "legend.labelcolor": TEXT,
-    "savefig.transparent": True,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "numerics",
-    "text.color": TEXT,
-    "xtick.color": TEXT,
-    "ytick.color": TEXT,
-}
+sys.path.insert(0, str(HERE))
 
-
-def save(figure: Figure, path: Path, title: str) -> None:
-    """Write a figure, with a title for who hears it, and without the date, so that equal values give equal files."""
-    figure.savefig(path, bbox_inches="tight", metadata={"Date": None, "Title": title})
-    plt.close(figure)
+from style import BLUE, GREEN, ORANGE, STYLE, TEXT, save  # noqa: E402
 
 
 def number_line(axes: Axes, values: NDArray[np.floating], colour: str, height: float) -> None:
@@ -98,7 +75,7 @@ def quantized(config: KIF, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def main(folder: Path) -> None:
     """Write all pictures into a folder."""
-    with plt.rc_context(STYLE):
+    with plt.rc_context({**STYLE, "svg.hashsalt": "numerics"}):
         draw_grids(folder / "number_lines.svg")
         draw_surrogates(folder / "surrogates.svg")
 

@@ -6,12 +6,17 @@ Run it from the root of the repository: `python docs/figures/pareto.py`.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).resolve().parents[1]
-STYLES = {"hgq2": ("s", "#7d7d7d"), "front": ("o", "#3b82f6"), "budget": ("^", "#d97706")}
+sys.path.insert(0, str(DOCS / "figures"))
+
+from style import BLUE, ORANGE, STYLE, TEXT, save  # noqa: E402
+
+STYLES = {"hgq2": ("s", TEXT), "front": ("o", BLUE), "budget": ("^", ORANGE)}
 
 
 def main() -> None:
@@ -26,11 +31,10 @@ def main() -> None:
             costs, accuracies = ([point[key] for point in points] for key in ("ebops", "test"))
             axes.plot(costs, [100 * each for each in accuracies], marker, color=color, label=contender, alpha=0.7)
         axes.set(xscale="log", xlabel="EBOPs", ylabel="test accuracy in %", title=name)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(frameon=False)
-    plt.rcParams["svg.hashsalt"] = "pareto"
-    figure.savefig(DOCS / "figures" / "pareto.svg", transparent=True, metadata={"Date": None})
+    panels[0].legend()
+    save(figure, DOCS / "figures" / "pareto.svg", "Test accuracy over EBOPs, by data set")
 
 
 if __name__ == "__main__":
-    main()
+    with plt.rc_context({**STYLE, "svg.hashsalt": "pareto"}):
+        main()

@@ -47,6 +47,14 @@ def test_every_picture_of_the_concepts_is_drawn_by_the_script(tmp_path: Path, mo
     assert all("<title>" in path.read_text(encoding="utf-8") for path in tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("picture", sorted((DOCS / "figures").glob("*.svg")), ids=lambda path: path.stem)
+def test_a_picture_is_legible_on_a_dark_page(picture: Path) -> None:
+    text = picture.read_text(encoding="utf-8")
+    if "prefers-color-scheme: dark" not in text:
+        assert "#000000" not in text and "<text" in text  # matplotlib draws text without a colour in black
+        assert all("fill:" in style for style in re.findall(r'<text style="([^"]*)"', text))
+
+
 def test_a_line_that_was_not_printed_is_named() -> None:
     compare("loss … of 3\n", "first\nloss 0.25 of 3   \nlast\n")
     with pytest.raises(AssertionError, match="not printed: loss … of 4"):

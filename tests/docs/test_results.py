@@ -20,7 +20,6 @@ WITHOUT_CIRCUIT = "minifloat.bfloat16"
 AWAITED = {
     "digits",
     "digits_minifloat",
-    "jets",
     "magic",
     "magic_minifloat",
     "tables",
