@@ -10,7 +10,6 @@ cost` trains, exports and synthesizes the models of the test again, and compares
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import tempfile
 import time
@@ -24,11 +23,12 @@ import keras
 import nightly
 from alkaid.types import CombLogic
 from cost_fit import fitted, predicted
+from tables import write_between_marks
 
-from hgq2_alkaid.cost.by_layer import counts_of
+from hgq2_alkaid.cost.circuit import counts_of
 from hgq2_alkaid.cost.layers import logic_of
 from hgq2_alkaid.cost.synthesis import COMMAND, synthesize
-from hgq2_core import export
+from hgq2_core import export, load_model
 from hgq2_core.errors import ExactnessError
 from hgq2_core.files import read_json
 
@@ -41,7 +41,7 @@ Row = dict[str, Any]
 
 
 def make(models: Iterable[tuple[str, keras.Model]], folder: Path) -> None:
-    """Export models, and count their logic; those that are there already stay."""
+    """Export models; those that are there already stay."""
     for name, model in models:
         directory = folder / name
         if (directory / "row.json").exists():
@@ -52,18 +52,19 @@ def make(models: Iterable[tuple[str, keras.Model]], folder: Path) -> None:
         except ExactnessError:  # random bits may leave no circuit
             continue
         row = {"name": name, "ebops": report.ebops, "cost": report.cost, "latency": report.latency}
-        row |= {"seconds": time.perf_counter() - start, "arithmetic": counted(model)}
-        row["circuit"] = counts_of(CombLogic.load(directory / "rtl" / "model" / "comb.json.gz"))
+        row["seconds"] = time.perf_counter() - start
+        model.save(directory / "model.keras")
         (directory / "row.json").write_text(json.dumps(row))
         print(name, report.ebops, report.cost, flush=True)
 
 
-def counted(model: keras.Model) -> dict[str, float]:
-    """Return the logic of a model's arithmetic."""
-    total: Counter[str] = Counter()
-    for each in logic_of(model):
-        total.update(each.counts or {})
-    return dict(total)
+def counted(directory: Path) -> Row:
+    """Return the logic of a model's arithmetic, and of its circuit."""
+    arithmetic: Counter[str] = Counter()
+    for each in logic_of(load_model(directory / "model.keras")):
+        arithmetic.update(each.counts or {})
+    circuit = counts_of(CombLogic.load(directory / "rtl" / "model" / "comb.json.gz"))
+    return {"arithmetic": dict(arithmetic), "circuit": circuit}
 
 
 def rows(folder: Path, batch: int, most: int | None = None) -> list[Row]:
@@ -80,7 +81,10 @@ def rows(folder: Path, batch: int, most: int | None = None) -> list[Row]:
         for directory, found in zip(some, synthesize([each / "rtl" for each in some]), strict=True):
             (directory / "luts.json").write_text(json.dumps(vars(found)))
         print(f"{len(some)} circuits synthesized", flush=True)
-    return [{**json.loads(each.read_text()), **read_json(each.parent / "luts.json", {})} for each in files]
+    return [
+        {**json.loads(each.read_text()), **counted(each.parent), **read_json(each.parent / "luts.json", {})}
+        for each in files
+    ]
 
 
 def _in_turns(files: Sequence[Path]) -> list[Path]:
@@ -111,8 +115,15 @@ def results() -> Iterator[Row]:
         yield from (result(row, coefficients) for row in rows(Path(folder), 3))
 
 
-def write_table(found: Sequence[Row], coefficients: dict[str, Any]) -> None:
-    """Write the table of the trained models into docs/cost.md."""
+def show(found: Sequence[Row]) -> None:
+    """Write table and picture of docs/cost.md."""
+    ordered = sorted(found, key=lambda row: float(row["luts"]))
+    write_between_marks(PAGE, table(ordered, json.loads(COEFFICIENTS.read_text())))
+    draw(ordered)
+
+
+def table(found: Sequence[Row], coefficients: dict[str, Any]) -> list[str]:
+    """Return the table of the trained models, and below it the spread."""
     lines = [
         "| model | EBOPs | predicted LUTs | LUTs of the circuit | LUTs by Yosys | carry chains | alkaid's cost "
         "| latency | export |",
@@ -129,10 +140,7 @@ def write_table(found: Sequence[Row], coefficients: dict[str, Any]) -> None:
             f"* {name}: median error {spread['median']:.1%}, 90 % within {spread['ninety']:.1%}, rank correlation "
             f"{spread['rank']:.2f}; 80 % of the models have {spread['low']:.2f} to {spread['high']:.2f} times the LUTs."
         )
-    begin, rest = PAGE.read_text().split("<!-- table -->\n")
-    PAGE.write_text(
-        "\n".join([f"{begin}<!-- table -->", "", *lines, "", f"<!-- end -->{rest.split('<!-- end -->')[1]}"])
-    )
+    return lines
 
 
 def draw(found: Sequence[Row]) -> None:
@@ -168,16 +176,14 @@ def main() -> None:
         make(cost_circuits.small(arguments.circuits), small)
         make(cost_circuits.trained(), trained)
     context = nightly.context()
-    versions = {name: importlib.metadata.version(name) for name in ("alkaid", "pyosys")}
+    versions = {name: context["versions"][name] for name in ("alkaid", "pyosys")}
     origin = {"commit": context["commit"], "date": context["date"], "versions": versions, "command": COMMAND}
     tested = [row for row in rows(trained, 3, 0 if arguments.fit else None) if "luts" in row]
     document = fitted(rows(small, BATCH, most), tested, origin)
     COEFFICIENTS.write_text(json.dumps(document, indent=2) + "\n")
     found = sorted((result(row, document) for row in tested), key=lambda row: row["luts"])
-    context["versions"] |= versions
     (nightly.RESULTS / "cost.json").write_text(json.dumps({**context, "results": found}, indent=2) + "\n")
-    draw(found)
-    write_table(found, document)
+    show(found)
     print(json.dumps({kind: document[kind]["spread"] for kind in ("circuit", "arithmetic")}, indent=2))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
-import hgq2_core
+import hgq2_core  # chooses the backend
+
+import keras  # isort: skip
+
 from hgq2_attention import QSoftmax
 from hgq2_core import BitOptimizer, calibrate, layers_of
 from hgq2_core.quantizers.base import Quantizer
@@ -28,6 +30,9 @@ from hgq2_layers import (
 from hgq2_training import Digits, Magic
 
 Random = np.random.Generator
+
+WIDE = 12
+"""Inputs of a matrix from which training leaves few weights."""
 
 
 def small(count: int) -> Iterator[tuple[str, keras.Model]]:
@@ -49,13 +54,16 @@ def small(count: int) -> Iterator[tuple[str, keras.Model]]:
 
 
 def _scatter(model: keras.Model, random: Random) -> None:
-    """Set weights as trained ones are distributed, and uneven bits; then calibrate."""
+    """Set weights as trained ones are distributed, and uneven bits, of which many become 0; then calibrate."""
     mean = random.uniform(1.5, 5.5)
+    pruned = random.uniform(0.6, 0.95), random.choice([0.0, 0.0, 0.4])
     for layer in layers_of(model):
         for variable in layer.variables:
             shape = tuple(variable.shape)
             if isinstance(layer, Quantizer) and variable.name in ("b", "f"):
                 bits = np.clip(np.round(random.normal(mean, 1.2, shape)), 0, 8)
+                if variable.name == "b" and len(shape) > 1:
+                    bits *= random.random(shape) >= pruned[shape[0] < WIDE]
                 variable.assign(bits.astype("float32"))
             elif variable.name in ("kernel", "bias"):
                 variable.assign((random.laplace(size=shape) * random.uniform(0.2, 0.6)).astype("float32"))
@@ -79,6 +87,17 @@ def _two_dense(random: Random) -> keras.Model:
     (x,) = _inputs((int(random.integers(3, 8)),))
     y = QDense(int(random.integers(2, 6)), activation="relu")(x)
     return keras.Model(x, QDense(int(random.integers(1, 4)))(y))
+
+
+def _wide(random: Random) -> keras.Model:
+    (x,) = _inputs((int(random.integers(WIDE, 4 * WIDE)),))
+    return keras.Model(x, QDense(int(random.integers(1, 7)), activation=_activation(random))(x))
+
+
+def _wide_two(random: Random) -> keras.Model:
+    (x,) = _inputs((int(random.integers(WIDE, 3 * WIDE)),))
+    y = QDense(int(random.integers(2, 6)), activation="relu")(x)
+    return keras.Model(x, QDense(int(random.integers(1, 7)))(y))
 
 
 def _conv1d(random: Random) -> keras.Model:
@@ -133,6 +152,8 @@ def _pooling(random: Random) -> keras.Model:
 KINDS: dict[str, Callable[[Random], keras.Model]] = {
     "dense": _dense,
     "two_dense": _two_dense,
+    "wide": _wide,
+    "wide_two": _wide_two,
     "conv1d": _conv1d,
     "conv2d": _conv2d,
     "merge": _merge,

@@ -45,8 +45,8 @@ def spread(rows: Sequence[Row], kind: str, luts: dict[str, float]) -> dict[str, 
         "median": round(float(np.median(errors)), 4),
         "ninety": round(float(np.quantile(errors, 0.9)), 4),
         "rank": round(float(spearmanr(found, real).statistic), 4),
-        "low": round(float(np.quantile(real / found, 0.1)), 4),
-        "high": round(float(np.quantile(real / found, 0.9)), 4),
+        "low": round(min(float(np.quantile(real / found, 0.1)), 1.0), 4),
+        "high": round(max(float(np.quantile(real / found, 0.9)), 1.0), 4),
     }
 
 

@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import datetime
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import os
@@ -160,11 +161,19 @@ SETS: dict[str, Callable[[], Iterator[Result]]] = {
     "speed": speed,
 }
 
+WITH_PAGE = ("cost",)
+"""Sets whose module puts them into a page of the docs, by `show`."""
+
+TOOLS = ("alkaid", "pyosys")
+
 
 def context() -> Result:
     """Return commit, date and machine."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True, cwd=ROOT).stdout
     versions = {name: importlib.metadata.version(name) for name in ("hgq2-core", "keras", "numpy", "torch")}
+    for name in TOOLS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     return {
         "commit": commit.strip(),
         "date": datetime.date.today().isoformat(),
@@ -222,6 +231,8 @@ def main() -> None:
             print(json.dumps({"set": name, **result}), flush=True)
             results.append(result)
         (RESULTS / f"{name}.json").write_text(json.dumps({**context(), "results": results}, indent=2) + "\n")
+        if name in WITH_PAGE:
+            importlib.import_module(name).show(results)
 
 
 if __name__ == "__main__":

@@ -41,10 +41,14 @@ class LutEstimate:
 
     Args:
         luts: the prediction.
-        low: below this were 10 % of the trained models that the prediction was tested on, relative to it.
-        high: above this were 10 % of them.
+        low: below this were 10 % of the trained models that the prediction was tested on, relative to it; at most the
+            prediction.
+        high: above this were 10 % of them; at least the prediction.
         layers: in the order of the graph.
         remark: what the spread rests on, and what it may not hold for.
+
+    Raises:
+        ConfigError: the prediction is not within its spread.
     """
 
     luts: float
@@ -52,6 +56,12 @@ class LutEstimate:
     high: float
     layers: tuple[LayerLuts, ...]
     remark: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.low <= self.luts <= self.high:
+            raise ConfigError(
+                f"LUTs: a prediction lies within its spread. Received: {self.luts:g} in {self.low:g} to {self.high:g}."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -107,7 +108,7 @@ class TestPrediction:
     def test_it_is_the_sum_of_the_layers_and_has_a_spread(self, model):
         found = estimate_luts(model)
         assert found.luts == sum(layer.luts for layer in found.layers)
-        assert 0 < found.low < found.high
+        assert 0 < found.low <= found.luts <= found.high
         assert [layer.name for layer in found.layers] == ["hidden_4", "logits"]
         assert sum(layer.ebops for layer in found.layers) == ebops(model)
 
@@ -138,6 +139,12 @@ class TestPrediction:
     def test_an_exporter_that_predicts_nothing_is_refused(self, model):
         with pytest.raises(ConfigError, match="the exporter predicts none"):
             estimate_luts(model, "cpp.cpp")
+
+    def test_a_prediction_outside_of_its_spread_is_refused(self, model):
+        found = estimate_luts(model)
+        for wrong in ({"low": found.luts + 1}, {"high": found.luts - 1}, {"luts": float("nan")}):
+            with pytest.raises(ConfigError, match="a prediction lies within its spread"):
+                replace(found, **wrong)
 
     def test_a_spread_that_is_too_wide_is_said(self):
         good = {"models": 12, "median": 0.05, "ninety": 0.2, "rank": 0.95, "low": 0.9, "high": 1.1}
@@ -170,6 +177,7 @@ class TestReport:
         report = estimate(model, "alkaid")
         assert sum(row.cost for row in report.layers) == pytest.approx(report.cost)
         assert sum(row.luts for row in report.layers) == pytest.approx(report.luts.luts)
+        assert 0 < report.luts.low <= report.luts.luts <= report.luts.high
         assert all(row.luts > 0 and row.latency > 0 and row.stages == 0 for row in report.layers)
         assert sum(row.latency for row in report.layers) == pytest.approx(report.latency, rel=0.05)
         assert report.cycles == 0 and report.clock_period is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from alkaid.trace.passes import optimize
 from alkaid.trace.passes.surrogate import add_surrogate
 from alkaid.types import CombLogic
 
-from hgq2_alkaid.cost.circuit import Counts, logic_of_operations
+from hgq2_alkaid.cost.circuit import logic_of_operations
 from hgq2_alkaid.cost.coefficients import coefficients
 
 
@@ -29,14 +28,6 @@ class LayerCost:
     share: float
     starts: float
     ready: float
-
-
-def counts_of(circuit: CombLogic) -> Counts:
-    """Return the logic of a circuit by kind."""
-    total: Counter[str] = Counter()
-    for counts in logic_of_operations(circuit):
-        total.update(counts)
-    return dict(total)
 
 
 def by_layer(inputs: Sequence[FVariable], layers: Sequence[Sequence[Any]], circuit: CombLogic) -> list[LayerCost]:

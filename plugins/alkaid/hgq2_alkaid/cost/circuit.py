@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -19,6 +20,14 @@ def logic_of_operations(circuit: CombLogic) -> list[Counts]:
         circuit: with alkaid's own estimates, which know what additions overlap.
     """
     return [KINDS[op.opcode](circuit, op) if op.opcode in KINDS and _bits(op) else {} for op in circuit.ops]
+
+
+def counts_of(circuit: CombLogic) -> Counts:
+    """Return the logic of a circuit by kind."""
+    total: Counter[str] = Counter()
+    for counts in logic_of_operations(circuit):
+        total.update(counts)
+    return dict(total)
 
 
 def _bits(op: Op) -> float:

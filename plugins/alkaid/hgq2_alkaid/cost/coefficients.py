@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 FILE = "coefficients.json"
 
@@ -23,16 +23,16 @@ class Spread:
         median: median of the absolute errors.
         ninety: 90 % of the absolute errors are smaller.
         rank: rank correlation of predicted and synthesized LUTs.
-        low: 10 % of the models have fewer LUTs than this times the prediction.
-        high: 10 % of them have more than this times the prediction.
+        low: 10 % of the models have fewer LUTs than this times the prediction; 1 at most.
+        high: 10 % of them have more than this times the prediction; 1 at least.
     """
 
     models: int
     median: float
     ninety: float
     rank: float
-    low: float
-    high: float
+    low: Annotated[float, Field(gt=0, le=1)]
+    high: Annotated[float, Field(ge=1)]
 
 
 @dataclass(frozen=True)

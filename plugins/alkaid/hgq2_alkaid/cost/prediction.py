@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from alkaid.types import CombLogic
 
-from hgq2_alkaid.cost.by_layer import counts_of
+from hgq2_alkaid.cost.circuit import counts_of
 from hgq2_alkaid.cost.coefficients import Coefficients, Spread, coefficients
 from hgq2_alkaid.cost.layers import Logic, logic_of
 from hgq2_core.exporting.graph import ebops

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hgq2_alkaid.cost import yosys
+from hgq2_alkaid.cost.yosys import FORGET
 from hgq2_core.errors import ConfigError, ToolError
 from hgq2_core.exporting.ports import Ports
 
@@ -26,15 +28,6 @@ TOP = "model"
 LUTS = re.compile("LUT[1-6]")
 CARRIES = re.compile("CARRY[48]")
 REGISTERS = re.compile("FD[A-Z]E")
-
-# Yosys ends its process where it fails, so that it has one of its own.
-RUN = """
-import sys
-from pyosys import libyosys
-design = libyosys.Design()
-for line in sys.stdin:
-    libyosys.run_pass(line.strip(), design)
-"""
 
 
 @dataclass(frozen=True)
@@ -65,26 +58,46 @@ def synthesize(directories: Sequence[str | Path], timeout: float | None = None) 
         ConfigError: a directory holds no export to Verilog, or one with a handshake.
         ToolError: Yosys is not installed, fails, or takes too long.
     """
-    if importlib.util.find_spec("pyosys") is None:
-        raise ToolError("synthesis: Yosys is not installed. Install it: pip install 'hgq2-alkaid[yosys]'")
+    require_yosys()
     with tempfile.TemporaryDirectory() as folder:
         sources, statistics = Path(folder) / "circuits.v", Path(folder) / "statistics.json"
         static = _write(sources, [Path(each) for each in directories])
         script = [
             f"read_verilog -sv {sources} {' '.join(map(str, static))}",
-            f"{COMMAND} -top circuits",
+            f"{COMMAND} -top circuits -run begin:map_luts",
+            FORGET,
+            f"{COMMAND} -top circuits -run map_luts:",
             f"tee -q -o {statistics} stat -json",
         ]
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", RUN], input="\n".join(script), capture_output=True, text=True, timeout=timeout
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ToolError(f"synthesis: Yosys took more than {timeout:g} s.") from error
-        if done.returncode or not statistics.exists():
-            raise ToolError(f"synthesis: Yosys failed: {(done.stderr or done.stdout).strip()[-500:]}")
+        run_yosys(script, statistics, timeout)
         modules = {name.lstrip("\\"): each for name, each in json.loads(statistics.read_text())["modules"].items()}
     return [_counted(_cells(modules, f"model_{number}")) for number in range(len(directories))]
+
+
+def require_yosys() -> None:
+    """Raise a ToolError where Yosys is not installed."""
+    if importlib.util.find_spec("pyosys") is None:
+        raise ToolError("synthesis: Yosys is not installed. Install it: pip install 'hgq2-alkaid[yosys]'")
+
+
+def run_yosys(script: Sequence[str], result: Path, timeout: float | None = None) -> None:
+    """Run commands of Yosys, which write a result.
+
+    Raises:
+        ToolError: Yosys fails, writes no result, or takes too long.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", yosys.__name__],
+            input="\n".join(script),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ToolError(f"synthesis: Yosys took more than {timeout:g} s.") from error
+    if done.returncode or not result.exists():
+        raise ToolError(f"synthesis: Yosys failed: {(done.stderr or done.stdout).strip()[-500:]}")
 
 
 def _write(path: Path, directories: Sequence[Path]) -> list[Path]:
