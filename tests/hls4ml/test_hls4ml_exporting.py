@@ -206,7 +206,10 @@ def test_what_a_backend_lacks_is_refused_before_anything_is_written(backend, cal
 
 
 def test_a_reuse_factor_that_a_layer_cannot_take_is_told(written, tmp_path):
-    message = r"^export to hls4ml: reuse_factor: not every layer can take 7\. Used: hidden_\d+ 4, logits_\d+ 6\.$"
+    message = (
+        r"^export to hls4ml: not every layer can take these factors\. "
+        r"Used: hidden_\d+ reuse_factor 4; logits_\d+ reuse_factor 6\.$"
+    )
     with pytest.warns(UserWarning, match=message):
         export(written[0], "hls4ml", tmp_path / "out", strategy="Resource", reuse_factor=7)
 

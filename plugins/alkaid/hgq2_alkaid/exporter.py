@@ -67,7 +67,7 @@ class Options(StrictModel):
     bus_bits: Literal[8, 16, 32, 64, 128, 256, 512] = 32
     reuse: Annotated[int, Field(ge=1)] = 1
     clock_period: Annotated[float, Field(gt=0)] = 5.0
-    part: str = "xcvu13p-flga2577-2-e"
+    part: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "xcvu13p-flga2577-2-e"
     max_minutes: Annotated[float, Field(gt=0)] = 20.0
     max_memory_gb: Annotated[float, Field(gt=0)] = 12.0
 

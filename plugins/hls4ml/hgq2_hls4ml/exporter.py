@@ -42,7 +42,7 @@ class Options(Sharing):
 
     backend: Literal["Vitis", "Vivado", "oneAPI", "Quartus"] = "Vitis"
     layers: dict[str, Sharing] = Field(default_factory=dict)
-    part: str = "xcvu13p-flga2577-2-e"
+    part: Annotated[str, Field(pattern=r"^[\w.-]+$")] = "xcvu13p-flga2577-2-e"
     clock_period: Annotated[float, Field(gt=0)] = 5.0
     io_type: Literal["io_parallel", "io_stream"] = "io_parallel"
     input_format: InputFormat | None = None
