@@ -94,6 +94,10 @@ def test_the_compiled_project_gives_what_the_integers_give(options, cnn, tmp_pat
         ({"layers": {"con": IN_TURN}}, "layers: unknown layer 'con'. Allowed: "),
         ({"layers": {"pool": IN_TURN}}, "layers.pool: it has no product with constants whose multipliers could be "),
         ({"layers": {"conv": {"reuse": 3}}}, "layers.conv: unknown field 'reuse'. Allowed: "),
+        (
+            {"layers": {"dense": IN_TURN}},
+            "layers.dense.parallelization_factor: there are not several positions that one kernel could ",
+        ),
         ({"parallelization_factor": 0}, "parallelization_factor: must be greater than or equal to 1. Received: 0"),
         (
             {"parallelization_factor": 2, "backend": "oneAPI"},

@@ -273,7 +273,7 @@ class Project:
         }
 
     def _check_layers(self) -> None:
-        """Refuse names of layers that there are not, or that have nothing to share."""
+        """Refuse names of layers that there are not, and what has nothing to share."""
         known = {row.name for row in self.recording.layers}
         sharing = {entry.layer for entry in self.recording.nodes if entry.name in self.shared}
         for name in self.settings.layers:
@@ -283,6 +283,15 @@ class Project:
                 raise ConfigError(
                     f"export to hls4ml: layers.{name}: it has no product with constants whose multipliers could be "
                     f"shared. Allowed: {', '.join(sorted(sharing)) or 'no layer of this model'}."
+                )
+        in_turn = {layer["name"] for layer in self.layers if layer["class_name"] == "Conv1D"}
+        several = {entry.layer for entry in self.recording.nodes if entry.name in in_turn}
+        for place, each in {"": self.settings.sharing, **self.settings.layers}.items():
+            if each.parallelization_factor is not None and not (place in several if place else several):
+                where = f"layers.{place}.parallelization_factor" if place else "parallelization_factor"
+                raise ConfigError(
+                    f"export to hls4ml: {where}: there are not several positions that one kernel could compute in turn. "
+                    f"Received: {each.parallelization_factor}."
                 )
 
     def _tell_of_reuse(self, graph: Any) -> None:
