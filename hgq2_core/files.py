@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import json
 import math
@@ -21,6 +22,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\..*)?")
 
 
@@ -65,7 +67,7 @@ def new_directory(directory: Path, what: str) -> Iterator[Path]:
 
     Raises:
         ConfigError: the directory is not empty, a file, or the current one.
-        WriteError: it cannot be made.
+        WriteError: it cannot be made, or the disk is full, whoever writes to it.
     """
     if directory.is_file() or (directory.is_dir() and any(directory.iterdir())):
         raise ConfigError(f"{directory}: exists and is not empty; {what} needs a new directory.")
@@ -81,6 +83,10 @@ def new_directory(directory: Path, what: str) -> Iterator[Path]:
             yield temporary
             with _written(directory):
                 os.replace(temporary, directory)
+    except OSError as error:
+        if error.errno not in _FULL and not isinstance(error, shutil.Error):
+            raise
+        raise WriteError(f"{directory}: cannot be written. {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

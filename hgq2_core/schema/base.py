@@ -160,6 +160,8 @@ def _wanted(finding: ErrorDetails) -> list[str]:
     if finding["type"] == "literal_error":
         words = re.findall(r"'[^']*'|[^\s,']+(?=,| or |$)", finding["ctx"]["expected"])
         return [PYTHON_WORDS.get(word, word) for word in words]
+    if finding["type"] == "string_pattern_mismatch":
+        return [f"a string that matches {finding['ctx']['pattern']}"]
     if finding["type"] in ("string_too_short", "string_too_long", "too_short", "too_long"):
         size = finding["ctx"].get("min_length", finding["ctx"].get("max_length"))
         limit = "at least" if finding["type"].endswith("short") else "at most"

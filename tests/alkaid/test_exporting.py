@@ -257,7 +257,7 @@ def test_a_write_that_fails_leaves_nothing(dense, tmp_path, monkeypatch):
     [
         ({"flavor": "verilogg"}, "flavor: not allowed. Received: 'verilogg' (str). Allowed: 'verilog', 'vhdl', "),
         ({"latency_cutof": 5}, "unknown field 'latency_cutof'. Allowed: bus_bits, clock_period, flavor, "),
-        ({"part": "my part"}, "part: "),
+        ({"part": "my part"}, r"part: must be a string that matches ^[\w.-]+$. Received: 'my part' (str)."),
         ({"latency_cutoff": 0}, "latency_cutoff: must be greater than 0. Received: 0"),
         ({"latency_cutoff": 5, "flavor": "vitis"}, "latency_cutoff: vitis makes its own pipeline. Leave it out"),
         ({"input_format": (2, 1, 1)}, "input_format.0: not allowed. Received: 2 (int). Allowed: 0, 1."),

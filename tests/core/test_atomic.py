@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,17 @@ def test_a_directory_that_a_killed_process_left_is_removed_on_the_way_to_the_sam
         (temporary / "whole").touch()
     assert {path.name for path in tmp_path.iterdir()} == {"out", ".other.0123abcd.partial"}
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
+
+
+FULL = [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), shutil.Error([("from", "to", "No space left on device")])]
+
+
+@pytest.mark.parametrize("error", FULL)
+def test_a_disk_that_is_full_for_others_is_told_by_the_name_of_the_directory(error: OSError, tmp_path: Path) -> None:
+    message = r"out: cannot be written\. .*No space left on device"
+    with pytest.raises(WriteError, match=message), new_directory(tmp_path / "out", "an export"):
+        raise error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

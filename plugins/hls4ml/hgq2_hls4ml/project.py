@@ -290,8 +290,8 @@ class Project:
             if each.parallelization_factor is not None and not (place in several if place else several):
                 where = f"layers.{place}.parallelization_factor" if place else "parallelization_factor"
                 raise ConfigError(
-                    f"export to hls4ml: {where}: there are not several positions that one kernel could compute in turn. "
-                    f"Received: {each.parallelization_factor}."
+                    f"export to hls4ml: {where}: there are not several positions that one kernel could compute in "
+                    f"turn. Received: {each.parallelization_factor}."
                 )
 
     def _tell_of_reuse(self, graph: Any) -> None:
