@@ -19,11 +19,16 @@ OPTIONS = {
 }
 
 
+MANY, SMALL = 2000, 2**22
+"""A graph of so many operations on so few numbers of inputs is compiled in one form only."""
+
+
 def compiled(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
     """Compile a graph; inductor keeps the result on disk, for the same graph in another process.
 
     Inductor cannot fuse some operations of a graph that changes its inputs. Such a graph is compiled as one that
-    returns what they become, and they are assigned behind it.
+    returns what they become, and they are assigned behind it. Of a large graph inductor finds that out after a minute,
+    from the cache too, so that it takes this form at once; small ones are faster if they change their inputs.
 
     Args:
         graph: a function of tensors; it may change its inputs in place.
@@ -32,10 +37,16 @@ def compiled(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., An
     Returns:
         A function of the same tensors, to be called without gradients.
     """
+    if len(graph.graph.nodes) > MANY and sum(tensor.numel() for tensor in inputs) <= SMALL:
+        return _returning(graph, inputs)
     try:
         return _compiled(graph, inputs)
     except InductorError:
-        functional, changed = _without_assignments(graph, inputs)
+        return _returning(graph, inputs)
+
+
+def _returning(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+    functional, changed = _without_assignments(graph, inputs)
     return _assigning(_compiled(functional, inputs), changed)
 
 

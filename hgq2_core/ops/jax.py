@@ -22,8 +22,7 @@ class _Operations:
 
     floor, ceil, half_even = staticmethod(jnp.floor), staticmethod(jnp.ceil), staticmethod(jnp.round)
     minimum, maximum = staticmethod(jnp.minimum), staticmethod(jnp.maximum)
-    sign, relu = staticmethod(jnp.sign), staticmethod(jax.nn.relu)
-    sum, stop_gradient = staticmethod(jnp.sum), staticmethod(lax.stop_gradient)
+    sign, sum, stop_gradient = staticmethod(jnp.sign), staticmethod(jnp.sum), staticmethod(lax.stop_gradient)
 
     def tensor(self, value: Any) -> Array:
         value = value.value if isinstance(value, keras.Variable) else value
@@ -38,6 +37,10 @@ class _Operations:
 
     def where(self, condition: Array, a: Any, b: Any) -> Array:
         return jnp.where(condition, a, b)
+
+    def relu(self, x: Array) -> Array:
+        # Of the zeros that jax.nn.relu compares with, XLA makes an array if a sum follows.
+        return jnp.where(x <= 0, 0.0, x)
 
     def materialize(self, x: Array) -> Array:
         # XLA recomputes cheap operations in every consumer, for every element they are broadcast to, and removes an

@@ -13,7 +13,10 @@ pytestmark = [
 ]
 
 if keras.backend.backend() == "torch":
-    from hgq2_core.compilation.inductor import _assigning, _without_assignments
+    from torch._inductor.exc import InductorError
+
+    from hgq2_core.compilation import inductor
+    from hgq2_core.compilation.inductor import _assigning, _without_assignments, compiled
     from hgq2_core.compilation.tracing import trace
 
 
@@ -80,3 +83,24 @@ def test_what_is_assigned_is_no_input_that_another_assignment_changes():
     (result,) = _assigning(functional, changed)(*inputs)
     assert sorted(each.tolist() for each in found.state) == [[1.0, 2.0, 3.0], [1.0, 3.0, 5.0]]
     assert result.tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(("operations", "numbers", "forms"), [(1, 3, 2), (10, 3, 1), (10, 9, 2)])
+def test_a_large_graph_of_few_numbers_is_compiled_in_one_form(monkeypatch, operations, numbers, forms):
+    tried = []
+
+    def refuse(graph, inputs):
+        tried.append(graph)
+        raise InductorError(ValueError("cannot fuse"))
+
+    monkeypatch.setattr(inductor, "_compiled", refuse)
+    monkeypatch.setattr(inductor, "MANY", 9)
+    monkeypatch.setattr(inductor, "SMALL", 8)
+    graph = torch.fx.Graph()
+    x, y = graph.placeholder("x"), graph.placeholder("y")
+    for _ in range(operations):
+        graph.call_function(torch.ops.aten.add_.Tensor, (x, 1.0))
+    graph.output([y])
+    with pytest.raises(InductorError, match="cannot fuse"):
+        compiled(torch.fx.GraphModule({}, graph), [torch.zeros(numbers), torch.zeros(1)])
+    assert len(tried) == forms

@@ -127,14 +127,19 @@ class Formulas:
         xp, dtype = self.xp, self.xp.dtype(x)
         k, i, precision = xp.cast(k, dtype), *(xp.half_even(xp.cast(bits, dtype)) for bits in (i, precision))
         f, b = (precision - i, precision) if fixed_width else (precision, i + precision)
-        return _Format(k, i, f, xp.materialize(xp.exp2(b, dtype)), xp.materialize(xp.exp2(-f, dtype)))
+        return _Format(k, i, f, self._power(b, x), self._power(-f, x))
+
+    def _power(self, n: Tensor, x: Tensor) -> Tensor:
+        """Return 2^n for values x, computed once if values share it; else it costs less than keeping and reading it."""
+        power = self.xp.exp2(n, self.xp.dtype(x))
+        return power if power.shape == x.shape else self.xp.materialize(power)
 
     def _round(self, x: Tensor, f: Tensor, round_mode: str, u: Tensor | None = None) -> Tensor:
         """Return the integer nearest to x 2^f; with `u`, round stochastically."""
         if u is not None:
-            return _stochastic(self.xp, x, self.xp.materialize(self.xp.exp2(f, self.xp.dtype(x))), u)
+            return _stochastic(self.xp, x, self._power(f, x), u)
         to_integer, doubled = _ROUNDING[round_mode]
-        return to_integer(self.xp, x, self.xp.materialize(self.xp.exp2(f + 1.0 if doubled else f, self.xp.dtype(x))))
+        return to_integer(self.xp, x, self._power(f + 1.0 if doubled else f, x))
 
     def _max_integer(self, width: Tensor) -> Tensor:
         """2^(i + f) - 1, for pruned formats 0, for formats wider than the dtype the largest value below 2^(i + f)."""
@@ -158,7 +163,7 @@ class Formulas:
     def _wrap(self, x: Tensor, fmt: _Format, nonempty: Tensor, round_mode: RoundMode) -> Tensor:
         xp, dtype = self.xp, self.xp.dtype(x)
         whole = fmt.k + fmt.i + fmt.f
-        modulus, inverse = xp.materialize(xp.exp2(whole, dtype)), xp.materialize(xp.exp2(1.0 - whole, dtype))
+        modulus, inverse = self._power(whole, x), self._power(1.0 - whole, x)
         q = self._round(x, fmt.f, round_mode)
         # From here on integers are multiples of the modulus, also where x 2^f is too large for the dtype.
         bound = modulus * 2.0 ** LAYOUTS[dtype].mantissa_bits
@@ -212,7 +217,9 @@ class Formulas:
         of_bounds = of_over - fmt.k * of_under
         of_f = xp.sum_to(inside * (x - q), bits) + fmt.step * (of_bounds if symmetric else of_over)
         of_i = top * of_bounds - of_f if mode.fixed_width else top * of_bounds
-        return xp.sum_to(inside, x), of_k, xp.sum_to(of_i, i) * ln2, xp.sum_to(of_f, precision) * ln2
+        of_i, of_f = xp.sum_to(of_i, i) * ln2, xp.sum_to(of_f, precision) * ln2
+        # An optimizer reads a gradient more than once.
+        return xp.sum_to(inside, x), of_k, xp.materialize(of_i), xp.materialize(of_f)
 
     def min_integer_bits(
         self, x: Tensor, precision: Tensor, axes: tuple[int, ...], signed: bool, mode: Mode, u: Tensor | None = None
