@@ -91,7 +91,7 @@ def test_a_large_graph_of_few_numbers_is_compiled_in_one_form(monkeypatch, opera
 
     def refuse(graph, inputs):
         tried.append(graph)
-        raise InductorError(ValueError("cannot fuse"))
+        raise InductorError(ValueError("cannot fuse"), None)
 
     monkeypatch.setattr(inductor, "_compiled", refuse)
     monkeypatch.setattr(inductor, "MANY", 9)
