@@ -22,7 +22,6 @@ AWAITED = {
     "digits_minifloat",
     "magic",
     "magic_minifloat",
-    "tables",
     "transformer",
     "vowels_attention",
     "vowels_rnn",
