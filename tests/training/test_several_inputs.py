@@ -304,6 +304,9 @@ def test_from_config_to_new_data(archive: str, tmp_path: Path) -> None:
     with np.load(archive) as arrays:
         inputs = {"a": arrays["xa"], "b": arrays["xb"]}
     assert predict(run.directory, inputs).outputs["energy"].tolist() == by_keras.outputs["energy"].tolist()
+    (tmp_path / "table.csv").write_text("detector\ninner\n")
+    with pytest.raises(DataError, match="the model takes a, b; give an array for each, by name"):
+        predict(run.directory, tmp_path / "table.csv")
     for command in ("verify", "calibrate", "report", "doctor"):
         result = CliRunner().invoke(app, [command, str(run.directory)])
         assert result.exit_code == 0, (command, result.output, result.exception)

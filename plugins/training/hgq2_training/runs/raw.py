@@ -179,6 +179,7 @@ class RawInputs:
         return {self._only(): _numbers(in_file(str(path), str(path)), str(path))}
 
     def _from_csv(self, path: Path) -> dict[str, Array]:
+        only = self._only()
         table = TextTable(str(path), str(self._of_data("delimiter") or ","))
         names = self._features(table)
         header = table.header(names)
@@ -190,7 +191,7 @@ class RawInputs:
         ]  # fmt: skip
         if not rows:
             raise DataError(f"{path}: has a header and no samples.")
-        return {self._only(): np.array(rows, dtype=np.float64)}
+        return {only: np.array(rows, dtype=np.float64)}
 
     def _cell(self, text: str, where: str, place: int) -> float:
         if not is_missing(text):
