@@ -108,7 +108,11 @@ stubs: $(STAMP) ## Write what follows from the kinds: type stubs, the tables of 
 	$(BIN)/python scripts/write_tested_table.py
 	$(BIN)/python scripts/write_command_line.py
 
-nightly: $(VENV)/.backends ## Run the longest tests, also on jax and tensorflow, train the gallery, simulate circuits, time steps; writes docs/results (SETS="gallery": one of them)
+$(VENV)/.nightly: $(VENV)/.backends requirements-nightly.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-nightly.txt
+	touch $@
+
+nightly: $(VENV)/.nightly ## Run the longest tests, also on jax and tensorflow, train the gallery, simulate circuits, place and route one, time steps; writes docs/results (SETS="gallery": one of them)
 	$(BIN)/python -m pytest -n 2 -m nightly
 	KERAS_BACKEND=jax $(BIN)/python $(ON_BACKENDS)" --every-case
 	KERAS_BACKEND=tensorflow $(BIN)/python $(ON_BACKENDS)" --every-case

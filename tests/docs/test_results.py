@@ -90,3 +90,10 @@ def test_the_page_of_costs_has_what_was_measured_and_the_spread_that_the_estimat
         assert spread["models"] == len(results)
         assert abs(spread["median"] - statistics.median(errors)) < 0.002
         assert f"median error {spread['median']:.1%}" in page
+
+
+def test_the_placed_and_routed_circuits_are_simulated_and_on_the_page_of_hardware():
+    page = (ROOT / "docs" / "hardware.md").read_text(encoding="utf-8")
+    for row in committed("place_and_route")["results"]:
+        assert row["simulation"]["mismatches"] == 0 < row["simulation"]["samples"]
+        assert f"| {row['luts']:,} | {row['registers']:,} | {row['mhz']:.1f} MHz |" in page
