@@ -20,7 +20,7 @@ from hgq2_core.model.number_format import format_metric
 AT_CHANCE = Check(
     "at_chance",
     "error",
-    "Train for more epochs; or with another learning rate, a smaller ebops_beta, or more bits to begin with.",
+    "Train for more epochs, with a smaller learning rate, a smaller ebops_beta, or more bits to begin with.",
 )
 STILL_MOVING = Check(
     "bits_still_move",
