@@ -12,8 +12,9 @@ from arrays import float64_of
 from arrays import unit_values as values
 from selection import one_in
 
-from hgq2_core import ConfigError, calibrate, verify
-from hgq2_fixed_point import KIF
+from hgq2_core import ConfigError, calibrate, freeze, verify
+from hgq2_core.exporting.export import exporter_of
+from hgq2_fixed_point import KBI, KIF
 from hgq2_layers import QGRU, QLSTM, QDense, QSimpleRNN
 
 layers = keras.layers
@@ -124,3 +125,27 @@ def test_a_decoder_starts_where_its_encoder_ends():
     calibrate(model, data)
     report = verify(model, data)
     assert report.ok, str(report)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("state", [KIF(overflow_mode="WRAP"), KBI(b=5, overflow_mode="WRAP")], ids=["kif", "kbi"])
+@pytest.mark.parametrize("name", TWINS)
+def test_an_observed_state_is_fixed_by_calibration_and_wraps_alike_in_keras_integers_and_circuit(name, state):
+    cls, *_ = TWINS[name]
+    layer = cls(2, return_state=True, state_quantizer=state)
+    x, states = keras.Input((STEPS, 2), name="x"), [keras.Input((2,), name=f"s{n}") for n in range(layer.state_count)]
+    model = keras.Model([x, *states], layer(x, initial_state=states))
+
+    def data(scale: float) -> list[np.ndarray]:
+        return [values(200, STEPS, 2) * scale, *(values(200, 2, seed=n) * scale for n in range(len(states)))]
+
+    calibrate(model, data(0.2))
+    fixed = float64_of(layer.state_quantizer.i)
+    calibrate(model, data(0.2))
+    assert np.array_equal(float64_of(layer.state_quantizer.i), fixed)
+    # The states that begin are beyond what was observed, and wrap.
+    beyond = data(8.0)
+    assert np.abs(beyond[1]).max() > 2.0 ** fixed.max()
+    report = verify(model, beyond)
+    assert report.ok, str(report)
+    assert exporter_of("alkaid").mismatches(freeze(model), beyond) == 0
