@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from hgq2_core.convert.trainability import keep_trainability
 from hgq2_core.discovery.known_plugins import OPERATION_LAYER, QUANTIZER_LAYER
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
@@ -24,6 +25,7 @@ from hgq2_core.layers.operations import (
     check_operation,
     operation_names,
     operation_of,
+    with_few_bits,
 )
 
 MOST_BITS, FEW_BITS = 22.0, 12.0
@@ -41,7 +43,7 @@ def with_operation_layers(model: keras.Model) -> keras.Model:
         model: functional or sequential, built; nested models are converted too. It keeps its layers, which both share.
 
     Returns:
-        A new model, not compiled; the model itself if it has no operations.
+        A new model, compiled as the old one, if that is; the model itself if it has no operations.
 
     Raises:
         ConfigError: the graph is not known, or an operation has no exact arithmetic.
@@ -53,7 +55,7 @@ def with_operation_layers(model: keras.Model) -> keras.Model:
         )
     models = [each for each in (model, *layers_of(model)) if isinstance(each, keras.Model)]
     operations = {id(operation) for each in models for operation in operations_of(each)}
-    made: set[int] = set()
+    made: dict[int, keras.layers.Layer] = {}
 
     def convert(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
@@ -61,7 +63,7 @@ def with_operation_layers(model: keras.Model) -> keras.Model:
         if id(layer) not in operations:
             return layer
         new = operation_layer(layer, "with_operation_layers")
-        made.add(id(new))
+        made[id(new)] = new
         return new
 
     def apply(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -72,7 +74,9 @@ def with_operation_layers(model: keras.Model) -> keras.Model:
         models = [model, *(each for each in layers_of(model) if isinstance(each, keras.Model))]
         if not any(map(operations_of, models)) or isinstance(model, keras.Sequential):
             return model
-        return keras.models.clone_model(model, clone_function=convert, call_function=apply)
+        copy: keras.Model = keras.models.clone_model(model, clone_function=convert, call_function=apply)
+        keep_trainability(model, copy, added=made.values())
+        return copy
 
     return clone(model)
 
@@ -81,11 +85,12 @@ class OperandQuantizers:
     """Quantizers, as layers, in front of operations, where without them the result would not be exact.
 
     They are put behind the raw inputs of a model, or of one nested in it, and in front of an operation whose result
-    would have more bits than a float32 holds, as a product of two sums has. There, constants that have as many, such as
-    0.1, are rounded to 12 bits of the largest.
+    would have more bits than a float32 holds, as a product of two sums has. There, and in a product, constants that
+    have as many, such as 0.1, are rounded to 12 bits of the largest.
     """
 
     def __init__(self) -> None:
+        self.layers: list[keras.layers.Layer] = []
         self.quantized: dict[int, Any] = {}
         self.names: Counter[str] = Counter()
 
@@ -100,7 +105,12 @@ class OperandQuantizers:
         tensors = [each for each in keras.tree.flatten(args) if isinstance(each, keras.KerasTensor)]
         given = [self._quantize(each) if is_raw(each) else each for each in tensors]
         shapes = [tuple(each.shape) for each in given]
-        layer.build(shapes[0] if len(shapes) == 1 else shapes)
+        shape = shapes[0] if len(shapes) == 1 else shapes
+        try:
+            layer.build(shape)
+        except ConfigError:  # a factor with all the bits of a float32
+            layer.round_constants(int(FEW_BITS))
+            layer.build(shape)
         if _is_wide(layer, given):
             few = [widest(width) <= FEW_BITS for width in Derivation().of(given)]
             given = [each if fits else self._quantize(each) for each, fits in zip(given, few, strict=True)]
@@ -113,7 +123,9 @@ class OperandQuantizers:
             name = f"{producer_name(tensor)}_quantize"
             times = self.names[name] = self.names[name] + 1  # a layer that is applied again has further outputs
             name = name if times == 1 else f"{name}_{times}"
-            self.quantized[id(tensor)] = registry().load("layers", QUANTIZER_LAYER)(name=name)(tensor)
+            layer = registry().load("layers", QUANTIZER_LAYER)(name=name)
+            self.layers.append(layer)
+            self.quantized[id(tensor)] = layer(tensor)
         return self.quantized[id(tensor)]
 
 
@@ -136,8 +148,13 @@ def operation_layer(operation: Any, where: str, **arguments: Any) -> keras.layer
     return registry().load("layers", OPERATION_LAYER, where).from_keras(operation, **arguments)
 
 
-def check_convertible(operation: Any, where: str) -> None:
+def check_convertible(operation: Any, where: str, bits: float | None = None) -> None:
     """Refuse an operation without exact arithmetic.
+
+    Args:
+        operation: of a graph.
+        where: what needs it, for messages.
+        bits: those that its constants may be rounded to.
 
     Raises:
         ConfigError: says why, and the remedy.
@@ -155,4 +172,9 @@ def check_convertible(operation: Any, where: str) -> None:
     try:
         check_operation(adapter, operation, args, options, operation.name)
     except ExactnessError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        try:
+            if bits is None:
+                raise
+            check_operation(adapter, operation, with_few_bits(args, int(bits)), options, operation.name)
+        except ExactnessError:
+            raise ConfigError(f"{where}: {error}") from error

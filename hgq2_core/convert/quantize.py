@@ -11,10 +11,12 @@ import keras
 
 from hgq2_core.convert.fusion import with_surroundings
 from hgq2_core.convert.operation_layers import OperandQuantizers
+from hgq2_core.convert.precision import check_precision
 from hgq2_core.convert.rules import Rule, Rules, keras_kind, read_rules
 from hgq2_core.convert.split_activations import separated
 from hgq2_core.convert.steps import Step, WrapperStep, fuse, is_quantized, needs_table, step_of
 from hgq2_core.convert.subclassed import with_graph
+from hgq2_core.convert.trainability import keep_trainability
 from hgq2_core.errors import ConfigError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import operations_of
@@ -54,7 +56,7 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
             recurrent states, which saturate, are fitted. None for the defaults of the roles, which suit training.
 
     Returns:
-        The new model, not compiled.
+        The new model; compiled as the old one, if that is.
 
     Raises:
         ConfigError: a rule converts no layer, arguments do not fit, a layer cannot be converted, or `bits` is not a
@@ -64,13 +66,14 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
         >>> quantize_model(model, [{"match": "keras.Dense", "kernel_quantizer": {"kind": "kbi", "b": 6}}])
     """
     read = list(read_rules(rules))
-    model = with_graph(model, "quantize_model")
+    check_precision(model, "quantize_model")
+    model = with_graph(model, "quantize_model", kept=lambda layer: any(rule.replaces(layer) for rule in read))
     tabled = {id(layer) for path, layer in _layers(model) if needs_table(layer, path, read)}
     model = separated(model, lambda layer: id(layer) in tabled)
     steps = fuse(model, {id(layer): step_of(layer, path, read) for path, layer in _layers(model)})
     _check_use(read, list(steps.values()))
     made: dict[int, keras.layers.Layer] = {}
-    operations: set[int] = set()
+    operations: dict[int, keras.layers.Layer] = {}
     operands = OperandQuantizers()
 
     def convert(layer: Any) -> Any:
@@ -84,7 +87,7 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
         with with_surroundings(model, layer, unfused=bool(step.cls and step.cls.fuses and not step.successor)):
             new = made[id(layer)] = step.make(convert)
         if is_operation(layer):
-            operations.add(id(new))
+            operations[id(new)] = new
         made.update({id(old): each for old, each in _inside(layer, new)})  # Bidirectional copies what it gets
         return new
 
@@ -94,7 +97,9 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
     @functools.cache  # a nested model that is applied twice stays one model
     def clone(model: keras.Model) -> keras.Model:
         applied = {} if isinstance(model, keras.Sequential) else {"call_function": apply}
-        return keras.models.clone_model(model, clone_function=convert, **applied)
+        copy: keras.Model = keras.models.clone_model(model, clone_function=convert, **applied)
+        keep_trainability(model, copy, added=[*operations.values(), *operands.layers])
+        return copy
 
     with defaults(**_formats(bits)):
         converted = clone(model)

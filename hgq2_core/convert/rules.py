@@ -48,6 +48,10 @@ class Rule:
             return type(layer) is named or self.match == keras_kind(layer)
         return fnmatchcase(path, self.match) or fnmatchcase(layer.name, self.match)
 
+    def replaces(self, layer: keras.layers.Layer) -> bool:
+        """Return True if this rule names the kind that a layer becomes, wherever in the model it is."""
+        return self.kind is not None and fnmatchcase(layer.name, self.match.rpartition("/")[2])
+
 
 def read_rules(rules: Rules) -> Iterator[Rule]:
     """Yield the rules that a user has written.

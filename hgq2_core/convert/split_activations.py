@@ -1,4 +1,4 @@
-"""Splitting of activations off their layers, where a quantized layer would need a table for them."""
+"""Activations as layers of their own: those that a quantized layer would need a table for, and those of operations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 import keras
 
+from hgq2_core.convert.activation_operations import activation_layer
+from hgq2_core.convert.trainability import keep_trainability
+from hgq2_core.keras_graph.traversal import operations_of
 from hgq2_core.layers.adapters import rewrapped, sublayers
 
 SUFFIX = "_activation"
@@ -16,14 +19,16 @@ SUFFIX = "_activation"
 def separated(model: keras.Model, should_split: Callable[[keras.layers.Layer], bool]) -> keras.Model:
     """Return a model of the same function in which some layers are linear, each followed by its activation.
 
+    Activations that the graph applies as operations become layers too.
+
     Args:
         model: functional, or sequential and built, with nested models or without. It is not changed.
         should_split: whether to split the activation off a layer.
 
     Returns:
-        A copy with the same weights if any layer is split, else the model itself.
+        A copy with the same weights if there is anything to change, else the model itself.
     """
-    if not any(should_split(layer) for layer in _plain_layers(model)):
+    if not any(should_split(layer) or activation_layer(layer) for layer in _plain_layers(model)):
         return model
     separation = _Separation(should_split)
     copy = separation.model(model)
@@ -47,7 +52,9 @@ class _Separation:
             (given,) = model.inputs
             inputs = keras.Input(batch_shape=given.shape, dtype=given.dtype, name=given.name)
             return keras.Sequential([inputs, *layers], name=model.name, trainable=model.trainable)
-        return keras.models.clone_model(model, clone_function=self.copy, call_function=self.call)
+        copy: keras.Model = keras.models.clone_model(model, clone_function=self.copy, call_function=self.call)
+        keep_trainability(model, copy)
+        return copy
 
     def copy(self, layer: keras.layers.Layer) -> keras.layers.Layer:
         if id(layer) not in self.copies:
@@ -56,7 +63,7 @@ class _Separation:
             elif any(isinstance(each, keras.Model) for each in sublayers(layer)):
                 self.copies[id(layer)] = rewrapped(layer, self.copy)
             else:
-                self.copies[id(layer)] = self.linear(layer)
+                self.copies[id(layer)] = activation_layer(layer) or self.linear(layer)
                 if isinstance(layer, keras.layers.Layer):  # an operation has no weights
                     self.made.append((layer, self.copies[id(layer)]))
         return self.copies[id(layer)]
@@ -83,7 +90,7 @@ class _Separation:
 
 
 def _plain_layers(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    inside = layer.layers if isinstance(layer, keras.Model) else sublayers(layer)
+    inside = [*layer.layers, *operations_of(layer)] if isinstance(layer, keras.Model) else sublayers(layer)
     if not isinstance(layer, keras.Model):
         yield layer
     for each in inside:

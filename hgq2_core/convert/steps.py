@@ -10,7 +10,7 @@ import keras
 from typing_extensions import override
 
 from hgq2_core.convert.fusion import fused_class
-from hgq2_core.convert.operation_layers import check_convertible
+from hgq2_core.convert.operation_layers import FEW_BITS, check_convertible
 from hgq2_core.convert.rules import Rule, keras_kind, rule_for
 from hgq2_core.discovery.known_plugins import OPERATION_LAYER, is_official
 from hgq2_core.discovery.registry import registry
@@ -109,7 +109,7 @@ def step_of(layer: keras.layers.Layer, path: str, rules: list[Rule]) -> Step:
     kept = rule is None and adapter is not None and adapter.keeps(layer)
     kind = None if kept else _quantized_kind(layer, path)
     if is_operation(layer):
-        check_convertible(layer, "quantize_model")
+        check_convertible(layer, "quantize_model", FEW_BITS)
     if kind is not None:
         return Step(layer, path, registry().load("layers", kind), rule)
     if adapter is None:
@@ -198,12 +198,18 @@ def is_quantized(layer: Any) -> bool:
 
 
 def _unsupported(layer: Any, path: str) -> ConfigError:
-    name, kept = type(layer).__name__, keras_kind(layer) or "keras.<Layer>"
+    name, kept = type(layer).__name__, keras_kind(layer)
     kinds = {kind.rpartition(".")[2]: kind for kind in registry().names("layers") if not kind.startswith(KERAS)}
-    refusal = REFUSED.get(kept.removeprefix(KERAS), NOT_YET)
+    refusal = REFUSED.get(kept.removeprefix(KERAS), NOT_YET) if kept else NOT_YET
     why = "" if refusal is NOT_YET else f" ({refusal.reason}: {refusal.remedy})"
+    or_else = (
+        f", or kind {kept!r}, which keeps it in floats"
+        if kept
+        else ", which a plugin may add for this class (docs/extending); or make it of layers of Keras in its `call`, "
+        "without weights of its own"
+    )
     return ConfigError(
         f"quantize_model: {path}: {name} has no quantized form of its name, and no exact arithmetic{why}. Write a "
-        f"rule for it, with the kind of a quantized layer (`hgq2 list layers`), or kind {kept!r}, which keeps it in "
-        f"floats.{nearest(snake(name), kinds) or registry().not_installed('layers')}"
+        f"rule for it, with the kind of a quantized layer (`hgq2 list layers`){or_else}."
+        f"{nearest(snake(name), kinds) or registry().not_installed('layers')}"
     )

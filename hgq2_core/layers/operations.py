@@ -184,6 +184,24 @@ def _sized(value: Any) -> Any:
     return type(value)(map(_sized, value)) if type(value) in (list, tuple) else value
 
 
+def with_few_bits(value: Any, bits: int) -> Any:
+    """Return constants rounded to multiples of the step that the largest of an array has then; anything else unchanged.
+
+    Args:
+        value: an argument of an operation, or a list of such; integers stay as they are.
+        bits: of the largest magnitude, from its highest to its last.
+    """
+    if type(value) in (list, tuple):
+        return type(value)(with_few_bits(each, bits) for each in value)
+    is_constant = isinstance(value, float | np.ndarray | np.generic) or keras.ops.is_tensor(value)
+    numbers = np.asarray(keras.ops.convert_to_numpy(value)) if is_constant else np.zeros((), int)
+    if numbers.dtype.kind != "f":
+        return value
+    exponent = np.frexp(np.abs(numbers).max(initial=0.0))[1] - bits
+    rounded = np.ldexp(np.round(np.ldexp(numbers, -exponent)), exponent)
+    return rounded if rounded.ndim else float(rounded)
+
+
 def make_operation(name: str, arguments: Mapping[str, Any], where: str) -> Any:
     """Return the Keras operation of a function of `keras.ops`.
 

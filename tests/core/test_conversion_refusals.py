@@ -22,6 +22,12 @@ from hgq2_core import ConfigError, quantize_model
         (layers.Dense(3, name="a"), {"keras.Dens": {}}, "Did you mean 'keras.Dense'?"),
         (layers.Dense(3, name="a"), [{"match": "a"}, {"match": "*"}], "rules.1 converts no layer"),
         (layers.ReLU(name="a"), {"a": {}}, "rules.0 converts no layer"),
+        (
+            layers.Dense(3, name="a", dtype="mixed_bfloat16"),
+            {},
+            "quantize_model: a computes in bfloat16 (dtype policy 'mixed_bfloat16'), in which sums are not exact. Make "
+            "the model once more after keras.config.set_dtype_policy('float32'), and give it the weights",
+        ),
         (layers.Dense(3, name="a"), [{"kind": "dense"}], "quantize_model: rules.0.match: is missing."),
         (layers.Dense(3, name="a"), ["a"], "quantize_model: rules.0: must be a mapping with `match`. Received: 'a'."),
         (layers.Dense(3, name="a"), {"a": {"kind": "dens"}}, "quantize_model: rules.0: unknown layer kind"),

@@ -79,6 +79,38 @@ class Inside(Residual):
         return input_shape
 
 
+class Block(keras.layers.Layer):
+    """A layer made of layers, as people write blocks."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.first = keras.layers.Dense(4, activation="relu", name="first")
+        self.norm = keras.layers.LayerNormalization(name="norm")
+
+    def call(self, x: Any) -> Any:
+        """Add the input."""
+        return self.norm(x + self.first(x))
+
+
+class Scaled(Block):
+    """A layer with a weight of its own, which no layer inside has."""
+
+    def build(self, input_shape: Any) -> None:
+        """Add it."""
+        self.scale = self.add_weight(name="scale", shape=(4,))
+
+    def call(self, x: Any) -> Any:
+        """Multiply by it."""
+        return self.first(x) * self.scale
+
+
+def a_layer_of_layers() -> keras.Model:
+    """Apply it twice, and one in a nested model."""
+    inputs, x, block = keras.Input((4,)), keras.Input((4,), name="x"), Block(name="block")
+    nested = keras.Model(inputs, Block(name="inner")(inputs), name="nested")
+    return keras.Model(x, keras.layers.Dense(2, name="out")(nested(block(block(x)))))
+
+
 def within_functional() -> keras.Model:
     """Apply it twice: one model, two circuits."""
     x, inner = keras.Input((4,), name="x"), Inside(name="inner")
@@ -105,13 +137,15 @@ def within_a_wrapper() -> keras.Model:
 
 
 @pytest.mark.parametrize(
-    "make", [within_functional, within_sequential, within_subclassed, within_a_wrapper], ids=lambda make: make.__name__
+    "make",
+    [within_functional, within_sequential, within_subclassed, within_a_wrapper, a_layer_of_layers],
+    ids=lambda make: make.__name__,
 )
 def test_a_subclassed_model_inside_another_is_converted(make: Any, tmp_path: Path) -> None:
     model = make()
     wanted = model.predict(X, verbose=0)
     converted = quantize_model(model, {"*first": {"kernel_quantizer": {"kind": "kbi", "b": 9}}})
-    assert not any(isinstance(layer, Residual) for layer in layers_of(converted))
+    assert not any(isinstance(layer, Residual | Block) for layer in layers_of(converted))
     fit_ranges(converted, X)
     calibrate(converted, X)
     np.testing.assert_allclose(converted.predict(X, verbose=0), wanted, atol=0.3)
@@ -183,3 +217,30 @@ def test_a_model_inside_time_distributed_is_converted_and_exact() -> None:
     steps = np.stack([X, 2 * X, -X], axis=1)
     calibrate(converted, steps)
     assert verify(converted, steps).ok
+
+
+def test_a_weight_that_no_layer_inside_has_is_not_lost_in_silence() -> None:
+    x = keras.Input((4,))
+    model = keras.Model(x, Scaled(name="scaled")(x))
+    with pytest.raises(ConfigError, match=r"the graph of scaled \(Scaled\) would not have scaled/scale: no layer that"):
+        quantize_model(model)
+
+
+def test_a_rule_replaces_a_layer_of_layers_as_a_whole() -> None:
+    x = keras.Input((4,))
+    model = keras.Model(x, Block(name="block")(x))
+    with pytest.raises(ConfigError, match="units"):
+        quantize_model(model, {"block": {"kind": "dense"}})
+
+
+def test_what_does_not_train_still_does_not() -> None:
+    inner, x = Inside(name="inner"), keras.Input((4,), name="x")
+    model = keras.Model(x, keras.layers.Dense(2, name="out", activation="tanh")(inner(x) - x))
+    inner.trainable = False
+    converted = quantize_model(model)
+    assert converted.trainable
+    assert not converted.get_layer("inner").trainable
+    paths = {variable.path.partition("/")[0] for variable in converted.trainable_variables}
+    assert paths == {"out", "out_activation", "x_quantize"}
+    assert {variable.trainable for variable in inner.variables} == {False}
+    assert model.get_layer("out").trainable

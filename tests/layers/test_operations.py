@@ -12,6 +12,7 @@ from hgq2_core import (
     calibrate,
     doctor,
     ebops,
+    fit_ranges,
     load_model,
     quantize_model,
     summary,
@@ -295,3 +296,39 @@ def test_an_operation_stands_in_a_config():
     section["layers"][2]["operands"] = ["input", 0.1]
     with pytest.raises(ConfigError, match="half: a constant factor has at most 16 significant bits"):
         ModelConfig.model_validate({"model": section}).build()
+
+
+def test_a_factor_with_all_the_bits_of_a_float_is_rounded_by_conversion():
+    x = keras.Input((3,), name="x")
+    model = keras.Model(x, QQuantize(GRID)(x) * 0.1 + 0.5)
+    converted = quantize_model(model)
+    assert [each.operands for each in converted.layers if isinstance(each, QOperation)] == [
+        ["input", 3277 / 32768],
+        ["input", 0.5],
+    ]
+    data = values()[0][:, 0]
+    calibrate(converted, data)
+    assert verify(converted, data).ok
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "arguments"),
+    [
+        (ops.sigmoid, "QUnaryFunction", {"activation": keras.activations.sigmoid}),
+        (keras.activations.gelu, "QUnaryFunction", {"activation": keras.activations.gelu}),
+        (lambda x: ops.softmax(x, axis=1), "QSoftmax", {"axis": 1}),
+        (lambda x: ops.leaky_relu(x, 0.3), "QLeakyReLU", {"negative_slope": 0.3}),
+    ],
+)
+def test_an_activation_that_is_applied_as_an_operation_is_converted_as_its_layer(call, kind, arguments):
+    x = keras.Input((2, 3), name="x")
+    model = keras.Model(x, call(keras.layers.Dense(3, name="first")(x)))
+    converted = quantize_model(model)
+    layer = converted.layers[-1]
+    assert type(layer).__name__ == kind
+    assert {name: getattr(layer, name) for name in arguments} == arguments
+    data = values()[0]
+    fit_ranges(converted, data)
+    calibrate(converted, data)
+    assert verify(converted, data).ok
+    assert np.abs(converted.predict(data, verbose=0) - model.predict(data, verbose=0)).max() < 0.1

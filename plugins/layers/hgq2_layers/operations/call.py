@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from hgq2_core import ConfigError
+from hgq2_core.layers.operations import with_few_bits
 
 INPUT, CONSTANT = "input", "constant"
 
@@ -78,8 +79,7 @@ def rounded(template: Any, bits: int) -> Any:
     constant = template[CONSTANT] if isinstance(template, dict) else template
     if isinstance(constant, str | None) or np.asarray(constant).dtype.kind != "f":
         return template
-    exponent = np.frexp(np.abs(constant).max(initial=0.0))[1] - bits
-    values = np.ldexp(np.round(np.ldexp(constant, -exponent)), exponent).tolist()
+    values = np.asarray(with_few_bits(np.asarray(constant), bits)).tolist()
     return {CONSTANT: values} if isinstance(template, dict) else values
 
 
