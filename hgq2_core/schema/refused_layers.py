@@ -41,8 +41,8 @@ _REFUSED = {
     NO_LAYER: ("InputLayer", "InputSpec", "Layer", "Wrapper"),
     NOT_YET: (
         "AdaptiveAveragePooling1D", "AdaptiveAveragePooling2D", "AdaptiveAveragePooling3D", "AdaptiveMaxPooling1D",
-        "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D", "AdditiveAttention", "Attention", "Conv3DTranspose",
-        "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "ReversibleEmbedding", "SpectralNormalization",
+        "AdaptiveMaxPooling2D", "AdaptiveMaxPooling3D", "AdditiveAttention", "Attention", "ConvLSTM1D",
+        "ConvLSTM2D", "ConvLSTM3D", "ReversibleEmbedding", "SpectralNormalization",
     ),
 }  # fmt: skip
 

@@ -53,6 +53,7 @@ PRODUCTS = [
     (lambda: layers.DepthwiseConv2D(2, depth_multiplier=2, name="a"), (4, 4, 3), "QDepthwiseConv2DBatchNorm"),
     (lambda: layers.Conv1DTranspose(3, 3, strides=2, name="a"), (4, 2), "QConv1DTransposeBatchNorm"),
     (lambda: layers.Conv2DTranspose(3, 3, strides=2, name="a"), (2, 2, 2), "QConv2DTransposeBatchNorm"),
+    (lambda: layers.Conv3DTranspose(2, 2, strides=2, name="a"), (2, 1, 2, 2), "QConv3DTransposeBatchNorm"),
 ]
 
 

@@ -16,6 +16,7 @@ from hgq2_layers import (
     QConv2DBatchNorm,
     QConv2DTransposeBatchNorm,
     QConv3DBatchNorm,
+    QConv3DTransposeBatchNorm,
     QDepthwiseConv1DBatchNorm,
     QDepthwiseConv2DBatchNorm,
 )
@@ -46,6 +47,7 @@ CASES: list[Case] = [
         {"filters": 3, "kernel_size": 2, "data_format": "channels_first"},
         (2, 3, 3),
     ),
+    (QConv3DTransposeBatchNorm, layers.Conv3DTranspose, {"filters": 2, "kernel_size": 2, "strides": 2}, (2, 1, 2, 2)),
 ]
 
 

@@ -36,6 +36,11 @@ CASES = [
         {"filters": 2, "kernel_size": 3, "strides": 2, "padding": "same", "output_padding": 1},
         (3, 4, 2),
     ),
+    (
+        "Conv3DTranspose",
+        {"filters": 2, "kernel_size": (2, 1, 3), "strides": (1, 1, 2), "padding": "same"},
+        (2, 2, 2, 2),
+    ),
     ("DepthwiseConv1D", {"kernel_size": 3, "depth_multiplier": 2, "strides": 2, "padding": "same"}, (7, 3)),
     ("DepthwiseConv2D", {"kernel_size": 3, "dilation_rate": 2, "padding": "same"}, (5, 6, 3)),
     ("DepthwiseConv2D", {"kernel_size": (2, 3), "depth_multiplier": 2, "strides": 2, **FIRST}, (3, 5, 6)),

@@ -29,6 +29,8 @@ def hgq2_layers() -> dict[str, str]:
         "conv2d_transpose_batch_norm": "hgq2_layers.normalization.conv_transpose_batch_norm:QConv2DTransposeBatchNorm",
         "conv3d": "hgq2_layers.convolutional.conv:QConv3D",
         "conv3d_batch_norm": "hgq2_layers.normalization.conv_batch_norm:QConv3DBatchNorm",
+        "conv3d_transpose": "hgq2_layers.convolutional.conv_transpose:QConv3DTranspose",
+        "conv3d_transpose_batch_norm": "hgq2_layers.normalization.conv_transpose_batch_norm:QConv3DTransposeBatchNorm",
         "dense": "hgq2_layers.core.dense:QDense",
         "dense_batch_norm": "hgq2_layers.normalization.dense_batch_norm:QDenseBatchNorm",
         "dense_lut": "hgq2_layers.lut.dense_lut:QDenseLUT",

@@ -20,6 +20,9 @@ EXAMPLES = {
     "layers.conv3d_batch_norm": [
         ({"filters": 2, "kernel_size": [2, 1, 2], "padding": "same", **MOVED, **SCALED}, (2, 2, 2, 1)),
     ],
+    "layers.conv3d_transpose_batch_norm": [
+        ({"filters": 2, "kernel_size": [1, 2, 1], "strides": [1, 2, 1], **MOVED, **SCALED}, (2, 1, 2, 1)),
+    ],
     "layers.depthwise_conv1d_batch_norm": [
         ({"kernel_size": 2, "depth_multiplier": 2, "activation": "relu", **MOVED, **SCALED}, (3, 2)),
     ],

@@ -21,6 +21,9 @@ EXAMPLES = {
     "layers.conv3d": [
         ({"filters": 2, "kernel_size": [2, 1, 2], "strides": [1, 2, 1], "padding": "same"}, (2, 3, 2, 2)),
     ],
+    "layers.conv3d_transpose": [
+        ({"filters": 2, "kernel_size": [2, 1, 2], "strides": [1, 1, 2], "padding": "same"}, (2, 2, 1, 2)),
+    ],
     "layers.depthwise_conv1d": [
         ({"kernel_size": 2, "depth_multiplier": 2, "padding": "same", "activation": "relu"}, (4, 2)),
     ],

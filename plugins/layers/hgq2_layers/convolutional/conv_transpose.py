@@ -161,3 +161,10 @@ class QConv2DTranspose(TransposedConvolution):
 
     rank = 2
     fused_kind = "layers.conv2d_transpose_batch_norm"
+
+
+class QConv3DTranspose(TransposedConvolution):
+    """Transposed convolution over three axes; arguments, cost and arithmetic as in `TransposedConvolution`."""
+
+    rank = 3
+    fused_kind = "layers.conv3d_transpose_batch_norm"

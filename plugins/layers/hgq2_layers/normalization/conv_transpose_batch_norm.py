@@ -6,7 +6,7 @@ import keras
 from typing_extensions import override
 
 from hgq2_core.ops import Tensor
-from hgq2_layers.convolutional.conv_transpose import QConv1DTranspose, QConv2DTranspose
+from hgq2_layers.convolutional.conv_transpose import QConv1DTranspose, QConv2DTranspose, QConv3DTranspose
 from hgq2_layers.normalization.conv_batch_norm import ConvBatchNorm
 
 
@@ -29,3 +29,7 @@ class QConv2DTransposeBatchNorm(ConvTransposeBatchNorm, QConv2DTranspose):
     Example:
         >>> layer = QConv2DTransposeBatchNorm(16, 3, strides=2, activation="relu")
     """
+
+
+class QConv3DTransposeBatchNorm(ConvTransposeBatchNorm, QConv3DTranspose):
+    """Normalized transposed convolution over three axes; arguments as in `TransposedConvolution`."""
