@@ -331,4 +331,5 @@ def test_an_activation_that_is_applied_as_an_operation_is_converted_as_its_layer
     fit_ranges(converted, data)
     calibrate(converted, data)
     assert verify(converted, data).ok
-    assert np.abs(converted.predict(data, verbose=0) - model.predict(data, verbose=0)).max() < 0.1
+    found, wanted = converted.predict(data, verbose=0), model.predict(data, verbose=0)
+    assert np.abs(found - wanted).max() < 0.05 * max(np.abs(wanted).max(), 2.0)  # of 8 bits, with one range for all
