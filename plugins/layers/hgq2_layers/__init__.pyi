@@ -10,6 +10,7 @@ from hgq2_layers.convolutional.conv import QConv2D as QConv2D
 from hgq2_layers.convolutional.conv import QConv3D as QConv3D
 from hgq2_layers.convolutional.conv_transpose import QConv1DTranspose as QConv1DTranspose
 from hgq2_layers.convolutional.conv_transpose import QConv2DTranspose as QConv2DTranspose
+from hgq2_layers.convolutional.conv_transpose import QConv3DTranspose as QConv3DTranspose
 from hgq2_layers.convolutional.depthwise import QDepthwiseConv1D as QDepthwiseConv1D
 from hgq2_layers.convolutional.depthwise import QDepthwiseConv2D as QDepthwiseConv2D
 from hgq2_layers.convolutional.depthwise import QSeparableConv1D as QSeparableConv1D
@@ -41,6 +42,7 @@ from hgq2_layers.normalization.conv_batch_norm import QConv2DBatchNorm as QConv2
 from hgq2_layers.normalization.conv_batch_norm import QConv3DBatchNorm as QConv3DBatchNorm
 from hgq2_layers.normalization.conv_transpose_batch_norm import QConv1DTransposeBatchNorm as QConv1DTransposeBatchNorm
 from hgq2_layers.normalization.conv_transpose_batch_norm import QConv2DTransposeBatchNorm as QConv2DTransposeBatchNorm
+from hgq2_layers.normalization.conv_transpose_batch_norm import QConv3DTransposeBatchNorm as QConv3DTransposeBatchNorm
 from hgq2_layers.normalization.dense_batch_norm import QDenseBatchNorm as QDenseBatchNorm
 from hgq2_layers.normalization.depthwise_conv_batch_norm import QDepthwiseConv1DBatchNorm as QDepthwiseConv1DBatchNorm
 from hgq2_layers.normalization.depthwise_conv_batch_norm import QDepthwiseConv2DBatchNorm as QDepthwiseConv2DBatchNorm
@@ -82,6 +84,7 @@ QConvolution1DTranspose = QConv1DTranspose
 QConvolution2D = QConv2D
 QConvolution2DTranspose = QConv2DTranspose
 QConvolution3D = QConv3D
+QConvolution3DTranspose = QConv3DTranspose
 QGlobalAvgPool1D = QGlobalAveragePooling1D
 QGlobalAvgPool2D = QGlobalAveragePooling2D
 QGlobalAvgPool3D = QGlobalAveragePooling3D
