@@ -152,7 +152,10 @@ QUANTIZERS = [
     (TakesNaN(), "A config refuses unknown fields, text for numbers, and NaN. gain=nan was accepted."),
     (Forgetful(b=5), "A config becomes plain data, from which an equal config is made. "),
     (Undescribed(), "A config has a JSON schema with all its fields. PydanticInvalidForJsonSchema: "),
-    (NoSigns(), "unsigned() and the other variants of a config are configs. unsigned gave None."),
+    (
+        NoSigns(),
+        "unsigned() and the other variants of a config are configs, or are refused as one. unsigned gave None.",
+    ),
     (
         Falls(),
         "grid() and values() list values that rise, grid() all that quantize() returns. values() does not",

@@ -279,8 +279,8 @@ def test_a_known_fault_by_its_checks(check: Callable[[], None]) -> None:
 
 def test_an_expected_failure_of_no_rule_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
-        parametrize_with_checks(list(quantizer_checks(KBI(), imports=False))[:2], {"is_frozn": "a typing error"})
+        parametrize_with_checks(list(quantizer_checks(KBI(), imports=False))[:3], {"is_frozn": "a typing error"})
     assert str(caught.value) == (
-        "parametrize_with_checks: there is no such rule. Received: 'is_frozn'. Allowed: is_frozen, is_strict. "
-        "Did you mean 'is_frozen'?"
+        "parametrize_with_checks: there is no such rule. Received: 'is_frozn'. Allowed: is_a_config, is_frozen, "
+        "is_strict. Did you mean 'is_frozen'?"
     )
