@@ -28,7 +28,7 @@ def compiled(graph: GraphModule, inputs: list[torch.Tensor]) -> Callable[..., An
 
     Inductor cannot fuse some operations of a graph that changes its inputs. Such a graph is compiled as one that
     returns what they become, and they are assigned behind it. Of a large graph inductor finds that out after a minute,
-    from the cache too, so that it takes this form at once; small ones are faster if they change their inputs.
+    so that it takes this form at once; the small one that was tried, a plain MLP, was slower in it: docs/speed.md.
 
     Args:
         graph: a function of tensors; it may change its inputs in place.
