@@ -241,9 +241,11 @@ class TestYosys:
     def test_circuits_are_counted_each_by_itself(self, tmp_path):
         from hgq2_alkaid.cost.synthesis import synthesize
 
-        reports = [export(small_model((n, 1), 3), "alkaid", tmp_path / str(n)) for n in (1, 2)]
-        export(small_model((1, 1), 3), "alkaid", tmp_path / "pipelined", latency_cutoff=1.0)
-        one, two, pipelined = synthesize([tmp_path / "1", tmp_path / "2", tmp_path / "pipelined"])
+        folder = tmp_path / "with spaces"
+        folder.mkdir()
+        reports = [export(small_model((n, 1), 3), "alkaid", folder / str(n)) for n in (1, 2)]
+        export(small_model((1, 1), 3), "alkaid", folder / "pipelined", latency_cutoff=1.0)
+        one, two, pipelined = synthesize([folder / "1", folder / "2", folder / "pipelined"])
         assert 0 < one.luts < two.luts
         assert one.registers == 0 < pipelined.registers
         for found, report in ((one, reports[0]), (two, reports[1])):

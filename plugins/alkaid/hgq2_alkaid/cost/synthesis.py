@@ -63,15 +63,20 @@ def synthesize(directories: Sequence[str | Path], timeout: float | None = None) 
         sources, statistics = Path(folder) / "circuits.v", Path(folder) / "statistics.json"
         static = _write(sources, [Path(each) for each in directories])
         script = [
-            f"read_verilog -sv {sources} {' '.join(map(str, static))}",
+            f"read_verilog -sv {' '.join(map(quoted, [sources, *static]))}",
             f"{COMMAND} -top circuits -run begin:map_luts",
             FORGET,
             f"{COMMAND} -top circuits -run map_luts:",
-            f"tee -q -o {statistics} stat -json",
+            f"tee -q -o {quoted(statistics)} stat -json",
         ]
         run_yosys(script, statistics, timeout)
         modules = {name.lstrip("\\"): each for name, each in json.loads(statistics.read_text())["modules"].items()}
     return [_counted(_cells(modules, f"model_{number}")) for number in range(len(directories))]
+
+
+def quoted(path: Path) -> str:
+    """Return a path as a command of Yosys takes it, which may have spaces."""
+    return f'"{path}"'
 
 
 def require_yosys() -> None:
