@@ -93,6 +93,11 @@ def test_the_compiled_project_gives_what_the_integers_give(options, cnn, tmp_pat
     [
         ({"layers": {"con": IN_TURN}}, "layers: unknown layer 'con'. Allowed: "),
         ({"layers": {"pool": IN_TURN}}, "layers.pool: it has no product with constants whose multipliers could be "),
+        (
+            {"layers": {"conv": {"reuse_factor": 3}}},
+            "layers.conv: it has no product with constants whose multipliers could be shared by these settings; those "
+            "of several positions can by strategy=Resource or a parallelization_factor. Allowed: dense.",
+        ),
         ({"layers": {"conv": {"reuse": 3}}}, "layers.conv: unknown field 'reuse'. Allowed: "),
         (
             {"layers": {"dense": IN_TURN}},

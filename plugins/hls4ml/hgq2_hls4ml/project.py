@@ -282,7 +282,8 @@ class Project:
             if name not in sharing:
                 raise ConfigError(
                     f"export to hls4ml: layers.{name}: it has no product with constants whose multipliers could be "
-                    f"shared. Allowed: {', '.join(sorted(sharing)) or 'no layer of this model'}."
+                    "shared by these settings; those of several positions can by strategy=Resource or a "
+                    f"parallelization_factor. Allowed: {', '.join(sorted(sharing)) or 'no layer of this model'}."
                 )
         in_turn = {layer["name"] for layer in self.layers if layer["class_name"] == "Conv1D"}
         several = {entry.layer for entry in self.recording.nodes if entry.name in in_turn}
