@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 
+from hgq2_core.convert.names import free_name
 from hgq2_core.convert.trainability import keep_trainability
 from hgq2_core.discovery.known_plugins import OPERATION_LAYER, QUANTIZER_LAYER
 from hgq2_core.discovery.registry import registry
@@ -87,12 +88,15 @@ class OperandQuantizers:
     They are put behind the raw inputs of a model, or of one nested in it, and in front of an operation whose result
     would have more bits than a float32 holds, as a product of two sums has. There, and in a product, constants that
     have as many, such as 0.1, are rounded to 12 bits of the largest.
+
+    Args:
+        names: those that the layers of the model have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Iterable[str]) -> None:
         self.layers: list[keras.layers.Layer] = []
         self.quantized: dict[int, Any] = {}
-        self.names: Counter[str] = Counter()
+        self.names = set(names)
 
     def apply(self, layer: keras.layers.Layer, args: Any, kwargs: Any) -> Any:
         """Call a layer in place of an operation, on quantized tensors where that is needed.
@@ -120,9 +124,9 @@ class OperandQuantizers:
 
     def _quantize(self, tensor: Any) -> Any:
         if id(tensor) not in self.quantized:
-            name = f"{producer_name(tensor)}_quantize"
-            times = self.names[name] = self.names[name] + 1  # a layer that is applied again has further outputs
-            name = name if times == 1 else f"{name}_{times}"
+            # A layer that is applied again has further outputs.
+            name = free_name(f"{producer_name(tensor)}_quantize", self.names)
+            self.names.add(name)
             layer = registry().load("layers", QUANTIZER_LAYER)(name=name)
             self.layers.append(layer)
             self.quantized[id(tensor)] = layer(tensor)

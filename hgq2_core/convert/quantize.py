@@ -19,7 +19,7 @@ from hgq2_core.convert.subclassed import with_graph
 from hgq2_core.convert.trainability import keep_trainability
 from hgq2_core.errors import ConfigError, listing, nearest
 from hgq2_core.keras_graph.random_state import preserve_rng
-from hgq2_core.keras_graph.traversal import operations_of
+from hgq2_core.keras_graph.traversal import layers_of, operations_of
 from hgq2_core.layers.adapters import sublayers
 from hgq2_core.layers.operations import is_operation
 from hgq2_core.quantizers.config import ROLES, QuantizerConfig
@@ -40,7 +40,8 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
     layer. A rule with a kind that fuses the following layer, such as `dense_batch_norm`, is refused where it cannot.
 
     Operations on tensors, such as `x + y`, become layers; where one takes raw inputs, or would give more bits than a
-    float32 holds, layers `<name>_quantize` come before it. An activation inside a layer that needs a table, such as
+    float32 holds, layers `<name>_quantize` come before it, and constants with that many bits, such as a factor of 0.1,
+    are rounded to 12 bits of the largest in their array. An activation inside a layer that needs a table, such as
     `tanh`, becomes a separate layer after it, named after it with the suffix `_activation`. The layers inside
     TimeDistributed and Bidirectional are converted.
     Layers that an adapter makes exact, and layers that are already quantized, are kept. Scopes of `hgq2_core.defaults`
@@ -74,7 +75,7 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
     _check_use(read, list(steps.values()))
     made: dict[int, keras.layers.Layer] = {}
     operations: dict[int, keras.layers.Layer] = {}
-    operands = OperandQuantizers()
+    operands = OperandQuantizers(layer.name for layer in layers_of(model))
 
     def convert(layer: Any) -> Any:
         if isinstance(layer, keras.Model):

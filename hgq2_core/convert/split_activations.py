@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import keras
 
 from hgq2_core.convert.activation_operations import activation_layer
+from hgq2_core.convert.names import free_name
 from hgq2_core.convert.trainability import keep_trainability
-from hgq2_core.keras_graph.traversal import operations_of
+from hgq2_core.keras_graph.traversal import layers_of, operations_of
 from hgq2_core.layers.adapters import rewrapped, sublayers
 
 SUFFIX = "_activation"
@@ -30,7 +31,7 @@ def separated(model: keras.Model, should_split: Callable[[keras.layers.Layer], b
     """
     if not any(should_split(layer) or activation_layer(layer) for layer in _plain_layers(model)):
         return model
-    separation = _Separation(should_split)
+    separation = _Separation(should_split, {layer.name for layer in layers_of(model)})
     copy = separation.model(model)
     for layer, made in separation.made:  # one by one, since named outputs may change the order of the copy's layers
         made.set_weights(layer.get_weights())
@@ -40,8 +41,9 @@ def separated(model: keras.Model, should_split: Callable[[keras.layers.Layer], b
 class _Separation:
     """A copy of a model, in which a shared layer is copied once."""
 
-    def __init__(self, should_split: Callable[[keras.layers.Layer], bool]) -> None:
+    def __init__(self, should_split: Callable[[keras.layers.Layer], bool], names: Collection[str]) -> None:
         self.should_split = should_split
+        self.names = names
         self.copies: dict[int, keras.layers.Layer] = {}
         self.activations: dict[int, keras.layers.Layer] = {}
         self.made: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
@@ -78,7 +80,8 @@ class _Separation:
             activation, made = layer.activation, type(layer).from_config({**config, "activation": "linear"})
         else:
             return type(layer).from_config(config)
-        self.activations[id(made)] = keras.layers.Activation(activation, name=f"{layer.name}{SUFFIX}")
+        name = free_name(f"{layer.name}{SUFFIX}", self.names)
+        self.activations[id(made)] = keras.layers.Activation(activation, name=name)
         return made
 
     def chain(self, made: keras.layers.Layer) -> list[keras.layers.Layer]:

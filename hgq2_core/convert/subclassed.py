@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +11,7 @@ import keras
 
 from hgq2_core.convert.trainability import keep_trainability
 from hgq2_core.errors import ConfigError, listing
-from hgq2_core.keras_graph.private import inbound_calls
+from hgq2_core.keras_graph.private import inbound_calls, nodes
 from hgq2_core.keras_graph.traversal import graph_is_known, layers_of
 from hgq2_core.layers.adapters import rewrapped
 from hgq2_core.layers.base import QLayer
@@ -34,7 +36,8 @@ def with_graph(
         kept: whether a layer inside is left as it is.
 
     Raises:
-        ConfigError: the model is not built, or Keras cannot trace its `call`, or that of a model or layer in it.
+        ConfigError: the model is not built, or Keras cannot trace its `call`, or that of a model or layer in it; or
+            the graph would lose what is given by keyword, or what is applied in training alone.
     """
     model = model if graph_is_known(model) else _traced(model, where)
     return model if _is_known_inside(model, kept) else _opened(model, where, kept)
@@ -84,14 +87,28 @@ def _traced(model: keras.layers.Layer, where: str) -> keras.Model:
             f"{where}: the graph of {kind} is not known. Build it first: call it on a batch of data, one tensor, or a "
             f"list or mapping of them. {REMEDY}"
         )
+    named = {name for _, kwargs in calls for name, value in kwargs.items() if value is not None}
+    if further := sorted(named - {"training", "mask"}):
+        raise ConfigError(
+            f"{where}: {kind} is called with {listing(further)} by keyword, which a functional model in its place "
+            "would not take. Give tensors by position, and options to the constructor."
+        )
     args = keras.tree.map_structure(_input_like, calls[0][0]) if calls else (_inputs(shapes),)
+    takes_training = "training" in inspect.signature(model.call).parameters
     try:
-        outputs: Any = model.call(*args)
+        # None leaves the mode to each call of the model, where a default of the user's, such as False, would decide it.
+        outputs: Any = model.call(*args, **({"training": None} if takes_training else {}))
         inputs = args[0] if len(args) == 1 else list(args)
         traced = keras.Model(inputs, outputs, name=model.name, trainable=model.trainable)
+        in_training = keras.Model(inputs, model.call(*args, training=True)) if takes_training else traced
     except Exception as error:  # the code of `call` is the user's, and may fail with any error on symbolic tensors
         text = " ".join(str(error).split())
         raise ConfigError(f"{where}: Keras cannot trace the call of {kind}: {text[:300]} {REMEDY}") from error
+    if _applied(traced) != _applied(in_training):
+        raise ConfigError(
+            f"{where}: the call of {kind} applies other layers or operations if `training` is True, and one graph has "
+            "not both. Give `training=training` to the layers inside, such as Dropout, in place of an `if`."
+        )
     reached = {id(weight) for weight in traced.weights}
     if lost := [weight.path for weight in model.weights if id(weight) not in reached]:
         raise ConfigError(
@@ -99,6 +116,12 @@ def _traced(model: keras.layers.Layer, where: str) -> keras.Model:
             f"inputs has these weights, so they would not be trained. {REMEDY}"
         )
     return traced
+
+
+def _applied(model: keras.Model) -> Counter[Any]:
+    """Return how often a graph applies each layer, and operations of each class."""
+    applied = (operation for operation, _, _ in nodes(model))
+    return Counter(id(each) if isinstance(each, keras.layers.Layer) else type(each) for each in applied)
 
 
 def _input_like(value: Any) -> Any:

@@ -134,6 +134,15 @@ def test_losses_by_the_name_of_an_output_find_the_converted_one():
     )
 
 
+def test_layers_that_conversion_adds_take_no_name_of_the_user():
+    x = keras.Input((4,), name="x")
+    hidden = layers.Dense(4, activation="tanh", name="a")(x)
+    out = layers.Dense(4, name="x_quantize")(layers.Dense(4, name="a_activation")(hidden))
+    converted = quantize_model(keras.Model(x, out + x))
+    added = [layer.name for layer in converted.layers if layer.name.endswith("_2")]
+    assert added == ["a_activation_2", "x_quantize_2"]
+
+
 def test_a_layer_that_stays_keeps_its_activation():
     converted = quantize_model(sequential(layers.Dense(3, "tanh", name="a")), {"a": {"kind": "keras.Dense"}})
     assert [layer.activation.__name__ for layer in converted.layers] == ["tanh"]

@@ -104,6 +104,37 @@ class Scaled(Block):
         return self.first(x) * self.scale
 
 
+class Regularized(keras.layers.Layer):
+    """A layer with a mode, whose default would decide it for good."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.first = keras.layers.Dense(4, activation="relu", name="first")
+        self.norm = keras.layers.BatchNormalization(name="norm")
+        self.drop = keras.layers.Dropout(0.5, name="drop")
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Hand on the mode."""
+        return self.drop(self.norm(self.first(x), training=training), training=training)
+
+
+class Branching(Regularized):
+    """A layer that applies another one in training alone."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Decide by the mode."""
+        y = self.norm(self.first(x), training=training)
+        return self.drop(y) if training else y
+
+
+class Optional(Block):
+    """A layer with an option of its call."""
+
+    def call(self, x: Any, negative: bool = False) -> Any:
+        """Decide by the option."""
+        return super().call(-x if negative else x)
+
+
 def a_layer_of_layers() -> keras.Model:
     """Apply it twice, and one in a nested model."""
     inputs, x, block = keras.Input((4,)), keras.Input((4,), name="x"), Block(name="block")
@@ -224,6 +255,29 @@ def test_a_weight_that_no_layer_inside_has_is_not_lost_in_silence() -> None:
     model = keras.Model(x, Scaled(name="scaled")(x))
     with pytest.raises(ConfigError, match=r"the graph of scaled \(Scaled\) would not have scaled/scale: no layer that"):
         quantize_model(model)
+
+
+def test_a_layer_of_layers_has_both_modes() -> None:
+    x = keras.Input((4,))
+    converted = quantize_model(keras.Model(x, Regularized(name="block")(x)))
+    fit_ranges(converted, X)
+    in_training, in_inference = (keras.ops.convert_to_numpy(converted(X, training=mode)) for mode in (True, False))
+    zeros = [float((each == 0).mean(axis=0).min()) for each in (in_training, in_inference)]
+    assert zeros[0] > 0.25 > zeros[1]
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "message"),
+    [
+        (Branching(name="block"), {}, r"the call of block \(Branching\) applies other layers or operations if `train"),
+        (Optional(name="block"), {"negative": True}, r"block \(Optional\) is called with negative by keyword, which"),
+    ],
+    ids=["mode", "option"],
+)
+def test_a_call_that_one_graph_cannot_say_is_refused(layer: Any, options: dict[str, Any], message: str) -> None:
+    x = keras.Input((4,))
+    with pytest.raises(ConfigError, match=message):
+        quantize_model(keras.Model(x, layer(x, **options)))
 
 
 def test_a_rule_replaces_a_layer_of_layers_as_a_whole() -> None:

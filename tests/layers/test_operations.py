@@ -333,3 +333,10 @@ def test_an_activation_that_is_applied_as_an_operation_is_converted_as_its_layer
     assert verify(converted, data).ok
     found, wanted = converted.predict(data, verbose=0), model.predict(data, verbose=0)
     assert np.abs(found - wanted).max() < 0.05 * max(np.abs(wanted).max(), 2.0)  # of 8 bits, with one range for all
+
+
+def test_a_constant_that_rounding_makes_0_is_told():
+    x = keras.Input((3,))
+    model = keras.Model(x, x * np.array([1000.0, 0.1, 1.0], "float32"))
+    with pytest.warns(UserWarning, match=r"12 bits of the largest .*, so that 1 of 3 become 0, such as 0\.1\. Use"):
+        quantize_model(model)

@@ -83,6 +83,14 @@ def rounded(template: Any, bits: int) -> Any:
     return {CONSTANT: values} if isinstance(template, dict) else values
 
 
+def constants_in(template: Any) -> list[Any]:
+    """Return the numbers of all constants, see `described`."""
+    if isinstance(template, list):
+        return [number for each in template for number in constants_in(each)]
+    values = template[CONSTANT] if isinstance(template, dict) else template
+    return [] if isinstance(values, str | None) else np.ravel(values).tolist()
+
+
 def parsed_key(text: str) -> tuple[Any, ...]:
     """Return the key of `x[key]` that a text such as `"[:, 1:]"` describes.
 

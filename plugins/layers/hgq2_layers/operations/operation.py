@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from hgq2_core.layers.operations import (
 )
 from hgq2_core.ops import Tensor
 from hgq2_layers.core.reciprocal import ReciprocalLayer, with_reciprocal
-from hgq2_layers.operations.call import described, filled, inputs_in, rounded
+from hgq2_layers.operations.call import constants_in, described, filled, inputs_in, rounded
 
 A = TypeVar("A")
 
@@ -84,12 +85,20 @@ class QOperation(ReciprocalLayer):
         return cls(**with_reciprocal({**given, **arguments}, np.array(terms)))
 
     def round_constants(self, bits: int) -> None:
-        """Round the constants among the operands, in a layer that is not built yet.
+        """Round the constants among the operands, in a layer that is not built yet; warn of those that become 0.
 
         Args:
             bits: of the largest of a constant's numbers.
         """
-        self.operands = rounded(self.operands, bits)
+        before, self.operands = constants_in(self.operands), rounded(self.operands, bits)
+        lost = [old for old, new in zip(before, constants_in(self.operands), strict=True) if old and not new]
+        if lost:
+            warnings.warn(
+                f"{self.name}: constants are rounded to {bits} bits of the largest in their array, so that "
+                f"{len(lost)} of {len(before)} become 0, such as {lost[0]:g}. Use keras.layers.Normalization or "
+                "Rescaling, or numbers of like size.",
+                stacklevel=2,
+            )
 
     @override
     def build(self, input_shape: Any) -> None:
