@@ -4,12 +4,14 @@
     python benchmarks/pareto.py digits --seeds 0
     python benchmarks/pareto.py --hgq2-python OTHER_VENV/bin/python    # a venv with hgq2==0.2.0 and torch
 
-`front` is one training with `training.front: {}`; `budget` is a training for each of the budgets of a problem. hgq2 is
-trained with its documented quantizers and a cosine, once for each of two prices of bits, and all models that its own
-callback would keep count together. EBOPs are those after calibration on the training part. Within a cost the model with
-the best validation accuracy is chosen, and its accuracy on the test part shown: the mean over the seeds. `digits` and
-`magic` have the quantizers and the learning rate of their examples, `digits` its dropout too; `vowels` has nothing but
-defaults. One thread, one process at a time; steps of this library are compiled (`jit_compile`).
+`front` is one training with `training.front: {}`; `budget` is a training for each of the budgets of a problem; `plain`
+is a training with neither, at the default price and with a cosine: the processor time of the front is compared with
+that of it. hgq2 is trained with its documented quantizers and a cosine, once for each of two prices of bits, and all
+models that its own callback would keep count together. EBOPs are those after calibration on the training part. Within a
+cost the model with the best validation accuracy is chosen, and its accuracy on the test part shown: the mean over the
+seeds. `digits` and `magic` have the quantizers and the learning rate of their examples, `digits` its dropout too;
+`vowels` has nothing but defaults. One thread, one process at a time; steps of this library are compiled
+(`jit_compile`).
 """
 
 from __future__ import annotations
@@ -29,10 +31,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
-from hgq2_core import ModelConfig
+from hgq2_core import ModelConfig  # first: hgq2_core chooses the backend
+
+import keras  # isort: skip
+
 from hgq2_core.data.splits import Split, Splits
 from hgq2_training.runs.directory import load
 from hgq2_training.runs.evaluation import evaluate
@@ -186,6 +190,17 @@ def budgets(problem: Problem, seed: int) -> list[Point]:
     return found
 
 
+def plain(problem: Problem, seed: int) -> list[Point]:
+    """Train once with this library, without front or budget, and measure the model."""
+    splits = splits_of(problem)
+    config = ModelConfig.parse(document(problem, seed, splits.train.x.shape[1:], {"schedule": "cosine"}))
+    with tempfile.TemporaryDirectory() as folder:
+        run = train(config, Path(folder) / "run")
+        model = load(run.directory)
+    validation, test = (accuracy(model, each) for each in (splits.validation or splits.train, splits.test))
+    return [{"ebops": run.metrics["ebops"], "validation": validation, "test": test}]
+
+
 def accuracy(model: keras.Model, split: Split) -> float:
     """Return the accuracy on a part of the data."""
     return next(value for name, value in evaluate(model, split).items() if name != "loss")
@@ -218,18 +233,26 @@ def theirs(problem: Problem, seed: int, python: str) -> list[Point]:
 
 
 def results(
-    names: Sequence[str] = tuple(PROBLEMS), seeds: Sequence[int] = SEEDS, hgq2_python: str | None = None
+    names: Sequence[str] = tuple(PROBLEMS),
+    seeds: Sequence[int] = SEEDS,
+    hgq2_python: str | None = None,
+    only: Sequence[str] = (),
 ) -> Iterator[Result]:
-    """Train everything, one result for each problem, seed and contender."""
-    contenders: dict[str, Callable[[Problem, int], list[Point]]] = {"front": front, "budget": budgets}
+    """Train everything, one result for each problem, seed and contender; `cpu_seconds` are of this process alone."""
+    contenders: dict[str, Callable[[Problem, int], list[Point]]] = {"plain": plain, "front": front, "budget": budgets}
     if hgq2_python:
         contenders["hgq2"] = partial(theirs, python=hgq2_python)
     for name in names:
         for seed, (contender, measure) in product(seeds, contenders.items()):
-            began = time.perf_counter()
+            if only and contender not in only:
+                continue
+            began, used = time.perf_counter(), time.process_time()
             points = measure(PROBLEMS[name], seed)
-            seconds = round(time.perf_counter() - began, 1)
-            yield {"data": name, "seed": seed, "contender": contender, "seconds": seconds, "points": points}
+            seconds, cpu = round(time.perf_counter() - began, 1), round(time.process_time() - used, 1)
+            yield {
+                **{"data": name, "seed": seed, "contender": contender},
+                **{"seconds": seconds, "cpu_seconds": cpu, "points": points},
+            }
 
 
 def chosen(points: Sequence[Point], within: float) -> Point | None:
@@ -244,7 +267,7 @@ def table(measured: Sequence[Result]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for name, problem in PROBLEMS.items():
         for within in problem.within:
-            for contender in ("hgq2", "front", "budget"):
+            for contender in ("hgq2", "plain", "front", "budget"):
                 runs = [each for each in measured if (each["data"], each["contender"]) == (name, contender)]
                 found = [point for each in runs if (point := chosen(each["points"], within))]
                 if not found:
@@ -258,19 +281,34 @@ def table(measured: Sequence[Result]) -> Iterator[str]:
                 )
 
 
+def time_ratios(measured: Sequence[Result]) -> Iterator[str]:
+    """Yield, for each data set, the processor time of a front relative to that of one training: the median of seeds."""
+    used = {(each["data"], each["seed"], each["contender"]): each.get("cpu_seconds") for each in measured}
+    for name in PROBLEMS:
+        ratios = [
+            seconds / one
+            for (data, seed, contender), seconds in used.items()
+            if (data, contender) == (name, "front") and seconds and (one := used.get((name, seed, "plain")))
+        ]
+        if ratios:
+            yield f"{name}: a front of 8 points takes {statistics.median(ratios):.2f} times the time of one training"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="DATA", help=f"of {', '.join(PROBLEMS)}; all by default")
     parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
+    parser.add_argument("--only", nargs="*", default=[], help="of plain, front, budget, hgq2; all by default")
     parser.add_argument("--hgq2-python", help="interpreter of a virtual environment that holds hgq2 0.2.0")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.names) - set(PROBLEMS)):
         parser.error(f"no such data. Received: {', '.join(unknown)}. Allowed: {', '.join(PROBLEMS)}.")
     measured = []
-    for result in results(arguments.names or tuple(PROBLEMS), arguments.seeds, arguments.hgq2_python):
+    names = arguments.names or tuple(PROBLEMS)
+    for result in results(names, arguments.seeds, arguments.hgq2_python, arguments.only):
         print(json.dumps(result), file=sys.stderr, flush=True)
         measured.append(result)
-    print("\n".join(table(measured)))
+    print("\n".join([*table(measured), "", *time_ratios(measured)]))
 
 
 if __name__ == "__main__":
