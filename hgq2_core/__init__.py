@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from hgq2_core.model.freezing import freeze
     from hgq2_core.model.range_init import fit_ranges
     from hgq2_core.model.support import UnsupportedLayer, unsupported_layers
+    from hgq2_core.model.trimming import trim_bits
     from hgq2_core.model.verification import verify
     from hgq2_core.model_file.limits import Limits
     from hgq2_core.model_file.load import load_model
@@ -92,6 +93,7 @@ _LAZY_IMPORTS = {
     "quantize_model": "convert.quantize",
     "reset_states": "layers.states",
     "summary": "model.cost",
+    "trim_bits": "model.trimming",
     "unsupported_layers": "model.support",
     "verify": "model.verification",
     "with_operation_layers": "convert.operation_layers",
@@ -141,6 +143,7 @@ __all__ = [
     "registry",
     "reset_states",
     "summary",
+    "trim_bits",
     "unsupported_layers",
     "verify",
     "with_operation_layers",

@@ -53,8 +53,8 @@ class FrontSection(StrictModel):
     """A front from one training: models of falling cost, each fine-tuned with its bits held.
 
     Args:
-        points: number of models to tune, 8 by default, evenly spaced in the logarithm of the cost, from a quarter
-            to 1/64 of that at the start.
+        points: number of models to tune, 8 by default, evenly spaced in the logarithm of the cost, from half
+            to 1/32 of that at the start.
         ebops: the largest calibrated EBOPs of each, rising or falling, in place of `points`.
         finetune_epochs: epochs of each, which are among the `epochs` of the training; by default 30 % for all together.
     """

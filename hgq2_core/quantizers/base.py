@@ -88,8 +88,8 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     * `bits`, `exact` and `format`.
 
     One whose range is observed, dynamic or set by `fit_ranges` sets `range` in its constructor.
-    `grid`, `uniform_grid`, `check_range` and `format_name` may be overridden. docs/extending/quantizer.md has the
-    complete files of a plugin.
+    `trim`, `grid`, `uniform_grid`, `check_range` and `format_name` may be overridden. docs/extending/quantizer.md has
+    the complete files of a plugin.
 
     Args:
         config: the complete config.
@@ -300,6 +300,13 @@ class Quantizer(keras.layers.Layer, Generic[C]):
     def has_span(self) -> bool:
         """Whether `span` gives one."""
         return type(self).span is not Quantizer.span
+
+    def trim(self, x: Tensor) -> None:
+        """Lower the trained bits to the fewest that quantize the given values as before; here they stay.
+
+        Args:
+            x: the values of a weight.
+        """
 
     @property
     def shrinks(self) -> bool:

@@ -266,6 +266,18 @@ def knows_its_range(subject: _Subject) -> None:
             require(not outside.any(), f"As {role}: {int(outside.sum())} of {values.size} values do not.")
 
 
+def trims_what_is_unused(subject: _Subject) -> None:
+    """trim() leaves quantized weights as they are, and adds no bits."""
+    quantizer, values = subject.quantizer("weight"), subject.values("weight")
+    x = keras.ops.convert_to_tensor(values)
+    quantized, bits = _quantized(quantizer, values), numpy(quantizer.bits(x)).copy()
+    quantizer.trim(x)
+    found = differing(_quantized(quantizer, values), quantized, values)
+    require(not found, str(found))
+    more = int((numpy(quantizer.bits(x)) > bits).sum())
+    require(not more, f"{more} of {bits.size} have more.")
+
+
 def builds_its_base(subject: _Subject) -> None:
     """build() ends with super().build(input_shape), which adds the calibration record."""
     require(subject.quantizer("weight").has_built_base, f"{type(subject.quantizer('weight')).__name__}'s does not.")
@@ -365,6 +377,6 @@ def is_saved(subject: _Subject) -> None:
 CONFIG_RULES = (is_frozen, is_strict, round_trips, migrates, has_json_schema)
 VALUE_RULES = (
     *(builds_its_base, keeps_shape_and_dtype, leaves_its_input, is_idempotent, counts_bits, has_a_format, is_exact),
-    *(has_variants, lists_its_grid, keeps_its_span, costs_what_it_counts, knows_its_range, passes_gradients),
-    *(prices_its_bits, adds_its_bits, trains, is_saved),
+    *(has_variants, lists_its_grid, keeps_its_span, costs_what_it_counts, knows_its_range, trims_what_is_unused),
+    *(passes_gradients, prices_its_bits, adds_its_bits, trains, is_saved),
 )

@@ -107,6 +107,11 @@ class OtherRange(KBIQuantizer):
         return check._replace(high=check.high / 2)
 
 
+class TrimsAll(KBIQuantizer):
+    def trim(self, x: Any) -> None:
+        self.b.assign(keras.ops.zeros_like(self.b))
+
+
 class NoGradient(KBIQuantizer):
     def quantize(self, x: Any, training: bool = False) -> Any:
         return x + keras.ops.stop_gradient(super().quantize(x, training) - x)
@@ -143,7 +148,7 @@ FAULTS = {
     **{"lists less": ListsLess, "reaches further": ReachesFurther, "costs twice": CostsTwice, "no name": NoName},
     **{"halves": Halves, "flattens": Flattens, "narrows": Narrows, "negative bits": NegativeBits},
     **{"one count": OneCount, "other integers": OtherIntegers, "no gradient": NoGradient},
-    **{"forgets its mode": ForgetsItsMode, "other range": OtherRange, "sound": KBIQuantizer},
+    **{"forgets its mode": ForgetsItsMode, "other range": OtherRange, "trims all": TrimsAll, "sound": KBIQuantizer},
 }
 
 QUANTIZERS = [
@@ -188,6 +193,7 @@ QUANTIZERS = [
         Wrong(fault="other range"),
         "The values of quantize() lie in the range of check_range(), if there is one. As weight",
     ),
+    (Wrong(fault="trims all"), "trim() leaves quantized weights as they are, and adds no bits. "),
     (
         Wrong(fault="no gradient"),
         "Training changes every trainable variable, unless its bounds coincide. b, i did not ",

@@ -47,7 +47,7 @@ training:
   metrics: [accuracy]
   epochs: 8
   batch_size: 256
-  budget: {ebops: 2500}
+  budget: {ebops: 1500}
 """)
 
 
@@ -65,8 +65,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_the_saved_model_is_within_the_budget(run: Run) -> None:
-    assert run.metrics["budget"] == {"ebops": 2500.0}
-    assert FULL * 2500 <= run.metrics["ebops"] <= 2500
+    assert run.metrics["budget"] == {"ebops": 1500.0}
+    assert FULL * 1500 <= run.metrics["ebops"] <= 1500
     assert ebops(load(run.directory)) == ebops(load(run.directory, frozen=True)) == run.metrics["ebops"]
     assert run.verification.ok
 
@@ -86,7 +86,7 @@ def test_a_sample_that_costs_less_than_all_data_does_not_keep_a_run_from_its_bud
 ) -> None:
     monkeypatch.setattr(budget, "SAMPLES", 64)
     finished = train(config(), tmp_path / "run")
-    assert FULL * 2500 <= finished.metrics["ebops"] <= 2500
+    assert FULL * 1500 <= finished.metrics["ebops"] <= 1500
 
 
 def test_a_run_says_that_the_task_needs_less_than_the_budget(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from hgq2_fixed_point.config import BITS_LIMIT, KBI, KIF, FixedPoint
 from hgq2_fixed_point.modes import DETERMINISTIC
 from hgq2_fixed_point.ops import Options, backend
 from hgq2_fixed_point.ranges import DynamicRange, FixedPointRange, range_of
+from hgq2_fixed_point.trimming import needed_bits
 
 A = TypeVar("A")
 C = TypeVar("C", bound=FixedPoint)
@@ -33,6 +34,10 @@ C = TypeVar("C", bound=FixedPoint)
 COUNTS_SIGN = ("SAT", "SAT_ZERO")
 MIN_EXPONENT, MAX_EXPONENT = -126, 127
 POWERS = np.ldexp(np.float32(1.0), np.arange(MIN_EXPONENT, MAX_EXPONENT + 1))
+
+
+def _numpy(values: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(values))
 
 
 def _exp2(n: Tensor) -> Tensor:
@@ -200,6 +205,29 @@ class FixedPointQuantizer(Quantizer[C]):
         rounded = quantize(x.astype(np.float64), 1, BITS_LIMIT, bits["f"], self.config.round_mode, "SAT")
         minimum, maximum = map(to_float, limits(bits["k"], bits["i"], bits["f"], self.range.overflow_mode)[:2])
         return RangeCheck((rounded < minimum) | (rounded > maximum), minimum, maximum)
+
+    @override
+    def trim(self, x: Tensor) -> None:
+        """Leave the bits from the highest to the lowest that is set in the values which share them.
+
+        Where that would change a value, as it can where i follows the values, the bits stay.
+        """
+        trained = [each for each in (self.precision, self.i) if each is not None and each.trainable]
+        if not self.precision.trainable:
+            return
+        before, present = _numpy(self.quantize(x)), [_numpy(each) for each in trained]
+        needed_i, needed_f = needed_bits(_numpy(self.shares.cut(before)), self.options.axes)
+        i = needed_i
+        if self.i is not None:
+            lower = np.isfinite(needed_i) & self.i.trainable
+            i = np.rint(_numpy(self.i))
+            i = np.where(lower, np.minimum(i, needed_i), i)
+        needed = [i + needed_f if self.range.fixed_width else needed_f, i]
+        for variable, old, new in zip(trained, present, needed, strict=False):
+            variable.assign(variable.constraint(keras.ops.convert_to_tensor(np.minimum(np.rint(old), new), "float32")))
+        changed = _numpy(self.shares.cut(before != _numpy(self.quantize(x)))).any(self.options.axes, keepdims=True)
+        for variable, old in zip(trained, present, strict=True):
+            variable.assign(np.where(changed, old, _numpy(variable)))
 
     def rounded(self, bits: Tensor) -> np.ndarray:
         """Return a bit variable as integers."""

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from hgq2_core import calibrate
+from hgq2_core import calibrate, trim_bits
 from hgq2_core import ebops as ebops_of
 from hgq2_core.data.splits import Splits
 from hgq2_core.errors import BudgetError, ConfigError
@@ -74,7 +74,7 @@ class Budget(CostControl[_State]):
     The price of bits follows a target, which falls from the cost at the start to just below the budget over the first
     half of the epochs: first learn, then save bits. Towards the end the bits settle, between those of epochs above and
     below the target so that the whole budget is used, and only the weights learn. After each epoch the model is
-    calibrated, measured if it is within the budget, and restored.
+    trimmed, calibrated, measured if it is within the budget, and restored.
 
     What is restored is the best of the epochs with settled bits that use the budget, else of those with settled bits,
     else of all; of equals, the cheapest. `ebops_calibrated`, or `luts_calibrated`, and `ebops_beta` are added to the
@@ -230,6 +230,7 @@ class Budget(CostControl[_State]):
     def _settle(self) -> None:
         """Choose the bits of the last epochs: the present ones if they use the budget, else between below and above."""
         state = self._state
+        state.settled = False
         if not FULL * self._most <= state.calibrated <= self._most and state.above:
             for _ in range(SEARCHES):
                 self._search()
@@ -237,6 +238,7 @@ class Budget(CostControl[_State]):
                 state.whole = _ratio(state.calibrated, sampled)
                 if state.calibrated <= self._most:
                     break
+        self._trim()
         state.settled = True
 
     def _search(self) -> None:
@@ -280,13 +282,16 @@ class Budget(CostControl[_State]):
 
     def _sampled_cost(self) -> float:
         with preserve_state(self.model):
+            self._trim()
             calibrate(self.model, _some(self.calibration_data))
             return self._cost(self.model)
 
     def _whole_cost(self, measured: bool = False) -> float:
         """Return the cost calibrated on all data; see `_record`."""
-        state, variables = self._state, [value_of(each) for each in self.model.variables]
+        state = self._state
         with preserve_state(self.model):
+            self._trim()
+            variables = [value_of(each) for each in self.model.variables]
             calibrate(self.model, self.calibration_data)
             cost = self._cost(self.model)
             if not measured or cost > self._most:
@@ -295,6 +300,11 @@ class Budget(CostControl[_State]):
         if rank > state.rank:
             state.rank, state.best = rank, variables
         return cost
+
+    def _trim(self) -> None:
+        """Trim bits that are not settled; those that are settled hold what the weights may still become."""
+        if not self._state.settled:
+            trim_bits(self.model)
 
     def _measure(self) -> float:
         """Return the metric, negative if smaller is better."""

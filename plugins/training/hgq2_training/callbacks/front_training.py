@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from hgq2_core import ebops
+from hgq2_core import ebops, trim_bits
 from hgq2_training.callbacks.cost_control import ControlState, CostControl, assign
 from hgq2_training.callbacks.pareto_front import ParetoFront
 from hgq2_training.callbacks.schedule import BETWEEN
@@ -20,6 +20,8 @@ FREE = 0.1
 """Share of the descent in which the target stays at the cost of the start."""
 ARRIVED = 0.9
 """Share of the descent after which the target stays at the lowest cost: the cost follows it with a delay."""
+FIRST, LAST = 2.0, 32.0
+"""How much less than at the start the first and the last of evenly spaced points cost."""
 
 
 @dataclass
@@ -41,12 +43,12 @@ class FrontTraining(CostControl[_State]):
     The descent: the learning rate is constant, and the price of bits makes the calibrated cost fall by the same factor
     each epoch, to the lowest of the costs. Of the epochs between each cost and the next the best by the
     metric is kept in memory. The last epochs are for fine-tuning, the same number for each of these, one after the
-    other: weights learn, with a rate that falls to 0, and bits stay. `ebops_beta` is added to the logs.
+    other: bits are trimmed and stay, and weights learn, with a rate that falls to 0. `ebops_beta` is added to the logs.
 
     Args:
         front: the callback that measures each epoch and saves the models; comes before this one.
         costs: the largest calibrated cost of each point; or the number of points, evenly spaced in the
-            logarithm from a quarter to 1/64 of the cost at the start.
+            logarithm from half to 1/32 of the cost at the start.
         tuning_epochs: epochs of fine-tuning, of all points together.
     """
 
@@ -112,7 +114,8 @@ class FrontTraining(CostControl[_State]):
 
     def _costs(self) -> list[float]:
         if isinstance(self.costs, int):
-            return [float(each) for each in np.geomspace(self._state.start / 4, self._state.start / 64, self.costs)]
+            ends = self._state.start / FIRST, self._state.start / LAST
+            return [float(each) for each in np.geomspace(*ends, self.costs)]
         return sorted(map(float, self.costs), reverse=True)
 
     def _keep(self, metrics: Any) -> None:
@@ -133,5 +136,6 @@ class FrontTraining(CostControl[_State]):
         begin = ends[point - 1] if point else 0
         if epoch == begin:
             assign(self.model.variables, starts[point])
+            trim_bits(self.model)
         self._part = 1 / (ends[point] - begin)
         self._done = (epoch - begin) * self._part

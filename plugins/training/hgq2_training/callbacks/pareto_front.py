@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
-from hgq2_core import calibrate, ebops
+from hgq2_core import calibrate, ebops, trim_bits
 from hgq2_core.data.splits import Split, Splits
 from hgq2_core.errors import ConfigError, ModelFileError, listing, nearest
 from hgq2_core.files import atomic_path, make_folder, remove, remove_leftovers, write_json
@@ -27,12 +27,12 @@ _FILE_NAME = re.compile(r"epoch_\d{4,}\.keras")
 
 
 class ParetoFront(keras.callbacks.Callback):
-    """Save the models that no other epoch equals or beats in every metric, calibrated before they are measured.
+    """Save the models that no other epoch equals or beats in every metric, trimmed and calibrated before.
 
-    At the end of an epoch the model is calibrated on training data, measured and, if it is on the front, saved as
-    `epoch_0012.keras` next to `front.json`. Then variables, metrics and random generators are restored, so that the
-    training is not affected. The size of the front is added to the logs as `front`. `hgq2 train` passes directory and
-    data by `bind`; in Python, pass them to the constructor.
+    At the end of an epoch the model is trimmed (see `trim_bits`), calibrated on training data, measured and, if it is
+    on the front, saved as `epoch_0012.keras` next to `front.json`. Then variables, metrics and random generators are
+    restored, so that the training is not affected. The size of the front is added to the logs as `front`. `hgq2 train`
+    passes directory and data by `bind`; in Python, pass them to the constructor.
 
     A run that starts at epoch 0 starts a new front, and replaces one in the directory. A run that starts later
     continues the front in the directory, with the entries from before its first epoch.
@@ -131,7 +131,7 @@ class ParetoFront(keras.callbacks.Callback):
             self._resume(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Calibrate, measure, save the model if it is on the front, and restore it.
+        """Trim, calibrate, measure, save the model if it is on the front, and restore it.
 
         Raises:
             ConfigError: this epoch lacks a metric.
@@ -140,14 +140,16 @@ class ParetoFront(keras.callbacks.Callback):
         self.measured = None
         if epoch >= self.start_epoch and (epoch - self.start_epoch) % self.every == 0:
             with preserve_state(self.model):
+                trim_bits(self.model)
                 calibrate(self.model, self.calibration_data, margin=0)
                 self.measured = Entry(epoch, self._measure(logs))
                 self._offer(self.measured)
         logs["front"] = len(self.front)
 
     def calibrated_cost(self) -> float:
-        """Return the EBOPs that the model would have after calibration."""
+        """Return the EBOPs that the model would have, trimmed and calibrated."""
         with preserve_state(self.model):
+            trim_bits(self.model)
             calibrate(self.model, self.calibration_data, margin=0)
             return ebops(self.model)
 
