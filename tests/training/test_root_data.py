@@ -169,11 +169,13 @@ def test_it_keeps_the_rules_of_data_sets(branches: dict[str, Any]) -> None:
             {"x": ["met", "cells"]},
             r"branches of one list need one shape for an entry. Received: cells \(4,\), met \(\)",
         ),
+        ({"x": "met,ht"}, r"'met,ht' is not in the tree. .* To stack branches, give a list: \[met, ht\]."),
         ({"x": "mask(met)"}, r"'met': only lists of different lengths have a mask. Received: float32"),
         ({"x": "met", "tree": None}, r"`tree` names one of several. The file has: events, other"),
         ({"x": "met", "tree": "event"}, r"no such tree. Received: 'event'. .* Did you mean 'events'\?"),
         ({"x": "met", "path": "none.root"}, "none.root: no such file"),
         ({"x": "met", "path": "https://example.org/events.root"}, "no such file"),
+        ({"x": "met", "path": "empty.root"}, "empty.root: has no tree"),
         ({"x": "met", "path": "broken.root"}, "broken.root: not a ROOT file"),
         ({"x": "met", "path": "cut.root"}, "cut.root"),
     ],
@@ -181,6 +183,7 @@ def test_it_keeps_the_rules_of_data_sets(branches: dict[str, Any]) -> None:
 def test_what_cannot_be_used_is_named(arguments: dict[str, Any], message: str, branches: dict[str, Any]) -> None:
     whole = Path("events.root").read_bytes()
     Path("broken.root").write_bytes(whole[:3])
+    uproot.recreate("empty.root").close()
     Path("cut.root").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=message):
         data(**arguments).load()

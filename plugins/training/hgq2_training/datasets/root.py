@@ -103,6 +103,8 @@ def opened(path: str, tree: str | None = None, length: int | None = None) -> Ite
 
 
 def _chosen(path: str, tree: str | None, names: Sequence[str]) -> str:
+    if not names:
+        raise DataError(f"{path}: has no tree.")
     if tree is None and len(names) == 1:
         return names[0]
     if tree is None or tree not in names:
@@ -136,10 +138,10 @@ class RootFile:
         Raises:
             DataError: a branch is missing, damaged, or not of numbers or texts; or shapes differ.
         """
-        *several, alone = name.split(",")
-        if not several:
-            return self._branch(alone), f"{self.path}: {alone!r}"
-        arrays, where = [self._branch(each.strip()) for each in several], f"{self.path}: {listing(several)}"
+        if not name.endswith(","):
+            return self._branch(name), f"{self.path}: {name!r}"
+        several = name[:-1].split(",")
+        arrays, where = [self._branch(each) for each in several], f"{self.path}: {listing(several)}"
         if len({array.shape for array in arrays}) > 1:
             shapes = listing(f"{each} {array.shape[1:]}" for each, array in zip(several, arrays, strict=True))
             raise DataError(f"{where}: branches of one list need one shape for an entry. Received: {shapes}.")
@@ -152,9 +154,10 @@ class RootFile:
         branch = name if masked is None else masked[1]
         where = f"{self.path}: {branch!r}"
         if branch not in self.names:
-            raise DataError(
-                f"{where} is not in the tree. It holds: {listing(self.names)}.{nearest(branch, self.names)}"
-            )
+            parts = [each.strip() for each in branch.split(",")]
+            as_list = f" To stack branches, give a list: [{', '.join(parts)}]." if "," in branch else ""
+            advice = as_list or nearest(branch, self.names)
+            raise DataError(f"{where} is not in the tree. It holds: {listing(self.names)}.{advice}")
         try:
             array = self._tree[branch].array(library="ak")
         except Exception as error:  # a damaged file can raise any error
