@@ -168,6 +168,22 @@ def test_a_sweep_with_a_trial_from_elsewhere_is_refused(runs: Path, tmp_path: Pa
         assert "trial_0009 leads out" in ask(server, "/")[1]
 
 
+def test_runs_are_found_while_their_files_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("config.yaml", "metrics.json"):
+        (tmp_path / "run" / name).write_text("{}")
+    walk = os.walk
+
+    def walked(top: Path) -> Iterator[Any]:
+        return ((folder, folders, [*files, ".model.keras.partial"]) for folder, folders, files in walk(top))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "walk", walked)  # a temporary file that is gone by now
+        assert find(tmp_path)["run"].foreign == ""
+    (tmp_path / "run" / "loop").symlink_to("loop")
+    assert list(find(tmp_path)) == ["run"]
+
+
 def test_links_within_the_directory_are_shown(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "first", tmp_path / "run")
     (tmp_path / "run" / "report.html").rename(tmp_path / "page.html")

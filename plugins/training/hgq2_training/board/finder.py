@@ -60,8 +60,13 @@ def _foreign(place: Path, root: Path) -> str:
     for folder, folders, files in os.walk(place):
         for name in (*folders, *files):
             path = Path(folder, name)
-            mode = path.lstat().st_mode
-            led_out = stat.S_ISLNK(mode) and not path.resolve().is_relative_to(inside)
+            try:
+                mode = path.lstat().st_mode
+                led_out = stat.S_ISLNK(mode) and not path.resolve().is_relative_to(inside)
+            except FileNotFoundError:  # a training replaces its files meanwhile
+                continue
+            except (OSError, RuntimeError):  # a link to itself
+                led_out = True
             if led_out or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
                 return path.relative_to(place).as_posix()
     return ""
