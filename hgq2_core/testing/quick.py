@@ -29,7 +29,7 @@ LEFT_OUT = frozenset(
 def quick_checks(group: str, kind: str) -> Iterator[Check]:
     """Yield the checks of a kind that need no data and take no time to speak of.
 
-    A constructor is called without arguments; of one that requires some, only what its class says is checked.
+    A constructor is called without arguments; of one that requires or asks for some, only what its class says is checked.
 
     Args:
         group: such as `quantizers` or `commands`.
@@ -41,19 +41,17 @@ def quick_checks(group: str, kind: str) -> Iterator[Check]:
 
 def _quantizer(kind: str) -> Iterator[Check]:
     cls = registry().load("quantizers", kind)
-    if any(field.is_required() for field in cls.model_fields.values()):
-        return iter(())
-    return quantizers.quantizer_checks(cls())
+    return iter(()) if _refuses_defaults(cls) else quantizers.quantizer_checks(cls())
 
 
 def _layer(kind: str) -> Iterator[Check]:
     subject = layers.subject_of({"kind": kind}, (1,))
     of_the_class = (has_json_schema, layers.states_its_cost, layers.has_our_keras_name)
-    return checks(of_the_class if _requires_arguments(subject.cls) else layers.CLASS_RULES, subject)
+    return checks(of_the_class if _needs_arguments(subject.cls) else layers.CLASS_RULES, subject)
 
 
 def _constructed(group: str, all_checks: Callable[[Mapping[str, Any]], Iterator[Check]], kind: str) -> Iterator[Check]:
-    return iter(()) if _requires_arguments(registry().load(group, kind)) else all_checks({"kind": kind})
+    return iter(()) if _needs_arguments(registry().load(group, kind)) else all_checks({"kind": kind})
 
 
 def _exporter(kind: str) -> Iterator[Check]:
@@ -61,8 +59,17 @@ def _exporter(kind: str) -> Iterator[Check]:
     return exporters.exporter_checks(kind, nothing, nothing)
 
 
-def _requires_arguments(cls: type[Any]) -> bool:
-    return any(parameter.required for parameter in parameters(cls).values())
+def _needs_arguments(cls: type[Any]) -> bool:
+    return any(parameter.required for parameter in parameters(cls).values()) or _refuses_defaults(cls)
+
+
+def _refuses_defaults(cls: type[Any]) -> bool:
+    """Return whether a class cannot be made without arguments, such as one that takes either of two."""
+    try:
+        cls()
+    except ValueError:  # of pydantic, or a ConfigError
+        return True
+    return False
 
 
 QUICK: Mapping[str, Callable[[str], Iterator[Check]]] = MappingProxyType(

@@ -27,6 +27,19 @@ class Squares(keras.losses.Loss):
         return {**super().get_config(), "scale": self.scale}
 
 
+class TypedSquares(Squares):
+    """Sound, with the arguments of Keras' losses, which leave `dtype` out of their config."""
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        reduction: str = "sum_over_batch_size",
+        name: str = "squares",
+        dtype: str | None = None,
+    ) -> None:
+        super().__init__(scale, reduction=reduction, name=name, dtype=dtype)
+
+
 class Infinite(Squares):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return keras.ops.mean(y_pred / (y_true - y_true), axis=-1)
@@ -198,6 +211,7 @@ def test_a_wrong_one(group: str, check: Check, cls: type, arguments: dict[str, A
     ("group", "check", "cls"),
     [
         ("losses", check_loss, Squares),
+        ("losses", check_loss, TypedSquares),
         ("metrics", check_metric, MeanOutput),
         ("optimizers", check_optimizer, Descends),
         ("schedules", check_schedule, Falls),

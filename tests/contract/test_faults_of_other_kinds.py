@@ -188,9 +188,16 @@ class Promises(Quiet):
         return ("area",)
 
 
-class Surprises(Quiet):
+class AddsUnsaid(Quiet):
+    """Sound: without adds_logs(), it may add any name."""
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         (logs if logs is not None else {})["area"] = 1.0
+
+
+class Surprises(AddsUnsaid):
+    def adds_logs(self) -> tuple[str, ...]:
+        return ()
 
 
 class ObjectState(Quiet):

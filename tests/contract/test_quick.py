@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import pytest
 from rich.console import Console
 
@@ -13,6 +14,7 @@ from hgq2_core import __version__
 from hgq2_core.cli.checking import Checked, check_plugin
 from hgq2_core.discovery.loading import GROUPS, Plugin
 from hgq2_core.discovery.registry import registry
+from hgq2_core.errors import ConfigError
 from hgq2_core.testing import registered
 from hgq2_core.testing.quick import LEFT_OUT, QUICK, quick_checks
 from hgq2_fixed_point import KBI
@@ -37,6 +39,24 @@ class OneCount(KBIQuantizer):
 
 class Demands(KBI):
     width: int
+
+
+class EitherOfTwo(KBI):
+    width: int | None = None
+    digits: int | None = None
+
+    def model_post_init(self, _: Any) -> None:
+        if (self.width is None) == (self.digits is None):
+            raise ValueError("give `width` or `digits`")
+
+
+class Stops(keras.callbacks.Callback):
+    """Stops at either of two limits."""
+
+    def __init__(self, *, limit: float | None = None, share: float | None = None) -> None:
+        super().__init__()
+        if (limit is None) == (share is None):
+            raise ConfigError("give `limit` or `share`")
 
 
 class Explodes(KBI):
@@ -118,6 +138,14 @@ def test_a_class_that_raises_an_error_of_its_own_shows_where() -> None:
 
 def test_of_a_class_with_required_fields_only_the_class_is_checked() -> None:
     found = checked(Demands)
+    assert (found.conforms, found.rules) == (True, 1)
+
+
+def test_so_it_is_of_one_that_refuses_its_defaults_together() -> None:
+    found = checked(EitherOfTwo)
+    assert (found.conforms, found.rules) == (True, 1)
+    with registered(callbacks={"acme.stops": Stops}):
+        found = check_plugin(acme(callbacks={"acme.stops": "somewhere:Stops"}))
     assert (found.conforms, found.rules) == (True, 1)
 
 
