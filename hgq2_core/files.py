@@ -192,10 +192,13 @@ def _written(path: str | os.PathLike[str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
     """Lock a folder until the body or the process ends; yield False if another process has, or there are no locks."""
-    if fcntl is None:
+    try:
+        descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
+    except OSError:  # it is somebody else's, or gone by now
+        descriptor = None
+    if descriptor is None:
         yield False
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     locked = False
     try:
         with contextlib.suppress(OSError):

@@ -67,7 +67,7 @@ class RawInputs:
         arrays = {name: self._shaped(array, name) for name, array in self._checked(self._arrays(data)).items()}
         raw = arrays if len(arrays) > 1 else next(iter(arrays.values()))
         bytes_of_sample = sum(array[:1].size for array in arrays.values()) * np.dtype(np.float64).itemsize
-        step = multiple * max(1, CHUNK_BYTES // (bytes_of_sample * multiple))
+        step = multiple * max(1, CHUNK_BYTES // (max(1, bytes_of_sample) * multiple))
         for start in range(0, len(next(iter(arrays.values()))), step):
             part = mapped(lambda array, at=start: np.asarray(array[at : at + step]), raw)
             try:
@@ -148,7 +148,8 @@ class RawInputs:
     def _from_own_kind(self, path: Path) -> dict[str, Array]:
         """Return the inputs from a file of the kind that the run was trained on, as its data set reads them."""
         trained = self._of_data("path")
-        data = None if trained is None or Path(trained).suffix != path.suffix else self.config.data_set()
+        is_same = isinstance(trained, str) and Path(trained).suffix == path.suffix
+        data = self.config.data_set() if is_same else None
         if data is None or not hasattr(data, "inputs"):
             allowed = ".npz, .npy, .csv, .h5, .hdf5, and the kind of file that the run was trained on"
             raise DataError(f"{path}: not a kind of file that predict reads. Allowed: {allowed}.")
