@@ -29,7 +29,8 @@ LEFT_OUT = frozenset(
 def quick_checks(group: str, kind: str) -> Iterator[Check]:
     """Yield the checks of a kind that need no data and take no time to speak of.
 
-    A constructor is called without arguments; of one that requires or asks for some, only what its class says is checked.
+    A constructor is called without arguments; of one that cannot be made so, only what its class says is
+    checked.
 
     Args:
         group: such as `quantizers` or `commands`.

@@ -381,6 +381,11 @@ def test_a_wrong_callback(cls: type) -> None:
     assert CALLBACKS[cls] in line
 
 
+def test_a_sound_callback_that_does_not_say_what_it_adds() -> None:
+    with registered(callbacks={"faults.adds": AddsUnsaid}):
+        check_callback({"kind": "faults.adds", "limit": 1.0})
+
+
 @pytest.mark.parametrize("function", COMMANDS, ids=lambda function: function.__name__)
 def test_a_wrong_command(function: Any) -> None:
     with pytest.raises(ConformanceError) as caught:
