@@ -17,7 +17,8 @@ def trim_bits(model: keras.layers.Layer) -> None:
     """Lower the bits of the weights to what their present values need, which costs fewer EBOPs and changes no output.
 
     Training leaves bits that no value uses: 0.5 with 3 fraction bits needs 1, a weight that rounds to 0 none. Calibrate
-    afterwards; a calibration from before is stale. Bits of activations and tables stay, as their values depend on data.
+    afterwards; a calibration from before is stale. Bits of activations and tables stay, as their values depend on data,
+    and so do those of a layer with NaN.
 
     Args:
         model: a built model.
@@ -30,6 +31,8 @@ def trim_bits(model: keras.layers.Layer) -> None:
 def _trim(layer: QLayer) -> None:
     weights = _weights(layer)
     before = [keras.ops.convert_to_numpy(quantizer.quantize(x)) for quantizer, x in weights]
+    if not all(np.isfinite(values).all() for values in before):
+        return  # nothing holds NaN: a training that diverged says so itself
     variables = [variable for quantizer, _ in weights for variable in quantizer.trainable_variables]
     bits = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
     for quantizer, x in weights:

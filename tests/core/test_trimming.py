@@ -105,3 +105,13 @@ def test_a_layer_whose_weights_depend_on_their_bits_keeps_them() -> None:
     outputs = model.predict(x, verbose=0)
     trim_bits(model)
     assert (model.predict(x, verbose=0) == outputs).all()
+
+
+def test_a_layer_that_diverged_keeps_its_bits() -> None:
+    layer = QDense(2, kernel_quantizer=KBI(b=4, i=0))
+    model = keras.Sequential([keras.Input((3,)), layer])
+    layer.kernel.assign(np.full((3, 2), np.nan, np.float32))
+    before = [np.array(keras.ops.convert_to_numpy(each)) for each in layer.trainable_variables[1:]]
+    trim_bits(model)
+    after = [np.array(keras.ops.convert_to_numpy(each)) for each in layer.trainable_variables[1:]]
+    assert all(map(np.array_equal, before, after))
