@@ -299,11 +299,7 @@ class Project:
         """Warn where hls4ml takes other factors than those asked for."""
         used = {name: layer for name, layer in graph.graph.items() if name in self.shared}
         found = {
-            name: ", ".join(
-                self.shared[name].differences(
-                    layer.get_attr("reuse_factor"), layer.get_attr("parallelization_factor", None)
-                )
-            )
+            name: ", ".join(self.shared[name].differences(layer.get_attr("reuse_factor"), _in_parallel(layer)))
             for name, layer in used.items()
         }
         if others := [f"{name} {texts}" for name, texts in found.items() if texts]:
@@ -363,3 +359,9 @@ def _quiet() -> Iterator[None]:
             raise
         except Exception as error:  # hls4ml raises all kinds, most of them without a name of the layer
             raise ToolError(f"export: hls4ml failed, so nothing is exported: {error!r}. Please report it.") from error
+
+
+def _in_parallel(layer: Any) -> int | None:
+    """Return how many positions a layer of hls4ml computes in parallel; None for one that has no loop over them."""
+    loops = layer.get_attr("n_partitions", None)
+    return None if loops is None or layer.get_attr("out_width", None) is None else layer.get_attr("out_width") // loops
