@@ -62,6 +62,14 @@ def test_positions_of_one_layer_are_computed_in_turn(cnn, tmp_path):
     assert factors(report) == [(3, 36 // 12)]
 
 
+def test_a_layer_that_shares_nothing_though_asked_to_is_named(cnn):
+    assert estimate(cnn, "hls4ml").notes == ()
+    assert estimate(cnn, "hls4ml", reuse_factor=2).notes == tuple(
+        f"{name}: unrolled, shares no multipliers" for name in ("conv", "second")
+    )
+    assert estimate(cnn, "hls4ml", strategy="Resource").notes == ()
+
+
 @pytest.mark.slow
 def test_of_all_layers_with_the_factors_that_hls4ml_can_take(cnn, tmp_path):
     with pytest.warns(

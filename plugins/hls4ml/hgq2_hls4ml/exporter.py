@@ -135,6 +135,7 @@ class _Export:
             inputs=self.recording.input_ports,
             outputs=self.recording.output_ports,
             layers=self.recording.layers,
+            notes=tuple(f"{name}: unrolled, shares no multipliers" for name in dict.fromkeys(self.project.unrolled)),
         )
 
     def write(self, directory: Path) -> None:

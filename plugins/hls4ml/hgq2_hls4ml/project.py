@@ -96,6 +96,8 @@ class Project:
         """For each layer, the types by hls4ml's names of them."""
         self.shared: dict[str, Sharing] = {}
         """For each layer that takes it, how its multipliers are shared."""
+        self.unrolled: list[str] = []
+        """Layers that share nothing, though asked to."""
         self.functions: list[str] = []
         ports = zip(recording.input_layers, recording.input_ports, strict=True)
         self.layers = [self._input(name, port) for name, port in ports]
@@ -202,6 +204,8 @@ class Project:
             self.shared[entry.name] = sharing
             layer["inputs"] = [self._reshaped(layer["inputs"][0], [node.rows, node.terms], f"{entry.name}_rows")]
             return layer | _by_positions(node, kernel, None if of_positions is None else of_positions.ravel())
+        if sharing != Sharing():
+            self.unrolled.append(entry.layer)
         return layer | {
             "class_name": "EinsumDense",
             "equation": Product.EQUATION,
