@@ -55,7 +55,7 @@ def on_files(files: Files, config: Any) -> Files:
 def schemas() -> dict[str, Any]:
     """Return the JSON schemas for editors, by their places on the site; they have what is installed."""
     from hgq2_core import json_schema
-    from hgq2_training.sweeps.json_schema import json_schema as sweep_schema
+    from hgq2_training.sweeps.json_schema import sweep_schema
 
     return {"schema/config.json": json_schema(), "schema/sweep.json": sweep_schema()}
 
