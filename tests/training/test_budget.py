@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from hgq2_core import BitOptimizer, ModelConfig, ebops
+from hgq2_core import BitOptimizer, ModelConfig, calibrate, ebops, trim_bits
 from hgq2_core.cli.main import app
 from hgq2_core.errors import BudgetError, ConfigError
 from hgq2_core.exporting.luts import estimate_luts
@@ -69,6 +69,14 @@ def test_the_saved_model_is_within_the_budget(run: Run) -> None:
     assert FULL * 1500 <= run.metrics["ebops"] <= 1500
     assert ebops(load(run.directory)) == ebops(load(run.directory, frozen=True)) == run.metrics["ebops"]
     assert run.verification.ok
+
+
+def test_bits_that_settled_are_saved_as_they_are_counted(run: Run) -> None:
+    """Trimmed, the model would cost less than what the budget allows, and training aims at that."""
+    model = load(run.directory)
+    trim_bits(model)
+    calibrate(model, config().load_data().train.x)
+    assert ebops(model) < run.metrics["ebops"]
 
 
 def test_a_budget_of_luts_is_met_and_its_spread_is_said(tmp_path: Path) -> None:

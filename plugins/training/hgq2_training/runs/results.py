@@ -1,4 +1,4 @@
-"""The end of a run: calibration, measurement on the test split, and what is saved of both."""
+"""The end of a run: trimming, calibration, measurement on the test split, and what is saved of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from hgq2_core import calibrate, doctor, ebops, freeze, plugins, summary, verify
+from hgq2_core import calibrate, doctor, ebops, freeze, plugins, summary, trim_bits, verify
 from hgq2_core.config.model import Training
 from hgq2_core.data.feed import for_model
 from hgq2_core.data.splits import Splits
@@ -74,9 +74,10 @@ def finalize_run(
     training: Training | None = None,
     stopped: str = "",
 ) -> Run:
-    """Calibrate on the training split, measure and verify on the test split, freeze, and save.
+    """Trim, calibrate on the training split, measure and verify on the test split, freeze, and save.
 
-    The trained model is saved before anything else. Where verification, doctor or page fail, the others are still made.
+    The trained model is saved before anything else. Its bits are trimmed (see `trim_bits`) unless it was trained to a
+    budget, which counts the bits that settled. Where verification, doctor or page fail, the others are still made.
 
     Args:
         model: a trained and compiled model.
@@ -99,6 +100,8 @@ def finalize_run(
     before = ebops(model) if any(uncalibrated(model)) else read_metrics(directory).get("ebops_before_calibration")
     save(model, directory / MODEL)
     with with_saved_model(directory / MODEL):
+        if budget is None:
+            trim_bits(model)
         calibrate(model, splits.train.x, margin=margin)
         luts = _within(training, model, margin)
         save(model, directory / MODEL)
