@@ -10,6 +10,7 @@ from hgq2_core.data.batches import check_finite, concatenated, read
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import in_structure, layers_of
 from hgq2_core.layers.states import preserve_states, samples_per_call
+from hgq2_core.ops import step_by_step
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.phase import fitting
 
@@ -43,6 +44,6 @@ def fit_ranges(model: keras.Model, data: Any, samples: int = 4096, *, steps: int
         samples = samples_per_call(model, samples)
         batch = in_structure(model, concatenated(read(data, "fit_ranges", samples, steps), samples))
         check_finite(batch, "fit_ranges")
-        with fitting(), preserve_states(model, anew=True):
+        with fitting(), step_by_step(), preserve_states(model, anew=True):
             model(batch, training=False)
     return tuple(str(quantizer.slot) for quantizer in quantizers)

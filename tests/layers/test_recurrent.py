@@ -8,7 +8,7 @@ import pytest
 from arrays import float64_of
 from arrays import unit_values as values
 
-from hgq2_core import ConfigError, calibrate, defaults, ebops, freeze, summary, verify
+from hgq2_core import ConfigError, calibrate, defaults, ebops, fit_ranges, freeze, quantize_model, summary, verify
 from hgq2_fixed_point import KIF
 from hgq2_layers import QGRU, QLSTM, QDense, QSimpleRNN
 
@@ -38,6 +38,15 @@ TWINS = [
     (QLSTM, layers.LSTM, {"unit_forget_bias": False, "go_backwards": True}, {"carry_quantizer": "none", **GATED}),
     (QLSTM, layers.LSTM, {"activation": "softsign", "use_bias": False}, {"carry_quantizer": "none", **GATED}),
 ]
+
+
+@pytest.mark.every_backend
+def test_ranges_of_states_are_fitted_also_where_the_steps_are_a_loop():
+    model = quantize_model(applied(layers.GRU(2, name="gru")))
+    x = values(16, 4, 2)
+    assert {"gru.state", "gru.input"} <= {name.split("/")[-1] for name in fit_ranges(model, 4 * x)}
+    calibrate(model, x)
+    assert verify(model, x).mismatches == 0
 
 
 @pytest.mark.parametrize(("cls", "twin", "arguments", "quantizers"), TWINS)

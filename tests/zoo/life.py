@@ -42,19 +42,25 @@ SMALL = (
 )  # fmt: skip
 """Models whose circuits are simulated; those of the others take minutes, so that their emulators are run."""
 
-RAW = {"deep_sets": {"input_format": (1, 3, 6)}, "words": {"input_format": (0, 4, 0)}}
+RAW = {"deep_sets": {"input_format": (1, 5, 6)}, "words": {"input_format": (0, 4, 0)}}
 """What exports need where a mask comes from inputs that nothing has quantized."""
+
+STEPS = {"deep_sets": 2.0**-6}
+"""Inputs of these models are multiples of a step, that of their `input_format`."""
 
 
 def data_of(model: keras.Model, samples: int, scale: float = 1.0) -> list[np.ndarray]:
     """Return random inputs: normal, or words where a model takes integers."""
-    rng = np.random.default_rng(0)
-    return [
-        rng.integers(0, 10, (samples, *tensor.shape[1:]))
-        if "int" in tensor.dtype
-        else rng.normal(scale=scale, size=(samples, *tensor.shape[1:])).astype(np.float32)
-        for tensor in model.inputs
-    ]
+    rng, step = np.random.default_rng(0), STEPS.get(model.name)
+
+    def inputs(tensor: keras.KerasTensor) -> np.ndarray:
+        shape = (samples, *tensor.shape[1:])
+        if "int" in tensor.dtype:
+            return rng.integers(0, 10, shape)
+        values = rng.normal(scale=scale, size=shape)
+        return (np.round(values / step) * step if step else values).astype(np.float32)
+
+    return [inputs(tensor) for tensor in model.inputs]
 
 
 def plain_model(name: str) -> keras.Model:
