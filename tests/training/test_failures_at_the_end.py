@@ -10,10 +10,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from hgq2_core import ebops
 from hgq2_core.cli.main import app
 from hgq2_core.config.model import ModelConfig
 from hgq2_core.errors import DataError
-from hgq2_training.runs.directory import read_metrics
+from hgq2_training.runs.directory import load, read_metrics
+from hgq2_training.runs.results import recalibrate
 from hgq2_training.runs.train import train
 
 
@@ -86,3 +88,46 @@ def test_an_error_before_the_results_says_that_the_model_is_saved(
     assert f"To complete the run: hgq2 calibrate {tmp_path / 'run'}" in ended.stderr
     assert CliRunner().invoke(app, ["calibrate", str(tmp_path / "run")]).exit_code == 0
     assert read_metrics(tmp_path / "run")["verify"]["mismatches"] == 0
+
+
+@pytest.fixture
+def ended(config: ModelConfig, tmp_path: Path) -> Path:
+    """The directory of a run with all its results."""
+    return train(config, tmp_path / "run").directory
+
+
+@pytest.mark.parametrize("name", ["calibrate", "freeze", "evaluate"])
+def test_results_of_before_stay_where_another_calibration_fails(
+    name: str, ended: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = ("metrics.json", "analysis.json", "report.html")
+    before, cost = {each: (ended / each).read_bytes() for each in told}, ebops(load(ended))
+    with monkeypatch.context() as patch:
+        fails(patch, name, KeyError("a fault of ours"))
+        with pytest.raises(KeyError, match="a fault of ours"):
+            recalibrate(ended, margin=2)
+    assert {each: (ended / each).read_bytes() for each in told} == before
+    assert ebops(load(ended)) == ebops(load(ended, frozen=True)) == cost
+
+
+@pytest.mark.parametrize(("name", "missing"), [("analyze", "analysis.json"), ("page", "report.html")])
+def test_no_result_tells_of_another_calibration(
+    name: str, missing: str, ended: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        fails(patch, name, KeyError("a fault of ours"))
+        assert len(recalibrate(ended, margin=2).failures) == 1
+    assert not (ended / missing).exists()
+    assert CliRunner().invoke(app, ["report", str(ended)]).exit_code == 0
+    assert (ended / missing).is_file()
+
+
+def test_a_run_that_is_killed_while_it_is_calibrated_again_is_completed_by_another(
+    ended: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("hgq2_training.runs.results.verify", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            recalibrate(ended, margin=2)
+    assert not read_metrics(ended)
+    assert recalibrate(ended).metrics["ebops"] == ebops(load(ended)) == read_metrics(ended)["ebops"]

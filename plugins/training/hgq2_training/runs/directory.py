@@ -15,9 +15,10 @@ from hgq2_core import ModelConfig, freeze, load_config, load_model
 from hgq2_core.data.preprocessing import Preprocessing
 from hgq2_core.data.standardization import Standardization
 from hgq2_core.errors import CalibrationError, ConfigError, DataError, ModelFileError
-from hgq2_core.files import atomic_path, is_leftover, make_folder, read_json, remove_leftovers
+from hgq2_core.files import atomic_path, is_leftover, make_folder, read_json, remove, remove_leftovers
 from hgq2_training.callbacks.checkpoint import Checkpoint
 from hgq2_training.runs.files import (
+    ANALYSIS,
     CHECKPOINT,
     CONFIG,
     DATA,
@@ -29,6 +30,7 @@ from hgq2_training.runs.files import (
     MODEL,
     ORIGIN,
     PYTHON,
+    REPORT,
     START,
     TRIAL,
 )
@@ -65,6 +67,12 @@ def load(directory: str | Path, frozen: bool = False, front: int | str | None = 
             where = f"The training did not end. To resume: hgq2 train -o {directory} --resume."
         raise ModelFileError(f"{path}: no such file. {where} Received: {directory}")
     return load_model(path, compile=True)
+
+
+def remove_results(directory: Path) -> None:
+    """Remove what tells of a run's model, before it changes; `metrics.json` first, which marks the run as finished."""
+    for name in (METRICS, REPORT, ANALYSIS, FROZEN):
+        remove(directory / name)
 
 
 def take_recommended(model: keras.Model, directory: Path) -> None:

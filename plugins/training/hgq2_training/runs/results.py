@@ -29,6 +29,7 @@ from hgq2_training.runs.directory import (
     load_recorded,
     load_run,
     read_metrics,
+    remove_results,
     save,
 )
 from hgq2_training.runs.evaluation import evaluate
@@ -76,8 +77,9 @@ def finalize_run(
 ) -> Run:
     """Trim, calibrate on the training split, measure and verify on the test split, freeze, and save.
 
-    The trained model is saved before anything else. Its bits are trimmed (see `trim_bits`) unless it was trained to a
-    budget, which counts the bits that settled. Where verification, doctor or page fail, the others are still made.
+    The trained model is saved before anything else; results of before stay until the new model is measured. Its bits
+    are trimmed (see `trim_bits`) unless it was trained to a budget, which counts the bits that settled. Where
+    verification, doctor or page fail, the others are still made.
 
     Args:
         model: a trained and compiled model.
@@ -97,20 +99,22 @@ def finalize_run(
         raise ConfigError(diverged)
     splits, failures = for_model(splits, model), Failures(model.name)
     budget = None if training is None else training.budget
-    before = ebops(model) if any(uncalibrated(model)) else read_metrics(directory).get("ebops_before_calibration")
+    known = read_metrics(directory)
+    before = ebops(model) if any(uncalibrated(model)) else known.get("ebops_before_calibration")
     save(model, directory / MODEL)
     with with_saved_model(directory / MODEL):
         if budget is None:
             trim_bits(model)
         calibrate(model, splits.train.x, margin=margin)
         luts = _within(training, model, margin)
+        frozen, test = freeze(model), evaluate(model, splits.test)
+        remove_results(directory)  # of another calibration
         save(model, directory / MODEL)
-        save(freeze(model), directory / FROZEN)
-        test = evaluate(model, splits.test)
+        save(frozen, directory / FROZEN)
     verification: VerifyReport | None = None
     with failures.told("its arithmetic could not be verified", NOT_VERIFIED):
         verification = verify(model, splits.test.x)
-    stopped = stopped or read_metrics(directory).get("stopped", "")
+    stopped = stopped or known.get("stopped", "")
     from_python, init_from = not_in_config(directory), read_json(directory / START, {})
     compared = verification and {"mismatches": verification.mismatches, "samples": verification.samples}
     metrics: dict[str, Any] = {

@@ -37,21 +37,18 @@ from hgq2_training.runs.directory import (
     load_recorded,
     locked,
     new_directory,
+    remove_results,
     save,
     take_recommended,
 )
 from hgq2_training.runs.files import (
-    ANALYSIS,
     CHECKPOINT,
     CONFIG,
     DATA,
     FRONT,
-    FROZEN,
     HISTORY,
-    METRICS,
     MODEL,
     ORIGIN,
-    REPORT,
     START,
 )
 from hgq2_training.runs.from_python import record, schedules
@@ -153,9 +150,7 @@ def _run(
     with locked(directory):
         remove_leftovers(directory)
         remark = record(directory, callbacks, start is not None, training.budget is not None)
-        # Results of fewer epochs; metrics.json, which marks a run as finished, is removed first.
-        for name in (METRICS, REPORT, ANALYSIS, FROZEN):
-            remove(directory / name)
+        remove_results(directory)  # of fewer epochs
         write_text(directory / CONFIG, remark + yaml.safe_dump(resolved(config, model), sort_keys=False))
         write_json(directory / DATA, splits.to_dict())
         if start is None:
