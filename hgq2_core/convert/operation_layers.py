@@ -82,6 +82,19 @@ def with_operation_layers(model: keras.Model) -> keras.Model:
     return clone(model)
 
 
+IN_ITS_PLACE = (
+    "Or use a quantized layer in its place, such as unary_function (QUnaryFunction) for a function of one number."
+)
+REMEDIES = {
+    "argmax": "Leave the choice of the largest to what reads the outputs: it is the same for the model's outputs.",
+    "layer_norm": "Use keras.layers.LayerNormalization, which is converted.",
+    "power": "quantize_model converts the constant exponents 2, 3, 4, 0.5, -0.5 and -1. For another one use "
+    "unary_function (QUnaryFunction) with a function of your own that is registered with Keras.",
+    "rmsnorm": "Use keras.layers.RMSNormalization, which is converted.",
+}
+"""What to write in place of operations that have none, where there is something better than `IN_ITS_PLACE`."""
+
+
 class OperandQuantizers:
     """Quantizers, as layers, in front of operations, where without them the result would not be exact.
 
@@ -169,8 +182,7 @@ def check_convertible(operation: Any, where: str, bits: float | None = None) -> 
         name = operation_of(operation)
         raise ConfigError(
             f"{where}: {operation.name}: {PREFIX}{name}, an operation on tensors, has no exact arithmetic. "
-            f"Allowed: {listing(names)}.{nearest(name, names)} Or use a quantized layer in its place, such as "
-            "unary_function (QUnaryFunction) for a function of one number."
+            f"Allowed: {listing(names)}.{nearest(name, names)} {REMEDIES.get(name, IN_ITS_PLACE)}"
         )
     args, options = called_with(operation)
     try:

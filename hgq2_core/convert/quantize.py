@@ -11,6 +11,7 @@ import keras
 
 from hgq2_core.convert.fusion import with_surroundings
 from hgq2_core.convert.operation_layers import OperandQuantizers
+from hgq2_core.convert.owners import check_owners
 from hgq2_core.convert.precision import check_precision
 from hgq2_core.convert.rules import Rule, Rules, keras_kind, read_rules
 from hgq2_core.convert.split_activations import separated
@@ -41,9 +42,11 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
 
     Operations on tensors, such as `x + y`, become layers; where one takes raw inputs, or would give more bits than a
     float32 holds, layers `<name>_quantize` come before it, and constants with that many bits, such as a factor of 0.1,
-    are rounded to 12 bits of the largest in their array. An activation inside a layer that needs a table, such as
-    `tanh`, becomes a separate layer after it, named after it with the suffix `_activation`. The layers inside
-    TimeDistributed and Bidirectional are converted.
+    are rounded to 12 bits of the largest in their array. `x ** 2` becomes a product, `x / 3` one with 1/3,
+    `keras.ops.sqrt(x)` and other functions of one number a table, `x / y` a product with a table of 1 / y,
+    `keras.ops.var(x)` means and a square, `keras.ops.max_pool(x, 2)` a layer. An activation inside a layer that needs
+    a table, such as `tanh`, becomes a separate layer after it, named after it with the suffix `_activation`. The layers
+    inside TimeDistributed and Bidirectional are converted.
     Layers that an adapter makes exact, and layers that are already quantized, are kept. Scopes of `hgq2_core.defaults`
     take precedence over `bits`. Continue with `fit_ranges`, training if wanted, and `calibrate`.
 
@@ -69,6 +72,7 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
     read = list(read_rules(rules))
     check_precision(model, "quantize_model")
     model = with_graph(model, "quantize_model", kept=lambda layer: any(rule.replaces(layer) for rule in read))
+    check_owners(model, "quantize_model")
     tabled = {id(layer) for path, layer in _layers(model) if needs_table(layer, path, read)}
     model = separated(model, lambda layer: id(layer) in tabled)
     steps = fuse(model, {id(layer): step_of(layer, path, read) for path, layer in _layers(model)})
@@ -82,7 +86,7 @@ def quantize_model(model: keras.Model, rules: Rules = (), bits: int | None = BIT
             return clone(layer)
         if id(layer) not in steps:  # an operation of a mask
             return layer
-        if id(layer) in made:  # shared by two models
+        if id(layer) in made:  # applied twice
             return made[id(layer)]
         step = steps[id(layer)]
         with with_surroundings(model, layer, unfused=bool(step.cls and step.cls.fuses and not step.successor)):

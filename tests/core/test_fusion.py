@@ -118,14 +118,6 @@ def output_of_the_model():
     return keras.Model(inputs, [x, norm()(x)], name="model")
 
 
-def in_two_models():
-    """A convolution that the nested model normalizes, and that the outer one takes without."""
-    conv = layers.Conv1D(2, 2, padding="same", name="a")
-    inner = keras.Sequential([keras.Input((4, 2)), conv, norm()], name="inner")
-    inputs = keras.Input((4, 2), name="inputs")
-    return keras.Model(inputs, layers.Add(name="sum")([conv(inputs), inner(inputs)]), name="model")
-
-
 APART = {
     "in front": lambda: chain((4, 2), norm(), layers.Conv1D(2, 2, name="a")),
     "another axis": lambda: chain((4, 2), layers.Conv1D(2, 2, name="a"), norm(axis=1)),
@@ -134,7 +126,6 @@ APART = {
     "a table between": lambda: chain((4, 2), layers.Conv1D(2, 2, activation="tanh", name="a"), norm()),
     "a second consumer": second_consumer,
     "an output of the model": output_of_the_model,
-    "in two models": in_two_models,
     "trained apart": lambda: chain((4, 2), layers.Conv1D(2, 2, name="a"), norm(trainable=False)),
     "a regularized bias": lambda: chain((4, 2), layers.Conv1D(2, 2, bias_regularizer="l2", name="a"), norm()),
     "a batch axis of the kernel": lambda: chain(

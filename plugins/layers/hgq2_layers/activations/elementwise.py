@@ -17,6 +17,7 @@ from typing_extensions import override
 from hgq2_core.errors import listing, nearest
 from hgq2_core.layers.arguments import KerasObject
 from hgq2_core.schema.base import as_text, validation_error
+from hgq2_layers.activations.functions import FUNCTIONS
 
 PROBE = np.array([-2.5, -0.5, 0.25, 1.0, 3.0, 7.0], dtype=np.float32)
 
@@ -28,6 +29,18 @@ class Elementwise(KerasObject):
     """A function that gives one number for each number, whatever the others are."""
 
     group: str = "activations"
+
+    @override
+    def resolve(self, value: Any) -> Any:
+        """Return the function."""
+        return FUNCTIONS[value] if isinstance(value, str) and value in FUNCTIONS else super().resolve(value)
+
+    @override
+    def to_config(self, value: Any) -> Any:
+        """Return the name of one of the functions here, else Keras' form."""
+        return next((name for name, function in FUNCTIONS.items() if function is value), None) or super().to_config(
+            value
+        )
 
     @override
     def validate(self, value: Any) -> Any:
@@ -72,11 +85,12 @@ def never_negative(function: Callable[[Any], Any]) -> bool:
 
 
 def _public() -> dict[str, Callable[..., Any]]:
-    return {
+    activations = {
         name: function
         for name, function in vars(keras.activations).items()
         if inspect.isfunction(function) and name not in ("get", "serialize", "deserialize")
     }
+    return FUNCTIONS | activations
 
 
 def _is_elementwise(function: Callable[..., Any]) -> bool:

@@ -16,7 +16,8 @@ from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Widths
 from hgq2_core.ops import LAYOUTS, Tensor, table_index, take_rows, total
 from hgq2_core.quantizers.call import present_call
-from hgq2_core.quantizers.defaults import adapted, scoped
+from hgq2_core.quantizers.config import QuantizerConfig, Slot
+from hgq2_core.quantizers.defaults import adapted, resolve, scoped
 from hgq2_core.quantizers.ranges import DynamicRange
 
 A = TypeVar("A")
@@ -320,3 +321,22 @@ class TableLayer(QLayer):
     def grids(self) -> Mapping[str, Tensor]:
         """Return the inputs at which the tables have entries."""
         return {table.grid_name: table.points() for table in self.__dict__["_tables"].values()}
+
+
+def fitted_table(*, unsigned: bool, end: float) -> QuantizerConfig:
+    """Return the default of tables with a range that follows the data and not all entries.
+
+    For a function of which a few entries are far larger than what most data need.
+
+    Args:
+        unsigned: whether the function is never negative.
+        end: a power of two at which the range ends until data are known, where all entries would decide it.
+    """
+
+    def with_sign(config: QuantizerConfig) -> QuantizerConfig:
+        return config.unsigned() if unsigned else config
+
+    default: Quantizer[Any] = resolve(None, "table").config.build(Slot("table"))
+    if isinstance(default.range, DynamicRange):
+        return adapted("table", lambda config: with_sign(config).saturating(end).fitted())
+    return adapted("table", lambda config: with_sign(config).fitted(), keep=("scope",))

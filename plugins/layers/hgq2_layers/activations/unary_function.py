@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import keras
 from typing_extensions import override
 
 from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.layers.arguments import ConstraintArg, InitializerArg, QuantizerArg, RegularizerArg
 from hgq2_core.ops import Tensor
+from hgq2_core.quantizers.defaults import adapted
 from hgq2_layers.activations.elementwise import ElementwiseArg, never_negative
-from hgq2_layers.activations.lookup_table import TableLayer
+from hgq2_layers.activations.functions import OF_POSITIVE, STEEP, of_operation
+from hgq2_layers.activations.lookup_table import TableLayer, fitted_table
 
 A = TypeVar("A")
+
+INDEX_BITS = 12
+"""Of the inputs of a root or a logarithm, by default: it is steep near 0, where fewer bits have few values."""
+
+END = 4.0
+"""Where the ranges of these, and of the entries of a steep function, end until data are known."""
 
 
 class QUnaryFunction(TableLayer):
     """y = oq(f(iq(x))): a finite lookup table of the quantized input.
 
     Args:
-        activation: f, one of Keras' activations by name, or a function of one number that is registered with Keras.
-        input_quantizer: a config, a kind, a mapping, or None for the default of activations.
+        activation: f, by name one of Keras' activations or of `sqrt`, `log`, `reciprocal` and the like, or a function
+            of one number that is registered with Keras.
+        input_quantizer: a config, a kind, a mapping, or None for the default of activations; of a root or a logarithm
+            without sign, with a range that `fit_ranges` sets from the data, of at most 12 bits.
         table_quantizer: oq: a config, a kind, a mapping, or None for the default of tables, without sign where f is
-            never negative.
+            never negative; of an exponential and of a function with a pole, with a range that `fit_ranges` sets from
+            the data.
 
     Cost (docs/numerics.md#7): 1e-4 times the sum of 2^Bx Bt.
 
@@ -40,10 +52,24 @@ class QUnaryFunction(TableLayer):
     @override
     def setup(self) -> None:
         super().setup()
-        self.input_quantizer = self.add_quantizer(self.input_quantizer, "activation", "input")
+        inputs = self.input_quantizer
+        if inputs is None and self.activation in OF_POSITIVE:
+            inputs = adapted("activation", lambda config: config.indexing(INDEX_BITS, END))
+        self.input_quantizer = self.add_quantizer(inputs, "activation", "input")
         unsigned = never_negative(self.activation)
-        self.table = self.add_table(self.table_quantizer, "table", self.input_quantizer, self.function, unsigned)
+        quantizer = self.table_quantizer
+        if quantizer is None and self.activation in STEEP:
+            quantizer = fitted_table(unsigned=unsigned, end=END)
+        self.table = self.add_table(quantizer, "table", self.input_quantizer, self.function, unsigned)
         self.table_quantizer = self.table.quantizer
+
+    @classmethod
+    @override
+    def keras_arguments(cls, layer: keras.layers.Layer, *successor: keras.layers.Layer) -> dict[str, Any]:
+        name = of_operation(layer.activation)
+        if name is None:
+            return super().keras_arguments(layer, *successor)
+        return {"activation": name, "name": layer.name, "dtype": layer.dtype_policy.name}
 
     def function(self, q: Tensor) -> Tensor:
         """Compute f, which becomes the table."""

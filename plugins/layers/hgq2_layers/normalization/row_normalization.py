@@ -13,20 +13,19 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
-from hgq2_core import ConfigError, Quantizer
+from hgq2_core import ConfigError
 from hgq2_core.exact.arrays import Arrays
 from hgq2_core.exact.widths import Width, Widths, per_sample
 from hgq2_core.layers.arguments import QuantizerArg
 from hgq2_core.layers.masks import refused_mask
 from hgq2_core.layers.transfer import shared_arguments
 from hgq2_core.ops import Tensor, total
-from hgq2_core.quantizers.config import Slot
-from hgq2_core.quantizers.defaults import adapted, resolve
+from hgq2_core.quantizers.defaults import adapted
 from hgq2_core.quantizers.none import NoQuantizer
 from hgq2_core.quantizers.phase import phase
 from hgq2_core.quantizers.ranges import DynamicRange
 from hgq2_core.schema.base import FromList
-from hgq2_layers.activations.lookup_table import TableLayer
+from hgq2_layers.activations.lookup_table import TableLayer, fitted_table
 from hgq2_layers.core.multiplexing import MultiplexedLayer
 from hgq2_layers.core.reciprocal import ReciprocalLayer, with_reciprocal
 
@@ -115,7 +114,7 @@ class RowNormalization(ReciprocalLayer, MultiplexedLayer, TableLayer, kw_only=Tr
                 f"{self.name}: the variance is the input of a lookup table. Received: variance_quantizer='none'. "
                 "Allowed: a quantizer with few values, such as an unsigned 'kbi', or None for the default."
             )
-        entries = _fitted_table() if self.table_quantizer is None else self.table_quantizer
+        entries = fitted_table(unsigned=True, end=TABLE_END) if self.table_quantizer is None else self.table_quantizer
         self.table = self.add_table(
             entries, "table", self.variance_quantizer, self.inverse_root, wide_function=self.wide_inverse_root
         )
@@ -394,11 +393,3 @@ def _products(a: Width, b: Width) -> Tensor:
 
 def _indexing() -> Any:
     return adapted("activation", lambda config: config.indexing(VARIANCE_BITS, VARIANCE_END))
-
-
-def _fitted_table() -> Any:
-    """Return the default of tables without a sign, with a range that follows the data and not all entries."""
-    default: Quantizer[Any] = resolve(None, "table").config.build(Slot("table"))
-    if isinstance(default.range, DynamicRange):
-        return adapted("table", lambda config: config.unsigned().saturating(TABLE_END).fitted())
-    return adapted("table", lambda config: config.unsigned().fitted(), keep=("scope",))

@@ -60,6 +60,16 @@ class ReshapeOperation(OperationAdapter):
     """Another shape beside the batch."""
 
     @override
+    def check_call(self, operation: Any, *args: Any, **options: Any) -> None:
+        """Refuse the size of the batch as Keras' graphs have it, `keras.ops.shape(x)[0]`: it is None there."""
+        if None in setting(operation, "newshape"):
+            raise ExactnessError(
+                f"{operation.name}: a graph does not know the size of the batch, so that this reshape fails in Keras "
+                f"too. Received: shape {tuple(setting(operation, 'newshape'))}. Write -1 in place of "
+                "keras.ops.shape(x)[0], and the sizes of a sample: keras.ops.reshape(x, (-1, 4, 3))."
+            )
+
+    @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:
         (x,) = inputs
         batch, *rest = arrays.shape(x)
@@ -67,7 +77,7 @@ class ReshapeOperation(OperationAdapter):
         sizes = list(shape[1:])
         if sizes.count(-1) == 1:
             sizes[sizes.index(-1)] = math.prod(rest) // max(math.prod(size for size in sizes if size != -1), 1)
-        if shape[0] not in (-1, None) or math.prod(sizes) != math.prod(rest):
+        if shape[0] != -1 or math.prod(sizes) != math.prod(rest):
             raise ExactnessError(
                 f"{layer.name}: the batch stays the first axis. Received: shape {tuple(shape)} for samples of shape "
                 f"{tuple(rest)}. Allowed: -1, and then sizes of a sample."
