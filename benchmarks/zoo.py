@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -31,16 +32,21 @@ def results() -> Iterator[Result]:
     """Take every model through its life on each backend, and load it in a fresh process of each."""
     with tempfile.TemporaryDirectory() as folder:
         for backend in BACKENDS:
-            yield from of_backend(backend, Path(folder) / backend)
+            yield from of_backend(backend, Path(folder) / backend, names())
 
 
-def of_backend(backend: str, folder: Path, names: Sequence[str] = ()) -> Iterator[Result]:
-    """Take models, by default all, through their life on one backend, and load them on each."""
+def names() -> list[str]:
+    """Return the names of all models."""
+    return list(runpy.run_path(str(PROGRAM.with_name("models.py")))["ZOO"])
+
+
+def of_backend(backend: str, folder: Path, names: Sequence[str]) -> Iterator[Result]:
+    """Take models through their life on one backend, and load them on each."""
     rows = {row["model"]: row for row in run("live", folder, names, backend)}
     for other in BACKENDS:
         files = ["frozen.keras", *(["model.keras"] if other == backend else [])]
         for loaded in run("load", folder, files, other):
-            rows[loaded.pop("model")].setdefault("loaded", {})[other] = loaded
+            rows[loaded["model"]].setdefault("differing", {})[other] = loaded.get("differing", loaded.get("error"))
     for row in rows.values():
         yield {"backend": backend, **row}
 
@@ -68,7 +74,7 @@ def show(found: Sequence[Result]) -> None:
         "|---|" + "---:|" * 5,
     ]
     for backend in BACKENDS:
-        rows = [row for row in found if row["backend"] == backend]
+        rows = [row for row in found if row["backend"] == backend and "error" not in row]
         verified = [row[place] for row in rows for place in ("within", "beyond")]
         runs = [row["simulation"] for row in rows]
         circuits = sum(row["exporter"] == "alkaid" for row in rows)
@@ -76,9 +82,7 @@ def show(found: Sequence[Result]) -> None:
             backend,
             str(len(rows)),
             f"{sum(each['samples'] for each in verified):,}",
-            " and ".join(
-                f"{sum(not row['loaded'][other]['differing'] for row in rows)} on {other}" for other in BACKENDS
-            ),
+            " and ".join(f"{sum(row['differing'][other] == [] for row in rows)} on {other}" for other in BACKENDS),
             f"{circuits} circuits, {len(rows) - circuits} emulators",
             str(sum(each["mismatches"] for each in (*verified, *runs))),
         ]

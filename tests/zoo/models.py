@@ -331,3 +331,105 @@ def subclassed_blocks() -> keras.Model:
     x = keras.Input((6,), name="x")
     twice = Block(6, name="twice")
     return keras.Model(x, layers.Dense(2, name="out")(Block(6, name="once")(twice(twice(x)))))
+
+
+@model
+def physics() -> keras.Model:
+    position, velocity = keras.Input((3,), name="position"), keras.Input((3,), name="velocity")
+    mass = keras.Input((1,), name="mass")
+    energy = 0.5 * mass * ops.sum(velocity**2, axis=-1, keepdims=True)
+    distance = ops.sqrt(ops.sum(position**2, axis=-1, keepdims=True) + 0.25)
+    h = layers.Concatenate(name="join")([position / distance, velocity, energy, 1.0 / distance])
+    h = layers.Dense(8, "relu", name="hidden")(h)
+    return keras.Model(
+        [position, velocity, mass],
+        {"energy": energy + layers.Dense(1, name="correction")(h), "force": layers.Dense(3, name="force")(h)},
+    )
+
+
+@model
+def gated_residual() -> keras.Model:
+    x, context = keras.Input((8,), name="x"), keras.Input((4,), name="context")
+    h = layers.Dense(8, name="own")(x) + layers.Dense(8, use_bias=False, name="other")(context)
+    h = layers.Dropout(0.1, name="drop")(layers.Dense(8, name="inner")(ops.elu(h)))
+    value, gate = ops.split(layers.Dense(16, name="gated")(h), 2, axis=-1)
+    return keras.Model([x, context], layers.LayerNormalization(name="norm")(x + value * ops.sigmoid(gate)))
+
+
+@model
+def block_attention() -> keras.Model:
+    x = keras.Input((6, 6, 4), name="x")
+    h = layers.Conv2D(4, 3, padding="same", activation="relu", name="conv")(x)
+    fewer, more = layers.Dense(2, "relu", name="fewer"), layers.Dense(4, name="more")
+    mean, largest = (reduce(h, axis=(1, 2), keepdims=True) for reduce in (ops.mean, ops.max))
+    h = h * ops.sigmoid(more(fewer(mean)) + more(fewer(largest)))
+    places = ops.concatenate([reduce(h, axis=-1, keepdims=True) for reduce in (ops.mean, ops.max)], axis=-1)
+    h = h * layers.Conv2D(1, 3, padding="same", activation="sigmoid", name="places")(places)
+    return keras.Model(x, layers.Dense(2, name="out")(layers.GlobalAveragePooling2D(name="pool")(h)))
+
+
+@model
+def encoder_and_decoder() -> keras.Model:
+    source, target = keras.Input((5, 3), name="source"), keras.Input((4, 2), name="target")
+    _, state = layers.GRU(4, return_state=True, name="encoder")(source)
+    steps, _ = layers.GRU(4, return_sequences=True, return_state=True, name="decoder")(target, initial_state=state)
+    words = layers.TimeDistributed(layers.Dense(2, activation="softmax", name="word"), name="words")(steps)
+    return keras.Model([source, target], words)
+
+
+@model
+def point_net() -> keras.Model:
+    x = keras.Input((10, 3), name="x")
+    turn = layers.GlobalMaxPooling1D(name="all")(layers.Conv1D(8, 1, activation="relu", name="each")(x))
+    turn = layers.Reshape((3, 3), name="matrix")(layers.Dense(9, name="turn")(turn))
+    h = layers.Conv1D(8, 1, name="features")(layers.Dot(axes=(2, 1), name="turned")([x, turn]))
+    h = layers.Activation("relu", name="relu")(layers.BatchNormalization(momentum=0.0, name="norm")(h))
+    return keras.Model(x, layers.Dense(2, name="out")(layers.GlobalMaxPooling1D(name="largest")(h)))
+
+
+@model
+def mixture_of_experts() -> keras.Model:
+    x = keras.Input((6,), name="x")
+    shares = layers.Dense(3, activation="softmax", name="shares")(x)
+    experts = ops.stack([layers.Dense(4, "relu", name=f"expert_{n}")(x) for n in range(3)], axis=1)
+    return keras.Model(x, layers.Dense(2, name="out")(ops.einsum("be,bed->bd", shares, experts)))
+
+
+@model
+def categories_and_numbers() -> keras.Model:
+    categories = [keras.Input((1,), dtype="int32", name=f"category_{n}") for n in range(2)]
+    numbers = keras.Input((3,), name="numbers")
+    embedded = [
+        layers.Flatten(name=f"flat_{n}")(layers.Embedding(10, 3, name=f"embedding_{n}")(each))
+        for n, each in enumerate(categories)
+    ]
+    h = layers.Concatenate(name="join")([*embedded, layers.BatchNormalization(name="norm")(numbers)])
+    h = layers.Dense(8, "relu", name="hidden")(h)
+    return keras.Model([*categories, numbers], layers.Dense(1, "sigmoid", name="out")(h))
+
+
+@model
+def weighted_sets() -> keras.Model:
+    x, weight = keras.Input((6, 3), name="x"), keras.Input((6, 1), name="weight")
+    weight_sum = ops.maximum(ops.sum(ops.abs(weight), axis=1), 1.0)
+    mean = ops.sum(layers.Dense(8, "relu", name="phi")(x) * weight, axis=1) / weight_sum
+    return keras.Model([x, weight], layers.Dense(2, name="rho")(mean))
+
+
+@model
+def linear_attention() -> keras.Model:
+    x = keras.Input((5, 4), name="x")
+    query, key, value = (layers.Dense(4, name=name)(x) for name in ("query", "key", "value"))
+    query, key = ops.elu(query) + 1.0, ops.elu(key) + 1.0
+    sums = ops.einsum("bnd,bd->bn", query, ops.sum(key, axis=1))
+    attended = ops.einsum("bnd,bde->bne", query, ops.einsum("bnd,bne->bde", key, value))
+    return keras.Model(x, layers.Dense(2, name="out")(ops.mean(attended / ops.expand_dims(sums, -1), axis=1)))
+
+
+@model
+def instance_normalization() -> keras.Model:
+    x = keras.Input((4, 4, 3), name="x")
+    h = layers.Conv2D(3, 3, padding="same", name="conv")(x)
+    mean, variance = ops.moments(h, axes=(1, 2), keepdims=True)
+    h = ops.leaky_relu((h - mean) / ops.sqrt(variance + 0.01), 0.25)
+    return keras.Model(x, layers.Flatten(name="flat")(ops.max_pool(h, 2)))
