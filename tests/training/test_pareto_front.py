@@ -19,7 +19,7 @@ from hgq2_core.errors import ConfigError, ModelFileError
 from hgq2_core.schema.signature import schema_of
 from hgq2_training import ParetoFront
 from hgq2_training.callbacks import epochs as callbacks
-from hgq2_training.callbacks import pareto_front
+from hgq2_training.callbacks import pareto_front, throttle
 from hgq2_training.callbacks.epochs import EbopsLog
 from hgq2_training.callbacks.front import Entry, Front, direction_of
 
@@ -289,6 +289,7 @@ def test_an_error_while_measuring_puts_the_model_back_too(tmp_path: Path, script
 def test_a_failed_save_leaves_list_and_models_as_they_were(
     tmp_path: Path, script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(throttle, "SHARE", 1.0)  # every epoch is written
     script(2.0, 1.0)
     model = network()
     front = callback(tmp_path, ["ebops"])
@@ -304,7 +305,57 @@ def test_a_failed_save_leaves_list_and_models_as_they_were(
         front.on_epoch_end(1, {})
     assert files(tmp_path) == ["epoch_0000.keras", "front.json"]
     assert (tmp_path / "front.json").read_text() == listed
-    assert [item.epoch for item in front.front.entries] == [0]
+    monkeypatch.undo()
+    front.flush()  # as with the next checkpoint
+    assert files(tmp_path) == ["epoch_0001.keras", "front.json"]
+
+
+class Watch(keras.callbacks.Callback):
+    """Note the files of a front at the end of every epoch."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+        self.seen: list[list[str]] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.seen.append(files(self.directory))
+
+
+def state_in(path: Path) -> list[Any]:
+    model = keras.saving.load_model(path)
+    return [keras.ops.convert_to_numpy(each).tolist() for each in (*model.weights, *model.optimizer.variables)]
+
+
+def test_models_of_short_epochs_are_written_later_and_are_the_same(
+    tmp_path: Path, script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+    for name, share in (("late", 1e-9), ("at_once", 1.0)):
+        monkeypatch.setattr(throttle, "SHARE", share)
+        score = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(score=epoch))
+        watch = Watch(tmp_path / name)
+        script(1.0, 5.0, 4.0, 3.0, 6.0)
+        fit(network(), score, callback(tmp_path / name, ["score", "ebops"]), watch, epochs=5)
+        seen[name] = watch.seen
+    assert seen["late"] == [["epoch_0000.keras", "front.json"]] * 5
+    assert [len(each) - 1 for each in seen["at_once"]] == [1, 2, 2, 2, 3]
+    written = files(tmp_path / "late")
+    assert written == files(tmp_path / "at_once") == [*(f"epoch_{each:04}.keras" for each in (0, 3, 4)), "front.json"]
+    assert (tmp_path / "late" / "front.json").read_text() == (tmp_path / "at_once" / "front.json").read_text()
+    for each in written[:-1]:
+        assert state_in(tmp_path / "late" / each) == state_in(tmp_path / "at_once" / each)
+
+
+def test_models_that_are_large_do_not_wait(
+    tmp_path: Path, script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "SHARE", 1e-9)
+    monkeypatch.setattr(pareto_front, "MOST_WAITING", 1)
+    script(3.0, 2.0, 1.0)
+    watch = Watch(tmp_path)
+    fit(network(), callback(tmp_path, ["ebops"]), watch)
+    assert watch.seen == [[f"epoch_{each:04}.keras", "front.json"] for each in range(3)]
 
 
 def test_only_the_epochs_that_are_asked_for_are_measured(script: Callable[..., Scripted]) -> None:

@@ -17,10 +17,10 @@ from hgq2_core.data.splits import Splits
 from hgq2_core.errors import BudgetError, ConfigError
 from hgq2_core.exporting.luts import LutCost
 from hgq2_core.model.number_format import format_count
-from hgq2_training.callbacks.cost_control import ControlState, CostControl, assign
+from hgq2_training.callbacks.cost_control import ControlState, CostControl
 from hgq2_training.callbacks.front import direction_of
 from hgq2_training.callbacks.pareto_front import BATCH_SIZE, preserve_state, with_weight
-from hgq2_training.callbacks.values import value_of
+from hgq2_training.callbacks.values import assign, value_of
 
 FULL = 0.97
 """Share of the budget from which on all of it counts as used."""

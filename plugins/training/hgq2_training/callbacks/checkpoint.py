@@ -143,7 +143,8 @@ class Checkpoints(keras.callbacks.Callback):
     """Record the state of the training after every epoch; comes after the callbacks whose state it records.
 
     A stateful callback has `get_state()`, which returns plain data and numpy arrays that do not change later, and
-    `set_state(state)`, called at the start of training. A callback without them is treated as stateless.
+    `set_state(state)`, called at the start of training. A callback without them is treated as stateless. One whose
+    state names files has `flush()`, which writes them and is called before a checkpoint is written.
 
     Args:
         path: the file.
@@ -193,6 +194,9 @@ class Checkpoints(keras.callbacks.Callback):
         """Write the last state, unless it is already written."""
         if self.last is not None and not self._written:
             with self._throttle.writing():
+                for callback in self.callbacks:
+                    if hasattr(callback, "flush"):
+                        callback.flush()
                 self.last.write(self.path)
             self._written = True
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +14,7 @@ from hgq2_core import ebops, layers_of
 from hgq2_core.errors import ConfigError
 from hgq2_core.optimizer import BitOptimizer
 from hgq2_core.quantizers.bit_variables import is_bit_variable
-from hgq2_training.callbacks.values import value_of
+from hgq2_training.callbacks.values import assign, value_of
 
 FIRST_PRICE = 0.02
 """Share of the loss that the EBOPs make up in the second epoch; the first, which tells the loss, is free."""
@@ -138,12 +137,6 @@ class CostControl(keras.callbacks.Callback, Generic[S]):
         # On jax the step's state is elsewhere until somebody asks for it.
         if keras.backend.backend() == "jax":
             self.model.jax_state_sync()
-
-
-def assign(variables: Sequence[keras.Variable], values: Sequence[Any]) -> None:
-    """Assign a value to each variable."""
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
 
 
 def _positive(value: float) -> float:

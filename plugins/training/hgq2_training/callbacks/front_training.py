@@ -11,10 +11,10 @@ import numpy as np
 from typing_extensions import override
 
 from hgq2_core import ebops, trim_bits
-from hgq2_training.callbacks.cost_control import ControlState, CostControl, assign
+from hgq2_training.callbacks.cost_control import ControlState, CostControl
 from hgq2_training.callbacks.pareto_front import ParetoFront
 from hgq2_training.callbacks.schedule import BETWEEN
-from hgq2_training.callbacks.values import value_of
+from hgq2_training.callbacks.values import assign, value_of
 
 FREE = 0.1
 """Share of the descent in which the target stays at the cost of the start."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import os
 import re
@@ -20,9 +19,14 @@ from hgq2_core.data.splits import Split, Splits
 from hgq2_core.errors import ConfigError, ModelFileError, listing, nearest
 from hgq2_core.files import atomic_path, make_folder, remove, remove_leftovers, write_json
 from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_training.callbacks.checkpoint import Array, state_variables
 from hgq2_training.callbacks.front import Direction, Entry, Front
+from hgq2_training.callbacks.throttle import Throttle
+from hgq2_training.callbacks.values import assign, value_of
 
 BATCH_SIZE = 256
+MOST_WAITING = 1 << 28
+"""Bytes of models that may wait in memory to be written."""
 _FILE_NAME = re.compile(r"epoch_\d{4,}\.keras")
 
 
@@ -31,8 +35,10 @@ class ParetoFront(keras.callbacks.Callback):
 
     At the end of an epoch the model is trimmed (see `trim_bits`), calibrated on training data, measured and, if it is
     on the front, saved as `epoch_0012.keras` next to `front.json`. Then variables, metrics and random generators are
-    restored, so that the training is not affected. The size of the front is added to the logs as `front`. `hgq2 train`
-    passes directory and data by `bind`; in Python, pass them to the constructor.
+    restored, so that the training is not affected. Where epochs are too short for that, models wait in memory, and the
+    files lag behind until `flush`, which the end of training and each checkpoint of `hgq2 train` call. The size of the
+    front is added to the logs as `front`. `hgq2 train` passes directory and data by `bind`; in Python, pass them to the
+    constructor.
 
     A run that starts at epoch 0 starts a new front, and replaces one in the directory. A run that starts later
     continues the front in the directory, with the entries from before its first epoch.
@@ -83,6 +89,9 @@ class ParetoFront(keras.callbacks.Callback):
         self.measured: Entry | None = None
         """The entry of the last epoch, on the front or not; None if it was not measured."""
         self._begun = False
+        self._listed: list[Entry] = []
+        self._waiting: dict[int, list[Array]] = {}
+        self._throttle = Throttle()
 
     def bind(self, directory: str | os.PathLike[str], splits: Splits) -> None:
         """Set directory and data, unless the constructor got them.
@@ -105,6 +114,7 @@ class ParetoFront(keras.callbacks.Callback):
             ConfigError: data are missing, or the model lacks a metric.
         """
         self._begun = False
+        self._waiting = {}
         if self.calibration_data is None:
             raise ConfigError("ParetoFront calibrates each model before it measures it: pass `calibration_data`.")
         wanted = [name for name in self.metrics if name.startswith("val_")]
@@ -131,7 +141,7 @@ class ParetoFront(keras.callbacks.Callback):
             self._resume(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Trim, calibrate, measure, save the model if it is on the front, and restore it.
+        """Trim, calibrate, measure, keep the model if it is on the front, and restore it.
 
         Raises:
             ConfigError: this epoch lacks a metric.
@@ -143,8 +153,31 @@ class ParetoFront(keras.callbacks.Callback):
                 trim_bits(self.model)
                 calibrate(self.model, self.calibration_data, margin=0)
                 self.measured = Entry(epoch, self._measure(logs))
-                self._offer(self.measured)
+                if self.front.offer(self.measured) and self.directory is not None:
+                    self._keep(epoch)
+            if self._throttle.ready() or self._waiting_bytes() > MOST_WAITING:
+                self.flush()
         logs["front"] = len(self.front)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Write what is not written yet."""
+        self.flush()
+
+    def flush(self) -> None:
+        """Write the models that wait in memory, then the list, and remove those that were beaten.
+
+        In this order the list names no missing file.
+        """
+        if self.directory is None or self._listed == self.front.entries:
+            return
+        with self._throttle.writing(), preserve_state(self.model, optimizer=True):
+            for entry in self.front.entries:
+                if entry.epoch in self._waiting:
+                    assign(state_variables(self.model), self._waiting[entry.epoch])
+                    with atomic_path(Path(self.directory, file_name(entry.epoch))) as temporary:
+                        self.model.save(temporary)
+            self._write(self._listed)
+        self._waiting = {}
 
     def calibrated_cost(self) -> float:
         """Return the EBOPs that the model would have, trimmed and calibrated."""
@@ -180,12 +213,13 @@ class ParetoFront(keras.callbacks.Callback):
 
     def set_state(self, state: list[dict[str, Any]]) -> None:
         """Continue with these entries, and remove the models of all others."""
-        self._begun = True
+        self._begun, self._waiting = True, {}
         self.front.entries = [Entry(item["epoch"], item["metrics"]) for item in state]
         if self.directory is None:
             return
         folder = self._open(self.directory)
         write_json(folder / "front.json", self.to_dict())
+        self._listed = list(self.front.entries)
         kept = {file_name(entry.epoch) for entry in self.front.entries}
         for path in folder.iterdir():
             if _FILE_NAME.fullmatch(path.name) and path.name not in kept:
@@ -204,17 +238,14 @@ class ParetoFront(keras.callbacks.Callback):
         found = self.model.evaluate(x, y, sample_weight=weight, batch_size=BATCH_SIZE, verbose=0, return_dict=True)
         return {f"val_{name}": value for name, value in found.items()}
 
-    def _offer(self, entry: Entry) -> None:
-        """Add an entry: save its model, write the list, then remove models, so that the list names no missing file."""
-        before = self.front
-        after = copy.copy(before)
-        if not after.offer(entry):
-            return
-        if self.directory is not None:
-            with atomic_path(Path(self.directory, file_name(entry.epoch))) as temporary:
-                self.model.save(temporary)
-        self.front = after
-        self._write(before.entries)
+    def _keep(self, epoch: int) -> None:
+        """Keep the present model in memory, and of those that wait the ones that it has not beaten."""
+        on_front = {entry.epoch for entry in self.front.entries}
+        self._waiting = {each: values for each, values in self._waiting.items() if each in on_front}
+        self._waiting[epoch] = [value_of(each) for each in state_variables(self.model)]
+
+    def _waiting_bytes(self) -> int:
+        return sum(array.nbytes for arrays in self._waiting.values() for array in arrays)
 
     def _resume(self, epoch: int) -> None:
         self.front = Front(self.metrics, self.directions, self.keep)
@@ -261,6 +292,7 @@ class ParetoFront(keras.callbacks.Callback):
         # File names are made from the epoch, so that a manipulated list cannot delete other files.
         for name in {file_name(entry.epoch) for entry in before} - {file_name(e.epoch) for e in self.front.entries}:
             remove(folder / name)
+        self._listed = list(self.front.entries)
 
 
 def file_name(epoch: int) -> str:
@@ -269,16 +301,15 @@ def file_name(epoch: int) -> str:
 
 
 @contextlib.contextmanager
-def preserve_state(model: keras.Model) -> Iterator[None]:
+def preserve_state(model: keras.Model, optimizer: bool = False) -> Iterator[None]:
     """Restore a model's variables and metrics and the global random generators at the end, also after an error.
 
     Args:
         model: a built model; variables that the body adds are not changed.
+        optimizer: whether the body changes the optimizer's variables, too.
     """
-    saved = [
-        (variable, np.array(keras.ops.convert_to_numpy(variable.value)))
-        for variable in [*model.variables, *model.metrics_variables]
-    ]
+    changed = [*(state_variables(model) if optimizer else model.variables), *model.metrics_variables]
+    saved = [(variable, np.array(keras.ops.convert_to_numpy(variable.value))) for variable in changed]
     try:
         # torch's data loader draws a seed even without shuffling, which would change the order of later epochs.
         with preserve_rng():
