@@ -110,6 +110,8 @@ def test_the_run_holds_the_recommended_model_and_the_front_calibrated_costs(run:
     assert run.verification.ok
     assert any(point.epoch >= EPOCHS - TUNED for point in points)
     assert all(ebops(load_model(point.path)) == point.ebops for point in points)
+    history = read_json(run.directory / "history.json", [])
+    assert all(history[point.epoch]["val_accuracy"] == point.metrics["val_accuracy"] for point in points)
     best = run.metrics["recommended"]
     assert run.metrics["ebops"] == best["metrics"]["ebops"] == ebops(load(run.directory))
     assert "val_accuracy" in best["reason"]

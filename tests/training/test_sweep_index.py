@@ -13,12 +13,12 @@ optuna = pytest.importorskip("optuna", minversion="5", reason="sweeps need Optun
 from rich.console import Console  # noqa: E402
 
 from hgq2_core.errors import ConfigError, ModelFileError  # noqa: E402
-from hgq2_training.commands.sweep import front_table  # noqa: E402
+from hgq2_training.commands.sweep import _lines, front_table  # noqa: E402
 from hgq2_training.sweeps.archive import archive  # noqa: E402
 from hgq2_training.sweeps.index import DIED, Index  # noqa: E402
 from hgq2_training.sweeps.journal import trim  # noqa: E402
 from hgq2_training.sweeps.storage import JOURNAL, shown  # noqa: E402
-from hgq2_training.sweeps.sweep import check_directory, write_results  # noqa: E402
+from hgq2_training.sweeps.sweep import Progress, check_directory, row_to_dict, write_results  # noqa: E402
 from hgq2_training.sweeps.trial import run_trial  # noqa: E402
 from hgq2_training.sweeps.trial_directory import GIVEN_UP, trial_directories, trial_directory  # noqa: E402
 
@@ -198,6 +198,9 @@ def test_a_trial_whose_process_died_is_begun_again_in_its_directory(tmp_path, fo
     assert again.path == folder / "trial_0001" and again.request["params"] == params
     assert (again.path / "checkpoint.npz").read_bytes() == b"kept" and not died.path.exists()
     assert states(index) == ["died", "running"] and index.begun() == 1
+    assert [row_to_dict(index, row)["directory"] for row in index.rows()] == [None, str(again.path)]
+    *_, last = _lines(Progress(index, 1, ()))
+    assert str(last) == "1 of 1 trials: 1 running; 1 more died, and others go on with their values"
 
 
 def test_a_trial_that_dies_again_and_again_fails(tmp_path, folder):

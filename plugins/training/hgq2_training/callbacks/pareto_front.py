@@ -37,8 +37,8 @@ class ParetoFront(keras.callbacks.Callback):
     on the front, saved as `epoch_0012.keras` next to `front.json`. Then variables, metrics and random generators are
     restored, so that the training is not affected. Where epochs are too short for that, models wait in memory, and the
     files lag behind until `flush`, which the end of training and each checkpoint of `hgq2 train` call. The size of the
-    front is added to the logs as `front`. `hgq2 train` passes directory and data by `bind`; in Python, pass them to the
-    constructor.
+    front is added to the logs as `front`; so is what was measured on validation data, where `fit` has none. `hgq2
+    train` passes directory and data by `bind`; in Python, pass them to the constructor.
 
     A run that starts at epoch 0 starts a new front, and replaces one in the directory. A run that starts later
     continues the front in the directory, with the entries from before its first epoch.
@@ -152,9 +152,12 @@ class ParetoFront(keras.callbacks.Callback):
             with preserve_state(self.model):
                 trim_bits(self.model)
                 calibrate(self.model, self.calibration_data, margin=0)
-                self.measured = Entry(epoch, self._measure(logs))
+                found = self._measure(logs)
+                self.measured = Entry(epoch, {name: float(found[name]) for name in self.metrics})
                 if self.front.offer(self.measured) and self.directory is not None:
                     self._keep(epoch)
+            # A `fit` without validation data leaves them to this callback.
+            logs |= {name: value for name, value in found.items() if name not in {*logs, "ebops"}}
             if self._throttle.ready() or self._waiting_bytes() > MOST_WAITING:
                 self.flush()
         logs["front"] = len(self.front)
@@ -225,13 +228,13 @@ class ParetoFront(keras.callbacks.Callback):
             if _FILE_NAME.fullmatch(path.name) and path.name not in kept:
                 remove(path)
 
-    def _measure(self, logs: Mapping[str, Any]) -> dict[str, float]:
+    def _measure(self, logs: Mapping[str, Any]) -> dict[str, Any]:
         values = {name: value for name, value in logs.items() if not name.startswith("val_")}
         values["ebops"] = ebops(self.model)
         if any(name.startswith("val_") for name in self.metrics):
             values |= self._evaluate(self.validation_data)
         _require(self.metrics, values)
-        return {name: float(values[name]) for name in self.metrics}
+        return values
 
     def _evaluate(self, data: Any) -> dict[str, float]:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(tuple(data))

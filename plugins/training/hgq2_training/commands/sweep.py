@@ -128,7 +128,9 @@ def _lines(progress: Progress) -> Iterator[RenderableType]:
     for row in [row for row in rows if row.state == "failed"][-3:]:
         yield Text(f"trial {row.number} failed: {row.note}", style="yellow")
     words = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    yield Text(f"{sum(counts.values())} of {progress.trials} trials: {words or 'none yet'}")
+    died = states.count("died")
+    again = f"; {died} more died, and others go on with their values" if died else ""
+    yield Text(f"{sum(counts.values())} of {progress.trials} trials: {words or 'none yet'}{again}")
 
 
 def front_table(index: Index, rows: list[Row]) -> Table:

@@ -215,10 +215,12 @@ def _fit(
 ) -> None:
     done = 0 if start is None else start.epoch
     begun = Begun()
+    # The callbacks of a front measure each epoch, calibrated, and add that to the logs.
+    validation = splits.validation if training.front is None else None
     train = with_class_weight(splits.train, training.class_weight, output_names(model), splits.classes)
     with refused_by_keras("training", begun):
         model.fit(
-            **fit_data(train, splits.validation, training.batch_size, training.steps_per_epoch, training.shuffle),
+            **fit_data(train, validation, training.batch_size, training.steps_per_epoch, training.shuffle),
             initial_epoch=done,
             # If a callback had stopped the training, only the end of training is left to run.
             epochs=done if start is not None and start.stopped else training.epochs,

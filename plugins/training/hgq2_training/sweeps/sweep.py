@@ -136,8 +136,9 @@ def write_results(index: Index) -> None:
 
 
 def row_to_dict(index: Index, row: Any) -> dict[str, Any]:
-    """Return a trial as plain data, with its directory."""
-    return {**vars(row), "directory": str(trial_directory(index.directory, row.number).path)}
+    """Return a trial as plain data, with its directory; None where another trial has gone on in that."""
+    path = trial_directory(index.directory, row.number).path
+    return {**vars(row), "directory": str(path) if path.is_dir() else None}
 
 
 def check_directory(sweep: Sweep, directory: Path) -> None:
