@@ -60,6 +60,15 @@ def test_a_damaged_model_is_named(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_the_directory_of_a_sweep_names_a_trial(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"trial_000{number}").mkdir()
+    (tmp_path / "trial_0000" / "config.yaml").touch()
+    for read in (load, load_recorded):
+        with pytest.raises(ModelFileError, match=r"of a sweep, whose trials are runs, such as .*trial_0000\."):
+            read(tmp_path)
+
+
 def test_config_and_model_come_together(tmp_path: Path) -> None:
     for read in (load_run, load_recorded):
         with pytest.raises(ModelFileError) as error:

@@ -130,7 +130,8 @@ def _lines(progress: Progress) -> Iterator[RenderableType]:
     words = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     died = states.count("died")
     again = f"; {died} more died, and others go on with their values" if died else ""
-    yield Text(f"{sum(counts.values())} of {progress.trials} trials: {words or 'none yet'}{again}")
+    begun = sum(counts.values())
+    yield Text(f"{begun} of {max(begun, progress.trials)} trials: {words or 'none yet'}{again}")
 
 
 def front_table(index: Index, rows: list[Row]) -> Table:

@@ -65,8 +65,14 @@ def load(directory: str | Path, frozen: bool = False, front: int | str | None = 
         where = "A run directory is what `hgq2 train FILE -o DIR` writes."
         if (Path(directory) / CONFIG).is_file():
             where = f"The training did not end. To resume: hgq2 train -o {directory} --resume."
-        raise ModelFileError(f"{path}: no such file. {where} Received: {directory}")
+        raise ModelFileError(f"{path}: no such file. {where}{_trials(Path(directory))} Received: {directory}")
     return load_model(path, compile=True)
+
+
+def _trials(directory: Path) -> str:
+    """Return where the runs are, if a directory is that of a sweep; else an empty text."""
+    runs = sorted(each.parent for each in directory.glob(f"trial_*/{CONFIG}"))
+    return f" This is one of a sweep, whose trials are runs, such as {runs[-1]}." if runs else ""
 
 
 def remove_results(directory: Path) -> None:
@@ -110,7 +116,7 @@ def load_recorded(directory: str | Path) -> ModelConfig:
     """
     path = Path(directory) / CONFIG
     if not path.is_file():
-        raise ModelFileError(f"{path}: no such file; {directory} is not a run directory.")
+        raise ModelFileError(f"{path}: no such file; {directory} is not a run directory.{_trials(Path(directory))}")
     config = load_config(path)
     if config.training is None or "bit_learning_rate_scale" in config.training.optimizer.arguments:
         return config
