@@ -60,7 +60,7 @@ def equivalent(operation: Any) -> keras.layers.Layer | Expression | None:
     """
     if not is_operation(operation):
         return None
-    expression = _EXPRESSIONS.get(operation_of(operation))
+    expression = EXPRESSIONS.get(operation_of(operation))
     if expression is not None:
         compute = expression(operation, *called_with(operation)[0])
         return None if compute is None else Expression(operation.name, compute)
@@ -180,7 +180,7 @@ def _squares(x: Any, axis: int, keepdims: bool) -> Any:
     return keras.ops.sum(keras.ops.square(x), axis=axis, keepdims=keepdims)
 
 
-_EXPRESSIONS: dict[str, Callable[..., Callable[..., Any] | None]] = {
+EXPRESSIONS: dict[str, Callable[..., Callable[..., Any] | None]] = {
     "divide": _quotient,
     "moments": _moments,
     "norm": _norm,

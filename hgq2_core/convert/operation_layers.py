@@ -17,7 +17,7 @@ from hgq2_core.keras_graph.private import producer_name
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import graph_is_known, layers_of, operations_of
 from hgq2_core.layers.adapters import adapter_of
-from hgq2_core.layers.derived import Derivation, is_raw, widest
+from hgq2_core.layers.derived import Derivation, holds_sums, is_raw, widest
 from hgq2_core.layers.operations import (
     PREFIX,
     OperationAdapter,
@@ -98,9 +98,9 @@ REMEDIES = {
 class OperandQuantizers:
     """Quantizers, as layers, in front of operations, where without them the result would not be exact.
 
-    They are put behind the raw inputs of a model, or of one nested in it, and in front of an operation whose result
-    would have more bits than a float32 holds, as a product of two sums has. There, and in a product, constants that
-    have as many, such as 0.1, are rounded to 12 bits of the largest.
+    They are put behind the raw inputs of a model, or of one nested in it, in front of a product of tensors that hold
+    sums of a layer, and in front of an operation whose result would have more bits than a float32 holds. There, and in
+    a product, constants that have as many, such as 0.1, are rounded to 12 bits of the largest.
 
     Args:
         names: those that the layers of the model have.
@@ -128,6 +128,8 @@ class OperandQuantizers:
         except ConfigError:  # a factor with all the bits of a float32
             layer.round_constants(int(FEW_BITS))
             layer.build(shape)
+        if getattr(layer, "multiplies_tensors", False):  # by a rule it may be another layer than that of operations
+            given = [self._quantize(each) if holds_sums(each) else each for each in given]
         if _is_wide(layer, given):
             few = [widest(width) <= FEW_BITS for width in Derivation().of(given)]
             given = [each if fits else self._quantize(each) for each, fits in zip(given, few, strict=True)]

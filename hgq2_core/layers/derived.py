@@ -17,6 +17,7 @@ from hgq2_core.keras_graph.traversal import graphs_of, layers_of
 from hgq2_core.layers.adapters import adapter_of, exact
 from hgq2_core.layers.base import QLayer
 from hgq2_core.layers.operations import OperationAdapter, called_with
+from hgq2_core.quantizers.base import Quantizer
 from hgq2_core.quantizers.pass_through import PassThrough
 
 
@@ -148,6 +149,22 @@ def is_raw(tensor: Any) -> bool:
     if isinstance(layer, QLayer | keras.Model):
         return False
     return any(is_raw(each) for each in keras.tree.flatten(args) if isinstance(each, keras.KerasTensor))
+
+
+def holds_sums(tensor: Any) -> bool:
+    """Return True if a symbolic tensor holds sums of products with weights as they are, which nothing has quantized.
+
+    A bias in such a sum may have a step far below that of the products, so that a float32 holds no square of it.
+    """
+    made = _keras.producer(tensor)
+    if made is None:
+        return False
+    layer, args, _, index = made
+    if isinstance(layer, keras.Model):
+        return holds_sums(_keras.functional(layer).outputs[index])  # type: ignore[union-attr]
+    if isinstance(layer, QLayer) and any(isinstance(each, Quantizer) for each in layers_of(layer)):
+        return Derivation().of(tensor).terms is not None
+    return any(holds_sums(each) for each in keras.tree.flatten(args) if isinstance(each, keras.KerasTensor))
 
 
 def input_bits(layer: Any, place: int) -> Any:

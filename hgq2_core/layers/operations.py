@@ -37,6 +37,9 @@ class OperationAdapter(KerasAdapter):
     static: ClassVar[tuple[int, ...]] = ()
     """The positions of arguments that hold no values, such as the key of `x[1:]`."""
 
+    multiplies_tensors: ClassVar[bool] = False
+    """Whether tensors are multiplied, by each other or by themselves."""
+
     takes_list: ClassVar[bool] = False
     """Whether the operation takes a list of tensors, as `concatenate` does."""
 

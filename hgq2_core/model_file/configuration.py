@@ -23,7 +23,7 @@ from hgq2_core.keras_graph.private import operation_class
 from hgq2_core.layers.base import QLayer
 from hgq2_core.layers.operations import operation_names
 from hgq2_core.model_file.limits import Limits
-from hgq2_core.schema.keras_layers import KERAS_LAYERS
+from hgq2_core.schema.keras_layers import CONVERTED_OPERATIONS, KERAS_LAYERS
 from hgq2_core.schema.keras_objects import LARGEST, classes_by_name, named_group
 
 Place = tuple[str | int, ...]
@@ -96,7 +96,8 @@ def at(where: str, place: Place) -> str:
 @functools.cache
 def _layers() -> Names:
     modules: dict[str, set[str]] = {"keras.layers": {*KERAS_LAYERS, "InputLayer"}}
-    for cls in filter(None, map(operation_class, operation_names())):
+    operations = {*operation_names(), *CONVERTED_OPERATIONS, *vars(keras.activations)}
+    for cls in filter(None, map(operation_class, operations)):
         modules.setdefault(cls.__module__, set()).add(cls.__name__)
     return {module: frozenset(names) for module, names in modules.items()}
 

@@ -49,6 +49,14 @@ _PLAIN = (
     "ZeroPadding3D",
 )  # fmt: skip
 
+CONVERTED_OPERATIONS = (
+    "arctan", "average_pool", "ceil", "cos", "erf", "exp", "exp2", "expm1", "floor", "leaky_relu", "log", "log1p",
+    "max_pool", "moments", "norm", "normalize", "power", "reciprocal", "round", "rsqrt", "sign", "sin", "softmax",
+    "sqrt", "std", "var",
+)  # fmt: skip
+"""Operations of `keras.ops` that `quantize_model` turns into others, so that a file may name them; activations are too.
+What a plugin adapts comes beside them."""
+
 _SPECIAL = (
     KerasLayer("Bidirectional", sublayers=("layer", "backward_layer"), in_configs=False),
     KerasLayer("GRUCell", in_configs=False),

@@ -8,8 +8,9 @@ import pytest
 from selection import few
 
 from hgq2_core import ConfigError, calibrate, fit_ranges, load_model, quantize_model, verify
-from hgq2_core.convert.equivalents import FUNCTIONS
-from hgq2_core.layers.operations import is_operation
+from hgq2_core.convert.equivalents import EXPRESSIONS, FUNCTIONS, OF_THEIR_OWN, POOLING
+from hgq2_core.layers.operations import is_operation, operation_names
+from hgq2_core.schema.keras_layers import CONVERTED_OPERATIONS
 from hgq2_layers.activations import functions
 
 layers, ops = keras.layers, keras.ops
@@ -81,6 +82,26 @@ def test_it_is_close_to_the_plain_model_exact_also_beyond_its_ranges_and_loads(n
 def test_the_functions_that_become_tables_are_those_that_the_table_layer_knows():
     known = {functions.of_operation(getattr(ops, name)) for name in FUNCTIONS}
     assert known == set(functions.FUNCTIONS)
+
+
+def test_a_file_may_hold_what_is_converted(tmp_path):
+    assert {*FUNCTIONS, *OF_THEIR_OWN, *POOLING, *EXPRESSIONS} <= {*CONVERTED_OPERATIONS, *operation_names(), "gelu"}
+    model = plain(lambda h: ops.sigmoid(ops.std(h, axis=-1)) + ops.sqrt(ops.square(h[:, 0])) ** 3)
+    model.save(tmp_path / "plain.keras")
+    x = np.ones((2, 6), np.float32)
+    assert np.array_equal(load_model(tmp_path / "plain.keras").predict(x), model.predict(x))
+
+
+@pytest.mark.parametrize("bits", [3, 4, 6])
+def test_a_product_of_sums_stays_exact_where_training_makes_a_bias_fine(bits):
+    model = plain(lambda h: h * ops.square(ops.relu(h)))
+    x = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
+    quantized = quantize_model(model, bits=bits)
+    fit_ranges(quantized, x)
+    quantized.compile("adam", "mse")
+    quantized.fit(x, model.predict(x, verbose=0), epochs=2, verbose=0)
+    calibrate(quantized, x)
+    assert verify(quantized, x).mismatches == verify(quantized, 5 * x).mismatches == 0
 
 
 def test_what_computes_an_operation_is_named_after_it_and_takes_no_name_of_the_user():

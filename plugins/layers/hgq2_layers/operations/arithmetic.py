@@ -75,6 +75,8 @@ class NegativeOperation(ElementwiseOperation):
 class MultiplyOperation(ElementwiseOperation):
     """y = x_0 x_1; by a power of two, a shift."""
 
+    multiplies_tensors: ClassVar[bool] = True
+
     exact_where = f"a constant factor has at most {CONSTANT_BITS} significant bits"
 
     @override
@@ -116,6 +118,8 @@ def check_factor(operation: Any, value: Any) -> None:
 
 class SquareOperation(ElementwiseOperation):
     """y = x²."""
+
+    multiplies_tensors: ClassVar[bool] = True
 
     @override
     def exact(self, arrays: Arrays[A], layer: Any, *inputs: A) -> A:

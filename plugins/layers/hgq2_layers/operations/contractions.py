@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from abc import abstractmethod
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import keras
 from typing_extensions import override
@@ -23,6 +23,8 @@ A = TypeVar("A")
 
 class ContractionOperation(OperationAdapter):
     """y = einsum(x_0, x_1, ...); a subclass says which einsum."""
+
+    multiplies_tensors: ClassVar[bool] = True
 
     exact_where = f"a constant factor has at most {CONSTANT_BITS} significant bits"
 

@@ -84,6 +84,11 @@ class QOperation(ReciprocalLayer):
         terms = operation_adapter(given["function"], layer.name).terms(layer, shape)
         return cls(**with_reciprocal({**given, **arguments}, np.array(terms)))
 
+    @property
+    def multiplies_tensors(self) -> bool:
+        """Whether it is a product of tensors alone, without constants."""
+        return self._adapter.multiplies_tensors and not constants_in(self.operands)
+
     def round_constants(self, bits: int) -> None:
         """Round the constants among the operands, in a layer that is not built yet; warn of those that become 0.
 
