@@ -141,8 +141,10 @@ def _list_table(group: str | None, as_json: bool) -> None:
 
 
 def _count(kinds: Mapping[str, Mapping[str, str]]) -> str:
+    from hgq2_core.discovery.loading import singular
+
     counts = {group: len(names) for group, names in kinds.items()}
     adapters = sum(name.startswith("keras.") for name in kinds["layers"])
     counts["layers"] -= adapters
-    counts["adapters of Keras layers"] = adapters
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    shown = [f"{count} {singular(group) if count == 1 else group}" for group, count in counts.items() if count]
+    return ", ".join([*shown, f"{adapters} adapters of Keras layers"] if adapters else shown)

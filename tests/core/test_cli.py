@@ -115,6 +115,7 @@ def test_plugins(hgq2):
     )
     for word in words:
         assert word in text
+    assert "1 exporter " in text and "1 exporters" not in text
     found = {plugin["name"]: plugin for plugin in json.loads(hgq2("plugins", "--json").stdout)}
     assert {"fixed_point", "layers", "training"} <= found.keys()
     assert found["layers"]["state"] == "loaded"

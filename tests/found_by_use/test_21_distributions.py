@@ -44,9 +44,9 @@ def test_the_page_on_an_index_links_to_no_file(project):
     assert [target for target in targets if not target.startswith("https://")] == []
 
 
-def test_the_page_shows_the_code_of_the_readme():
-    page = (ROOT / metadata(ROOT)["readme"]).read_text()
-    (code,) = re.findall(r"```python\n.*?```", page, re.DOTALL)
+@pytest.mark.parametrize("page", [metadata(ROOT)["readme"], "docs/index.md"])
+def test_the_page_shows_the_code_of_the_readme(page):
+    (code,) = re.findall(r"```python\n.*?```", (ROOT / page).read_text(), re.DOTALL)
     assert code in (ROOT / "README.md").read_text()
 
 
