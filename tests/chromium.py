@@ -37,10 +37,14 @@ class Page:
         """Load a page at a width, light or dark."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.resize(width, height)
         self._loaded = False
         self.call("Page.navigate", url=url)
         self._wait()
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the window another size."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def follow(self, expression: str) -> None:
         """Evaluate an expression that leads to another page, and wait for it."""
