@@ -1,6 +1,6 @@
 """Build every distribution of the repository in dist/ and check what would be uploaded.
 
-    python scripts/release.py                    # build and check; the changelog must have a section for the version
+    python scripts/release.py                    # build and check; the version must be in changelog and saved files
     python scripts/release.py --draft            # the changelog may still say Unreleased
     python scripts/release.py --draft --only core
 
@@ -72,6 +72,7 @@ def main() -> None:
     print(f"version {version} of {len(PROJECTS)} distributions")
     if not arguments.draft:
         in_changelog(version)
+        has_saved(version)
     build()
     run(sys.executable, "-m", "twine", "check", "--strict", *map(str, sorted(DIST.iterdir())))
     for name in arguments.only:
@@ -97,6 +98,12 @@ def in_changelog(version: str) -> None:
     """Require a section for the version, with its date."""
     if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M):
         sys.exit(f"CHANGELOG.md has no section `## [{version}] - YYYY-MM-DD`: write it, or pass --draft.")
+
+
+def has_saved(version: str) -> None:
+    """Require the models and the run that this version saves, which all later ones must load."""
+    if not (ROOT / "tests" / "golden" / "saved" / f"{version}.tar.xz").is_file():
+        sys.exit(f"tests/golden/saved has no {version}.tar.xz: run scripts/write_saved.py, or pass --draft.")
 
 
 def build() -> None:
