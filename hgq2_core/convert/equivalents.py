@@ -176,12 +176,21 @@ def _normalized(operation: Any, x: Any) -> Callable[..., Any] | None:
     return lambda x: x * _table(keras.ops.rsqrt, _squares(x, settings["axis"], keepdims=True))
 
 
+def _gated(operation: Any, x: Any) -> Callable[..., Any]:
+    def compute(x: Any) -> Any:
+        value, gate = keras.ops.split(x, 2, axis=operation.get_config()["axis"])
+        return value * _table(keras.activations.sigmoid, gate)
+
+    return compute
+
+
 def _squares(x: Any, axis: int, keepdims: bool) -> Any:
     return keras.ops.sum(keras.ops.square(x), axis=axis, keepdims=keepdims)
 
 
 EXPRESSIONS: dict[str, Callable[..., Callable[..., Any] | None]] = {
     "divide": _quotient,
+    "glu": _gated,
     "moments": _moments,
     "norm": _norm,
     "normalize": _normalized,

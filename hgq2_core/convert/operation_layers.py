@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
+import numpy as np
 
 from hgq2_core.convert.names import free_name
 from hgq2_core.convert.trainability import keep_trainability
@@ -81,6 +82,9 @@ def with_operation_layers(model: keras.Model) -> keras.Model:
 
     return clone(model)
 
+
+MASKING, OF_MASKS = -1e4, ("add", "multiply", "subtract", "where")
+"""From here on a constant in one of these operations stands for a mask: in an 8-bit range nothing is left beside it."""
 
 IN_ITS_PLACE = (
     "Or use a quantized layer in its place, such as unary_function (QUnaryFunction) for a function of one number."
@@ -187,6 +191,8 @@ def check_convertible(operation: Any, where: str, bits: float | None = None) -> 
             f"Allowed: {listing(names)}.{nearest(name, names)} {REMEDIES.get(name, IN_ITS_PLACE)}"
         )
     args, options = called_with(operation)
+    if bits is not None:
+        _check_mask(operation, args, where)
     try:
         check_operation(adapter, operation, args, options, operation.name)
     except ExactnessError as error:
@@ -196,3 +202,18 @@ def check_convertible(operation: Any, where: str, bits: float | None = None) -> 
             check_operation(adapter, operation, with_few_bits(args, int(bits)), options, operation.name)
         except ExactnessError:
             raise ConfigError(f"{where}: {error}") from error
+
+
+def _check_mask(operation: Any, args: Any, where: str) -> None:
+    numbers = (
+        np.asarray(keras.ops.convert_to_numpy(each), dtype=np.float64)
+        for each in keras.tree.flatten(args)
+        if isinstance(each, float | int | np.ndarray) or keras.ops.is_tensor(each)
+    )
+    least = min((float(each.min()) for each in numbers if each.size), default=0.0)
+    if operation_of(operation) in OF_MASKS and least <= MASKING:
+        raise ConfigError(
+            f"{where}: {operation.name}: in a quantized range that holds {least:g}, nothing is left of other values. "
+            "Where it masks a softmax, use keras.layers.Softmax()(x, mask=mask), or the mask argument of an attention "
+            "layer; elsewhere a number just below those of the data, such as -16."
+        )

@@ -52,6 +52,7 @@ ON_LINES = {
     "sign": ops.sign,
     "variance": lambda h: ops.var(h, axis=-1),
     "deviation": lambda h: h - ops.std(h, axis=-1, keepdims=True),
+    "glu": ops.glu,
     "norm": lambda h: ops.norm(h, axis=-1, keepdims=True),
     "normalize": lambda h: ops.normalize(h),
 }
@@ -141,6 +142,8 @@ def test_the_plain_model_keeps_its_operations():
         (lambda h: ops.reshape(h, (ops.shape(h)[0], -1)), r"Write -1 in place of keras.ops.shape\(x\)\[0\]"),
         (lambda h: ops.argmax(h, axis=-1), "what reads the outputs"),
         (lambda h: ops.norm(h, ord=1, axis=-1), "has no exact arithmetic"),
+        (lambda h: ops.softmax(h + (1.0 - h) * -1e9), r"Softmax\(\)\(x, mask=mask\)"),
+        (lambda h: ops.where(h > 0, h, -1e4), "just below those of the data, such as -16"),
         (lambda h: h / 0.0, "the divisor is a power of two"),
     ],
 )
