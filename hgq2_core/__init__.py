@@ -28,6 +28,7 @@ from hgq2_core.errors import (
 )
 
 if TYPE_CHECKING:
+    from hgq2_core.compilation.allocator import keep_freed_memory
     from hgq2_core.compilation.jit import jit
     from hgq2_core.config.json_schema import json_schema
     from hgq2_core.config.model import ModelConfig, load_config
@@ -86,6 +87,7 @@ _LAZY_IMPORTS = {
     "host_quantize": "exporting.host",
     "jit": "compilation.jit",
     "json_schema": "config.json_schema",
+    "keep_freed_memory": "compilation.allocator",
     "layers_of": "keras_graph.traversal",
     "load_config": "config.model",
     "load_model": "model_file.load",
@@ -135,6 +137,7 @@ __all__ = [
     "host_quantize",
     "jit",
     "json_schema",
+    "keep_freed_memory",
     "layers_of",
     "load_config",
     "load_model",

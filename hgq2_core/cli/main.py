@@ -20,6 +20,7 @@ from hgq2_core.cli.requirements import freeze_requirements
 from hgq2_core.cli.subcommands import PluginCommands
 from hgq2_core.cli.validation import validate
 from hgq2_core.commands.exit_codes import DEFECT, INTERRUPTED, OVER_BUDGET, UNHEALTHY, UNREAD, WRONG
+from hgq2_core.compilation.allocator import keep_freed_memory
 from hgq2_core.discovery.backends import check_backend
 from hgq2_core.errors import BudgetError, HGQ2Error
 
@@ -111,11 +112,12 @@ def _complain(message: str, style: str) -> None:
 
 
 def main() -> None:
-    """Run the command line, on one CPU thread unless the user says otherwise.
+    """Run the command line, on one CPU thread and with memory kept between steps unless the user says otherwise.
 
     On small tensors such as those of these models, more threads make training several times slower.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    keep_freed_memory()
     try:
         app(prog_name="hgq2")
     except SystemExit as error:

@@ -101,7 +101,10 @@ class _Step(StepOperations):
 
     @override
     def take_rows(self, table: Array, index: Array) -> Array:
-        return table.at[index].get(mode="promise_in_bounds")
+        # XLA fuses the lookup with what computes the index, into a loop over single numbers which divides to find the
+        # place of each in every array. It fuses nothing across a branch; this one is taken always, as no index is negative.
+        index = lax.cond(index.ravel()[0] >= 0, lambda index: index, jnp.zeros_like, index) if index.size else index
+        return table.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 STEP = _Step()
