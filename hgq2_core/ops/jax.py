@@ -102,7 +102,7 @@ class _Step(StepOperations):
     @override
     def take_rows(self, table: Array, index: Array) -> Array:
         # XLA fuses the lookup with what computes the index, into a loop over single numbers which divides to find the
-        # place of each in every array. It fuses nothing across a branch; this one is taken always, as no index is negative.
+        # place of each in every array. Across a branch it fuses nothing; no index is negative, so this one is taken.
         index = lax.cond(index.ravel()[0] >= 0, lambda index: index, jnp.zeros_like, index) if index.size else index
         return table.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
