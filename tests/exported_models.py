@@ -90,6 +90,17 @@ MODELS = {
 }
 
 
+def oddly_named():
+    """Return a calibrated model whose names are keywords, functions, or no names in C++, Verilog and VHDL."""
+    keras.utils.set_random_seed(3)
+    inputs = [keras.Input((3,), name=name) for name in ("int", "INT", "a b", "a_b\\")]
+    names = "main", "exp", 'module "\n?', "*\\"
+    outputs = [QDense(2, name=name)(x) for name, x in zip(names, inputs, strict=True)]
+    model = keras.Model(inputs, outputs, name="double")
+    calibrate(model, samples_of(model, 1.0, samples=50))
+    return model
+
+
 def calibrated(name, overflow_mode="WRAP"):
     """A model with weights of four bits, calibrated on a part of the range of its samples."""
     keras.utils.set_random_seed(3)

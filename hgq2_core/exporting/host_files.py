@@ -33,14 +33,14 @@ def write_host(directory: Path, ports: Ports) -> None:
 
 
 def c_names(ports: Sequence[Port]) -> list[str]:
-    """Return the names of ports in C, each unlike the others."""
-    names: list[str] = []
+    """Return the names of ports in C, each unlike the others in capitals too, as macros are written."""
+    names: dict[str, str] = {}
     for port in ports:
         name = re.sub(r"\W", "_", port.name, flags=re.ASCII)
-        while name in names:
+        while name.upper() in names:
             name += "_"
-        names.append(name)
-    return names
+        names[name.upper()] = name
+    return list(names.values())
 
 
 def c_type(port: Port) -> str:

@@ -82,6 +82,13 @@ def test_inputs_of_one_bit_are_left_to_the_tables_of_alkaid():
     assert np.array_equal(trace(bits, list(outputs)).predict(values), values @ KERNEL)
 
 
+def test_signs_alone_are_inputs_of_one_bit_too():
+    bits = [FVariable.from_kif(1, -1, 1, hwconf=HWCONF) for _ in KERNEL]
+    outputs = Solver(HWCONF).product(bits, KERNEL)
+    x = np.random.default_rng(1).integers(-1, 1, (50, len(KERNEL))) / 2.0
+    assert np.array_equal(trace(bits, list(outputs)).predict(x), x @ KERNEL)
+
+
 def test_a_process_that_dies_is_an_error_that_says_so(monkeypatch):
     monkeypatch.setattr(module, "APART", 10)
     monkeypatch.setattr(module.sys, "executable", "/bin/false")

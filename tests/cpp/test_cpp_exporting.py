@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("hgq2_cpp", reason="hgq2-cpp is not installed: make install")
 
+from exported_models import oddly_named
+
 from hgq2_core import ConfigError, ExactnessError, ToolError, calibrate, estimate, export, freeze, host_quantize
 from hgq2_core.exporting.export import exporter_of
 from hgq2_core.testing import check_exporter
@@ -148,6 +150,10 @@ def test_a_compiler_that_fails_is_quoted(written, monkeypatch):
         ({"name": "class"}, "name: is a keyword of C++. Received: 'class'. Allowed: another name, such as 'trigger'."),
         ({"name": "std"}, "name: is a name in the code or beside it. Received: 'std'."),
         ({"name": "host_quantize"}, "name: is a name in the code or beside it. Received: 'host_quantize'."),
+        ({"name": "quantize"}, "name: is a name in the code or beside it. Received: 'quantize'."),
+        ({"name": "enter"}, "name: is a name in the code or beside it. Received: 'enter'."),
+        ({"name": "Row"}, "name: is a name in the code or beside it. Received: 'Row'."),
+        ({"name": "linux"}, "name: is a macro of some compilers. Received: 'linux'."),
         ({"name": "json"}, "name: is a module that Python's loader imports, or could. Received: 'json'."),
         ({"name": "None"}, "name: is a keyword of Python. Received: 'None'."),
         ({"input_format": (2, 1, 1)}, "input_format.0: not allowed. Received: 2 (int). Allowed: 0, 1."),
@@ -157,6 +163,27 @@ def test_options_are_checked(options, message, model, tmp_path):
     with pytest.raises(ConfigError, match=re.escape(f"export to cpp: {message}")):
         export(model, "cpp", tmp_path / "out", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["main", "exp", "Rows"])
+def test_names_of_c_and_of_the_model_itself_are_names_like_others(name, model, compiler, tmp_path):
+    report = export(model, "cpp", tmp_path / "out", name=name)
+    assert exporter_of("cpp").simulate(report.path).mismatches == 0
+
+
+@pytest.mark.slow
+def test_whatever_layers_and_ports_are_called_the_code_compiles(compiler, tmp_path):
+    report = export(oddly_named(), "cpp", tmp_path / "out")
+    assert exporter_of("cpp").simulate(report.path).mismatches == 0
+
+
+@pytest.mark.slow
+def test_a_name_that_is_a_macro_where_it_is_compiled_is_told(model, compiler, tmp_path, monkeypatch):
+    report = export(model, "cpp", tmp_path / "out", name="trigger")
+    monkeypatch.setenv("CXXFLAGS", "-Dtrigger=1")
+    with pytest.raises(ToolError, match=r"trigger is a macro here\\. Export the model under another name"):
+        exporter_of("cpp").simulate(report.path)
 
 
 def test_numbers_beyond_64_bits_are_refused_by_the_layer(tmp_path):

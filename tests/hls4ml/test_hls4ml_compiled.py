@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("hls4ml", reason="hls4ml is not installed: make install")
 
-from exported_models import MODELS, SAMPLES, calibrated, inside_and_outside
+from exported_models import MODELS, SAMPLES, calibrated, inside_and_outside, oddly_named
 
 from hgq2_core import calibrate, export
 from hgq2_core.exporting.export import exporter_of
@@ -94,4 +94,28 @@ def test_a_dense_layer_with_shared_multipliers(backend, tmp_path):
     model = calibrated("mlp", "SAT_SYM")
     options = {"strategy": "Resource", "reuse_factor": 4, "backend": backend}
     export(model, "hls4ml", tmp_path / "out", inside_and_outside(model), **options)
+    assert exporter_of("hls4ml").simulate(tmp_path / "out").mismatches == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param("mlp", {}, marks=pytest.mark.slow),
+        pytest.param("cnn", {}, marks=pytest.mark.slow),
+        pytest.param("cnn", {"strategy": "Resource", "reuse_factor": 2}, marks=pytest.mark.nightly),
+        pytest.param("residual", {"backend": "Vivado"}, marks=pytest.mark.nightly),
+        pytest.param("softmax", {}, marks=pytest.mark.nightly),
+    ],
+)
+def test_streams_give_what_the_integers_give(name, options, tmp_path):
+    model = calibrated(name)
+    export(model, "hls4ml", tmp_path / "out", inside_and_outside(model), io_type="io_stream", **options)
+    assert "hls::stream<" in (tmp_path / "out/firmware/model.h").read_text()
+    found = exporter_of("hls4ml").simulate(tmp_path / "out")
+    assert (found.mismatches, found.samples >= 2 * SAMPLES) == (0, True)
+
+
+@pytest.mark.slow
+def test_whatever_layers_and_ports_are_called_the_project_compiles(tmp_path):
+    export(oddly_named(), "hls4ml", tmp_path / "out")
     assert exporter_of("hls4ml").simulate(tmp_path / "out").mismatches == 0

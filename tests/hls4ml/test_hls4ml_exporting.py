@@ -13,7 +13,9 @@ import pytest
 
 pytest.importorskip("hls4ml", reason="hls4ml is not installed: make install")
 
-from hgq2_core import ConfigError, ExactnessError, ToolError, ebops, estimate, export, freeze, host_quantize
+from exported_models import calibrated
+
+from hgq2_core import ConfigError, ExactnessError, ToolError, calibrate, ebops, estimate, export, freeze, host_quantize
 from hgq2_core.exporting.export import exporter_of
 from hgq2_fixed_point import KIF
 from hgq2_hls4ml.project import Project
@@ -29,8 +31,6 @@ def files(directory):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """One export, of the model of the fixture `dense`, which several tests look at."""
-    from hgq2_core import calibrate
-
     keras.utils.set_random_seed(3)
     layers = [QDense(3, "relu", bias_initializer="normal", name="hidden"), QDense(2, name="logits")]
     model = keras.Sequential([keras.Input((4,), name="x"), *layers], name="chain")
@@ -127,7 +127,7 @@ def test_without_hls4ml_or_what_it_needs_the_remedy_is_named(missing, written, m
         ({"backend": "vitis"}, "backend: not allowed. Received: 'vitis' (str). Allowed: 'Vitis', 'Vivado', 'oneAPI', "),
         ({"reuse_factr": 2}, "unknown field 'reuse_factr'. Allowed: backend, clock_period, "),
         ({"reuse_factor": 0}, "reuse_factor: must be greater than or equal to 1. Received: 0"),
-        ({"io_type": "io_stream"}, "io_type: a stream of hls4ml has one type for all channels, and here each number "),
+        ({"io_type": "io_stream", "backend": "oneAPI"}, "io_type: streams are for Vitis and Vivado alone. Received: "),
         ({"strategy": "Unrolled"}, "strategy: not allowed. Received: 'Unrolled' (str). Allowed: 'Latency', 'Resource'"),
     ],
 )  # fmt: skip
@@ -237,4 +237,25 @@ def test_states_are_refused_before_anything_is_written(tmp_path):
             "what hls4ml makes begins every call at 0, and steps begins where the call before ended. Leave stateful "
             "out, and use initial_state and return_state=True."
         )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_streams_refuse_products_of_data(tmp_path):
+    model = calibrated("attention")
+    with pytest.raises(
+        ExactnessError, match=r"a product of data\. hls4ml's streams have none; io_type=io_parallel has"
+    ):
+        export(model, "hls4ml", tmp_path / "out", io_type="io_stream")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_streams_refuse_more_readers_than_hls4ml_copies_them_for(tmp_path):
+    x = keras.Input((4,))
+    hidden = QDense(3, "relu", name="hidden")(x)
+    model = keras.Model(x, [QQuantize(KIF(i=2, f=f))(hidden) for f in range(8)])
+    calibrate(model, X)
+    with pytest.raises(
+        ExactnessError, match=r"^hidden_\d+: 8 layers read its numbers, and hls4ml copies a stream for 7"
+    ):
+        export(model, "hls4ml", tmp_path / "out", io_type="io_stream")
     assert list(tmp_path.iterdir()) == []

@@ -113,8 +113,9 @@ class Solver:
         return np.concatenate(parts)
 
     def _problems(self, row: Sequence[FVariable], kernel: Floats) -> Iterator[tuple[slice, Problem | None, int]]:
-        # Alkaid makes tables of inputs of one bit, which is more than solving.
-        of_bits = any(sum(x.kif) == 1 for x in row)
+        # Alkaid makes tables of inputs of one bit, which is more than solving. It fails where such a bit is a sign.
+        signs = [bool(x.kif[0]) for x in row if sum(x.kif) == 1]
+        of_bits = bool(signs) and not any(signs)
         inputs = tuple((float(x.low), float(x.high), float(x.step), float(x.latency)) for x in row)
         for columns in blocks(kernel, self.most):
             block = np.ascontiguousarray(kernel[:, columns], dtype=np.float32)

@@ -23,11 +23,10 @@ from hgq2_core.exporting.vectors import FOLDER, Floats, Vectors, require_exact, 
 from hgq2_core.files import write_text
 from hgq2_core.schema.base import StrictModel, as_config_error
 from hgq2_cpp.model import Emulator, record
-from hgq2_cpp.names import check_name
+from hgq2_cpp.names import HEADERS, check_name
 from hgq2_cpp.source import source
 
 KIND = "cpp.cpp"
-COPIED = ("hgq2_rows.h", "hgq2_host.h")
 WRITTEN = {"c_interface.h": "{}_c.h", "c_interface.cpp": "{}_c.cpp", "loader.py": "{}.py", "test.cpp": "test.cpp"}
 
 
@@ -120,11 +119,10 @@ class _Export:
         write_host(directory, Ports(inputs=emulator.inputs, outputs=emulator.outputs, states=emulator.states or None))
         write_text(directory / f"{name}.h", source(emulator, name))
         runtime = resources.files("hgq2_cpp.runtime")
-        for file in COPIED:
+        for file in HEADERS:
             write_text(directory / file, (runtime / file).read_text(encoding="utf-8"))
         values = {
             "NAME": name,
-            "UPPER": name.upper(),
             "TYPES": '", "'.join("float64" if c_type(port) == "double" else "float32" for port in emulator.inputs),
             "SHAPES": json.dumps([port.shape for port in emulator.outputs]),
         }

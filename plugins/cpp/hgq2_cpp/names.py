@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import keyword
+import re
 import sys
+from importlib import resources
 
 from hgq2_core.schema.base import validation_error
 
@@ -20,12 +22,29 @@ KEYWORDS = frozenset({
 })  # fmt: skip
 """Of C++20 and C."""
 
-OWN = frozenset({"hgq2", "hgq2_host", "hgq2_rows", "host_quantize", "std"})
-"""Namespaces that the code uses, and headers beside it."""
+HEADERS = ("hgq2_rows.h", "hgq2_host.h")
+DECLARED = re.compile(
+    r"^(?:template <[^>]*> )?(?:bool|constexpr|inline|struct|using|void) [^(={]*?(\w+) ?[(={]", re.MULTILINE
+)
+
+
+def _declared() -> frozenset[str]:
+    """Return what the headers declare in the namespace that holds the one of the model."""
+    runtime = resources.files("hgq2_cpp.runtime")
+    texts = ((runtime / file).read_text(encoding="utf-8") for file in HEADERS)
+    return frozenset(name for text in texts for name in DECLARED.findall(text))
+
+
+OWN = _declared() | {"hgq2", "hgq2_host", "hgq2_rows", "host_quantize", "std"}
+"""Namespaces that the code uses, what it declares, and headers beside it."""
+
+MACROS = frozenset({"linux", "unix"})
+"""Of GNU's dialects of C++; what else is a macro somewhere, the code itself refuses where it is compiled."""
 
 REASONS = (
     (KEYWORDS, "a keyword of C++"),
     (OWN, "a name in the code or beside it"),
+    (MACROS, "a macro of some compilers"),
     (frozenset(keyword.kwlist), "a keyword of Python"),
     (sys.stdlib_module_names | {"numpy"}, "a module that Python's loader imports, or could"),
 )

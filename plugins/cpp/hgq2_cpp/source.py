@@ -33,14 +33,18 @@ HEADER = """\
 //     model.predict({{x}}, {{y}}, samples);  // x: inputs as the model takes them, y: its outputs, sample after sample
 //
 // `run` takes and gives the integers of the ports, as ports.json says. A Model holds the memory of one thread.
-#ifndef HGQ2_{upper}_H
-#define HGQ2_{upper}_H
+#ifndef HGQ2_MODEL_{name}_H
+#define HGQ2_MODEL_{name}_H
 
 #include <array>
 #include <cmath>
 #include <memory>
 
 #include "hgq2_host.h"
+
+#ifdef {name}
+#error "{name} is a macro here. Export the model under another name."
+#endif
 
 namespace hgq2 {{
 namespace {name} {{
@@ -122,7 +126,6 @@ class _Source:
         functions = [self._constants(), *self._inputs(), self._compute(), self._outputs()]
         header = HEADER.format(
             name=self.name,
-            upper=self.name.upper(),
             inputs=len(inputs),
             outputs=len(outputs),
             input_names=_quoted(inputs),
@@ -210,7 +213,7 @@ class _Source:
         for instruction in self.program.instructions:
             if instruction.place != place:
                 place = instruction.place
-                lines.append(f"// {place}")
+                lines.append(f"// {_text(place)}")
             lines.append(self._call(instruction))
         return _function("void compute(Rows &w)", lines or ["static_cast<void>(w);"])
 
@@ -306,8 +309,13 @@ def _function(head: str, lines: Iterable[str]) -> str:
 
 
 def _quoted(ports: Sequence[Port]) -> str:
-    escaped = (port.name.replace("\\", "\\\\").replace('"', '\\"') for port in ports)
-    return ", ".join(f'"{name}"' for name in escaped)
+    return ", ".join(_text(port.name) for port in ports)
+
+
+def _text(name: str) -> str:
+    """Return a name as a string of C, whatever characters it has."""
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b'"\\?' else f"\\{byte:03o}" for byte in name.encode())
+    return f'"{"".join(plain)}"'
 
 
 def _wrapped(items: Sequence[str]) -> str:

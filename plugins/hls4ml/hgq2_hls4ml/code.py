@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import singledispatchmethod
 
 import numpy as np
@@ -37,18 +37,50 @@ template <{templates}> void {name}({arguments}) {{
 """
 
 
+STREAMED = """// {what}
+template <{templates}> void {name}({arguments}) {{
+{reads}
+    typename output_t::value_type out[{size}];
+{body}
+    write_all(out, out_stream);
+}}
+"""
+
+PACKETS = """\
+template <class packet_t, unsigned N>
+void read_all(hls::stream<packet_t> &from, typename packet_t::value_type (&to)[N]) {
+    for (unsigned first = 0; first < N; first += packet_t::size) {
+        packet_t packet = from.read();
+        for (unsigned n = 0; n < packet_t::size; n++) to[first + n] = packet[n];
+    }
+}
+
+template <class packet_t, unsigned N>
+void write_all(typename packet_t::value_type (&from)[N], hls::stream<packet_t> &to) {
+    for (unsigned first = 0; first < N; first += packet_t::size) {
+        packet_t packet;
+        for (unsigned n = 0; n < packet_t::size; n++) packet[n] = from[first + n];
+        to.write(packet);
+    }
+}
+"""
+"""What functions of streams need: a sample is one packet or, of positions that a product takes in turn, several."""
+
+
 class CodeWriter:
     """Writes functions of nodes.
 
     Args:
         recording: all nodes.
         backend: for which.
+        sizes: how many numbers each layer has; of functions of streams. None for functions of arrays.
     """
 
-    def __init__(self, recording: Recording, backend: Backend) -> None:
+    def __init__(self, recording: Recording, backend: Backend, sizes: Mapping[str, int] | None = None) -> None:
         self.recording = recording
         self.record = recording.record
         self.backend = backend
+        self.sizes = sizes
 
     def sources(self, node: Node) -> list[str]:
         """Return the layers whose numbers a node's function takes, in the order of its arguments."""
@@ -64,13 +96,42 @@ class CodeWriter:
         """
         node = entry.node
         assert isinstance(node, Node)
+        body = "\n".join(f"    {line}" for line in self._lines(node, self.backend.fixed(self.type_of(entry.bounds))))
+        if self.sizes is not None:
+            return self.streamed(entry.name, type(node).__name__, self.sources(node), entry.size, body)
         arguments = {f"in{n}_t": f"in{n}" for n, _ in enumerate(self.sources(node))} | {"output_t": "out"}
         return FUNCTION.format(
             what=type(node).__name__,
             templates=", ".join(f"typename {type_name}" for type_name in arguments),
             name=entry.name,
             arguments=", ".join(self.backend.argument(*each) for each in arguments.items()),
-            body="\n".join(f"    {line}" for line in self._lines(node, self.backend.fixed(self.type_of(entry.bounds)))),
+            body=body,
+        )
+
+    def streamed(self, name: str, what: str, sources: Sequence[str], size: int, body: str) -> str:
+        """Return the source of a function of streams.
+
+        Args:
+            name: its name.
+            what: a comment.
+            sources: the layers that it reads, all of each, as `in0`, `in1` ...
+            size: how many numbers it has.
+            body: what sets them, in `out`.
+        """
+        sizes = self.sizes or {}
+        types = [*(f"in{n}_t" for n, _ in enumerate(sources)), "output_t"]
+        names = [*(f"in{n}" for n, _ in enumerate(sources)), "out"]
+        return STREAMED.format(
+            what=what,
+            templates=", ".join(f"class {each}" for each in types),
+            name=name,
+            arguments=", ".join(f"hls::stream<{each}> &{of}_stream" for each, of in zip(types, names, strict=True)),
+            reads="\n".join(
+                f"    typename in{n}_t::value_type in{n}[{sizes[source]}];\n    read_all(in{n}_stream, in{n});"
+                for n, source in enumerate(sources)
+            ),
+            size=size,
+            body=body,
         )
 
     def type_of(self, bounds: IntervalArray) -> Kif:

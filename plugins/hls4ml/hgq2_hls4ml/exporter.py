@@ -35,7 +35,8 @@ class Options(Sharing):
         layers: the same three of single layers, by name, in place of those of all.
         part: the FPGA.
         clock_period: clock period in ns.
-        io_type: `io_parallel`, since a stream has one type for all channels, and each number here has its own.
+        io_type: `io_parallel`, or `io_stream` for Vitis and Vivado: layers run at once on different samples, and
+            positions of a convolution come in turn.
         input_format: (k, i, f) of every input, which the project then quantizes. None leaves the first quantizer of
             every input to the host.
     """
@@ -49,10 +50,10 @@ class Options(Sharing):
 
     @model_validator(mode="after")
     def _check(self) -> Options:
-        if self.io_type == "io_stream":
+        if self.io_type == "io_stream" and not BACKENDS[self.backend].simulated:
             raise ValueError(
-                "io_type: a stream of hls4ml has one type for all channels, and here each number has its own. "
-                "Received: 'io_stream'. Allowed: 'io_parallel'"
+                f"io_type: streams are for Vitis and Vivado alone. Received: 'io_stream', backend={self.backend!r}. "
+                "Allowed: 'io_parallel'"
             )
         shared = {"": self, **{f"layers.{name}.": each for name, each in self.layers.items()}}
         for place, sharing in shared.items():
@@ -119,7 +120,7 @@ class _Export:
         self.vectors.require_equal(self.recording.interpret, model.name, "the recording for hls4ml")
         given = self.options
         sharing = Sharing(**given.model_dump(include=set(Sharing.model_fields)))
-        settings = Settings(given.backend, given.part, given.clock_period, sharing, given.layers)
+        settings = Settings(given.backend, given.part, given.clock_period, sharing, given.layers, given.io_type)
         self.project = Project(self.recording, settings)
 
     def report(self) -> ExportReport:

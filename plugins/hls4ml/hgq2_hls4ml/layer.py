@@ -16,7 +16,7 @@ class HGQ2Code(Layer):
 
     def initialize(self) -> None:
         """Declare the output."""
-        self.add_output_variable([self.attributes["n_out"]])
+        self.add_output_variable(list(self.attributes["out_shape"]))
 
 
 class Call(FunctionCallTemplate):
@@ -27,7 +27,8 @@ class Call(FunctionCallTemplate):
 
     def format(self, node: Any) -> str:
         """Return the call."""
-        arguments = [node.get_input_variable(source).name for source in node.get_attr("sources")]
+        # By place, as hls4ml puts copies in front of those that read the same stream.
+        arguments = [node.get_input_variable(name).name for name in node.inputs[: node.get_attr("sources")]]
         return f"nnet::{node.name}({', '.join([*arguments, node.get_output_variable().name])});"
 
 

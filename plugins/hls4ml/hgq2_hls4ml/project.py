@@ -6,6 +6,7 @@ import contextlib
 import io
 import itertools
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from hgq2_core.files import write_text
 from hgq2_core.schema.base import unknown
 from hgq2_hls4ml.backends import BACKENDS, Kif
 from hgq2_hls4ml.biases import biased_products
-from hgq2_hls4ml.code import CodeWriter
+from hgq2_hls4ml.code import PACKETS, CodeWriter
 from hgq2_hls4ml.nodes import Node, Product
 from hgq2_hls4ml.record import Entry
 from hgq2_hls4ml.recording import Recording
@@ -34,6 +35,11 @@ from hgq2_hls4ml.simulation import Argument
 TOP = "model"
 HEADER = "hgq2_nodes.h"
 CODE = "HGQ2Code"
+COPY = "Clone"
+"""The layer of hls4ml that copies a stream for several readers."""
+
+READERS = 7
+"""The most readers of a stream."""
 
 Layer = dict[str, Any]
 """A layer in hls4ml's own words."""
@@ -64,6 +70,7 @@ class Settings:
         clock_period: in ns.
         sharing: of the multipliers of all layers.
         layers: of those of single layers, by their place.
+        io_type: `io_parallel` or `io_stream`.
     """
 
     backend: str
@@ -71,6 +78,12 @@ class Settings:
     clock_period: float
     sharing: Sharing
     layers: Mapping[str, Sharing]
+    io_type: str
+
+    @property
+    def streams(self) -> bool:
+        """Whether numbers come in packets."""
+        return self.io_type == "io_stream"
 
     def of(self, layer: str) -> Sharing:
         """Return how the multipliers of a layer are shared."""
@@ -91,14 +104,16 @@ class Project:
     def __init__(self, recording: Recording, settings: Settings) -> None:
         self.recording = recording
         self.settings = settings
-        self.writer = CodeWriter(recording, BACKENDS[settings.backend])
+        self.sizes: dict[str, int] = {}
+        """How many numbers each layer has."""
+        self.writer = CodeWriter(recording, BACKENDS[settings.backend], self.sizes if settings.streams else None)
         self.types: dict[str, dict[str, str]] = {}
         """For each layer, the types by hls4ml's names of them."""
         self.shared: dict[str, Sharing] = {}
         """For each layer that takes it, how its multipliers are shared."""
         self.unrolled: list[str] = []
         """Layers that share nothing, though asked to."""
-        self.functions: list[str] = []
+        self.functions: list[str] = [PACKETS] if settings.streams else []
         ports = zip(recording.input_layers, recording.input_ports, strict=True)
         self.layers = [self._input(name, port) for name, port in ports]
         biased = biased_products(recording)
@@ -107,6 +122,8 @@ class Project:
             if isinstance(entry.node, Node) and entry.first not in merged:
                 with named(entry.name):
                     self.layers.append(self._layer(entry, entry.node, *biased.get(entry.first, (None, None))))
+        if settings.streams:
+            self._check_readers()
         self._check_layers()
 
     def write(self, directory: Path) -> tuple[list[Argument], list[Argument]]:
@@ -131,29 +148,26 @@ class Project:
             if path.is_file() and str(directory) in (text := path.read_text(errors="surrogateescape")):
                 path.write_text(text.replace(str(directory), "."), errors="surrogateescape")
         inputs, outputs = graph.get_input_variables(), graph.get_output_variables()
-        return [_argument(each) for each in inputs], [_argument(each) for each in outputs]
+        return tuple(
+            [Argument(each.type.name, each.size(), self.settings.streams) for each in some]
+            for some in (inputs, outputs)
+        )
 
     def _input(self, name: str, port: Port) -> Layer:
         bits = [(each.k, each.i, each.f) for each in port.elements if each.width]
         joint = tuple(max(each) for each in zip(*bits, strict=True)) if bits else (0, 0, 0)
         self.types[name] = {"result": self._named_type(self.writer.backend.holding(joint))}
+        self.sizes[name] = len(port.elements)
         return {"name": name, "class_name": "InputLayer", "input_shape": [len(port.elements)], "inputs": []}
 
     def _layer(self, entry: Entry, node: Node, product: Entry | None, bias: IntervalArray | None) -> Layer:
         self.types[entry.name] = {"result": self._type(entry.bounds)}
+        self.sizes[entry.name] = entry.size
         computed = product.node if product else node
         if isinstance(computed, Product):
             return self._product(entry, computed, bias)
         self.functions.append(self.writer.function(entry))
-        # A layer of constants has no source, and hls4ml wants one.
-        sources = self.writer.sources(node)
-        return {
-            "name": entry.name,
-            "class_name": CODE,
-            "inputs": sources or [self.layers[0]["name"]],
-            "sources": sources,
-            "n_out": entry.size,
-        }
+        return _code(entry.name, self.writer.sources(node), self.layers[0]["name"], [entry.size])
 
     def _product(self, entry: Entry, node: Product, bias: IntervalArray | None) -> Layer:
         record = self.recording.record
@@ -172,6 +186,8 @@ class Project:
         if not (dense or self.writer.backend.matrices):
             raise Unsupported(f"a product of matrices. hls4ml's {self.settings.backend} has none; oneAPI has.")
         if not record.constant(right):
+            if self.settings.streams:
+                raise Unsupported("a product of data. hls4ml's streams have none; io_type=io_parallel has.")
             layer["inputs"].append(self.recording.source(int(right[0]))[0])
             return layer | {
                 "class_name": "Einsum",
@@ -200,10 +216,16 @@ class Project:
             )
         of_positions = None if added is None else np.unique(added, axis=1)
         alike = of_positions is None or of_positions.shape[1] == 1
-        if sharing.by_positions and self.writer.backend.positions and node.groups == 1 and alike:
+        in_turn = sharing.by_positions or self.settings.streams
+        if in_turn and self.writer.backend.positions and node.groups == 1 and alike:
             self.shared[entry.name] = sharing
             layer["inputs"] = [self._reshaped(layer["inputs"][0], [node.rows, node.terms], f"{entry.name}_rows")]
             return layer | _by_positions(node, kernel, None if of_positions is None else of_positions.ravel())
+        if self.settings.streams:
+            raise Unsupported(
+                "a product with another matrix or bias for each position. hls4ml's streams have none; "
+                "io_type=io_parallel has."
+            )
         if sharing != Sharing():
             self.unrolled.append(entry.layer)
         return layer | {
@@ -216,8 +238,13 @@ class Project:
 
     def _reshaped(self, source: str, shape: list[int], name: str) -> str:
         """Append a layer that gives the numbers of another in a shape, and return its name."""
-        self.types[name] = {"result": self.types[source]["result"]}
-        self.layers.append({"name": name, "class_name": "Reshape", "target_shape": shape, "inputs": [source]})
+        self.types[name], self.sizes[name] = {"result": self.types[source]["result"]}, self.sizes[source]
+        if not self.settings.streams:
+            self.layers.append({"name": name, "class_name": "Reshape", "target_shape": shape, "inputs": [source]})
+            return name
+        copy = "\n".join(f"    out[{place}] = in0[{place}];" for place in range(self.sizes[name]))
+        self.functions.append(self.writer.streamed(name, "Packets", [source], self.sizes[name], copy))
+        self.layers.append(_code(name, [source], source, shape))
         return name
 
     def _type(self, bounds: IntervalArray) -> str:
@@ -252,7 +279,7 @@ class Project:
             "Part": settings.part,
             "ClockPeriod": settings.clock_period,
             "ClockUncertainty": "12.5%",
-            "IOType": "io_parallel",
+            "IOType": settings.io_type,
             "HLSConfig": {
                 # Every type is known from its bounds: hls4ml's own derivation stays out.
                 "Model": {"Precision": "fixed<16,6>", "ReuseFactor": settings.sharing.reuse_factor, "BitExact": False},
@@ -275,6 +302,17 @@ class Project:
             "ReuseFactor": min(sharing.reuse_factor, most or sharing.reuse_factor),
             "ParallelizationFactor": sharing.parallelization_factor or 1,
         }
+
+    def _check_readers(self) -> None:
+        """Refuse numbers that more layers read than hls4ml copies a stream for."""
+        given = [self.recording.source(int(numbers[0]))[0] for numbers in self.recording.outputs]
+        readers = Counter(itertools.chain(given, *(layer["inputs"] for layer in self.layers)))
+        (name, count), *_ = readers.most_common(1)
+        if count > READERS:
+            raise ExactnessError(
+                f"{name}: {count} layers read its numbers, and hls4ml copies a stream for {READERS}. Allowed: "
+                "io_type=io_parallel."
+            )
 
     def _check_layers(self) -> None:
         """Refuse names of layers that there are not, and what has nothing to share."""
@@ -314,6 +352,7 @@ class Project:
         made = {name: layer.get_output_variable().type.precision for name, layer in graph.graph.items()}
         got = {name: f"{'' if each.signed else 'u'}fixed<{each.width},{each.integer}>" for name, each in made.items()}
         wanted = {name: types["result"] for name, types in self.types.items()}
+        got = {name: each for name, each in got.items() if graph.graph[name].class_name != COPY}
         if got != wanted:
             changed = next(name for name in {**wanted, **got} if got.get(name) != wanted.get(name))
             raise ExactnessError(
@@ -348,8 +387,10 @@ def _finest(left: np.ndarray, right: np.ndarray) -> int:
     return sum(next(meeting, (0, 0)))
 
 
-def _argument(variable: Any) -> Argument:
-    return Argument(variable.type.name, variable.size())
+def _code(name: str, sources: list[str], first: str, shape: list[int]) -> Layer:
+    """Return a layer that calls a function; hls4ml wants a source, and a layer of constants has none."""
+    layer = {"name": name, "class_name": CODE, "inputs": sources or [first]}
+    return layer | {"sources": len(sources), "out_shape": shape}
 
 
 @contextlib.contextmanager

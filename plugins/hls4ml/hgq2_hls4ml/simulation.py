@@ -45,7 +45,7 @@ template <typename T, int N> bool differs(std::istream &file, T (&numbers)[N]) {
     }}
     return different;
 }}
-
+{streams}
 int main() {{
     std::ifstream inputs("{inputs}"), outputs("{outputs}");
 {declarations}
@@ -66,18 +66,48 @@ int main() {{
 }}
 """
 
+STREAMS = """
+template <typename T> void read(std::istream &file, hls::stream<T> &numbers, int size) {
+    for (int first = 0; first < size; first += T::size) {
+        T packet;
+        read(file, packet.data);
+        numbers.write(packet);
+    }
+}
+
+template <typename T> bool differs(std::istream &file, hls::stream<T> &numbers, int size) {
+    bool different = false;
+    for (int first = 0; first < size; first += T::size) {
+        if (numbers.empty()) return true;
+        T packet = numbers.read();
+        different |= differs(file, packet.data);
+    }
+    return different || !numbers.empty();
+}
+"""
+
 
 @dataclass(frozen=True)
 class Argument:
     """An argument of the top function.
 
     Args:
-        type_name: type of its elements.
-        size: how many it has.
+        type_name: type of its elements, or of the packets of a stream.
+        size: how many numbers it has.
+        streamed: whether it is a stream.
     """
 
     type_name: str
     size: int
+    streamed: bool = False
+
+    def declaration(self, name: str) -> str:
+        """Return the declaration of a variable."""
+        return f"hls::stream<{self.type_name}> {name};" if self.streamed else f"{self.type_name} {name}[{self.size}];"
+
+    def passed(self, name: str) -> str:
+        """Return a variable as an argument of the functions of the test bench."""
+        return f"{name}, {self.size}" if self.streamed else name
 
 
 def write_simulation(
@@ -98,10 +128,11 @@ def write_simulation(
         inputs=INPUTS,
         outputs=OUTPUTS,
         samples=len(vectors.inputs),
-        declarations=_lines(1, [f"{a.type_name} {name}[{a.size}];" for each in named for name, a in each.items()]),
-        reads=_lines(2, [f"read(inputs, {name});" for name in named[0]]),
+        streams=STREAMS if any(each.streamed for each in (*inputs, *outputs)) else "",
+        declarations=_lines(1, [a.declaration(name) for each in named for name, a in each.items()]),
+        reads=_lines(2, [f"read(inputs, {a.passed(name)});" for name, a in named[0].items()]),
         arguments=", ".join([*named[0], *named[1]]),
-        compares=_lines(2, [f"different |= differs(outputs, {name});" for name in named[1]]),
+        compares=_lines(2, [f"different |= differs(outputs, {a.passed(name)});" for name, a in named[1].items()]),
     )
     (directory / "sim").mkdir()
     write_text(directory / "sim" / "testbench.cpp", text)

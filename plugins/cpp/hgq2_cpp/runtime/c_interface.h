@@ -1,6 +1,6 @@
 /* The C interface of an emulator. Functions may be called from several threads. */
-#ifndef HGQ2_@UPPER@_C_H
-#define HGQ2_@UPPER@_C_H
+#ifndef HGQ2_INTERFACE_@NAME@_H
+#define HGQ2_INTERFACE_@NAME@_H
 
 #include <stddef.h>
 #include <stdint.h>
