@@ -182,7 +182,7 @@ def test_whatever_layers_and_ports_are_called_the_code_compiles(compiler, tmp_pa
 def test_a_name_that_is_a_macro_where_it_is_compiled_is_told(model, compiler, tmp_path, monkeypatch):
     report = export(model, "cpp", tmp_path / "out", name="trigger")
     monkeypatch.setenv("CXXFLAGS", "-Dtrigger=1")
-    with pytest.raises(ToolError, match=r"trigger is a macro here\\. Export the model under another name"):
+    with pytest.raises(ToolError, match=r"trigger is a macro here\. Export the model under another name"):
         exporter_of("cpp").simulate(report.path)
 
 
