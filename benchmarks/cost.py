@@ -134,11 +134,15 @@ def table(found: Sequence[Row], coefficients: dict[str, Any]) -> list[str]:
         cells = [f"{each:,.0f}" for each in [*numbers, row["cost"]]]
         lines.append(f"| {row['model']} | {' | '.join(cells)} | {row['latency']:.1f} | {row['seconds']:.1f} s |")
     lines.append("")
+    origin = coefficients["origin"]
+    lines.append(f"* fitted to {origin['synthesized']} synthesized circuits, of {origin['circuits']} that were made.")
+    small = origin["cross_validated"]
     for kind, name in (("arithmetic", "predicted before the circuit"), ("circuit", "of the circuit")):
-        spread = coefficients[kind]["spread"]
+        spread, own = coefficients[kind]["spread"], small[kind]
         lines.append(
             f"* {name}: median error {spread['median']:.1%}, 90 % within {spread['ninety']:.1%}, rank correlation "
-            f"{spread['rank']:.2f}; 80 % of the models have {spread['low']:.2f} to {spread['high']:.2f} times the LUTs."
+            f"{spread['rank']:.2f}; 80 % of the models have {spread['low']:.2f} to {spread['high']:.2f} times the "
+            f"LUTs. On the small circuits, cross-validated: {own['median']:.1%} and {own['ninety']:.1%}."
         )
     return lines
 

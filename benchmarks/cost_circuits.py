@@ -11,7 +11,7 @@ import hgq2_core  # chooses the backend
 
 import keras  # isort: skip
 
-from hgq2_attention import QSoftmax
+from hgq2_attention import QMultiHeadAttention, QSoftmax
 from hgq2_core import BitOptimizer, calibrate, layers_of
 from hgq2_core.quantizers.base import Quantizer
 from hgq2_fixed_point import KBI, KIF
@@ -209,6 +209,22 @@ def _with_tables() -> keras.Model:
     return keras.Model(x, QDense(1)(y))
 
 
+def _attention() -> keras.Model:
+    x = keras.Input((64,))
+    y = keras.layers.Reshape((4, 16))(x)
+    heads = QMultiHeadAttention(
+        1,
+        4,
+        difference_quantizer=KIF(k=0, i=3, f=2, overflow_mode="SAT"),
+        attention_quantizer=KIF(k=0, i=0, f=5, overflow_mode="SAT"),
+    )
+    return keras.Model(x, QDense(10)(keras.layers.Flatten()(heads(y, y))))
+
+
+def _lookup_tables() -> keras.Model:
+    return keras.Sequential([keras.Input((10,)), QDenseLUT(4), QDenseLUT(1)])
+
+
 TRAINED: dict[str, tuple[Callable[[], keras.Model], Any, float]] = {
     "magic_4": (_mlp(10, 4, 1), Magic, 1e-4),
     "magic_6": (_mlp(10, 6, 1), Magic, 2e-4),
@@ -222,5 +238,9 @@ TRAINED: dict[str, tuple[Callable[[], keras.Model], Any, float]] = {
     "digits_4": (_mlp(64, 4, 10), Digits, 2e-3),
     "digits_8": (_mlp(64, 8, 10), Digits, 3e-3),
     "digits_cnn": (_cnn, Digits, 2e-3),
+    "digits_16": (_mlp(64, 16, 10), Digits, 5e-4),
+    "digits_32": (_mlp(64, 32, 10), Digits, 3e-4),
+    "digits_attention": (_attention, Digits, 5e-4),
+    "magic_lookup": (_lookup_tables, Magic, 2e-4),
 }
 """For each trained model: what makes it, its data, and the price of a bit operation in the loss."""

@@ -13,10 +13,13 @@ import pytest
 pytest.importorskip("alkaid.trace", reason="alkaid is not installed: make install")
 
 import hgq2_core
+from hgq2_alkaid.cost import matrices
 from hgq2_alkaid.cost.coefficients import Spread, coefficients
 from hgq2_alkaid.cost.layers import logic_of
-from hgq2_alkaid.cost.operations import Operations, digits, table_logic, width
+from hgq2_alkaid.cost.operations import Operations, width
 from hgq2_alkaid.cost.prediction import remark
+from hgq2_alkaid.cost.tables import table_logic
+from hgq2_alkaid.solver import digits
 from hgq2_core import calibrate, ebops, export
 from hgq2_core.errors import ConfigError, ToolError
 from hgq2_core.exporting.export import estimate
@@ -77,29 +80,62 @@ class TestCountedLogic:
         operations.quantize(x, 1, 2, 0, "TRN", "SAT")
         assert operations.counts["saturate"] > 0
 
-    def test_rounding_counts_where_bits_are_cut(self):
+    def test_rounding_adds_a_constant_where_bits_are_cut(self):
         operations = Operations()
         x = operations.input(k=1, i=2, f=3, shape=(1, 1))
         operations.quantize(x, 1, 2, 3, "RND", "WRAP")
-        assert operations.counts["round"] == 0
+        assert operations.counts["constant"] == 0
         operations.quantize(x, 1, 2, 1, "RND", "WRAP")
-        assert operations.counts["round"] == 4
+        assert operations.counts["constant"] == 4
 
-    def test_a_matrix_counts_the_adders_of_its_digits(self):
+    @staticmethod
+    def of_matrix(columns, bits=3):
         operations = Operations()
-        x = operations.input(k=0, i=3, f=0, shape=(1, 2))
-        operations.einsum("bi,io->bo", x, operations.constant(np.array([[1.0], [2.0]])))
-        assert operations.counts["matrix_0"] == (3 + 5) / 2  # one adder between 3 bits of input and 5 of output
+        x = operations.input(k=0, i=bits, f=0, shape=(1, len(columns[0])))
+        operations.einsum("bi,io->bo", x, operations.constant(np.array(columns, dtype=float).T))
+        return operations.counts
+
+    def test_a_matrix_counts_the_bits_where_numbers_meet(self):
+        assert (
+            self.of_matrix([[1, 2]])["add"] == 3
+        )  # 2 y has bits where x has two, and one more; the lowest bit is that of x
+        assert self.of_matrix([[1, 8]])["add"] == 0  # side by side
+        assert self.of_matrix([[1, 8, 64]]) == {"add": 0, "add_third": 0, "negate": 0}
+
+    def test_the_third_number_of_a_sum_counts_apart(self):
+        counts = self.of_matrix([[1, 1, 1]])
+        assert (counts["add"], counts["add_third"]) == (5, 5)  # 0 to 21
+
+    def test_sums_that_columns_share_count_once(self):
+        assert self.of_matrix([[1, 2], [1, 2], [4, 8]]) == self.of_matrix([[1, 2]])
+
+    def test_six_inputs_of_one_bit_are_a_table(self):
+        counts = self.of_matrix([[1, 1, 1, 1, 1, 1]], bits=1)
+        assert (counts["table"], counts["add"]) == (3, 0)  # 0 to 6
+        assert self.of_matrix([[1, 1, 1, 1, 1]], bits=1)["table"] == 0
+
+    def test_of_many_different_rows_some_are_solved(self, monkeypatch):
+        low = np.arange(5.0)[:, np.newaxis] * np.ones((5, 2))
+        kernel = np.array([[1.0, 3], [2, 5]])
+        whole = matrices.count_matrix(low, low + 7, np.ones_like(low), kernel)
+        assert matrices.count_matrix(low[:1], low[:1] + 7, np.ones((1, 2)), kernel) != whole
+        monkeypatch.setattr(matrices, "ROWS", 1)
+        some = matrices.count_matrix(low, low + 7, np.ones_like(low), kernel)
+        first = matrices.count_matrix(low[:1], low[:1] + 7, np.ones((1, 2)), kernel)
+        assert some == pytest.approx({name: 5 * count for name, count in first.items()})
 
     def test_equal_parts_of_tables_count_once(self):
         assert table_logic(np.array([0.0, 1, 2, 3])) == {"table": 2.0, "table_choice": 0.0}
         assert table_logic(np.tile(np.arange(64.0), 2)) == {"table": 6.0, "table_choice": 0.0}
         assert table_logic(np.repeat([0.0, 1.0], 64)) == {"table": 0.0, "table_choice": 1.0}
 
-    def test_the_first_quantizer_is_the_hosts_work(self, model):
-        assert set(logic_of(model)[0].counts) <= {f"matrix_{n}" for n in ("0", "0.15", "0.3", "dense")} | {
-            *("constant", "add", "relu")
-        }
+    def test_the_first_quantizer_is_the_hosts_work(self):
+        saturates = KIF(i=2, f=3, overflow_mode="SAT")
+        layers = [QDense(2, input_quantizer=saturates), QDense(2, input_quantizer=saturates)]
+        model = keras.Sequential([keras.Input((5,)), *layers])
+        calibrate(model, np.random.default_rng(0).normal(size=(200, 5)) * 4)
+        first, second = (each.counts for each in logic_of(model))
+        assert "saturate" not in first and second["saturate"] > 0
 
 
 class TestPrediction:

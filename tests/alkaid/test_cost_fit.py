@@ -36,3 +36,17 @@ def test_the_fit_finds_what_each_operation_costs_and_leaves_out_what_costs_nothi
     ]
     rows += [{"luts": 80, "circuit": {"add": 40, "round": 9}}]
     assert cost_fit["fit"](rows, "circuit") == pytest.approx({"add": 2.0, "table": 3.0})
+
+
+def test_one_circuit_that_is_mostly_unused_does_not_move_the_others():
+    rows = [{"luts": 2 * n, "circuit": {"add": float(n)}} for n in (10, 30, 50, 70)]
+    assert cost_fit["fit"]([*rows, {"luts": 40, "circuit": {"add": 50.0}}], "circuit") == pytest.approx({"add": 2.0})
+
+
+def test_errors_on_small_circuits_are_those_of_fits_to_the_others():
+    rows = [{"luts": 2 * n, "circuit": {"add": float(n)}} for n in range(10, 40)]
+    assert cost_fit["cross_validated"](rows, "circuit") == {"median": 0.0, "ninety": 0.0}
+    rows[0]["luts"] *= 2  # in no fit that predicts it
+    rows[1]["luts"] *= 2
+    found = cost_fit["cross_validated"](rows[:6], "circuit")
+    assert 0 < found["ninety"] <= 0.5

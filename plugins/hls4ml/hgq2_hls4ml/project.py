@@ -7,7 +7,7 @@ import io
 import itertools
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,10 +148,10 @@ class Project:
             if path.is_file() and str(directory) in (text := path.read_text(errors="surrogateescape")):
                 path.write_text(text.replace(str(directory), "."), errors="surrogateescape")
         inputs, outputs = graph.get_input_variables(), graph.get_output_variables()
-        return tuple(
-            [Argument(each.type.name, each.size(), self.settings.streams) for each in some]
-            for some in (inputs, outputs)
-        )
+        return self._arguments(inputs), self._arguments(outputs)
+
+    def _arguments(self, variables: Sequence[Any]) -> list[Argument]:
+        return [Argument(each.type.name, each.size(), self.settings.streams) for each in variables]
 
     def _input(self, name: str, port: Port) -> Layer:
         bits = [(each.k, each.i, each.f) for each in port.elements if each.width]

@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
+from hgq2_alkaid.cost.matrices import count_matrix
+from hgq2_alkaid.cost.tables import table_logic
+from hgq2_alkaid.solver import digits
 from hgq2_core.exact import Intervals
 from hgq2_core.exact.arrays import Arrays, Axis, BitArray
-from hgq2_core.exact.integer_array import NO_BITS, fraction_bits
 from hgq2_core.exact.integers import to_float
 from hgq2_core.exact.intervals import IntervalArray
 from hgq2_core.exporting.contraction import Contraction
@@ -22,10 +24,6 @@ Floats = npt.NDArray[np.float64]
 
 RAW_STEP, RAW_LIMIT = 149, 62
 """Grid and bound of a raw input, of which nothing is known."""
-
-LUT_INPUTS = 6
-DISCOUNTS = (0.0, 0.15, 0.3)
-"""Powers of a matrix's columns by which adders become fewer, as columns share sums; the fit weighs them."""
 
 
 class Operations(Intervals):
@@ -77,16 +75,16 @@ class Operations(Intervals):
             inputs, output = equation.replace(" ", "").split("->")
             a, b, equation = b, a, f"{','.join(inputs.split(',')[::-1])}->{output}"
         parts = Contraction(equation, a.step.shape, b.step.shape)
-        bits, live = parts.left(width(a)), parts.left(width(a) > 0).astype(float)
         if _is_constant(b):
-            self._count_matrices(
-                bits, live, digits(parts.right(to_float(b.lo))), width(result).sum() / result.step.size
-            )
-        else:
-            other = parts.right(width(b))
-            self._count("product", bits @ other)
-            terms = live @ (other > 0)
-            self._count("add", np.maximum(terms - 1, 0) * _mean(width(result)))
+            ranges = (parts.left(each) for each in (to_float(a.lo), to_float(a.hi), _ulp(a)))
+            for low, high, step, kernel in zip(*ranges, parts.right(to_float(b.lo)), strict=True):
+                for name, count in count_matrix(low, high, step, kernel).items():
+                    self._count(name, count)
+            return result
+        live, other = parts.left(width(a) > 0).astype(float), parts.right(width(b))
+        self._count("product", parts.left(width(a)) @ other)
+        terms = live @ (other > 0)
+        self._count("add", np.maximum(terms - 1, 0) * _mean(width(result)))
         return result
 
     @override
@@ -130,7 +128,7 @@ class Operations(Intervals):
         bits, own = width(a), width(result)
         cut = np.broadcast_to(np.asarray(f) < a.step, bits.shape) & (bits > 0) & (own > 0)
         if round_mode != "TRN":
-            self._count("round", np.maximum(bits - (a.step - np.asarray(f)), 1) * cut)
+            self._count("constant", np.maximum(bits - (a.step - np.asarray(f)), 1) * cut)
         if not overflow_mode.startswith("WRAP"):
             coarse = super().quantize(a, 1, 60, f, round_mode, "SAT")
             over = (width(coarse) > own) & (own > 0)
@@ -183,56 +181,20 @@ class Operations(Intervals):
         self._count("relu", width(result) * (open_ & to_zero))
         self._count("choose", width(result) * (open_ & ~to_zero))
 
-    def _count_matrices(self, bits: Floats, live: Floats, matrix: Floats, out: float) -> None:
-        """Count the adders of rows of data times matrices of constants, by the signed digits of the constants."""
-        terms = live @ matrix
-        adders = np.maximum(terms - 1, 0)
-        wide = (bits @ matrix) / np.maximum(terms, 1)  # mean over the terms of a sum
-        work = (adders * (wide + out) / 2).sum(axis=-1)
-        columns = np.maximum((terms > 0).sum(axis=-1), 1)
-        density = np.maximum(adders.sum(axis=-1) / columns, 1)
-        for discount in DISCOUNTS:
-            self._count(f"matrix_{discount:g}", work * columns**-discount)
-        self._count("matrix_dense", work * density**-0.3)
-
 
 def width(a: IntervalArray) -> Floats:
     """Return the bits of each element, the sign included; 0 of constants."""
     low, high = to_float(a.lo), to_float(a.hi)
     varies = low < high
-    ulp = np.ldexp(1.0, -np.where(varies, a.step, 0).astype(np.int32))
-    reach = np.where(varies, np.maximum(high + ulp, -low), 1.0)
+    reach = np.where(varies, np.maximum(high + _ulp(a), -low), 1.0)
     bits = (low < 0) + np.ceil(np.log2(np.maximum(reach, 2.0**-200))) + np.where(varies, a.step, 0)
     return np.asarray(np.where(varies, np.maximum(bits, 1), 0), dtype=np.float64)
 
 
-def digits(values: Floats) -> Floats:
-    """Return how many signed digits each number has that are not 0 (its canonical form): one more than its adders."""
-    bits = fraction_bits_of(values)
-    whole = np.abs(np.ldexp(values, bits)).astype(np.int64)
-    # In the canonical form of x, the digits are those bits in which x and 3x differ.
-    return np.asarray(np.bitwise_count(whole ^ (3 * whole)), dtype=np.float64)
-
-
-def fraction_bits_of(values: Floats) -> npt.NDArray[np.int32]:
-    """Return the fraction bits of each number, 0 of a zero."""
-    found = fraction_bits(Intervals().constant(values).lo)
-    return np.where(found == NO_BITS, 0, found).astype(np.int32)
-
-
-def table_logic(entries: Floats) -> dict[str, float]:
-    """Return the LUTs of a table's bits, those with the same contents once, and the bits that choose among them."""
-    exact = np.ldexp(entries, fraction_bits_of(entries).max(initial=0)).astype(np.int64)
-    size = 1 << max(len(entries) - 1, 1).bit_length()
-    padded = np.concatenate([exact, np.full(size - len(exact), exact[-1])])
-    wide = int(np.bitwise_or.reduce(padded ^ padded[0])).bit_length()
-    logic, chosen = 0, 0
-    for bit in range(min(wide, 62)):
-        blocks = ((padded >> bit) & 1).reshape(-1, min(size, 1 << LUT_INPUTS))
-        different = np.unique(blocks, axis=0)
-        logic += int((different.min(axis=1) != different.max(axis=1)).sum())
-        chosen += len(different) - 1
-    return {"table": float(logic), "table_choice": float(chosen)}
+def _ulp(a: IntervalArray) -> Floats:
+    """Return the step of each element as a number; 1 of constants."""
+    varies = to_float(a.lo) < to_float(a.hi)
+    return np.asarray(np.ldexp(1.0, -np.where(varies, a.step, 0).astype(np.int32)))
 
 
 def _is_raw(a: IntervalArray) -> bool:

@@ -64,9 +64,9 @@ def synthesize(directories: Sequence[str | Path], timeout: float | None = None) 
         static = _write(sources, [Path(each) for each in directories])
         script = [
             f"read_verilog -sv {' '.join(map(quoted, [sources, *static]))}",
-            f"{COMMAND} -top circuits -run begin:map_luts",
+            f"{COMMAND} -top circuits -run begin:prepare",
             FORGET,
-            f"{COMMAND} -top circuits -run map_luts:",
+            f"{COMMAND} -top circuits -run prepare:",
             f"tee -q -o {quoted(statistics)} stat -json",
         ]
         run_yosys(script, statistics, timeout)
