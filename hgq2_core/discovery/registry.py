@@ -239,7 +239,10 @@ class Registry:
             PluginError: if the adapter cannot be imported.
         """
         kind = f"{KERAS}.{keras_class_name}"
-        return self.load("layers", kind) if kind in self._specs["layers"] else None
+        if kind not in self._specs["layers"]:
+            return None
+        # Asked for in every count of EBOPs: a name is looked up once.
+        return self._classes.get(("layers", kind)) or self.load("layers", kind)
 
     @cached_property
     def _specs(self) -> Mapping[str, dict[str, str]]:

