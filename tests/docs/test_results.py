@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 WITHOUT_CIRCUIT = "minifloat.bfloat16"
 """Its smallest step is finer than alkaid's."""
 AWAITED = {
-    "digits",
     "digits_minifloat",
     "magic",
     "magic_minifloat",
@@ -103,6 +102,18 @@ def test_every_model_of_the_zoo_was_verified_loaded_and_simulated_on_torch_and_j
         assert all(each["mismatches"] == 0 and each["samples"] >= 1000 for each in verified), row
         assert row["simulation"]["mismatches"] == 0 < row["simulation"]["samples"], row
         assert row["differing"] == {"torch": [], "jax": []}, row
+
+
+def test_the_readme_has_what_three_seeds_of_digits_gave(nightly):
+    rows = [row for row in committed("gallery")["results"] if row["example"] == "digits"]
+    assert {row["seed"] for row in rows} == {*nightly["SEEDS"]}
+    accuracies, ebops = (
+        [of(row) for row in rows] for of in (lambda row: row["test"]["accuracy"], lambda row: row["ebops"])
+    )
+    said = (
+        f"to {100 * min(accuracies):.1f} – {100 * max(accuracies):.1f} % at {min(ebops):,.0f} – {max(ebops):,.0f} EBOPs"
+    )
+    assert f"Over three seeds digits came {said}." in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
 
 def test_simulated_circuits_give_what_keras_gives(nightly):
