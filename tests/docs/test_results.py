@@ -107,12 +107,9 @@ def test_every_model_of_the_zoo_was_verified_loaded_and_simulated_on_torch_and_j
 def test_the_readme_has_what_three_seeds_of_digits_gave(nightly):
     rows = [row for row in committed("gallery")["results"] if row["example"] == "digits"]
     assert {row["seed"] for row in rows} == {*nightly["SEEDS"]}
-    accuracies, ebops = (
-        [of(row) for row in rows] for of in (lambda row: row["test"]["accuracy"], lambda row: row["ebops"])
-    )
-    said = (
-        f"to {100 * min(accuracies):.1f} – {100 * max(accuracies):.1f} % at {min(ebops):,.0f} – {max(ebops):,.0f} EBOPs"
-    )
+    accuracies = [100 * row["test"]["accuracy"] for row in rows]
+    ebops = [row["ebops"] for row in rows]
+    said = f"to {min(accuracies):.1f} – {max(accuracies):.1f} % at {min(ebops):,.0f} – {max(ebops):,.0f} EBOPs"
     assert f"Over three seeds digits came {said}." in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
 
