@@ -33,6 +33,9 @@ Names = Mapping[str, frozenset[str]]
 METRIC_SIZE = 256
 """Limit on the numbers in a metric, some of which allocate a table of that many rows and columns."""
 
+METRIC_SIZES = {"num_thresholds": 10_000}
+"""Limits on those that a metric allocates only some rows of."""
+
 UNBOUNDED = ("seed", "shared_object_id")
 """Integers that are not sizes."""
 
@@ -252,7 +255,7 @@ class _Check:
                 self.part(value, place, allowed)
                 largest = METRIC_SIZE if _group(value) == "metrics" else largest
             for name, item in value.items():
-                self.value(item, (*place, name), allowed, largest)
+                self.value(item, (*place, name), allowed, METRIC_SIZES.get(name, largest))
         elif isinstance(value, list):
             self.shape(value, place, largest)
             for index, item in enumerate(value):

@@ -55,6 +55,20 @@ def load_model(
     return _load(path, config, weights, compile)
 
 
+def check_saved(model: keras.Model, where: str) -> None:
+    """Check, before a model is trained, that `load_model` will take the file that it is saved in.
+
+    Args:
+        model: compiled.
+        where: its name, for messages.
+
+    Raises:
+        ModelFileError: a layer, the optimizer, a loss or a metric is not allowed in a file; the message says where.
+    """
+    config = json.dumps(keras.saving.serialize_keras_object(model))
+    read_config(config.encode(), where, DEFAULT_LIMITS, compile=True)
+
+
 def _registered_names(functions: Iterable[Callable[..., Any]]) -> list[str]:
     if isinstance(functions, str) or not isinstance(functions, Iterable):
         raise ConfigError(

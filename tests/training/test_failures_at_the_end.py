@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hgq2_core import ebops
 from hgq2_core.cli.main import app
 from hgq2_core.config.model import ModelConfig
-from hgq2_core.errors import DataError
+from hgq2_core.errors import DataError, ModelFileError
 from hgq2_training.runs.directory import load, read_metrics
 from hgq2_training.runs.results import recalibrate
 from hgq2_training.runs.train import train
@@ -31,6 +31,24 @@ def config(tmp_path: Path) -> ModelConfig:
             "training": {"loss": {"kind": "binary_crossentropy", "from_logits": True}, "epochs": 1},
         }
     )
+
+
+def with_thresholds(config: ModelConfig, number: int) -> ModelConfig:
+    document = config.to_dict()
+    document["training"]["metrics"] = [{"kind": "auc", "from_logits": True, "num_thresholds": number}]
+    return ModelConfig.parse(document)
+
+
+def test_a_metric_of_many_thresholds_is_in_the_file_of_the_model(config: ModelConfig, tmp_path: Path) -> None:
+    train(with_thresholds(config, 2000), tmp_path / "run")
+    assert load(tmp_path / "run").metrics_names == ["loss", "compile_metrics"]
+
+
+def test_what_would_not_load_is_refused_before_it_trains(config: ModelConfig, tmp_path: Path) -> None:
+    message = "the file of the trained model: compile_config.metrics.0.config.num_thresholds: must be a number from "
+    with pytest.raises(ModelFileError, match=message + "-10000 to 10000. Received: 10001."):
+        train(with_thresholds(config, 10_001), tmp_path / "run")
+    assert not (tmp_path / "run" / "model.keras").exists()
 
 
 def fails(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> None:

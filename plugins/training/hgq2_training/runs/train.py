@@ -23,6 +23,7 @@ from hgq2_core.errors import ConfigError, DataError
 from hgq2_core.exporting.graph import output_names
 from hgq2_core.files import remove, remove_leftovers, write_json, write_text
 from hgq2_core.keras_graph.random_state import preserve_rng
+from hgq2_core.model_file.load import check_saved
 from hgq2_training.callbacks.budget import Budget
 from hgq2_training.callbacks.checkpoint import Checkpoint, Checkpoints
 from hgq2_training.callbacks.epochs import EbopsLog, EpochSeed
@@ -138,6 +139,7 @@ def _run(
     model = config.build(exact=True)
     keras.utils.set_random_seed(config.seed)
     check_training(training, model, splits)
+    check_saved(model, "the file of the trained model")
     ordered = for_model(splits, model)
     warm: WarmStart | None = None
     if start is None and config.init_from is not None:
