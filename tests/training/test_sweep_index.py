@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from sweep_files import RATE, SPACE, UNITS, complete, fail, make_sweep
+from sweep_files import BETA, RATE, SPACE, UNITS, complete, fail, make_sweep
 
 optuna = pytest.importorskip("optuna", minversion="5", reason="sweeps need Optuna 5")
 
@@ -419,3 +419,19 @@ def test_a_choice_without_all_its_seeds_beats_none_that_has_them(tmp_path, folde
     complete(directory, 0.5, 1300.0)
     index.tell(directory)
     assert [(row.number, row.seeds) for row in index.front()] == [(0, 2)]
+
+
+def test_headings_of_the_front_break_between_words_alone(tmp_path, folder):
+    units = {f"model.layers.{name}.units": {"low": 10, "high": 16} for name in ("hidden", "logits")}
+    batch = {"training.batch_size": {"choices": [64, 128]}}
+    space = {RATE: {"low": 1e-3, "high": 1e-2}, BETA: {"low": 1e-7, "high": 1e-5}, **units, **batch}
+    index = Index(make_sweep(tmp_path, space=space), folder)
+    directory = index.ask()
+    complete(directory, 0.9512, 12345.0)
+    index.tell(directory)
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(front_table(index, index.front()))
+    heading = shown.get().partition("─")[0].split()
+    paths = "learning rate ebops beta hidden units logits units batch size"
+    assert sorted(heading) == sorted(f"front trial val accuracy ebops {paths}".split())

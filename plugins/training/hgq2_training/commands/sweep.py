@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,7 +137,8 @@ def _lines(progress: Progress) -> Iterator[RenderableType]:
 def front_table(index: Index, rows: list[Row]) -> Table:
     """Return trials as a table, with what was measured and the values of the config."""
     section = index.section
-    table = narrow(Table("trial", *section.measured, *(_short(path) for path in section.space), title="front"))
+    words = (name.replace("_", " ") for name in [*section.measured, *_short(list(section.space))])
+    table = narrow(Table("trial", *words, title="front"))  # headings of words, as lines break between words only
     for row in rows:
         measured = (_number(name, row) for name in section.measured)
         seeds = f" ({row.seeds} of {section.seeds} seeds)" if row.seeds < section.seeds else ""
@@ -145,9 +146,12 @@ def front_table(index: Index, rows: list[Row]) -> Table:
     return table
 
 
-def _short(path: str) -> str:
-    """Return the last two steps of a path, which say enough in a table."""
-    return ".".join(path.split(".")[-2:])
+def _short(paths: Sequence[str]) -> Iterator[str]:
+    """Yield of each path the last steps, no more than tell it from the others."""
+    steps = [path.split(".") for path in paths]
+    for each in steps:
+        ends = (each[-count:] for count in range(1, len(each)))
+        yield " ".join(next((end for end in ends if [other[-len(end) :] for other in steps].count(end) == 1), each))
 
 
 def _number(name: str, row: Row) -> str:
