@@ -61,6 +61,18 @@ def test_a_setting_that_a_run_lacks_differs(tmp_path: Path) -> None:
     assert compare(a, b).differences == {"defaults.ebops_beta": [None, 1e-6]}
 
 
+def test_a_price_is_shown_once_where_it_was_changed(tmp_path: Path) -> None:
+    """A run writes the price out at each layer."""
+    runs = [write_run(tmp_path / name, 0.9, 1) for name in "abc"]
+    for run, price, default in zip(runs, (1e-5, 1e-6, 1e-6), ("", "1.0e-6", "1.0e-6"), strict=True):
+        text = (run / "config.yaml").read_text().replace("units: 1", f"units: 1, ebops_beta: {price:.1e}")
+        (run / "config.yaml").write_text(text + (f"defaults: {{ebops_beta: {default}}}\n" if default else ""))
+    assert compare(*runs).differences == {"defaults.ebops_beta": [None, 1e-6, 1e-6]}
+    path = runs[2] / "config.yaml"
+    path.write_text(path.read_text().replace("ebops_beta: 1.0e-06", "ebops_beta: 2.0e-06"))
+    assert compare(*runs[1:]).differences == {"model.layers.out.ebops_beta": [1e-6, 2e-6]}
+
+
 def test_the_command_prints_tables_json_and_an_image(runs: tuple[Path, Path], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="it draws the plot")
 

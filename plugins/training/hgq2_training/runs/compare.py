@@ -16,9 +16,13 @@ from typing_extensions import override
 from hgq2_core.commands.notebook import Shown
 from hgq2_core.errors import ConfigError
 from hgq2_core.model.number_format import format_count, format_metric
+from hgq2_core.quantizers.defaults import EBOPS_BETA
 from hgq2_core.schema.base import as_yaml
 from hgq2_training.runs.directory import load_recorded, read_metrics
 from hgq2_training.runs.front import FrontPoint, read_front
+
+PRICE = "defaults.ebops_beta"
+"""The place of the price that a run's config repeats at each layer."""
 
 ABSENT = ""
 """What a run has in place of a setting of another run."""
@@ -102,10 +106,19 @@ class Comparison(Shown):
 
     @property
     def differences(self) -> dict[str, list[Any]]:
-        """The settings that differ: for each place in the config, the value of each run; None if it is absent."""
+        """The settings that differ: for each place in the config, the value of each run; None if it is absent.
+
+        A layer's price that is that of `defaults` in every run is left out: it was changed there.
+        """
         places = dict.fromkeys(place for run in self.runs for place in run.settings)
         values = {place: [run.settings.get(place) for run in self.runs] for place in places}
-        return {place: found for place, found in values.items() if any(each != found[0] for each in found)}
+        price = [run.settings.get(PRICE, EBOPS_BETA) for run in self.runs]
+        follow = {place for place in places if place != PRICE and place.endswith(".ebops_beta")}
+        return {
+            place: found
+            for place, found in values.items()
+            if any(each != found[0] for each in found) and not (place in follow and found == price)
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
