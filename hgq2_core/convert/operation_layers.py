@@ -14,7 +14,7 @@ from hgq2_core.convert.trainability import keep_trainability
 from hgq2_core.discovery.known_plugins import OPERATION_LAYER, QUANTIZER_LAYER
 from hgq2_core.discovery.registry import registry
 from hgq2_core.errors import ConfigError, ExactnessError, listing, nearest
-from hgq2_core.keras_graph.private import producer_name
+from hgq2_core.keras_graph.private import consumers, producer_name
 from hgq2_core.keras_graph.random_state import preserve_rng
 from hgq2_core.keras_graph.traversal import graph_is_known, layers_of, operations_of
 from hgq2_core.layers.adapters import adapter_of
@@ -83,8 +83,9 @@ def with_operation_layers(model: keras.Model) -> keras.Model:
     return clone(model)
 
 
-MASKING, OF_MASKS = -1e4, ("add", "multiply", "subtract", "where")
-"""From here on a constant in one of these operations stands for a mask: in an 8-bit range nothing is left beside it."""
+MASKING, SUMS, OF_MASKS = -1e4, ("add", "subtract"), ("add", "subtract", "where")
+"""From here on a constant in one of these operations, or in a product that goes into a sum, stands for a mask: in an
+8-bit range nothing is left beside it. A product that goes elsewhere has its range for itself, as of other units."""
 
 IN_ITS_PLACE = (
     "Or use a quantized layer in its place, such as unary_function (QUnaryFunction) for a function of one number."
@@ -211,9 +212,20 @@ def _check_mask(operation: Any, args: Any, where: str) -> None:
         if isinstance(each, float | int | np.ndarray) or keras.ops.is_tensor(each)
     )
     least = min((float(each.min()) for each in numbers if each.size), default=0.0)
-    if operation_of(operation) in OF_MASKS and least <= MASKING:
+    name = operation_of(operation)
+    if least <= MASKING and (name in OF_MASKS or (name == "multiply" and _is_added(operation))):
         raise ConfigError(
             f"{where}: {operation.name}: in a quantized range that holds {least:g}, nothing is left of other values. "
             "Where it masks a softmax, use keras.layers.Softmax()(x, mask=mask), or the mask argument of an attention "
             "layer; elsewhere a number just below those of the data, such as -16."
         )
+
+
+def _is_added(operation: Any) -> bool:
+    """Return True if a result goes into a sum of tensors, as it is or by operations of one, such as `reshape`."""
+    return any(
+        operation_of(each).lower() in SUMS  # a layer has the name of its class
+        if len(tensors) > 1
+        else not isinstance(each, keras.layers.Layer) and _is_added(each)
+        for each, tensors in consumers(operation)
+    )

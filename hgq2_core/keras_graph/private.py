@@ -85,6 +85,11 @@ def inbound_calls(operation: Any) -> list[tuple[tuple[Any, ...], dict[str, Any]]
     return [(node.arguments.args, node.arguments.kwargs) for node in operation._inbound_nodes if not node.is_input]
 
 
+def consumers(operation: Any) -> list[tuple[Any, list[Any]]]:
+    """Return the layers and operations that take what one computes, each with all tensors that it takes there."""
+    return [(node.operation, node.input_tensors) for node in operation._outbound_nodes]
+
+
 def producer(tensor: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any], int] | None:
     """Return what computes a symbolic tensor; None for the input of a model.
 

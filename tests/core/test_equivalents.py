@@ -144,6 +144,8 @@ def test_the_plain_model_keeps_its_operations():
         (lambda h: ops.argmax(h, axis=-1), "what reads the outputs"),
         (lambda h: ops.norm(h, ord=1, axis=-1), "has no exact arithmetic"),
         (lambda h: ops.softmax(h + (1.0 - h) * -1e9), r"Softmax\(\)\(x, mask=mask\)"),
+        (lambda h: h + ops.reshape(ops.cast(h > 0, "float32") * -1e9, (-1, 6)), r"Softmax\(\)\(x, mask=mask\)"),
+        (lambda h: layers.Add()([h, (1.0 - h) * -1e9]), r"Softmax\(\)\(x, mask=mask\)"),
         (lambda h: ops.where(h > 0, h, -1e4), "just below those of the data, such as -16"),
         (lambda h: h / 0.0, "the divisor is a power of two"),
     ],
@@ -151,6 +153,16 @@ def test_the_plain_model_keeps_its_operations():
 def test_others_are_refused_with_a_remedy(function, message):
     with pytest.raises(ConfigError, match=message):
         quantize_model(plain(function))
+
+
+@pytest.mark.parametrize("function", [lambda h: h * -2e4, lambda h: h * -2e4 + 3.0], ids=["units", "units and offset"])
+def test_a_product_with_a_large_negative_number_is_exact(function):
+    x = np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32)
+    plain_model = plain(function)
+    quantized = converted(plain_model, x)
+    assert verify(quantized, x).mismatches == 0
+    expected = plain_model.predict(x, verbose=0)
+    assert np.max(np.abs(quantized.predict(x, verbose=0) - expected)) < 0.05 * np.max(np.abs(expected))
 
 
 def test_an_activation_in_two_wrappers_is_split_off_behind_them():

@@ -17,7 +17,7 @@ from hgq2_fixed_point import KIF
 layers = keras.layers
 USED = {
     *("_flatten_layers", "_nodes_by_depth", "_functional", "_keras_mask"),
-    *("_inbound_nodes", "_keras_history"),
+    *("_inbound_nodes", "_outbound_nodes", "_keras_history"),
     *("_apply_weight_decay", "_backend_update_step", "_use_weight_decay"),
     *("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"),
     *("_seed", "_rng"),  # of tensorflow's context
@@ -194,6 +194,8 @@ def test_operations_on_tensors_have_names_arguments_and_a_place_in_the_graph(mod
     assert _keras.operation_class("add") is type(operation)
     assert _keras.inbound_calls(operation) == [(args, kwargs)]
     assert _keras.producer(x) is None
+    ((consumer, (tensor,)),) = _keras.consumers(model)
+    assert (consumer is operation, tensor is hidden) == (True, True)
     names = {"get_item": x[:, 1:], "true_divide": x / 2, "relu": keras.ops.relu(x)}
     assert {name: _keras.operation_name(_keras.producer(each)[0]) for name, each in names.items()} == {
         name: name for name in names
