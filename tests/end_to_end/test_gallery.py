@@ -54,6 +54,14 @@ def test_an_example_has_a_row_of_bounds_and_a_page_with_its_config_and_results(p
 
 
 @once
+def test_the_bounds_stand_beside_the_name_where_a_phone_shows_them():
+    table = (PAGES / "index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[([^]]+)\]\(\w+\.md\) \| ([\d.]+ %) \| ([\d,]+) \| .*`examples/", table, re.MULTILINE)
+    assert len(rows) == len(EXAMPLES)
+    assert max(len("".join(row)) for row in rows) < 40
+
+
+@once
 def test_the_generated_parts_are_up_to_date(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "scripts")
     written = importlib.import_module("write_gallery").written
