@@ -73,8 +73,8 @@ class Budget(CostControl[_State]):
 
     The price of bits follows a target, which falls from the cost at the start to just below the budget over the first
     half of the epochs: first learn, then save bits. Towards the end the bits settle, between those of epochs above and
-    below the target so that the whole budget is used, and only the weights learn. After each epoch the model is
-    trimmed, calibrated, measured if it is within the budget, and restored.
+    below the target so that the whole budget is used, and only the weights learn, with room for values that need more
+    bits. After each epoch the model is trimmed, calibrated, measured if it is within the budget, and restored.
 
     What is restored is the best of the epochs with settled bits that use the budget, else of those with settled bits,
     else of all; of equals, the cheapest. `ebops_calibrated`, or `luts_calibrated`, and `ebops_beta` are added to the
@@ -230,7 +230,6 @@ class Budget(CostControl[_State]):
     def _settle(self) -> None:
         """Choose the bits of the last epochs: the present ones if they use the budget, else between below and above."""
         state = self._state
-        state.settled = False
         if not FULL * self._most <= state.calibrated <= self._most and state.above:
             for _ in range(SEARCHES):
                 self._search()
@@ -238,7 +237,6 @@ class Budget(CostControl[_State]):
                 state.whole = _ratio(state.calibrated, sampled)
                 if state.calibrated <= self._most:
                     break
-        self._trim()
         state.settled = True
 
     def _search(self) -> None:
@@ -282,7 +280,7 @@ class Budget(CostControl[_State]):
 
     def _sampled_cost(self) -> float:
         with preserve_state(self.model):
-            self._trim()
+            trim_bits(self.model)
             calibrate(self.model, _some(self.calibration_data))
             return self._cost(self.model)
 
@@ -290,7 +288,7 @@ class Budget(CostControl[_State]):
         """Return the cost calibrated on all data; see `_record`."""
         state = self._state
         with preserve_state(self.model):
-            self._trim()
+            trim_bits(self.model)
             variables = [value_of(each) for each in self.model.variables]
             calibrate(self.model, self.calibration_data)
             cost = self._cost(self.model)
@@ -300,11 +298,6 @@ class Budget(CostControl[_State]):
         if rank > state.rank:
             state.rank, state.best = rank, variables
         return cost
-
-    def _trim(self) -> None:
-        """Trim bits that are not settled; those that are settled hold what the weights may still become."""
-        if not self._state.settled:
-            trim_bits(self.model)
 
     def _measure(self) -> float:
         """Return the metric, negative if smaller is better."""

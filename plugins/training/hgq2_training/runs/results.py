@@ -77,8 +77,7 @@ def finalize_run(
 ) -> Run:
     """Trim, calibrate on the training split, measure and verify on the test split, freeze, and save.
 
-    The trained model is saved before anything else; results of before stay until the new model is measured. Its bits
-    are trimmed (see `trim_bits`) unless it was trained to a budget, which counts the bits that settled. Where
+    The trained model is saved before anything else; results of before stay until the new model is measured. Where
     verification, doctor or page fail, the others are still made.
 
     Args:
@@ -103,8 +102,7 @@ def finalize_run(
     before = ebops(model) if any(uncalibrated(model)) else known.get("ebops_before_calibration")
     save(model, directory / MODEL)
     with with_saved_model(directory / MODEL):
-        if budget is None:
-            trim_bits(model)
+        trim_bits(model)
         calibrate(model, splits.train.x, margin=margin)
         luts = _within(training, model, margin)
         frozen, test = freeze(model), evaluate(model, splits.test)
