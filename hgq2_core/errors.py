@@ -68,24 +68,9 @@ def nearest(received: object, allowed: Iterable[str]) -> str:
     Returns:
         `" Did you mean 'name'?"`, or an empty string if no name is close.
     """
-    return did_you_mean(closest(received, allowed))
-
-
-def closest(received: object, allowed: Iterable[str]) -> str:
-    """Return the closest allowed name, or an empty string if no name is close.
-
-    Args:
-        received: what the user wrote.
-        allowed: names that would have been accepted.
-    """
     names = {name.casefold(): name for name in allowed}
     matches = difflib.get_close_matches(str(received).casefold(), names, n=1, cutoff=0.6)
-    return names[matches[0]] if matches else ""
-
-
-def did_you_mean(name: str) -> str:
-    """Return the question that ends a message; empty for an empty name."""
-    return f" Did you mean {name!r}?" if name else ""
+    return f" Did you mean {names[matches[0]]!r}?" if matches else ""
 
 
 def listing(names: Iterable[str]) -> str:

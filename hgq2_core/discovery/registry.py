@@ -11,11 +11,10 @@ from functools import cache, cached_property, reduce
 from types import MappingProxyType
 from typing import Any
 
-from hgq2_core.discovery.known_kinds import KNOWN_KINDS
 from hgq2_core.discovery.known_plugins import BRINGS, COMMANDS, DISTRIBUTIONS, install_hint, is_official
 from hgq2_core.discovery.loading import CONFIG_GROUPS, GROUPS, KERAS, NAMED_GROUPS, Plugin, load_plugins, singular
 from hgq2_core.discovery.saved_names import register_class, register_names
-from hgq2_core.errors import KindError, PluginError, closest, did_you_mean, listing, nearest
+from hgq2_core.errors import KindError, PluginError, listing, nearest
 
 # No plugin provides kinds of Keras: an adapter under such a name only gives the layer exact arithmetic.
 KERAS_KINDS: Mapping[str, str] = MappingProxyType(
@@ -276,29 +275,17 @@ class Registry:
             f"one of the {' and '.join(others)}, not of the {group}" if others else f"unknown {singular(group)} kind"
         )
         owner = _plugin_name(str(name)) or (COMMANDS.get(str(name), "") if group == "commands" else "")
-        advice = self._advice(name, "" if others else owner, specs, () if others else (group,))
+        advice = self._advice(name, "" if others else owner, specs)
         advice = advice or ("" if others else self.not_installed(group))
         return f"{wrong}. Received: {name!r}. Allowed: {_allowed(group, specs)}.{advice}"
 
-    def _advice(
-        self, name: object, owner: str, kinds: Iterable[str], groups: Iterable[str] = tuple(KNOWN_KINDS)
-    ) -> str:
+    def _advice(self, name: object, owner: str, kinds: Iterable[str]) -> str:
         """Return what to install, or the nearest kind and the plugins that are not loaded."""
-        brought = {
-            kind: plugin
-            for group in groups
-            for plugin, known in KNOWN_KINDS.get(group, {}).items()
-            if plugin in self.absent()
-            for kind in known.split()
-        }
         # A short name may be that of a whole plugin, as those of exporters are.
-        if missing := self.comes_with(owner or brought.get(str(name), str(name))):
+        if missing := self.comes_with(owner or str(name)):
             return missing
         kinds = [kind for kind in kinds if not kind.startswith(f"{KERAS}.ops.")]  # no config names an operation so
-        offered = [*kinds, *map(_short, kinds)]
-        likely = closest(name, [*offered, *brought])
-        plugin = "" if likely in offered else brought.get(likely, "")
-        return did_you_mean(likely) + self.comes_with(plugin) + self.not_loaded()
+        return nearest(name, [*kinds, *map(_short, kinds)]) + self.not_loaded()
 
     def comes_with(self, plugin: str) -> str:
         """Return a sentence with the distribution to install for a plugin; empty unless it is one that is absent."""
