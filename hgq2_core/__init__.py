@@ -14,7 +14,6 @@ import wrapt
 
 from hgq2_core.discovery.backends import BACKENDS, check_backend, choose_backend
 from hgq2_core.discovery.known_plugins import install_hint
-from hgq2_core.discovery.predecessor_names import check_predecessor
 from hgq2_core.errors import (
     CalibrationError,
     ConfigError,
@@ -190,7 +189,6 @@ def __getattr__(name: str) -> Any:
     if name == "registry":
         return importlib.import_module("hgq2_core.discovery.registry").registry()
     if name not in _LAZY_IMPORTS:
-        check_predecessor(__name__, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name not in ("plugins", "Split", "Splits", "Standardization"):
         if not os.environ.get("KERAS_BACKEND"):

@@ -1,8 +1,7 @@
 """Write the tables of docs/catalogue.md, and keep the text above them: run `make stubs` after adding a kind.
 
 What becomes of a layer follows from the registry, as in `hgq2 list --table`; reasons are in
-`hgq2_core.schema.refused_layers`, the names of predecessors in scripts/predecessors.py and
-`hgq2_core.discovery.predecessor_names`.
+`hgq2_core.schema.refused_layers`, the names of predecessors in scripts/predecessors.py.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ from pathlib import Path
 import hgq2_core  # first: it chooses the backend
 from hgq2_core import KerasAdapter
 from hgq2_core.cli.layer_table import LayerRow, keras_row
-from hgq2_core.discovery.predecessor_names import PREDECESSOR_NAMES
 from hgq2_core.discovery.registry import registry
 from hgq2_core.schema.keras_layers import KERAS
 from hgq2_core.schema.refused_layers import NO_LAYER, REFUSED
 
 import keras  # isort: skip
-from predecessors import HGQ2, QKERAS, WITHOUT
+from predecessors import HGQ2, OURS, QKERAS, WITHOUT
 from write_stubs import PACKAGES
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "catalogue.md"
@@ -96,8 +94,8 @@ def predecessor_catalogue(names: Mapping[str, Sequence[str]]) -> Iterator[tuple[
     }
     for module, publics in names.items():
         for name in publics:
-            if name in PREDECESSOR_NAMES:
-                yield module, name, f"`{PREDECESSOR_NAMES[name].replace(':', '.')}`"
+            if name in OURS:
+                yield module, name, f"`{OURS[name].replace(':', '.')}`"
             else:
                 yield module, name, here.get(name.lower()) or f"none: {WITHOUT[name]}"
 

@@ -267,18 +267,3 @@ def test_commands_that_look_around_import_nothing_heavy(fresh_python, arguments)
     packages = ["hgq2_alkaid", "hgq2_attention", "hgq2_cpp", "hgq2_fixed_point", "hgq2_hls4ml", "hgq2_layers"]
     packages += ["hgq2_minifloat", "hgq2_qonnx", "hgq2_training"]
     assert fresh_python(script.format(arguments=arguments, packages=packages, heavy=heavy)) == [0, [], []]
-
-
-@pytest.mark.parametrize(
-    ("package", "name", "ours"),
-    [
-        ("hgq2_core", "trace_minmax", "hgq2_core.calibrate"),
-        ("hgq2_core", "ParetoFront", "the kind 'training.pareto_front'"),
-        ("hgq2_core", "QEinsumDenseBatchnorm", "the kind 'layers.einsum_dense_batch_norm'"),
-    ],
-)
-def test_a_name_of_before_says_what_it_is_called_here(package: str, name: str, ours: str) -> None:
-    with pytest.raises(ImportError) as caught:
-        exec(f"from {package} import {name}")
-    expected = f"module {package!r} has no {name!r}, a name of HGQ2 or QKeras. Here it is {ours}."
-    assert str(caught.value) == expected
