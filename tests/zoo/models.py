@@ -432,4 +432,5 @@ def instance_normalization() -> keras.Model:
     h = layers.Conv2D(3, 3, padding="same", name="conv")(x)
     mean, variance = ops.moments(h, axes=(1, 2), keepdims=True)
     h = ops.leaky_relu((h - mean) / ops.sqrt(variance + 0.01), 0.25)
-    return keras.Model(x, layers.Flatten(name="flat")(ops.max_pool(h, 2)))
+    # With the strides left out, this operation of Keras 3.15 fails on jax.
+    return keras.Model(x, layers.Flatten(name="flat")(ops.max_pool(h, 2, strides=2)))
