@@ -27,24 +27,6 @@ AWAITED = {
 }
 """Examples whose config has changed since the last night, or is newer: without a result until the next one."""
 
-NOT_ON_JAX = {
-    "block_attention",
-    "both_directions",
-    "categories_and_numbers",
-    "cells_in_both_directions",
-    "encoder_and_decoder",
-    "gated_residual",
-    "instance_normalization",
-    "linear_attention",
-    "physics",
-    "point_net",
-    "transformer",
-    "vision_transformer",
-    "wave_net",
-    "weighted_sets",
-}
-"""Models of the zoo that have no result on jax yet: `benchmarks/nightly.py new_models` adds them."""
-
 pytestmark = pytest.mark.once
 
 
@@ -94,7 +76,7 @@ def test_every_model_of_the_zoo_was_verified_loaded_and_simulated_on_torch_and_j
     rows = {(row["model"], row["backend"]): row for row in results}
     assert len(rows) == len(results)
     missing = {(name, backend) for name in ZOO for backend in ("torch", "jax")} - rows.keys()
-    assert missing == {(name, "jax") for name in NOT_ON_JAX}, "run benchmarks/nightly.py new_models"
+    assert missing == set(), "run benchmarks/nightly.py new_models"
     for row in results:
         verified = [row["within"], row["beyond"]]
         assert all(each["mismatches"] == 0 and each["samples"] >= 1000 for each in verified), row
