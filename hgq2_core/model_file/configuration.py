@@ -255,7 +255,8 @@ class _Check:
                 self.part(value, place, allowed)
                 largest = METRIC_SIZE if _group(value) == "metrics" else largest
             for name, item in value.items():
-                self.value(item, (*place, name), allowed, METRIC_SIZES.get(name, largest))
+                in_metric = METRIC_SIZES.get(name, largest) if largest == METRIC_SIZE else largest
+                self.value(item, (*place, name), allowed, in_metric)
         elif isinstance(value, list):
             self.shape(value, place, largest)
             for index, item in enumerate(value):
