@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from hgq2_core.discovery.backends import BACKENDS, check_backend, choose_backend
-from hgq2_core.discovery.known_plugins import install_hint
+from hgq2_core.discovery.backends import check_backend, choose_backend, no_backend
 from hgq2_core.errors import (
     CalibrationError,
     ConfigError,
@@ -192,10 +191,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name not in ("plugins", "Split", "Splits", "Standardization"):
         if not os.environ.get("KERAS_BACKEND"):
-            raise PluginError(
-                f"hgq2_core.{name} needs a Keras backend, and none of {', '.join(BACKENDS)} is installed: "
-                f"{install_hint('hgq2-core[torch]')}"
-            )
+            raise no_backend(f"hgq2_core.{name}")
         check_backend()
     return getattr(importlib.import_module(f"{__name__}.{_LAZY_IMPORTS[name]}"), name)
 

@@ -51,14 +51,21 @@ QKERAS = {
 }  # fmt: skip
 
 OURS = {
+    "BetaPID": "hgq2_training:Budget",
     "BetaScheduler": "training.beta_schedule",
+    "Constant": "fixed_point.kbi",
+    "EarlyStoppingWithEbopsThres": "training.early_stopping",
     "FreeEBOPs": "training.ebops",
     "HardSigmoidConfig": "layers.hard_sigmoid",
     "HardTanhConfig": "layers.hard_tanh",
     "LayerConfigScope": "hgq2_core:defaults",
+    "Max": "fixed_point.kbi",
+    "Min": "fixed_point.kbi",
+    "MinMax": "fixed_point.kbi",
+    "MonoL1": "fixed_point.kbi",
     "ParetoFront": "training.pareto_front",
     "PieceWiseSchedule": "training.beta_schedule",
-    "QActivation": "layers.unary_function",
+    "QActivation": "layers.quantize",
     "QAdaptiveActivation": "hgq2_core:fit_ranges",
     "QAffinedUnaryFunctionLUT": "layers.affine_unary_function",
     "QConv2DBatchnorm": "layers.conv2d_batch_norm",
@@ -78,7 +85,9 @@ OURS = {
     "QTools": "hgq2_core:estimate",
     "QUnaryFunctionLUT": "layers.unary_function",
     "Quantizer": "layers.quantize",
+    "QuantizerConfig": "fixed_point.kbi",
     "QuantizerConfigScope": "hgq2_core:defaults",
+    "StopIf": "hgq2_training:StopIf",
     "binary": "fixed_point.binary",
     "default_configs": "hgq2_core:defaults",
     "extract_model_operations": "hgq2_core:summary",
@@ -90,11 +99,12 @@ OURS = {
     "print_qstats": "hgq2_core:summary",
     "quantized_bits": "fixed_point.kbi",
     "quantized_hswish": "layers.unary_function",
-    "quantized_linear": "fixed_point.kif",
+    "quantized_linear": "fixed_point.kbi",
     "quantized_model_debug": "hgq2_core:doctor",
     "quantized_model_from_json": "hgq2_core:load_config",
     "quantized_po2": "fixed_point.power_of_two",
     "quantized_relu": "layers.relu",
+    "quantized_relu_po2": "layers.relu",
     "quantized_sigmoid": "layers.hard_sigmoid",
     "quantized_tanh": "layers.hard_tanh",
     "ternary": "fixed_point.ternary",
@@ -102,23 +112,45 @@ OURS = {
 }
 """By the name there, where the name here differs: a kind, or `module:name`."""
 
-BITS = "a field of the quantizer: its bounds, and its regularizer"
+BOUNDS = "its bounds, such as `b_bounds: [0, 8]`"
 RANDOM = "rounding is not random in inference; `training.noise_schedule` anneals noise in training"
 BACKEND = "Keras' own callbacks and data sets serve"
 TABLES = "attention from lookup tables is not written yet"
+FIELDS = "the [fields](coming_from_hgq2.md#quantizers-and-activations)"
+
+NOTES = {
+    "BetaPID": "`training: {budget: {ebops: N}}`",
+    "Constant": "its bounds, both the same",
+    "EarlyStoppingWithEbopsThres": "`when: {metric: ebops, below: N}`",
+    "HardSigmoidConfig": "`slope: 0.25`; without, Keras' sixth",
+    "LayerConfigScope": "the section `defaults`",
+    "Max": BOUNDS,
+    "Min": BOUNDS,
+    "MinMax": BOUNDS,
+    "MonoL1": "its regularizers, such as `b_regularizer: 1.0e-6`",
+    "QActivation": f"or the layer of the function; {FIELDS}",
+    "QMobileNetSeparableConv2D": "and `layers.conv2d` behind it",
+    "QuantizerConfig": "`fixed_point.kif` or `minifloat.minifloat`; the [fields](coming_from_hgq2.md#fields)",
+    "QuantizerConfigScope": "the section `defaults`",
+    "StopIf": "`training: {stop_if: …}`",
+    "default_configs": "the section `defaults`",
+    "global_config": "the section `defaults`",
+    "quantized_bits": FIELDS,
+    "quantized_hswish": "`function: hard_swish`",
+    "quantized_linear": FIELDS,
+    "quantized_po2": FIELDS,
+    "quantized_relu": "with an output quantizer",
+    "quantized_relu_po2": "with the output quantizer `fixed_point.power_of_two`",
+    "quantized_sigmoid": "`slope: 0.5`; without, Keras' sixth",
+    "ternary": FIELDS,
+}
+"""What a name here needs to be the one there."""
 
 WITHOUT = {
     "AutoQKeras": "widths are trained by gradients, not searched",
     "AutoQKerasScheduler": "widths are trained by gradients, not searched",
-    "BetaPID": "`training.beta_schedule` follows the epoch, not a target of EBOPs",
-    "Clip": BITS,
-    "Constant": BITS,
+    "Clip": "ranges are trained; `kernel_constraint` takes any constraint of Keras",
     "Dataset": BACKEND,
-    "EarlyStoppingWithEbopsThres": "`keras.EarlyStopping` and `training.pareto_front` together",
-    "Max": BITS,
-    "Min": BITS,
-    "MinMax": BITS,
-    "MonoL1": BITS,
     "PBar": BACKEND,
     "QBidirectional": "`keras.layers.Bidirectional` holds quantized layers",
     "QInitializer": "`hgq2_core.fit_ranges` fits formats to any initializer",
@@ -126,11 +158,9 @@ WITHOUT = {
     "QMultiHeadAttentionT": TABLES,
     "QOctaveConv2D": "convolutions, pooling, upsampling and `layers.add` make it",
     "QSALTAttention": "its equation is not written yet",
-    "StopIf": BACKEND,
     "bernoulli": RANDOM,
     "convert_folded_model_to_normal": "nothing is folded that has to be undone",
     "get_quantizer": "a config: a kind and its fields, no text of code",
-    "quantized_relu_po2": "`layers.relu` with an output quantizer `fixed_point.power_of_two`",
     "quantized_ulaw": "no exact arithmetic in integers",
     "stochastic_binary": RANDOM,
     "stochastic_ternary": RANDOM,

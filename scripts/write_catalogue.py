@@ -20,10 +20,11 @@ from hgq2_core.schema.keras_layers import KERAS
 from hgq2_core.schema.refused_layers import NO_LAYER, REFUSED
 
 import keras  # isort: skip
-from predecessors import HGQ2, OURS, QKERAS, WITHOUT
+from predecessors import HGQ2, NOTES, OURS, QKERAS, WITHOUT
 from write_stubs import PACKAGES
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "catalogue.md"
+GROUPS = ("layers", "quantizers", "callbacks")
 QUANTIZED, KEPT, REFUSES, PART = "quantized", "kept", "refused", "part"
 
 
@@ -81,23 +82,47 @@ def _kept(row: LayerRow) -> str:
     return f"stays {row.exact}{otherwise}"
 
 
-def predecessor_catalogue(names: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str]]:
-    """Yield module, public name and what is here in its place.
+@dataclass(frozen=True)
+class PredecessorRow:
+    """One public name of a predecessor.
+
+    Args:
+        module: where it is there.
+        name: its name there.
+        python: what to import in its place; empty if there is nothing.
+        config: the kind to write in a file, and what the name needs besides; or why there is nothing.
+    """
+
+    module: str
+    name: str
+    python: str
+    config: str
+
+
+def predecessor_catalogue(names: Mapping[str, Sequence[str]]) -> Iterator[PredecessorRow]:
+    """Yield a row for each name.
 
     Raises:
         KeyError: a name has nothing here, and no reason.
     """
-    here = {
-        name.lower(): f"`{package}.{name}`"
+    exported = {
+        name.lower(): getattr(importlib.import_module(package), name)
         for package in (hgq2_core.__name__, *PACKAGES)
         for name in importlib.import_module(package).__all__
     }
+    classes = {kind: registry().load(group, kind) for group in GROUPS for kind in registry().names(group)}
+    kinds = {cls: kind for kind, cls in classes.items() if not kind.startswith(KERAS)}
     for module, publics in names.items():
         for name in publics:
-            if name in OURS:
-                yield module, name, f"`{OURS[name].replace(':', '.')}`"
-            else:
-                yield module, name, here.get(name.lower()) or f"none: {WITHOUT[name]}"
+            ours = OURS.get(name, name)
+            value = classes.get(ours) or exported.get(ours.rpartition(":")[2].lower())
+            if value is None:
+                yield PredecessorRow(module, name, "", f"none: {WITHOUT[name]}")
+                continue
+            config = [f"`{kinds[value]}`"] if value in kinds else []
+            config += [NOTES[name]] if name in NOTES else []
+            package = value.__module__.partition(".")[0]
+            yield PredecessorRow(module, name, f"`{package}.{value.__name__}`", "; ".join(config))
 
 
 def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -111,8 +136,10 @@ def tables() -> str:
     layers = [(f"{KERAS}{row.name}", ", ".join(row.aliases), row.here, row.how) for row in keras_catalogue()]
     parts = [f"## Keras {keras.__version__}\n\n" + markdown(("class", "also", "here", "how"), layers)]
     for title, names in (("HGQ2 0.2.0", HGQ2), ("QKeras", QKERAS)):
-        rows = [(module, f"`{name}`", place) for module, name, place in predecessor_catalogue(names)]
-        parts.append(f"## {title}\n\n" + markdown(("module", "name", "here"), rows))
+        rows = [(row.module, f"`{row.name}`", row.python, row.config) for row in predecessor_catalogue(names)]
+        parts.append(
+            f"## {title}\n\n" + markdown(("module", "name", "here, in Python", "in a config, or why not"), rows)
+        )
     return "\n".join(parts)
 
 

@@ -21,7 +21,7 @@ from hgq2_core.cli.subcommands import PluginCommands
 from hgq2_core.cli.validation import validate
 from hgq2_core.commands.exit_codes import DEFECT, INTERRUPTED, OVER_BUDGET, UNHEALTHY, UNREAD, WRONG
 from hgq2_core.compilation.allocator import keep_freed_memory
-from hgq2_core.discovery.backends import check_backend
+from hgq2_core.discovery.backends import check_backend, lacks_backend, no_backend
 from hgq2_core.errors import BudgetError, HGQ2Error
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -48,6 +48,9 @@ class Commands(PluginCommands):
         except Exception as error:  # anything else is a defect
             if ctx.params.get("debug"):
                 traceback.print_exc()
+            if lacks_backend(error):
+                _complain(f"error: {no_backend('this command')}", "red")
+                raise typer.Exit(WRONG) from error
             where = "" if ctx.params.get("debug") else " `hgq2 --debug ...` shows where."
             _complain(
                 f"defect: {type(error).__name__}: {_with_notes(error)}. This is a fault of hgq2 or of a plugin, "

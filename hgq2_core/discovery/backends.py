@@ -20,6 +20,24 @@ def choose_backend() -> None:
             os.environ["KERAS_BACKEND"] = installed[0]
 
 
+def no_backend(what: str) -> PluginError:
+    """Return the error of something that needs a backend, where none is installed.
+
+    Args:
+        what: the subject of the sentence.
+    """
+    return PluginError(
+        f"{what} needs a Keras backend, and none of {', '.join(BACKENDS)} is installed: "
+        f"{install_hint('hgq2-core[torch]')}"
+    )
+
+
+def lacks_backend(error: BaseException) -> bool:
+    """Return True if an import failed since no backend is installed, and Keras looks for its own default."""
+    missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return missing in BACKENDS and not os.environ.get("KERAS_BACKEND")
+
+
 def check_backend() -> None:
     """Raise if the backend that KERAS_BACKEND names cannot be used; works before Keras is imported.
 

@@ -11,6 +11,7 @@ from functools import cache, cached_property, reduce
 from types import MappingProxyType
 from typing import Any
 
+from hgq2_core.discovery.backends import lacks_backend, no_backend
 from hgq2_core.discovery.known_plugins import BRINGS, COMMANDS, DISTRIBUTIONS, install_hint, is_official
 from hgq2_core.discovery.loading import CONFIG_GROUPS, GROUPS, KERAS, NAMED_GROUPS, Plugin, load_plugins, singular
 from hgq2_core.discovery.saved_names import register_class, register_names
@@ -375,6 +376,8 @@ def _import(kind: str, spec: str, where: str) -> Any:
         raise
     except BaseException as error:  # a module that calls sys.exit() must not end the program
         prefix = f"{where}: " if where else ""
+        if lacks_backend(error):
+            raise no_backend(f"{prefix}kind {kind!r}") from error
         raise PluginError(f"{prefix}kind {kind!r}: cannot import {spec}. {type(error).__name__}: {error}") from error
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.once
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["coming_from_hgq2.md", "cost.md", "extending.md"])
+@pytest.mark.parametrize("page", ["cost.md", "extending.md"])
 def test_the_blocks_of_the_page_run(page: str) -> None:
     assert failures(DOCS / page) == []
 

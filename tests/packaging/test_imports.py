@@ -147,6 +147,30 @@ def test_without_a_backend_the_remedy_is_named(fresh_python):
     )
 
 
+def test_a_command_without_a_backend_names_the_remedy(fresh_python, tmp_path):
+    script = """
+        import importlib.util, json, sys
+        find = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *rest: None if name in {backends} else find(name, *rest)
+        for name in {backends}:
+            sys.modules[name] = None
+        from typer.testing import CliRunner
+        from hgq2_core.cli.main import app
+        results = [CliRunner().invoke(app, command) for command in (["show", "layers.dense"], ["validate", {file!r}])]
+        print(json.dumps([[result.exit_code, " ".join(result.stderr.split())] for result in results]))
+    """
+    file = tmp_path / "model.yaml"
+    file.write_text("model: {inputs: {x: {shape: [4]}}, layers: [{kind: dense, units: 1}]}")
+    backends = ("torch", "jax", "tensorflow")
+    results = fresh_python(script.format(backends=backends, file=str(file)), KERAS_BACKEND=None)
+    for subject, (code, message) in zip(("kind 'layers.dense'", "this command"), results, strict=True):
+        assert code == 2
+        assert message == (
+            f"error: {subject} needs a Keras backend, and none of torch, jax, tensorflow is installed: "
+            "pip install 'hgq2-core[torch]' (not on PyPI yet: pip install '.[torch]' in a clone)"
+        )
+
+
 LOAD = """
     import json
     {imports}

@@ -8,6 +8,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     plugin.hgq2_datasets(),
     plugin.hgq2_callbacks(),
+    Budget="hgq2_training.callbacks.budget",
+    StopIf="hgq2_training.callbacks.stopping",
     TrainingProgress="hgq2_training.commands.progress",
     compare="hgq2_training.runs.compare",
     plot_bits="hgq2_training.plots",

@@ -1,8 +1,10 @@
 from hgq2_training.callbacks.beta_schedule import BetaSchedule as BetaSchedule
+from hgq2_training.callbacks.budget import Budget as Budget
 from hgq2_training.callbacks.epochs import EbopsLog as EbopsLog
 from hgq2_training.callbacks.noise_schedule import NoiseSchedule as NoiseSchedule
 from hgq2_training.callbacks.pareto_front import ParetoFront as ParetoFront
 from hgq2_training.callbacks.stopping import EarlyStopping as EarlyStopping
+from hgq2_training.callbacks.stopping import StopIf as StopIf
 from hgq2_training.commands.progress import TrainingProgress as TrainingProgress
 from hgq2_training.datasets.csv import Csv as Csv
 from hgq2_training.datasets.digits import Digits as Digits

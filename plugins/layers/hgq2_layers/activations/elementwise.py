@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -96,7 +97,9 @@ def _public() -> dict[str, Callable[..., Any]]:
 def _is_elementwise(function: Callable[..., Any]) -> bool:
     try:
         together = _numpy(function(keras.ops.convert_to_tensor(PROBE)))
-        alone = [_numpy(function(keras.ops.convert_to_tensor(PROBE[n : n + 1]))) for n in range(len(PROBE))]
+        with warnings.catch_warnings():  # a softmax warns of a single number
+            warnings.simplefilter("ignore")
+            alone = [_numpy(function(keras.ops.convert_to_tensor(PROBE[n : n + 1]))) for n in range(len(PROBE))]
     except Exception:  # a function of something else fails in whatever way
         return False
     if any(each.shape != (1,) for each in alone):
