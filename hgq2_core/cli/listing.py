@@ -71,10 +71,11 @@ def _print_plugins(found: Sequence[Any]) -> None:
 
 
 def list_kinds(
-    group: Annotated[
-        str | None,
+    groups: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="quantizers, layers, callbacks, datasets, exporters, losses, metrics, optimizers, schedules or "
+            metavar="group",
+            help="Of quantizers, layers, callbacks, datasets, exporters, losses, metrics, optimizers, schedules and "
             "commands; all by default.",
             autocompletion=complete_groups,
         ),
@@ -89,27 +90,29 @@ def list_kinds(
 
     The part before the dot is the plugin; `kbi` stands for `fixed_point.kbi` as long as it is unique.
 
-    Example: hgq2 list quantizers; hgq2 list --table
+    Example: hgq2 list quantizers; hgq2 list losses metrics; hgq2 list --table
     """
+    asked = list(dict.fromkeys(groups or ()))
     if table:
-        _list_table(group, as_json)
+        _list_table(asked, as_json)
         return
     from hgq2_core.discovery.loading import GROUPS, NAMED_GROUPS
     from hgq2_core.discovery.registry import registry
     from hgq2_core.errors import nearest
     from hgq2_core.schema.keras_objects import classes_by_name, keras_kinds, named_group
 
-    if group is not None and group not in GROUPS:
-        raise ConfigError(
-            f"list: unknown group of kinds. Received: {group!r}. Allowed: {', '.join(GROUPS)}.{nearest(group, GROUPS)}"
-        )
+    for each in asked:
+        if each not in GROUPS:
+            allowed = f"Allowed: {', '.join(GROUPS)}.{nearest(each, GROUPS)}"
+            raise ConfigError(f"list: unknown group of kinds. Received: {each!r}. {allowed}")
     kinds = {
         # An adapter, under the name of a Keras layer, is not a kind.
         each: sorted({*(n for n in registry().names(each) if not n.startswith("keras.")), *keras_kinds(each)})
-        for each in ([group] if group is not None else GROUPS)
+        for each in asked or GROUPS
     }
-    if group in NAMED_GROUPS:
-        kinds[group] += classes_by_name(named_group(group))
+    for each in asked:
+        if each in NAMED_GROUPS:
+            kinds[each] += classes_by_name(named_group(each))
     if as_json:
         print_json(kinds)
         return
@@ -122,17 +125,18 @@ def list_kinds(
         if keras_own:
             text = textwrap.fill(", ".join(keras_own), out.width, initial_indent="  ", subsequent_indent="  ")
             out.print(text, markup=False)
-        if group is None and each in NAMED_GROUPS:  # Keras' own are asked for alone, since Keras takes seconds
+        if not asked and each in NAMED_GROUPS:  # Keras' own are asked for alone, since Keras takes seconds
             out.print(f"  those of Keras: hgq2 list {each}", style="dim", markup=False)
         elif not names:
             out.print("  none", style="dim")
 
 
-def _list_table(group: str | None, as_json: bool) -> None:
+def _list_table(groups: Sequence[str], as_json: bool) -> None:
     from hgq2_core.cli.layer_table import layer_table, markdown
 
-    if group not in (None, "layers"):
-        raise ConfigError(f"list: --table shows layers. Received: {group!r}. Allowed: layers, or nothing.")
+    for each in groups:
+        if each != "layers":
+            raise ConfigError(f"list: --table shows layers. Received: {each!r}. Allowed: layers, or nothing.")
     rows = layer_table()
     if as_json:
         print_json([row.to_dict() for row in rows])

@@ -136,6 +136,14 @@ class Training(StrictModel):
                 raise validation_errors([((place,), message)])
         return self
 
+    @model_validator(mode="after")
+    def _check_averages(self) -> Training:
+        for word, section in (("budget", self.budget), ("front", self.front)):
+            if section is not None and self.optimizer.arguments.get("use_ema"):
+                message = f"a {word} saves the weights of an epoch, never averages of them. Leave one of them out."
+                raise validation_errors([(("optimizer", "use_ema"), message)])
+        return self
+
     @property
     def price_setters(self) -> list[int]:
         """Indices of the callbacks that set `ebops_beta`."""

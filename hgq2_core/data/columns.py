@@ -17,6 +17,11 @@ MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
 """Texts for a missing value, in lower case."""
 
 
+def is_missing(cell: Any) -> bool:
+    """Return True if a cell has no value."""
+    return cell is None or cell != cell or (isinstance(cell, str) and cell.strip().lower() in MISSING)
+
+
 @dataclass(frozen=True)
 class Category:
     """A column of texts.
@@ -24,10 +29,17 @@ class Category:
     Args:
         values: the texts it may hold.
         encoding: `one_hot`: an element for each text, which is 1 or 0; `index`: the place of the text among them.
+        filled: the text that a missing cell gets; None if none may be missing.
     """
 
     values: tuple[str, ...]
     encoding: Encoding
+    filled: str | None = None
+
+    def text(self, cell: Any) -> str:
+        """Return the text of a cell, which need not be among the values."""
+        text = str(cell).strip()
+        return self.filled if self.filled is not None and is_missing(cell) else text
 
 
 @dataclass(frozen=True)
@@ -80,7 +92,8 @@ class Columns:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         categories = {
-            name: {"values": list(each.values), "encoding": each.encoding} for name, each in self.categories.items()
+            name: {"values": list(each.values), "encoding": each.encoding, "filled": each.filled}
+            for name, each in self.categories.items()
         }
         return {"names": list(self.names), "categories": categories, "missing": self.missing}
 
@@ -88,7 +101,7 @@ class Columns:
     def from_dict(cls, document: Mapping[str, Any]) -> Columns:
         """Return the step that plain data describe."""
         categories = {
-            str(name): Category(tuple(each["values"]), each["encoding"])
+            str(name): Category(tuple(each["values"]), each["encoding"], each.get("filled"))
             for name, each in document["categories"].items()
         }
         return cls(tuple(document["names"]), categories, bool(document["missing"]))
@@ -106,7 +119,7 @@ class Columns:
         places = {value: place for place, value in enumerate(category.values)}
         found = np.empty(len(cells), dtype=np.intp)
         for row, cell in enumerate(_plain(cells)):
-            text = str(cell).strip()
+            text = category.text(cell)
             if text not in places:
                 raise DataError(
                     f"column {name!r}: no such category. Received: {text!r}. "
@@ -138,7 +151,7 @@ def _plain(cells: Any) -> Any:
 
 
 def _number(cell: Any, name: str) -> float:
-    if isinstance(cell, str) and cell.strip().lower() in MISSING:
+    if is_missing(cell):
         return float("nan")
     try:
         return float(cell)

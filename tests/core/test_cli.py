@@ -145,6 +145,8 @@ def test_list(hgq2):
         ]
     }
     assert set(keras_kinds("layers")) <= set(json.loads(hgq2("list", "--json").stdout)["layers"])
+    several = json.loads(hgq2("list", "losses", "schedules", "losses", "--json").stdout)
+    assert list(several) == ["losses", "schedules"] and "cosine_decay" in several["schedules"]
     assert "Did you mean 'quantizers'?" in hgq2("list", "quantizer", code=2).stderr
 
 

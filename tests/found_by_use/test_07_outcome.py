@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -138,6 +139,14 @@ def test_a_run_at_chance_is_named_first(tmp_path):
     )
     assert lines(found)[2].startswith("error ")
     assert "a smaller learning rate" in lines(found)[2]
+
+
+def test_an_accuracy_just_above_chance_is_not_called_below_it():
+    test = Split(np.zeros((100, 1)), np.repeat([0, 1], [70, 30]))
+    seen = [found.seen for found in outcome(SimpleNamespace(name="model"), test, {"accuracy": 0.75})]
+    assert seen == [
+        "test accuracy 0.7500 cannot be told, by 100 samples, from always answering the most frequent class, 0.7000"
+    ]
 
 
 class Lose(keras.callbacks.Callback):

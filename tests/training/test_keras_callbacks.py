@@ -89,3 +89,29 @@ def test_averages_need_an_optimizer_that_keeps_them(tmp_path: Path) -> None:
 def test_a_schedule_of_a_callback_is_checked_with_its_place() -> None:
     with pytest.raises(ConfigError, match=r"training.callbacks.0.schedule: unknown schedule kind. Received: 'cosin'"):
         config({"kind": "keras.LearningRateScheduler", "schedule": {"kind": "cosin"}})
+
+
+@pytest.mark.slow
+def test_a_resumed_run_logs_each_epoch_once(tmp_path: Path) -> None:
+    made = config({"kind": "keras.CSVLogger", "filename": "log.csv", "append": True})
+    train(made, tmp_path / "run")
+    log = tmp_path / "run" / "keras" / "log.csv"
+    before = log.read_text()
+    # As if it had been killed later: epochs that no checkpoint has, the last of them written in part.
+    log.write_text(before + before.splitlines(keepends=True)[-1].replace("1,", "2,", 1) + "3,0.")
+    resume(tmp_path / "run", epochs=3)
+    assert log.read_text().startswith(before)
+    with log.open(newline="") as file:
+        assert [line["epoch"] for line in csv.DictReader(file)] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("section", [{"budget": {"ebops": 100}}, {"front": {}, "epochs": 20}])
+def test_averages_of_weights_and_models_of_single_epochs_contradict_each_other(section: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"training.optimizer.use_ema: a \w+ saves the weights of an epoch"):
+        config(optimizer={"kind": "adam", "use_ema": True}, **section)
+
+
+def test_nothing_ends_the_training_of_a_front_early(tmp_path: Path) -> None:
+    made = config({"kind": "keras.EarlyStopping", "monitor": "val_accuracy"}, front={}, epochs=20)
+    with pytest.raises(ConfigError, match=r"training.callbacks.0: a front needs all epochs"):
+        train(made, tmp_path / "run")

@@ -138,12 +138,21 @@ def test_new_columns_that_do_not_fit_are_named(table: str, columns: Any, message
     assert str(error.value).startswith(message)
 
 
-def test_a_category_that_is_missing_cannot_be_filled_with_a_mean(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["one_hot", "index"])
+def test_a_missing_category_gets_the_most_frequent_text_of_the_file(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "t.csv").write_text("side,label\n" + "b,0\na,0\n,1\nb,0\n" * 2)
+    data = Csv(path=str(tmp_path / "t.csv"), target="label", missing="mean", categorical={"side": encoding})  # type: ignore[dict-item]
+    splits = data.load()
+    assert splits.notes == (f"{tmp_path / 't.csv'}: missing cells of 'side' filled with 'b': 2.",)
+    restored = Preprocessing.from_dict(splits.preprocessing.to_dict())
+    filled, most_frequent = restored.apply({"side": ["", "b"]})
+    assert (filled == most_frequent).all()
+
+
+def test_a_missing_category_is_an_error_unless_it_is_filled(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("side,label\na,0\n,1\nb,0\n")
-    data = Csv(path=str(tmp_path / "t.csv"), target="label", missing="mean", categorical={"side": "one_hot"})
-    with pytest.raises(DataError) as error:
-        data.load()
-    assert str(error.value).endswith("The cell is empty. `missing: drop` leaves such lines out.")
+    with pytest.raises(DataError, match=r"line 3, column 'side': a category is missing. The cell is empty. `missing: "):
+        Csv(path=str(tmp_path / "t.csv"), target="label", categorical={"side": "one_hot"}).load()
 
 
 def test_the_index_of_a_category_is_an_input_of_its_own(table: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hgq2_core import ModelConfig
-from hgq2_core.errors import ConfigError
+from hgq2_core.errors import BudgetError, ConfigError
 from hgq2_core.testing import callback_checks, parametrize_with_checks
 from hgq2_training import BetaSchedule, resume, train
 from hgq2_training.callbacks.stopping import EarlyStopping, StopIf
@@ -150,3 +150,10 @@ def test_a_run_with_a_function_says_that_its_config_cannot_rebuild_it(tmp_path: 
 def test_a_function_and_a_budget_contradict_each_other(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"training.budget: sets the price of bits itself"):
         train(ModelConfig.parse(document(budget={"ebops": 100})), tmp_path / "run", callbacks=[by_function()])
+
+
+@pytest.mark.slow
+def test_a_budget_that_was_not_reached_says_that_the_training_was_stopped(tmp_path: Path) -> None:
+    stopped = document(budget={"ebops": 100}, stop_if={"metric": "ebops", "above": 0})
+    with pytest.raises(BudgetError, match=r"The training was stopped before its last epochs"):
+        train(ModelConfig.parse(stopped), tmp_path / "run")

@@ -48,6 +48,15 @@ def a_front_is_measured_on_validation_data(setup: Setup) -> Iterator[Finding]:
             yield f"training.callbacks.{index}", "training.front keeps a front itself. Leave one of them out."
 
 
+def a_front_has_all_epochs(setup: Setup) -> Iterator[Finding]:
+    """No callback ends a training of a front before its models are tuned."""
+    if setup.training.front is None:
+        return
+    for index, callback in enumerate(setup.training.make_callbacks()):
+        if isinstance(callback, keras.callbacks.EarlyStopping):
+            yield f"training.callbacks.{index}", "a front needs all epochs. Leave one of them out."
+
+
 def averages_are_kept(setup: Setup) -> Iterator[Finding]:
     """The optimizer keeps the averages that a callback swaps in."""
     for index, spec in enumerate(setup.training.callbacks):

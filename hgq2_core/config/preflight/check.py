@@ -9,6 +9,7 @@ import keras
 
 from hgq2_core.config.model import ModelConfig, Training
 from hgq2_core.config.preflight.callbacks import (
+    a_front_has_all_epochs,
     a_front_is_measured_on_validation_data,
     averages_are_kept,
     callbacks_monitor_what_is_logged,
@@ -48,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     one_thing_sets_the_learning_rate,
     averages_are_kept,
     a_front_is_measured_on_validation_data,
+    a_front_has_all_epochs,
 )
 """Rules that look at the config and the data."""
 

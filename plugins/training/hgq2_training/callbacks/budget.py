@@ -41,6 +41,9 @@ SEARCHES = 3
 """Searches for bits, each with what the one before made of the cost on all data."""
 SAMPLES = 4096
 """Training samples for the calibration after an epoch that is not near the budget, and for the search."""
+TOO_FEW = "Train for more epochs, or with a larger budget or a smaller model."
+STOPPED = "The training was stopped before its last epochs, in which the cost comes to the budget: leave that out."
+"""What to do where no model is within the budget, of a training to its end and of one that was stopped."""
 
 
 @dataclass
@@ -176,8 +179,8 @@ class Budget(CostControl[_State]):
         if not self.restore():
             raise BudgetError(
                 f"training.budget: no epoch ended within {format_count(self._most)} {self.unit}; the smallest "
-                f"calibrated cost was {format_count(self._state.smallest)}. Train for more epochs, or with a larger "
-                "budget or a smaller model."
+                f"calibrated cost was {format_count(self._state.smallest)}. "
+                f"{STOPPED if self.model.stop_training else TOO_FEW}"
             )
 
     def restore(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hgq2_core.data.columns import Category, Columns, Encoding
+from hgq2_core.data.columns import Category, Columns, Encoding, is_missing
 from hgq2_core.errors import DataError, nearest
 from hgq2_training.datasets.labels import Classes, class_names, line_to_paste
-from hgq2_training.datasets.missing import REMEDY, Missing, is_missing
+from hgq2_training.datasets.missing import REMEDY, Missing
 from hgq2_training.datasets.splitting import Array
 from hgq2_training.datasets.text_table import LARGEST, Table, number
 
@@ -90,21 +91,22 @@ class Cells:
         """Return the texts of a column, in the order of the alphabet.
 
         Raises:
-            DataError: a cell is missing, or there are too many different texts.
+            DataError: a cell is missing and is not filled, or there are too many different texts.
         """
-        texts = set()
+        texts: Counter[str] = Counter()
         for row, cell in enumerate(self.columns[name]):
-            if is_missing(cell):
-                raise DataError(
-                    f"{self._where(row, name)}: a category is not filled. {_received(cell)}. "
-                    "`missing: drop` leaves such lines out."
-                )
-            texts.add(str(cell).strip())
+            if not is_missing(cell):
+                texts[str(cell).strip()] += 1
+            elif self.missing != "mean":
+                raise DataError(f"{self._where(row, name)}: a category is missing. {_received(cell)}. {REMEDY}")
+        if not texts:
+            raise DataError(f"{self.path}: column {name!r} has no value. Name it in `ignore`.")
         if len(texts) > MOST_CATEGORIES:
             raise DataError(
                 f"{self.path}: column {name!r} has {len(texts)} different texts. Allowed: {MOST_CATEGORIES} categories."
             )
-        return Category(tuple(sorted(texts)), encoding)
+        most_frequent = max(sorted(texts), key=texts.__getitem__)
+        return Category(tuple(sorted(texts)), encoding, most_frequent if self.missing == "mean" else None)
 
     def inputs(self, layout: Columns) -> Array:
         """Return the inputs, shape `(samples, elements)`, NaN where a cell is missing."""
@@ -117,11 +119,12 @@ class Cells:
             for name in layout.names
         }
 
-    def notes(self, filled: int) -> tuple[str, ...]:
+    def notes(self, filled: int, categories: Mapping[str, Category]) -> tuple[str, ...]:
         """Return what was left out or filled, a sentence each.
 
         Args:
-            filled: number of cells that are filled.
+            filled: number of cells with numbers that are filled.
+            categories: the columns that hold texts.
         """
         notes = []
         if self.dropped:
@@ -129,6 +132,9 @@ class Cells:
             notes.append(f"{self.path}: lines left out for a missing cell: {self.dropped} of {total}.")
         if filled:
             notes.append(f"{self.path}: missing cells filled with the mean of the training part: {filled}.")
+        for name, category in categories.items():
+            if category.filled is not None and (count := sum(map(is_missing, self.columns[name]))):
+                notes.append(f"{self.path}: missing cells of {name!r} filled with {category.filled!r}: {count}.")
         return tuple(notes)
 
     def _numbers(self, name: str, one: Callable[[Any, int], float], classes: int | None = None) -> Array:
@@ -182,7 +188,7 @@ class Cells:
         return DataError(f"{where}: a target is not filled. {_received(cell)}. `missing: drop` leaves such lines out.")
 
     def _categories(self, name: str, category: Category) -> list[str]:
-        texts = [str(cell).strip() for cell in self.columns[name]]
+        texts = [category.text(cell) for cell in self.columns[name]]
         allowed = set(category.values)
         for row, text in enumerate(texts):
             if text not in allowed:

@@ -52,7 +52,8 @@ class Csv(Dataset):
         standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part, except categories.
         ignore: columns that are not inputs.
         missing: treatment of cells that are empty, `?`, `NA`, `NaN` or `null`: `error` refuses the file, `drop` leaves
-            the line out, `mean` replaces a missing input by the mean of the training part.
+            the line out, `mean` replaces a missing number by the mean of the training part, and a missing category by
+            the most frequent text of the file.
         validation_path: a file with the same columns for the validation part; None to split it off.
         sample_weight: column of the weights of the samples in the loss.
         categorical: columns of texts: `one_hot` makes an input 0 or 1 of each text, `index` the place of the text
@@ -198,7 +199,8 @@ class Csv(Dataset):
         x = {name: cells.inputs(layout) for name, layout in layouts.items()}
         weight = None if self.sample_weight is None else cells.weights(self.sample_weight)
         filled = sum(int(np.isnan(each).sum()) for each in x.values())
-        return Split(self._as(x, self.features), self._as(y, self.target), weight), cells.notes(filled)
+        categories = {name: own for layout in layouts.values() for name, own in layout.categories.items()}
+        return Split(self._as(x, self.features), self._as(y, self.target), weight), cells.notes(filled, categories)
 
     def _read_targets(self, cells: Cells, name: str) -> Array:
         classes = self._classes[name]

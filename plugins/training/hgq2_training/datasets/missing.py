@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from hgq2_core.data.columns import MISSING
 from hgq2_core.data.preprocessing import Fill
 from hgq2_core.errors import DataError
 from hgq2_training.datasets.splitting import Array
@@ -14,11 +13,6 @@ from hgq2_training.datasets.splitting import Array
 Missing = Literal["error", "drop", "mean"]
 
 REMEDY = "`missing: drop` leaves such lines out, `missing: mean` fills such cells."
-
-
-def is_missing(cell: Any) -> bool:
-    """Return True if a cell has no value."""
-    return cell != cell or (isinstance(cell, str) and cell.strip().lower() in MISSING)
 
 
 def fill(x: Array, elements: tuple[str, ...]) -> Fill:

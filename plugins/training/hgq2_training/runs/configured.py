@@ -9,27 +9,39 @@ from typing import Any
 import keras
 
 from hgq2_core.config.model import Training
+from hgq2_core.files import write_text
 from hgq2_training.callbacks.budget import Budget
 from hgq2_training.callbacks.front_training import FrontTraining
 from hgq2_training.callbacks.pareto_front import ParetoFront
 
 
-def callbacks_of(training: Training, directory: Path, resumed: bool) -> list[Any]:
+def callbacks_of(training: Training, directory: Path, done: int) -> list[Any]:
     """Return the callbacks of a config, of which those of Keras write inside the run directory.
 
     Args:
         training: how to train.
         directory: the run directory.
-        resumed: whether epochs were trained before, whose lines in a log are kept.
+        done: number of epochs that were trained before, whose lines in a log are kept.
     """
     callbacks = training.make_callbacks(directory)
     for each in callbacks:
         if isinstance(each, keras.callbacks.CSVLogger):
-            each.append = each.append or resumed
+            each.append = done > 0
+            _cut(Path(each.filename), each.sep, done)
         if isinstance(each, keras.callbacks.BackupAndRestore):
             # The run resumes from its own checkpoint, which an older backup would undo.
             shutil.rmtree(each.backup_dir, ignore_errors=True)
     return callbacks
+
+
+def _cut(log: Path, separator: str, done: int) -> None:
+    """Remove the lines of a log after some epochs: those that no checkpoint has are trained, and written, again."""
+    if not log.is_file():
+        return
+    header, *lines = log.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+    epochs = [(line, line.partition(separator)[0]) for line in lines if line.endswith("\n")]
+    kept = [line for line, epoch in epochs if epoch.isdecimal() and int(epoch) < done]
+    write_text(log, "".join([header, *kept]))
 
 
 def price_setters(training: Training, model: keras.Model) -> list[keras.callbacks.Callback]:

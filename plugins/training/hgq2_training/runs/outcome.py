@@ -127,8 +127,9 @@ def _at_chance(name: str, test: Split, metrics: Mapping[str, float]) -> list[Fin
             AT_CHANCE,
             name,
             None,
-            f"test {metric} {format_metric(value)} is no better than always answering the most frequent class, "
-            f"{format_metric(share)}",
+            f"test {metric} {format_metric(value)} "
+            f"{'is no better than' if value <= share else f'cannot be told, by {len(test.y)} samples, from'} "
+            f"always answering the most frequent class, {format_metric(share)}",
             {"value": value, "chance": share},
         )
         for metric, value in metrics.items()

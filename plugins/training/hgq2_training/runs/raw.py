@@ -13,12 +13,11 @@ import numpy as np
 
 from hgq2_core import ModelConfig
 from hgq2_core.data.arrays import CHUNK_BYTES, Rows, changed, chunks, mapped, named
-from hgq2_core.data.columns import Columns
+from hgq2_core.data.columns import Columns, is_missing
 from hgq2_core.errors import DataError, listing, nearest
 from hgq2_training.datasets.archive import in_file
 from hgq2_training.datasets.cells import cells_of
 from hgq2_training.datasets.hdf5 import opened
-from hgq2_training.datasets.missing import is_missing
 from hgq2_training.datasets.parquet import ParquetTable
 from hgq2_training.datasets.text_table import Table, TextTable, number
 from hgq2_training.runs.directory import load_recorded, read_data, read_preprocessing, read_standardization
@@ -116,7 +115,7 @@ class RawInputs:
                     if not layout.missing and is_missing(cell):
                         raise DataError(
                             f"{path}: {place}, column {name!r}: has no value, and a prediction leaves out no line. "
-                            f"Received: {cell!r}."
+                            f"Received: {cell!r}. A run with `missing: mean` fills such cells."
                         )
             columns |= cells.columns_of(layout)
         return columns
@@ -200,7 +199,10 @@ class RawInputs:
         standardization = read_standardization(self.directory)
         if self._of_data("missing") == "mean" and standardization is not None:
             return float(standardization.mean[place])
-        raise DataError(f"{where}: has no value, and a prediction leaves out no line. Received: {text!r}.")
+        raise DataError(
+            f"{where}: has no value, and a prediction leaves out no line. Received: {text!r}."
+            " A run with `missing: mean` fills such cells."
+        )
 
     def _features(self, table: TextTable) -> Sequence[str]:
         """Return the columns of the inputs, in the order of the run."""

@@ -191,7 +191,7 @@ def _train(
     stop_if = [StopIf(training.stop_if)] if training.stop_if else []
     configured = [
         *prices,
-        *callbacks_of(training, directory, start is not None),
+        *callbacks_of(training, directory, 0 if start is None else start.epoch),
         *schedules(callbacks),
         *stop_if,
         history,
