@@ -96,7 +96,7 @@ def new_plugin(
         return
     for path in files:
         typer.echo(directory / path)
-    typer.echo(f"Next: cd {directory} && python -m pip install -e . && python -m pytest")
+    typer.echo(f"Next: cd {directory} && python -m pip install -e '.[test]' && python -m pytest")
 
 
 def package_files(name: str, sorts: Iterable[str], prefix: str | None = None) -> dict[str, str]:

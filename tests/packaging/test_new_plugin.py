@@ -60,7 +60,8 @@ def test_without_options_it_is_a_quantizer_in_a_folder_of_its_name(hgq2, tmp_pat
     result = hgq2("acme-tools")
     assert result.exit_code == 0, result.output
     assert written(tmp_path / "acme-tools") == expected("quantizer")
-    assert result.stdout.splitlines()[-1] == "Next: cd acme-tools && python -m pip install -e . && python -m pytest"
+    last = result.stdout.splitlines()[-1]
+    assert last == "Next: cd acme-tools && python -m pip install -e '.[test]' && python -m pytest"
 
 
 @pytest.mark.parametrize("sort", SORTS)
