@@ -9,9 +9,9 @@ is a training with neither, at the default price and with a cosine: the processo
 that of it. hgq2 is trained with its documented quantizers and a cosine, once for each of two prices of bits, and all
 models that its own callback would keep count together. EBOPs are those after calibration on the training part. Within a
 cost the model with the best validation accuracy is chosen, and its accuracy on the test part shown: the mean over the
-seeds. `digits` and `magic` have the quantizers and the learning rate of their examples, `digits` its dropout too;
-`vowels` has nothing but defaults. One thread, one process at a time; steps of this library are compiled
-(`jit_compile`).
+seeds. `digits` and `magic` have the quantizers of their examples; `digits` moves its training images by up to a third
+of a pixel, hgq2's too; `vowels` has nothing but defaults. One thread, one process at a time; steps of this library are
+compiled (`jit_compile`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Problem(NamedTuple):
         batch_size: samples of a step.
         optimizer: its arguments in this library; hgq2 gets Adam with the same learning rate.
         defaults: the quantizers in this library; empty for its defaults.
-        dropout: rate of the dropout after the first layer, in this library.
+        augmentation: arguments of `keras.layers.RandomTranslation`, before the first layer; None for none.
         betas: for hgq2, the price of each training.
         budgets: EBOPs of each training with a budget.
         within: EBOPs at which accuracies are compared.
@@ -69,7 +69,7 @@ class Problem(NamedTuple):
     batch_size: int
     optimizer: Result
     defaults: Result
-    dropout: float
+    augmentation: Result | None
     betas: tuple[float, ...]
     budgets: tuple[float, ...]
     within: tuple[float, ...]
@@ -83,13 +83,13 @@ OF_EXAMPLES: Result = {
 
 PROBLEMS: dict[str, Problem] = {
     "digits": Problem(
-        {"kind": "training.digits"},
-        (32, 10),
+        {"kind": "training.digits", "shape": [8, 8, 1]},
+        (16, 10),
         200,
-        128,
-        {"kind": "adam", "learning_rate": 0.005},
+        32,
+        {"kind": "adam", "learning_rate": 0.01},
         OF_EXAMPLES,
-        0.1,
+        {"height_factor": 0.045, "width_factor": 0.045, "fill_mode": "constant"},
         (1e-6, 1e-5),
         (4500, 1200),
         (45000, 28500, 4500, 1200),
@@ -101,7 +101,7 @@ PROBLEMS: dict[str, Problem] = {
         512,
         {"kind": "adam", "learning_rate": 0.005},
         OF_EXAMPLES,
-        0.0,
+        None,
         (1e-6, 1e-5),
         (18000, 9567),
         (54000, 28700, 18000, 9567),
@@ -113,7 +113,7 @@ PROBLEMS: dict[str, Problem] = {
         32,
         {"kind": "adam"},
         {},
-        0.0,
+        None,
         (1e-6, 1e-5),
         (236420,),
         (472840, 236420, 100000, 50000),
@@ -126,7 +126,7 @@ KERAS_ADAM = 0.001
 
 def document(problem: Problem, seed: int, shape: Sequence[int], target: Result) -> Result:
     """Return the config of this library, with a front or a budget."""
-    first, *others, outputs = problem.units
+    *hidden, outputs = problem.units
     binary = outputs == 1
     return {
         "seed": seed,
@@ -134,10 +134,9 @@ def document(problem: Problem, seed: int, shape: Sequence[int], target: Result) 
         "model": {
             "inputs": {"x": {"shape": list(shape)}},
             "layers": [
+                *([{"kind": "keras.RandomTranslation", **problem.augmentation}] if problem.augmentation else []),
                 *([{"kind": "keras.Flatten"}] if len(shape) > 1 else []),
-                {"kind": "layers.dense", "units": first, "activation": "relu"},
-                *([{"kind": "keras.Dropout", "rate": problem.dropout}] if problem.dropout else []),
-                *({"kind": "layers.dense", "units": units, "activation": "relu"} for units in others),
+                *({"kind": "layers.dense", "units": units, "activation": "relu"} for units in hidden),
                 {"kind": "layers.dense", "name": "logits", "units": outputs},
             ],
         },
@@ -214,6 +213,7 @@ def theirs(problem: Problem, seed: int, python: str) -> list[Point]:
         "seed": seed,
         "units": problem.units,
         "shape": splits.train.x.shape[1:],
+        "augmentation": problem.augmentation,
         "epochs": problem.epochs,
         "batch_size": problem.batch_size,
         "steps": math.ceil(len(splits.train) / problem.batch_size),

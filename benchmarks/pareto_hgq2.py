@@ -27,7 +27,9 @@ def build(task: dict[str, Any]) -> Any:
         LayerConfigScope(enable_ebops=True, beta0=task["beta"]),
     ):
         dense = [QDense(units, activation="relu") for units in hidden]
-        model = keras.Sequential([keras.Input(task["shape"]), keras.layers.Flatten(), *dense, QDense(outputs)])
+        moved = [keras.layers.RandomTranslation(**task["augmentation"])] if task["augmentation"] else []
+        layers = [keras.Input(task["shape"]), *moved, keras.layers.Flatten(), *dense, QDense(outputs)]
+        model = keras.Sequential(layers)
     classes = outputs > 1
     loss = "SparseCategoricalCrossentropy" if classes else "BinaryCrossentropy"
     metric = keras.metrics.SparseCategoricalAccuracy() if classes else keras.metrics.BinaryAccuracy(threshold=0.0)
