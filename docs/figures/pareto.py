@@ -16,7 +16,7 @@ sys.path.insert(0, str(DOCS / "figures"))
 
 from style import BLUE, ORANGE, STYLE, TEXT, save  # noqa: E402
 
-STYLES = {"hgq2": ("s", TEXT), "front": ("o", BLUE), "budget": ("^", ORANGE)}
+STYLES = {"hgq2": ("s", TEXT), "plain": ("D", TEXT), "front": ("o", BLUE), "budget": ("^", ORANGE)}
 
 
 def main() -> None:
