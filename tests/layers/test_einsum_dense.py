@@ -318,3 +318,23 @@ def test_a_saved_model_survives(tmp_path):
 def test_a_wrong_argument_is_refused_at_once(arguments, message):
     with pytest.raises(ConfigError, match=message):
         QEinsumDense(**{"equation": "ab,bc->ac", "output_shape": 5, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("equation", "output_shape", "shape"),
+    [
+        ("abc,cde->abde", (5, 2, 8), (None, 5, 16)),
+        ("abcd,cde->abe", (5, 16), (None, 5, 2, 8)),
+        ("ab,bc->ac", 4, (None, 6)),
+    ],
+)
+@pytest.mark.parametrize("initializer", ["GlorotUniform", "HeNormal"])
+def test_initial_kernels_are_those_of_keras(equation, output_shape, shape, initializer):
+    """The fans are those of the equation, which a kernel of three axes does not tell."""
+    ours, keras_own = (
+        kind(equation, output_shape, kernel_initializer=getattr(keras.initializers, initializer)(seed=1))
+        for kind in (QEinsumDense, keras.layers.EinsumDense)
+    )
+    for layer in (ours, keras_own):
+        layer.build(shape)
+    np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(layer.kernel) for layer in (ours, keras_own)))

@@ -261,7 +261,7 @@ class AffineLayer(BiasedLayer, kw_only=True):
         self.kernel = self.add_weight(
             name="kernel",
             shape=tuple(kernel_shape),
-            initializer=self.kernel_initializer,
+            initializer=self.initializer_of_kernel(),
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
@@ -274,6 +274,10 @@ class AffineLayer(BiasedLayer, kw_only=True):
                     f"{self.name}: accumulator_bits needs an {slot}_quantizer whose values lie on a fixed grid within "
                     f"bounds, such as fixed point. Received: {type(quantizer.config).__name__}."
                 )
+
+    def initializer_of_kernel(self) -> Callable[..., Tensor]:
+        """Return what gives the kernel its first values."""
+        return self.kernel_initializer  # type: ignore[no-any-return]
 
     @override
     def kernels(self) -> dict[str, Tensor]:

@@ -88,6 +88,25 @@ class QEinsumDense(EinsumShapes, AffineLayer):
         self.build_parts(input_shape, [sizes[letter] for letter in kernel], bias_shape)  # type: ignore[misc, arg-type]
 
     @override
+    def initializer_of_kernel(self) -> Callable[..., Tensor]:
+        """Return the initializer with the kernel's input and output axes, as Keras does; its shape does not tell them.
+
+        One that names them, or has no use for them, stays as it is.
+        """
+        initializer = self.kernel_initializer
+        if not isinstance(initializer, keras.initializers.VarianceScaling):
+            return super().initializer_of_kernel()
+        if initializer.input_axes is not None and initializer.output_axes is not None:
+            return super().initializer_of_kernel()
+        inputs, kernel, outputs = self._letters
+        axes = {
+            "input_axes": [axis for axis, letter in enumerate(kernel) if letter in inputs],
+            "output_axes": [axis for axis, letter in enumerate(kernel) if letter in outputs],
+        }
+        config = {**initializer.get_config(), "seed": initializer.seed, **axes}
+        return type(initializer).from_config(config)  # type: ignore[no-any-return]
+
+    @override
     def position_sizes(self) -> list[int | None]:
         """Return the sizes of the output's axes that the kernel does not have, but the batch's."""
         return self.sizes_of_positions(self.built_output_shape)
