@@ -91,19 +91,18 @@ class QEinsumDense(EinsumShapes, AffineLayer):
     def initializer_of_kernel(self) -> Callable[..., Tensor]:
         """Return the initializer with the kernel's input and output axes, as Keras does; its shape does not tell them.
 
-        One that names them, or has no use for them, stays as it is.
+        One that names them, or has no use for them, stays as it is; so does any in a Keras whose initializers lack axes.
         """
         initializer = self.kernel_initializer
-        if not isinstance(initializer, keras.initializers.VarianceScaling):
-            return super().initializer_of_kernel()
-        if initializer.input_axes is not None and initializer.output_axes is not None:
+        axes = getattr(initializer, "input_axes", ...), getattr(initializer, "output_axes", ...)
+        if axes != (None, None):
             return super().initializer_of_kernel()
         inputs, kernel, outputs = self._letters
-        axes = {
+        fans = {
             "input_axes": [axis for axis, letter in enumerate(kernel) if letter in inputs],
             "output_axes": [axis for axis, letter in enumerate(kernel) if letter in outputs],
         }
-        config = {**initializer.get_config(), "seed": initializer.seed, **axes}
+        config = {**initializer.get_config(), "seed": initializer.seed, **fans}
         return type(initializer).from_config(config)  # type: ignore[no-any-return]
 
     @override
