@@ -91,7 +91,7 @@ class QEinsumDense(EinsumShapes, AffineLayer):
     def initializer_of_kernel(self) -> Callable[..., Tensor]:
         """Return the initializer with the kernel's input and output axes, as Keras does; its shape does not tell them.
 
-        One that names them, or has no use for them, stays as it is; so does any in a Keras whose initializers lack axes.
+        One that names them, or has no use for them, stays as it is, as does any in an older Keras, which knows no axes.
         """
         initializer = self.kernel_initializer
         axes = getattr(initializer, "input_axes", ...), getattr(initializer, "output_axes", ...)
