@@ -40,23 +40,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 MANY = 6
-"""A test with more cases than these is spread over the fast suite, the slow suite and the night, a third each."""
+"""A test with more cases than these is spread over the fast suite, the slow suite and the night, a third each; a slow
+one over the slow suite and the night."""
+SHARES = {"jax": 0, "tensorflow": 1}
+"""Which third of the tests a backend runs without `--every-case`."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Choose among the cases of each test, always the same.
 
-    The first case of many is always a fast test on torch. jax and tensorflow run the first case of any test and a
-    fifth of the others, and no more without `--every-case`.
+    The first case of many is always a fast test on torch, or a slow one. jax and tensorflow have a third of the tests
+    each, of which they run the first case and a fifth of the others, and no more without `--every-case`.
     """
-    if keras.backend.backend() == "torch":
+    backend = keras.backend.backend()
+    if backend == "torch":
+        slow = [item for item in items if item.get_closest_marker("slow")]
         unmarked = [item for item in items if not any(map(item.get_closest_marker, ("slow", "nightly")))]
-        count = Counter(map(_test_of, unmarked))
-        for item in _all_but_some([item for item in unmarked if count[_test_of(item)] > MANY], 3):
-            item.add_marker("slow" if _place(item) % 3 == 1 else "nightly")
+        for item in _all_but_some(_of_many(unmarked), 3):
+            item.add_marker("slow" if _place(item.nodeid) % 3 == 1 else "nightly")
+        for item in _all_but_some(_of_many(slow), 3):
+            item.add_marker("nightly")
     elif not config.getoption("every_case"):
-        left_out = {*_all_but_some(items, 5)}
+        others = {item for item in items if _place(_test_of(item)) % 3 != SHARES[backend]}
+        left_out = {item for item in others if not _wanted(item)} | {*_all_but_some(items, 5)}
         config.hook.pytest_deselected(items=[*left_out])
         items[:] = [item for item in items if item not in left_out]
 
@@ -65,17 +72,27 @@ def _test_of(item: pytest.Item) -> str:
     return item.nodeid.partition("[")[0]
 
 
-def _place(item: pytest.Item) -> int:
-    """Return a number that depends on the name of a case alone."""
-    return zlib.crc32(item.nodeid.encode())
+def _place(name: str) -> int:
+    """Return a number that depends on the name of a test or a case alone."""
+    return zlib.crc32(name.encode())
+
+
+def _wanted(item: pytest.Item) -> bool:
+    """Return True for a case that every suite runs in which its test is."""
+    return item.get_closest_marker("every_backend") is not None
+
+
+def _of_many(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the cases of the tests with more than a few."""
+    count = Counter(map(_test_of, items))
+    return [item for item in items if count[_test_of(item)] > MANY]
 
 
 def _all_but_some(items: list[pytest.Item], share: int) -> Iterator[pytest.Item]:
-    """Yield the cases but the first of each test, one in `share` of the others, and those marked `every_backend`."""
+    """Yield the cases but the first of each test, one in `share` of the others, and those that are wanted anyway."""
     seen: set[str] = set()
     for item in items:
-        chosen = _place(item) % share == 0 or item.get_closest_marker("every_backend")
-        if not chosen and _test_of(item) in seen:
+        if _test_of(item) in seen and _place(item.nodeid) % share and not _wanted(item):
             yield item
         seen.add(_test_of(item))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -13,13 +14,39 @@ from hgq2_core.errors import DataError, listing, nearest
 
 Encoding = Literal["one_hot", "index"]
 
-MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
-"""Texts for a missing value, in lower case."""
+
+@dataclass(frozen=True)
+class MissingValues:
+    """What stands for a missing value, besides an empty cell and NaN.
+
+    Args:
+        values: texts, in any case, and numbers.
+    """
+
+    values: tuple[str | float, ...] = ("?", "NA", "N/A", "NaN", "null", "none")
+
+    def __contains__(self, cell: Any) -> bool:
+        if cell is None or cell != cell:
+            return True
+        if not isinstance(cell, str):
+            return isinstance(cell, int | float | np.number) and float(cell) in self._numbers
+        text = cell.strip().lower()
+        return not text or text in self._texts or (bool(self._numbers) and _float(text) in self._numbers)
+
+    def as_nan(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return numbers with NaN in place of those that stand for a missing value."""
+        return np.where(np.isin(numbers, list(self._numbers)), np.nan, numbers) if self._numbers else numbers
+
+    @cached_property
+    def _texts(self) -> frozenset[str]:
+        return frozenset(each.lower() for each in self.values if isinstance(each, str))
+
+    @cached_property
+    def _numbers(self) -> frozenset[float]:
+        return frozenset(float(each) for each in self.values if not isinstance(each, str))
 
 
-def is_missing(cell: Any) -> bool:
-    """Return True if a cell has no value."""
-    return cell is None or cell != cell or (isinstance(cell, str) and cell.strip().lower() in MISSING)
+USUAL = MissingValues()
 
 
 @dataclass(frozen=True)
@@ -30,16 +57,18 @@ class Category:
         values: the texts it may hold.
         encoding: `one_hot`: an element for each text, which is 1 or 0; `index`: the place of the text among them.
         filled: the text that a missing cell gets; None if none may be missing.
+        missing_values: what stands for a missing cell.
     """
 
     values: tuple[str, ...]
     encoding: Encoding
     filled: str | None = None
+    missing_values: MissingValues = USUAL
 
     def text(self, cell: Any) -> str:
         """Return the text of a cell, which need not be among the values."""
         text = str(cell).strip()
-        return self.filled if self.filled is not None and is_missing(cell) else text
+        return self.filled if self.filled is not None and cell in self.missing_values else text
 
 
 @dataclass(frozen=True)
@@ -50,11 +79,13 @@ class Columns:
         names: the columns, in order.
         categories: those that hold texts.
         missing: whether a cell may be missing, to be filled by the next step.
+        missing_values: what stands for a missing cell.
     """
 
     names: tuple[str, ...]
     categories: Mapping[str, Category]
     missing: bool = False
+    missing_values: MissingValues = USUAL
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -95,16 +126,22 @@ class Columns:
             name: {"values": list(each.values), "encoding": each.encoding, "filled": each.filled}
             for name, each in self.categories.items()
         }
-        return {"names": list(self.names), "categories": categories, "missing": self.missing}
+        return {
+            "names": list(self.names),
+            "categories": categories,
+            "missing": self.missing,
+            "missing_values": list(self.missing_values.values),
+        }
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Columns:
         """Return the step that plain data describe."""
+        missing_values = MissingValues(tuple(document["missing_values"])) if "missing_values" in document else USUAL
         categories = {
-            str(name): Category(tuple(each["values"]), each["encoding"], each.get("filled"))
+            str(name): Category(tuple(each["values"]), each["encoding"], each.get("filled"), missing_values)
             for name, each in document["categories"].items()
         }
-        return cls(tuple(document["names"]), categories, bool(document["missing"]))
+        return cls(tuple(document["names"]), categories, bool(document["missing"]), missing_values)
 
     def _elements(self, name: str) -> tuple[str, ...]:
         category = self.categories.get(name)
@@ -134,7 +171,8 @@ class Columns:
         try:
             numbers = np.asarray(cells).astype(np.float64)
         except (TypeError, ValueError):
-            numbers = np.array([_number(cell, name) for cell in _plain(cells)], dtype=np.float64)
+            numbers = np.array([self._number(name, cell) for cell in _plain(cells)], dtype=np.float64)
+        numbers = self.missing_values.as_nan(numbers)
         infinite = np.flatnonzero(np.isinf(numbers))
         if len(infinite):
             raise DataError(
@@ -145,15 +183,21 @@ class Columns:
             raise DataError(f"column {name!r}: a cell is missing, in sample {unknown[0]}. Leave the sample out.")
         return numbers
 
+    def _number(self, name: str, cell: Any) -> float:
+        if cell in self.missing_values:
+            return float("nan")
+        try:
+            return float(cell)
+        except (TypeError, ValueError):
+            raise DataError(f"column {name!r}: must be a number. Received: {cell!r}.") from None
+
 
 def _plain(cells: Any) -> Any:
     return cells.tolist() if isinstance(cells, np.ndarray) else cells
 
 
-def _number(cell: Any, name: str) -> float:
-    if is_missing(cell):
-        return float("nan")
+def _float(text: str) -> float | None:
     try:
-        return float(cell)
-    except (TypeError, ValueError):
-        raise DataError(f"column {name!r}: must be a number. Received: {cell!r}.") from None
+        return float(text)
+    except ValueError:
+        return None

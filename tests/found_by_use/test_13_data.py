@@ -149,6 +149,28 @@ def test_a_class_may_be_called_none(table: Any) -> None:
     assert message(Csv(path=path, target="t")).endswith('To paste: classes: ["NA", "none"]')
 
 
+def test_what_stands_for_a_missing_cell_is_said_by_the_config(table: Any) -> None:
+    path = table("n,kind,t\n1,none,1\n-999,some,2\n-999.0,none,3\n4,unknown,4\n5,some,-999\n6,,6\n7,none,7\n")
+    options = {"path": path, "target": "t", "categorical": {"kind": "index"}, "validation_fraction": 0.0}
+    named = {**options, "missing_values": ("Unknown", -999)}
+    assert rows(Csv(**named, missing="drop", test_fraction=0.5).load()) == [[1, 0, 1], [7, 0, 7]]
+    assert message(Csv(**named)) == (
+        f"{path}: line 5, column 'kind': a category is missing. Received: 'unknown'. `missing: drop` leaves such lines "
+        "out, `missing: mean` fills such cells. What stands for a missing cell: `missing_values`."
+    )
+    # By default -999 is a number, "unknown" a category and "none" a missing cell.
+    usual = Csv(**options, missing="drop", test_fraction=0.5).load()
+    assert sorted(row[0] for row in rows(usual)) == [-999, 4, 5]
+    # In a column without texts too.
+    path = table("n,t\n1,1\n-999,2\n3,3\n", "numbers.csv")
+    filled = Csv(path=path, target="t", missing="mean", missing_values=(-999,), test_path=path, validation_fraction=0.0)
+    assert filled.load().test.x.tolist() == [[1.0], [2.0], [3.0]]
+    target = Csv(path=path, target="n", missing="mean", missing_values=(-999,))
+    assert message(target) == (
+        f"{path}: line 3, column 'n': a target is not filled. Received: '-999'. `missing: drop` leaves such lines out."
+    )
+
+
 # --- npz -------------------------------------------------------------------------------------------------------------
 
 

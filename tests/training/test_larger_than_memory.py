@@ -149,6 +149,22 @@ def test_a_missing_category_gets_the_most_frequent_text_of_the_file(tmp_path: Pa
     assert (filled == most_frequent).all()
 
 
+def test_what_stands_for_a_missing_cell_holds_for_new_data_too(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("side,n,label\n" + "none,1,0\na,3,0\nlost,-999,1\nnone,1,0\n" * 2)
+    data = Csv(
+        path=str(tmp_path / "t.csv"),
+        target="label",
+        missing="mean",
+        missing_values=("lost", -999),
+        categorical={"side": "index"},
+    )
+    restored = Preprocessing.from_dict(data.load().preprocessing.to_dict())
+    rows = restored.apply({"side": ["lost", "none", "Lost", "a"], "n": [-999, "-999.0", 2, 3]})
+    assert rows[0].tolist() == rows[1].tolist()
+    assert rows[0, 0] == rows[2, 0]
+    assert rows[:, 1].tolist() == [rows[0, 1], rows[0, 1], 2, 3]
+
+
 def test_a_missing_category_is_an_error_unless_it_is_filled(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("side,label\na,0\n,1\nb,0\n")
     with pytest.raises(DataError, match=r"line 3, column 'side': a category is missing. The cell is empty. `missing: "):

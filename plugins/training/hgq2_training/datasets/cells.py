@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hgq2_core.data.columns import Category, Columns, Encoding, is_missing
+from hgq2_core.data.columns import USUAL, Category, Columns, Encoding, MissingValues
 from hgq2_core.errors import DataError, nearest
 from hgq2_training.datasets.labels import Classes, class_names, line_to_paste
 from hgq2_training.datasets.missing import REMEDY, Missing
@@ -32,6 +32,7 @@ class Cells:
         places: the place of each line in the file, for messages.
         missing: treatment of missing cells.
         dropped: number of lines left out.
+        missing_values: what stands for a missing cell.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Cells:
     places: Sequence[str]
     missing: Missing
     dropped: int = 0
+    missing_values: MissingValues = USUAL
 
     def targets(self, name: str, classes: Classes | None) -> Array:
         """Return a column of targets.
@@ -95,10 +97,10 @@ class Cells:
         """
         texts: Counter[str] = Counter()
         for row, cell in enumerate(self.columns[name]):
-            if not is_missing(cell):
+            if cell not in self.missing_values:
                 texts[str(cell).strip()] += 1
             elif self.missing != "mean":
-                raise DataError(f"{self._where(row, name)}: a category is missing. {_received(cell)}. {REMEDY}")
+                raise DataError(f"{self._where(row, name)}: a category is missing. {_received(cell)}. {_remedy(cell)}")
         if not texts:
             raise DataError(f"{self.path}: column {name!r} has no value. Name it in `ignore`.")
         if len(texts) > MOST_CATEGORIES:
@@ -106,7 +108,8 @@ class Cells:
                 f"{self.path}: column {name!r} has {len(texts)} different texts. Allowed: {MOST_CATEGORIES} categories."
             )
         most_frequent = max(sorted(texts), key=texts.__getitem__)
-        return Category(tuple(sorted(texts)), encoding, most_frequent if self.missing == "mean" else None)
+        filled = most_frequent if self.missing == "mean" else None
+        return Category(tuple(sorted(texts)), encoding, filled, self.missing_values)
 
     def inputs(self, layout: Columns) -> Array:
         """Return the inputs, shape `(samples, elements)`, NaN where a cell is missing."""
@@ -133,14 +136,17 @@ class Cells:
         if filled:
             notes.append(f"{self.path}: missing cells filled with the mean of the training part: {filled}.")
         for name, category in categories.items():
-            if category.filled is not None and (count := sum(map(is_missing, self.columns[name]))):
+            if category.filled is not None and (count := self._missing(name)):
                 notes.append(f"{self.path}: missing cells of {name!r} filled with {category.filled!r}: {count}.")
         return tuple(notes)
+
+    def _missing(self, name: str) -> int:
+        return sum(cell in self.missing_values for cell in self.columns[name])
 
     def _numbers(self, name: str, one: Callable[[Any, int], float], classes: int | None = None) -> Array:
         column = self.columns[name]
         try:
-            values = np.asarray(column).astype(np.float64)
+            values = self.missing_values.as_nan(np.asarray(column).astype(np.float64))
         except (ValueError, TypeError):
             values = np.array([math.nan])
         if _usable(values, classes):
@@ -152,7 +158,7 @@ class Cells:
 
     def _input(self, cell: Any, row: int, name: str) -> float:
         where = self._where(row, name)
-        if not is_missing(cell):
+        if cell not in self.missing_values:
             return number(cell, where)
         if self.missing == "error":
             raise DataError(f"{where}: must be a number. {_received(cell)}. {REMEDY}")
@@ -163,7 +169,7 @@ class Cells:
         if text in names:
             return names.index(text)
         where = self._where(row, name)
-        if is_missing(cell) and not (text and self.missing == "error"):
+        if cell in self.missing_values and not (text and self.missing == "error"):
             raise self._missing_target(cell, where)
         allowed = ", ".join(names)
         raise DataError(f"{where}: no such class. Received: {text!r}. Allowed: {allowed}.{nearest(text, names)}")
@@ -171,7 +177,7 @@ class Cells:
     def _target(self, cell: Any, row: int, name: str, classes: int | None) -> float:
         where = self._where(row, name)
         # A text among targets is more likely a class for `classes` than a missing number.
-        if is_missing(cell) and not (str(cell) and self.missing == "error"):
+        if cell in self.missing_values and not (str(cell) and self.missing == "error"):
             raise self._missing_target(cell, where)
         try:
             value = number(cell, where)
@@ -205,6 +211,7 @@ def cells_of(
     classes: Mapping[str, Classes | None],
     missing: Missing,
     numbers: Collection[str] = (),
+    missing_values: MissingValues = USUAL,
 ) -> Cells:
     """Return columns of a table, without lines that have a missing cell if these are left out.
 
@@ -214,6 +221,7 @@ def cells_of(
         classes: of the columns of targets.
         missing: treatment of missing cells.
         numbers: columns of inputs that are numbers.
+        missing_values: what stands for a missing cell.
 
     Raises:
         DataError: there are no samples.
@@ -226,13 +234,13 @@ def cells_of(
         for name, column in found.items():
             # A class may have the name of a missing value.
             texts = names.get(name, ())
-            kept &= [not is_missing(cell) or str(cell) in texts for cell in column]
+            kept &= [cell not in missing_values or str(cell) in texts for cell in column]
         rows = np.flatnonzero(kept)
         found = {name: _chosen(column, rows) for name, column in found.items()}
         places = [places[row] for row in rows.tolist()]
     if not len(places):
         raise DataError(f"{table.path}: has a header and no samples{' without missing cells' * bool(total)}.")
-    return Cells(table.path, found, places, missing, total - len(places))
+    return Cells(table.path, found, places, missing, total - len(places), missing_values)
 
 
 def _chosen(column: Sequence[Any], rows: NDArray[np.intp]) -> Sequence[Any]:
@@ -250,6 +258,10 @@ def _usable(values: Array, classes: int | None) -> bool:
 
 def _received(cell: Any) -> str:
     return f"Received: {cell!r}" if str(cell) else "The cell is empty"
+
+
+def _remedy(cell: Any) -> str:
+    return f"{REMEDY} What stands for a missing cell: `missing_values`." if str(cell) else REMEDY
 
 
 def _is_text(cell: Any) -> bool:

@@ -10,9 +10,10 @@ from pydantic import Field
 from typing_extensions import override
 
 from hgq2_core.data.arrays import named
-from hgq2_core.data.columns import Columns, Encoding
+from hgq2_core.data.columns import USUAL, Columns, Encoding, MissingValues
 from hgq2_core.data.splits import Dataset, Split, Splits
 from hgq2_core.errors import ConfigError, DataError, listing, nearest
+from hgq2_core.schema.base import FromList
 from hgq2_training.datasets.cells import Cells, cells_of
 from hgq2_training.datasets.labels import Classes, Names, class_names
 from hgq2_training.datasets.missing import Missing
@@ -51,7 +52,7 @@ class Csv(Dataset):
         seed: seed of the random split.
         standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part, except categories.
         ignore: columns that are not inputs.
-        missing: treatment of cells that are empty, `?`, `NA`, `NaN` or `null`: `error` refuses the file, `drop` leaves
+        missing: treatment of missing cells: `error` refuses the file, `drop` leaves
             the line out, `mean` replaces a missing number by the mean of the training part, and a missing category by
             the most frequent text of the file.
         validation_path: a file with the same columns for the validation part; None to split it off.
@@ -63,6 +64,8 @@ class Csv(Dataset):
         folds: number of equal parts of what is not for test, of which one is the validation part, in place of
             `validation_fraction`.
         fold: which of them, counted from 0.
+        missing_values: texts, in any case, and numbers that stand for a missing cell; by default `?`, `NA`, `N/A`,
+            `NaN`, `null` and `none`. An empty cell always is one.
 
     Raises:
         ConfigError: fractions or seed are not allowed, a name occurs twice, or several targets have classes.
@@ -90,6 +93,7 @@ class Csv(Dataset):
         log: Names | None = None,
         folds: Folds | None = None,
         fold: Fold = 0,
+        missing_values: Annotated[tuple[str | float, ...], FromList] = USUAL.values,
     ) -> None:
         self.path = path
         self.target = target
@@ -110,6 +114,8 @@ class Csv(Dataset):
         self.log = log
         self.folds = folds
         self.fold = fold
+        self.missing_values = missing_values
+        self._missing_values = MissingValues(tuple(missing_values))
         own = test_path is not None, validation_path is not None
         self._splitting = Splitting(test_fraction, validation_fraction, seed, folds, fold, *own)
         self._steps = TableSteps(standardize, missing, dict(clip or {}), tuple(log or ()))
@@ -133,7 +139,12 @@ class Csv(Dataset):
         cells = self._cells(table, features)
         categories = {name: cells.category(name, how) for name, how in (self.categorical or {}).items()}
         layouts = {
-            name: Columns(own, {each: categories[each] for each in own if each in categories}, self.missing == "mean")
+            name: Columns(
+                own,
+                {each: categories[each] for each in own if each in categories},
+                self.missing == "mean",
+                self._missing_values,
+            )
             for name, own in features.items()
         }
         whole, notes = self._read(cells, layouts)
@@ -188,7 +199,9 @@ class Csv(Dataset):
         table.header(wanted)
         classes = {column: self._classes[name] for name, own in self._targets.items() for column in own}
         numbers = {name for own in features.values() for name in own} - {*(self.categorical or ())}
-        return cells_of(table, list(dict.fromkeys(wanted)), classes, self.missing, numbers - {*self._target_columns})
+        numbers -= {*self._target_columns}
+        columns = list(dict.fromkeys(wanted))
+        return cells_of(table, columns, classes, self.missing, numbers, self._missing_values)
 
     def _read(self, cells: Cells, layouts: Mapping[str, Columns]) -> tuple[Split, tuple[str, ...]]:
         """Return targets, inputs, and notes on missing cells."""

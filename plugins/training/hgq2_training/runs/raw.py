@@ -13,7 +13,7 @@ import numpy as np
 
 from hgq2_core import ModelConfig
 from hgq2_core.data.arrays import CHUNK_BYTES, Rows, changed, chunks, mapped, named
-from hgq2_core.data.columns import Columns, is_missing
+from hgq2_core.data.columns import USUAL, Columns
 from hgq2_core.errors import DataError, listing, nearest
 from hgq2_training.datasets.archive import in_file
 from hgq2_training.datasets.cells import cells_of
@@ -109,10 +109,11 @@ class RawInputs:
         table.header(names)
         columns: dict[str, Any] = {}
         for layout in layouts.values():
-            cells = cells_of(table, layout.names, {}, "mean" if layout.missing else "error")
+            missing = layout.missing_values
+            cells = cells_of(table, layout.names, {}, "mean" if layout.missing else "error", missing_values=missing)
             for name in layout.names:
                 for place, cell in zip(cells.places, cells.columns[name], strict=True):
-                    if not layout.missing and is_missing(cell):
+                    if not layout.missing and cell in missing:
                         raise DataError(
                             f"{path}: {place}, column {name!r}: has no value, and a prediction leaves out no line. "
                             f"Received: {cell!r}. A run with `missing: mean` fills such cells."
@@ -194,7 +195,7 @@ class RawInputs:
         return {only: np.array(rows, dtype=np.float64)}
 
     def _cell(self, text: str, where: str, place: int) -> float:
-        if not is_missing(text):
+        if text not in USUAL:
             return number(text, where)
         standardization = read_standardization(self.directory)
         if self._of_data("missing") == "mean" and standardization is not None:
