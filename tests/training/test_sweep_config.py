@@ -17,8 +17,7 @@ from hgq2_core.errors import ConfigError
 from hgq2_training.sweeps.config import load_sweep
 from hgq2_training.sweeps.pruning import hopeless, lag
 from hgq2_training.sweeps.space import Parameter, apply
-from hgq2_training.sweeps.storage import import_optuna
-from hgq2_training.sweeps.sweep import check_sweep
+from hgq2_training.sweeps.sweep import check_sweep, run_sweep
 
 WRONG = [
     ({"space": {}}, "sweep.space: must be a mapping of at least 1 item. Received: {}."),
@@ -199,16 +198,18 @@ def test_a_sweep_trains(tmp_path):
 
 
 @pytest.mark.parametrize(("version", "received"), [("4.9", "Received: 4.9."), (None, "It is not installed.")])
-def test_an_optuna_that_is_missing_or_old_is_named(monkeypatch, version, received):
+def test_an_optuna_that_is_missing_or_old_is_named_before_anything_is_written(tmp_path, monkeypatch, version, received):
     def installed(name: str) -> str:
         if version is None:
             raise metadata.PackageNotFoundError(name)
         return version
 
+    sweep = make_sweep(tmp_path)
     monkeypatch.setattr(metadata, "version", installed)
     message = re.escape(f"sweep: needs Optuna 5.0 or later. {received} pip install 'hgq2-training[sweep]'")
     with pytest.raises(ConfigError, match=message):
-        import_optuna()
+        run_sweep(sweep, tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
 
 
 @pytest.mark.parametrize("kind", ["submitit", "ray"])

@@ -19,7 +19,7 @@ from hgq2_training.sweeps.archive import archive
 from hgq2_training.sweeps.config import MAY_CHANGE, Sweep, load_sweep
 from hgq2_training.sweeps.index import Index
 from hgq2_training.sweeps.runners.runner import Adopted, Job, Runner
-from hgq2_training.sweeps.storage import shown
+from hgq2_training.sweeps.storage import import_optuna, shown
 from hgq2_training.sweeps.trial import validation_metrics
 from hgq2_training.sweeps.trial_directory import TrialDirectory, trial_directory
 
@@ -67,11 +67,13 @@ def run_sweep(
         The index of the trials.
 
     Raises:
-        ConfigError: the directory holds another sweep, or another process uses it; the config does not fit the data.
+        ConfigError: Optuna is not installed; the directory holds another sweep, or another process uses it; the config
+            does not fit the data.
     """
     section = sweep.section
     wanted, most = trials or section.trials, workers or section.workers
     directory = Path(directory)
+    import_optuna()  # before the seconds that the checks take, and before anything is written
     check_directory(sweep, directory)
     check_sweep(sweep)
     with locked(make_folder(directory)):
