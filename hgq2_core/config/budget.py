@@ -24,10 +24,12 @@ class BudgetSection(StrictModel):
     Args:
         ebops: the most EBOPs.
         luts: the most LUTs, as hgq2-alkaid predicts them, in place of EBOPs.
+        metric: the metric on validation data by which the model is chosen; by default the first, or else the loss.
     """
 
     ebops: Cost | None = None
     luts: Cost | None = None
+    metric: str | None = None
 
     @model_validator(mode="after")
     def _check_one(self) -> BudgetSection:
@@ -57,11 +59,13 @@ class FrontSection(StrictModel):
             to 1/32 of that at the start.
         ebops: the largest calibrated EBOPs of each, rising or falling, in place of `points`.
         finetune_epochs: epochs of each, which are among the `epochs` of the training; by default 30 % for all together.
+        metric: the metric on validation data by which models are chosen; by default the first, or else the loss.
     """
 
     points: Count | None = None
     ebops: Annotated[tuple[Cost, ...], FromList] = ()
     finetune_epochs: Count | None = None
+    metric: str | None = None
 
     @model_validator(mode="after")
     def _check_ebops(self) -> FrontSection:

@@ -130,6 +130,11 @@ def test_losses_metrics_and_weights_are_those_of_each_output(archive: str) -> No
         ({"class_weight": {"energy": "balanced"}}, "training.class_weight.energy: needs targets that are labels."),
         ({"class_weight": {"low": -1}}, "training.class_weight.low: must be a number that is at least 0. Received: -1"),
         ({"class_weight": "even"}, "training.class_weight: must be `balanced`, or a mapping from labels to factors."),
+        ({"front": {"metric": "accuracy", "points": 1}, "epochs": 10},
+         "training.front.metric: no such metric. Received: 'accuracy'. Allowed: energy_loss, "
+         "energy_mean_absolute_error, loss, species_accuracy, species_loss. Did you mean 'species_accuracy'?"),
+        ({"budget": {"ebops": 1000, "metric": "species_acuracy"}},
+         "training.budget.metric: no such metric. Received: 'species_acuracy'."),
         ({"steps_per_epoch": 9}, "training.steps_per_epoch: the training part has 2 batches of 32. Received: 9."),
         ({"steps_per_epoch": 1, "shuffle": False}, "training.steps_per_epoch: without `shuffle`"),
     ],
@@ -320,3 +325,10 @@ def test_a_budget_bounds_the_cost_of_several_outputs(archive: str, tmp_path: Pat
     config = ModelConfig.parse(document(archive, budget={"ebops": 1500}, epochs=16, batch_size=8, optimizer=FAST))
     run = train(config, tmp_path / "run")
     assert run.metrics["ebops"] <= 1500 and run.verification.ok
+
+
+def test_a_front_is_chosen_by_the_metric_of_the_config(archive: str, tmp_path: Path) -> None:
+    front = {"points": 1, "finetune_epochs": 1, "metric": "species_accuracy"}
+    train(ModelConfig.parse(document(archive, front=front, epochs=2)), tmp_path / "run")
+    written = json.loads((tmp_path / "run" / "front" / "front.json").read_text())
+    assert written["directions"] == {"val_species_accuracy": "max", "ebops": "min"}

@@ -67,6 +67,16 @@ def averages_are_kept(setup: Setup) -> Iterator[Finding]:
             )
 
 
+def models_are_chosen_by_what_is_measured(setup: Setup) -> Iterator[Finding]:
+    """The metric that chooses the model of a budget, or the models of a front, is one of the model."""
+    measured = list(setup.model.get_metrics_result())
+    for word, section in (("budget", setup.training.budget), ("front", setup.training.front)):
+        name = None if section is None else section.metric
+        if name is not None and name not in measured:
+            message = f"no such metric. Received: {name!r}. Allowed: {listing(measured)}.{nearest(name, measured)}"
+            yield f"training.{word}.metric", message
+
+
 def callbacks_monitor_what_is_logged(setup: Setup) -> Iterator[Finding]:
     """The names that a callback monitors are logged, and Keras can tell whether to minimize or maximize them."""
     measured = list(setup.model.get_metrics_result())

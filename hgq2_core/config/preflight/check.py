@@ -13,6 +13,7 @@ from hgq2_core.config.preflight.callbacks import (
     a_front_is_measured_on_validation_data,
     averages_are_kept,
     callbacks_monitor_what_is_logged,
+    models_are_chosen_by_what_is_measured,
     one_thing_sets_the_learning_rate,
 )
 from hgq2_core.config.preflight.keras_errors import refused_by_keras
@@ -54,7 +55,11 @@ RULES: tuple[Rule, ...] = (
 """Rules that look at the config and the data."""
 
 TRIALS_OF_OUTPUTS: tuple[Rule, ...] = (loss_takes_the_targets, metrics_take_the_targets)
-TRIALS: tuple[Rule, ...] = (the_model_takes_all_targets, callbacks_monitor_what_is_logged)
+TRIALS: tuple[Rule, ...] = (
+    the_model_takes_all_targets,
+    models_are_chosen_by_what_is_measured,
+    callbacks_monitor_what_is_logged,
+)
 """Rules that call loss, metrics and callbacks once on a few targets, to give any other error of Keras its place."""
 
 

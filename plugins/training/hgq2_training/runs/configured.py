@@ -52,10 +52,10 @@ def price_setters(training: Training, model: keras.Model) -> list[keras.callback
         model: compiled, with built metrics.
     """
     if training.budget is not None:
-        return [Budget(training.budget.ebops, luts=training.budget.luts)]
+        return [Budget(training.budget.ebops, training.budget.metric, luts=training.budget.luts)]
     if training.front is None:
         return []
-    metric = next((name for name in model.get_metrics_result() if name != "loss"), "loss")
+    metric = training.front.metric or next((name for name in model.get_metrics_result() if name != "loss"), "loss")
     front = ParetoFront([f"val_{metric}", "ebops"])
     costs = training.front.ebops or training.front.count
     return [front, FrontTraining(front, costs, training.front.tuning_epochs(training.epochs))]
