@@ -39,15 +39,15 @@ fuzz: $(STAMP) ## Run the property tests at length, each round with a fresh seed
 	    $(BIN)/python -m pytest -n 2 --dist worksteal -m hypothesis --hypothesis-profile=fuzz --hypothesis-seed=$$seed || exit 1; \
 	done
 
-test-slow: $(STAMP) ## Run the slow tests
+test-slow: $(VENV)/.docs ## Run the slow tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not nightly"
 
 $(VENV)/.backends: $(STAMP) requirements-backends.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-backends.txt
 	touch $@
 
-# Each backend in processes of its own, a fifth of the cases of each test (tests/conftest.py); `make nightly` runs all, also
-# slow ones. Marked `once`: what asks nothing of the backend. A test that only torch can do says so where it is skipped.
+# Each backend in processes of its own, a third of the tests and of those some cases (tests/conftest.py); `make nightly` runs
+# all, also slow ones. Marked `once`: what asks nothing of the backend. A test that only torch can do says so where it is skipped.
 BACKEND_TESTS := $(wildcard tests/fixed_point tests/minifloat tests/layers tests/attention tests/contract tests/zoo \
 	tests/end_to_end/test_backends.py tests/end_to_end/test_data_parallel.py tests/core/test_optimizer.py tests/core/test_doctor.py tests/core/test_doctor_ranges.py tests/core/test_resuming.py tests/core/test_jit_backends.py \
 	tests/found_by_use/test_01_weight_decay.py tests/found_by_use/test_14_data.py)

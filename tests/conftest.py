@@ -40,8 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 MANY = 6
-"""A test with more cases than these is spread over the fast suite, the slow suite and the night, a third each; a slow
-one over the slow suite and the night."""
+"""Of a test with more cases than these the fast suite has a third, the slow suite a sixth, and the night the others; of
+a slow one the slow suite has a third."""
 SHARES = {"jax": 0, "tensorflow": 1}
 """Which third of the tests a backend runs without `--every-case`."""
 
@@ -50,7 +50,7 @@ SHARES = {"jax": 0, "tensorflow": 1}
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Choose among the cases of each test, always the same.
 
-    The first case of many is always a fast test on torch, or a slow one. jax and tensorflow have a third of the tests
+    The first case of many stays where its test is. jax and tensorflow have a third of the tests
     each, of which they run the first case and a fifth of the others, and no more without `--every-case`.
     """
     backend = keras.backend.backend()
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if item.get_closest_marker("slow")]
         unmarked = [item for item in items if not any(map(item.get_closest_marker, ("slow", "nightly")))]
         for item in _all_but_some(_of_many(unmarked), 3):
-            item.add_marker("slow" if _place(item.nodeid) % 3 == 1 else "nightly")
+            item.add_marker("slow" if _place(item.nodeid) % 6 == 1 else "nightly")
         for item in _all_but_some(_of_many(slow), 3):
             item.add_marker("nightly")
     elif not config.getoption("every_case"):

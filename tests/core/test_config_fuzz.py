@@ -143,7 +143,7 @@ def test_a_damaged_config(document: object) -> None:
     check(document)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @given(documents())
 @settings(max_examples=3000, suppress_health_check=[HealthCheck.too_slow])
 def test_a_damaged_config_at_length(document: object) -> None:

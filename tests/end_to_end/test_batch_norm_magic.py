@@ -47,7 +47,7 @@ def accuracy(model, split):
     return np.mean((model.predict(split.x, batch_size=4096, verbose=0)[:, 0] > 0) == split.y)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_quantized_normalization_is_as_accurate_as_in_floats():
     data = Magic().load()
     wanted, found = [], []

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from selection import nightly
 
 import hgq2_core
 from hgq2_training.demo import CONFIG
@@ -50,8 +49,8 @@ def test_the_demo_learns_cheaply_and_exactly(tmp_path, claims):
     assert {finding["severity"] for finding in health["findings"]} <= {"note"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, nightly(1), nightly(2)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("name", "metric", "samples"), [("digits", "accuracy", 449), ("magic", "binary_accuracy", 4755)]
 )

@@ -27,7 +27,7 @@ TRAINED_ELSEWHERE = {
     "vowels_rnn",
 }
 """By tests that ask more of them."""
-REPRESENTATIVE = ("anomaly", "spiking")
+REPRESENTATIVE = ("anomaly",)
 """Also trained in the slow tests, with one seed."""
 CASES = [(path, seed) for path in EXAMPLES if path.stem not in TRAINED_ELSEWHERE for seed in range(3)]
 

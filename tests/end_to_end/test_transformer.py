@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from selection import nightly
 
 from hgq2_core import load_model
 from hgq2_training.datasets.digits import Digits
@@ -37,8 +36,8 @@ def python(*arguments):
     return process.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, nightly(1), nightly(2)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(3))
 def test_it_learns_in_few_bits_and_exactly(tmp_path, claims, seed):
     directory = tmp_path / "run"
     text = python("-m", "hgq2_core.cli.main", "train", EXAMPLE, "-o", directory, "--set", f"seed={seed}", "--json")
