@@ -46,7 +46,7 @@ $(VENV)/.backends: $(STAMP) requirements-backends.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -r requirements-backends.txt
 	touch $@
 
-# Each backend in processes of its own, a third of the tests and of those some cases (tests/conftest.py); `make nightly` runs
+# Each backend in processes of its own, a fifth of the tests and of those some cases (tests/conftest.py); `make nightly` runs
 # all, also slow ones. Marked `once`: what asks nothing of the backend. A test that only torch can do says so where it is skipped.
 BACKEND_TESTS := $(wildcard tests/fixed_point tests/minifloat tests/layers tests/attention tests/contract tests/zoo \
 	tests/end_to_end/test_backends.py tests/end_to_end/test_data_parallel.py tests/core/test_optimizer.py tests/core/test_doctor.py tests/core/test_doctor_ranges.py tests/core/test_resuming.py tests/core/test_jit_backends.py \

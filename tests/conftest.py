@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -43,27 +44,28 @@ MANY = 6
 """Of a test with more cases than these the fast suite has a third, the slow suite a sixth, and the night the others; of
 a slow one the slow suite has a third."""
 SHARES = {"jax": 0, "tensorflow": 1}
-"""Which third of the tests a backend runs without `--every-case`."""
+"""Which fifth of the tests a backend runs without `--every-case`."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Choose among the cases of each test, always the same.
 
-    The first case of many stays where its test is. jax and tensorflow have a third of the tests
-    each, of which they run the first case and a fifth of the others, and no more without `--every-case`.
+    The first case of many stays where its test is. jax and tensorflow have a fifth of the tests
+    each, of which they run the first case and a fifth of the others; all those marked for backends; and no more without
+    `--every-case`.
     """
     backend = keras.backend.backend()
     if backend == "torch":
         slow = [item for item in items if item.get_closest_marker("slow")]
         unmarked = [item for item in items if not any(map(item.get_closest_marker, ("slow", "nightly")))]
-        for item in _all_but_some(_of_many(unmarked), 3):
+        for item in itertools.filterfalse(_for_backends, _all_but_some(_of_many(unmarked), 3)):
             item.add_marker("slow" if _place(item.nodeid) % 6 == 1 else "nightly")
         for item in _all_but_some(_of_many(slow), 3):
             item.add_marker("nightly")
     elif not config.getoption("every_case"):
-        others = {item for item in items if _place(_test_of(item)) % 3 != SHARES[backend]}
-        left_out = {item for item in others if not _wanted(item)} | {*_all_but_some(items, 5)}
+        others = (item for item in items if _place(_test_of(item)) % 5 != SHARES[backend])
+        left_out = {*itertools.filterfalse(_for_backends, itertools.chain(others, _all_but_some(items, 5)))}
         config.hook.pytest_deselected(items=[*left_out])
         items[:] = [item for item in items if item not in left_out]
 
@@ -77,9 +79,8 @@ def _place(name: str) -> int:
     return zlib.crc32(name.encode())
 
 
-def _wanted(item: pytest.Item) -> bool:
-    """Return True for a case that every suite runs in which its test is."""
-    return item.get_closest_marker("every_backend") is not None
+def _for_backends(item: pytest.Item) -> bool:
+    return any(map(item.get_closest_marker, ("backends", "every_backend")))
 
 
 def _of_many(items: list[pytest.Item]) -> list[pytest.Item]:
@@ -89,10 +90,10 @@ def _of_many(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def _all_but_some(items: list[pytest.Item], share: int) -> Iterator[pytest.Item]:
-    """Yield the cases but the first of each test, one in `share` of the others, and those that are wanted anyway."""
+    """Yield the cases but the first of each test, and one in `share` of the others."""
     seen: set[str] = set()
     for item in items:
-        if _test_of(item) in seen and _place(item.nodeid) % share and not _wanted(item):
+        if _test_of(item) in seen and _place(item.nodeid) % share:
             yield item
         seen.add(_test_of(item))
 

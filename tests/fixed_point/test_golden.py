@@ -16,6 +16,8 @@ from hgq2_fixed_point import arithmetic, ops
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
+pytestmark = pytest.mark.every_backend
+
 
 def _load_checker():
     spec = importlib.util.spec_from_file_location("golden_check", GOLDEN / "check.py")

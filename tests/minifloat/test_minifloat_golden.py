@@ -11,6 +11,8 @@ from hgq2_minifloat import ops, quantize
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
+pytestmark = pytest.mark.every_backend
+
 
 def _load_checker():
     spec = importlib.util.spec_from_file_location("golden_check", GOLDEN / "check.py")
