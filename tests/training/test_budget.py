@@ -167,7 +167,7 @@ def test_a_budget_out_of_reach_ends_with_the_smallest_cost_and_code_1(tmp_path: 
         (document(budget={"ebops": 0}), "training.budget.ebops: must be greater than 0. Received: 0 (int)."),
         (
             document(budget={"ebop": 10}),
-            "training.budget: unknown field 'ebop'. Allowed: ebops, luts. Did you mean 'ebops'?",
+            "training.budget: unknown field 'ebop'. Allowed: ebops, luts, metric. Did you mean 'ebops'?",
         ),
     ],
 )
