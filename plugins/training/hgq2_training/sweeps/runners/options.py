@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field
 
 from hgq2_core.errors import nearest
 from hgq2_core.schema.base import StrictModel, as_text, validation_error
@@ -87,4 +87,4 @@ def _by_kind(value: Any) -> Any:
 
 _Options = LocalOptions | SubmititOptions | RayOptions
 _Written = Literal["local", "submitit", "ray"] | LocalOptions | SubmititOptions | RayOptions
-RunnerOptions = Annotated[_Options, PlainValidator(_by_kind, json_schema_input_type=_Written)]
+RunnerOptions = Annotated[_Options, BeforeValidator(_by_kind, json_schema_input_type=_Written)]
