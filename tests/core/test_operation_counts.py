@@ -16,15 +16,15 @@ from hgq2_core import calibrate, freeze
 pytestmark = [
     pytest.mark.once,
     pytest.mark.skipif(keras.backend.backend() != "torch", reason="counts the operations of torch"),
-    pytest.mark.skipif(Version(keras.__version__) < Version("3.15"), reason="older versions of Keras take a few more"),
 ]
 
 SAMPLES = 8
+OLDER_KERAS = Version(keras.__version__) < Version("3.15")
 COUNTS = {
     "mlp": (937, 163),
     "einsum": (815, 108),
     "cnn": (1177, 207),
-    "attention": (2149, 566),
+    "attention": (2149, 568 if OLDER_KERAS else 566),
     "dense_512": (294, 40),
     "dense_2048": (294, 40),
 }

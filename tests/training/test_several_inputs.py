@@ -21,6 +21,8 @@ from hgq2_core.data.class_weight import with_class_weight
 from hgq2_core.data.feed import Feed, fit_data, for_model
 from hgq2_core.data.splits import Split
 from hgq2_training import Npy, Npz, predict, resume, train
+from hgq2_training.callbacks.budget import Budget
+from hgq2_training.runs.configured import price_setters
 from hgq2_training.runs.directory import load
 from hgq2_training.sweeps.config import load_sweep
 from hgq2_training.sweeps.sweep import check_sweep
@@ -325,6 +327,13 @@ def test_a_budget_bounds_the_cost_of_several_outputs(archive: str, tmp_path: Pat
     config = ModelConfig.parse(document(archive, budget={"ebops": 1500}, epochs=16, batch_size=8, optimizer=FAST))
     run = train(config, tmp_path / "run")
     assert run.metrics["ebops"] <= 1500 and run.verification.ok
+
+
+def test_a_budget_is_chosen_by_the_metric_of_the_config(archive: str) -> None:
+    config = ModelConfig.parse(document(archive, budget={"ebops": 1500, "metric": "species_accuracy"}))
+    assert config.training is not None
+    (budget,) = price_setters(config.training, config.build())
+    assert isinstance(budget, Budget) and budget.metric == "species_accuracy"
 
 
 def test_a_front_is_chosen_by_the_metric_of_the_config(archive: str, tmp_path: Path) -> None:
