@@ -52,9 +52,9 @@ class Csv(Dataset):
         seed: seed of the random split.
         standardize: shift and scale the inputs to mean 0 and deviation 1 on the training part, except categories.
         ignore: columns that are not inputs.
-        missing: treatment of missing cells: `error` refuses the file, `drop` leaves
-            the line out, `mean` replaces a missing number by the mean of the training part, and a missing category by
-            the most frequent text of the file.
+        missing: treatment of missing cells: `error` refuses the file, `drop` leaves the line out, `mean` replaces a
+            missing number by the mean of the training part, and a missing category by the most frequent text of the
+            file.
         validation_path: a file with the same columns for the validation part; None to split it off.
         sample_weight: column of the weights of the samples in the loss.
         categorical: columns of texts: `one_hot` makes an input 0 or 1 of each text, `index` the place of the text
